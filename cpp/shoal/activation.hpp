@@ -1,0 +1,64 @@
+// The activations phi and their derivatives, on lanes.
+//
+// The derivative is always taken from the value h = phi(a), so that only h is stored between forward and backward:
+//   relu 1[h>0]   leaky_relu 1 or slope   linear 1   tanh 1 - h^2   softplus 1 - e^-h
+#pragma once
+
+#include "shoal/elementary.hpp"
+
+#include <stdexcept>
+#include <string>
+
+namespace shoal {
+
+enum class Activation { relu, leaky_relu, linear, tanh, softplus };
+
+inline Activation activation_named(const std::string& name) {
+    if (name == "relu") return Activation::relu;
+    if (name == "leaky_relu") return Activation::leaky_relu;
+    if (name == "linear") return Activation::linear;
+    if (name == "tanh") return Activation::tanh;
+    if (name == "softplus") return Activation::softplus;
+    throw std::invalid_argument("activation must be relu, leaky_relu, linear, tanh or softplus, got " + name);
+}
+
+inline bool is_piecewise_linear(Activation activation) { return activation <= Activation::linear; }
+
+// phi(a).
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> activate(Activation activation, Lanes<T> a, Lanes<T> slope) {
+    switch (activation) {
+        case Activation::relu: return relu(a);
+        case Activation::leaky_relu: return where_less(a, Lanes<T>(T(0)), slope * a, a);
+        case Activation::linear: return a;
+        case Activation::tanh: return tanh(a);
+        case Activation::softplus: return max(a, Lanes<T>(T(0))) + log1p(exp_minus_abs(a));
+    }
+    return a;
+}
+
+// phi'(a) x, given h = phi(a).
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> times_derivative(Activation activation, Lanes<T> h, Lanes<T> x, Lanes<T> slope) {
+    switch (activation) {
+        case Activation::relu: return keep_where_positive(h, x);
+        case Activation::leaky_relu: return where_less(Lanes<T>(T(0)), h, x, slope * x);
+        case Activation::linear: return x;
+        case Activation::tanh: return fma(-h, h, Lanes<T>(T(1))) * x;
+        case Activation::softplus: return -expm1(-h) * x;
+    }
+    return x;
+}
+
+// act(constant) with a callable that gives the piecewise linear activation as a constant expression, so that the compiler sees one case.
+template <class Act>
+EIGEN_STRONG_INLINE void with_piecewise_linear(Activation activation, Act&& act) {
+    if (activation == Activation::relu) return act([] { return Activation::relu; });
+    if (activation == Activation::leaky_relu) return act([] { return Activation::leaky_relu; });
+    return act([] { return Activation::linear; });
+}
+
+// The value h above which a unit counts as active: its pre-activation is positive.
+inline double active_above(Activation activation) { return activation == Activation::softplus ? 0.693147180559945309 : 0.0; }
+
+}  // namespace shoal

@@ -1,0 +1,166 @@
+// exp, log, log1p, expm1, tanh and the two halves of a normal draw, on lanes, with the same bits on every machine that has FMA.
+//
+//   exp   x = n ln2 + r, |r| <= ln2/2:   e^x = 2^n (1 + r + r^2 q(r))
+//   log   x = 2^k f, sqrt(1/2) <= f < sqrt(2), s = (f-1)/(f+1):   ln x = k ln2 + 2 atanh(s)
+//
+// Coefficients: minimax fits made by cpp/tests/coefficients.py. Accuracy over the whole range is measured in cpp/tests/elementary_test.cpp.
+#pragma once
+
+#include "shoal/lanes.hpp"
+
+namespace shoal {
+
+// The constants of each floating-point type: layout, range reduction, and polynomials with the highest power first.
+template <class T>
+struct Constants;
+
+template <>
+struct Constants<double> {
+    static constexpr int mantissa = 52;
+    static constexpr std::int64_t one = 0x3ff0000000000000, mantissa_mask = 0x000fffffffffffff;
+    static constexpr std::int64_t sqrt_half = 0x3fe6a09e667f3bcd;
+    static constexpr double to_integer = 0x1.8p52;  // adding it rounds to an integer, which then stands in the low bits
+    static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42fefa3800p-1, ln2_low = 0x1.ef35793c76730p-45;
+    static constexpr double exp_lowest = -760.0, exp_highest = 720.0, tanh_highest = 22.0;
+    static constexpr double exp_tail[] = {0x1.af769764c3a52p-26, 0x1.28a2ab3af7f68p-22, 0x1.71ddea11bf0fbp-19, 0x1.a019a6861b7c2p-16,
+                                          0x1.a01a01b5d3078p-13, 0x1.6c16c17f375c1p-10, 0x1.111111110e6e2p-7,  0x1.55555555520f4p-5,
+                                          0x1.555555555555cp-3,  0x1.0000000000005p-1};
+    static constexpr double atanh_tail[] = {0x1.0f6313f724e2cp-4, 0x1.0f5cc8ca2db82p-4, 0x1.3b20ab923b967p-4, 0x1.745cde358e64ep-4,
+                                            0x1.c71c7258fde87p-4, 0x1.249249242b410p-3, 0x1.9999999999dffp-3, 0x1.5555555555555p-2};
+    static constexpr double sin_ratio[] = {0x1.e3ee524c95262p-25, -0x1.e3006234b57a7p-19, 0x1.50782fc8c2c8fp-13, -0x1.32d2cce2d3d67p-8,
+                                           0x1.466bc677586edp-4,  -0x1.4abbce625be41p-1,  0x1.921fb54442d18p+0};
+    static constexpr double cos_tail[] = {-0x1.b26f741b79361p-28, 0x1.f9cc695a995c2p-22, -0x1.a6d1ecb56e6f4p-16, 0x1.e1f50683b1f4ep-11,
+                                          -0x1.55d3c7e3c95a6p-6,  0x1.03c1f081b5ab0p-2,  -0x1.3bd3cc9be45dep+0};
+};
+
+template <>
+struct Constants<float> {
+    static constexpr int mantissa = 23;
+    static constexpr std::int32_t one = 0x3f800000, mantissa_mask = 0x007fffff;
+    static constexpr std::int32_t sqrt_half = 0x3f3504f3;
+    static constexpr float to_integer = 0x1.8p23f;
+    static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e400p-1f, ln2_low = 0x1.7f7d1cp-20f;
+    static constexpr float exp_lowest = -106.0f, exp_highest = 92.0f, tanh_highest = 10.0f;
+    static constexpr float exp_tail[] = {0x1.6d990ad01db05p-10f, 0x1.1227fe30115f3p-7f, 0x1.555486d4cf27cp-5f, 0x1.5554af5725347p-3f,
+                                         0x1.0000003533d0fp-1f};
+    static constexpr float atanh_tail[] = {0x1.e2f72229f6abfp-4f, 0x1.2438d2dcd027ep-3f, 0x1.999a7a9ca2387p-3f, 0x1.555554fd9385bp-2f};
+};
+
+template <class T, int N>
+EIGEN_STRONG_INLINE Lanes<T> horner(const T (&coefficients)[N], Lanes<T> x) {
+    Lanes<T> sum = coefficients[0];
+    SHOAL_UNROLL for (int i = 1; i < N; ++i) sum = fma(sum, x, Lanes<T>(coefficients[i]));
+    return sum;
+}
+
+// 2^n for an integer-valued n within the exponents of normal numbers.
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> power_of_two(Lanes<T> n) {
+    using C = Constants<T>;
+    return Lanes<T>::from_bits(((n + Lanes<T>(C::to_integer)).bits() << C::mantissa) + C::one);
+}
+
+// x = n ln2 + r; returns n, and expm1(r) through `tail`. x must be within exp's range or NaN.
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> reduce_exp(Lanes<T> x, Lanes<T>& tail) {
+    using C = Constants<T>;
+    const Lanes<T> n = fma(x, Lanes<T>(C::log2e), Lanes<T>(C::to_integer)) - Lanes<T>(C::to_integer);
+    Lanes<T> r = fma(n, Lanes<T>(-C::ln2_high), x);
+    r = fma(n, Lanes<T>(-C::ln2_low), r);
+    tail = fma(r * r, horner(C::exp_tail, r), r);
+    return n;
+}
+
+// e^x for every x: subnormal, 0 and infinity where they belong; NaN stays NaN. The scale is applied in two halves so that it never overflows early.
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> exp(Lanes<T> x) {
+    using C = Constants<T>;
+    x = where_less(x, Lanes<T>(C::exp_lowest), Lanes<T>(C::exp_lowest), x);
+    x = where_less(Lanes<T>(C::exp_highest), x, Lanes<T>(C::exp_highest), x);
+    Lanes<T> tail;
+    const Lanes<T> n = reduce_exp(x, tail);
+    const Lanes<T> half = fma(n, Lanes<T>(T(0.5)), Lanes<T>(C::to_integer)) - Lanes<T>(C::to_integer);
+    return (tail + Lanes<T>(T(1))) * power_of_two(half) * power_of_two(n - half);
+}
+
+// e^-|x|, which lies in [0, 1].
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> exp_minus_abs(Lanes<T> x) {
+    using C = Constants<T>;
+    const Lanes<T> magnitude = abs(x);
+    Lanes<T> tail;
+    const Lanes<T> limit = -C::exp_lowest;
+    const Lanes<T> n = reduce_exp(-where_less(limit, magnitude, limit, magnitude), tail);
+    const Lanes<T> half = fma(n, Lanes<T>(T(0.5)), Lanes<T>(C::to_integer)) - Lanes<T>(C::to_integer);
+    return (tail + Lanes<T>(T(1))) * power_of_two(half) * power_of_two(n - half);
+}
+
+// e^x - 1 for |x| up to the logarithm of the largest number.
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> expm1(Lanes<T> x) {
+    const Lanes<T> lowest = T(-40);  // e^-40 is below the last bit of -1
+    x = where_less(x, lowest, lowest, x);
+    Lanes<T> tail;
+    const Lanes<T> scale = power_of_two(reduce_exp(x, tail));
+    return fma(scale, tail, scale - Lanes<T>(T(1)));
+}
+
+// ln x for normal x > 0.
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> log(Lanes<T> x) {
+    using C = Constants<T>;
+    using Bits = typename Lanes<T>::Bits;
+    const Bits from_half = x.bits() - C::sqrt_half;  // counts octaves from sqrt(1/2)
+    const Bits mantissa = (from_half & C::mantissa_mask) + C::sqrt_half;
+    // The octave as a number: shifted into the low bits of to_integer, whose own octave is then subtracted. The bias keeps the shift unsigned.
+    constexpr typename Lanes<T>::Integer bias = typename Lanes<T>::Integer(1) << (sizeof(T) == 8 ? 10 : 7);
+    using Unsigned = std::make_unsigned_t<typename Lanes<T>::Integer>;
+    typedef Unsigned UnsignedBits __attribute__((vector_size(sizeof(Bits))));
+    const UnsignedBits octave = (UnsignedBits)(from_half + (bias << C::mantissa)) >> C::mantissa;
+    const Bits magic = Lanes<T>(C::to_integer).bits();
+    const Lanes<T> k = Lanes<T>::from_bits((Bits)octave + magic) - Lanes<T>(C::to_integer + T(bias));
+    const Lanes<T> f = Lanes<T>::from_bits(mantissa);
+    const Lanes<T> s = (f - Lanes<T>(T(1))) / (f + Lanes<T>(T(1)));
+    const Lanes<T> q = s * s;
+    const Lanes<T> atanh_s = fma(s * q, horner(C::atanh_tail, q), s);
+    return fma(k, Lanes<T>(C::ln2_high), fma(k, Lanes<T>(C::ln2_low), atanh_s + atanh_s));
+}
+
+// ln(1 + x) for x >= 0: the rounding error of 1 + x is put back to first order.
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> log1p(Lanes<T> x) {
+    const Lanes<T> one = T(1);
+    const Lanes<T> sum = one + x;
+    const Lanes<T> lost = x - (sum - one);
+    return log(sum) + lost / sum;
+}
+
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> tanh(Lanes<T> x) {
+    using C = Constants<T>;
+    const Lanes<T> limit = C::tanh_highest;
+    const Lanes<T> magnitude = abs(x);
+    const Lanes<T> clipped = where_less(limit, magnitude, limit, magnitude);
+    const Lanes<T> grown = expm1(clipped + clipped);
+    const Lanes<T> value = grown / (grown + Lanes<T>(T(2)));
+    return where_less(x, Lanes<T>(T(0)), -value, value);
+}
+
+// sin and cos of 2 pi u for u in [0, 1).
+EIGEN_STRONG_INLINE void sincos_turn(Lanes<double> u, Lanes<double>& sine, Lanes<double>& cosine) {
+    using C = Constants<double>;
+    using L = Lanes<double>;
+    const L magic = C::to_integer;
+    const L quarter_turns = L(4.0) * u;
+    const L shifted = quarter_turns + magic;
+    const L x = quarter_turns - (shifted - magic);
+    const L q = x * x;
+    const L s = x * horner(C::sin_ratio, q), c = fma(q, horner(C::cos_tail, q), L(1.0));
+    const typename L::Bits quadrant = shifted.bits() & 3;
+    const typename L::Bits odd = -(quadrant & 1);
+    const typename L::Bits sine_sign = (quadrant & 2) << 62, cosine_sign = ((quadrant + 1) & 2) << 62;
+    sine = L::from_bits(((s.bits() & ~odd) | (c.bits() & odd)) ^ sine_sign);
+    cosine = L::from_bits(((c.bits() & ~odd) | (s.bits() & odd)) ^ cosine_sign);
+}
+
+}  // namespace shoal

@@ -1,0 +1,73 @@
+// The losses l(m) of the margin m = y f, and the residual r(m) = -l'(m) that drives learning.
+//
+//   cross_entropy ln(1 + e^-m), 1/(1 + e^m)     exponential e^-m, e^-m     squared (1-m)^2/2, 1-m
+//   hinge (h-m)_+, 1[m<h]                       squared_hinge (h-m)_+^2/2, (h-m)_+
+#pragma once
+
+#include "shoal/elementary.hpp"
+
+#include <stdexcept>
+#include <string>
+
+namespace shoal {
+
+enum class LossKind { cross_entropy, hinge, squared_hinge, exponential, squared };
+
+struct Loss {
+    LossKind kind;
+    double threshold;  // h of hinge and squared_hinge
+
+    Loss(const std::string& name, double threshold) : kind(named(name)), threshold(threshold) {}
+
+    static LossKind named(const std::string& name) {
+        if (name == "cross_entropy") return LossKind::cross_entropy;
+        if (name == "hinge") return LossKind::hinge;
+        if (name == "squared_hinge") return LossKind::squared_hinge;
+        if (name == "exponential") return LossKind::exponential;
+        if (name == "squared") return LossKind::squared;
+        throw std::invalid_argument("loss must be cross_entropy, hinge, squared_hinge, exponential or squared, got " + name);
+    }
+};
+
+// 1/(1 + e^m), accurate in both tails: the residual of cross-entropy, and the soft error.
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> sigmoid_of_minus(Lanes<T> m) {
+    const Lanes<T> one = T(1), e = exp_minus_abs(m);
+    return where_less(Lanes<T>(T(0)), m, e, one) / (one + e);
+}
+
+// r(m).
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> residual(LossKind kind, Lanes<T> threshold, Lanes<T> m) {
+    const Lanes<T> zero = T(0), one = T(1);
+    switch (kind) {
+        case LossKind::cross_entropy: return sigmoid_of_minus(m);
+        case LossKind::hinge: return where_less(m, threshold, one, zero);
+        case LossKind::squared_hinge: return max(threshold - m, zero);
+        case LossKind::exponential: return exp(-m);
+        case LossKind::squared: return one - m;
+    }
+    return zero;
+}
+
+// l(m).
+template <class T>
+EIGEN_STRONG_INLINE Lanes<T> loss_value(LossKind kind, Lanes<T> threshold, Lanes<T> m) {
+    const Lanes<T> zero = T(0), half = T(0.5);
+    switch (kind) {
+        case LossKind::cross_entropy: return max(-m, zero) + log1p(exp_minus_abs(m));
+        case LossKind::hinge: return max(threshold - m, zero);
+        case LossKind::squared_hinge: {
+            const Lanes<T> short_of = max(threshold - m, zero);
+            return half * short_of * short_of;
+        }
+        case LossKind::exponential: return exp(-m);
+        case LossKind::squared: {
+            const Lanes<T> short_of = Lanes<T>(T(1)) - m;
+            return half * short_of * short_of;
+        }
+    }
+    return zero;
+}
+
+}  // namespace shoal

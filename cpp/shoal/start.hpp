@@ -1,0 +1,96 @@
+// Where a network starts: its parameters as a function of (seed, network index), in double precision whatever the training's.
+//
+//   gaussian    W_l ~ N(0, scale_l^2)
+//   balanced    |weights into a hidden unit| = |weights out of it|: every balance invariant is 0
+//   separated   each hidden unit of a two-layer network is active on one mode only
+//   explicit    given, one array a layer
+#pragma once
+
+#include "shoal/network.hpp"
+#include "shoal/random.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace shoal {
+
+enum class StartKind { gaussian, balanced, separated, explicit_weights };
+
+struct Start {
+    StartKind kind;
+    std::vector<double> scales;    // gaussian: one a layer; balanced: one; separated: first layer, output layer
+    std::vector<double> directions;  // separated: orthonormal rows, as many as mode_direction names
+    std::vector<std::int64_t> mode_direction;  // separated: mode -> row of directions
+    std::vector<double> mode_sign;             // separated: the mode's input is sign * norm * direction
+    std::vector<const double*> weights, biases;  // explicit: (networks, outputs, inputs) and (networks, outputs) of each layer
+
+    void draw(const Network& network, std::uint64_t seed, std::int64_t index, std::int64_t position, double* parameters) const;
+
+  private:
+    void balance(const Network& network, double* parameters) const;
+    void separate(const Network& network, double* parameters) const;
+};
+
+// Parameters of the network with this index (its key to the draws) and this position among the explicit ones.
+inline void Start::draw(const Network& network, std::uint64_t seed, std::int64_t index, std::int64_t position, double* parameters) const {
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
+        const Layer& layer = network.layers[l];
+        const std::int64_t size = std::int64_t(layer.inputs) * layer.outputs;
+        double *w = parameters + layer.weights, *b = layer.biases < 0 ? nullptr : parameters + layer.biases;
+        if (kind == StartKind::explicit_weights) {
+            std::copy_n(weights[l] + position * size, size, w);
+            if (b) std::copy_n(biases[l] + position * layer.outputs, layer.outputs, b);
+            continue;
+        }
+        draw_normals(seed, std::uint64_t(index), std::uint32_t(l), size, w);
+        const double scale = kind == StartKind::balanced ? scales[0] : scales[l];
+        for (std::int64_t n = 0; n < size; ++n) w[n] *= scale;
+        if (b) std::fill_n(b, layer.outputs, 0.0);
+    }
+    if (kind == StartKind::balanced) balance(network, parameters);
+    if (kind == StartKind::separated) separate(network, parameters);
+}
+
+// Scales each hidden unit's outgoing weights, an isotropic direction, to the norm of its incoming ones.
+inline void Start::balance(const Network& network, double* parameters) const {
+    for (int l = 0; l < network.hidden_layers(); ++l) {
+        const Layer &in = network.layers[l], &out = network.layers[l + 1];
+        for (int unit = 0; unit < in.outputs; ++unit) {
+            double incoming = 0.0, outgoing = 0.0;
+            for (int k = 0; k < in.inputs; ++k) {
+                const double w = parameters[in.weights + unit * in.inputs + k];
+                incoming += w * w;
+            }
+            for (int o = 0; o < out.outputs; ++o) {
+                const double w = parameters[out.weights + o * out.inputs + unit];
+                outgoing += w * w;
+            }
+            const double ratio = outgoing > 0.0 ? std::sqrt(incoming / outgoing) : 0.0;
+            for (int o = 0; o < out.outputs; ++o) parameters[out.weights + o * out.inputs + unit] *= ratio;
+        }
+    }
+}
+
+// Reflects each first-layer row, along every direction that carries a mode, so that unit i is active on mode i % modes alone. Along another direction that
+// carries modes of both signs only 0 is inactive on both.
+inline void Start::separate(const Network& network, double* parameters) const {
+    const Layer& first = network.layers.front();
+    const int dimension = first.inputs, rows = int(directions.size()) / dimension, modes = int(mode_direction.size());
+    std::vector<bool> positive(rows, false), negative(rows, false);
+    for (int mode = 0; mode < modes; ++mode) (mode_sign[mode] > 0 ? positive : negative)[mode_direction[mode]] = true;
+    for (int unit = 0; unit < first.outputs; ++unit) {
+        double* w = parameters + first.weights + std::int64_t(unit) * dimension;
+        const int own = unit % modes;
+        for (int row = 0; row < rows; ++row) {
+            const double* direction = directions.data() + std::int64_t(row) * dimension;
+            double along = 0.0;
+            for (int k = 0; k < dimension; ++k) along += w[k] * direction[k];
+            double wanted = positive[row] && negative[row] ? 0.0 : (positive[row] ? -std::abs(along) : std::abs(along));
+            if (row == mode_direction[own]) wanted = mode_sign[own] > 0 ? std::abs(along) : -std::abs(along);
+            for (int k = 0; k < dimension; ++k) w[k] += (wanted - along) * direction[k];
+        }
+    }
+}
+
+}  // namespace shoal
