@@ -1,7 +1,6 @@
 // The compiled module of one instruction set: arrays in, the GIL released once, arrays out. No arithmetic here.
-#include "shoal/descent.hpp"
 #include "shoal/peak.hpp"
-#include "shoal/schedule.hpp"
+#include "shoal/train.hpp"
 
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
@@ -80,13 +79,20 @@ py::dict allocate(const Request& request, const shoal::Network& network, shoal::
         return made.mutable_data();
     };
     for (const std::string& measure : request.measures) {
-        if (measure == "loss") record.loss = array("loss", {networks, times});
-        else if (measure == "error") record.error = array("error", {networks, times});
-        else if (measure == "soft_error") record.soft_error = array("soft_error", {networks, times});
-        else if (measure == "margin") record.margin = array("margin", {networks, times, samples});
-        else if (measure == "layer_norm") record.layer_norm = array("layer_norm", {networks, times, py::ssize_t(network.layers.size())});
-        else if (measure == "balance") record.balance = array("balance", {networks, times, network.units()});
-        else if (measure == "active") record.active = array("active", {networks, times, network.hidden_layers()});
+        if (measure == "loss")
+            record.loss = array("loss", {networks, times});
+        else if (measure == "error")
+            record.error = array("error", {networks, times});
+        else if (measure == "soft_error")
+            record.soft_error = array("soft_error", {networks, times});
+        else if (measure == "margin")
+            record.margin = array("margin", {networks, times, samples});
+        else if (measure == "layer_norm")
+            record.layer_norm = array("layer_norm", {networks, times, py::ssize_t(network.layers.size())});
+        else if (measure == "balance")
+            record.balance = array("balance", {networks, times, network.units()});
+        else if (measure == "active")
+            record.active = array("active", {networks, times, network.hidden_layers()});
         else if (measure == "weights") {
             py::list weights, biases;
             for (const shoal::Layer& layer : network.layers) {
@@ -132,12 +138,7 @@ py::dict train_as(const Request& request) {
     run.record.steps.assign(steps, steps + request.record_steps.size());
     py::dict out = allocate(request, run.network, run.record);
 
-    constexpr int L = shoal::Lanes<T>::count;
     const std::int64_t total = request.networks * request.steps;
-    const auto make_worker = [&run] {
-        auto descent = std::make_shared<shoal::Descent<T>>(run);
-        return [descent](std::int64_t pack, shoal::Monitor& monitor) { descent->train(pack * L, monitor); };
-    };
     const auto poll = [&](std::int64_t done) {
         const py::gil_scoped_acquire gil;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -145,7 +146,7 @@ py::dict train_as(const Request& request) {
     };
     {
         const py::gil_scoped_release release;
-        shoal::schedule((request.networks + L - 1) / L, request.threads, make_worker, poll);
+        shoal::train(run, request.threads, poll);
     }
     return out;
 }
@@ -158,17 +159,38 @@ auto with_dtype(const std::string& dtype, Act&& act) {
     throw py::value_error("dtype must be float64 or float32, got " + dtype);
 }
 
-py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, Array<double> inputs, Array<std::int64_t> labels, Array<double> weights,
-               std::string loss, double threshold, py::dict start, double rate, std::int64_t steps, Array<std::int64_t> record_steps,
+py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, Array<double> inputs, Array<std::int64_t> labels,
+               Array<double> weights, std::string loss, double threshold, py::dict start, double rate, std::int64_t steps, Array<std::int64_t> record_steps,
                std::vector<std::string> measures, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads, const std::string& dtype,
                py::object progress) {
-    const Request request{std::move(widths), std::move(activation), slope, bias, std::move(inputs), std::move(labels), std::move(weights), std::move(loss), threshold,
-                          std::move(start), rate, steps, std::move(record_steps), std::move(measures), networks, first, seed, threads, std::move(progress)};
+    const Request request{std::move(widths),
+                          std::move(activation),
+                          slope,
+                          bias,
+                          std::move(inputs),
+                          std::move(labels),
+                          std::move(weights),
+                          std::move(loss),
+                          threshold,
+                          std::move(start),
+                          rate,
+                          steps,
+                          std::move(record_steps),
+                          std::move(measures),
+                          networks,
+                          first,
+                          seed,
+                          threads,
+                          std::move(progress)};
     return with_dtype(dtype, [&](auto number) { return train_as<decltype(number)>(request); });
 }
 
 std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::string& dtype) {
-    return with_dtype(dtype, [&](auto number) { return shoal::Gradient<decltype(number)>::working_set(shoal::Network(widths, shoal::Activation::relu, 0.0, false), samples); });
+    const shoal::Network network(widths, shoal::Activation::relu, 0.0, false);
+    return with_dtype(dtype, [&](auto number) {
+        const auto bytes = [&](auto lanes) { return shoal::Gradient<decltype(lanes)>::working_set(network, samples); };
+        return shoal::with_lanes<decltype(number)>(network, std::numeric_limits<std::int64_t>::max(), 1, bytes);
+    });
 }
 
 // What CPU and operating system support, of the features that the instruction sets of shoal need.
@@ -205,6 +227,6 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
         },
         "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
-    m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "inputs"_a, "labels"_a, "weights"_a, "loss"_a, "threshold"_a, "start"_a, "rate"_a,
-          "steps"_a, "record_steps"_a, "measures"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a, "dtype"_a, "progress"_a);
+    m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "inputs"_a, "labels"_a, "weights"_a, "loss"_a, "threshold"_a,
+          "start"_a, "rate"_a, "steps"_a, "record_steps"_a, "measures"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a, "dtype"_a, "progress"_a);
 }

@@ -25,26 +25,26 @@ inline Activation activation_named(const std::string& name) {
 inline bool is_piecewise_linear(Activation activation) { return activation <= Activation::linear; }
 
 // phi(a).
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> activate(Activation activation, Lanes<T> a, Lanes<T> slope) {
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V activate(Activation activation, V a, V slope) {
     switch (activation) {
         case Activation::relu: return relu(a);
-        case Activation::leaky_relu: return where_less(a, Lanes<T>(T(0)), slope * a, a);
+        case Activation::leaky_relu: return where_less(a, V(0), slope * a, a);
         case Activation::linear: return a;
         case Activation::tanh: return tanh(a);
-        case Activation::softplus: return max(a, Lanes<T>(T(0))) + log1p(exp_minus_abs(a));
+        case Activation::softplus: return max(a, V(0)) + log1p(exp_minus_abs(a));
     }
     return a;
 }
 
 // phi'(a) x, given h = phi(a).
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> times_derivative(Activation activation, Lanes<T> h, Lanes<T> x, Lanes<T> slope) {
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V times_derivative(Activation activation, V h, V x, V slope) {
     switch (activation) {
         case Activation::relu: return keep_where_positive(h, x);
-        case Activation::leaky_relu: return where_less(Lanes<T>(T(0)), h, x, slope * x);
+        case Activation::leaky_relu: return where_less(V(0), h, x, slope * x);
         case Activation::linear: return x;
-        case Activation::tanh: return fma(-h, h, Lanes<T>(T(1))) * x;
+        case Activation::tanh: return fma(-h, h, V(1)) * x;
         case Activation::softplus: return -expm1(-h) * x;
     }
     return x;
@@ -52,7 +52,7 @@ EIGEN_STRONG_INLINE Lanes<T> times_derivative(Activation activation, Lanes<T> h,
 
 // act(constant) with a callable that gives the piecewise linear activation as a constant expression, so that the compiler sees one case.
 template <class Act>
-EIGEN_STRONG_INLINE void with_piecewise_linear(Activation activation, Act&& act) {
+EIGEN_ALWAYS_INLINE void with_piecewise_linear(Activation activation, Act&& act) {
     if (activation == Activation::relu) return act([] { return Activation::relu; });
     if (activation == Activation::leaky_relu) return act([] { return Activation::leaky_relu; });
     return act([] { return Activation::linear; });

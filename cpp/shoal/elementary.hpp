@@ -21,10 +21,9 @@ struct Constants<double> {
     static constexpr std::int64_t sqrt_half = 0x3fe6a09e667f3bcd;
     static constexpr double to_integer = 0x1.8p52;  // adding it rounds to an integer, which then stands in the low bits
     static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42fefa3800p-1, ln2_low = 0x1.ef35793c76730p-45;
-    static constexpr double exp_lowest = -760.0, exp_highest = 720.0, tanh_highest = 22.0;
-    static constexpr double exp_tail[] = {0x1.af769764c3a52p-26, 0x1.28a2ab3af7f68p-22, 0x1.71ddea11bf0fbp-19, 0x1.a019a6861b7c2p-16,
-                                          0x1.a01a01b5d3078p-13, 0x1.6c16c17f375c1p-10, 0x1.111111110e6e2p-7,  0x1.55555555520f4p-5,
-                                          0x1.555555555555cp-3,  0x1.0000000000005p-1};
+    static constexpr double exp_lowest = -760.0, exp_lowest_normal = -708.0, exp_highest = 720.0, tanh_highest = 22.0;
+    static constexpr double exp_tail[] = {0x1.af769764c3a52p-26, 0x1.28a2ab3af7f68p-22, 0x1.71ddea11bf0fbp-19, 0x1.a019a6861b7c2p-16, 0x1.a01a01b5d3078p-13,
+                                          0x1.6c16c17f375c1p-10, 0x1.111111110e6e2p-7,  0x1.55555555520f4p-5,  0x1.555555555555cp-3,  0x1.0000000000005p-1};
     static constexpr double atanh_tail[] = {0x1.0f6313f724e2cp-4, 0x1.0f5cc8ca2db82p-4, 0x1.3b20ab923b967p-4, 0x1.745cde358e64ep-4,
                                             0x1.c71c7258fde87p-4, 0x1.249249242b410p-3, 0x1.9999999999dffp-3, 0x1.5555555555555p-2};
     static constexpr double sin_ratio[] = {0x1.e3ee524c95262p-25, -0x1.e3006234b57a7p-19, 0x1.50782fc8c2c8fp-13, -0x1.32d2cce2d3d67p-8,
@@ -40,127 +39,152 @@ struct Constants<float> {
     static constexpr std::int32_t sqrt_half = 0x3f3504f3;
     static constexpr float to_integer = 0x1.8p23f;
     static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e400p-1f, ln2_low = 0x1.7f7d1cp-20f;
-    static constexpr float exp_lowest = -106.0f, exp_highest = 92.0f, tanh_highest = 10.0f;
-    static constexpr float exp_tail[] = {0x1.6d990ad01db05p-10f, 0x1.1227fe30115f3p-7f, 0x1.555486d4cf27cp-5f, 0x1.5554af5725347p-3f,
-                                         0x1.0000003533d0fp-1f};
+    static constexpr float exp_lowest = -106.0f, exp_lowest_normal = -87.0f, exp_highest = 92.0f, tanh_highest = 10.0f;
+    static constexpr float exp_tail[] = {0x1.6d990ad01db05p-10f, 0x1.1227fe30115f3p-7f, 0x1.555486d4cf27cp-5f, 0x1.5554af5725347p-3f, 0x1.0000003533d0fp-1f};
     static constexpr float atanh_tail[] = {0x1.e2f72229f6abfp-4f, 0x1.2438d2dcd027ep-3f, 0x1.999a7a9ca2387p-3f, 0x1.555554fd9385bp-2f};
 };
 
-template <class T, int N>
-EIGEN_STRONG_INLINE Lanes<T> horner(const T (&coefficients)[N], Lanes<T> x) {
-    Lanes<T> sum = coefficients[0];
-    SHOAL_UNROLL for (int i = 1; i < N; ++i) sum = fma(sum, x, Lanes<T>(coefficients[i]));
+// The bits of one register, for exponents (vector types of GCC and Clang).
+template <AnyLanes V>
+struct Bits {
+    using Integer = std::conditional_t<sizeof(typename V::Scalar) == 8, std::int64_t, std::int32_t>;
+    using Unsigned = std::make_unsigned_t<Integer>;
+    typedef Integer Signed __attribute__((vector_size(sizeof(typename V::Packet))));
+    typedef Unsigned Word __attribute__((vector_size(sizeof(typename V::Packet))));
+};
+
+template <AnyLanes V, int N>
+EIGEN_ALWAYS_INLINE V horner(const typename V::Scalar (&coefficients)[N], V x) {
+    V sum = coefficients[0];
+    SHOAL_UNROLL for (int i = 1; i < N; ++i) sum = fma(sum, x, V(coefficients[i]));
     return sum;
 }
 
+// x rounded to an integer.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V round(V x) {
+    const V magic = Constants<typename V::Scalar>::to_integer;
+    return (x + magic) - magic;
+}
+
 // 2^n for an integer-valued n within the exponents of normal numbers.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> power_of_two(Lanes<T> n) {
-    using C = Constants<T>;
-    return Lanes<T>::from_bits(((n + Lanes<T>(C::to_integer)).bits() << C::mantissa) + C::one);
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V power_of_two(V n) {
+    using C = Constants<typename V::Scalar>;
+    using B = typename Bits<V>::Signed;
+    const V shifted = n + V(C::to_integer);
+    SHOAL_EACH(V, r, (typename V::Packet)(((B)shifted.value[r] << C::mantissa) + C::one));
 }
 
 // x = n ln2 + r; returns n, and expm1(r) through `tail`. x must be within exp's range or NaN.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> reduce_exp(Lanes<T> x, Lanes<T>& tail) {
-    using C = Constants<T>;
-    const Lanes<T> n = fma(x, Lanes<T>(C::log2e), Lanes<T>(C::to_integer)) - Lanes<T>(C::to_integer);
-    Lanes<T> r = fma(n, Lanes<T>(-C::ln2_high), x);
-    r = fma(n, Lanes<T>(-C::ln2_low), r);
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V reduce_exp(V x, V& tail) {
+    using C = Constants<typename V::Scalar>;
+    const V magic = C::to_integer;
+    const V n = fma(x, V(C::log2e), magic) - magic;
+    V r = fma(n, V(-C::ln2_high), x);
+    r = fma(n, V(-C::ln2_low), r);
     tail = fma(r * r, horner(C::exp_tail, r), r);
     return n;
 }
 
 // e^x for every x: subnormal, 0 and infinity where they belong; NaN stays NaN. The scale is applied in two halves so that it never overflows early.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> exp(Lanes<T> x) {
-    using C = Constants<T>;
-    x = where_less(x, Lanes<T>(C::exp_lowest), Lanes<T>(C::exp_lowest), x);
-    x = where_less(Lanes<T>(C::exp_highest), x, Lanes<T>(C::exp_highest), x);
-    Lanes<T> tail;
-    const Lanes<T> n = reduce_exp(x, tail);
-    const Lanes<T> half = fma(n, Lanes<T>(T(0.5)), Lanes<T>(C::to_integer)) - Lanes<T>(C::to_integer);
-    return (tail + Lanes<T>(T(1))) * power_of_two(half) * power_of_two(n - half);
-}
-
-// e^-|x|, which lies in [0, 1].
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> exp_minus_abs(Lanes<T> x) {
-    using C = Constants<T>;
-    const Lanes<T> magnitude = abs(x);
-    Lanes<T> tail;
-    const Lanes<T> limit = -C::exp_lowest;
-    const Lanes<T> n = reduce_exp(-where_less(limit, magnitude, limit, magnitude), tail);
-    const Lanes<T> half = fma(n, Lanes<T>(T(0.5)), Lanes<T>(C::to_integer)) - Lanes<T>(C::to_integer);
-    return (tail + Lanes<T>(T(1))) * power_of_two(half) * power_of_two(n - half);
-}
-
-// e^x - 1 for |x| up to the logarithm of the largest number.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> expm1(Lanes<T> x) {
-    const Lanes<T> lowest = T(-40);  // e^-40 is below the last bit of -1
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V exp(V x) {
+    using C = Constants<typename V::Scalar>;
+    const V lowest = C::exp_lowest, highest = C::exp_highest;
     x = where_less(x, lowest, lowest, x);
-    Lanes<T> tail;
-    const Lanes<T> scale = power_of_two(reduce_exp(x, tail));
-    return fma(scale, tail, scale - Lanes<T>(T(1)));
+    x = where_less(highest, x, highest, x);
+    V tail;
+    const V n = reduce_exp(x, tail);
+    const V half = round(n * V(0.5));
+    return (tail + V(1)) * power_of_two(half) * power_of_two(n - half);
+}
+
+// e^-|x|, which lies in [0, 1]. It saturates at the smallest normal numbers (e^-708 in double precision).
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V exp_minus_abs(V x) {
+    using C = Constants<typename V::Scalar>;
+    const V magnitude = abs(x), limit = -C::exp_lowest_normal;
+    V tail;
+    const V n = reduce_exp(-where_less(limit, magnitude, limit, magnitude), tail);
+    const V scale = power_of_two(n);
+    return fma(scale, tail, scale);
+}
+
+// e^x - 1 for x up to the logarithm of the largest number.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V expm1(V x) {
+    const V lowest = -40;  // e^-40 is below the last bit of -1
+    x = where_less(x, lowest, lowest, x);
+    V tail;
+    const V scale = power_of_two(reduce_exp(x, tail));
+    return fma(scale, tail, scale - V(1));
+}
+
+// x = 2^k f with sqrt(1/2) <= f < sqrt(2), for normal x > 0; returns k.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V split_octave(V x, V& f) {
+    using C = Constants<typename V::Scalar>;
+    using B = typename Bits<V>::Signed;
+    using Word = typename Bits<V>::Word;
+    // The octave is shifted, as an unsigned number, into the low bits of to_integer, which is then subtracted again.
+    constexpr typename Bits<V>::Integer bias = typename Bits<V>::Integer(1) << (sizeof(typename V::Scalar) == 8 ? 10 : 7);
+    const V magic = C::to_integer;
+    V k;
+    SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) {
+        const B from_half = (B)x.value[r] - C::sqrt_half;  // counts octaves from sqrt(1/2)
+        f.value[r] = (typename V::Packet)((from_half & C::mantissa_mask) + C::sqrt_half);
+        k.value[r] = (typename V::Packet)((B)((Word)(from_half + (bias << C::mantissa)) >> C::mantissa) + (B)magic.value[r]);
+    }
+    return k - V(C::to_integer + bias);
 }
 
 // ln x for normal x > 0.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> log(Lanes<T> x) {
-    using C = Constants<T>;
-    using Bits = typename Lanes<T>::Bits;
-    const Bits from_half = x.bits() - C::sqrt_half;  // counts octaves from sqrt(1/2)
-    const Bits mantissa = (from_half & C::mantissa_mask) + C::sqrt_half;
-    // The octave as a number: shifted into the low bits of to_integer, whose own octave is then subtracted. The bias keeps the shift unsigned.
-    constexpr typename Lanes<T>::Integer bias = typename Lanes<T>::Integer(1) << (sizeof(T) == 8 ? 10 : 7);
-    using Unsigned = std::make_unsigned_t<typename Lanes<T>::Integer>;
-    typedef Unsigned UnsignedBits __attribute__((vector_size(sizeof(Bits))));
-    const UnsignedBits octave = (UnsignedBits)(from_half + (bias << C::mantissa)) >> C::mantissa;
-    const Bits magic = Lanes<T>(C::to_integer).bits();
-    const Lanes<T> k = Lanes<T>::from_bits((Bits)octave + magic) - Lanes<T>(C::to_integer + T(bias));
-    const Lanes<T> f = Lanes<T>::from_bits(mantissa);
-    const Lanes<T> s = (f - Lanes<T>(T(1))) / (f + Lanes<T>(T(1)));
-    const Lanes<T> q = s * s;
-    const Lanes<T> atanh_s = fma(s * q, horner(C::atanh_tail, q), s);
-    return fma(k, Lanes<T>(C::ln2_high), fma(k, Lanes<T>(C::ln2_low), atanh_s + atanh_s));
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V log(V x) {
+    using C = Constants<typename V::Scalar>;
+    V f;
+    const V k = split_octave(x, f);
+    const V s = (f - V(1)) / (f + V(1));
+    const V q = s * s;
+    const V atanh_s = fma(s * q, horner(C::atanh_tail, q), s);
+    return fma(k, V(C::ln2_high), fma(k, V(C::ln2_low), atanh_s + atanh_s));
 }
 
 // ln(1 + x) for x >= 0: the rounding error of 1 + x is put back to first order.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> log1p(Lanes<T> x) {
-    const Lanes<T> one = T(1);
-    const Lanes<T> sum = one + x;
-    const Lanes<T> lost = x - (sum - one);
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V log1p(V x) {
+    const V one = 1;
+    const V sum = one + x;
+    const V lost = x - (sum - one);
     return log(sum) + lost / sum;
 }
 
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> tanh(Lanes<T> x) {
-    using C = Constants<T>;
-    const Lanes<T> limit = C::tanh_highest;
-    const Lanes<T> magnitude = abs(x);
-    const Lanes<T> clipped = where_less(limit, magnitude, limit, magnitude);
-    const Lanes<T> grown = expm1(clipped + clipped);
-    const Lanes<T> value = grown / (grown + Lanes<T>(T(2)));
-    return where_less(x, Lanes<T>(T(0)), -value, value);
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V tanh(V x) {
+    const V limit = Constants<typename V::Scalar>::tanh_highest, magnitude = abs(x);
+    const V clipped = where_less(limit, magnitude, limit, magnitude);
+    const V grown = expm1(clipped + clipped);
+    const V value = grown / (grown + V(2));
+    return where_less(x, V(0), -value, value);
 }
 
 // sin and cos of 2 pi u for u in [0, 1).
-EIGEN_STRONG_INLINE void sincos_turn(Lanes<double> u, Lanes<double>& sine, Lanes<double>& cosine) {
+EIGEN_ALWAYS_INLINE void sincos_turn(Lanes<double> u, Lanes<double>& sine, Lanes<double>& cosine) {
     using C = Constants<double>;
-    using L = Lanes<double>;
-    const L magic = C::to_integer;
-    const L quarter_turns = L(4.0) * u;
-    const L shifted = quarter_turns + magic;
-    const L x = quarter_turns - (shifted - magic);
-    const L q = x * x;
-    const L s = x * horner(C::sin_ratio, q), c = fma(q, horner(C::cos_tail, q), L(1.0));
-    const typename L::Bits quadrant = shifted.bits() & 3;
-    const typename L::Bits odd = -(quadrant & 1);
-    const typename L::Bits sine_sign = (quadrant & 2) << 62, cosine_sign = ((quadrant + 1) & 2) << 62;
-    sine = L::from_bits(((s.bits() & ~odd) | (c.bits() & odd)) ^ sine_sign);
-    cosine = L::from_bits(((c.bits() & ~odd) | (s.bits() & odd)) ^ cosine_sign);
+    using V = Lanes<double>;
+    using B = Bits<V>::Signed;
+    const V magic = C::to_integer;
+    const V quarter_turns = V(4) * u;
+    const V shifted = quarter_turns + magic;
+    const V x = quarter_turns - (shifted - magic);
+    const V q = x * x;
+    const B s = (B)(x * horner(C::sin_ratio, q)).value[0], c = (B)fma(q, horner(C::cos_tail, q), V(1)).value[0];
+    const B quadrant = (B)shifted.value[0] & 3, odd = -(quadrant & 1);
+    const B sine_sign = (quadrant & 2) << 62, cosine_sign = ((quadrant + 1) & 2) << 62;
+    sine.value[0] = (V::Packet)(((s & ~odd) | (c & odd)) ^ sine_sign);
+    cosine.value[0] = (V::Packet)(((c & ~odd) | (s & odd)) ^ cosine_sign);
 }
 
 }  // namespace shoal

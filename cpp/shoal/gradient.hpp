@@ -1,4 +1,4 @@
-// One full gradient of one pack: L networks, all samples, in blocks of samples that stay in the L1 cache from forward to backward.
+// One full gradient of one pack: L networks, all samples, in blocks of samples that stay in the cache from forward to backward.
 //
 //   forward    h_l = phi(b_l + W_l h_{l-1})                                  for each layer, f = a_N
 //   residual   delta_N = -p_s y_s r(y_s f_s)    (K outputs: p_s (softmax - 1[k=y]))
@@ -9,85 +9,46 @@
 #pragma once
 
 #include "shoal/loss.hpp"
-#include "shoal/network.hpp"
+#include "shoal/pack.hpp"
+#include "shoal/plan.hpp"
 #include "shoal/task.hpp"
-#include "shoal/tiles.hpp"
-
-#include <algorithm>
-#include <vector>
 
 namespace shoal {
 
-// Numbers for L networks side by side, aligned for whole-register loads.
-template <class T>
-class Pack {
-  public:
-    static constexpr int L = Lanes<T>::count;
-    explicit Pack(std::int64_t numbers = 0) : storage_(numbers * L, T(0)) {}
-    T* at(std::int64_t number) { return storage_.data() + number * L; }
-    const T* at(std::int64_t number) const { return storage_.data() + number * L; }
-    T& lane(std::int64_t number, int lane) { return storage_[number * L + lane]; }
-    Lanes<T> operator[](std::int64_t number) const { return Lanes<T>::load(at(number)); }
-
-  private:
-    std::vector<T, Eigen::aligned_allocator<T>> storage_;
-};
-
-// The plans of one layer's three products for one block size.
-struct LayerPlan {
-    Plan forward, weights, inputs;
-};
-
-struct BlockPlan {
-    std::vector<LayerPlan> layers;
-    double cycles = 0.0;
-
-    BlockPlan(const Network& network, int samples) {
-        for (const Layer& layer : network.layers) {
-            layers.push_back({Plan::of(samples, layer.outputs, layer.inputs), Plan::of(layer.outputs, layer.inputs, samples),
-                              Plan::of(samples, layer.inputs, layer.outputs)});
-            cycles += layers.back().forward.cycles + layers.back().weights.cycles + (layers.size() > 1 ? layers.back().inputs.cycles : 0.0);
-        }
-    }
-};
-
-template <class T>
+template <AnyLanes V>
 class Gradient {
   public:
-    static constexpr int L = Lanes<T>::count;
+    using T = typename V::Scalar;
 
     Gradient(const Network& network, const Task<T>& task, const Loss& loss);
 
-    // Sets `slope` to the gradient at `parameters`. `see(first sample, samples, *this)` is called after each block's forward pass; when it returns false
-    // the rest is left undone and the call returns false.
-    template <class See>
-    bool operator()(const Pack<T>& parameters, Pack<T>& slope, See&& see) {
+    // Hands the gradient at `parameters` to `take(number, parameter, its slope)`, once for each parameter, which may then be changed. `see(first sample,
+    // samples, *this)` is called after each block's forward pass; when it returns false the rest is left undone and the call returns false.
+    template <class See, class Take>
+    bool operator()(const Pack<V>& parameters, See&& see, Take& take) {
         prepare(parameters);
         const bool whole = for_each_block([&](int first, int count, const BlockPlan& plan) {
             forward(parameters, first, count, plan);
             if (!see(first, count, *this)) return false;
             residuals(first, count);
-            backward(parameters, slope, first, count, plan);
+            backward(parameters, first, count, plan);
             return true;
         });
-        if (whole) complete(parameters, slope);
+        if (whole) hand_over(parameters, take);
         return whole;
     }
 
     // The forward pass alone.
     template <class See>
-    bool forward_only(const Pack<T>& parameters, See&& see) {
+    bool forward_only(const Pack<V>& parameters, See&& see) {
         return for_each_block([&](int first, int count, const BlockPlan& plan) {
             forward(parameters, first, count, plan);
             return bool(see(first, count, *this));
         });
     }
 
-    // What `see` may look at: logits [sample of the block][output] and hidden values [sample][unit] of the current block.
-    const Pack<T>& logits() const { return values_.back(); }
-    const Pack<T>& hidden(int layer) const { return values_[layer]; }
-    const Network& network() const { return network_; }
-    const Task<T>& task() const { return task_; }
+    // What `see` may look at: value (logit, in the last layer) of a unit for a sample of the current block.
+    V value(int layer, int sample, int unit) const { return values_[layer][sample * rows_[layer] + unit]; }
 
     // Bytes that one pack walks through in a step: parameters, their gradient, and a block's values.
     static std::int64_t working_set(const Network& network, int samples);
@@ -95,13 +56,19 @@ class Gradient {
   private:
     template <class Do>
     bool for_each_block(Do&& act);
-    void prepare(const Pack<T>& parameters);
-    void forward(const Pack<T>& parameters, int first, int count, const BlockPlan& plan);
+    void prepare(const Pack<V>& parameters);
+    void forward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
     void residuals(int first, int count);
     void softmax_residuals(int first, int count);
-    void add_biases(int layer, Pack<T>& slope, int first, int count);
-    void backward(const Pack<T>& parameters, Pack<T>& slope, int first, int count, const BlockPlan& plan);
-    void complete(const Pack<T>& parameters, Pack<T>& slope);
+    void add_biases(int layer, int first, int count);
+    void gate_last_hidden(int count);
+    void backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
+    template <class Take>
+    void hand_over(const Pack<V>& parameters, Take& taker);
+
+    // The values below a layer: shared inputs, or the layer before.
+    const T* below(int layer, int first) const { return layer == 0 ? task_.inputs.data() + std::int64_t(first) * task_.dimension : values_[layer - 1].at(0); }
+    std::int64_t below_row(int layer) const { return layer == 0 ? task_.dimension : rows_[layer - 1]; }
 
     const Network& network_;
     const Task<T>& task_;
@@ -109,8 +76,10 @@ class Gradient {
     bool homogeneous_;
     Cut blocks_;
     BlockPlan large_, small_;
-    std::vector<Pack<T>> values_;  // one a layer: h after the forward pass, delta after the backward pass
-    Pack<T> scaled_;               // z W of the last hidden layer
+    std::vector<Pack<V>> values_;    // one a layer: h after the forward pass, delta after the backward pass
+    std::vector<std::int64_t> rows_;  // how far apart their rows lie
+    Pack<V> slope_;                  // the gradient; of the last hidden layer Q where the head is homogeneous
+    Pack<V> scaled_;                 // z W of the last hidden layer
 };
 
 }  // namespace shoal

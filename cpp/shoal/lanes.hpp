@@ -1,12 +1,13 @@
 // One number for each of L networks: the SIMD value on which all training arithmetic runs.
 //
-// Lanes<T> wraps the widest packet that Eigen has for T on the instruction set of this translation unit (L = 2, 4 or 8 doubles, twice as many floats).
+// Lanes<T, R> is R of the widest packets that Eigen has for T on the instruction set of this translation unit (2, 4 or 8 doubles each, twice as many floats).
 // Every operation acts on each lane by itself, and `fma` is a true fused multiply-add wherever the machine has one: a network's bits do not depend on L,
-// on the lane that it sits in, or on its neighbours.
+// on the lane that it sits in, or on its neighbours. One register (R = 1) leaves most room for tiles; two hide the latencies of networks too small to tile.
 #pragma once
 
 #include <Eigen/Core>
 
+#include <concepts>
 #include <cstdint>
 #include <type_traits>
 
@@ -21,95 +22,103 @@ namespace shoal {
 
 namespace packet = Eigen::internal;
 
-template <class T>
+// The value whose register r is the expression: `return SHOAL_EACH(V, r, ...)` in every operation below.
+#define SHOAL_EACH(V, r, expression)                                                               \
+    {                                                                                              \
+        V each_register;                                                                           \
+        SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) each_register.value[r] = (expression); \
+        return each_register;                                                                      \
+    }
+
+template <std::floating_point T, int R = 1>
 struct Lanes {
-    static_assert(std::is_floating_point_v<T>);
     using Scalar = T;
     using Packet = typename packet::packet_traits<T>::type;
-    static constexpr int count = packet::unpacket_traits<Packet>::size;
+    static constexpr int registers = R;
+    static constexpr int width = packet::unpacket_traits<Packet>::size;
+    static constexpr int count = R * width;
 
-    // The same bits read as integers, for the exponents of elementary.hpp (vector types of GCC and Clang).
-    using Integer = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
-    typedef Integer Bits __attribute__((vector_size(sizeof(Packet))));
-
-    Packet value;
+    Packet value[R];
 
     Lanes() = default;
-    EIGEN_STRONG_INLINE Lanes(Packet packet) : value(packet) {}
-    EIGEN_STRONG_INLINE Lanes(T number) : value(packet::pset1<Packet>(number)) {}
+    EIGEN_ALWAYS_INLINE Lanes(T number) { SHOAL_UNROLL for (int r = 0; r < R; ++r) value[r] = packet::pset1<Packet>(number); }
 
-    static EIGEN_STRONG_INLINE Lanes load(const T* from) { return packet::pload<Packet>(from); }
-    EIGEN_STRONG_INLINE void store(T* to) const { packet::pstore(to, value); }
+    static EIGEN_ALWAYS_INLINE Lanes load(const T* from) SHOAL_EACH(Lanes, r, packet::pload<Packet>(from + r * width));
+    EIGEN_ALWAYS_INLINE void store(T* to) const { SHOAL_UNROLL for (int r = 0; r < R; ++r) packet::pstore(to + r * width, value[r]); }
 
-    EIGEN_STRONG_INLINE Bits bits() const { return (Bits)value; }
-    static EIGEN_STRONG_INLINE Lanes from_bits(Bits bits) { return (Packet)bits; }
+    friend EIGEN_ALWAYS_INLINE Lanes operator+(Lanes a, Lanes b) SHOAL_EACH(Lanes, r, packet::padd(a.value[r], b.value[r]));
+    friend EIGEN_ALWAYS_INLINE Lanes operator-(Lanes a, Lanes b) SHOAL_EACH(Lanes, r, packet::psub(a.value[r], b.value[r]));
+    friend EIGEN_ALWAYS_INLINE Lanes operator*(Lanes a, Lanes b) SHOAL_EACH(Lanes, r, packet::pmul(a.value[r], b.value[r]));
+    friend EIGEN_ALWAYS_INLINE Lanes operator/(Lanes a, Lanes b) SHOAL_EACH(Lanes, r, packet::pdiv(a.value[r], b.value[r]));
+    friend EIGEN_ALWAYS_INLINE Lanes operator-(Lanes a) SHOAL_EACH(Lanes, r, packet::pnegate(a.value[r]));
+};
 
-    friend EIGEN_STRONG_INLINE Lanes operator+(Lanes a, Lanes b) { return packet::padd(a.value, b.value); }
-    friend EIGEN_STRONG_INLINE Lanes operator-(Lanes a, Lanes b) { return packet::psub(a.value, b.value); }
-    friend EIGEN_STRONG_INLINE Lanes operator*(Lanes a, Lanes b) { return packet::pmul(a.value, b.value); }
-    friend EIGEN_STRONG_INLINE Lanes operator/(Lanes a, Lanes b) { return packet::pdiv(a.value, b.value); }
-    friend EIGEN_STRONG_INLINE Lanes operator-(Lanes a) { return packet::pnegate(a.value); }
+template <class V>
+concept AnyLanes = requires {
+    typename V::Packet;
+    V::registers;
 };
 
 // a b + c, rounded once.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> fma(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-    return packet::pmadd(a.value, b.value, c.value);
-}
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V fma(V a, V b, V c) SHOAL_EACH(V, r, packet::pmadd(a.value[r], b.value[r], c.value[r]));
 
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> abs(Lanes<T> a) {
-    return packet::pabs(a.value);
-}
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V abs(V a) SHOAL_EACH(V, r, packet::pabs(a.value[r]));
 
-// a < b ? x : y in each lane; false where a or b is NaN.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> where_less(Lanes<T> a, Lanes<T> b, Lanes<T> x, Lanes<T> y) {
-    using Packet = typename Lanes<T>::Packet;
-#if defined(__AVX512F__)
-    if constexpr (std::is_same_v<T, double>)
-        return Packet(_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a.value, b.value, _CMP_LT_OQ), y.value, x.value));
-    else
-        return Packet(_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.value, b.value, _CMP_LT_OQ), y.value, x.value));
-#else
-    return Packet(packet::pselect(packet::pcmp_lt(a.value, b.value), x.value, y.value));
-#endif
-}
-
-// a > 0 ? x : 0 in each lane.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> keep_where_positive(Lanes<T> a, Lanes<T> x) {
-    using Packet = typename Lanes<T>::Packet;
-#if defined(__AVX512F__)
-    if constexpr (std::is_same_v<T, double>)
-        return Packet(_mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a.value, _mm512_setzero_pd(), _CMP_GT_OQ), x.value));
-    else
-        return Packet(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.value, _mm512_setzero_ps(), _CMP_GT_OQ), x.value));
-#else
-    return Packet(packet::pand(packet::pcmp_lt(packet::pzero(a.value), a.value), x.value));
-#endif
-}
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V sqrt(V a) SHOAL_EACH(V, r, packet::psqrt(a.value[r]));
 
 // max(a, 0). A NaN stays one on x86; a network that holds one is marked diverged all the same.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> relu(Lanes<T> a) {
-    return packet::pmax(a.value, packet::pzero(a.value));
-}
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V relu(V a) SHOAL_EACH(V, r, packet::pmax(a.value[r], packet::pzero(a.value[r])));
 
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> max(Lanes<T> a, Lanes<T> b) {
+namespace packet_choice {
+
+// a < b ? x : y, and a > 0 ? x : 0, in one register. AVX-512 compares into mask registers, for which Eigen's generic form would make vectors.
+#if defined(__AVX512F__)
+EIGEN_ALWAYS_INLINE __m512d less(__m512d a, __m512d b, __m512d x, __m512d y) { return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x); }
+EIGEN_ALWAYS_INLINE __m512 less(__m512 a, __m512 b, __m512 x, __m512 y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x); }
+EIGEN_ALWAYS_INLINE __m512d keep(__m512d a, __m512d x) { return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_GT_OQ), x); }
+EIGEN_ALWAYS_INLINE __m512 keep(__m512 a, __m512 x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), x); }
+#else
+template <class Packet>
+EIGEN_ALWAYS_INLINE Packet less(Packet a, Packet b, Packet x, Packet y) {
+    return packet::pselect(packet::pcmp_lt(a, b), x, y);
+}
+template <class Packet>
+EIGEN_ALWAYS_INLINE Packet keep(Packet a, Packet x) {
+    return packet::pand(packet::pcmp_lt(packet::pzero(a), a), x);
+}
+#endif
+
+}  // namespace packet_choice
+
+// a < b ? x : y in each lane; false where a or b is NaN.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V where_less(V a, V b, V x, V y) SHOAL_EACH(V, r, packet_choice::less(a.value[r], b.value[r], x.value[r], y.value[r]));
+
+// a > 0 ? x : 0 in each lane.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V keep_where_positive(V a, V x) SHOAL_EACH(V, r, packet_choice::keep(a.value[r], x.value[r]));
+
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V max(V a, V b) {
     return where_less(a, b, b, a);
 }
 
-// Whether some lane holds a NaN.
-template <class T>
-EIGEN_STRONG_INLINE bool any_nan(Lanes<T> a) {
-    const typename Lanes<T>::Packet unequal = packet::pcmp_eq(a.value, a.value);
-    alignas(64) typename Lanes<T>::Integer lanes[Lanes<T>::count];
-    packet::pstoreu(reinterpret_cast<T*>(lanes), unequal);
-    typename Lanes<T>::Integer all = -1;
-    for (int lane = 0; lane < Lanes<T>::count; ++lane) all &= lanes[lane];
-    return all != -1;
+// Zero while every a is finite; not zero, for good, once `seen` is not.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, V a) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::psub(a.value[r], a.value[r])));
+
+// Whether some lane of what `gather_not_finite` gathered is not zero.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE bool any(V seen) {
+    alignas(64) typename V::Scalar lanes[V::count];
+    seen.store(lanes);
+    bool found = false;
+    for (int lane = 0; lane < V::count; ++lane) found |= lanes[lane] != 0;
+    return found;
 }
 
 }  // namespace shoal

@@ -30,16 +30,16 @@ struct Loss {
 };
 
 // 1/(1 + e^m), accurate in both tails: the residual of cross-entropy, and the soft error.
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> sigmoid_of_minus(Lanes<T> m) {
-    const Lanes<T> one = T(1), e = exp_minus_abs(m);
-    return where_less(Lanes<T>(T(0)), m, e, one) / (one + e);
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V sigmoid_of_minus(V m) {
+    const V one = 1, e = exp_minus_abs(m);
+    return where_less(V(0), m, e, one) / (one + e);
 }
 
 // r(m).
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> residual(LossKind kind, Lanes<T> threshold, Lanes<T> m) {
-    const Lanes<T> zero = T(0), one = T(1);
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V residual(LossKind kind, V threshold, V m) {
+    const V zero = 0, one = 1;
     switch (kind) {
         case LossKind::cross_entropy: return sigmoid_of_minus(m);
         case LossKind::hinge: return where_less(m, threshold, one, zero);
@@ -51,19 +51,19 @@ EIGEN_STRONG_INLINE Lanes<T> residual(LossKind kind, Lanes<T> threshold, Lanes<T
 }
 
 // l(m).
-template <class T>
-EIGEN_STRONG_INLINE Lanes<T> loss_value(LossKind kind, Lanes<T> threshold, Lanes<T> m) {
-    const Lanes<T> zero = T(0), half = T(0.5);
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V loss_value(LossKind kind, V threshold, V m) {
+    const V zero = 0, half = 0.5;
     switch (kind) {
         case LossKind::cross_entropy: return max(-m, zero) + log1p(exp_minus_abs(m));
         case LossKind::hinge: return max(threshold - m, zero);
         case LossKind::squared_hinge: {
-            const Lanes<T> short_of = max(threshold - m, zero);
+            const V short_of = max(threshold - m, zero);
             return half * short_of * short_of;
         }
         case LossKind::exponential: return exp(-m);
         case LossKind::squared: {
-            const Lanes<T> short_of = Lanes<T>(T(1)) - m;
+            const V short_of = V(1) - m;
             return half * short_of * short_of;
         }
     }

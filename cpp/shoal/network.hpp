@@ -37,6 +37,8 @@ struct Network {
     int outputs() const { return layers.back().outputs; }
     int hidden_layers() const { return int(layers.size()) - 1; }
 
+    const Layer& last_hidden() const { return layers[hidden_layers() > 0 ? hidden_layers() - 1 : 0]; }
+
     // The hidden units of all layers together.
     int units() const {
         int sum = 0;
@@ -46,6 +48,9 @@ struct Network {
 
     // One output behind a homogeneous activation (phi(a) = phi'(a) a): gradient.hpp then takes the output layer's gradient from the layer before.
     bool homogeneous_head() const { return hidden_layers() > 0 && outputs() == 1 && is_piecewise_linear(activation); }
+
+    // One hidden layer of ReLUs before it: the gates need no pass of their own.
+    bool gated() const { return homogeneous_head() && hidden_layers() == 1 && activation == Activation::relu; }
 };
 
 }  // namespace shoal

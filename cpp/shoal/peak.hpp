@@ -22,7 +22,7 @@ double fma_peak(int threads, double seconds) {
     for (int t = 0; t < threads; ++t)
         workers.emplace_back([&, t] {
             Lanes<T> sum[chains];
-            SHOAL_UNROLL for (int c = 0; c < chains; ++c) sum[c] = Lanes<T>(T(c + 1));
+            SHOAL_UNROLL for (int c = 0; c < chains; ++c) sum[c] = T(c + 1);
             const Lanes<T> factor = T(0.999), term = T(1e-3);
             ready.fetch_add(1);
             while (ready.load() < threads) std::this_thread::yield();
@@ -30,9 +30,7 @@ double fma_peak(int threads, double seconds) {
             std::int64_t batches = 0;
             double elapsed = 0.0;
             while (elapsed < seconds) {
-                for (int i = 0; i < batch; ++i) {
-                    SHOAL_UNROLL for (int c = 0; c < chains; ++c) sum[c] = fma(sum[c], factor, term);
-                }
+                for (int i = 0; i < batch; ++i) { SHOAL_UNROLL for (int c = 0; c < chains; ++c) sum[c] = fma(sum[c], factor, term); }
                 ++batches;
                 elapsed = std::chrono::duration<double>(Clock::now() - begin).count();
             }

@@ -26,24 +26,24 @@ inline Counter philox(Counter counter, std::array<std::uint32_t, 2> key) {
 
 // Fills `numbers` with independent N(0, 1) draws of one tensor of one network (Box-Muller: one counter gives elements 2j and 2j + 1).
 inline void draw_normals(std::uint64_t seed, std::uint64_t network, std::uint32_t tensor, std::int64_t count, double* numbers) {
-    using L = Lanes<double>;
+    using V = Lanes<double>;
     const std::array<std::uint32_t, 2> key{std::uint32_t(seed), std::uint32_t(seed >> 32)};
-    for (std::int64_t first = 0; first < count; first += 2 * L::count) {
-        alignas(64) double radius[L::count], turn[L::count], even[L::count], odd[L::count];
-        for (int lane = 0; lane < L::count; ++lane) {
+    for (std::int64_t first = 0; first < count; first += 2 * V::count) {
+        alignas(64) double radius[V::count], turn[V::count], even[V::count], odd[V::count];
+        for (int lane = 0; lane < V::count; ++lane) {
             const std::uint32_t pair = std::uint32_t(first / 2 + lane);
             const Counter word = philox({std::uint32_t(network), std::uint32_t(network >> 32), tensor, pair}, key);
             const std::uint64_t a = (std::uint64_t(word[0]) << 32 | word[1]) >> 11, b = (std::uint64_t(word[2]) << 32 | word[3]) >> 11;
             radius[lane] = double(a + 1) * 0x1p-53;  // in (0, 1]
             turn[lane] = double(b) * 0x1p-53;        // in [0, 1)
         }
-        L sine, cosine;
-        sincos_turn(L::load(turn), sine, cosine);
-        log(L::load(radius)).store(radius);
-        for (int lane = 0; lane < L::count; ++lane) radius[lane] = std::sqrt(-2.0 * radius[lane]);
-        (L::load(radius) * cosine).store(even);
-        (L::load(radius) * sine).store(odd);
-        for (int lane = 0; lane < L::count && first + 2 * lane < count; ++lane) {
+        V sine, cosine;
+        sincos_turn(V::load(turn), sine, cosine);
+        log(V::load(radius)).store(radius);
+        for (int lane = 0; lane < V::count; ++lane) radius[lane] = std::sqrt(-2.0 * radius[lane]);
+        (V::load(radius) * cosine).store(even);
+        (V::load(radius) * sine).store(odd);
+        for (int lane = 0; lane < V::count && first + 2 * lane < count; ++lane) {
             numbers[first + 2 * lane] = even[lane];
             if (first + 2 * lane + 1 < count) numbers[first + 2 * lane + 1] = odd[lane];
         }

@@ -1,6 +1,7 @@
 """Print the minimax coefficients that elementary.hpp holds: `python cpp/tests/coefficients.py` (needs mpmath).
 
-Remez exchange on the Chebyshev grid, in 60 digits. Each polynomial minimises the error relative to the function that it is part of.
+Remez exchange on the Chebyshev grid, in 60 digits. Each polynomial minimises the error relative to the function that it
+is part of.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def show(name: str, fit: tuple[list[mp.mpf], mp.mpf]) -> None:
 
 
 def series(function: Function, limit: mp.mpf) -> Function:
-    """The function with its removable singularity at 0 filled in by its limit."""
+    """Return the function with its removable singularity at 0 filled in by its limit."""
     return lambda x: limit if abs(x) < mp.mpf(10) ** -25 else function(x)
 
 
@@ -80,7 +81,10 @@ cos_tail = series(lambda q: (mp.cos(half_pi * mp.sqrt(q)) - 1) / q, -(half_pi**2
 
 if __name__ == "__main__":
     for kind, exp_degree, log_degree in (("double", 9, 7), ("float", 4, 3)):
-        show(f"expm1(r) = r + r^2 q(r), {kind}", remez(exp_tail, lambda r: abs(r) + mp.mpf("1e-9"), -half_log2, half_log2, exp_degree))
+        show(
+            f"expm1(r) = r + r^2 q(r), {kind}",
+            remez(exp_tail, lambda r: abs(r) + mp.mpf("1e-9"), -half_log2, half_log2, exp_degree),
+        )
         show(f"atanh(s) = s + s^3 q(s^2), {kind}", remez(atanh_tail, lambda q: q + mp.mpf("1e-9"), 0, edge, log_degree))
     show("sin(pi/2 x) = x q(x^2), |x| <= 1/2", remez(sin_ratio, lambda q: 1 / sin_ratio(q), 0, 0.2501, 6))
     show("cos(pi/2 x) = 1 + x^2 q(x^2), |x| <= 1/2", remez(cos_tail, lambda q: q + mp.mpf("1e-9"), 0, 0.2501, 6))

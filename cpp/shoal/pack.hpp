@@ -1,0 +1,24 @@
+// Numbers of L networks side by side, aligned for whole-register loads.
+#pragma once
+
+#include "shoal/lanes.hpp"
+
+#include <vector>
+
+namespace shoal {
+
+template <AnyLanes V>
+class Pack {
+  public:
+    using T = typename V::Scalar;
+    explicit Pack(std::int64_t numbers = 0) : storage_(numbers * V::count, T(0)) {}
+    T* at(std::int64_t number) { return storage_.data() + number * V::count; }
+    const T* at(std::int64_t number) const { return storage_.data() + number * V::count; }
+    T& lane(std::int64_t number, int lane) { return storage_[number * V::count + lane]; }
+    EIGEN_ALWAYS_INLINE V operator[](std::int64_t number) const { return V::load(at(number)); }
+
+  private:
+    std::vector<T, Eigen::aligned_allocator<T>> storage_;
+};
+
+}  // namespace shoal

@@ -1,0 +1,117 @@
+// How the products of a network are cut into tiles and the samples into blocks: chosen once, before training, by a model of the machine's ports.
+#pragma once
+
+#include "shoal/network.hpp"
+#include "shoal/tiles.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace shoal {
+
+// How many numbers of one axis the pieces take: `large` pieces of `size`, then `small` pieces of `size - 1`.
+struct Cut {
+    int size, large, small;
+
+    static Cut of(int count, int size) {
+        const int pieces = (count + size - 1) / size, each = count / pieces, over = count % pieces;
+        return over ? Cut{each + 1, over, pieces - over} : Cut{each, pieces, 0};
+    }
+};
+
+// One product's tiles.
+struct Plan {
+    Cut rows, columns;
+    double cycles;
+
+    // Cycles of one tile: two multiply-adds, two loads, or two compares and masks of a gate a cycle; a chain of latency 4 a term; a start and an end for
+    // each sum. Loads cost a little even where they hide behind arithmetic.
+    static double tile_cycles(Pass pass, int i, int j, int terms) {
+        const double arithmetic = i * j / 2.0, loads = (i + j) / 2.0, gates = pass == Pass::gated_weight_gradient ? i : 0;
+        return terms * (std::max({arithmetic, loads, gates, 4.0}) + 0.1 * (loads + gates)) + 1.5 * i * j + 6.0;
+    }
+
+    template <AnyLanes V>
+    static Plan of(Pass pass, int rows, int columns, int terms) {
+        Plan best{{}, {}, 1e300};
+        for (int i = 1; i <= tiles::longest; ++i)
+            for (int j = 1; j <= tiles::longest; ++j) {
+                if (!tiles::fits<V>(pass, i, j)) continue;
+                const Plan plan{Cut::of(rows, i), Cut::of(columns, j), 0.0};
+                const double cycles = plan.count(pass, terms);
+                if (cycles < best.cycles) best = {plan.rows, plan.columns, cycles};
+            }
+        return best;
+    }
+
+  private:
+    double count(Pass pass, int terms) const {
+        double sum = 0.0;
+        for (int a = 0; a < 2; ++a)
+            for (int b = 0; b < 2; ++b)
+                sum += double(a ? rows.small : rows.large) * (b ? columns.small : columns.large) * tile_cycles(pass, rows.size - a, columns.size - b, terms);
+        return sum;
+    }
+};
+
+// The plans of one layer's three products for one block size.
+struct LayerPlan {
+    Plan forward, weights, inputs;
+};
+
+struct BlockPlan {
+    std::vector<LayerPlan> layers;
+    double cycles = 0.0;
+
+    template <AnyLanes V>
+    static BlockPlan of(const Network& network, int samples) {
+        BlockPlan plan;
+        for (const Layer& layer : network.layers) {
+            const Pass weights = plan.layers.empty() && network.gated() ? Pass::gated_weight_gradient : Pass::weight_gradient;
+            const LayerPlan made{Plan::of<V>(Pass::forward, samples, layer.outputs, layer.inputs), Plan::of<V>(weights, layer.outputs, layer.inputs, samples),
+                                 Plan::of<V>(Pass::input_gradient, samples, layer.inputs, layer.outputs)};
+            plan.cycles += made.forward.cycles + made.weights.cycles + (plan.layers.empty() ? 0.0 : made.inputs.cycles);
+            plan.layers.push_back(made);
+        }
+        return plan;
+    }
+};
+
+// Rows of values lie an odd number of lanes apart, so that a column of them spreads over all sets of the cache.
+inline std::int64_t row_length(const Layer& layer) { return layer.outputs | 1; }
+
+// How the samples are cut: whatever the model finds cheapest among the blocks whose values stay in the L2 cache's nearest part.
+template <AnyLanes V>
+Cut cut_samples(const Network& network, int samples) {
+    constexpr std::int64_t cache_share = 64 * 1024;
+    std::int64_t row = 0;
+    for (const Layer& layer : network.layers) row += row_length(layer) * V::count * std::int64_t(sizeof(typename V::Scalar));
+    const int largest = std::min(samples, int(std::clamp<std::int64_t>(cache_share / row, 8, 256)));
+    Cut best = Cut::of(samples, largest);
+    double fewest = 1e300;
+    for (int size = largest; size >= 1 && size >= largest / 2; --size) {
+        const Cut cut = Cut::of(samples, size);
+        const double cycles =
+            cut.large * BlockPlan::of<V>(network, cut.size).cycles + (cut.small ? cut.small * BlockPlan::of<V>(network, cut.size - 1).cycles : 0.0);
+        if (cycles < fewest) fewest = cycles, best = cut;
+    }
+    return best;
+}
+
+// Carries out a product as planned.
+template <AnyLanes V, Pass pass, bool shared>
+void multiply(const Plan& plan, const Product<typename V::Scalar>& product) {
+    for (int a = 0, row = 0; a < 2; ++a) {
+        const int rows = a ? plan.rows.small : plan.rows.large, i = plan.rows.size - a;
+        if (!rows) continue;
+        for (int b = 0, column = 0; b < 2; ++b) {
+            const int columns = b ? plan.columns.small : plan.columns.large, j = plan.columns.size - b;
+            if (!columns) continue;
+            tiles::table<V, pass, shared>[(i - 1) * tiles::longest + j - 1](product, row, rows, column, columns);
+            column += columns * j;
+        }
+        row += rows * i;
+    }
+}
+
+}  // namespace shoal
