@@ -1,0 +1,39 @@
+"""What every compiled module of shoal._core holds: one stub for _baseline, _avx2, _avx512 and _neon alike."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+isa: str
+eigen: str
+compiler: str
+
+def cpu_features() -> list[str]: ...
+def lanes(dtype: str) -> int: ...
+def fma_peak(threads: int, dtype: str, seconds: float) -> float: ...
+def pack_bytes(widths: Sequence[int], samples: int, dtype: str) -> int: ...
+def train(
+    *,
+    widths: Sequence[int],
+    activation: str,
+    slope: float,
+    bias: bool,
+    inputs: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    loss: str,
+    threshold: float,
+    start: Mapping[str, Any],
+    rate: float,
+    steps: int,
+    record_steps: NDArray[np.int64],
+    measures: Sequence[str],
+    networks: int,
+    first: int,
+    seed: int,
+    threads: int,
+    dtype: str,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, NDArray[Any] | list[NDArray[Any]]]: ...
