@@ -1,0 +1,130 @@
+"""The losses, all of them functions l of the margin m; the residual is r(m) = -l'(m)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shoal import checks
+
+
+class Loss:
+    """What every loss has: its ``name`` and its ``threshold``, the margin at which a hinge is satisfied.
+
+    Source: docs/theory.md section 0.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def threshold(self) -> float:
+        """Margin from which the loss is zero; 1 where the loss has no such margin, and then without effect."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
+
+    name: ClassVar[str] = "cross_entropy"
+
+
+@dataclass(frozen=True)
+class Exponential(Loss):
+    """l(m) = r(m) = exp(-m)."""
+
+    name: ClassVar[str] = "exponential"
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """l(m) = (1 - m)^2 / 2, r(m) = 1 - m."""
+
+    name: ClassVar[str] = "squared"
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``margin``.
+
+    Parameters
+    ----------
+    margin
+        The threshold h, positive.
+
+    Raises
+    ------
+    TypeError
+        ``margin`` is not a number.
+    ValueError
+        ``margin`` is not positive and finite.
+    """
+
+    margin: float = 1.0
+    name: ClassVar[str] = "hinge"
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "margin", checks.positive("margin", self.margin))
+
+    @property
+    def threshold(self) -> float:
+        """Margin from which the loss is zero."""
+        return self.margin
+
+
+@dataclass(frozen=True)
+class SquaredHinge(Loss):
+    """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``margin``.
+
+    Parameters
+    ----------
+    margin
+        The threshold h, positive.
+
+    Raises
+    ------
+    TypeError
+        ``margin`` is not a number.
+    ValueError
+        ``margin`` is not positive and finite.
+    """
+
+    margin: float = 1.0
+    name: ClassVar[str] = "squared_hinge"
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "margin", checks.positive("margin", self.margin))
+
+    @property
+    def threshold(self) -> float:
+        """Margin from which the loss is zero."""
+        return self.margin
+
+
+LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (CrossEntropy, Hinge, SquaredHinge, Exponential, Squared)}
+
+
+def resolve_loss(loss: str | Loss) -> Loss:
+    """Return the loss that a name stands for; a loss is returned as it is.
+
+    Raises
+    ------
+    TypeError
+        Neither a string nor a loss.
+    ValueError
+        A string that names no loss.
+
+    Examples
+    --------
+    >>> resolve_loss("hinge")
+    Hinge(margin=1.0)
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(
+            f"loss must be one of {', '.join(LOSSES)} or a shoal loss, got {loss!r} of type {type(loss).__name__}"
+        )
+    return LOSSES[checks.choice("loss", loss, LOSSES)]()

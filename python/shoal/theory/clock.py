@@ -1,0 +1,222 @@
+"""How fast a path is run: the clock theta = rate x time of every loss, as a function of the margin and back.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| theta | clock, rate x time | ``theta`` | any |
+| u | path length | ``u`` | any |
+| r | residual; dtheta = du / r | ``residual`` | - |
+| h | target of the residual | ``target`` | scalar |
+| D | sqrt(h^2 + s^2), the slope of the logistic | ``slope`` | scalar |
+
+Closed forms where there are any, quadrature (:mod:`shoal.theory.quadrature`) elsewhere.
+
+Source: docs/theory.md sections 1, 4 and 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import wrightomega
+
+from shoal.theory.path import Hyperbola, Line, Path, Power, split
+from shoal.theory.quadrature import Hyperbolic, Logarithmic, Logit, QuadratureClock
+from shoal.theory.residual import Residual
+
+Array = NDArray[np.float64]
+
+
+class Clock(Protocol):
+    """A clock theta as a function of the margin, and back."""
+
+    def theta(self, margin: Array) -> Array:
+        """Return theta at margins (points,) between the start and the target, neither of them."""
+
+    def margin(self, theta: Array) -> Array:
+        """Return the margins (points,) at finite theta >= 0."""
+
+
+@dataclass(frozen=True)
+class StepClock:
+    """Hinge: r = 1 up to the target, so that theta is the path length. Source: docs/theory.md sections 1 and 4."""
+
+    path: Path
+    target: float
+
+    def theta(self, margin: Array) -> Array:
+        """Return the path length."""
+        return self.path.position(margin)
+
+    def margin(self, theta: Array) -> Array:
+        """Return the margin, which stops at the target."""
+        end = self.path.position(np.asarray(self.target))
+        reached = self.path.margin(np.minimum(theta, end))
+        return np.where(theta >= end, self.target, reached)
+
+
+@dataclass(frozen=True)
+class LinearLine:
+    """Depth 1, r = h - m: m = h - (h - m_0) e^-theta, from either side. Source: docs/theory.md section 4."""
+
+    start: float
+    target: float
+
+    def theta(self, margin: Array) -> Array:
+        """Return ln((h - m_0) / (h - m))."""
+        return np.log1p((margin - self.start) / (self.target - margin))
+
+    def margin(self, theta: Array) -> Array:
+        """Return the margin."""
+        return self.start - (self.target - self.start) * np.expm1(-theta)
+
+
+def linear_theta(alpha: Array, beta: Array, target: Array, u: Array) -> Array:
+    """Return theta at path length ``u`` where m = alpha e^u - beta e^-u is driven by r = h - m > 0.
+
+    theta = ln(1 + 2T/(1-T)) / D with T = tanh(D theta/2), in terms that are all positive. Source: docs/theory.md
+    section 1.
+    """
+    grown = alpha * np.exp(u)
+    return _linear_theta(alpha, beta, target, u, grown, target - (grown - beta * np.exp(-u)))
+
+
+def _linear_theta(alpha: Array, beta: Array, target: Array, u: Array, grown: Array, gap: Array) -> Array:
+    slope, minus = _linear_slope(alpha, beta, target)
+    with np.errstate(over="ignore", divide="ignore"):
+        odds = -2.0 * slope * np.expm1(-u) * (grown + 0.5 * minus) / (gap * (minus + 2.0 * alpha))
+    return np.asarray(np.log1p(odds) / slope, dtype=np.float64)
+
+
+def linear_u(alpha: Array, beta: Array, target: Array, gap: Array, theta: Array) -> Array:
+    """Return the path length after ``theta``, the inverse of :func:`linear_theta`; ``gap`` is h - m_0 > 0.
+
+    w = e^u solves w' = beta + h w - alpha w^2: w - 1 = 2 (h - m_0) T / (D - h T + 2 alpha T). Source: docs/theory.md
+    section 1.
+    """
+    slope, minus = _linear_slope(alpha, beta, target)
+    tanh = np.tanh(0.5 * slope * theta)
+    # 1 - tanh, which near one must not come from a difference.
+    rest = 2.0 / (np.exp(np.minimum(slope * theta, 700.0)) + 1.0)
+    below = np.where(target > 0, minus + target * rest + 2.0 * alpha * tanh, slope + (2.0 * alpha - target) * tanh)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log1p(2.0 * gap * tanh / below), dtype=np.float64)
+
+
+def _linear_slope(alpha: Array, beta: Array, target: Array) -> tuple[Array, Array]:
+    """Return D = sqrt(h^2 + 4 alpha beta) and D - h."""
+    spread = 2.0 * np.sqrt(alpha) * np.sqrt(beta)
+    slope = np.hypot(target, spread)
+    return slope, np.where(target > 0, spread * (spread / (slope + np.abs(target))), slope - target)
+
+
+@dataclass(frozen=True)
+class LinearHyperbola:
+    """Depth 2, r = h - m > 0, a logistic in e^u. Source: docs/theory.md section 1.
+
+    ``path.start`` < ``target``; a margin that falls to its target is the mirror image of one that rises.
+    """
+
+    path: Hyperbola
+    target: float
+
+    def theta(self, margin: Array) -> Array:
+        """Return theta, from margins so that the digits of h - m are kept."""
+        alpha, beta = split(np.asarray(self.path.start), self.path.spread)
+        grown, _ = split(margin, self.path.spread)
+        target = np.asarray(self.target)
+        return _linear_theta(alpha, beta, target, self.path.position(margin), grown, self.target - margin)
+
+    def margin(self, theta: Array) -> Array:
+        """Return the margin, at most the target."""
+        alpha, beta = split(np.asarray(self.path.start), self.path.spread)
+        u = linear_u(alpha, beta, np.asarray(self.target), np.asarray(self.target - self.path.start), theta)
+        return np.clip(self.path.margin(u), self.path.start, self.target)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The clock of a margin that falls, as that of -m which rises. Source: docs/theory.md section 1."""
+
+    image: Clock
+
+    def theta(self, margin: Array) -> Array:
+        """Return theta."""
+        return self.image.theta(-margin)
+
+    def margin(self, theta: Array) -> Array:
+        """Return the margin."""
+        return -self.image.margin(theta)
+
+
+@dataclass(frozen=True)
+class ExponentialLine:
+    """Depth 1, exponential family: offset d + (e^d - 1) e^m_0 = theta with d = m - m_0.
+
+    Source: docs/theory.md section 4.
+    """
+
+    start: float
+    offset: float
+
+    def theta(self, margin: Array) -> Array:
+        """Return theta; infinite beyond the largest double."""
+        gap = margin - self.start
+        with np.errstate(over="ignore"):
+            # Two forms, for e^m_0 (e^d - 1) overflows at a small d and loses a large negative m_0 in the other form.
+            grown = np.where(
+                gap > 1.0, np.exp(margin) - np.exp(self.start), np.exp(self.start) * np.expm1(np.minimum(gap, 1.0))
+            )
+        return np.asarray(self.offset * gap + grown, dtype=np.float64)
+
+    def margin(self, theta: Array) -> Array:
+        """Return the margin: a logarithm, or Wright's omega with Newton steps for the digits of m - m_0."""
+        with np.errstate(divide="ignore", over="ignore"):
+            gap = np.log1p(np.exp(np.log(theta) - self.start))
+            gap = np.where(np.isfinite(gap), gap, np.log(theta) - self.start)
+        if not self.offset:
+            return self.start + gap
+        # d + e^m_0 (e^d - 1) = theta: convex in d, and both bounds lie on the right of the root.
+        if self.start < 700.0:
+            level = theta + self.start + np.exp(self.start)
+            omega = np.real(wrightomega(level))
+            with np.errstate(divide="ignore"):
+                guess = np.where(level > 0, np.log(np.where(omega > 0, omega, 1.0)), level - omega) - self.start
+            gap = np.minimum(np.clip(guess, 0.0, theta), gap)
+            scale = np.exp(self.start)
+            for _ in range(3):
+                excess = gap + scale * np.expm1(gap) - theta
+                gap = np.maximum(gap - excess / (1.0 + scale * np.exp(gap)), 0.0)
+        return self.start + gap
+
+
+def clock_of(path: Path, residual: Residual, shift: float = 0.0) -> Clock:
+    """Return the clock of a path under a residual that is not zero at the start.
+
+    ``shift`` sigma keeps e^-sigma theta instead of theta, for margins whose e^m is beyond the largest double; only the
+    quadratures of the exponential family know it (:func:`has_shift`).
+    """
+    if residual.family == "step":
+        return StepClock(path, residual.target)
+    if isinstance(path, Line):
+        if residual.family == "linear":
+            return LinearLine(path.start, residual.target)
+        return ExponentialLine(path.start, residual.offset)
+    if isinstance(path, Hyperbola):
+        if residual.family == "exponential":
+            return QuadratureClock(Hyperbolic(path, residual), shift)
+        if path.start > residual.target:
+            return Mirror(LinearHyperbola(Hyperbola(-path.start, path.spread), -residual.target))
+        return LinearHyperbola(path, residual.target)
+    if isinstance(path, Power):
+        if residual.family == "linear":
+            return QuadratureClock(Logit(path.start, path.gamma, residual.target))
+        return QuadratureClock(Logarithmic(path.start, path.gamma, residual), shift)
+    raise TypeError(f"path must be a Line, a Hyperbola or a Power, got {path!r}")
+
+
+def has_shift(path: Path, residual: Residual) -> bool:
+    """Return whether the clock of this path takes a ``shift``."""
+    return residual.family == "exponential" and not isinstance(path, Line)

@@ -1,0 +1,165 @@
+"""The modes of a task, and which mode each neuron of a separated network is active on.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| x_k | distinct inputs | ``directions`` (unit vectors) | (modes, inputs) |
+| rho_k | their norms | ``norms`` | (modes,) |
+| p_k | their frequencies, summed over equal samples | ``frequencies`` | (modes,) |
+| y_k | their labels | ``labels`` | (modes,) |
+| - | mode in the direction -x_k, or -1 | ``opposite`` | (modes,) |
+| a_i | w_i.x/rho of the mode on which neuron i is active | ``a`` | (networks, neurons) |
+| zt_i | y z_i | ``zt`` | (networks, neurons) |
+
+Source: docs/theory.md sections 1 to 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+ROUNDING = 1e-12
+"""Cosines of inputs closer than this to 0 or to +-1 are taken as exact."""
+
+
+class SupportsTask(Protocol):
+    """What the theory needs of a task: anything with these three arrays."""
+
+    @property
+    def inputs(self) -> NDArray[np.float64]:
+        """(samples, inputs)."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(samples,), -1 or +1."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(samples,), not negative, with a sum of 1."""
+
+
+@dataclass(frozen=True)
+class TaskModes:
+    """The distinct inputs of a task, pairwise orthogonal or antipodal."""
+
+    directions: Array
+    norms: Array
+    frequencies: Array
+    labels: Array
+    opposite: Index
+    mode_of_sample: Index
+
+    @property
+    def count(self) -> int:
+        """Number of modes."""
+        return len(self.norms)
+
+
+def task_modes(task: SupportsTask) -> TaskModes:
+    """Return the modes of a task; equal samples of equal label merge and their weights add up.
+
+    Raises
+    ------
+    ValueError
+        Labels are not -1/+1, an input is zero, two inputs are neither equal, orthogonal nor antipodal, or equal inputs
+        have different labels.
+    """
+    inputs = np.asarray(task.inputs, dtype=np.float64)
+    labels = np.asarray(task.labels, dtype=np.float64)
+    weights = np.asarray(task.weights, dtype=np.float64)
+    if not np.isin(labels, (-1.0, 1.0)).all():
+        raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
+    norms = np.linalg.norm(inputs, axis=1)
+    if not (norms > 0).all():
+        raise ValueError(f"task must have inputs that are not zero, got a zero input at sample {int(np.argmin(norms))}")
+    units = inputs / norms[:, None]
+    first: list[int] = []
+    mode_of_sample = np.empty(len(inputs), dtype=np.int64)
+    for sample in range(len(inputs)):
+        cosines = units[first] @ units[sample]
+        same = np.flatnonzero(cosines >= 1.0 - ROUNDING)
+        other = (np.abs(cosines) > ROUNDING) & (cosines > -1.0 + ROUNDING)
+        other[same] = False
+        if other.any():
+            _refuse(first[int(np.argmax(other))], sample, "neither equal, orthogonal nor antipodal")
+        if len(same) == 0:
+            mode_of_sample[sample] = len(first)
+            first.append(sample)
+            continue
+        known = first[int(same[0])]
+        if abs(norms[known] - norms[sample]) > ROUNDING * norms[known]:
+            _refuse(known, sample, "parallel with different norms")
+        if labels[known] != labels[sample]:
+            _refuse(known, sample, "equal with different labels")
+        mode_of_sample[sample] = same[0]
+    directions = units[first]
+    antipodes = directions @ directions.T <= -1.0 + ROUNDING
+    opposite = np.where(antipodes.any(axis=1), antipodes.argmax(axis=1), -1)
+    frequencies = np.zeros(len(first))
+    np.add.at(frequencies, mode_of_sample, weights)
+    return TaskModes(directions, norms[first], frequencies, labels[first], opposite, mode_of_sample)
+
+
+def _refuse(first: int, second: int, what: str) -> None:
+    raise ValueError(
+        "task must have distinct inputs that are pairwise orthogonal or antipodal: "
+        f"samples {first} and {second} are {what}"
+    )
+
+
+def check_weights(weights: Sequence[ArrayLike], modes: TaskModes) -> tuple[Array, Array]:
+    """Return the first layer (networks, neurons, inputs) and the output weights (networks, neurons).
+
+    Raises
+    ------
+    ValueError
+        Not two layers of these shapes with one output, or a weight is not finite.
+    """
+    if len(weights) != 2:
+        raise ValueError(
+            f"weights must hold two layers, (networks, h, d) and (networks, 1, h), got {len(weights)} layers"
+        )
+    first, last = (np.asarray(layer, dtype=np.float64) for layer in weights)
+    inputs = modes.directions.shape[1]
+    if first.ndim != 3 or first.shape[2] != inputs or last.shape != (first.shape[0], 1, first.shape[1]):
+        raise ValueError(
+            f"weights must have shapes (networks, h, {inputs}) and (networks, 1, h), got {first.shape} and {last.shape}"
+        )
+    for layer, values in enumerate((first, last)):
+        if not np.isfinite(values).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+            raise ValueError(f"weights must be finite, got {values[where]} in layer {layer} at {where}")
+    return first, last[:, 0, :]
+
+
+def settle(first: Array, last: Array, modes: TaskModes, offset: int = 0) -> tuple[Index, Array, Array]:
+    """Return the mode (networks, neurons) on which each neuron is active, -1 where on none, and its a and zt.
+
+    ``offset`` is the number of the first network, for the message.
+
+    Raises
+    ------
+    ValueError
+        A neuron is active on more than one mode.
+    """
+    components = first @ modes.directions.T
+    # No tolerance: however small, a component above 0 makes the neuron active there, and the flow lets it grow.
+    active = components > 0
+    crowded = active.sum(axis=2) > 1
+    if crowded.any():
+        network, neuron = (int(i) for i in np.argwhere(crowded)[0])
+        on = np.flatnonzero(active[network, neuron])
+        raise ValueError(
+            "weights must be separated, each neuron active on at most one mode: "
+            f"network {network + offset}, neuron {neuron} is active on modes {on.tolist()}"
+        )
+    home = np.where(active.any(axis=2), active.argmax(axis=2), -1)
+    a = np.where(home >= 0, np.max(components, axis=2), 0.0)
+    return home, a, modes.labels[home] * last

@@ -1,0 +1,98 @@
+"""How often training fails, over random starts.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| k, h | neurons that serve the mode; neurons of the network | ``neurons`` | any |
+| sigma_w | standard deviation of a first-layer weight | ``weight_scale`` | scalar |
+| sigma_z | standard deviation of an output weight | ``output_scale`` | scalar |
+| P | chance of failure | - | as ``neurons`` |
+
+Source: docs/theory.md section 2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import checks
+
+
+def death_probability(weight_scale: float = 1.0, output_scale: float = 1.0) -> float:
+    """Return the chance 1/2 - atan(sigma_w/sigma_z)/pi that an active neuron dies, 1/4 at equal scales.
+
+    The neuron has a = |N(0, sigma_w^2)| and zt = N(0, sigma_z^2), and dies iff a + zt < 0, whatever the loss as long as
+    its clock does not stop first (docs/theory.md section 2).
+
+    Raises
+    ------
+    TypeError
+        A scale is not a number.
+    ValueError
+        A scale is not positive.
+
+    Examples
+    --------
+    >>> death_probability()
+    0.25
+    """
+    first = checks.positive("weight_scale", weight_scale)
+    last = checks.positive("output_scale", output_scale)
+    return math.atan2(last, first) / math.pi
+
+
+def failure_probability(
+    neurons: ArrayLike,
+    weight_scale: float = 1.0,
+    output_scale: float = 1.0,
+    data: Literal["separated", "antipodal"] = "separated",
+) -> NDArray[np.float64]:
+    """Return the chance that training fails, with the shape of ``neurons``, float64.
+
+    Parameters
+    ----------
+    neurons
+        Any shape, integers. For ``"separated"``: neurons active on the mode at the start; the chance is that all of
+        them die, death_probability ** neurons. Modes fail independently of each other. For ``"antipodal"``: neurons of
+        a network on {x, -x} with opposite labels; the chance is that all serve the same point at last, 2^(1-h).
+    weight_scale, output_scale
+        Standard deviations of first-layer and output weights, isotropic and Gaussian. Without effect on antipodal
+        data, where any start that is symmetric in sign gives the same law.
+    data
+        ``"separated"`` or ``"antipodal"``.
+
+    Raises
+    ------
+    TypeError
+        ``neurons`` are not integers, or a scale is not a number.
+    ValueError
+        ``neurons`` are negative, a scale is not positive, or ``data`` is neither name.
+
+    Notes
+    -----
+    The antipodal law is that of losses whose clock has no end (cross-entropy, exponential), at infinite time. A hinge
+    or squared loss can stop the clock of one point before a neuron has left it for the other: then it fails more often.
+
+    Source: docs/theory.md section 2.
+
+    Examples
+    --------
+    >>> failure_probability([1, 2, 3])
+    array([0.25    , 0.0625  , 0.015625])
+    >>> failure_probability([2, 5], data="antipodal")
+    array([0.5   , 0.0625])
+    """
+    given = np.asarray(neurons)
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"neurons must be integers, got dtype {given.dtype}")
+    if (given < 0).any():
+        raise ValueError(f"neurons must not be negative, got {given.min()}")
+    checks.choice("data", data, ("separated", "antipodal"))
+    dies = death_probability(weight_scale, output_scale)
+    count = given.astype(np.float64)
+    # Without a neuron both laws say certainty.
+    chance = dies**count if data == "separated" else np.minimum(2.0 ** (1.0 - count), 1.0)
+    return np.asarray(chance, dtype=np.float64)

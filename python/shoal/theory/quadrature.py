@@ -1,0 +1,205 @@
+"""Clocks without a closed form: theta(m) by quadrature along the path, m(theta) by its inverse.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| theta | clock, rate x time | ``theta`` | any |
+| x | coordinate along the path, 0 at the start | ``x`` | any |
+| dtheta/dx | pace | ``pace`` | as ``x`` |
+| sigma | everything is kept times e^-sigma, so that e^m fits | ``shift`` | scalar |
+
+Source: docs/theory.md sections 1, 4 and 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.theory import panels
+from shoal.theory.path import Hyperbola, log_ratio, split
+from shoal.theory.residual import Residual
+
+Array = NDArray[np.float64]
+
+
+class Coordinate(Protocol):
+    """A coordinate x along a path, in which the pace of the clock is smooth."""
+
+    def margin(self, x: Array) -> Array:
+        """Return the margin at ``x``."""
+
+    def position(self, margin: Array) -> Array:
+        """Return the ``x`` of a margin, accurate relative to x itself."""
+
+    def pace(self, x: Array, shift: float) -> Array:
+        """Return e^-shift dtheta/dx, positive."""
+
+    def step(self, x: float) -> float:
+        """Return how long a panel from ``x`` on may be."""
+
+
+def pace_of(residual: Residual, margin: Array, shift: float = 0.0) -> Array:
+    """Return e^-shift / r(m) of the exponential family, at margins below 700 + ``shift``."""
+    growing = np.exp(margin + (residual.log_kappa - shift))
+    return residual.offset * np.exp(-shift) + growing if residual.offset else growing
+
+
+def hyperbolic_step(up: Array, down: Array, residual: Residual) -> Array:
+    """Return the longest panel in u from where m = ``up`` - ``down``, with up ~ e^u and down ~ e^-u (any shape).
+
+    The margin may change by about ``panels.GROWTH``, and u by ``panels.LENGTH``, save where the pace is constant to
+    rounding: deep in the negative, where e^m is nothing beside 1, or where the margin itself is nothing beside 1.
+    """
+    with np.errstate(divide="ignore", over="ignore"):
+        rise = np.log1p(panels.GROWTH / up)
+        fall = np.where(down > panels.GROWTH, -np.log1p(-panels.GROWTH / np.maximum(down, 2.0)), np.inf)
+        fall = np.where((down > panels.GROWTH) & (down < 2.0), np.log(2.0), fall)
+        flat = np.where(down < 1e-17, np.log(1e-17 / up), 0.0)
+        length = np.minimum(np.minimum(rise, fall), np.maximum(panels.LENGTH, flat))
+        floor = 40.0 if residual.offset else 740.0
+        reach = np.log(2.0 * down / (floor + np.sqrt(floor**2 + 4.0 * up * down)))
+    # A panel has to end: 1e300 stands for "for ever" in a mode whose margin stays where it is.
+    return np.minimum(np.where(up - down < -floor, np.maximum(reach, length), length), 1e300)
+
+
+@dataclass(frozen=True)
+class Hyperbolic:
+    """x = u on the hyperbola of depth 2, for the exponential family. Source: docs/theory.md sections 1 and 5."""
+
+    path: Hyperbola
+    residual: Residual
+
+    def margin(self, x: Array) -> Array:
+        """Return the margin at ``x``."""
+        return self.path.margin(x)
+
+    def position(self, margin: Array) -> Array:
+        """Return the ``x`` of a margin."""
+        return self.path.position(margin)
+
+    def pace(self, x: Array, shift: float) -> Array:
+        """Return e^-shift / r."""
+        return pace_of(self.residual, self.path.margin(x), shift)
+
+    def step(self, x: float) -> float:
+        """Return how long a panel from ``x`` on may be."""
+        return float(hyperbolic_step(*split(self.path.margin(np.asarray(x)), self.path.spread), self.residual))
+
+
+@dataclass(frozen=True)
+class Logarithmic:
+    """x = ln(m/m_0) at depth N > 2, for the exponential family. Source: docs/theory.md section 4."""
+
+    start: float
+    gamma: float
+    residual: Residual
+
+    def margin(self, x: Array) -> Array:
+        """Return m_0 e^x."""
+        return self.start * np.exp(x)
+
+    def position(self, margin: Array) -> Array:
+        """Return ln(m/m_0)."""
+        return log_ratio(margin, self.start)
+
+    def pace(self, x: Array, shift: float) -> Array:
+        """Return e^-shift m^-gamma / r."""
+        margin = self.margin(x)
+        return margin**-self.gamma * pace_of(self.residual, margin, shift)
+
+    def step(self, x: float) -> float:
+        """Return how long a panel from ``x`` on may be."""
+        return min(panels.LENGTH, float(np.log1p(panels.GROWTH / self.margin(np.asarray(x)))))
+
+
+@dataclass(frozen=True)
+class Logit:
+    """x = ln(m/|h-m|) less its start at depth N > 2, for r = h - m, either side of h.
+
+    Source: docs/theory.md section 4.
+    """
+
+    start: float
+    gamma: float
+    target: float
+
+    def margin(self, x: Array) -> Array:
+        """Return the margin, h in the limit of large ``x``."""
+        gap = self.target - self.start
+        if gap > 0:
+            return self.start * self.target / (gap * np.exp(-x) + self.start)
+        return self.start * self.target / (gap * np.expm1(-x) + self.target)
+
+    def position(self, margin: Array) -> Array:
+        """Return ln(m/m_0) - ln((h-m)/(h-m_0))."""
+        with np.errstate(divide="ignore"):
+            ratio = (self.target - self.start) / (self.target - margin)
+        closer = np.where(ratio < 2.0, np.log1p((margin - self.start) / (self.target - margin)), np.log(ratio))
+        return log_ratio(margin, self.start) + closer
+
+    def pace(self, x: Array, shift: float) -> Array:
+        """Return m^-gamma / h; ``shift`` is 0 here."""
+        return self.margin(x) ** -self.gamma / self.target
+
+    def step(self, x: float) -> float:
+        """Return how long a panel from ``x`` on may be; endless where the margin is h to rounding."""
+        origin = float(np.log(self.start / abs(self.target - self.start)))
+        if x + origin > 40.0:
+            return 1e300
+        return panels.LENGTH if self.start < self.target else min(panels.LENGTH, 0.5 * (x + origin))
+
+
+@dataclass(frozen=True)
+class QuadratureClock:
+    """Return the clock theta(m) of a coordinate and its inverse, each vectorised and exact to about 1e-12."""
+
+    coordinate: Coordinate
+    shift: float = 0.0
+
+    def theta(self, margin: Array) -> Array:
+        """Return e^-shift theta at margins (points,), all reached at finite theta."""
+        x = self.coordinate.position(margin)
+        edges, clocks = self._table(furthest=float(np.max(x, initial=0.0)))
+        panel = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+        left = edges[panel]
+        pace = self.coordinate.pace(panels.nodes(left, x), self.shift)
+        return clocks[panel] + panels.integral(pace, left, x)
+
+    def margin(self, theta: Array) -> Array:
+        """Return the margins (points,) at finite e^-shift theta (points,)."""
+        edges, clocks = self._table(latest=float(np.max(theta, initial=0.0)))
+        panel = np.clip(np.searchsorted(clocks, theta, side="right") - 1, 0, len(edges) - 2)
+        left, right = edges[:-1], edges[1:]
+        half = 0.5 * (right - left)
+        series = panels.series(self.coordinate.pace(panels.nodes(left, right), self.shift))
+        ends = self.coordinate.pace(left, self.shift), self.coordinate.pace(right, self.shift)
+        area = (theta - clocks[panel]) / half[panel]
+        xi = panels.invert(series, ends, panel, area)
+        x = left[panel] + half[panel] * (xi + 1.0)
+        return self.coordinate.margin(self._polish(x, theta, panel == 0))
+
+    def _polish(self, x: Array, theta: Array, first: NDArray[np.bool_]) -> Array:
+        """Return ``x`` with the digits that 1 + xi lost near the start won back, by Newton on the integral itself."""
+        near = np.where(first, x, 0.0)
+        start = self.coordinate.pace(np.zeros(1), self.shift)[0]
+        near = np.where(near > 0, near, np.where(first, theta / start, 0.0))
+        for _ in range(2):
+            pace = self.coordinate.pace(panels.nodes(np.zeros_like(near), near), self.shift)
+            area = panels.integral(pace, np.zeros_like(near), near)
+            near = near - np.where(first, (area - theta) / self.coordinate.pace(near, self.shift), 0.0)
+        return np.where(first, np.maximum(near, 0.0), x)
+
+    def _table(self, furthest: float = np.inf, latest: float = np.inf) -> tuple[Array, Array]:
+        """Return panel edges and the clock there, as far as ``furthest`` in x or ``latest`` in theta."""
+        edges, clocks = [0.0], [0.0]
+        while len(edges) == 1 or (edges[-1] <= furthest and clocks[-1] <= latest):
+            left = np.asarray(edges[-1])
+            right = left + self.coordinate.step(edges[-1])
+            with np.errstate(over="ignore"):
+                pace = self.coordinate.pace(panels.nodes(left, right), self.shift)
+            edges.append(float(right))
+            clocks.append(clocks[-1] + float(panels.integral(pace, left, right)))
+        return np.asarray(edges), np.asarray(clocks)
