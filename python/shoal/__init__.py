@@ -1,0 +1,64 @@
+"""shoal trains very many very small networks at once and holds how they learn against exact theory."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from shoal import tasks
+from shoal.info import info
+from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
+from shoal.method import Descent
+from shoal.network import Network
+from shoal.record import Record
+from shoal.specification import specification
+from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
+from shoal.task import Task
+from shoal.train import train
+from shoal.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from shoal import claims, plot, theory
+    from shoal.comparison import compare
+
+__all__ = [
+    "Balanced",
+    "CrossEntropy",
+    "Descent",
+    "Explicit",
+    "Exponential",
+    "Gaussian",
+    "Hinge",
+    "Loss",
+    "Network",
+    "Record",
+    "Separated",
+    "Squared",
+    "SquaredHinge",
+    "Start",
+    "Task",
+    "__version__",
+    "claims",
+    "compare",
+    "info",
+    "plot",
+    "specification",
+    "tasks",
+    "theory",
+    "train",
+]
+
+# Imported when first asked for, since SciPy, xarray and matplotlib take longer to import than all the rest.
+_MODULES = ("claims", "plot", "theory")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"shoal.{name}")
+    if name == "compare":
+        return import_module("shoal.comparison").compare
+    raise AttributeError(f"module 'shoal' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,132 @@
+"""When, and what, to measure while training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import checks
+from shoal.method import Descent
+
+MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
+DEFAULT_INTERVALS = 100
+
+
+@dataclass(frozen=True)
+class Record:
+    """The steps at which the networks are measured, and the measures.
+
+    Parameters
+    ----------
+    times : array_like of float, shape (times,), optional
+        Strictly increasing, from 0 to the end of training. Each is measured at the nearest step, that is
+        rint(time / rate); times that fall on one step make one record, so the result can have fewer.
+    steps : array_like of int, shape (times,), optional
+        The steps themselves, strictly increasing; step k is after k updates, step 0 is the start. Give times or steps
+        or neither: then 101 steps spread evenly from the first to the last, or all of them where there are fewer.
+    measure
+        Names of what to measure:
+
+        - ``loss``, shape (networks, times): sum of weights x loss.
+        - ``error``: weight of the samples on the wrong side; a tie counts its chance, 1/2 for one output and
+          j / (j + 1) when j other outputs tie with the label's at the top.
+        - ``soft_error``: 1 - sigmoid(margin), or 1 - the softmax probability of the label, averaged by weight.
+        - ``margin``, shape (networks, times, samples): y f(x), or o_label - max of the other outputs.
+        - ``layer_norm``, shape (networks, times, layers): Frobenius norm of each weight matrix.
+        - ``balance``, shape (networks, times, hidden units): per hidden unit, squared norm of the incoming weights (and
+          bias) less that of the outgoing ones. Gradient flow keeps it for relu, leaky_relu and linear.
+        - ``active``, shape (networks, times, hidden layers): fraction of (sample, unit) pairs whose input is positive.
+        - ``weights``: the final weights, one array a layer, (networks, outputs, inputs).
+    reduce
+        None keeps every network. ``"moments"`` keeps statistics over the networks only, in memory that does not grow
+        with their number; networks that diverge are left out of them and counted.
+
+    Raises
+    ------
+    TypeError
+        Steps that are not integers, or a measure that is not a string.
+    ValueError
+        Both times and steps, values that do not strictly increase or are negative or not finite, an unknown or repeated
+        measure, no measure, or ``weights`` together with ``reduce``.
+
+    Examples
+    --------
+    >>> Record(times=[0, 0.5, 1]).at(Descent(rate=0.25, steps=8))
+    array([0, 2, 4])
+    """
+
+    times: Sequence[float] | NDArray[Any] | None = None
+    steps: Sequence[int] | NDArray[Any] | None = None
+    measure: Sequence[str] = ("loss", "error", "margin")
+    reduce: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if self.times is not None and self.steps is not None:
+            raise ValueError("times and steps must not both be given: they say the same thing")
+        if self.times is not None:
+            object.__setattr__(self, "times", tuple(_increasing("times", self.times).tolist()))
+        if self.steps is not None:
+            object.__setattr__(self, "steps", _steps(self.steps))
+        object.__setattr__(self, "measure", _measures(self.measure))
+        if self.reduce is not None:
+            checks.choice("reduce", self.reduce, ("moments",))
+            if "weights" in self.measure:
+                raise ValueError("measure must not hold 'weights' with reduce='moments': final weights are per network")
+
+    def at(self, method: Descent) -> NDArray[np.int64]:
+        """Return the steps to record, int64 of shape (times,), strictly increasing.
+
+        Raises
+        ------
+        ValueError
+            A time or step lies beyond the end of training.
+        """
+        if self.times is not None:
+            nearest = np.rint(np.asarray(self.times) / method.rate)
+            if nearest[-1] > method.steps:
+                raise ValueError(
+                    f"times must not exceed the end of training, rate x steps = {method.until:g}, "
+                    f"got {self.times[-1]:g}"
+                )
+            return np.unique(nearest.astype(np.int64))
+        if self.steps is not None:
+            if self.steps[-1] > method.steps:
+                raise ValueError(f"steps must not exceed the {method.steps} steps of training, got {self.steps[-1]}")
+            return np.asarray(self.steps, dtype=np.int64)
+        intervals = max(1, min(DEFAULT_INTERVALS, method.steps))
+        # Integers throughout: a float has too few digits for very long trainings.
+        return np.unique([i * method.steps // intervals for i in range(intervals + 1)]).astype(np.int64)
+
+
+def _increasing(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    array = checks.real_array(name, values, dimensions=1, shape="(times,)")
+    if array[0] < 0:
+        raise ValueError(f"{name} must not be negative, got {array[0]:g}")
+    falls = np.flatnonzero(np.diff(array) <= 0)
+    if len(falls):
+        at = int(falls[0])
+        raise ValueError(f"{name} must increase strictly, got {array[at]:g} then {array[at + 1]:g} at index {at + 1}")
+    return array
+
+
+def _steps(values: ArrayLike) -> tuple[int, ...]:
+    if np.asarray(values).dtype.kind not in "ui":
+        raise TypeError(f"steps must be integers, got dtype {np.asarray(values).dtype}")
+    _increasing("steps", values)
+    return tuple(int(step) for step in np.asarray(values))
+
+
+def _measures(measure: object) -> tuple[str, ...]:
+    if isinstance(measure, str) or not isinstance(measure, (tuple, list)):
+        raise TypeError(f"measure must be a tuple of names such as ('loss', 'error'), got {measure!r}")
+    names = tuple(checks.choice("measure", name, MEASURES) for name in measure)
+    if not names:
+        raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
+    if len(set(names)) < len(names):
+        raise ValueError(f"measure must not repeat a name, got {names}")
+    return names

@@ -1,0 +1,118 @@
+"""The whole call of a training as text, and back: a saved dataset can be trained again, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from shoal.loss import Loss, resolve_loss
+from shoal.method import Descent
+from shoal.network import Network
+from shoal.record import Record
+from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
+from shoal.task import Task
+
+if TYPE_CHECKING:
+    import xarray
+
+T = TypeVar("T")
+
+_STARTS: dict[str, type[Start]] = {kind.__name__: kind for kind in (Gaussian, Balanced, Separated)}
+
+
+def to_json(
+    *,
+    network: Network,
+    start: Start,
+    loss: Loss,
+    method: Descent,
+    record: Record,
+    networks: int,
+    seed: int,
+    first: int,
+    dtype: str,
+) -> str:
+    """Return all that fixes the result of a training but its big arrays, as JSON.
+
+    The inputs, labels and sample weights, and the arrays of an ``Explicit`` start, stand in the dataset instead.
+    """
+    explicit = isinstance(start, Explicit)
+    return json.dumps(
+        {
+            "network": dataclasses.asdict(network),
+            "start": {"kind": type(start).__name__, **({} if explicit else _fields(start))},
+            "loss": {"name": loss.name, **_fields(loss)},
+            "method": {"kind": "Descent", **dataclasses.asdict(method)},
+            "record": dataclasses.asdict(record),
+            "networks": networks,
+            "seed": seed,
+            "first": first,
+            "dtype": dtype,
+        }
+    )
+
+
+def specification(data: xarray.Dataset) -> dict[str, Any]:
+    """Return the arguments of ``train`` that made a dataset, so that ``train(**specification(data))`` repeats it.
+
+    Threads and progress are left out: they do not change the result.
+
+    Parameters
+    ----------
+    data
+        What ``train`` returned, in memory or opened from a file that it was saved to.
+
+    Raises
+    ------
+    TypeError
+        Not an xarray dataset.
+    ValueError
+        The dataset has no specification, or lacks the arrays that belong to it.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1),
+    ...                    method=shoal.Descent(rate=.1, steps=5), networks=4)
+    >>> shoal.specification(data)["start"]
+    Gaussian(scale=0.1, gain=None)
+    """
+    attrs = getattr(data, "attrs", None)
+    if attrs is None:
+        raise TypeError(f"data must be an xarray.Dataset that train returned, got {type(data).__name__}")
+    if "specification" not in attrs:
+        raise ValueError("data must be what train returned: it has no attribute 'specification'")
+    told = json.loads(attrs["specification"])
+    missing = [name for name in ("inputs", "labels", "sample_weights") if name not in data]
+    if missing:
+        raise ValueError(f"data must hold the arrays of its specification, it lacks {', '.join(missing)}")
+    loss, method, start = told["loss"], told["method"], told["start"]
+    return {
+        "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),
+        "task": Task(data["inputs"].values, data["labels"].values, data["sample_weights"].values),
+        "start": _explicit(data) if start["kind"] == "Explicit" else _rebuild(_STARTS[start["kind"]], start, "kind"),
+        "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
+        "method": _rebuild(Descent, method, "kind"),
+        "record": Record(**told["record"]),
+        **{name: told[name] for name in ("networks", "seed", "first", "dtype")},
+    }
+
+
+def _fields(instance: Start | Loss) -> dict[str, Any]:
+    return {field.name: getattr(instance, field.name) for field in dataclasses.fields(cast(Any, instance))}
+
+
+def _rebuild(kind: type[T], told: dict[str, Any], tag: str) -> T:
+    return kind(**{name: value for name, value in told.items() if name != tag})
+
+
+def _explicit(data: xarray.Dataset) -> Explicit:
+    layers = range(1, 1 + sum(str(name).startswith("start_weights_") for name in data))
+    if not layers:
+        raise ValueError("data must hold the arrays of its specification, it lacks start_weights_1")
+    weights = [np.asarray(data[f"start_weights_{layer}"]) for layer in layers]
+    biases = [np.asarray(data[f"start_biases_{layer}"]) for layer in layers if f"start_biases_{layer}" in data]
+    return Explicit(weights, biases or None)

@@ -1,0 +1,112 @@
+"""What is learnt: inputs, labels and how much each sample counts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import checks
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Task:
+    """Labelled samples, each with a weight.
+
+    Lists and arrays of any order, stride and real dtype are taken; the task keeps read-only copies.
+
+    Parameters
+    ----------
+    inputs : array_like, shape (samples, inputs)
+        Finite.
+    labels : array_like, shape (samples,)
+        -1/+1 for a network of one output, or 0..K-1 for one of K outputs.
+    weights : array_like, shape (samples,), optional
+        How much each sample counts in the loss and the error ("frequency"): not negative, not all zero. Divided by
+        their sum. Equal when left out.
+
+    Attributes
+    ----------
+    inputs : ndarray of float64, shape (samples, inputs)
+    labels : ndarray of int64, shape (samples,)
+    weights : ndarray of float64, shape (samples,)
+        Sum to one.
+
+    Raises
+    ------
+    TypeError
+        Something in an argument is not a real number.
+    ValueError
+        Shapes that do not fit, NaN or infinite values, labels that are neither -1/+1 nor 0..K-1, negative weights or
+        weights whose sum is zero.
+
+    Examples
+    --------
+    >>> Task([[2, 0], [0, 1]], [1, -1], weights=[3, 1]).weights
+    array([0.75, 0.25])
+    """
+
+    inputs: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    def __init__(self, inputs: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> None:
+        points = checks.real_array("inputs", inputs, dimensions=2, shape="(samples, inputs)")
+        object.__setattr__(self, "inputs", points)
+        object.__setattr__(self, "labels", _labels(labels, len(points)))
+        object.__setattr__(self, "weights", _weights(weights, len(points)))
+
+    def __repr__(self) -> str:
+        """Return the call that makes the task, with arrays abbreviated to their shapes."""
+        n, d = self.inputs.shape
+        return f"Task(inputs=<float64 ({n}, {d})>, labels=<int64 ({n},)>, weights=<float64 ({n},)>)"
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(self.labels)
+
+    @property
+    def dimension(self) -> int:
+        """Number of inputs of one sample."""
+        return int(self.inputs.shape[1])
+
+
+def _labels(labels: ArrayLike, samples: int) -> NDArray[np.int64]:
+    given = checks.real_array("labels", labels, dimensions=1, shape="(samples,)")
+    if len(given) != samples:
+        raise ValueError(f"labels must have one entry a sample: inputs has {samples} rows, labels has {len(given)}")
+    found = np.unique(given)
+    signs = np.isin(found, (-1, 1)).all()
+    classes = (found >= 0).all() and (found == np.floor(found)).all() and found[-1] < np.iinfo(np.int32).max
+    if not (signs or classes):
+        shown = ", ".join(f"{value:g}" for value in found[:6]) + (", ..." if len(found) > 6 else "")
+        raise ValueError(f"labels must be -1/+1 (one output) or 0..K-1 (K outputs), got {shown}")
+    array = given.astype(np.int64)
+    array.flags.writeable = False
+    return array
+
+
+def _weights(weights: ArrayLike | None, samples: int) -> NDArray[np.float64]:
+    if weights is None:
+        given = np.ones(samples)
+    else:
+        given = checks.real_array("weights", weights, dimensions=1, shape="(samples,)")
+    if len(given) != samples:
+        raise ValueError(f"weights must have one entry a sample: inputs has {samples} rows, weights has {len(given)}")
+    if (given < 0).any():
+        at = int(np.argmax(given < 0))
+        raise ValueError(f"weights must not be negative, got {given[at]} at index {at}")
+    if not (given > 0).any():
+        raise ValueError("weights must not all be zero, got a sum of 0")
+    # Scaled before they are summed, so that no sum overflows. Weights that already sum to one, as those of a task do,
+    # are left alone: to divide again would move their bits, and a saved run would not repeat exactly. Twice eps: half
+    # of one for each element's rounding, half for that of the sum it was divided by, and as much for this sum.
+    if given.max() > 1 or abs(math.fsum(given) - 1) > 2 * np.finfo(np.float64).eps:
+        given = given / given.max()
+        given = given / math.fsum(given)
+    array = np.array(given)
+    array.flags.writeable = False
+    return array

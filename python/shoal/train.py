@@ -1,0 +1,289 @@
+"""Train many networks at once and measure how they learn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal import checks, dataset, memory
+from shoal.loss import Loss, resolve_loss
+from shoal.method import Descent
+from shoal.moments import Moments, block_size
+from shoal.network import Network
+from shoal.record import Record
+from shoal.specification import to_json
+from shoal.start import Explicit, Start
+from shoal.task import Task
+from shoal.threads import thread_count
+from shoal.version import VERSION
+
+if TYPE_CHECKING:
+    import xarray
+
+Progress = Callable[[int, int], None]
+
+
+def train(
+    network: Network,
+    task: Task,
+    start: Start,
+    *,
+    method: Descent,
+    loss: str | Loss = "cross_entropy",
+    record: Record | None = None,
+    networks: int | None = None,
+    seed: int = 0,
+    first: int = 0,
+    threads: int | None = None,
+    dtype: str = "float64",
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Return the measures of many networks, each trained from its own start on the same task.
+
+    Network i has the same bits whatever the number of threads, the other networks, and the instruction set (where that
+    has fused multiply-add). Ctrl-C stops the training with KeyboardInterrupt.
+
+    Parameters
+    ----------
+    network, task, start
+        What is trained, on what, from where.
+    method
+        ``Descent(rate, steps)``.
+    loss
+        ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
+        ``Hinge(margin=2.0)``. K outputs take cross-entropy only.
+    record
+        When and what to measure; ``Record()`` when left out.
+    networks
+        How many; when left out, as many as an ``Explicit`` start holds, else 1.
+    seed
+        0 to 2**64 - 1. Network i draws its start from (seed, i).
+    first
+        Index of the first network: ``first=i, networks=1`` is network i alone.
+    threads
+        When left out, ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs this process may use.
+    dtype
+        ``float64`` or ``float32``.
+    progress
+        Called about every 100 ms with (done, total) network-steps. An exception in it stops the training.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions (network, time, sample) in that order where they apply; with ``Record(reduce="moments")`` statistic
+        (count, mean, variance, standard_error, min, max) stands in place of network. ``status`` is 1 for networks that
+        diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
+        ``diverged`` counts them. ``weights_1`` ... hold final weights. The attribute ``specification`` and the arrays
+        beside it repeat the run: see ``shoal.specification``.
+
+    Raises
+    ------
+    TypeError
+        An argument has the wrong type.
+    ValueError
+        An argument is out of range, arguments do not fit each other, or the records need more memory than there is.
+    ImportError
+        ``SHOAL_ISA`` names an instruction set that this CPU lacks.
+
+    Notes
+    -----
+    Time: networks x steps x gradient. Memory: what is recorded, and one working set a thread.
+    Source: docs/theory.md section 0 for loss, margin and both errors.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> data = shoal.train(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Separated(0.1),
+    ...                    method=shoal.Descent(rate=0.05, steps=400), networks=100)
+    >>> data.margin.dims, data.margin.shape
+    (('network', 'time', 'sample'), (100, 101, 2))
+    """
+    chosen = resolve_loss(loss)
+    _check_types(network, task, start, method, record, progress)
+    _check_fit(network, task, chosen)
+    if networks is None:
+        networks = start.networks if isinstance(start, Explicit) else 1
+    run = _Run(
+        network=network,
+        task=task,
+        start=start,
+        loss=chosen,
+        method=method,
+        record=record or Record(),
+        networks=checks.integer("networks", networks, least=1, most=2**62),
+        seed=checks.integer("seed", seed, least=0, most=2**64 - 1),
+        first=checks.integer("first", first, least=0, most=2**62),
+        dtype=checks.choice("dtype", dtype, ("float64", "float32")),
+    )
+    _check_range(task, start, run.dtype)
+    start.for_core(network, task, run.networks)
+    return run.all(thread_count(threads), progress)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training whose arguments are checked: all that fixes its result."""
+
+    network: Network
+    task: Task
+    start: Start
+    loss: Loss
+    method: Descent
+    record: Record
+    networks: int
+    seed: int
+    first: int
+    dtype: str
+
+    def all(self, threads: int, progress: Progress | None) -> xarray.Dataset:
+        """Train all networks and return the dataset."""
+        from shoal import _core  # only here: the theory and the specifications need no compiled module
+
+        steps = self.record.at(self.method)
+        measures = self.record.measure
+        together = self._together(len(steps))
+        # Statistics hold a block, its squared deviations and a few arrays of the size of one network.
+        copies = 1 if self.record.reduce is None else 3
+        needed = copies * self._record_bytes(together, len(steps))
+        needed += threads * _core.pack_bytes(self.network.widths, self.task.samples, self.dtype)
+        memory.require(needed, together, len(steps), measures)
+
+        index: NDArray[np.int64] | None = None
+        if self.record.reduce is None:
+            arrays = self.block(0, self.networks, steps, threads, progress)
+            variables = dataset.measured(self.network, arrays, measures, "network") | dataset.status(arrays)
+            index = np.arange(self.first, self.first + self.networks)
+        else:
+            variables = self._reduced(together, steps, threads, progress)
+        told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "task"}
+        return dataset.assemble(
+            self.network,
+            self.task,
+            self.start,
+            variables=variables,
+            steps=steps,
+            rate=self.method.rate,
+            index=index,
+            attrs={"specification": to_json(**told), "shoal_version": VERSION, "isa": _core.isa},
+        )
+
+    def block(
+        self, begin: int, end: int, steps: NDArray[np.int64], threads: int, progress: Progress | None
+    ) -> dict[str, Any]:
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays."""
+        from shoal import _core
+
+        whole = end - begin == self.networks
+        start = self.start if whole or not isinstance(self.start, Explicit) else self.start.block(begin, end)
+        return _core.train(
+            widths=self.network.widths,
+            activation=self.network.activation,
+            slope=self.network.slope,
+            bias=self.network.bias,
+            inputs=self.task.inputs,
+            labels=self.task.labels,
+            weights=self.task.weights,
+            loss=self.loss.name,
+            threshold=self.loss.threshold,
+            start=start.for_core(self.network, self.task, end - begin),
+            rate=self.method.rate,
+            steps=self.method.steps,
+            record_steps=steps,
+            measures=self.record.measure,
+            networks=end - begin,
+            first=self.first + begin,
+            seed=self.seed,
+            threads=threads,
+            dtype=self.dtype,
+            progress=progress,
+        )
+
+    def _reduced(
+        self, together: int, steps: NDArray[np.int64], threads: int, progress: Progress | None
+    ) -> dict[str, Any]:
+        """Train block after block, and keep statistics over the networks that do not diverge."""
+        moments = Moments()
+        diverged = 0
+        total = self.networks * self.method.steps
+        for begin in range(0, self.networks, together):
+            end = min(begin + together, self.networks)
+            arrays = self.block(begin, end, steps, threads, _shifted(progress, begin * self.method.steps, total))
+            trained = arrays["status"] == 0
+            kept = slice(None) if trained.all() else trained
+            moments.add({name: arrays[name][kept] for name in self.record.measure})
+            diverged += int(np.count_nonzero(~trained))
+        variables = dataset.measured(self.network, moments.result(), self.record.measure, "statistic")
+        variables["diverged"] = ((), diverged, {"long_name": "networks that diverged, left out", "units": "1"})
+        return variables
+
+    def _together(self, times: int) -> int:
+        """Return how many networks are trained by one call of the core."""
+        if self.record.reduce is None:
+            return self.networks
+        return min(self.networks, block_size(self._record_bytes(1, times) // np.dtype(self.dtype).itemsize))
+
+    def _record_bytes(self, networks: int, times: int) -> int:
+        itemsize = np.dtype(self.dtype).itemsize
+        return memory.record_bytes(self.network, self.record.measure, networks, times, self.task.samples, itemsize)
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)
+
+
+def _check_types(
+    network: object, task: object, start: object, method: object, record: object, progress: object
+) -> None:
+    kinds: dict[str, tuple[object, type]] = {
+        "network": (network, Network),
+        "task": (task, Task),
+        "start": (start, Start),
+        "method": (method, Descent),
+        "record": (Record() if record is None else record, Record),
+    }
+    for name, (value, kind) in kinds.items():
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
+
+
+def _check_fit(network: Network, task: Task, loss: Loss) -> None:
+    if task.dimension != network.inputs:
+        raise ValueError(f"inputs must have the {network.inputs} columns that the network takes, got {task.dimension}")
+    found = np.unique(task.labels)
+    if network.outputs == 1:
+        if not np.isin(found, (-1, 1)).all():
+            raise ValueError(f"labels must be -1 or +1 for a network of one output, got {_listed(found)}")
+        return
+    if found[0] < 0 or found[-1] >= network.outputs:
+        raise ValueError(
+            f"labels must lie in 0..{network.outputs - 1} for a network of {network.outputs} outputs, "
+            f"got {_listed(found)}"
+        )
+    if loss.name != "cross_entropy":
+        raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")
+
+
+def _listed(values: NDArray[np.int64]) -> str:
+    return ", ".join(str(value) for value in values[:6]) + (", ..." if len(values) > 6 else "")
+
+
+def _check_range(task: Task, start: Start, dtype: str) -> None:
+    if dtype == "float64":
+        return
+    largest = float(np.finfo(dtype).max)
+    given = {"inputs": task.inputs}
+    if isinstance(start, Explicit):
+        given |= {f"weights[{i}]": array for i, array in enumerate(start.weights)}
+        given |= {f"biases[{i}]": array for i, array in enumerate(start.biases)}
+    for name, array in given.items():
+        if np.abs(array).max() > largest:
+            raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")

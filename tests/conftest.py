@@ -1,0 +1,17 @@
+"""Fixtures and settings that all tests share."""
+
+from __future__ import annotations
+
+import hypothesis
+import numpy as np
+import pytest
+
+# Training takes as long as it takes on a machine that is shared; the same examples on every run.
+hypothesis.settings.register_profile("shoal", max_examples=50, deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("shoal")
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    """Random numbers, the same in every run."""
+    return np.random.default_rng(20180918)

@@ -1,0 +1,243 @@
+"""The oracle: a slow, obvious trainer of one network at a time, independent of the core.
+
+Everything is written per network, from docs/theory.md section 0 and nothing else. The forward pass and the loss take
+complex weights too, so that the backpropagation here can itself be checked by complex steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is trained, in plain arrays. ``labels`` are -1/+1 for one output, 0..K-1 for K."""
+
+    activation: str
+    slope: float
+    loss: str
+    threshold: float
+    inputs: Array
+    labels: Array
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The weights (outputs, inputs) of each layer, and the biases (outputs,) or none."""
+
+    weights: list[Array]
+    biases: list[Array]
+
+    def finite(self) -> bool:
+        return all(np.isfinite(array).all() for array in (*self.weights, *self.biases))
+
+
+def problem(network: Any, task: Any, loss: Any) -> Problem:
+    """Return the problem that shoal's own specifications describe."""
+    return Problem(network.activation, network.slope, loss.name, loss.threshold, task.inputs, task.labels, task.weights)
+
+
+def activate(kind: str, slope: float, a: Array) -> Array:
+    positive = np.real(a) > 0
+    if kind == "relu":
+        return np.where(positive, a, 0 * a)
+    if kind == "leaky_relu":
+        return np.where(positive, a, slope * a)
+    if kind == "linear":
+        return a
+    if kind == "tanh":
+        return np.tanh(a)
+    if kind == "softplus":
+        return _softplus(a)
+    raise ValueError(kind)
+
+
+def derivative(kind: str, slope: float, a: Array) -> Array:
+    if kind == "relu":
+        return np.where(a > 0, 1.0, 0.0)
+    if kind == "leaky_relu":
+        return np.where(a > 0, 1.0, slope)
+    if kind == "linear":
+        return np.ones_like(a)
+    if kind == "tanh":
+        return 1 - np.tanh(a) ** 2
+    if kind == "softplus":
+        return _sigmoid(a)
+    raise ValueError(kind)
+
+
+def loss_of_margin(kind: str, threshold: float, m: Array) -> Array:
+    """Return l(m)."""
+    gap = np.where(np.real(m) < threshold, threshold - m, 0 * m)
+    if kind == "cross_entropy":
+        return _softplus(-m)
+    if kind == "hinge":
+        return gap
+    if kind == "squared_hinge":
+        return gap**2 / 2
+    if kind == "exponential":
+        return np.exp(-m)
+    if kind == "squared":
+        return (1 - m) ** 2 / 2
+    raise ValueError(kind)
+
+
+def residual_of_margin(kind: str, threshold: float, m: Array) -> Array:
+    """Return r(m) = -l'(m)."""
+    if kind == "cross_entropy":
+        return _sigmoid(-m)
+    if kind == "hinge":
+        return np.where(m < threshold, 1.0, 0.0)
+    if kind == "squared_hinge":
+        return np.where(m < threshold, threshold - m, 0.0)
+    if kind == "exponential":
+        return np.exp(-m)
+    if kind == "squared":
+        return 1 - m
+    raise ValueError(kind)
+
+
+def forward(setup: Problem, parameters: Parameters) -> tuple[list[Array], list[Array]]:
+    """Return what goes into each layer, (samples, inputs), and what comes out before the activation."""
+    entering, leaving = [setup.inputs], []
+    for layer, weight in enumerate(parameters.weights):
+        a = entering[-1] @ weight.T
+        if parameters.biases:
+            a = a + parameters.biases[layer]
+        leaving.append(a)
+        if layer + 1 < len(parameters.weights):
+            entering.append(activate(setup.activation, setup.slope, a))
+    return entering, leaving
+
+
+def sample_losses(setup: Problem, outputs: Array) -> Array:
+    if outputs.shape[1] == 1:
+        return loss_of_margin(setup.loss, setup.threshold, setup.labels * outputs[:, 0])
+    return _log_sum_exp(outputs) - outputs[np.arange(len(outputs)), setup.labels]
+
+
+def total_loss(setup: Problem, parameters: Parameters) -> Any:
+    return (setup.weights * sample_losses(setup, forward(setup, parameters)[1][-1])).sum()
+
+
+def gradient(setup: Problem, parameters: Parameters) -> Parameters:
+    """Return the gradient of the total loss, by backpropagation."""
+    entering, leaving = forward(setup, parameters)
+    outputs = leaving[-1]
+    if outputs.shape[1] == 1:
+        margins = setup.labels * outputs[:, 0]
+        error = -setup.labels * residual_of_margin(setup.loss, setup.threshold, margins)
+        delta = (setup.weights * error)[:, None]
+    else:
+        delta = setup.weights[:, None] * (_softmax(outputs) - np.eye(outputs.shape[1])[setup.labels])
+    weights: list[Array] = []
+    biases: list[Array] = []
+    for layer in reversed(range(len(parameters.weights))):
+        weights.insert(0, delta.T @ entering[layer])
+        if parameters.biases:
+            biases.insert(0, delta.sum(axis=0))
+        if layer:
+            slopes = derivative(setup.activation, setup.slope, leaving[layer - 1])
+            delta = (delta @ parameters.weights[layer]) * slopes
+    return Parameters(weights, biases)
+
+
+def descend(setup: Problem, parameters: Parameters, rate: float) -> Parameters:
+    """Return the parameters after one update."""
+    slope = gradient(setup, parameters)
+    return Parameters(
+        [w - rate * g for w, g in zip(parameters.weights, slope.weights, strict=True)],
+        [b - rate * g for b, g in zip(parameters.biases, slope.biases, strict=True)],
+    )
+
+
+def margins_of(setup: Problem, outputs: Array) -> Array:
+    if outputs.shape[1] == 1:
+        return setup.labels * outputs[:, 0]
+    rows = np.arange(len(outputs))
+    others = outputs.copy()
+    others[rows, setup.labels] = -np.inf
+    return np.asarray(outputs[rows, setup.labels] - others.max(axis=1))
+
+
+def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
+    """Return every measure of one network."""
+    _, leaving = forward(setup, parameters)
+    outputs = leaving[-1]
+    margins = margins_of(setup, outputs)
+    if outputs.shape[1] == 1:
+        wrong = np.where(margins < 0, 1.0, np.where(margins == 0, 0.5, 0.0))
+        confidence = _sigmoid(margins)
+    else:
+        rows = np.arange(len(outputs))
+        own = outputs[rows, setup.labels]
+        ties = (outputs == own[:, None]).sum(axis=1) - 1
+        wrong = np.where(margins < 0, 1.0, np.where(margins == 0, ties / (ties + 1), 0.0))
+        confidence = _softmax(outputs)[rows, setup.labels]
+    pairs = list(zip(parameters.weights[:-1], parameters.weights[1:], strict=True))
+    balance = [(w**2).sum(axis=1) - (after**2).sum(axis=0) for w, after in pairs]
+    for layer in range(len(balance)):
+        if parameters.biases:
+            balance[layer] = balance[layer] + parameters.biases[layer] ** 2
+    return {
+        "loss": (setup.weights * sample_losses(setup, outputs)).sum(),
+        "error": (setup.weights * wrong).sum(),
+        "soft_error": (setup.weights * (1 - confidence)).sum(),
+        "margin": margins,
+        "layer_norm": np.array([np.sqrt((w**2).sum()) for w in parameters.weights]),
+        "balance": np.concatenate([*balance, np.zeros(0)]),
+        "active": np.array([(a > 0).mean() for a in leaving[:-1]]),
+    }
+
+
+def train(setup: Problem, start: Parameters, rate: float, record_steps: Sequence[int]) -> dict[str, Any]:
+    """Return every measure at every recorded step, the final parameters, and where the network diverged (or -1).
+
+    From the step at which a weight stopped being finite, all measures are NaN and the parameters stand still.
+    """
+    recorded: dict[str, list[Array]] = {}
+    parameters, diverged_at = start, -1
+    wanted = set(record_steps)
+    for step in range(max(wanted) + 1):
+        if step and diverged_at < 0:
+            parameters = descend(setup, parameters, rate)
+        if diverged_at < 0 and not parameters.finite():
+            diverged_at = step
+        if step in wanted:
+            for name, value in measures(setup, parameters).items():
+                recorded.setdefault(name, []).append(value if diverged_at < 0 else np.full_like(value, np.nan))
+    return {
+        **{name: np.array(values) for name, values in recorded.items()},
+        "weights": parameters.weights,
+        "biases": parameters.biases,
+        "diverged_at": diverged_at,
+    }
+
+
+def _sigmoid(a: Array) -> Array:
+    small = np.exp(-np.abs(a))
+    return np.where(a >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def _softplus(a: Array) -> Array:
+    positive = np.real(a) > 0
+    small = np.exp(np.where(positive, -a, a))
+    return np.where(positive, a, 0 * a) + np.log1p(small)
+
+
+def _softmax(outputs: Array) -> Array:
+    raised = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _log_sum_exp(outputs: Array) -> Array:
+    top = np.real(outputs).max(axis=1, keepdims=True)
+    return np.asarray(top[:, 0] + np.log(np.exp(outputs - top).sum(axis=1)))

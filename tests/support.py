@@ -1,0 +1,100 @@
+"""What several tests share: starts, final weights, bits, and Python in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+from numpy.typing import NDArray
+
+import shoal
+from reference import Array, Parameters
+from shoal import _core
+
+HERE = Path(__file__).parent
+ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
+LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
+ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
+SETS = _core.choice.supported
+# The instruction sets with fused multiply-add, on which a network's bits are promised to be the same.
+FUSED = tuple(isa for isa in SETS if isa in ("avx2", "avx512", "neon"))
+
+
+def random_start(
+    network: shoal.Network, networks: int, generator: np.random.Generator, dtype: str = "float64", scale: float = 1.0
+) -> shoal.Explicit:
+    """Return normal weights, scaled by the fan-in, that ``dtype`` holds exactly."""
+
+    def draw(*shape: int, spread: float) -> NDArray[np.float64]:
+        return (spread * generator.standard_normal(shape)).astype(dtype).astype(np.float64)
+
+    pairs = list(zip(network.widths[:-1], network.widths[1:], strict=True))
+    weights = [draw(networks, after, before, spread=scale / np.sqrt(before)) for before, after in pairs]
+    biases = [draw(networks, after, spread=0.3 * scale) for _, after in pairs] if network.bias else None
+    return shoal.Explicit(weights, biases)
+
+
+def random_task(
+    samples: int, inputs: int, outputs: int, generator: np.random.Generator, dtype: str = "float64"
+) -> shoal.Task:
+    """Return normal inputs that ``dtype`` holds exactly, random labels and unequal weights."""
+    points = generator.standard_normal((samples, inputs)).astype(dtype)
+    labels = generator.choice([-1, 1], samples) if outputs == 1 else generator.integers(outputs, size=samples)
+    return shoal.Task(points, labels, generator.uniform(0.5, 2, samples))
+
+
+def started(start: shoal.Explicit, k: int) -> Parameters:
+    """Return the parameters from which network k of an explicit start begins."""
+    return Parameters([w[k] for w in start.weights], [b[k] for b in start.biases])
+
+
+def final(data: xarray.Dataset, k: int) -> Parameters:
+    """Return the final parameters of network k in float64."""
+    return Parameters(
+        [array[k].astype(np.float64) for array in layers(data, "weights")],
+        [array[k].astype(np.float64) for array in layers(data, "biases")],
+    )
+
+
+def layers(data: xarray.Dataset, name: str) -> list[Array]:
+    """Return the arrays name_1, name_2, ... of a dataset."""
+    count = sum(str(variable).startswith(f"{name}_") for variable in data)
+    return [data[f"{name}_{layer}"].values for layer in range(1, count + 1)]
+
+
+def same_bits(one: xarray.Dataset, other: xarray.Dataset) -> None:
+    """Assert that all variables of two datasets have the same bits."""
+    assert set(one) == set(other)
+    for name in one:
+        a, b = one[name].values, other[name].values
+        assert a.dtype == b.dtype, name
+        assert a.shape == b.shape, name
+        assert a.tobytes() == b.tobytes(), f"{name} differs by up to {np.nanmax(np.abs(a - b)):g}"
+
+
+def python(
+    code: list[str], environment: Mapping[str, str] | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with ``code`` as its arguments, the tests' modules importable, and return what it said."""
+    path = os.pathsep.join([str(HERE), *(part for part in sys.path if part)])
+    return subprocess.run(
+        [sys.executable, *code],
+        env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def on(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train on one instruction set for the rest of the test."""
+    module = _core.load(isa)
+    for name in ("train", "pack_bytes", "lanes", "isa"):
+        monkeypatch.setattr(_core, name, getattr(module, name))

@@ -1,0 +1,293 @@
+"""What cannot be trained is refused before any work, by a message that says what came and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal import _core, memory, tasks
+from shoal.start import Start
+
+NAN, INF = float("nan"), float("inf")
+NETWORK = shoal.Network((2, 4, 1))
+TASK = shoal.tasks.modes((1.7, 0.9))
+START = shoal.Gaussian(0.1)
+WEIGHTS = [np.ones((3, 4, 2)), np.ones((3, 1, 4))]
+
+
+def train(**changed: Any) -> Any:
+    arguments: dict[str, Any] = {
+        "network": NETWORK,
+        "task": TASK,
+        "start": START,
+        "method": shoal.Descent(0.1, 5),
+        "networks": 3,
+        **changed,
+    }
+    return shoal.train(**arguments)
+
+
+Case = tuple[Callable[[], object], type[Exception], str]
+SPECIFICATIONS: list[Case] = [
+    (lambda: shoal.Network((3,)), ValueError, "widths must name at least the inputs and the outputs, got (3,)"),
+    (lambda: shoal.Network((3, 0, 1)), ValueError, "widths[1] must be at least 1, got 0"),
+    (lambda: shoal.Network((3, 2.5, 1)), TypeError, "widths[1] must be an integer, got 2.5 of type float"),  # type: ignore[arg-type]
+    (lambda: shoal.Network("31"), TypeError, "widths must be a sequence of integers such as (10, 20, 1), got '31'"),  # type: ignore[arg-type]
+    (lambda: shoal.Network((3, 1), "gelu"), ValueError, "activation must be one of relu, leaky_relu, linear, tanh"),
+    (lambda: shoal.Network((3, 1), 5), TypeError, "activation must be one of relu"),  # type: ignore[arg-type]
+    (lambda: shoal.Network((3, 1), "leaky_relu", 1.5), ValueError, "slope must lie between 0 and 1, got 1.5"),
+    (lambda: shoal.Network((3, 1), "relu", 0.5), ValueError, "slope is for leaky_relu only"),
+    (lambda: shoal.Network((3, 1), bias=1), TypeError, "bias must be True or False, got 1"),  # type: ignore[arg-type]
+    (lambda: shoal.Task([1, 2], [1, -1]), ValueError, "inputs must have shape (samples, inputs)"),
+    (
+        lambda: shoal.Task(np.zeros((0, 2)), []),
+        ValueError,
+        "inputs must have shape (samples, inputs), none of them zero",
+    ),
+    (lambda: shoal.Task([[1, 2], [3]], [1, -1]), ValueError, "inputs must have shape (samples, inputs), got rows of"),
+    (lambda: shoal.Task([[1, NAN]], [1]), ValueError, "inputs must be finite, got nan at index (0, 1) (1 such values)"),
+    (lambda: shoal.Task([[INF, 1]], [1]), ValueError, "inputs must be finite, got inf at index (0, 0)"),
+    (lambda: shoal.Task([["a"]], [1]), TypeError, "inputs must hold real numbers, got dtype <U1"),
+    (lambda: shoal.Task([[1j]], [1]), TypeError, "inputs must hold real numbers, got dtype complex128"),
+    (
+        lambda: shoal.Task([[1]], [1, -1]),
+        ValueError,
+        "labels must have one entry a sample: inputs has 1 rows, labels has 2",
+    ),
+    (lambda: shoal.Task([[1]], [[1]]), ValueError, "labels must have shape (samples,)"),
+    (
+        lambda: shoal.Task([[1]] * 3, [-1, 0, 1]),
+        ValueError,
+        "labels must be -1/+1 (one output) or 0..K-1 (K outputs), got",
+    ),
+    (lambda: shoal.Task([[1]], [0.5]), ValueError, "labels must be -1/+1 (one output) or 0..K-1 (K outputs), got 0.5"),
+    (lambda: shoal.Task([[1]], [NAN]), ValueError, "labels must be finite, got nan"),
+    (lambda: shoal.Task([[1]], [1], [1, 1]), ValueError, "weights must have one entry a sample"),
+    (lambda: shoal.Task([[1]] * 2, [1, 1], [2, -1]), ValueError, "weights must not be negative, got -1.0 at index 1"),
+    (lambda: shoal.Task([[1]], [1], [0]), ValueError, "weights must not all be zero, got a sum of 0"),
+    (lambda: shoal.Task([[1]], [1], [INF]), ValueError, "weights must be finite, got inf"),
+    (lambda: shoal.Gaussian(), ValueError, "Gaussian takes either scale or gain, got scale=None, gain=None"),
+    (lambda: shoal.Gaussian(0.1, 0.1), ValueError, "Gaussian takes either scale or gain"),
+    (lambda: shoal.Gaussian(-1), ValueError, "scale must be positive, got -1.0"),
+    (lambda: shoal.Gaussian(gain=0), ValueError, "gain must be positive, got 0.0"),
+    (lambda: shoal.Gaussian("x"), TypeError, "scale must be a number, got 'x'"),  # type: ignore[arg-type]
+    (lambda: shoal.Balanced(NAN), ValueError, "scale must be finite, got nan"),
+    (lambda: shoal.Separated(0.1, 0), ValueError, "output_scale must be positive, got 0.0"),
+    (lambda: shoal.Explicit([]), ValueError, "weights must hold one array a layer, got none"),
+    (lambda: shoal.Explicit(np.ones((1, 1, 1))), TypeError, "weights must be a list of one array"),  # type: ignore[arg-type]
+    (lambda: shoal.Explicit([np.ones((4, 2))]), ValueError, "weights[0] must have shape (networks, outputs, inputs)"),
+    (lambda: shoal.Explicit([np.full((1, 1, 1), INF)]), ValueError, "weights[0] must be finite, got inf"),
+    (lambda: shoal.Explicit([WEIGHTS[0], np.ones((2, 1, 4))]), ValueError, "weights[1] must hold as many networks as"),
+    (
+        lambda: shoal.Explicit([WEIGHTS[0], np.ones((3, 1, 5))]),
+        ValueError,
+        "weights[1] must have shape (networks, outputs, 4)",
+    ),
+    (
+        lambda: shoal.Explicit(WEIGHTS, [np.ones((3, 4))]),
+        ValueError,
+        "biases must hold one array (networks, outputs) a layer",
+    ),
+    (lambda: shoal.Hinge(0), ValueError, "margin must be positive, got 0.0"),
+    (lambda: shoal.SquaredHinge(-1), ValueError, "margin must be positive, got -1.0"),
+    (lambda: shoal.Descent(0, 5), ValueError, "rate must be positive, got 0.0"),
+    (lambda: shoal.Descent(-0.1, 5), ValueError, "rate must be positive, got -0.1"),
+    (lambda: shoal.Descent(NAN, 5), ValueError, "rate must be finite, got nan"),
+    (lambda: shoal.Descent(0.1, -1), ValueError, "steps must be between 0 and"),
+    (lambda: shoal.Descent(0.1, 2.0), TypeError, "steps must be an integer, got 2.0"),  # type: ignore[arg-type]
+    (lambda: shoal.Record(times=[0, 1], steps=[0, 1]), ValueError, "times and steps must not both be given"),
+    (lambda: shoal.Record(times=[0, 2, 2]), ValueError, "times must increase strictly, got 2 then 2 at index 2"),
+    (lambda: shoal.Record(times=[-1, 2]), ValueError, "times must not be negative, got -1"),
+    (lambda: shoal.Record(times=[0, NAN]), ValueError, "times must be finite, got nan"),
+    (lambda: shoal.Record(times=[]), ValueError, "times must have shape (times,), none of them zero"),
+    (lambda: shoal.Record(steps=[3, 1]), ValueError, "steps must increase strictly, got 3 then 1 at index 1"),
+    (lambda: shoal.Record(steps=[0.5]), TypeError, "steps must be integers, got dtype float64"),  # type: ignore[list-item]
+    (lambda: shoal.Record(measure=("accuracy",)), ValueError, "measure must be one of loss, error, soft_error, margin"),
+    (lambda: shoal.Record(measure="loss"), TypeError, "measure must be a tuple of names"),
+    (lambda: shoal.Record(measure=()), ValueError, "measure must name at least one of loss"),
+    (lambda: shoal.Record(measure=("loss", "loss")), ValueError, "measure must not repeat a name"),
+    (lambda: shoal.Record(reduce="mean"), ValueError, "reduce must be one of moments, got 'mean'"),
+    (lambda: tasks.modes((1, -1)), ValueError, "norms must be positive, got -1"),
+    (lambda: tasks.modes((1, 1), (1,)), ValueError, "frequencies must have one entry a sample, 2, got 1"),
+    (lambda: tasks.modes((1, 1), (1, -1)), ValueError, "frequencies must not be negative nor all zero"),
+    (lambda: tasks.modes((1, 1), dimension=1), ValueError, "dimension must be at least 2, got 1"),
+    (lambda: tasks.modes((1, 1), classes=1), ValueError, "classes must be at least 2, got 1"),
+    (lambda: tasks.antipodal(-1), ValueError, "norm must be positive, got -1.0"),
+    (lambda: tasks.antipodal(frequency=2), ValueError, "frequency must lie between 0 and 1, got 2.0"),
+    (lambda: tasks.features((1, 1), []), ValueError, "samples must name at least one type of sample"),
+    (lambda: tasks.features((1, 1), [(0, 0)]), ValueError, "samples[0] must name one or more different features"),
+    (lambda: tasks.features((1, 1), [(0, 2)]), ValueError, "samples[0] must be between 0 and 1, got 2"),
+    (lambda: tasks.gaussian(1, 2, separation=1), ValueError, "samples must be at least 2, got 1"),
+    (lambda: tasks.gaussian(2, 2, separation=-1), ValueError, "separation must not be negative, got -1.0"),
+    (lambda: tasks.digits((3, 3)), ValueError, "classes must be two or more different digits, got (3, 3)"),
+    (lambda: tasks.digits((3, 10)), ValueError, "classes[1] must be between 0 and 9, got 10"),
+    (lambda: tasks.digits((0, 1), samples=361), ValueError, "samples must be between 1 and 360, got 361"),
+]
+TRAININGS: list[Case] = [
+    (lambda: train(network=(2, 1)), TypeError, "network must be a shoal.Network, got (2, 1) of type tuple"),
+    (lambda: train(task=[1]), TypeError, "task must be a shoal.Task, got [1] of type list"),
+    (lambda: train(start=0.1), TypeError, "start must be a shoal.Start, got 0.1 of type float"),
+    (lambda: train(method=0.1), TypeError, "method must be a shoal.Descent, got 0.1 of type float"),
+    (lambda: train(record=("loss",)), TypeError, "record must be a shoal.Record, got ('loss',) of type tuple"),
+    (lambda: train(progress=5), TypeError, "progress must be a function of (done, total) or None, got 5"),
+    (lambda: train(loss="huber"), ValueError, "loss must be one of cross_entropy, hinge, squared_hinge, exponential"),
+    (lambda: train(loss=3), TypeError, "loss must be one of cross_entropy"),
+    (lambda: train(networks=0), ValueError, "networks must be between 1 and"),
+    (lambda: train(networks=2.0), TypeError, "networks must be an integer, got 2.0"),
+    (lambda: train(networks=True), TypeError, "networks must be an integer, got True"),
+    (lambda: train(seed=-1), ValueError, "seed must be between 0 and 18446744073709551615, got -1"),
+    (lambda: train(seed=2**64), ValueError, "seed must be between 0 and 18446744073709551615"),
+    (lambda: train(first=-1), ValueError, "first must be between 0 and"),
+    (lambda: train(threads=0), ValueError, "threads must be between 1 and 4096, got 0"),
+    (lambda: train(threads="2"), TypeError, "threads must be an integer, got '2'"),
+    (lambda: train(dtype="float16"), ValueError, "dtype must be one of float64, float32, got 'float16'"),
+    (
+        lambda: train(network=shoal.Network((3, 1))),
+        ValueError,
+        "inputs must have the 3 columns that the network takes, got 2",
+    ),
+    (
+        lambda: train(task=shoal.Task(np.eye(2), [0, 1])),
+        ValueError,
+        "labels must be -1 or +1 for a network of one output, got 0, 1",
+    ),
+    (
+        lambda: train(network=shoal.Network((2, 3))),
+        ValueError,
+        "labels must lie in 0..2 for a network of 3 outputs, got -1, 1",
+    ),
+    (
+        lambda: train(network=shoal.Network((2, 3)), task=shoal.Task(np.eye(2), [0, 3])),
+        ValueError,
+        "labels must lie in 0..2 for a network of 3 outputs, got 0, 3",
+    ),
+    (
+        lambda: train(network=shoal.Network((2, 3)), task=shoal.Task(np.eye(2), [0, 1]), loss="hinge"),
+        ValueError,
+        "loss must be cross_entropy for a network of 3 outputs, got hinge",
+    ),
+    (
+        lambda: train(record=shoal.Record(times=[0, 0.6])),
+        ValueError,
+        "times must not exceed the end of training, rate x steps = 0.5, got 0.6",
+    ),
+    (lambda: train(record=shoal.Record(steps=[6])), ValueError, "steps must not exceed the 5 steps of training, got 6"),
+    (
+        lambda: train(network=shoal.Network((2, 3, 3, 1)), start=shoal.Separated(0.1)),
+        ValueError,
+        "start=Separated needs two weight layers and one output, got a network of widths (2, 3, 3, 1)",
+    ),
+    (
+        lambda: train(task=shoal.Task([[1, 0], [1, 1]], [1, -1]), start=shoal.Separated(0.1)),
+        ValueError,
+        "orthogonal or antipodal to each other for start=Separated: the cosine between rows 0 and 1 is 0.7",
+    ),
+    (
+        lambda: train(
+            network=shoal.Network((2, 3, 1)),
+            task=shoal.Task([[1, 1], [-1, -1], [1, -1], [-1, 1]], [1, -1, 1, -1]),
+            start=shoal.Separated(0.1),
+        ),
+        ValueError,
+        "inputs must lie on the coordinate axes for start=Separated where antipodal modes stand beside others",
+    ),
+    (
+        lambda: train(task=shoal.Task([[1, 0], [0, 0]], [1, -1]), start=shoal.Separated(0.1)),
+        ValueError,
+        "inputs must have a direction for start=Separated, row 1 is zero",
+    ),
+    (
+        lambda: train(start=shoal.Explicit([np.ones((3, 5, 2)), np.ones((3, 1, 5))])),
+        ValueError,
+        "start=Explicit has weights for widths (2, 5, 1), the network has widths (2, 4, 1)",
+    ),
+    (
+        lambda: train(start=shoal.Explicit(WEIGHTS), networks=4),
+        ValueError,
+        "networks must be the 3 that start=Explicit holds",
+    ),
+    (
+        lambda: train(start=shoal.Explicit(WEIGHTS, [np.ones((3, 4)), np.ones((3, 1))])),
+        ValueError,
+        "start=Explicit has biases, the network has bias=False",
+    ),
+    (
+        lambda: train(task=shoal.Task([[1e300, 0]], [1]), dtype="float32"),
+        ValueError,
+        "inputs must lie within the range of float32, got 1e+300",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), SPECIFICATIONS, ids=[case[2][:60] for case in SPECIFICATIONS])
+def test_a_specification_refuses(call: Callable[[], object], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), TRAININGS, ids=[case[2][:60] for case in TRAININGS])
+def test_train_refuses_before_it_trains(
+    call: Callable[[], object], kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(**arguments: object) -> None:
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(_core, "train", never)
+    with pytest.raises(kind, match=re.escape(message)):
+        call()
+
+
+def test_more_memory_than_there_is_is_refused_with_what_is_needed_and_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_core, "train", lambda **arguments: pytest.fail("training began"))
+    with pytest.raises(
+        ValueError,
+        match=r"networks=1000000000000 with 6 recorded times of loss, error, margin needs \S+ GB of memory, \S+",
+    ):
+        train(networks=10**12)
+
+
+def test_statistics_need_no_more_memory_for_more_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(memory, "require", lambda needed, *_: asked.append(needed))
+
+    def stop(**arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_core, "train", stop)
+    for networks in (10**5, 10**12):
+        with pytest.raises(KeyboardInterrupt):
+            train(networks=networks, record=shoal.Record(reduce="moments"))
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
+def test_a_thread_count_in_the_environment_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_NUM_THREADS", value)
+    with pytest.raises(ValueError, match=f"SHOAL_NUM_THREADS must be an integer between 1 and 4096, got '{value}'"):
+        train()
+
+
+def test_a_start_of_ones_own_must_say_how_it_is_drawn() -> None:
+    with pytest.raises(NotImplementedError):
+        train(start=Start())
+
+
+@pytest.mark.parametrize("data", [shoal.Network((2, 1)), "file.nc"])
+def test_a_specification_is_read_from_a_dataset_only(data: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape("data must be an xarray.Dataset that train returned")):
+        shoal.specification(data)
+
+
+def test_a_specification_is_read_only_from_what_train_returned() -> None:
+    data = train()
+    with pytest.raises(ValueError, match="it has no attribute 'specification'"):
+        shoal.specification(data.assign_attrs(specification=None).drop_attrs())
+    with pytest.raises(ValueError, match="it lacks inputs"):
+        shoal.specification(data.drop_vars("inputs"))

@@ -1,0 +1,121 @@
+"""A network has the same bits whatever the threads, the other networks, and the instruction set that has FMA."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+
+import shoal
+from support import ACTIVATIONS, ALL_MEASURES, FUSED, LOSSES, on, same_bits
+
+NETWORKS = 1000
+RECORDED = Path(__file__).with_name("bits.json")
+STARTS = {"gaussian": shoal.Gaussian(0.4), "balanced": shoal.Balanced(0.4), "separated": shoal.Separated(0.4)}
+
+
+def arguments(activation: str = "relu", loss: str = "cross_entropy", **changed: Any) -> dict[str, Any]:
+    return {
+        "network": shoal.Network((3, 7, 1), activation),
+        "task": shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1)),
+        "start": shoal.Gaussian(0.4),
+        "loss": loss,
+        "method": shoal.Descent(0.1, 25),
+        "record": shoal.Record(steps=[0, 1, 13, 25], measure=ALL_MEASURES),
+        "networks": NETWORKS,
+        **changed,
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_threads_do_not_change_a_bit(activation: str, dtype: str) -> None:
+    runs = [shoal.train(**arguments(activation, dtype=dtype), threads=threads) for threads in (1, 2, 5)]
+    for run in runs[1:]:
+        same_bits(run, runs[0])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("start", STARTS)
+def test_a_network_alone_is_the_same_as_among_a_thousand(start: str, dtype: str) -> None:
+    given = arguments(start=STARTS[start], dtype=dtype)
+    together = shoal.train(**given)
+    for i in (0, 1, 7, 8, 500, 999):
+        alone = shoal.train(**{**given, "first": i, "networks": 1})
+        same_bits(alone, together.sel(network=[i]))
+
+
+@pytest.mark.parametrize("cut", [1, 3, 8, 15, 16, 17, 500])
+def test_a_batch_split_in_two_is_the_same_as_whole(cut: int) -> None:
+    whole = shoal.train(**arguments())
+    parts = [shoal.train(**arguments(first=begin, networks=end - begin)) for begin, end in ((0, cut), (cut, NETWORKS))]
+    same_bits(xarray.concat(parts, "network", data_vars="minimal"), whole)
+
+
+def test_what_is_measured_does_not_change_what_is_trained() -> None:
+    every = shoal.train(**arguments())
+    for name in ALL_MEASURES[:-1]:
+        record = shoal.Record(steps=[25], measure=(name, "weights"))
+        few = shoal.train(**arguments(record=record))
+        same_bits(few, every[list(few)].sel(time=few.time))
+
+
+def test_statistics_do_not_depend_on_the_threads() -> None:
+    record = shoal.Record(measure=ALL_MEASURES[:-1], reduce="moments")
+    runs = [shoal.train(**arguments(record=record, networks=5000), threads=threads) for threads in (1, 2, 5)]
+    for run in runs[1:]:
+        same_bits(run, runs[0])
+
+
+def digests() -> dict[str, str]:
+    """Return a digest of the bits of every activation, loss, start, depth and dtype, by name."""
+    one = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1))
+    several = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1), classes=3)
+    cases: dict[str, dict[str, Any]] = {}
+    for activation, loss in itertools.product(ACTIVATIONS, LOSSES):
+        cases[f"{activation} {loss}"] = arguments(activation, loss)
+    for activation in ACTIVATIONS:
+        deep = shoal.Network((3, 9, 5, 1), activation, bias=True)
+        cases[f"{activation} deep with biases"] = arguments(network=deep)
+        classes = shoal.Network((3, 6, 3), activation)
+        cases[f"{activation} three classes"] = arguments(network=classes, task=several)
+    for name, start in STARTS.items():
+        cases[f"{name} start"] = arguments(start=start, task=one)
+    cases["linear model"] = arguments(network=shoal.Network((3, 1)))
+    found = {}
+    for (name, case), dtype in itertools.product(cases.items(), ("float64", "float32")):
+        data = shoal.train(**{**case, "networks": 40, "dtype": dtype})
+        digest = hashlib.sha256()
+        for variable in sorted(map(str, data)):
+            values = np.ascontiguousarray(data[variable].values)
+            # Which NaN a measure holds after a divergence is no part of the promise.
+            kept = (
+                np.where(np.isnan(values), np.nan, values).astype(values.dtype) if values.dtype.kind == "f" else values
+            )
+            digest.update(kept.astype(kept.dtype.newbyteorder("<")).tobytes())
+        found[f"{name} {dtype}"] = digest.hexdigest()[:16]
+    return found
+
+
+@pytest.mark.parametrize("isa", FUSED)
+def test_every_instruction_set_with_fma_gives_the_recorded_bits(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold the bits of each set of this CPU against those in bits.json, which names the set that it was made on.
+
+    So all sets are held against each other, those too that no one CPU has. Where the arithmetic changes on purpose,
+    run this file as a script to record anew.
+    """
+    on(isa, monkeypatch)
+    recorded = json.loads(RECORDED.read_text())["digests"]
+    found = digests()
+    assert found.keys() == recorded.keys()
+    assert [name for name in found if found[name] != recorded[name]] == []
+
+
+if __name__ == "__main__":
+    RECORDED.write_text(json.dumps({"recorded on": shoal._core.isa, "digests": digests()}, indent=1) + "\n")

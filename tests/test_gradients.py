@@ -1,0 +1,141 @@
+"""One descent step of the core against the gradient, on the whole grid, on every instruction set of this CPU.
+
+(w0 - w1) / rate must be the gradient: by complex steps through the oracle's loss (a finite difference whose step is so
+small that no truncation is left), and by the oracle's backpropagation; both within the bound that ``rounding`` gives
+for that network.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import reference
+import rounding
+import shoal
+from reference import Array, Parameters, Problem
+from shoal.loss import resolve_loss
+from support import ACTIVATIONS, LOSSES, SETS, final, on, random_start, random_task, started
+
+WIDTHS = {1: (3,), 2: (3, 5), 3: (3, 5, 4), 4: (3, 4, 3, 2)}
+NETWORKS = 9
+SAMPLES = 6
+RATE = 1.0
+EPS = {dtype: float(np.finfo(dtype).eps) for dtype in ("float64", "float32")}
+
+
+OUTPUTS = [(loss, 1) for loss in LOSSES] + [("cross_entropy", 3)]
+
+
+def complex_gradient(setup: Problem, parameters: Parameters) -> Parameters:
+    """Return the gradient of the oracle's loss, one parameter after another, by a complex step."""
+    step = 1e-100
+
+    def slopes(arrays: list[Array], rebuild: Callable[[list[Array]], Parameters]) -> list[Array]:
+        result = []
+        for i, array in enumerate(arrays):
+            slope = np.zeros_like(array)
+            for at in np.ndindex(array.shape):
+                moved = array.astype(complex)
+                moved[at] += 1j * step
+                changed = [*arrays[:i], moved, *arrays[i + 1 :]]
+                slope[at] = np.imag(reference.total_loss(setup, rebuild(changed))) / step
+            result.append(slope)
+        return result
+
+    return Parameters(
+        slopes(parameters.weights, lambda arrays: Parameters(arrays, parameters.biases)),
+        slopes(parameters.biases, lambda arrays: Parameters(parameters.weights, arrays)),
+    )
+
+
+def clear_start(network: shoal.Network, setup: Problem, generator: np.random.Generator) -> shoal.Explicit:
+    """Return starts of which none stands so near a kink that rounding could carry it across."""
+    drawn = random_start(network, 3 * NETWORKS, generator, "float32")
+    clear = [k for k in range(3 * NETWORKS) if rounding.clear_of_kinks(setup, started(drawn, k), EPS["float32"])]
+    rows = clear[:NETWORKS]
+    assert len(rows) == NETWORKS, f"only {len(rows)} of {3 * NETWORKS} starts are clear of kinks"
+    return shoal.Explicit([w[rows] for w in drawn.weights], [b[rows] for b in drawn.biases] or None)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one case must give: for each network its start and its gradient, by one way or by two."""
+
+    network: shoal.Network
+    task: shoal.Task
+    setup: Problem
+    start: shoal.Explicit
+    gradients: list[list[Parameters]]
+
+
+@functools.cache
+def expected(activation: str, loss: str, outputs: int, depth: int, bias: bool) -> Expected:
+    """Return what one case must give, the same on every instruction set."""
+    seed = [ACTIVATIONS.index(activation), LOSSES.index(loss), outputs, depth, int(bias)]
+    generator = np.random.default_rng(seed)
+    network = shoal.Network((*WIDTHS[depth], outputs), activation, 0.1 if activation == "leaky_relu" else 0.01, bias)
+    task = random_task(SAMPLES, 3, outputs, generator, "float32")
+    setup = reference.problem(network, task, resolve_loss(loss))
+    start = clear_start(network, setup, generator)
+    gradients = [[reference.gradient(setup, started(start, k))] for k in range(NETWORKS)]
+    gradients[-1].append(complex_gradient(setup, started(start, NETWORKS - 1)))
+    return Expected(network, task, setup, start, gradients)
+
+
+def check(activation: str, loss: str, outputs: int, depth: int, bias: bool) -> dict[str, float]:
+    """Return the largest ratio of error to bound in each dtype; above 1 it has failed."""
+    case = expected(activation, loss, outputs, depth, bias)
+    worst = {}
+    for dtype, eps in EPS.items():
+        data = shoal.train(
+            case.network,
+            case.task,
+            case.start,
+            loss=loss,
+            method=shoal.Descent(RATE, 1),
+            record=shoal.Record(measure=("weights",)),
+            dtype=dtype,
+        )
+        worst[dtype] = max(
+            worst_ratio(before, final(data, k), gradient, rounding.step_bounds(case.setup, before, RATE, eps))
+            for k in range(NETWORKS)
+            for before in [started(case.start, k)]
+            for gradient in case.gradients[k]
+        )
+    return worst
+
+
+def worst_ratio(before: Parameters, after: Parameters, gradient: Parameters, bound: Parameters) -> float:
+    """Return the largest |(w0 - w1) / rate - gradient| / (bound / rate), over all parameters."""
+    return max(
+        float(np.max(np.abs((w0 - w1) / RATE - g) / (b / RATE)))
+        for w0, w1, g, b in zip(
+            [*before.weights, *before.biases],
+            [*after.weights, *after.biases],
+            [*gradient.weights, *gradient.biases],
+            [*bound.weights, *bound.biases],
+            strict=True,
+        )
+    )
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("isa", SETS)
+def test_a_step_is_the_gradient_for_every_loss_depth_bias_and_dtype(
+    isa: str, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(isa, monkeypatch)
+    ratios = {
+        (*loss, depth, bias, dtype): ratio
+        for loss, depth, bias in itertools.product(OUTPUTS, WIDTHS, (False, True))
+        for dtype, ratio in check(activation, *loss, depth, bias).items()
+    }
+    assert len(ratios) == 6 * 4 * 2 * 2
+    failed = {case: f"{ratio:.3g} x its bound" for case, ratio in ratios.items() if not ratio <= 1}
+    assert not failed

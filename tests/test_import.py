@@ -1,0 +1,32 @@
+"""Importing shoal is light, and what it names is what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+import shoal
+from support import python
+
+HEAVY = ("xarray", "pandas", "scipy", "sklearn", "matplotlib", "shoal._core", "shoal.theory", "shoal.claims")
+
+
+def test_importing_shoal_imports_neither_the_core_nor_anything_slow() -> None:
+    asked = f"import sys, shoal; print([m for m in {HEAVY} if m in sys.modules])"
+    assert python(["-c", asked]).stdout == "[]\n"
+
+
+def test_compare_is_the_function_whatever_was_imported_before() -> None:
+    for before in ("pass", "import shoal.comparison", "from shoal.claims import modes", "shoal.compare"):
+        asked = f"import shoal; {before}; print(callable(shoal.compare))"
+        assert python(["-c", asked]).stdout == "True\n", before
+
+
+def test_everything_named_is_there() -> None:
+    for name in shoal.__all__:
+        assert getattr(shoal, name) is not None
+    assert set(shoal.__all__) <= set(dir(shoal))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'shoal' has no attribute 'trian'"):
+        shoal.trian  # noqa: B018

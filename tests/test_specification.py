@@ -1,0 +1,105 @@
+"""A dataset says how it was made, also after it was saved: training again gives the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+
+import shoal
+from support import ALL_MEASURES, random_start, random_task, same_bits
+
+
+def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
+    one = shoal.Network((3, 4, 1))
+    biased = shoal.Network((3, 4, 3), "leaky_relu", 0.2, bias=True)
+    return {
+        "gaussian": {
+            "network": one,
+            "task": random_task(5, 3, 1, generator),
+            "start": shoal.Gaussian(gain=1.3),
+            "loss": shoal.Hinge(0.7),
+            "record": shoal.Record(times=[0, 0.1, 1 / 3], measure=ALL_MEASURES),
+            "networks": 6,
+            "seed": 2**64 - 1,
+            "first": 5,
+        },
+        "separated": {
+            "network": one,
+            "task": shoal.tasks.modes((1.7, 0.9), (1, 3), dimension=3),
+            "start": shoal.Separated(0.1, 0.3),
+            "loss": "exponential",
+            "networks": 6,
+        },
+        "explicit": {
+            "network": biased,
+            "task": random_task(5, 3, 3, generator),
+            "start": random_start(biased, 6, generator),
+            "record": shoal.Record(steps=[0, 2], measure=("weights", "margin")),
+            "dtype": "float32",
+        },
+        "moments": {
+            "network": one,
+            "task": random_task(5, 3, 1, generator),
+            "start": shoal.Balanced(0.2),
+            "record": shoal.Record(measure=("loss", "margin"), reduce="moments"),
+            "networks": 20,
+        },
+        "explicit moments": {
+            "network": biased,
+            "task": random_task(5, 3, 3, generator),
+            "start": random_start(biased, 6, generator),
+            "record": shoal.Record(measure=("loss", "margin"), reduce="moments"),
+        },
+    }
+
+
+def in_memory(data: xarray.Dataset, _: Path) -> xarray.Dataset:
+    return data
+
+
+def through_netcdf(data: xarray.Dataset, folder: Path) -> xarray.Dataset:
+    data.to_netcdf(folder / "run.nc", engine="scipy")
+    return xarray.open_dataset(folder / "run.nc", engine="scipy")
+
+
+def through_zarr(data: xarray.Dataset, folder: Path) -> xarray.Dataset:
+    data.to_zarr(folder / "run.zarr", consolidated=False)
+    opened: xarray.Dataset = xarray.open_zarr(folder / "run.zarr", consolidated=False)
+    return opened
+
+
+@pytest.mark.parametrize("kept", [in_memory, through_netcdf, through_zarr])
+@pytest.mark.parametrize("name", ["gaussian", "separated", "explicit", "moments", "explicit moments"])
+def test_a_kept_run_repeats_bit_for_bit(
+    name: str,
+    kept: Callable[[xarray.Dataset, Path], xarray.Dataset],
+    generator: np.random.Generator,
+    tmp_path: Path,
+) -> None:
+    data = shoal.train(**runs(generator)[name], method=shoal.Descent(1 / 30, 12))
+    with kept(data, tmp_path) as opened:
+        again = shoal.train(**shoal.specification(opened))
+        xarray.testing.assert_identical(again, data)
+    same_bits(again, data)
+
+
+def test_a_specification_is_what_train_was_called_with(generator: np.random.Generator) -> None:
+    arguments = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12), "dtype": "float64"}
+    told = shoal.specification(shoal.train(**arguments, threads=2))
+    assert set(told) == set(arguments)
+    for name, value in arguments.items():
+        if name != "task":
+            assert told[name] == value
+    for name in ("inputs", "labels", "weights"):
+        assert getattr(told["task"], name).tobytes() == getattr(arguments["task"], name).tobytes()
+
+
+def test_a_dataset_names_the_version_and_the_instruction_set_that_made_it() -> None:
+    data = shoal.train(shoal.Network((1, 1)), shoal.Task([[1]], [1]), shoal.Gaussian(1.0), method=shoal.Descent(0.1, 1))
+    assert data.attrs["shoal_version"] == shoal.__version__
+    assert data.attrs["isa"]

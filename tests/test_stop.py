@@ -1,0 +1,151 @@
+"""A training can be watched and stopped, and leaves other Python threads running."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shoal
+from shoal import _core
+
+# At a thousand million steps a second it would still take a quarter of an hour.
+ENDLESS = shoal.Descent(1e-9, 10**12)
+
+CHILD = """
+import sys
+import shoal
+
+def said(done, total):
+    print("training", flush=True)
+
+arguments = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1))
+try:
+    shoal.train(**arguments, method=shoal.Descent(1e-9, 10**12), networks=200, progress=said)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+data = shoal.train(**arguments, method=shoal.Descent(0.1, 10), networks=200)
+print("usable" if int((data.status == 0).sum()) == 200 else "broken", flush=True)
+"""
+
+
+def arguments(**changed: Any) -> dict[str, Any]:
+    return {
+        "network": shoal.Network((2, 8, 1)),
+        "task": shoal.tasks.modes((1.7, 0.9)),
+        "start": shoal.Gaussian(0.1),
+        "method": ENDLESS,
+        "networks": 200,
+        **changed,
+    }
+
+
+def test_an_interrupt_stops_a_training_and_leaves_python_usable(tmp_path: Path) -> None:
+    """Measure nothing: a training that would take days ends, and the next one runs."""
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == "training\n"
+            child.send_signal(signal.SIGINT)
+            said, _ = child.communicate(timeout=60)
+        finally:
+            child.kill()
+    assert said.split()[-2:] == ["stopped", "usable"]
+
+
+class Enough(Exception):
+    """Raised by a progress function that has seen what it wanted."""
+
+
+@pytest.mark.parametrize("reduce", [None, "moments"])
+def test_an_exception_of_the_progress_function_stops_the_training_and_comes_out(reduce: str | None) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+        if len(seen) == 3:
+            raise Enough
+
+    with pytest.raises(Enough):
+        shoal.train(**arguments(record=shoal.Record(reduce=reduce)), progress=progress)
+    assert len(seen) == 3
+    assert {total for _, total in seen} == {200 * 10**12}
+    done = [done for done, _ in seen]
+    assert done == sorted(done)
+    assert 0 <= done[0] <= done[-1] < 200 * 10**12
+
+
+def test_progress_is_told_in_network_steps_of_the_whole_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics are trained in several calls of the core, each of which counts from 0."""
+    core = _core.train
+
+    def tells_at_the_end(**given: Any) -> Any:
+        result = core(**{**given, "progress": None})
+        given["progress"](given["networks"] * given["steps"], given["networks"] * given["steps"])
+        return result
+
+    monkeypatch.setattr(_core, "train", tells_at_the_end)
+    seen: list[tuple[int, int]] = []
+    record = shoal.Record(reduce="moments", measure=("loss",))
+    given = arguments(networks=10_000, method=shoal.Descent(0.1, 30), record=record)
+    shoal.train(**given, progress=lambda done, total: seen.append((done, total)))
+    assert len(seen) > 1
+    assert {total for _, total in seen} == {10_000 * 30}
+    done = [done for done, _ in seen]
+    assert done == sorted(set(done))
+    assert done[-1] == 10_000 * 30
+
+
+def test_other_threads_run_while_networks_train() -> None:
+    """Between two calls of progress, 100 ms apart, another thread gets many turns only when the GIL is released."""
+    turns, stop = 0, threading.Event()
+
+    def tick() -> None:
+        nonlocal turns
+        while not stop.is_set():
+            turns += 1
+            time.sleep(0.001)
+
+    seen: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append(turns)
+        most = max((b - a for a, b in pairwise(seen)), default=0)
+        # Holding the GIL would allow one turn a call, while progress itself runs, and perhaps one before it.
+        if most >= 10 or len(seen) == 100:
+            raise Enough(most)
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    try:
+        with pytest.raises(Enough) as raised:
+            shoal.train(**arguments(), threads=1, progress=progress)
+    finally:
+        stop.set()
+        ticker.join()
+    assert raised.value.args[0] >= 10
+
+
+def test_trainings_in_two_threads_do_not_disturb_each_other() -> None:
+    given = arguments(method=shoal.Descent(0.1, 2000))
+    alone = shoal.train(**given)
+    results: list[Any] = [None, None]
+
+    def run(k: int) -> None:
+        results[k] = shoal.train(**given)
+
+    workers = [threading.Thread(target=run, args=(k,)) for k in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(alone.identical(result) for result in results)
