@@ -1,0 +1,165 @@
+"""The house style of shoal's figures: measurement as points with bars or bands, theory as lines.
+
+No global state of matplotlib is touched: figures are made without pyplot and carry their own canvas, so no backend is
+chosen for the user's process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "band", "figure", "legend", "points", "save", "theory"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette: told apart by colour-blind readers."""
+
+STYLE: Any = {  # matplotlib's stubs name every key, and their names differ between its releases
+    "font.size": 13.0,
+    "axes.titlesize": 14.0,
+    "axes.labelsize": 14.0,
+    "legend.fontsize": 11.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "savefig.facecolor": "white",
+}
+
+
+def figure(titles: tuple[str, ...], *, width: float = 5.2, height: float = 4.4) -> tuple[Figure, list[Axes]]:
+    """Return a figure with one titled panel beside the other.
+
+    Parameters
+    ----------
+    titles : tuple of str
+        One a panel.
+    width, height : float
+        Of a panel, inches.
+
+    Returns
+    -------
+    tuple
+        The figure and its axes.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        made = Figure(figsize=(width * len(titles), height), layout="constrained")
+        panels = [made.add_subplot(1, len(titles), i + 1) for i in range(len(titles))]
+        for axes, title in zip(panels, titles, strict=True):
+            axes.set_title(title)
+    return made, panels
+
+
+def points(axes: Axes, x: ArrayLike, measured: ArrayLike, *, error: ArrayLike | None = None, **style: Any) -> None:
+    """Draw a measurement: hollow points, with bars where an error is given.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where.
+    x, measured : array, (points,), float64
+        Coordinates.
+    error : array, (points,), optional
+        Half length of the bars; say in the label what they are.
+    style : Any
+        What ``Axes.errorbar`` takes, such as ``color`` and ``label``.
+    """
+    chosen: dict[str, Any] = {"fmt": "o", "ms": 5.5, "mfc": "white", "mew": 1.4, "capsize": 2.5, "zorder": 3} | style
+    axes.errorbar(np.asarray(x, float), np.asarray(measured, float), yerr=error, **chosen)
+
+
+def theory(axes: Axes, x: ArrayLike, predicted: ArrayLike, **style: Any) -> None:
+    """Draw a prediction as a line, over the measured points.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where.
+    x, predicted : array, (points,), float64
+        Coordinates.
+    style : Any
+        What ``Axes.plot`` takes.
+    """
+    chosen: dict[str, Any] = {"lw": 2.0, "zorder": 4} | style
+    axes.plot(np.asarray(x, float), np.asarray(predicted, float), **chosen)
+
+
+def band(axes: Axes, x: ArrayLike, values: ArrayLike, *, coverage: float = 0.9, **style: Any) -> None:
+    """Draw the spread over networks as a band between two quantiles.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where.
+    x : array, (points,), float64
+        Coordinates.
+    values : array, (networks, points), float64
+        One row a network.
+    coverage : float
+        Share of the networks inside the band, in (0, 1).
+    style : Any
+        What ``Axes.fill_between`` takes.
+
+    Raises
+    ------
+    ValueError
+        Coverage outside (0, 1).
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage: got {coverage}; a number in (0, 1) is allowed")
+    low, high = np.quantile(np.asarray(values, float), [(1 - coverage) / 2, (1 + coverage) / 2], axis=0)
+    chosen: dict[str, Any] = {"alpha": 0.22, "lw": 0, "zorder": 1} | style
+    axes.fill_between(np.asarray(x, float), low, high, **chosen)
+
+
+def legend(axes: Axes, **style: Any) -> None:
+    """Add the legend.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where.
+    style : Any
+        What ``Axes.legend`` takes.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        axes.legend(**style)
+
+
+def save(made: Figure, path: Path, *, dpi: int = 150) -> Path:
+    """Write a figure as PNG and return where.
+
+    Parameters
+    ----------
+    made : Figure
+        From `figure`.
+    path : Path
+        Ends in ``.png``; its folder exists.
+    dpi : int
+        Dots an inch.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with mpl.rc_context(STYLE):
+        FigureCanvasAgg(made)
+        made.savefig(path, dpi=dpi, format="png")
+    return path

@@ -1,0 +1,194 @@
+"""The claims: they pass as they are, and fail when the theory they are held against is wrong by five percent."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from shoal import claims, theory
+from shoal.claims import digits, losses, modes, sigmoid
+from shoal.claims.claim import Setting
+from shoal.claims.runs import crossing_times
+from shoal.task import Task
+
+NETWORKS = {"sigmoid": 60, "modes": 6, "losses": 4, "digits": 20}
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return {name: claims.run(name, networks=count, quick=True, seed=3) for name, count in NETWORKS.items()}
+
+
+def test_the_claims_are_listed_in_the_order_in_which_they_run():
+    assert claims.list() == ("sigmoid", "modes", "losses", "digits")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_claim_passes(outcomes, name):
+    failed = [f"{row.statement}: {row.comparison}" for row in outcomes[name].rows if not row.passed]
+    assert not failed
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_saved_can_be_read_back(outcomes, name, tmp_path):
+    picture, store, report = outcomes[name].save(tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with xr.open_zarr(store, consolidated=False) as saved:
+        xr.testing.assert_identical(saved.load(), outcomes[name].data)
+    read = json.loads(report.read_text(encoding="utf-8"))
+    assert read["verdict"] == "PASS"
+    assert [row["statement"] for row in read["rows"]] == [row.statement for row in outcomes[name].rows]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_figure_labels_its_axes_and_has_a_legend(outcomes, name):
+    for axes in outcomes[name].figure.axes:
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        assert axes.get_title()
+        assert axes.get_legend() is not None
+
+
+def test_a_claim_repeats_itself_bit_for_bit(outcomes):
+    again = claims.run("modes", networks=NETWORKS["modes"], quick=True, seed=3, threads=1)
+    xr.testing.assert_identical(again.data, outcomes["modes"].data)
+
+
+def test_another_seed_draws_other_networks(outcomes):
+    other = claims.run("modes", networks=NETWORKS["modes"], quick=True, seed=4)
+    assert not np.array_equal(other.data["start"], outcomes["modes"].data["start"])
+
+
+@pytest.fixture
+def longer_norms(monkeypatch):
+    """A theory that takes every norm for five percent longer than it is."""
+    true_mode, true_margins = theory.Mode, theory.separated_margins
+
+    def mode(**given):
+        return true_mode(**(given | {"norm": 1.05 * given["norm"]}))
+
+    def margins(weights, task, loss, times):
+        return true_margins(weights, Task(1.05 * task.inputs, task.labels, task.weights), loss, times)
+
+    monkeypatch.setattr(theory, "Mode", mode)
+    monkeypatch.setattr(theory, "separated_margins", margins)
+
+
+def verdicts(outcome):
+    return {row.statement: row.comparison.verdict for row in outcome.rows}
+
+
+def test_modes_fails_when_norms_are_off_by_five_percent(longer_norms):
+    found = verdicts(claims.run("modes", networks=6, quick=True))
+    assert found["margin of each mode of each network"] == "FAIL"
+
+
+def test_the_law_of_modes_fails_when_a_frequency_is_off_by_five_percent(monkeypatch):
+    monkeypatch.setattr(modes, "SPEEDS", modes.SPEEDS * [1, 1, 1.05, 1])
+    found = verdicts(claims.run("modes", networks=6, quick=True))
+    assert found["time to margin 1 = pace / (frequency x norm)"] == "FAIL"
+    assert found["margin of each mode of each network"] == "PASS"
+
+
+def test_losses_fails_when_norms_are_off_by_five_percent(longer_norms):
+    found = verdicts(claims.run("losses", networks=4, quick=True))
+    for label in losses.LOSSES.values():
+        assert found[f"margin under {label}"] == "FAIL"
+    assert found["hinge: time T at which training ends"] == "FAIL"
+
+
+def test_the_path_of_losses_fails_when_the_imbalance_is_off_by_one_percent(monkeypatch):
+    true_start = losses.living_start
+
+    def start(networks, seed):
+        drawn, margins, imbalances = true_start(networks, seed)
+        return drawn, margins, 1.01 * imbalances
+
+    monkeypatch.setattr(losses, "living_start", start)
+    assert verdicts(claims.run("losses", networks=4, quick=True))["path invariant c^2, all losses"] == "FAIL"
+
+
+def test_sigmoid_fails_when_norms_are_off_by_five_percent(longer_norms):
+    found = verdicts(claims.run("sigmoid", networks=4000, quick=True))
+    assert found["margin of each network and mode"] == "FAIL"
+    assert found["soft error of each network"] == "FAIL"
+    assert found["mean soft error, 4000 random networks"] == "FAIL"
+
+
+def test_sigmoid_fails_when_the_law_of_dying_is_off_by_one_neuron(monkeypatch):
+    true_compare = sigmoid.compare_proportion
+
+    def compare(successes, trials, predicted, *, bias):
+        return true_compare(successes, trials, predicted / 4, bias=bias)
+
+    monkeypatch.setattr(sigmoid, "compare_proportion", compare)
+    found = verdicts(claims.run("sigmoid", networks=2000, quick=True))
+    assert found["share of modes that die, law 4^-3"] == "FAIL"
+
+
+def test_digits_fails_when_the_start_is_too_large_for_a_plateau(monkeypatch):
+    monkeypatch.setattr(digits, "GAINS", {2: 2.0})
+    found = verdicts(claims.run("digits", networks=20, quick=True))
+    assert found["2 layers: share falling fastest after the start (> 1/2)"] == "FAIL"
+
+
+def test_the_rival_of_digits_wins_where_the_error_is_a_plateau_and_a_decay():
+    times = np.linspace(0, 60, 61)
+    errors = 0.5 * np.exp(-np.maximum(times - 12.3, 0) / 5.0)
+    _, rival = digits.DecayFit().fit(times, errors)
+    _, mode = digits.ModeFit.of_depth(2).fit(times, errors)
+    assert ((rival - errors) ** 2).sum() < ((mode - errors) ** 2).sum()
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_the_fit_of_digits_finds_the_mode_that_made_a_curve(depth):
+    times = np.linspace(0, 60, 61)
+    start = {2: 0.01, 3: 0.02, 4: 0.05}[depth]
+    # At unit norm the speed is the frequency alone.
+    made = theory.Mode(norm=1.0, frequency=0.4, start=start, depth=depth).soft_error(times)
+    parameters, fitted = digits.ModeFit.of_depth(depth).fit(times, made)
+    assert np.exp(parameters) == pytest.approx([0.4, start], rel=1e-3)
+    assert fitted == pytest.approx(made, abs=1e-5)
+
+
+def test_a_crossing_is_read_off_within_its_stated_error():
+    times = np.arange(0, 5, 0.05)
+    rates = np.array([[1.0], [1.3], [2.0]])
+    series = np.sinh(rates * times) + 1e-3
+    true = np.arcsinh(1.0 - 1e-3) / rates[:, 0]
+    for above in (0, 3):
+        found, error = crossing_times(times, series, 1.0, above=above)
+        assert (np.abs(found - true) <= error).all()
+
+
+def test_a_series_that_never_arrives_is_refused():
+    with pytest.raises(ValueError, match="every one must reach 1"):
+        crossing_times(np.arange(10.0), np.full((2, 10), 0.5), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"name": "gravity"}, ValueError, "name must be one of sigmoid, modes, losses, digits"),
+        ({"name": "modes", "networks": 1}, ValueError, "networks: got 1"),
+        ({"name": "modes", "networks": 2.0}, TypeError, "networks: got 2.0"),
+        ({"name": "modes", "seed": -1}, ValueError, "seed: got -1"),
+        ({"name": "modes", "threads": 0}, ValueError, "threads: got 0"),
+    ],
+)
+def test_bad_settings_are_named_before_any_work(arguments, error, words):
+    with pytest.raises(error, match=words):
+        claims.run(**arguments)
+
+
+def test_progress_is_told_what_runs():
+    lines = []
+    claims.run("modes", networks=4, quick=True, progress=lines.append)
+    assert any("training 4 networks" in line for line in lines)
+
+
+def test_a_count_that_is_asked_for_goes_before_the_claims_own():
+    assert Setting(networks=7).count(100, 10) == 7
+    assert Setting(quick=True).count(100, 10) == 10
+    assert Setting().count(100, 10) == 100
