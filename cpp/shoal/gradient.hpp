@@ -59,6 +59,8 @@ class Gradient {
     void prepare(const Pack<V>& parameters);
     void forward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
     void residuals(int first, int count);
+    template <LossKind kind>
+    void residuals_of(int first, int count);
     void softmax_residuals(int first, int count);
     void add_biases(int layer, int first, int count);
     void gate_last_hidden(int count);
@@ -76,6 +78,7 @@ class Gradient {
     bool homogeneous_;
     Cut blocks_;
     BlockPlan large_, small_;
+    std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
     std::vector<Pack<V>> values_;    // one a layer: h after the forward pass, delta after the backward pass
     std::vector<std::int64_t> rows_;  // how far apart their rows lie
     Pack<V> slope_;                  // the gradient; of the last hidden layer Q where the head is homogeneous

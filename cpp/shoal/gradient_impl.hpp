@@ -19,6 +19,10 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         rows_.push_back(row_length(layer));
         values_.emplace_back(blocks_.size * rows_.back());
     }
+    for (int s = 0; s < task.samples; ++s) {
+        signs_.push_back(T(task.labels[s]));
+        pulls_.push_back(-signs_.back() * task.weights[s]);
+    }
     if (homogeneous_ && network.hidden_layers() > 1) scaled_ = Pack<V>(network.last_hidden().inputs * std::int64_t(network.last_hidden().outputs));
 }
 
@@ -84,21 +88,28 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
 template <AnyLanes V>
 void Gradient<V>::residuals(int first, int count) {
     if (network_.outputs() > 1) return softmax_residuals(first, count);
-    Pack<V>& values = values_.back();
-    const V threshold = T(loss_.threshold);
-    const auto each = [&](auto kind) __attribute__((always_inline)) {
-        for (int s = 0; s < count; ++s) {
-            const T y = T(task_.labels[first + s]);
-            (V(-y * task_.weights[first + s]) * residual(kind(), threshold, V(y) * values[s])).store(values.at(s));
-        }
-    };
     switch (loss_.kind) {
-        case LossKind::cross_entropy: return each([] { return LossKind::cross_entropy; });
-        case LossKind::hinge: return each([] { return LossKind::hinge; });
-        case LossKind::squared_hinge: return each([] { return LossKind::squared_hinge; });
-        case LossKind::exponential: return each([] { return LossKind::exponential; });
-        case LossKind::squared: return each([] { return LossKind::squared; });
+        case LossKind::cross_entropy: return residuals_of<LossKind::cross_entropy>(first, count);
+        case LossKind::hinge: return residuals_of<LossKind::hinge>(first, count);
+        case LossKind::squared_hinge: return residuals_of<LossKind::squared_hinge>(first, count);
+        case LossKind::exponential: return residuals_of<LossKind::exponential>(first, count);
+        case LossKind::squared: return residuals_of<LossKind::squared>(first, count);
     }
+}
+
+// f -> delta = -p y r(y f). Four samples at a time where a pack has one register a number: an exponential and a division are long chains, which four hide.
+template <AnyLanes V>
+template <LossKind kind>
+void Gradient<V>::residuals_of(int first, int count) {
+    const auto some = [&]<class Several>(Several, int s) __attribute__((always_inline)) {
+        T* const at = values_.back().at(s);
+        const Several y = Several::template spread<V::registers>(&signs_[first + s]), minus_yp = Several::template spread<V::registers>(&pulls_[first + s]);
+        (minus_yp * residual(kind, Several(T(loss_.threshold)), y * Several::load(at))).store(at);
+    };
+    constexpr int together = V::registers == 1 ? 4 : 1;
+    int s = 0;
+    for (; s + together <= count; s += together) some(Lanes<T, together * V::registers>(), s);
+    for (; s < count; ++s) some(V(), s);
 }
 
 template <AnyLanes V>

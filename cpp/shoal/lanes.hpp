@@ -44,6 +44,9 @@ struct Lanes {
     EIGEN_ALWAYS_INLINE Lanes(T number) { SHOAL_UNROLL for (int r = 0; r < R; ++r) value[r] = packet::pset1<Packet>(number); }
 
     static EIGEN_ALWAYS_INLINE Lanes load(const T* from) SHOAL_EACH(Lanes, r, packet::pload<Packet>(from + r * width));
+    // A number for each group of `registers_each` registers.
+    template <int registers_each>
+    static EIGEN_ALWAYS_INLINE Lanes spread(const T* numbers) SHOAL_EACH(Lanes, r, packet::pset1<Packet>(numbers[r / registers_each]));
     EIGEN_ALWAYS_INLINE void store(T* to) const { SHOAL_UNROLL for (int r = 0; r < R; ++r) packet::pstore(to + r * width, value[r]); }
 
     friend EIGEN_ALWAYS_INLINE Lanes operator+(Lanes a, Lanes b) SHOAL_EACH(Lanes, r, packet::padd(a.value[r], b.value[r]));
