@@ -131,7 +131,7 @@ def summary_table(results: list[Measured], claims: bool) -> Table:
             band((share[0], share[1], share[2]), 1) if share else "-",
             f"{statistics.median(peaks):.1f}" if peaks else "-",
             band(found["scaling_from_one_thread"]) if "scaling_from_one_thread" in found else "-",
-            f"{pack['bytes'] / 1024:.1f} KiB / {pack['lanes']}" if pack else "-",
+            f"{pack['bytes'] / 1024:.1f} KiB / {pack['networks']}" if pack else "-",
         )
     return table
 

@@ -100,10 +100,10 @@ class Desk:
         return {"gflops": core.fma_peak(self.threads, dtype, seconds)}
 
     def pack(self, dtype: str) -> dict[str, Any]:
-        """Return the bytes that one pack of networks works on, its lanes, and the instruction set."""
+        """Return the bytes that one pack of networks works on, how many it holds, and the instruction set."""
         core = importlib.import_module("shoal._core")
         size = core.pack_bytes(list(self.case.widths), self.case.samples, dtype)
-        return {"bytes": size, "lanes": core.lanes(dtype), "isa": core.isa}
+        return {"bytes": size, "networks": core.pack_networks(list(self.case.widths), dtype), "isa": core.isa}
 
 
 def main() -> None:

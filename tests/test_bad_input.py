@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal import _core, memory, tasks
-from shoal.start import Start
+from shoal import _core, tasks
 
 NAN, INF = float("nan"), float("inf")
 NETWORK = shoal.Network((2, 4, 1))
@@ -32,10 +31,34 @@ def train(**changed: Any) -> Any:
     return shoal.train(**arguments)
 
 
+class Own(shoal.Start):
+    """A start that the core does not know."""
+
+    def for_core(self, network: shoal.Network, task: shoal.Task, networks: int) -> dict[str, Any]:
+        return {}
+
+
+class OwnLoss(shoal.Loss):
+    """A loss that the core does not know."""
+
+    threshold = 1.0
+    name = "own"
+
+
 Case = tuple[Callable[[], object], type[Exception], str]
 SPECIFICATIONS: list[Case] = [
     (lambda: shoal.Network((3,)), ValueError, "widths must name at least the inputs and the outputs, got (3,)"),
     (lambda: shoal.Network((3, 0, 1)), ValueError, "widths[1] must be at least 1, got 0"),
+    (
+        lambda: shoal.Network((65536, 65536, 1)),
+        ValueError,
+        "at most 1073741824 parameters, got (65536, 65536, 1), which has 4295032832",
+    ),
+    (
+        lambda: shoal.Network((1, 2**29, 1), bias=True),
+        ValueError,
+        "widths must make a network of at most 1073741824 parameters, got (1, 536870912, 1), which has 1610612737",
+    ),
     (lambda: shoal.Network((3, 2.5, 1)), TypeError, "widths[1] must be an integer, got 2.5 of type float"),  # type: ignore[arg-type]
     (lambda: shoal.Network("31"), TypeError, "widths must be a sequence of integers such as (10, 20, 1), got '31'"),  # type: ignore[arg-type]
     (lambda: shoal.Network((3, 1), "gelu"), ValueError, "activation must be one of relu, leaky_relu, linear, tanh"),
@@ -221,6 +244,25 @@ TRAININGS: list[Case] = [
         ValueError,
         "inputs must lie within the range of float32, got 1e+300",
     ),
+    (
+        lambda: train(networks=2**60, method=shoal.Descent(0.1, 8)),
+        ValueError,
+        "networks x steps must be at most 9223372036854775807, got networks=1152921504606846976, steps=8",
+    ),
+    (lambda: train(start=Own()), TypeError, "start must be one of shoal.Gaussian, shoal.Balanced, shoal.Separated, "),
+    (lambda: train(loss=OwnLoss()), TypeError, "loss must be one of cross_entropy"),
+]
+
+# One of them each: too large for float32, and so small that it would be 0 there.
+SCALARS: list[tuple[str, Callable[[float], dict[str, Any]]]] = [
+    ("scale", lambda value: {"start": shoal.Gaussian(value)}),
+    ("gain / sqrt(fan-in 2)", lambda value: {"start": shoal.Gaussian(gain=value)}),
+    ("scale", lambda value: {"start": shoal.Balanced(value)}),
+    ("scale", lambda value: {"start": shoal.Separated(value)}),
+    ("output_scale", lambda value: {"start": shoal.Separated(0.1, value)}),
+    ("rate", lambda value: {"method": shoal.Descent(value, 5)}),
+    ("margin", lambda value: {"loss": shoal.Hinge(value)}),
+    ("margin", lambda value: {"loss": shoal.SquaredHinge(value)}),
 ]
 
 
@@ -242,29 +284,31 @@ def test_train_refuses_before_it_trains(
         call()
 
 
-def test_more_memory_than_there_is_is_refused_with_what_is_needed_and_what_there_is(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("value", [1e39, 1e-46])
+@pytest.mark.parametrize(("name", "argument"), SCALARS)
+def test_a_number_that_float32_cannot_hold_is_refused_there_only(
+    name: str, argument: Callable[[float], dict[str, Any]], value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_core, "train", lambda **arguments: pytest.fail("training began"))
-    with pytest.raises(
-        ValueError,
-        match=r"networks=1000000000000 with 6 recorded times of loss, error, margin needs \S+ GB of memory, \S+",
-    ):
-        train(networks=10**12)
+    class Began(Exception):
+        pass
+
+    def begin(**arguments: object) -> None:
+        raise Began
+
+    monkeypatch.setattr(_core, "train", begin)
+    with pytest.raises(ValueError, match=re.escape(f"{name} must lie within the range of float32, 1.4")) as raised:
+        train(**argument(value), dtype="float32")
+    assert float(str(raised.value).split("got ")[1]) == pytest.approx(value, rel=0.5)
+    for dtype, allowed in (("float64", value), ("float32", 1e-30), ("float32", 1e30)):
+        with pytest.raises(Began):
+            train(**argument(allowed), dtype=dtype)
 
 
-def test_statistics_need_no_more_memory_for_more_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(memory, "require", lambda needed, *_: asked.append(needed))
-
-    def stop(**arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_core, "train", stop)
-    for networks in (10**5, 10**12):
-        with pytest.raises(KeyboardInterrupt):
-            train(networks=networks, record=shoal.Record(reduce="moments"))
-    assert asked[0] == asked[1]
+def test_a_slope_that_float32_would_make_0_is_refused_there() -> None:
+    network = shoal.Network((2, 4, 1), "leaky_relu", 1e-60)
+    with pytest.raises(ValueError, match="slope must lie within the range of float32"):
+        train(network=network, dtype="float32")
+    assert train(network=shoal.Network((2, 4, 1), "leaky_relu", 0.0), dtype="float32").sizes["network"] == 3
 
 
 @pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
@@ -274,9 +318,10 @@ def test_a_thread_count_in_the_environment_that_is_none_is_refused(value: str, m
         train()
 
 
-def test_a_start_of_ones_own_must_say_how_it_is_drawn() -> None:
-    with pytest.raises(NotImplementedError):
-        train(start=Start())
+@pytest.mark.parametrize("base", [shoal.Start, shoal.Loss])
+def test_what_starts_and_losses_have_in_common_is_itself_neither(base: type) -> None:
+    with pytest.raises(TypeError, match=f"abstract class '?{base.__name__}"):
+        base()
 
 
 @pytest.mark.parametrize("data", [shoal.Network((2, 1)), "file.nc"])

@@ -1,15 +1,17 @@
 """The claims: they pass as they are, and fail when the theory they are held against is wrong by five percent."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from shoal import claims, theory
-from shoal.claims import digits, losses, modes, sigmoid
-from shoal.claims.claim import Setting
+from shoal.claims import digits, losses, modes, runs, sigmoid
+from shoal.claims.claim import Row, Setting
 from shoal.claims.runs import crossing_times
+from shoal.proportion import compare_majority
 from shoal.task import Task
 
 NETWORKS = {"sigmoid": 60, "modes": 6, "losses": 4, "digits": 20}
@@ -127,6 +129,46 @@ def test_sigmoid_fails_when_the_law_of_dying_is_off_by_one_neuron(monkeypatch):
     assert found["share of modes that die, law 4^-3"] == "FAIL"
 
 
+def test_a_claim_that_fails_is_saved_as_valid_json(outcomes, tmp_path):
+    failed = Row("none of them", compare_majority(0, 20))
+    assert failed.comparison.ratio == np.inf
+    outcome = replace(outcomes["digits"], rows=(*outcomes["digits"].rows, failed))
+    _, _, report = outcome.save(tmp_path)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    read = json.loads(report.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert read["verdict"] == "FAIL"
+    row = read["rows"][-1]
+    assert (row["measured"], row["ratio"], row["order"], row["verdict"]) == (0.0, None, None, "FAIL")
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 2, 2**64 - 1])
+def test_sigmoids_parts_have_seeds_of_their_own_and_share_none_with_the_next_seeds(seed):
+    def parts(first):
+        return {sigmoid.far_seed(first, part) for part in range(3)}
+
+    assert len(parts(seed)) == 3
+    assert all(0 <= part < 2**64 for part in parts(seed))
+    for after in range(1, 4):
+        assert not parts(seed) & parts((seed + after) % 2**64)
+
+
+def test_sigmoid_runs_with_the_largest_seed_and_draws_each_part_from_its_own(monkeypatch):
+    seeds = []
+    train = runs.train
+
+    def watched(*arguments, **given):
+        seeds.append(given["seed"])
+        return train(*arguments, **given)
+
+    monkeypatch.setattr(runs, "train", watched)
+    claims.run("sigmoid", networks=4, quick=True, seed=2**64 - 1)
+    # Exact: three rates and their start; the crowd at two rates; the starts predicted from.
+    assert seeds == [2**64 - 1] * 4 + [2**32 - 1] * 2 + [2**33 - 1]
+
+
 def test_digits_fails_when_the_start_is_too_large_for_a_plateau(monkeypatch):
     monkeypatch.setattr(digits, "GAINS", {2: 2.0})
     found = verdicts(claims.run("digits", networks=20, quick=True))
@@ -163,7 +205,7 @@ def test_a_crossing_is_read_off_within_its_stated_error():
 
 
 def test_a_series_that_never_arrives_is_refused():
-    with pytest.raises(ValueError, match="every one must reach 1"):
+    with pytest.raises(ValueError, match=r"series must each reach level=1\.0 .*, got 2 of 2"):
         crossing_times(np.arange(10.0), np.full((2, 10), 0.5), 1.0)
 
 
@@ -171,10 +213,12 @@ def test_a_series_that_never_arrives_is_refused():
     ("arguments", "error", "words"),
     [
         ({"name": "gravity"}, ValueError, "name must be one of sigmoid, modes, losses, digits"),
-        ({"name": "modes", "networks": 1}, ValueError, "networks: got 1"),
-        ({"name": "modes", "networks": 2.0}, TypeError, "networks: got 2.0"),
-        ({"name": "modes", "seed": -1}, ValueError, "seed: got -1"),
-        ({"name": "modes", "threads": 0}, ValueError, "threads: got 0"),
+        ({"name": "modes", "networks": 1}, ValueError, "networks must be between 2 and .*, got 1"),
+        ({"name": "modes", "networks": 2.0}, TypeError, "networks must be an integer, got 2.0"),
+        ({"name": "modes", "seed": -1}, ValueError, "seed must be between 0 and .*, got -1"),
+        ({"name": "modes", "seed": 2**64}, ValueError, "seed must be between 0 and .*, got 18446744073709551616"),
+        ({"name": "modes", "seed": None}, TypeError, "seed must be an integer, got None"),
+        ({"name": "modes", "threads": 0}, ValueError, "threads must be between 1 and 4096, got 0"),
     ],
 )
 def test_bad_settings_are_named_before_any_work(arguments, error, words):

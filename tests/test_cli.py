@@ -71,9 +71,17 @@ def test_an_out_below_a_file_is_refused_before_any_work(no_work, tmp_path):
     assert "cannot write to" in plain(result.output)
 
 
-@pytest.mark.parametrize("wrong", [["--networks", "1"], ["--seed", "-1"], ["--threads", "0"], ["--networks", "many"]])
+@pytest.mark.parametrize(
+    "wrong", [["--networks", "1"], ["--seed", "-1"], ["--seed", str(2**64)], ["--threads", "0"], ["--networks", "many"]]
+)
 def test_a_bad_number_is_bad_usage(no_work, wrong):
     assert shoal("reproduce", *wrong).exit_code == 2
+
+
+def test_help_says_where_threads_come_from():
+    said = plain(shoal("reproduce", "--help").output)
+    assert "SHOAL_NUM_THREADS" in said
+    assert said.index("SHOAL_NUM_THREADS") < said.index("OMP_NUM_THREADS") < said.index("all CPUs")
 
 
 def test_list_shows_every_claim():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
+from shoal import plot
 from shoal.comparison import DEVIATIONS, compare
 from shoal.proportion import compare_majority, compare_proportion, wilson
 
@@ -204,16 +205,59 @@ def test_majority_and_wilson_say_the_same(trials, fraction):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"measured": FLOW, "predicted": FLOW, "halved": FLOW}, "halved and quartered: got only one"),
-        ({"measured": FLOW, "predicted": FLOW, "where": FLOW > 0}, "where: allowed only with"),
-        ({"measured": FLOW, "predicted": FLOW[:, :4], "halved": FLOW, "quartered": FLOW}, "predicted: got shape"),
-        ({"measured": FLOW, "predicted": FLOW, "halved": FLOW[:2], "quartered": FLOW}, "halved: got shape"),
-        ({"measured": FLOW, "predicted": FLOW * np.nan, "halved": FLOW, "quartered": FLOW}, "predicted: holds NaN"),
-        ({"measured": FLOW, "predicted": FLOW, "bias": -1.0}, "bias: holds a negative"),
-        ({"measured": FLOW[:1], "predicted": FLOW[0]}, "at least two networks"),
-        ({"measured": FLOW * np.nan, "predicted": FLOW, "halved": FLOW, "quartered": FLOW}, "no finite point"),
-        ({"measured": 1.0, "predicted": 1.0, "halved": 1.0, "quartered": 1.0}, "needs an axis of time"),
-        ({"measured": [1.0], "predicted": [1.0], "standard_error": [-1.0]}, "standard_error: holds a negative"),
+        (
+            {"measured": FLOW, "predicted": FLOW, "halved": FLOW},
+            "halved and quartered must be given together for an exact comparison, got halved only",
+        ),
+        (
+            {"measured": FLOW, "predicted": FLOW, "where": FLOW > 0},
+            "where must be left out of a statistical comparison",
+        ),
+        (
+            {"measured": FLOW, "predicted": FLOW[:, :4], "halved": FLOW, "quartered": FLOW},
+            "predicted must have a shape that broadcasts to .*, got",
+        ),
+        (
+            {"measured": FLOW, "predicted": FLOW, "halved": FLOW[:2], "quartered": FLOW},
+            "halved must have the shape of measured, .*, got",
+        ),
+        (
+            {"measured": FLOW, "predicted": FLOW * np.nan, "halved": FLOW, "quartered": FLOW},
+            "predicted must be finite, got nan",
+        ),
+        ({"measured": FLOW, "predicted": FLOW, "bias": -1.0}, r"bias must not be negative, got -1\.0"),
+        (
+            {"measured": FLOW[:1], "predicted": FLOW[0]},
+            "measured must hold at least two networks on the first axis, got shape",
+        ),
+        (
+            {"measured": FLOW * np.nan, "predicted": FLOW, "halved": FLOW, "quartered": FLOW},
+            "measured, halved and quartered must leave a finite point to compare, got 0 finite networks of 3",
+        ),
+        (
+            {"measured": 1.0, "predicted": 1.0, "halved": 1.0, "quartered": 1.0},
+            "measured must have an axis of time for an exact comparison, got a scalar",
+        ),
+        (
+            {"measured": FLOW, "predicted": FLOW, "halved": FLOW, "quartered": FLOW, "standard_error": 1.0},
+            "standard_error must be left out of an exact comparison, got it with halved and quartered",
+        ),
+        ({"measured": [FLOW[0]] * 2, "predicted": FLOW[:1]}, "predicted must hold at least two networks"),
+        ({"measured": [[1.0], [np.nan]], "predicted": [1.0]}, "at least two finite networks, got 1 of 2"),
+        ({"measured": [np.inf], "predicted": [1.0], "standard_error": [1.0]}, "measured must be finite .*, got inf"),
+        (
+            {
+                "measured": xr.DataArray(FLOW, dims=("network", "time")),
+                "predicted": xr.DataArray(FLOW, dims=("mode", "time")),
+                "halved": FLOW,
+                "quartered": FLOW,
+            },
+            r"predicted must have no dimensions but those of measured, \('network', 'time'\), got \('mode', 'time'\)",
+        ),
+        (
+            {"measured": [1.0], "predicted": [1.0], "standard_error": [-1.0]},
+            r"standard_error must not be negative, got -1\.0",
+        ),
     ],
 )
 def test_bad_input_is_named(arguments, words):
@@ -223,13 +267,35 @@ def test_bad_input_is_named(arguments, words):
 
 @pytest.mark.parametrize(("successes", "trials"), [(-1, 5), (6, 5), (0, 0)])
 def test_impossible_counts_are_named(successes, trials):
-    with pytest.raises(ValueError, match="successes, trials"):
+    with pytest.raises(
+        ValueError, match=f"successes must lie between 0 and trials, .* got successes={successes}, trials={trials}"
+    ):
         wilson(successes, trials)
 
 
 def test_a_probability_outside_its_range_is_named():
-    with pytest.raises(ValueError, match=r"predicted: got 1\.5"):
+    with pytest.raises(ValueError, match=r"predicted must lie between 0 and 1, got 1\.5"):
         compare_proportion(1, 2, 1.5)
+
+
+def test_a_bias_and_deviations_outside_their_range_are_named():
+    with pytest.raises(ValueError, match="bias must be finite and not negative, got nan"):
+        compare_proportion(1, 2, 0.5, bias=math.nan)
+    with pytest.raises(ValueError, match="deviations must be finite and positive, got 0"):
+        wilson(1, 2, deviations=0)
+
+
+@pytest.mark.parametrize("coverage", [0, 1])
+def test_a_coverage_outside_its_range_is_named(coverage):
+    with pytest.raises(ValueError, match=f"coverage must lie between 0 and 1, both excluded, got {coverage}"):
+        plot.band(plot.figure(("",))[1][0], [0.0], [[0.0]], coverage=coverage)
+
+
+def test_one_axis_is_time_where_exact_and_networks_where_statistical():
+    exact = compare(predicted=FLOW[0], **{name: run[0] for name, run in runs().items()})
+    assert (exact.networks, exact.points) == (1, TIMES.size)
+    statistical = compare([1.0, 2.0, 3.0], 2.0)
+    assert (statistical.networks, statistical.points) == (3, 1)
 
 
 def test_shoal_compare_is_the_function_whatever_was_imported_before():

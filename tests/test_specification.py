@@ -99,6 +99,28 @@ def test_a_specification_is_what_train_was_called_with(generator: np.random.Gene
         assert getattr(told["task"], name).tobytes() == getattr(arguments["task"], name).tobytes()
 
 
+@pytest.mark.parametrize("reduce", [None, "moments"])
+def test_a_part_of_the_samples_is_not_taken_for_the_task(reduce: str | None, generator: np.random.Generator) -> None:
+    arguments = {**runs(generator)["gaussian"], "record": shoal.Record(measure=("loss", "margin"), reduce=reduce)}
+    data = shoal.train(**arguments, method=shoal.Descent(1 / 30, 12))
+    for part in (data.isel(sample=[0]), data.isel(sample=slice(0, 4)), data.isel(sample=0)):
+        with pytest.raises(ValueError, match=r"data must hold the 5 samples of its specification, got [14]"):
+            shoal.specification(part)
+
+
+def test_a_part_of_the_networks_is_not_taken_for_an_explicit_start(generator: np.random.Generator) -> None:
+    kept = shoal.train(**runs(generator)["explicit"], method=shoal.Descent(1 / 30, 12))
+    reduced = shoal.train(**runs(generator)["explicit moments"], method=shoal.Descent(1 / 30, 12))
+    for part in (kept.isel(network=[0, 3]), reduced.isel(start_network=slice(0, 2))):
+        with pytest.raises(ValueError, match="data must hold the 6 networks of its specification, got 2"):
+            shoal.specification(part)
+
+
+def test_a_part_of_networks_that_are_drawn_still_tells_of_all(generator: np.random.Generator) -> None:
+    data = shoal.train(**runs(generator)["gaussian"], method=shoal.Descent(1 / 30, 12))
+    same_bits(shoal.train(**shoal.specification(data.isel(network=[2]))), data)
+
+
 def test_a_dataset_names_the_version_and_the_instruction_set_that_made_it() -> None:
     data = shoal.train(shoal.Network((1, 1)), shoal.Task([[1]], [1]), shoal.Gaussian(1.0), method=shoal.Descent(0.1, 1))
     assert data.attrs["shoal_version"] == shoal.__version__

@@ -106,7 +106,7 @@ def test_progress_is_told_in_network_steps_of_the_whole_training(monkeypatch: py
 
 
 def test_other_threads_run_while_networks_train() -> None:
-    """Between two calls of progress, 100 ms apart, another thread gets many turns only when the GIL is released."""
+    """Between two calls of progress, 50 ms apart, another thread gets many turns only when the GIL is released."""
     turns, stop = 0, threading.Event()
 
     def tick() -> None:

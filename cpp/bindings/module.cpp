@@ -185,12 +185,22 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
     return with_dtype(dtype, [&](auto number) { return train_as<decltype(number)>(request); });
 }
 
-std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::string& dtype) {
+// act(network, V()) with the lanes that packs of many such networks have.
+template <class Act>
+auto with_pack(const std::vector<int>& widths, const std::string& dtype, Act&& act) {
     const shoal::Network network(widths, shoal::Activation::relu, 0.0, false);
     return with_dtype(dtype, [&](auto number) {
-        const auto bytes = [&](auto lanes) { return shoal::Gradient<decltype(lanes)>::working_set(network, samples); };
-        return shoal::with_lanes<decltype(number)>(network, std::numeric_limits<std::int64_t>::max(), 1, bytes);
+        constexpr auto many = std::numeric_limits<std::int64_t>::max();
+        return shoal::with_lanes<decltype(number)>(network, many, 1, [&](auto lanes) { return act(network, lanes); });
     });
+}
+
+std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::string& dtype) {
+    return with_pack(widths, dtype, [&](const auto& network, auto lanes) { return shoal::Gradient<decltype(lanes)>::working_set(network, samples); });
+}
+
+int pack_networks(const std::vector<int>& widths, const std::string& dtype) {
+    return with_pack(widths, dtype, [](const auto&, auto lanes) { return decltype(lanes)::count; });
 }
 
 // What CPU and operating system support, of the features that the instruction sets of shoal need.
@@ -227,6 +237,7 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
         },
         "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
+    m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "inputs"_a, "labels"_a, "weights"_a, "loss"_a, "threshold"_a,
           "start"_a, "rate"_a, "steps"_a, "record_steps"_a, "measures"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a, "dtype"_a, "progress"_a);
 }

@@ -3,7 +3,9 @@
 //   exp   x = n ln2 + r, |r| <= ln2/2:   e^x = 2^n (1 + r + r^2 q(r))
 //   log   x = 2^k f, sqrt(1/2) <= f < sqrt(2), s = (f-1)/(f+1):   ln x = k ln2 + 2 atanh(s)
 //
-// Coefficients: minimax fits made by cpp/tests/coefficients.py. Accuracy over the whole range is measured in cpp/tests/elementary_test.cpp.
+// Coefficients: minimax fits made by cpp/tests/coefficients.py. Bounds on the error, in units in the last place, over the whole range
+// of double and float, with FMA and without; cpp/tests/elementary_test.cpp measures and asserts them:
+//   exp, exp_minus_abs 1.1   log, log1p 1.3   sin, cos of a turn 1.6   expm1 2.2   tanh 2.6
 #pragma once
 
 #include "shoal/lanes.hpp"
@@ -112,7 +114,7 @@ EIGEN_ALWAYS_INLINE V exp_minus_abs(V x) {
     return fma(scale, tail, scale);
 }
 
-// e^x - 1 for x up to the logarithm of the largest number.
+// e^x - 1 for x up to 709 (88 in single precision).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V expm1(V x) {
     const V lowest = -40;  // e^-40 is below the last bit of -1
@@ -140,25 +142,33 @@ EIGEN_ALWAYS_INLINE V split_octave(V x, V& f) {
     return k - V(C::to_integer + bias);
 }
 
-// ln x for normal x > 0.
+// ln x for normal x > 0, plus a far smaller correction.
 template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V log(V x) {
+EIGEN_ALWAYS_INLINE V corrected_log(V x, V correction) {
     using C = Constants<typename V::Scalar>;
     V f;
     const V k = split_octave(x, f);
-    const V s = (f - V(1)) / (f + V(1));
+    const V above = f - V(1), below = V(1) - f;
+    const V s = above / (f + V(1));
     const V q = s * s;
-    const V atanh_s = fma(s * q, horner(C::atanh_tail, q), s);
-    return fma(k, V(C::ln2_high), fma(k, V(C::ln2_low), atanh_s + atanh_s));
+    // 2 atanh(s) = above - s (above - 2 s^2 (...)): what is rounded is small beside f - 1, which is exact.
+    const V rest = fma(s, fma(q + q, horner(C::atanh_tail, q), below), correction);
+    return fma(k, V(C::ln2_high), fma(k, V(C::ln2_low), above + rest));
 }
 
-// ln(1 + x) for x >= 0: the rounding error of 1 + x is put back to first order.
+// ln x for normal x > 0.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V log(V x) {
+    return corrected_log(x, V(0));
+}
+
+// ln(1 + x) for finite x >= 0: the rounding error of 1 + x is put back to first order.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V log1p(V x) {
     const V one = 1;
     const V sum = one + x;
     const V lost = x - (sum - one);
-    return log(sum) + lost / sum;
+    return corrected_log(sum, lost / sum);
 }
 
 template <AnyLanes V>

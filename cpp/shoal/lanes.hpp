@@ -5,6 +5,8 @@
 // on the lane that it sits in, or on its neighbours. One register (R = 1) leaves most room for tiles; two hide the latencies of networks too small to tile.
 #pragma once
 
+// Eigen's approximate square roots (on AVX-512) would give other bits there than the exact ones elsewhere.
+#define EIGEN_FAST_MATH 0
 #include <Eigen/Core>
 
 #include <concepts>

@@ -32,8 +32,15 @@ def reproduce(
         bool, typer.Option("--quick", help="Fewer networks and shorter runs: all within two minutes.")
     ] = False,
     networks: Annotated[int | None, typer.Option(min=2, help="Networks a claim; its own number when left out.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all CPUs when left out.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of every draw.")] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=4096,
+            help="Threads; when left out SHOAL_NUM_THREADS, else OMP_NUM_THREADS, else all CPUs of this process.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures and data; made when missing.")] = Path("shoal-out"),
 ) -> None:
     """Run claims, print a verdict table, save pictures and data; exit with 1 when a claim fails."""

@@ -104,7 +104,8 @@ def compare(
     Parameters
     ----------
     measured : array or DataArray, (networks, ...), float64
-        The measurement, networks first (or a dimension called ``network``).
+        The measurement, networks first (or a dimension called ``network``). The one axis of a one-dimensional array is
+        time where the comparison is exact (one network) and networks where it is statistical.
     predicted : array or DataArray, float64
         Exact: the same shape, or one that broadcasts to it. Statistical: without the network axis, the expectation;
         with it (any number of networks), an *independent* sample whose mean is taken and whose error is added in
@@ -149,14 +150,18 @@ def compare(
     'FAIL'
     """
     if (halved is None) != (quartered is None):
-        raise ValueError("halved and quartered: got only one of them; an exact comparison needs both runs")
+        raise ValueError(
+            "halved and quartered must be given together for an exact comparison, "
+            f"got {'quartered' if halved is None else 'halved'} only"
+        )
     if halved is not None and quartered is not None:
         if standard_error is not None:
-            raise ValueError("standard_error: not allowed with halved and quartered; an exact comparison has none")
+            raise ValueError("standard_error must be left out of an exact comparison, got it with halved and quartered")
         return _exact(measured, predicted, halved, quartered, where, bias)
     if where is not None:
         raise ValueError(
-            "where: allowed only with halved and quartered, because a statistical comparison leaves nothing out"
+            "where must be left out of a statistical comparison, which leaves no point out, "
+            "got it without halved and quartered"
         )
     if standard_error is not None:
         return _mean(_values("measured", measured), standard_error, predicted, bias, networks=0, left_out=0)
@@ -177,7 +182,10 @@ def _exact(
     keep = np.zeros(expected.shape, bool)
     keep[networks] = True if where is None else layout.put("where", where)[networks].astype(bool)
     if not keep.any():
-        raise ValueError("measured: no finite point is left to compare")
+        raise ValueError(
+            "measured, halved and quartered must leave a finite point to compare, got "
+            f"{int(networks.sum())} finite networks of {networks.size}" + ("" if where is None else " and where")
+        )
     first, second, fourth = np.where(keep, runs, 0.0)
     twice = 2 * fourth - second
     flow = (4 * twice - (2 * second - first)) / 3
@@ -213,15 +221,17 @@ def _sample(measured: Values, predicted: Values, bias: Values) -> Comparison:
     """Mean over networks against an expectation or an independent sample."""
     sample = _networks_first("measured", measured)
     if sample.ndim == 0 or sample.shape[0] < 2:
-        raise ValueError(f"measured: got shape {sample.shape}; at least two networks on the first axis are needed")
+        raise ValueError(f"measured must hold at least two networks on the first axis, got shape {sample.shape}")
     alive = np.isfinite(sample).reshape(sample.shape[0], -1).all(axis=1)
     if alive.sum() < 2:
-        raise ValueError(f"measured: {int(alive.sum())} finite networks of {alive.size}; at least two are needed")
+        raise ValueError(f"measured must hold at least two finite networks, got {int(alive.sum())} of {alive.size}")
     mean, error = _mean_and_error(sample[alive])
     expected = _networks_first("predicted", predicted)
     if expected.ndim == sample.ndim:
         if expected.shape[0] < 2:
-            raise ValueError(f"predicted: got shape {expected.shape}; a sample needs at least two networks")
+            raise ValueError(
+                f"predicted must hold at least two networks where it is a sample, got shape {expected.shape}"
+            )
         expected, other = _mean_and_error(expected)
         error = np.hypot(error, _broadcast("predicted", other, error.shape))
     return _mean(mean, error, expected, bias, networks=int(alive.sum()), left_out=int((~alive).sum()))
@@ -233,7 +243,7 @@ def _mean(mean: Floats, error: Values, expected: Values, bias: Values, *, networ
     target = _broadcast("predicted", _values("predicted", expected), mean.shape)
     extra = _broadcast("bias", _values("bias", bias), mean.shape)
     if not np.isfinite(mean).all():
-        raise ValueError("measured: holds NaN or infinity; a mean must be finite")
+        raise ValueError(f"measured must be finite where it is a mean, got {mean[~np.isfinite(mean)][0]}")
     gaps = np.abs(mean - target)
     rounding = 5 * np.finfo(float).eps * float(np.max(np.abs(mean)))
     allowed = DEVIATIONS * errors + extra + rounding
@@ -276,29 +286,29 @@ class _Layout:
             return cls(dims, shape, full)
         shape = np.shape(given)
         if not shape:
-            raise ValueError("measured: got a scalar; an exact comparison needs an axis of time")
+            raise ValueError("measured must have an axis of time for an exact comparison, got a scalar")
         return cls(None, shape, shape if len(shape) > 1 else (1, *shape))
 
     def put(self, name: str, given: Values, *, exact: bool = False) -> Floats:
         """Return `given` in this layout; with `exact`, its shape must be the measurement's, else it may broadcast."""
         if isinstance(given, xr.DataArray) and self.dims is not None:
             if not set(given.dims) <= set(self.dims):
-                raise ValueError(f"{name}: got dimensions {given.dims}; those of measured, {self.dims}, are allowed")
+                raise ValueError(f"{name} must have no dimensions but those of measured, {self.dims}, got {given.dims}")
             missing = [dim for dim in self.dims if dim not in given.dims]
             given = given.expand_dims(missing).transpose(*self.dims)
         values = _values(name, given)
         if exact and values.shape != self.shape:
-            raise ValueError(f"{name}: got shape {values.shape}; the shape of measured, {self.shape}, is allowed")
+            raise ValueError(f"{name} must have the shape of measured, {self.shape}, got {values.shape}")
         return _broadcast(name, values, self.shape).reshape(self.full)
 
 
 def _values(name: str, given: Values) -> Floats:
     """Return the numbers as float64; a prediction must be finite, a bias or an error also not negative."""
     values = np.asarray(given, dtype=np.float64)
-    if name == "predicted" and not np.isfinite(values).all():
-        raise ValueError("predicted: holds NaN or infinity; only finite values are allowed")
-    if name in ("bias", "standard_error") and not (np.isfinite(values).all() and (values >= 0).all()):
-        raise ValueError(f"{name}: holds a negative or non-finite value; finite values >= 0 are allowed")
+    if name in ("predicted", "bias", "standard_error") and not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
+    if name in ("bias", "standard_error") and (values < 0).any():
+        raise ValueError(f"{name} must not be negative, got {values.min()}")
     return values
 
 
@@ -307,7 +317,7 @@ def _broadcast(name: str, values: Floats, shape: tuple[int, ...]) -> Floats:
     try:
         return np.broadcast_to(values, shape)
     except ValueError:
-        raise ValueError(f"{name}: got shape {values.shape}; one that broadcasts to {shape} is allowed") from None
+        raise ValueError(f"{name} must have a shape that broadcasts to {shape}, got {values.shape}") from None
 
 
 def _networks_first(name: str, given: Values) -> Floats:

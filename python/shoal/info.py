@@ -22,7 +22,7 @@ class Info:
     supported: tuple[str, ...]
     """Those of them that this CPU can run."""
     lanes: dict[str, int]
-    """Networks that one pack trains side by side, for each dtype."""
+    """Numbers of each dtype that one register holds; a pack is as many networks, or four times as many tiny ones."""
     threads: int
     """Threads that ``train`` uses when not told."""
     eigen: str

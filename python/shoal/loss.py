@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 from shoal import checks
 
 
-class Loss:
+class Loss(ABC):
     """What every loss has: its ``name`` and its ``threshold``, the margin at which a hinge is satisfied.
 
+    It is a type and not itself a loss: the core knows the five losses below and no other.
     Source: docs/theory.md section 0.
     """
 
     name: ClassVar[str]
 
     @property
+    @abstractmethod
     def threshold(self) -> float:
         """Margin from which the loss is zero; 1 where the loss has no such margin, and then without effect."""
+
+
+class _WithoutThreshold(Loss):
+    @property
+    def threshold(self) -> float:
+        """1, without effect."""
         return 1.0
 
 
 @dataclass(frozen=True)
-class CrossEntropy(Loss):
+class CrossEntropy(_WithoutThreshold):
     """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
 
     name: ClassVar[str] = "cross_entropy"
 
 
 @dataclass(frozen=True)
-class Exponential(Loss):
+class Exponential(_WithoutThreshold):
     """l(m) = r(m) = exp(-m)."""
 
     name: ClassVar[str] = "exponential"
 
 
 @dataclass(frozen=True)
-class Squared(Loss):
+class Squared(_WithoutThreshold):
     """l(m) = (1 - m)^2 / 2, r(m) = 1 - m."""
 
     name: ClassVar[str] = "squared"
@@ -103,7 +112,8 @@ class SquaredHinge(Loss):
         return self.margin
 
 
-LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (CrossEntropy, Hinge, SquaredHinge, Exponential, Squared)}
+_KINDS: tuple[type[Loss], ...] = (CrossEntropy, Hinge, SquaredHinge, Exponential, Squared)
+LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 
 
 def resolve_loss(loss: str | Loss) -> Loss:
@@ -121,7 +131,7 @@ def resolve_loss(loss: str | Loss) -> Loss:
     >>> resolve_loss("hinge")
     Hinge(margin=1.0)
     """
-    if isinstance(loss, Loss):
+    if isinstance(loss, _KINDS):
         return loss
     if not isinstance(loss, str):
         raise TypeError(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.network import Network
+from shoal.task import Task
 from shoal.threads import cgroup_folders
+
+_REDUCED_BYTES = 24
 
 
 def available_bytes() -> int | None:
@@ -40,25 +44,76 @@ def record_bytes(
     return networks * (numbers * itemsize + status)
 
 
-def require(needed: int, networks: int, times: int, measures: Sequence[str]) -> None:
-    """Raise when ``needed`` bytes are more than there are.
+def reduced_bytes(record: int, itemsize: int) -> int:
+    """Return the bytes in which records of ``record`` bytes are reduced to statistics.
 
-    Raises
-    ------
-    ValueError
-        With what is needed, what is available, and what asks for it.
+    A number takes at most 24: itself twice, since networks that diverged are left out of a copy, and in float64 the
+    square of its deviation from the mean, and itself where it is float32.
     """
-    available = available_bytes()
-    if available is not None and needed > available:
+    return record // itemsize * _REDUCED_BYTES
+
+
+def work_bytes(network: Network, task: Task, pack: int, lanes: int, workers: int, itemsize: int) -> int:
+    """Return the bytes in which the core trains: the task in its dtype, and a working set for each thread.
+
+    ``pack`` is the core's count of parameters, gradient and the values of a block of samples, all without biases.
+    Beside them stand the biases and their gradient, the start of one network in float64, and two numbers a sample.
+    """
+    biases = sum(network.widths[1:]) if network.bias else 0
+    worker = pack + 2 * biases * lanes * itemsize + 8 * network.parameters + 2 * task.samples * itemsize
+    return workers * worker + task.inputs.size * itemsize + task.samples * (8 + itemsize)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a training asks of the memory, and what asks for it.
+
+    ``records`` and ``work`` are bytes; ``block`` is how many networks ``reduce`` takes at a time (or would, where
+    ``reduce`` is None).
+    """
+
+    records: int
+    work: int
+    network: Network
+    networks: int
+    workers: int
+    times: int
+    measures: Sequence[str]
+    reduce: str | None
+    block: int
+
+    def require(self) -> None:
+        """Raise when there is less memory than this.
+
+        Raises
+        ------
+        ValueError
+            With what is needed, what is available, and what would need less.
+        """
+        available = available_bytes()
+        needed = self.records + self.work
+        if available is None or needed <= available:
+            return
+        each = "" if self.reduce is None else f" of {self.block} networks at a time (reduce={self.reduce!r})"
         raise ValueError(
-            f"networks={networks} with {times} recorded times of {', '.join(measures)} needs "
-            f"{_gigabytes(needed)} of memory, {_gigabytes(available)} is available: train fewer networks at once, "
-            "record less, or use Record(reduce='moments')"
+            f"networks={self.networks} of widths {self.network.widths} with {self.times} recorded times of "
+            f"{', '.join(self.measures)} needs {_gigabytes(needed)} of memory, {_gigabytes(available)} is available: "
+            f"{_gigabytes(self.records)} for records{each}, {_gigabytes(self.work)} to train in "
+            f"on threads={self.workers}; {self._remedy()}"
         )
+
+    def _remedy(self) -> str:
+        if self.work > self.records:
+            return "use fewer threads or smaller networks" if self.workers > 1 else "use smaller networks"
+        if self.reduce is not None or self.networks == 1:
+            return "record fewer times or measures"
+        if "weights" in self.measures or self.networks <= self.block:
+            return "train fewer networks at once, or record fewer times or measures"
+        return "train fewer networks at once, record fewer times or measures, or use Record(reduce='moments')"
 
 
 def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.3g} GB"
+    return f"{size / 1e9:.3g} GB" if size >= 10**7 else "less than 0.01 GB"
 
 
 def _machine_bytes() -> int | None:

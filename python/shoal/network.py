@@ -10,6 +10,7 @@ from shoal import checks
 
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
 _DEFAULT_SLOPE = 0.01
+_MOST_PARAMETERS = 2**30  # the core numbers the parameters of a network with 32 bits
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Network:
     TypeError
         A width is not an integer, or an argument has the wrong type.
     ValueError
-        Fewer than two widths, a width below one, an unknown activation, a slope outside 0..1 or for another activation.
+        Fewer than two widths, a width below one, more than 2**30 parameters, an unknown activation, a slope outside
+        0..1 or for another activation.
 
     Examples
     --------
@@ -66,6 +68,11 @@ class Network:
             raise TypeError(f"bias must be True or False, got {self.bias!r}")
         object.__setattr__(self, "widths", widths)
         object.__setattr__(self, "slope", slope)
+        if self.parameters > _MOST_PARAMETERS:
+            raise ValueError(
+                f"widths must make a network of at most {_MOST_PARAMETERS} parameters, got {widths}, "
+                f"which has {self.parameters}"
+            )
 
     @property
     def inputs(self) -> int:

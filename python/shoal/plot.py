@@ -117,7 +117,7 @@ def band(axes: Axes, x: ArrayLike, values: ArrayLike, *, coverage: float = 0.9, 
         Coverage outside (0, 1).
     """
     if not 0 < coverage < 1:
-        raise ValueError(f"coverage: got {coverage}; a number in (0, 1) is allowed")
+        raise ValueError(f"coverage must lie between 0 and 1, both excluded, got {coverage}")
     low, high = np.quantile(np.asarray(values, float), [(1 - coverage) / 2, (1 + coverage) / 2], axis=0)
     chosen: dict[str, Any] = {"alpha": 0.22, "lw": 0, "zorder": 1} | style
     axes.fill_between(np.asarray(x, float), low, high, **chosen)

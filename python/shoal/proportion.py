@@ -42,9 +42,9 @@ def compare_proportion(successes: int, trials: int, predicted: float, *, bias: f
     """
     low, high = wilson(successes, trials)
     if not 0.0 <= predicted <= 1.0:
-        raise ValueError(f"predicted: got {predicted}; a probability in [0, 1] is allowed")
+        raise ValueError(f"predicted must lie between 0 and 1, got {predicted}")
     if not (math.isfinite(bias) and bias >= 0):
-        raise ValueError(f"bias: got {bias}; a finite number >= 0 is allowed")
+        raise ValueError(f"bias must be finite and not negative, got {bias}")
     share = successes / trials
     reach = (high - share if predicted >= share else share - low) + bias
     gap = abs(share - predicted)
@@ -110,10 +110,11 @@ def wilson(successes: int, trials: int, deviations: float = DEVIATIONS) -> tuple
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(
-            f"successes, trials: got {successes} of {trials}; 0 <= successes <= trials and trials >= 1 allowed"
+            "successes must lie between 0 and trials, and trials must be at least 1, "
+            f"got successes={successes}, trials={trials}"
         )
     if not (math.isfinite(deviations) and deviations > 0):
-        raise ValueError(f"deviations: got {deviations}; a number > 0 is allowed")
+        raise ValueError(f"deviations must be finite and positive, got {deviations}")
     share, square = successes / trials, deviations**2
     centre = (share + square / (2 * trials)) / (1 + square / trials)
     half = deviations / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))

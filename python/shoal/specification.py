@@ -34,10 +34,12 @@ def to_json(
     seed: int,
     first: int,
     dtype: str,
+    samples: int,
 ) -> str:
     """Return all that fixes the result of a training but its big arrays, as JSON.
 
-    The inputs, labels and sample weights, and the arrays of an ``Explicit`` start, stand in the dataset instead.
+    The inputs, labels and sample weights, and the arrays of an ``Explicit`` start, stand in the dataset instead. How
+    many ``samples`` and ``networks`` these have is told too, so that a part of them is not taken for the whole.
     """
     explicit = isinstance(start, Explicit)
     return json.dumps(
@@ -51,6 +53,7 @@ def to_json(
             "seed": seed,
             "first": first,
             "dtype": dtype,
+            "samples": samples,
         }
     )
 
@@ -70,7 +73,8 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     TypeError
         Not an xarray dataset.
     ValueError
-        The dataset has no specification, or lacks the arrays that belong to it.
+        The dataset has no specification, lacks the arrays that belong to it, or holds only a part of its samples or,
+        with an ``Explicit`` start, of its networks.
 
     Examples
     --------
@@ -89,11 +93,12 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     missing = [name for name in ("inputs", "labels", "sample_weights") if name not in data]
     if missing:
         raise ValueError(f"data must hold the arrays of its specification, it lacks {', '.join(missing)}")
-    loss, method, start = told["loss"], told["method"], told["start"]
+    _check_whole("samples", data["labels"].size, told["samples"])
+    loss, method = told["loss"], told["method"]
     return {
         "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),
         "task": Task(data["inputs"].values, data["labels"].values, data["sample_weights"].values),
-        "start": _explicit(data) if start["kind"] == "Explicit" else _rebuild(_STARTS[start["kind"]], start, "kind"),
+        "start": _start(data, told),
         "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
         "method": _rebuild(Descent, method, "kind"),
         "record": Record(**told["record"]),
@@ -107,6 +112,20 @@ def _fields(instance: Start | Loss) -> dict[str, Any]:
 
 def _rebuild(kind: type[T], told: dict[str, Any], tag: str) -> T:
     return kind(**{name: value for name, value in told.items() if name != tag})
+
+
+def _start(data: xarray.Dataset, told: dict[str, Any]) -> Start:
+    kind = told["start"]["kind"]
+    if kind != "Explicit":
+        return _rebuild(_STARTS[kind], told["start"], "kind")
+    start = _explicit(data)
+    _check_whole("networks", start.networks, told["networks"])
+    return start
+
+
+def _check_whole(name: str, found: int, told: int) -> None:
+    if found != told:
+        raise ValueError(f"data must hold the {told} {name} of its specification, got {found}")
 
 
 def _explicit(data: xarray.Dataset) -> Explicit:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +18,13 @@ from shoal.network import Network
 from shoal.task import Task
 
 
-class Start:
-    """What every start has: a way to tell the core what to draw."""
+class Start(ABC):
+    """What every start has: a way to tell the core what to draw.
 
+    It is a type and not itself a start: the core knows the four starts below and no other.
+    """
+
+    @abstractmethod
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
         """Return the start as the core takes it, checked against what is to be trained.
 
@@ -28,7 +33,10 @@ class Start:
         ValueError
             The start does not fit the network, the task or the number of networks.
         """
-        raise NotImplementedError
+
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the standard deviations that weights are drawn with, by the name of what sets them."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,13 @@ class Gaussian(Start):
             return {"kind": "gaussian", "scales": [self.scale] * network.layers}
         return {"kind": "gaussian", "scales": [self.gain / math.sqrt(width) for width in network.widths[:-1]]}
 
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the scale, or the gain over the root of each number of inputs."""
+        if self.gain is None:
+            return {"scale": cast(float, self.scale)}
+        fans = sorted(set(network.widths[:-1]))
+        return {f"gain / sqrt(fan-in {fan})": self.gain / math.sqrt(fan) for fan in fans}
+
 
 @dataclass(frozen=True)
 class Balanced(Start):
@@ -96,6 +111,10 @@ class Balanced(Start):
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
         """Return the scale."""
         return {"kind": "balanced", "scale": self.scale}
+
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the scale."""
+        return {"scale": self.scale}
 
 
 @dataclass(frozen=True)
@@ -156,6 +175,10 @@ class Separated(Start):
             "mode_direction": mode_direction,
             "mode_sign": mode_sign,
         }
+
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the scales."""
+        return {"scale": self.scale} | ({} if self.output_scale is None else {"output_scale": self.output_scale})
 
 
 def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int64]) -> None:
@@ -260,6 +283,9 @@ class Explicit(Start):
         return Explicit(
             [array[begin:end] for array in self.weights], [array[begin:end] for array in self.biases] or None
         )
+
+
+STARTS: tuple[type[Start], ...] = (Gaussian, Balanced, Separated, Explicit)
 
 
 def _arrays(name: str, arrays: object, dimensions: int, shape: str) -> tuple[NDArray[np.float64], ...]:

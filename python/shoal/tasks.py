@@ -99,8 +99,7 @@ def features(
 ) -> Task:
     """Return samples that are sums of orthogonal features: feature k is norms[k] along axis k.
 
-    Features that stand in the same samples compete: the faster starves the slower (docs/theory.md section 6,
-    arXiv:2011.09468).
+    Features that stand in the same samples compete: the faster starves the slower (arXiv:2011.09468).
 
     Parameters
     ----------

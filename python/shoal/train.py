@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks, dataset, memory
-from shoal.loss import Loss, resolve_loss
+from shoal.loss import Hinge, Loss, SquaredHinge, resolve_loss
 from shoal.method import Descent
 from shoal.moments import Moments, block_size
 from shoal.network import Network
 from shoal.record import Record
 from shoal.specification import to_json
-from shoal.start import Explicit, Start
+from shoal.start import STARTS, Explicit, Start
 from shoal.task import Task
 from shoal.threads import thread_count
 from shoal.version import VERSION
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import xarray
 
 Progress = Callable[[int, int], None]
+
+_MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
 
 
 def train(
@@ -70,7 +72,7 @@ def train(
     dtype
         ``float64`` or ``float32``.
     progress
-        Called about every 100 ms with (done, total) network-steps. An exception in it stops the training.
+        Called about every 50 ms with (done, total) network-steps. An exception in it stops the training.
 
     Returns
     -------
@@ -86,7 +88,8 @@ def train(
     TypeError
         An argument has the wrong type.
     ValueError
-        An argument is out of range, arguments do not fit each other, or the records need more memory than there is.
+        An argument is out of range (for float32 also: a scale, rate or threshold that it cannot hold), arguments do
+        not fit each other, or training and records need more memory than there is.
     ImportError
         ``SHOAL_ISA`` names an instruction set that this CPU lacks.
 
@@ -120,7 +123,11 @@ def train(
         first=checks.integer("first", first, least=0, most=2**62),
         dtype=checks.choice("dtype", dtype, ("float64", "float32")),
     )
-    _check_range(task, start, run.dtype)
+    if run.networks * method.steps > _MOST_NETWORK_STEPS:
+        raise ValueError(
+            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={run.networks}, steps={method.steps}"
+        )
+    _check_range(run)
     start.for_core(network, task, run.networks)
     return run.all(thread_count(threads), progress)
 
@@ -147,11 +154,7 @@ class _Run:
         steps = self.record.at(self.method)
         measures = self.record.measure
         together = self._together(len(steps))
-        # Statistics hold a block, its squared deviations and a few arrays of the size of one network.
-        copies = 1 if self.record.reduce is None else 3
-        needed = copies * self._record_bytes(together, len(steps))
-        needed += threads * _core.pack_bytes(self.network.widths, self.task.samples, self.dtype)
-        memory.require(needed, together, len(steps), measures)
+        self._need(together, len(steps), threads).require()
 
         index: NDArray[np.int64] | None = None
         if self.record.reduce is None:
@@ -169,7 +172,11 @@ class _Run:
             steps=steps,
             rate=self.method.rate,
             index=index,
-            attrs={"specification": to_json(**told), "shoal_version": VERSION, "isa": _core.isa},
+            attrs={
+                "specification": to_json(**told, samples=self.task.samples),
+                "shoal_version": VERSION,
+                "isa": _core.isa,
+            },
         )
 
     def block(
@@ -223,9 +230,30 @@ class _Run:
 
     def _together(self, times: int) -> int:
         """Return how many networks are trained by one call of the core."""
-        if self.record.reduce is None:
-            return self.networks
+        return self.networks if self.record.reduce is None else self._block(times)
+
+    def _block(self, times: int) -> int:
         return min(self.networks, block_size(self._record_bytes(1, times) // np.dtype(self.dtype).itemsize))
+
+    def _need(self, together: int, times: int, threads: int) -> memory.Need:
+        from shoal import _core
+
+        itemsize = np.dtype(self.dtype).itemsize
+        lanes = _core.lanes(self.dtype)
+        workers = min(threads, -(-together // lanes))  # the core starts no thread that would have no pack
+        pack = _core.pack_bytes(self.network.widths, self.task.samples, self.dtype)
+        records = self._record_bytes(together, times)
+        return memory.Need(
+            records=records if self.record.reduce is None else memory.reduced_bytes(records, itemsize),
+            work=memory.work_bytes(self.network, self.task, pack, lanes, workers, itemsize),
+            network=self.network,
+            networks=self.networks,
+            workers=workers,
+            times=times,
+            measures=self.record.measure,
+            reduce=self.record.reduce,
+            block=self._block(times),
+        )
 
     def _record_bytes(self, networks: int, times: int) -> int:
         itemsize = np.dtype(self.dtype).itemsize
@@ -251,6 +279,9 @@ def _check_types(
     for name, (value, kind) in kinds.items():
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
+    if not isinstance(start, STARTS):
+        names = ", ".join(f"shoal.{kind.__name__}" for kind in STARTS)
+        raise TypeError(f"start must be one of {names}, got {start!r} of type {type(start).__name__}")
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
 
@@ -276,14 +307,24 @@ def _listed(values: NDArray[np.int64]) -> str:
     return ", ".join(str(value) for value in values[:6]) + (", ..." if len(values) > 6 else "")
 
 
-def _check_range(task: Task, start: Start, dtype: str) -> None:
-    if dtype == "float64":
+def _check_range(run: _Run) -> None:
+    """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
+    if run.dtype == "float64":
         return
-    largest = float(np.finfo(dtype).max)
-    given = {"inputs": task.inputs}
-    if isinstance(start, Explicit):
-        given |= {f"weights[{i}]": array for i, array in enumerate(start.weights)}
-        given |= {f"biases[{i}]": array for i, array in enumerate(start.biases)}
-    for name, array in given.items():
+    limits = np.finfo(np.float32)
+    largest, least = float(limits.max), float(limits.smallest_subnormal)
+    arrays = {"inputs": run.task.inputs}
+    if isinstance(run.start, Explicit):
+        arrays |= {f"weights[{i}]": array for i, array in enumerate(run.start.weights)}
+        arrays |= {f"biases[{i}]": array for i, array in enumerate(run.start.biases)}
+    for name, array in arrays.items():
         if np.abs(array).max() > largest:
             raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
+    scalars = {**run.start.scalars(run.network), "rate": run.method.rate}
+    if isinstance(run.loss, (Hinge, SquaredHinge)):
+        scalars["margin"] = run.loss.margin
+    if run.network.slope > 0:
+        scalars["slope"] = run.network.slope
+    for name, value in scalars.items():
+        if not least <= value <= largest:
+            raise ValueError(f"{name} must lie within the range of float32, {least:g} to {largest:g}, got {value:g}")

@@ -66,7 +66,7 @@ def run(
     quick : bool
         Fewer networks and shorter runs; the comparisons stay the same.
     seed : int
-        Seed of every draw, not negative.
+        Seed of every draw, 0 to 2**64 - 1.
     threads : int, optional
         As in ``shoal.train``.
     progress : callable, optional
@@ -82,7 +82,7 @@ def run(
     TypeError
         A number that is not an integer.
     ValueError
-        An unknown claim, fewer than two networks, a negative seed, no thread.
+        An unknown claim, fewer than two networks, a seed outside 0..2**64-1, threads outside 1..4096.
 
     Notes
     -----

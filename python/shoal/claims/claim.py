@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from shoal import plot
+from shoal import checks, plot
 from shoal.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Claim", "Outcome", "Row", "Setting"]
+
+
+_NUMBERS = ("measured", "predicted", "gap", "allowance", "ratio", "order")
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,12 @@ class Setting:
         TypeError
             A number that is not an integer.
         ValueError
-            Fewer than two networks, a negative seed, or no thread.
+            Fewer than two networks, a seed outside 0..2**64-1, or threads outside 1..4096.
         """
-        limits = (("networks", self.networks, 2), ("seed", self.seed, 0), ("threads", self.threads, 1))
-        for name, value, least in limits:
-            if value is None and name != "seed":
-                continue
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"{name}: got {value!r}; an integer >= {least} is allowed")
-            if value < least:
-                raise ValueError(f"{name}: got {value}; an integer >= {least} is allowed")
+        for name, least, most in (("networks", 2, 2**62), ("seed", 0, 2**64 - 1), ("threads", 1, 4096)):
+            value = getattr(self, name)
+            if value is not None or name == "seed":
+                object.__setattr__(self, name, checks.integer(name, value, least=least, most=most))
 
     def count(self, full: int, quick: int) -> int:
         """Return the number of networks: what was asked for, else the claim's own."""
@@ -141,21 +140,16 @@ class Outcome:
         store = folder / f"{self.name}.zarr"
         self.data.to_zarr(store, mode="w", consolidated=False, zarr_format=2)
         report = folder / f"{self.name}.json"
-        report.write_text(json.dumps(self.report(), indent=2) + "\n", encoding="utf-8")
+        report.write_text(json.dumps(self.report(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         return [picture, store, report]
 
     def report(self) -> dict[str, object]:
-        """Return the verdict table as plain values."""
+        """Return the verdict table as plain values; a number that is not finite, which JSON lacks, as None."""
         rows = [
             {
                 "statement": row.statement,
                 "kind": row.comparison.kind,
-                "measured": row.comparison.measured,
-                "predicted": row.comparison.predicted,
-                "gap": row.comparison.gap,
-                "allowance": row.comparison.allowance,
-                "ratio": row.comparison.ratio,
-                "order": row.comparison.order if math.isfinite(row.comparison.order) else None,
+                **{name: _finite(getattr(row.comparison, name)) for name in _NUMBERS},
                 "networks": row.comparison.networks,
                 "left_out": row.comparison.left_out,
                 "verdict": row.comparison.verdict,
@@ -170,6 +164,10 @@ class Outcome:
             "rows": rows,
             "notes": list(self.notes),
         }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True)

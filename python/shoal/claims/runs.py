@@ -149,7 +149,10 @@ def crossing_times(times: Floats, series: Floats, level: float, *, above: int = 
     reached = flat >= level
     first = reached.argmax(axis=1)
     if not reached.any(axis=1).all() or (first < 6 - above).any() or (first + above > flat.shape[1]).any():
-        raise ValueError(f"series: every one must reach {level}, with {6 - above} records before and {above} after")
+        raise ValueError(
+            f"series must each reach level={level} with {6 - above} records before it and {above} from it on, "
+            f"got {int((~reached.any(axis=1)).sum())} of {len(flat)} that do not reach it"
+        )
     index = first[:, None] + np.arange(above - 6, above)
     values = np.log(np.take_along_axis(flat, index, axis=1) / level)
     best, fewer, least = (_inverse(values[:, drop:], times[index[:, drop:]]) for drop in (0, 1, 2))

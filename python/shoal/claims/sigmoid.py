@@ -43,6 +43,14 @@ PLAN = Plan(
 )
 
 
+def far_seed(seed: int, part: int) -> int:
+    """Return the seed of another part of the claim: part x 2^32 further on, modulo 2^64.
+
+    The mean is to be of networks that nothing else has seen, neither the exact part nor a run of a seed near by.
+    """
+    return (seed + part * 2**32) % 2**64
+
+
 def predicted_margins(weights: Sequence[Floats], times: Floats) -> Floats:
     """Return the margins that theory predicts from starting weights, (networks, times, samples) float64."""
     return np.asarray(theory.separated_margins(weights, PLAN.task, PLAN.loss, times), float)
@@ -72,11 +80,10 @@ def run(setting: Setting) -> Outcome:
     smooth = runs.smooth()
 
     many = setting.count(full=10_000, quick=10_000)
-    # Other seeds than the exact part's: the mean is to be of networks that nothing else here has seen.
-    crowd = Setting(many, setting.seed + 1, setting.quick, setting.threads, setting.progress)
+    crowd = Setting(many, far_seed(setting.seed, 1), setting.quick, setting.threads, setting.progress)
     coarse, fine = PLAN.run(many, crowd), PLAN.run(many, crowd, refine=2)
     setting.say(f"predicting {many} other random networks")
-    others = start_weights(PLAN.network, PLAN.task, PLAN.start, many, setting, setting.seed + 2)
+    others = start_weights(PLAN.network, PLAN.task, PLAN.start, many, setting, far_seed(setting.seed, 2))
     drawn = predicted_margins(others, PLAN.times)
     expected = _Errors.of(drawn)
 

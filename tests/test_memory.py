@@ -1,0 +1,102 @@
+"""A training that does not fit into memory is refused before it begins, with what it needs and what would need less."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal import _core, memory
+
+
+def train(**changed: Any) -> Any:
+    arguments: dict[str, Any] = {
+        "network": shoal.Network((2, 4, 1)),
+        "task": shoal.tasks.modes((1.7, 0.9)),
+        "start": shoal.Gaussian(0.1),
+        "method": shoal.Descent(0.1, 5),
+        "networks": 3,
+        **changed,
+    }
+    return shoal.train(**arguments)
+
+
+def test_more_memory_than_there_is_is_refused_with_what_is_needed_and_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_core, "train", lambda **arguments: pytest.fail("training began"))
+    with pytest.raises(
+        ValueError,
+        match=r"networks=1000000000000 of widths \(2, 4, 1\) with 6 recorded times of loss, error, margin "
+        r"needs \S+ GB of memory, \S+ GB is available: .* or use Record\(reduce='moments'\)",
+    ):
+        train(networks=10**12)
+
+
+def no_training(monkeypatch: pytest.MonkeyPatch, available: int) -> None:
+    """Let there be so many bytes of memory, and the test fail when training begins."""
+    monkeypatch.setattr(_core, "train", lambda **arguments: pytest.fail("training began"))
+    monkeypatch.setattr(memory, "available_bytes", lambda: available)
+
+
+def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_training(monkeypatch, 10**10)
+    wide = {"network": shoal.Network((50000, 20000, 1)), "task": shoal.Task(np.ones((2, 50000)), [1, -1])}
+    # Parameters and gradient of the networks of a pack: the least that can be asked for. A pack takes one thread.
+    least = 2 * 8 * wide["network"].parameters * _core.lanes("float64") / 1e9
+    for networks, workers in ((1, 1), (_core.lanes("float64") + 1, 2)):
+        with pytest.raises(ValueError, match=rf"to train in on threads={workers}; ") as raised:
+            train(**wide, networks=networks, threads=2)
+        needed = re.search(r"\(50000, 20000, 1\) .* needs (\S+) GB of memory, 10 GB is available", str(raised.value))
+        assert needed is not None
+        # Beside that: blocks of values, and one start; all less than half as much again.
+        assert workers * least * 0.99 < float(needed[1]) < workers * least * 1.5
+    with pytest.raises(ValueError, match="use fewer threads or smaller networks"):
+        train(**wide, networks=1000, threads=2)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(bias: bool) -> None:
+    network, lanes = shoal.Network((30, 20, 10, 1), bias=bias), _core.lanes("float32")
+    pack = _core.pack_bytes(network.widths, 2, "float32")
+    task = shoal.Task(np.ones((2, 30)), [1, -1])
+    found = [memory.work_bytes(network, task, pack, lanes, workers, 4) for workers in (1, 2)]
+    biases = 2 * 31 * lanes * 4 if bias else 0
+    assert found[1] - found[0] == pack + biases + 8 * network.parameters + 2 * 2 * 4
+
+
+def test_statistics_that_need_too_much_memory_say_so_of_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_training(monkeypatch, 10**6)
+    with pytest.raises(ValueError, match="needs") as raised:
+        train(networks=10**6, record=shoal.Record(reduce="moments"), threads=1)
+    said = str(raised.value)
+    assert said.startswith("networks=1000000 of widths (2, 4, 1) with 6 recorded times of loss, error, margin needs")
+    assert "records of 4096 networks at a time (reduce='moments')" in said
+    assert said.endswith("record fewer times or measures")
+
+
+def test_what_would_not_help_against_too_little_memory_is_not_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_training(monkeypatch, 10**5)
+    for changed in (
+        {"record": shoal.Record(measure=("weights",)), "networks": 10**6},  # cannot be reduced
+        {"networks": 3000},  # fewer than statistics take at a time
+    ):
+        with pytest.raises(ValueError, match=r"train fewer networks at once, or record fewer times or measures$"):
+            train(**changed)
+
+
+def test_statistics_need_no_more_memory_for_more_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(memory.Need, "require", lambda need: asked.append(need.records + need.work))
+
+    def stop(**arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_core, "train", stop)
+    for networks in (10**5, 10**12):
+        with pytest.raises(KeyboardInterrupt):
+            train(networks=networks, record=shoal.Record(reduce="moments"))
+    assert asked[0] == asked[1]
