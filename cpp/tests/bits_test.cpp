@@ -1,0 +1,61 @@
+// One number that every machine with fused multiply-add must find: a hash over all that a set of runs records, to the bit.
+#include "check.hpp"
+#include "runs.hpp"
+
+namespace {
+
+// Found on AVX2 and, in an emulator, on AVX-512. Who changes the arithmetic on purpose writes the new number here, and says so in the changelog.
+constexpr std::uint64_t recorded = 0x8c4197f861a73a48;
+
+std::uint64_t total = 0xcbf29ce484222325;
+int trained = 0;
+
+template <class T>
+std::uint64_t bits(const runs::Setting& setting) {
+    runs::Outcome<T> outcome(setting);
+    shoal::train(outcome.run, 2, [](std::int64_t) {});
+    ++trained;
+    return outcome.hash();
+}
+
+void add(const char* name, const std::vector<runs::Setting>& settings) {
+    std::uint64_t sum = 0xcbf29ce484222325;
+    for (const runs::Setting& setting : settings)
+        for (const std::uint64_t hash : {bits<double>(setting), bits<float>(setting)}) sum = (sum ^ hash) * 0x100000001b3;
+    std::printf("%-24s %016llx\n", name, static_cast<unsigned long long>(sum));
+    total = (total ^ sum) * 0x100000001b3;
+}
+
+}  // namespace
+
+void run_tests() {
+    for (const char* activation : {"relu", "leaky_relu", "linear", "tanh", "softplus"}) {
+        std::vector<runs::Setting> one_output, classes;
+        for (const bool bias : {false, true}) {
+            for (const char* loss : {"cross_entropy", "hinge", "squared_hinge", "exponential", "squared"})
+                for (const auto& widths : std::vector<std::vector<int>>{{3, 1}, {3, 5, 1}, {3, 6, 4, 1}})
+                    one_output.push_back({widths, activation, loss, bias});
+            for (const auto& widths : std::vector<std::vector<int>>{{3, 4}, {3, 5, 3}, {3, 6, 4, 3}})
+                classes.push_back({widths, activation, "cross_entropy", bias});
+        }
+        add((std::string(activation) + ", one output").c_str(), one_output);
+        add((std::string(activation) + ", classes").c_str(), classes);
+    }
+    std::vector<runs::Setting> starts, sizes;
+    for (const auto kind : {shoal::StartKind::balanced, shoal::StartKind::separated}) starts.push_back({{4, 7, 1}, "relu", "hinge", false, kind});
+    for (const int samples : {1, 33, 300}) {  // one block of samples, and several
+        runs::Setting one_layer{{11, 13, 1}, "relu", "cross_entropy", true}, two_layers{{11, 13, 9, 1}, "tanh", "squared", true};
+        runs::Setting tiny{{2, 4, 1}, "relu", "cross_entropy", false};  // packs of several registers a number
+        tiny.networks = 70;
+        for (runs::Setting* s : {&one_layer, &two_layers, &tiny}) s->samples = samples, sizes.push_back(*s);
+    }
+    runs::Setting diverging{{3, 5, 1}, "relu", "squared", true};
+    diverging.rate = 40.0, diverging.steps = 300, diverging.record_steps = {0, 100, 300};
+    add("starts", starts);
+    add("sizes", sizes);
+    add("diverging", {diverging});
+    std::printf("%d runs, " SHOAL_ISA ": %016llx\n", trained, static_cast<unsigned long long>(total));
+#if defined(__FMA__) || defined(__aarch64__)
+    CHECK(total == recorded, "%016llx, recorded %016llx", static_cast<unsigned long long>(total), static_cast<unsigned long long>(recorded));
+#endif
+}

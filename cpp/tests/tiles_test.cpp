@@ -1,0 +1,195 @@
+// Every tile of every table against a plain loop, to the bit; and plans that cover every product exactly once.
+#include "check.hpp"
+#include "shoal/plan.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "shoal/pack.hpp"
+
+namespace {
+
+using namespace shoal;
+
+// a b + c as the lanes do it: fused where the machine can.
+template <class T>
+T multiply_add(T a, T b, T c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return std::fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+// Numbers of either sign that no two operands share.
+template <AnyLanes V>
+Pack<V> numbers(std::int64_t count, std::uint32_t seed) {
+    Pack<V> pack(count);
+    for (std::int64_t n = 0; n < count * V::count; ++n) {
+        seed = seed * 1664525u + 1013904223u;
+        pack.at(0)[n] = typename V::Scalar(double(seed >> 8) * 0x1p-23 - 1.0);
+    }
+    return pack;
+}
+
+// One product in all its dimensions, with rows that lie further apart than they are long. A region (row, column) + (rows x columns) of C is computed.
+struct Shape {
+    int row, rows, column, columns, terms;
+};
+
+template <AnyLanes V, Pass pass, bool shared>
+struct Case {
+    using T = typename V::Scalar;
+    static constexpr int L = V::count;
+    static constexpr bool forward = pass == Pass::forward, weights = tiles::is_weight_gradient(pass);
+    static constexpr bool shared_a = shared && forward, shared_b = shared && weights;
+
+    Shape shape;
+    std::int64_t below, above, inputs, size;
+    Pack<V> a, b, column, gate, before;
+    Product<T> product;
+
+    Case(Shape shape, Begin begin, Finish finish) : shape(shape) {
+        const int rows = shape.row + shape.rows, columns = shape.column + shape.columns;  // sample, unit, input in the order that each pass has
+        below = (forward ? shape.terms : columns) + 1, above = (forward ? columns : weights ? rows : shape.terms) + 2;
+        inputs = (forward ? shape.terms : columns) + 3;
+        const std::int64_t above_rows = weights ? shape.terms : rows, matrix_rows = forward ? columns : weights ? rows : shape.terms;
+        a = numbers<V>(forward ? rows * below : above_rows * above, 1);
+        b = numbers<V>(weights ? shape.terms * below : matrix_rows * inputs, 2);
+        size = forward ? rows * above : weights ? matrix_rows * inputs : rows * below;
+        before = numbers<V>(size, 3);
+        column = numbers<V>(columns, 4);
+        gate = numbers<V>(shape.terms, 5);
+        product = {a.at(0), b.at(0), nullptr, below, above, inputs, shape.terms, begin, column.at(0), finish, T(0.25), gate.at(0)};
+    }
+
+    static T number(const T* from, std::int64_t index, int lane, bool one_for_all) { return one_for_all ? from[index] : from[index * L + lane]; }
+
+    // C[i][j] of one lane, term by term, as tiles.hpp's first lines say.
+    T element(int i, int j, T stored, int lane) const {
+        T sum = product.begin == Begin::column ? column.at(j)[lane] : product.begin == Begin::stored ? stored : T(0);
+        for (int r = 0; r < shape.terms; ++r) {
+            T left = number(product.a, forward ? i * below + r : weights ? r * above + i : i * above + r, lane, shared_a);
+            const T right = number(product.b, forward ? j * inputs + r : weights ? r * below + j : r * inputs + j, lane, shared_b);
+            if (pass == Pass::gated_weight_gradient) left = left > 0 ? gate.at(r)[lane] : T(0);
+            sum = multiply_add(left, right, sum);
+        }
+        switch (product.finish) {
+            case Finish::store: return sum;
+            case Finish::relu: return sum > 0 ? sum : T(0);
+            case Finish::leaky_relu: return sum < 0 ? product.slope * sum : sum;
+            case Finish::where_positive: return stored > 0 ? sum : T(0);
+            case Finish::leaky_where_positive: return stored > 0 ? sum : product.slope * sum;
+            case Finish::times_stored: return stored * sum;
+        }
+        return sum;
+    }
+
+    Pack<V> expected() const {
+        Pack<V> c = before;
+        const std::int64_t c_row = forward ? above : weights ? inputs : below;
+        for (int i = shape.row; i < shape.row + shape.rows; ++i)
+            for (int j = shape.column; j < shape.column + shape.columns; ++j)
+                for (int lane = 0; lane < L; ++lane) c.lane(i * c_row + j, lane) = element(i, j, before.at(i * c_row + j)[lane], lane);
+        return c;
+    }
+
+    bool same(const Pack<V>& c) const { return std::memcmp(c.at(0), expected().at(0), size * L * sizeof(T)) == 0; }
+};
+
+constexpr const char* pass_names[] = {"forward", "weight_gradient", "gated_weight_gradient", "input_gradient"};
+
+template <AnyLanes V, Pass pass, bool shared>
+int every_tile(std::vector<Begin> begins, std::vector<Finish> finishes) {
+    int tested = 0;
+    for (int i = 1; i <= tiles::longest; ++i)
+        for (int j = 1; j <= tiles::longest; ++j) {
+            const auto grid = tiles::table<V, pass, shared>[(i - 1) * tiles::longest + j - 1];
+            CHECK((grid != nullptr) == tiles::fits<V>(pass, i, j), "%s %d x %d", pass_names[int(pass)], i, j);
+            if (!grid) continue;
+            for (const Begin begin : begins)
+                for (const Finish finish : finishes)
+                    for (const int terms : {1, 2, 7}) {
+                        const Shape shape{1, 2 * i, 2, 3 * j, terms};
+                        Case<V, pass, shared> made(shape, begin, finish);
+                        Pack<V> c = made.before;
+                        made.product.c = c.at(0);
+                        grid(made.product, shape.row, 2, shape.column, 3);
+                        CHECK(made.same(c), "%s, %s, tiles of %d x %d, %d terms, begin %d, finish %d, %d registers of %zu bytes a number",
+                              pass_names[int(pass)], shared ? "shared" : "lanes", i, j, terms, int(begin), int(finish), V::registers,
+                              sizeof(typename V::Scalar));
+                        ++tested;
+                    }
+        }
+    return tested;
+}
+
+template <AnyLanes V>
+void every_pass() {
+    const std::vector<Begin> forward_begins{Begin::zero, Begin::column}, weight_begins{Begin::zero, Begin::stored};
+    const std::vector<Finish> forward_finishes{Finish::store, Finish::relu, Finish::leaky_relu};
+    const std::vector<Finish> input_finishes{Finish::store, Finish::where_positive, Finish::leaky_where_positive, Finish::times_stored};
+    int tested = every_tile<V, Pass::forward, false>(forward_begins, forward_finishes) + every_tile<V, Pass::forward, true>(forward_begins, forward_finishes);
+    tested += every_tile<V, Pass::weight_gradient, false>(weight_begins, {Finish::store}) +
+              every_tile<V, Pass::weight_gradient, true>(weight_begins, {Finish::store});
+    tested += every_tile<V, Pass::gated_weight_gradient, false>(weight_begins, {Finish::store}) +
+              every_tile<V, Pass::gated_weight_gradient, true>(weight_begins, {Finish::store});
+    tested += every_tile<V, Pass::input_gradient, false>({Begin::zero}, input_finishes);
+    std::printf("%d tiles, %d x %zu-byte lanes\n", tested, V::count, sizeof(typename V::Scalar));
+}
+
+void cuts_are_whole() {
+    for (int count = 1; count <= 300; ++count)
+        for (int size = 1; size <= 300; ++size) {
+            const Cut cut = Cut::of(count, size);
+            CHECK(cut.large * cut.size + cut.small * (cut.size - 1) == count && cut.size <= size && cut.large > 0 && cut.small >= 0 &&
+                      (cut.size > 1 || cut.small == 0),
+                  "%d by %d gives %d of %d and %d of one less", count, size, cut.large, cut.size, cut.small);
+        }
+}
+
+// A planned product equals the plain loop in the whole region, and leaves the rest alone.
+template <AnyLanes V>
+void plans_cover_once() {
+    const auto check = [](auto pass, int rows, int columns, int terms, Begin begin) {
+        const Plan plan = Plan::of<V>(pass(), rows, columns, terms);
+        Case<V, pass(), false> made(Shape{0, rows, 0, columns, terms}, begin, Finish::store);
+        Pack<V> c = made.before;
+        made.product.c = c.at(0);
+        multiply<V, pass(), false>(plan, made.product);
+        CHECK(made.same(c), "%s of %d x %d, %d terms", pass_names[int(pass())], rows, columns, terms);
+    };
+    for (int rows = 1; rows <= 23; ++rows)
+        for (int columns = 1; columns <= 23; ++columns)
+            for (const int terms : {1, 5, 40}) {
+                check([] { return Pass::forward; }, rows, columns, terms, Begin::column);
+                check([] { return Pass::weight_gradient; }, rows, columns, terms, Begin::stored);  // what is covered twice is added twice
+                check([] { return Pass::gated_weight_gradient; }, rows, columns, terms, Begin::stored);
+                check([] { return Pass::input_gradient; }, rows, columns, terms, Begin::zero);
+            }
+}
+
+template <AnyLanes V>
+void blocks_are_whole() {
+    for (const auto& widths : std::vector<std::vector<int>>{{1, 1}, {2, 4, 1}, {10, 20, 1}, {100, 400, 1}, {784, 50, 50, 10}})
+        for (int samples = 1; samples <= 700; samples += 1 + samples / 5) {
+            const Cut cut = cut_samples<V>(Network(widths, Activation::relu, 0.0, true), samples);
+            CHECK(cut.large * cut.size + cut.small * (cut.size - 1) == samples && cut.large > 0 && cut.small >= 0, "%d samples: %d of %d and %d of one less",
+                  samples, cut.large, cut.size, cut.small);
+        }
+}
+
+}  // namespace
+
+void run_tests() {
+    every_pass<Lanes<double>>();
+    every_pass<Lanes<float>>();
+    every_pass<Lanes<double, 4>>();
+    every_pass<Lanes<float, 4>>();
+    cuts_are_whole();
+    plans_cover_once<Lanes<double>>();
+    plans_cover_once<Lanes<float, 4>>();
+    blocks_are_whole<Lanes<double>>();
+    blocks_are_whole<Lanes<float, 4>>();
+}

@@ -1,0 +1,202 @@
+// Training as a whole: the same bits however the work is spread, a prompt end when the caller or a worker fails, and no allocation while it steps.
+//
+// Eigen's own allocations (the packs) are counted through its check for forbidden ones, all others through operator new.
+#include <atomic>
+
+namespace {
+std::atomic<long> allocations{0};
+}
+
+#define EIGEN_RUNTIME_NO_MALLOC
+#define eigen_assert(condition) ((condition) ? void() : void(++allocations))
+
+#include "check.hpp"
+#include "runs.hpp"
+
+#include <chrono>
+#include <cstdlib>
+#include <new>
+#include <set>
+#include <stdexcept>
+
+void* operator new(std::size_t size) {
+    ++allocations;
+    if (void* const memory = std::malloc(size ? size : 1)) return memory;
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace {
+
+using runs::Outcome;
+using runs::Setting;
+using shoal::Lanes;
+
+// Made when asked for: main looks at the CPU before anything else of this instruction set runs.
+std::vector<Setting> settings() {
+    return {
+        {{2, 4, 1}, "relu", "cross_entropy", true, shoal::StartKind::gaussian, 8, 67},
+        {{5, 9, 1}, "leaky_relu", "hinge", true, shoal::StartKind::balanced, 40, 21},
+        {{4, 7, 6, 3}, "tanh", "cross_entropy", true, shoal::StartKind::gaussian, 33, 21},
+        {{6, 5, 5, 1}, "softplus", "squared", false, shoal::StartKind::gaussian, 5, 3},
+    };
+}
+
+void ignore(std::int64_t) {}
+
+template <class T>
+void same_bits() {
+    for (const Setting& setting : settings()) {
+        const auto trained = [&](int threads) {
+            Outcome<T> outcome(setting);
+            shoal::train(outcome.run, threads, ignore);
+            return outcome.hash();
+        };
+        const std::uint64_t alone = trained(1);
+        for (const int threads : {2, 5}) CHECK(trained(threads) == alone, "%s with %d threads", setting.activation.c_str(), threads);
+        Outcome<T> narrow(setting), wide(setting);
+        runs::train_with<Lanes<T, 1>>(narrow.run);
+        runs::train_with<Lanes<T, 4>>(wide.run);
+        CHECK(narrow.hash() == alone && wide.hash() == alone, "%s with one register a number, and with four", setting.activation.c_str());
+        CHECK(std::set<T>(narrow.arrays[0].begin(), narrow.arrays[0].end()).size() > std::size_t(setting.networks), "the losses hardly differ");
+    }
+}
+
+// A network's numbers do not depend on how many others are trained with it, nor on where it stands among them.
+template <class T>
+void same_bits_alone() {
+    for (Setting setting : settings()) {
+        Outcome<T> together(setting);
+        shoal::train(together.run, 2, ignore);
+        const std::int64_t networks = setting.networks;
+        for (const std::int64_t chosen : {std::int64_t(0), networks / 2, networks - 1}) {
+            setting.networks = 1, setting.first = settings()[0].first + chosen;
+            Outcome<T> alone(setting);
+            shoal::train(alone.run, 1, ignore);
+            for (std::size_t n = 0; n < alone.arrays.size(); ++n) {
+                const std::size_t each = alone.arrays[n].size();
+                const bool same = each == 0 || std::memcmp(alone.arrays[n].data(), together.arrays[n].data() + chosen * each, each * sizeof(T)) == 0;
+                CHECK(same, "%s: array %zu of network %lld", setting.activation.c_str(), n, static_cast<long long>(chosen));
+            }
+        }
+    }
+}
+
+// Progress never falls, and ends at all steps of all networks.
+void progress_is_complete() {
+    Setting setting = settings()[2];
+    setting.steps = 2000, setting.record_steps = {2000};
+    Outcome<double> outcome(setting);
+    std::vector<std::int64_t> seen;
+    shoal::train(outcome.run, 2, [&](std::int64_t done) { seen.push_back(done); });
+    CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "ends at %lld", static_cast<long long>(seen.back()));
+}
+
+double seconds_until_thrown(const std::function<void()>& act, const std::string& expected) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::string thrown = "nothing";
+    try {
+        act();
+    } catch (const std::runtime_error& error) { thrown = error.what(); }
+    CHECK(thrown == expected, "thrown: %s", thrown.c_str());
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Training that would take ages ends soon after its caller has had enough. That its threads are joined shows in that the program goes on.
+void caller_stops() {
+    for (const int threads : {1, 2, 5}) {
+        Setting setting = settings()[1];
+        setting.steps = std::int64_t(1) << 40, setting.record_steps = {setting.steps};
+        Outcome<double> outcome(setting);
+        int polls = 0;
+        const auto poll = [&](std::int64_t) {
+            if (++polls == 3) throw std::runtime_error("enough");
+        };
+        const double seconds = seconds_until_thrown([&] { shoal::train(outcome.run, threads, poll); }, "enough");
+        CHECK(polls == 3, "polled %d times", polls);
+        CHECK(seconds < 3.0, "%.1f s, of which 0.15 before the stop", seconds);
+    }
+    Outcome<double> quick(settings()[3]);
+    seconds_until_thrown([&] { shoal::train(quick.run, 1, [](std::int64_t) { throw std::runtime_error("at the end"); }); }, "at the end");
+}
+
+// What a worker throws, while it is made or while it works, stops the others and reaches the caller; the caller is not polled at the end.
+void worker_fails() {
+    for (const int threads : {1, 2, 5})
+        for (const bool while_made : {true, false}) {
+            std::atomic<int> made{0};
+            const auto make_worker = [&]() -> std::function<void(std::int64_t, shoal::Monitor&)> {
+                if (made.fetch_add(1) == 0 && while_made) throw std::runtime_error("out of luck");
+                return [](std::int64_t pack, shoal::Monitor& monitor) {
+                    if (pack == 3) throw std::runtime_error("out of luck");
+                    while (pack > 3 && !monitor.stopped()) std::this_thread::yield();
+                };
+            };
+            const double seconds = seconds_until_thrown([&] { shoal::schedule(1 << 30, threads, make_worker, ignore); }, "out of luck");
+            CHECK(seconds < 3.0, "%.1f s", seconds);
+        }
+}
+
+// Every pack is given out once, to as many workers as there are threads or packs, whichever is fewer.
+void packs_once() {
+    for (const std::int64_t packs : {1, 3, 1000}) {
+        std::vector<std::atomic<int>> given(packs);
+        std::atomic<int> workers{0};
+        const auto make_worker = [&]() -> std::function<void(std::int64_t, shoal::Monitor&)> {
+            ++workers;
+            return [&](std::int64_t pack, shoal::Monitor&) { ++given[pack]; };
+        };
+        shoal::schedule(packs, 5, make_worker, ignore);
+        CHECK(workers == std::min<std::int64_t>(5, packs), "%d workers", workers.load());
+        CHECK(std::all_of(given.begin(), given.end(), [](const auto& times) { return times == 1; }), "%lld packs", static_cast<long long>(packs));
+    }
+}
+
+template <class V>
+void allocates_nothing() {
+    for (const Setting& setting : settings()) {
+        Outcome<typename V::Scalar> outcome(setting);
+        const long before = allocations;
+        Eigen::internal::set_is_malloc_allowed(false);
+        shoal::Descent<V> descent(outcome.run);
+        CHECK(allocations > before, "the count misses the workspace of %s", setting.activation.c_str());
+        shoal::Progress progress;
+        shoal::Monitor monitor(progress);
+        const long ready = allocations;
+        descent.train(0, monitor);
+        CHECK(allocations == ready, "%ld allocations while %s trains", allocations - ready, setting.activation.c_str());
+        Eigen::internal::set_is_malloc_allowed(true);
+    }
+}
+
+// The whole call: as many allocations for a thousand steps as for ten.
+void steps_allocate_nothing() {
+    long counts[2];
+    for (const int longer : {0, 1}) {
+        Setting setting = settings()[0];
+        setting.start = shoal::StartKind::balanced;
+        setting.steps = longer ? 1000 : 10, setting.record_steps = {0, setting.steps / 2, setting.steps};
+        Outcome<double> outcome(setting);
+        const long before = allocations;
+        shoal::train(outcome.run, 2, ignore);
+        counts[longer] = allocations - before;
+    }
+    CHECK(counts[0] == counts[1], "%ld for ten steps, %ld for a thousand", counts[0], counts[1]);
+}
+
+}  // namespace
+
+void run_tests() {
+    same_bits<double>();
+    same_bits<float>();
+    same_bits_alone<double>();
+    same_bits_alone<float>();
+    progress_is_complete();
+    caller_stops();
+    worker_fails();
+    packs_once();
+    allocates_nothing<Lanes<double>>();
+    allocates_nothing<Lanes<float, 4>>();
+    steps_allocate_nothing();
+}
