@@ -27,6 +27,8 @@ class Problem:
     inputs: Array
     labels: Array
     weights: Array
+    weight_decay: float = 0.0
+    spectral_decoupling: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,17 @@ class Parameters:
         return all(np.isfinite(array).all() for array in (*self.weights, *self.biases))
 
 
-def problem(network: Any, task: Any, loss: Any) -> Problem:
+def problem(network: Any, task: Any, loss: Any, **penalties: float) -> Problem:
     """Return the problem that shoal's own specifications describe."""
-    return Problem(network.activation, network.slope, loss.name, loss.threshold, task.inputs, task.labels, task.weights)
+    given = (task.inputs, task.labels, task.weights)
+    return Problem(network.activation, network.slope, loss.name, loss.threshold, *given, **penalties)
+
+
+def problem_of_test(network: Any, task: Any, loss: Any) -> Problem:
+    """Return the problem whose samples are the test samples of a task, all of the same weight."""
+    inputs, labels = task.test
+    shares = np.full(len(labels), 1 / len(labels))
+    return Problem(network.activation, network.slope, loss.name, loss.threshold, inputs, labels, shares)
 
 
 def activate(kind: str, slope: float, a: Array) -> Array:
@@ -124,12 +134,16 @@ def sample_losses(setup: Problem, outputs: Array) -> Array:
     return _log_sum_exp(outputs) - outputs[np.arange(len(outputs)), setup.labels]
 
 
-def total_loss(setup: Problem, parameters: Parameters) -> Any:
-    return (setup.weights * sample_losses(setup, forward(setup, parameters)[1][-1])).sum()
+def objective(setup: Problem, parameters: Parameters) -> Any:
+    """Return what is descended: the loss, decay / 2 |theta|^2, and decoupling / 2 sum_s p_s |f(x_s)|^2."""
+    outputs = forward(setup, parameters)[1][-1]
+    squares = sum((array**2).sum() for array in (*parameters.weights, *parameters.biases))
+    shrink = setup.spectral_decoupling / 2 * (setup.weights[:, None] * outputs**2).sum()
+    return (setup.weights * sample_losses(setup, outputs)).sum() + setup.weight_decay / 2 * squares + shrink
 
 
 def gradient(setup: Problem, parameters: Parameters) -> Parameters:
-    """Return the gradient of the total loss, by backpropagation."""
+    """Return the gradient of the objective, by backpropagation."""
     entering, leaving = forward(setup, parameters)
     outputs = leaving[-1]
     if outputs.shape[1] == 1:
@@ -138,6 +152,7 @@ def gradient(setup: Problem, parameters: Parameters) -> Parameters:
         delta = (setup.weights * error)[:, None]
     else:
         delta = setup.weights[:, None] * (_softmax(outputs) - np.eye(outputs.shape[1])[setup.labels])
+    delta = delta + setup.spectral_decoupling * setup.weights[:, None] * outputs
     weights: list[Array] = []
     biases: list[Array] = []
     for layer in reversed(range(len(parameters.weights))):
@@ -147,7 +162,10 @@ def gradient(setup: Problem, parameters: Parameters) -> Parameters:
         if layer:
             slopes = derivative(setup.activation, setup.slope, leaving[layer - 1])
             delta = (delta @ parameters.weights[layer]) * slopes
-    return Parameters(weights, biases)
+    return Parameters(
+        [g + setup.weight_decay * w for g, w in zip(weights, parameters.weights, strict=True)],
+        [g + setup.weight_decay * b for g, b in zip(biases, parameters.biases, strict=True)],
+    )
 
 
 def descend(setup: Problem, parameters: Parameters, rate: float) -> Parameters:
@@ -195,6 +213,8 @@ def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
         "layer_norm": np.array([np.sqrt((w**2).sum()) for w in parameters.weights]),
         "balance": np.concatenate([*balance, np.zeros(0)]),
         "active": np.array([(a > 0).mean() for a in leaving[:-1]]),
+        "unit_active": np.concatenate([*((a > 0).mean(axis=0) for a in leaving[:-1]), np.zeros(0)]),
+        "pattern": np.concatenate([*((a > 0).T for a in leaving[:-1]), np.zeros((0, len(outputs)), bool)]),
     }
 
 
@@ -213,7 +233,8 @@ def train(setup: Problem, start: Parameters, rate: float, record_steps: Sequence
             diverged_at = step
         if step in wanted:
             for name, value in measures(setup, parameters).items():
-                recorded.setdefault(name, []).append(value if diverged_at < 0 else np.full_like(value, np.nan))
+                nothing = 0 if value.dtype == bool else np.nan
+                recorded.setdefault(name, []).append(value if diverged_at < 0 else np.full_like(value, nothing))
     return {
         **{name: np.array(values) for name, values in recorded.items()},
         "weights": parameters.weights,

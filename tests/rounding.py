@@ -59,6 +59,11 @@ def bounds(setup: Problem, parameters: Parameters, eps: float) -> Bounds:
 
     slack = off_leaving[-1]
     delta, off_delta, off_losses, off_confidence = _output_errors(setup, leaving[-1], slack, eps)
+    if setup.spectral_decoupling:
+        pull = setup.spectral_decoupling * setup.weights[:, None]
+        off_delta = off_delta + pull * (slack + 2 * eps * np.abs(leaving[-1]))
+        delta = delta + pull * leaving[-1]
+        off_delta = off_delta + eps * np.abs(delta)
     weights: list[Array] = []
     biases: list[Array] = []
     for layer in reversed(range(len(parameters.weights))):
@@ -79,6 +84,13 @@ def bounds(setup: Problem, parameters: Parameters, eps: float) -> Bounds:
             off_back = off_delta @ np.abs(weight) + gamma(weight.shape[0] + 1, eps) * (size @ np.abs(weight))
             delta = back * slopes
             off_delta = off_back * (np.abs(slopes) + off_slopes) + np.abs(back) * off_slopes + eps * np.abs(delta)
+    if setup.weight_decay:
+        slope, shrunk = reference.gradient(setup, parameters), setup.weight_decay * eps
+        for offs, slopes, values in (
+            (weights, slope.weights, parameters.weights),
+            (biases, slope.biases, parameters.biases),
+        ):
+            offs[:] = [o + eps * np.abs(g) + shrunk * np.abs(v) for o, g, v in zip(offs, slopes, values, strict=True)]
     return Bounds(Parameters(weights, biases), slack, off_losses, off_confidence, off_leaving)
 
 

@@ -64,7 +64,7 @@ def final(data: xarray.Dataset, k: int) -> Parameters:
 
 def layers(data: xarray.Dataset, name: str) -> list[Array]:
     """Return the arrays name_1, name_2, ... of a dataset."""
-    count = sum(str(variable).startswith(f"{name}_") for variable in data)
+    count = sum(str(variable).removeprefix(f"{name}_").isdigit() for variable in data)
     return [data[f"{name}_{layer}"].values for layer in range(1, count + 1)]
 
 

@@ -94,6 +94,29 @@ SPECIFICATIONS: list[Case] = [
     (lambda: shoal.Task([[1]] * 2, [1, 1], [2, -1]), ValueError, "weights must not be negative, got -1.0 at index 1"),
     (lambda: shoal.Task([[1]], [1], [0]), ValueError, "weights must not all be zero, got a sum of 0"),
     (lambda: shoal.Task([[1]], [1], [INF]), ValueError, "weights must be finite, got inf"),
+    (lambda: shoal.Task([[1]], [1], test=5), TypeError, "test must be a pair (inputs, labels) or None, got 5"),  # type: ignore[arg-type]
+    (
+        lambda: shoal.Task([[1]], [1], test=([[1, 2]], [1])),
+        ValueError,
+        "test inputs must have the 1 columns that inputs",
+    ),
+    (lambda: shoal.Task([[1]], [1], test=([1], [1])), ValueError, "test inputs must have shape (samples, inputs)"),
+    (lambda: shoal.Task([[1]], [1], test=([[NAN]], [1])), ValueError, "test inputs must be finite, got nan"),
+    (
+        lambda: shoal.Task([[1]], [1], test=([[1]], [1, 1])),
+        ValueError,
+        "test labels must have one entry a sample: test inputs has 1 rows, test labels has 2",
+    ),
+    (
+        lambda: shoal.Task([[1]], [1], test=([[1]], [0.5])),
+        ValueError,
+        "test labels must be -1/+1 (one output) or 0..K-1",
+    ),
+    (
+        lambda: shoal.Task([[1]], [-1], test=([[1]], [0])),
+        ValueError,
+        "labels and test labels together must be -1/+1 (one output) or 0..K-1 (K outputs), got -1, 0",
+    ),
     (lambda: shoal.Gaussian(), ValueError, "Gaussian takes either scale or gain, got scale=None, gain=None"),
     (lambda: shoal.Gaussian(0.1, 0.1), ValueError, "Gaussian takes either scale or gain"),
     (lambda: shoal.Gaussian(-1), ValueError, "scale must be positive, got -1.0"),
@@ -134,6 +157,14 @@ SPECIFICATIONS: list[Case] = [
     (lambda: shoal.Record(measure="loss"), TypeError, "measure must be a tuple of names"),
     (lambda: shoal.Record(measure=()), ValueError, "measure must name at least one of loss"),
     (lambda: shoal.Record(measure=("loss", "loss")), ValueError, "measure must not repeat a name"),
+    *(
+        (
+            lambda name=name: shoal.Record(measure=("loss", name), reduce="moments"),
+            ValueError,
+            f"measure must not hold '{name}' with reduce='moments': it is of single networks",
+        )
+        for name in ("weights", "trajectory", "pattern")
+    ),
     (lambda: shoal.Record(reduce="mean"), ValueError, "reduce must be one of moments, got 'mean'"),
     (lambda: tasks.modes((1, -1)), ValueError, "norms must be positive, got -1"),
     (lambda: tasks.modes((1, 1), (1,)), ValueError, "frequencies must have one entry a sample, 2, got 1"),
@@ -155,7 +186,7 @@ TRAININGS: list[Case] = [
     (lambda: train(network=(2, 1)), TypeError, "network must be a shoal.Network, got (2, 1) of type tuple"),
     (lambda: train(task=[1]), TypeError, "task must be a shoal.Task, got [1] of type list"),
     (lambda: train(start=0.1), TypeError, "start must be a shoal.Start, got 0.1 of type float"),
-    (lambda: train(method=0.1), TypeError, "method must be a shoal.Descent, got 0.1 of type float"),
+    (lambda: train(method=0.1), TypeError, "method must be one of shoal.Descent, shoal.Flow, got 0.1 of type float"),
     (lambda: train(record=("loss",)), TypeError, "record must be a shoal.Record, got ('loss',) of type tuple"),
     (lambda: train(progress=5), TypeError, "progress must be a function of (done, total) or None, got 5"),
     (lambda: train(loss="huber"), ValueError, "loss must be one of cross_entropy, hinge, squared_hinge, exponential"),
@@ -169,6 +200,31 @@ TRAININGS: list[Case] = [
     (lambda: train(threads=0), ValueError, "threads must be between 1 and 4096, got 0"),
     (lambda: train(threads="2"), TypeError, "threads must be an integer, got '2'"),
     (lambda: train(dtype="float16"), ValueError, "dtype must be one of float64, float32, got 'float16'"),
+    (lambda: train(weight_decay=-1), ValueError, "weight_decay must not be negative, got -1.0"),
+    (lambda: train(weight_decay=INF), ValueError, "weight_decay must be finite, got inf"),
+    (lambda: train(spectral_decoupling=-0.1), ValueError, "spectral_decoupling must not be negative, got -0.1"),
+    (lambda: train(spectral_decoupling=NAN), ValueError, "spectral_decoupling must be finite, got nan"),
+    (lambda: train(spectral_decoupling=True), TypeError, "spectral_decoupling must be a number, got True"),
+    (
+        lambda: train(record=shoal.Record(measure=("loss", "test_error"))),
+        ValueError,
+        "measure must not hold 'test_error' without test samples: give Task(..., test=...)",
+    ),
+    (
+        lambda: train(task=shoal.Task(np.eye(2), [1, 1], test=(np.eye(2), [0, 1]))),
+        ValueError,
+        "test labels must be -1 or +1 for a network of one output, got 0, 1",
+    ),
+    (
+        lambda: train(network=shoal.Network((2, 3)), task=shoal.Task(np.eye(2), [1, 1], test=(np.eye(2), [-1, 1]))),
+        ValueError,
+        "test labels must lie in 0..2 for a network of 3 outputs, got -1, 1",
+    ),
+    (
+        lambda: train(task=shoal.Task([[1, 0]], [1], test=([[1e300, 0]], [1])), dtype="float32"),
+        ValueError,
+        "test inputs must lie within the range of float32, got 1e+300",
+    ),
     (
         lambda: train(network=shoal.Network((3, 1))),
         ValueError,
@@ -260,6 +316,8 @@ SCALARS: list[tuple[str, Callable[[float], dict[str, Any]]]] = [
     ("scale", lambda value: {"start": shoal.Balanced(value)}),
     ("scale", lambda value: {"start": shoal.Separated(value)}),
     ("output_scale", lambda value: {"start": shoal.Separated(0.1, value)}),
+    ("weight_decay", lambda value: {"weight_decay": value}),
+    ("spectral_decoupling", lambda value: {"spectral_decoupling": value}),
     ("rate", lambda value: {"method": shoal.Descent(value, 5)}),
     ("margin", lambda value: {"loss": shoal.Hinge(value)}),
     ("margin", lambda value: {"loss": shoal.SquaredHinge(value)}),

@@ -1,8 +1,8 @@
 """One descent step of the core against the gradient, on the whole grid, on every instruction set of this CPU.
 
-(w0 - w1) / rate must be the gradient: by complex steps through the oracle's loss (a finite difference whose step is so
-small that no truncation is left), and by the oracle's backpropagation; both within the bound that ``rounding`` gives
-for that network.
+(w0 - w1) / rate must be the gradient: by complex steps through the oracle's objective (a finite difference whose step
+is so small that no truncation is left), and by the oracle's backpropagation; both within the bound that ``rounding``
+gives for that network.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ SAMPLES = 6
 RATE = 1.0
 EPS = {dtype: float(np.finfo(dtype).eps) for dtype in ("float64", "float32")}
 
-
 OUTPUTS = [(loss, 1) for loss in LOSSES] + [("cross_entropy", 3)]
+# Whether with biases, weight decay and spectral decoupling, which float32 holds exactly.
+PENALTIES = ((True, 0.25, 0.0), (False, 0.0, 0.5), (True, 0.25, 0.5))
 
 
 def complex_gradient(setup: Problem, parameters: Parameters) -> Parameters:
-    """Return the gradient of the oracle's loss, one parameter after another, by a complex step."""
+    """Return the gradient of the oracle's objective, one parameter after another, by a complex step."""
     step = 1e-100
 
     def slopes(arrays: list[Array], rebuild: Callable[[list[Array]], Parameters]) -> list[Array]:
@@ -44,7 +45,7 @@ def complex_gradient(setup: Problem, parameters: Parameters) -> Parameters:
                 moved = array.astype(complex)
                 moved[at] += 1j * step
                 changed = [*arrays[:i], moved, *arrays[i + 1 :]]
-                slope[at] = np.imag(reference.total_loss(setup, rebuild(changed))) / step
+                slope[at] = np.imag(reference.objective(setup, rebuild(changed))) / step
             result.append(slope)
         return result
 
@@ -72,25 +73,29 @@ class Expected:
     setup: Problem
     start: shoal.Explicit
     gradients: list[list[Parameters]]
+    penalties: dict[str, float]
 
 
 @functools.cache
-def expected(activation: str, loss: str, outputs: int, depth: int, bias: bool) -> Expected:
+def expected(
+    activation: str, loss: str, outputs: int, depth: int, bias: bool, decay: float = 0.0, decoupling: float = 0.0
+) -> Expected:
     """Return what one case must give, the same on every instruction set."""
     seed = [ACTIVATIONS.index(activation), LOSSES.index(loss), outputs, depth, int(bias)]
     generator = np.random.default_rng(seed)
     network = shoal.Network((*WIDTHS[depth], outputs), activation, 0.1 if activation == "leaky_relu" else 0.01, bias)
     task = random_task(SAMPLES, 3, outputs, generator, "float32")
-    setup = reference.problem(network, task, resolve_loss(loss))
+    penalties = {"weight_decay": decay, "spectral_decoupling": decoupling}
+    setup = reference.problem(network, task, resolve_loss(loss), **penalties)
     start = clear_start(network, setup, generator)
     gradients = [[reference.gradient(setup, started(start, k))] for k in range(NETWORKS)]
     gradients[-1].append(complex_gradient(setup, started(start, NETWORKS - 1)))
-    return Expected(network, task, setup, start, gradients)
+    return Expected(network, task, setup, start, gradients, penalties)
 
 
-def check(activation: str, loss: str, outputs: int, depth: int, bias: bool) -> dict[str, float]:
+def check(activation: str, loss: str, outputs: int, depth: int, bias: bool, *penalties: float) -> dict[str, float]:
     """Return the largest ratio of error to bound in each dtype; above 1 it has failed."""
-    case = expected(activation, loss, outputs, depth, bias)
+    case = expected(activation, loss, outputs, depth, bias, *penalties)
     worst = {}
     for dtype, eps in EPS.items():
         data = shoal.train(
@@ -101,6 +106,7 @@ def check(activation: str, loss: str, outputs: int, depth: int, bias: bool) -> d
             method=shoal.Descent(RATE, 1),
             record=shoal.Record(measure=("weights",)),
             dtype=dtype,
+            **case.penalties,
         )
         worst[dtype] = max(
             worst_ratio(before, final(data, k), gradient, rounding.step_bounds(case.setup, before, RATE, eps))
@@ -137,5 +143,19 @@ def test_a_step_is_the_gradient_for_every_loss_depth_bias_and_dtype(
         for dtype, ratio in check(activation, *loss, depth, bias).items()
     }
     assert len(ratios) == 6 * 4 * 2 * 2
+    failed = {case: f"{ratio:.3g} x its bound" for case, ratio in ratios.items() if not ratio <= 1}
+    assert not failed
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("isa", SETS)
+def test_a_step_is_the_gradient_with_penalties_too(isa: str, activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(isa, monkeypatch)
+    ratios = {
+        (*loss, depth, *penalised, dtype): ratio
+        for loss, depth, penalised in itertools.product(OUTPUTS, (1, 2, 3), PENALTIES)
+        for dtype, ratio in check(activation, *loss, depth, *penalised).items()
+    }
+    assert len(ratios) == 6 * 3 * 3 * 2
     failed = {case: f"{ratio:.3g} x its bound" for case, ratio in ratios.items() if not ratio <= 1}
     assert not failed

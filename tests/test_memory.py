@@ -10,6 +10,7 @@ import pytest
 
 import shoal
 from shoal import _core, memory
+from shoal.record import MEASURES
 
 
 def train(**changed: Any) -> Any:
@@ -59,13 +60,21 @@ def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatc
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(bias: bool) -> None:
+@pytest.mark.parametrize(("method", "packs"), [(shoal.Descent(0.1, 5), 0), (shoal.Flow(1.0), 9)])
+def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
+    bias: bool, method: shoal.Descent | shoal.Flow, packs: int
+) -> None:
     network, lanes = shoal.Network((30, 20, 10, 1), bias=bias), _core.lanes("float32")
     pack = _core.pack_bytes(network.widths, 2, "float32")
-    task = shoal.Task(np.ones((2, 30)), [1, -1])
-    found = [memory.work_bytes(network, task, pack, lanes, workers, 4) for workers in (1, 2)]
-    biases = 2 * 31 * lanes * 4 if bias else 0
-    assert found[1] - found[0] == pack + biases + 8 * network.parameters + 2 * 2 * 4
+    for tested in (0, 7):
+        test = (np.ones((tested, 30)), np.ones(tested)) if tested else None
+        task = shoal.Task(np.ones((2, 30)), [1, -1], test=test)
+        found = [memory.work_bytes(network, task, method, pack, lanes, workers, 4) for workers in (1, 2)]
+        biases = (4 if tested else 2) * 31 * lanes * 4 if bias else 0
+        units = 30 * lanes * 4
+        kept = packs * network.parameters * lanes * 4
+        assert found[1] - found[0] == pack + biases + units + kept + 8 * network.parameters + 3 * (2 + tested) * 4
+        assert 2 * found[0] - found[1] == (2 + tested) * (30 * 4 + 8 + 4)
 
 
 def test_statistics_that_need_too_much_memory_say_so_of_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +91,8 @@ def test_what_would_not_help_against_too_little_memory_is_not_recommended(monkey
     no_training(monkeypatch, 10**5)
     for changed in (
         {"record": shoal.Record(measure=("weights",)), "networks": 10**6},  # cannot be reduced
+        {"record": shoal.Record(measure=("loss", "trajectory")), "networks": 10**6},
+        {"record": shoal.Record(measure=("pattern",)), "networks": 10**6},
         {"networks": 3000},  # fewer than statistics take at a time
     ):
         with pytest.raises(ValueError, match=r"train fewer networks at once, or record fewer times or measures$"):
@@ -100,3 +111,27 @@ def test_statistics_need_no_more_memory_for_more_networks(monkeypatch: pytest.Mo
         with pytest.raises(KeyboardInterrupt):
             train(networks=networks, record=shoal.Record(reduce="moments"))
     assert asked[0] == asked[1]
+
+
+def test_records_take_the_bytes_of_the_arrays_that_come_back() -> None:
+    network = shoal.Network((3, 5, 4, 1), bias=True)
+    task = shoal.Task(np.eye(3), [1, -1, 1], test=(np.ones((11, 3)), np.ones(11)))
+    for dtype, itemsize in (("float64", 8), ("float32", 4)):
+        for measure in MEASURES:
+            record = shoal.Record(steps=[0, 1, 4], measure=(measure,))
+            data = train(network=network, task=task, record=record, networks=7, dtype=dtype)
+            held = sum(data[name].nbytes for name in data if name not in ("status", "diverged_at"))
+            asked = memory.record_bytes(network, task, (measure,), 7, 3, itemsize)
+            assert 9 * 7 <= asked - held <= 33 * 7, measure
+
+
+def test_test_samples_are_asked_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(memory.Need, "require", lambda need: asked.append(need.work))
+    network, lanes = shoal.Network((50, 40, 1)), _core.lanes("float64")
+    for test in (None, (np.ones((10**5, 50)), np.ones(10**5))):
+        train(network=network, task=shoal.Task(np.eye(50), [1] * 50, test=test), networks=1, threads=1)
+    values = _core.pack_bytes(network.widths, 10**5, "float64")
+    # The inputs, and labels, weights and three numbers a sample; and the values of one block of samples only.
+    assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 3 * 8) + values
+    assert values < (2 * network.parameters + 256 * 42) * lanes * 8

@@ -29,7 +29,7 @@ def one_sample(loss: str, label: int = 1, activation: str = "relu") -> Problem:
 def test_losses_have_their_textbook_values_at_a_margin_of_one_half(loss: str, value: float, residual: float) -> None:
     setup = one_sample(loss)
     parameters = Parameters([np.array([[0.25]])], [])
-    assert reference.total_loss(setup, parameters) == pytest.approx(value, rel=1e-15)
+    assert reference.objective(setup, parameters) == pytest.approx(value, rel=1e-15)
     assert reference.gradient(setup, parameters).weights[0] == pytest.approx(-2 * residual, rel=1e-15)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import xarray
 
 import shoal
+from shoal.record import MEASURES
 from support import ALL_MEASURES, random_start, random_task, same_bits
 
 
@@ -41,6 +43,17 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
             "start": random_start(biased, 6, generator),
             "record": shoal.Record(steps=[0, 2], measure=("weights", "margin")),
             "dtype": "float32",
+        },
+        "penalties and test samples": {
+            "network": shoal.Network((3, 4, 1), "tanh", bias=True),
+            "task": shoal.Task(
+                np.eye(3), [1, -1, 1], [3, 2, 1], test=(generator.standard_normal((5, 3)), [1, -1] * 2 + [1])
+            ),
+            "start": shoal.Gaussian(0.3),
+            "record": shoal.Record(steps=[0, 2, 12], measure=MEASURES),
+            "networks": 6,
+            "weight_decay": 0.01,
+            "spectral_decoupling": 1 / 3,
         },
         "moments": {
             "network": one,
@@ -74,7 +87,9 @@ def through_zarr(data: xarray.Dataset, folder: Path) -> xarray.Dataset:
 
 
 @pytest.mark.parametrize("kept", [in_memory, through_netcdf, through_zarr])
-@pytest.mark.parametrize("name", ["gaussian", "separated", "explicit", "moments", "explicit moments"])
+@pytest.mark.parametrize(
+    "name", ["gaussian", "separated", "explicit", "penalties and test samples", "moments", "explicit moments"]
+)
 def test_a_kept_run_repeats_bit_for_bit(
     name: str,
     kept: Callable[[xarray.Dataset, Path], xarray.Dataset],
@@ -89,7 +104,8 @@ def test_a_kept_run_repeats_bit_for_bit(
 
 
 def test_a_specification_is_what_train_was_called_with(generator: np.random.Generator) -> None:
-    arguments = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12), "dtype": "float64"}
+    penalties = {"weight_decay": 0.0, "spectral_decoupling": 0.0}
+    arguments = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12), "dtype": "float64", **penalties}
     told = shoal.specification(shoal.train(**arguments, threads=2))
     assert set(told) == set(arguments)
     for name, value in arguments.items():
@@ -106,6 +122,29 @@ def test_a_part_of_the_samples_is_not_taken_for_the_task(reduce: str | None, gen
     for part in (data.isel(sample=[0]), data.isel(sample=slice(0, 4)), data.isel(sample=0)):
         with pytest.raises(ValueError, match=r"data must hold the 5 samples of its specification, got [14]"):
             shoal.specification(part)
+
+
+def test_penalties_and_test_samples_are_told(generator: np.random.Generator) -> None:
+    arguments = runs(generator)["penalties and test samples"]
+    data = shoal.train(**arguments, method=shoal.Descent(1 / 30, 12))
+    told = shoal.specification(data)
+    assert (told["weight_decay"], told["spectral_decoupling"]) == (0.01, 1 / 3)
+    for one, other in zip(told["task"].test, arguments["task"].test, strict=True):
+        assert one.tobytes() == other.tobytes()
+    with pytest.raises(ValueError, match="data must hold the 5 test samples of its specification, got 4"):
+        shoal.specification(data.isel(test_sample=slice(0, 4)))
+    with pytest.raises(ValueError, match="it lacks test_labels"):
+        shoal.specification(data.drop_vars("test_labels"))
+
+
+def test_a_run_kept_before_there_were_penalties_and_test_samples_had_none(generator: np.random.Generator) -> None:
+    data = shoal.train(**runs(generator)["gaussian"], method=shoal.Descent(1 / 30, 12))
+    text = json.loads(data.attrs["specification"])
+    for name in ("weight_decay", "spectral_decoupling", "test_samples"):
+        del text[name]
+    told = shoal.specification(data.assign_attrs(specification=json.dumps(text)))
+    assert (told["weight_decay"], told["spectral_decoupling"], told["task"].test) == (0.0, 0.0, None)
+    same_bits(shoal.train(**told), data)
 
 
 def test_a_part_of_the_networks_is_not_taken_for_an_explicit_start(generator: np.random.Generator) -> None:

@@ -90,7 +90,8 @@ def test_progress_is_told_in_network_steps_of_the_whole_training(monkeypatch: py
 
     def tells_at_the_end(**given: Any) -> Any:
         result = core(**{**given, "progress": None})
-        given["progress"](given["networks"] * given["steps"], given["networks"] * given["steps"])
+        steps = given["networks"] * given["method"]["steps"]
+        given["progress"](steps, steps)
         return result
 
     monkeypatch.setattr(_core, "train", tells_at_the_end)

@@ -66,6 +66,31 @@ def test_the_repr_of_a_task_names_its_shapes() -> None:
     )
 
 
+def test_test_samples_are_kept_as_a_pair_of_read_only_copies() -> None:
+    inputs, labels = [[1, 0, 2]], np.array([1.0])
+    task = shoal.Task(POINTS, [1, -1], test=(inputs, labels))
+    assert task.test is not None
+    assert task.test.inputs.tolist() == inputs
+    assert task.test.inputs.dtype == np.float64
+    assert task.test.labels.tolist() == [1]
+    assert task.test.labels.dtype == np.int64
+    assert (task.samples, task.test_samples) == (2, 1)
+    for array in task.test:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    again = shoal.Task(task.inputs, task.labels, task.weights, task.test)
+    assert again.test is not None
+    assert again.test.inputs.tolist() == inputs
+    assert shoal.Task(POINTS, [1, -1]).test is None
+    assert shoal.Task(POINTS, [1, -1]).test_samples == 0
+
+
+def test_the_repr_of_a_task_names_its_test_samples() -> None:
+    assert repr(shoal.Task(POINTS, [1, -1], test=(POINTS, [1, 1]))).endswith(
+        "weights=<float64 (2,)>, test=(<float64 (2, 3)>, <int64 (2,)>))"
+    )
+
+
 @given(st.lists(st.floats(0, 1e308, allow_subnormal=True), min_size=1, max_size=40).filter(any))
 def test_weights_sum_to_one_and_taking_them_again_does_not_move_a_bit(given_weights: list[float]) -> None:
     inputs, labels = np.ones((len(given_weights), 1)), np.ones(len(given_weights))

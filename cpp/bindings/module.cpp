@@ -26,18 +26,22 @@ struct Request {
     Array<double> inputs;
     Array<std::int64_t> labels;
     Array<double> weights;
+    py::dict test;
     std::string loss;
-    double threshold;
+    double threshold, weight_decay, spectral_decoupling;
     py::dict start;
-    double rate;
-    std::int64_t steps;
-    Array<std::int64_t> record_steps;
+    py::dict method;
     std::vector<std::string> measures;
     std::int64_t networks, first;
     std::uint64_t seed;
     int threads;
     py::object progress;
 };
+
+template <class Number>
+std::vector<Number> vector_of(const Array<Number>& array) {
+    return {array.data(), array.data() + array.size()};
+}
 
 shoal::Start read_start(const py::dict& start, std::vector<Array<double>>& keep) {
     const auto kind = start["kind"].cast<std::string>();
@@ -49,12 +53,9 @@ shoal::Start read_start(const py::dict& start, std::vector<Array<double>>& keep)
         read.kind = shoal::StartKind::balanced;
         read.scales = {start["scale"].cast<double>()};
     } else if (kind == "separated") {
-        read.kind = shoal::StartKind::separated;
-        read.scales = {start["scale"].cast<double>(), start["output_scale"].cast<double>()};
-        const auto directions = start["directions"].cast<Array<double>>();
-        read.directions.assign(directions.data(), directions.data() + directions.size());
-        read.mode_direction = start["mode_direction"].cast<std::vector<std::int64_t>>();
-        read.mode_sign = start["mode_sign"].cast<std::vector<double>>();
+        read =
+            shoal::Start::separated({start["scale"].cast<double>(), start["output_scale"].cast<double>()}, vector_of(start["directions"].cast<Array<double>>()),
+                                    start["mode_direction"].cast<std::vector<std::int64_t>>(), start["mode_sign"].cast<std::vector<double>>());
     } else if (kind == "explicit") {
         read.kind = shoal::StartKind::explicit_weights;
         for (const auto& [name, to] : {std::pair{"weights", &read.weights}, std::pair{"biases", &read.biases}})
@@ -68,77 +69,109 @@ shoal::Start read_start(const py::dict& start, std::vector<Array<double>>& keep)
     return read;
 }
 
+// The test samples, all of the same weight; none where the dict is empty.
+template <class T>
+std::optional<shoal::Task<T>> read_test(const py::dict& test) {
+    if (test.empty()) return {};
+    const auto inputs = test["inputs"].cast<Array<double>>(), weights = test["weights"].cast<Array<double>>();
+    const auto labels = test["labels"].cast<Array<std::int64_t>>();
+    return shoal::Task<T>(int(inputs.shape(0)), int(inputs.shape(1)), inputs.data(), labels.data(), weights.data());
+}
+
+template <class Number>
+Number* add_array(py::dict& out, const std::string& name, const std::vector<py::ssize_t>& shape) {
+    py::array_t<Number> made(shape);
+    out[py::str(name)] = made;
+    return made.mutable_data();
+}
+
+// One array a layer: (leading, outputs, inputs), or (leading, outputs) for biases.
+template <class T>
+std::vector<T*> add_layers(py::dict& out, const char* name, const shoal::Network& network, std::vector<py::ssize_t> leading, bool biases) {
+    py::list arrays;
+    std::vector<T*> to;
+    for (const shoal::Layer& layer : network.layers) {
+        std::vector<py::ssize_t> shape = leading;
+        shape.push_back(layer.outputs);
+        if (!biases) shape.push_back(layer.inputs);
+        py::array_t<T> made(shape);
+        to.push_back(made.mutable_data());
+        arrays.append(made);
+    }
+    out[name] = arrays;
+    return to;
+}
+
 // Allocates what was asked for and tells the core where it goes.
 template <class T>
-py::dict allocate(const Request& request, const shoal::Network& network, shoal::Record<T>& record) {
+py::dict allocate(const Request& request, std::int64_t times, const shoal::Network& network, shoal::Record<T>& record) {
     py::dict out;
-    const py::ssize_t networks = request.networks, times = request.record_steps.size(), samples = request.inputs.shape(0);
-    const auto array = [&](const char* name, std::vector<py::ssize_t> shape) {
-        py::array_t<T> made(shape);
-        out[name] = made;
-        return made.mutable_data();
+    const py::ssize_t networks = request.networks, samples = request.inputs.shape(0), units = network.units();
+    const py::ssize_t tested = request.test.empty() ? 0 : py::len(request.test["labels"]);
+    record.times = times;
+    struct Place {
+        T** to;
+        std::vector<py::ssize_t> shape;  // after (networks, times)
+    };
+    const std::map<std::string, Place> places{
+        {"loss", {&record.loss, {}}},
+        {"error", {&record.error, {}}},
+        {"soft_error", {&record.soft_error, {}}},
+        {"margin", {&record.margin, {samples}}},
+        {"test_loss", {&record.test.loss, {}}},
+        {"test_error", {&record.test.error, {}}},
+        {"test_soft_error", {&record.test.soft_error, {}}},
+        {"test_margin", {&record.test.margin, {tested}}},
+        {"layer_norm", {&record.layer_norm, {py::ssize_t(network.layers.size())}}},
+        {"balance", {&record.balance, {units}}},
+        {"active", {&record.active, {network.hidden_layers()}}},
+        {"unit_active", {&record.unit_active, {units}}},
     };
     for (const std::string& measure : request.measures) {
-        if (measure == "loss")
-            record.loss = array("loss", {networks, times});
-        else if (measure == "error")
-            record.error = array("error", {networks, times});
-        else if (measure == "soft_error")
-            record.soft_error = array("soft_error", {networks, times});
-        else if (measure == "margin")
-            record.margin = array("margin", {networks, times, samples});
-        else if (measure == "layer_norm")
-            record.layer_norm = array("layer_norm", {networks, times, py::ssize_t(network.layers.size())});
-        else if (measure == "balance")
-            record.balance = array("balance", {networks, times, network.units()});
-        else if (measure == "active")
-            record.active = array("active", {networks, times, network.hidden_layers()});
-        else if (measure == "weights") {
-            py::list weights, biases;
-            for (const shoal::Layer& layer : network.layers) {
-                py::array_t<T> w({networks, py::ssize_t(layer.outputs), py::ssize_t(layer.inputs)});
-                record.weights.push_back(w.mutable_data());
-                weights.append(w);
-                if (!request.bias) continue;
-                py::array_t<T> b({networks, py::ssize_t(layer.outputs)});
-                record.biases.push_back(b.mutable_data());
-                biases.append(b);
-            }
-            out["weights"] = weights;
-            out["biases"] = biases;
+        if (measure.starts_with("test_") && !tested) throw py::value_error("measures must not hold " + measure + " without test samples");
+        if (const auto place = places.find(measure); place != places.end()) {
+            std::vector<py::ssize_t> shape{networks, times};
+            shape.insert(shape.end(), place->second.shape.begin(), place->second.shape.end());
+            *place->second.to = add_array<T>(out, measure, shape);
+        } else if (measure == "pattern") {
+            record.pattern = add_array<bool>(out, measure, {networks, times, units, samples});
+        } else if (measure == "trajectory") {
+            record.trajectory = add_layers<T>(out, "trajectory", network, {networks, times}, false);
+            if (request.bias) record.trajectory_biases = add_layers<T>(out, "trajectory_bias", network, {networks, times}, true);
+        } else if (measure == "weights") {
+            record.weights = add_layers<T>(out, "weights", network, {networks}, false);
+            if (request.bias) record.biases = add_layers<T>(out, "biases", network, {networks}, true);
         } else {
             throw py::value_error("measures holds an unknown name: " + measure);
         }
     }
-    py::array_t<std::int8_t> status(networks);
-    py::array_t<std::int64_t> diverged_at(networks);
-    record.status = status.mutable_data();
-    record.diverged_at = diverged_at.mutable_data();
-    out["status"] = status;
-    out["diverged_at"] = diverged_at;
+    record.status = reinterpret_cast<shoal::Status*>(add_array<std::int8_t>(out, "status", {networks}));
+    record.stopped_at = add_array<std::int64_t>(out, "stopped_at", {networks});
+    if (request.method["kind"].cast<std::string>() == "flow") {
+        record.stopped_time = add_array<double>(out, "stopped_time", {networks});
+        record.accepted = add_array<std::int64_t>(out, "accepted", {networks});
+        record.rejected = add_array<std::int64_t>(out, "rejected", {networks});
+    }
     return out;
 }
 
-template <class T>
-py::dict train_as(const Request& request) {
+// Trains by the method, with the records that it says. `total` is the work that progress counts.
+template <class T, class Method>
+py::dict train_by(const Request& request, const Method& method, std::int64_t records, std::int64_t total) {
     std::vector<Array<double>> keep;
-    const std::int64_t* steps = request.record_steps.data();
     shoal::Run<T> run{
         shoal::Network(request.widths, shoal::activation_named(request.activation), request.slope, request.bias),
         shoal::Task<T>(int(request.inputs.shape(0)), int(request.inputs.shape(1)), request.inputs.data(), request.labels.data(), request.weights.data()),
         shoal::Loss(request.loss, request.threshold),
         read_start(request.start, keep),
-        T(request.rate),
-        request.steps,
         {},
         request.networks,
         request.first,
         request.seed,
+        {request.weight_decay, request.spectral_decoupling},
+        read_test<T>(request.test),
     };
-    run.record.steps.assign(steps, steps + request.record_steps.size());
-    py::dict out = allocate(request, run.network, run.record);
-
-    const std::int64_t total = request.networks * request.steps;
+    py::dict out = allocate(request, records, run.network, run.record);
     const auto poll = [&](std::int64_t done) {
         const py::gil_scoped_acquire gil;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -146,9 +179,27 @@ py::dict train_as(const Request& request) {
     };
     {
         const py::gil_scoped_release release;
-        shoal::train(run, request.threads, poll);
+        shoal::train(run, method, request.threads, poll);
     }
     return out;
+}
+
+template <class T>
+py::dict train_as(const Request& request) {
+    const py::dict& method = request.method;
+    const auto kind = method["kind"].cast<std::string>();
+    if (kind == "descent") {
+        const shoal::DescentMethod<T> descent{T(method["rate"].cast<double>()), method["steps"].cast<std::int64_t>(),
+                                              vector_of(method["record_steps"].cast<Array<std::int64_t>>())};
+        return train_by<T>(request, descent, std::int64_t(descent.record_steps.size()), request.networks * descent.steps);
+    }
+    if constexpr (std::is_same_v<T, double>)
+        if (kind == "flow") {
+            const shoal::FlowMethod flow{method["until"].cast<double>(), method["rtol"].cast<double>(), method["atol"].cast<double>(),
+                                         method["max_steps"].cast<std::int64_t>(), vector_of(method["record_times"].cast<Array<double>>())};
+            return train_by<T>(request, flow, std::int64_t(flow.record_times.size()), request.networks);
+        }
+    throw py::value_error("method must be descent, or flow in float64, got " + kind);
 }
 
 // The lane type of the dtype asked for, by a callable that takes a number of it.
@@ -160,9 +211,9 @@ auto with_dtype(const std::string& dtype, Act&& act) {
 }
 
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, Array<double> inputs, Array<std::int64_t> labels,
-               Array<double> weights, std::string loss, double threshold, py::dict start, double rate, std::int64_t steps, Array<std::int64_t> record_steps,
-               std::vector<std::string> measures, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads, const std::string& dtype,
-               py::object progress) {
+               Array<double> weights, py::dict test, std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start,
+               py::dict method, std::vector<std::string> measures, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads,
+               const std::string& dtype, py::object progress) {
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
@@ -170,12 +221,13 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           std::move(inputs),
                           std::move(labels),
                           std::move(weights),
+                          std::move(test),
                           std::move(loss),
                           threshold,
+                          weight_decay,
+                          spectral_decoupling,
                           std::move(start),
-                          rate,
-                          steps,
-                          std::move(record_steps),
+                          std::move(method),
                           std::move(measures),
                           networks,
                           first,
@@ -238,6 +290,7 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
         "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
     m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
-    m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "inputs"_a, "labels"_a, "weights"_a, "loss"_a, "threshold"_a,
-          "start"_a, "rate"_a, "steps"_a, "record_steps"_a, "measures"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a, "dtype"_a, "progress"_a);
+    m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "inputs"_a, "labels"_a, "weights"_a, "test"_a, "loss"_a,
+          "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a,
+          "dtype"_a, "progress"_a);
 }

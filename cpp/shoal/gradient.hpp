@@ -4,6 +4,8 @@
 //   residual   delta_N = -p_s y_s r(y_s f_s)    (K outputs: p_s (softmax - 1[k=y]))
 //   backward   dW_l += delta_l^T h_{l-1},   delta_{l-1} = phi'(a_{l-1}) (delta_l W_l)
 //
+// With penalties (loss.hpp) delta_N += S p_s f_s, and at the end the gradient += L theta.
+//
 // Behind a homogeneous activation (phi(a) = phi'(a) a) a single output needs no backward pass of its own: with c_so = phi'(a_so) delta_s and Q = c^T h of
 // the last hidden layer, dW = z Q and dz_o = sum_k W_ok Q_ok (biases: one more k), and the input gradient uses z W in place of W.
 #pragma once
@@ -20,7 +22,7 @@ class Gradient {
   public:
     using T = typename V::Scalar;
 
-    Gradient(const Network& network, const Task<T>& task, const Loss& loss);
+    Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty = {});
 
     // Hands the gradient at `parameters` to `take(number, parameter, its slope)`, once for each parameter, which may then be changed. `see(first sample,
     // samples, *this)` is called after each block's forward pass; when it returns false the rest is left undone and the call returns false.
@@ -30,7 +32,7 @@ class Gradient {
         const bool whole = for_each_block([&](int first, int count, const BlockPlan& plan) {
             forward(parameters, first, count, plan);
             if (!see(first, count, *this)) return false;
-            residuals(first, count);
+            decouples_.empty() ? residuals<false>(first, count) : residuals<true>(first, count);
             backward(parameters, first, count, plan);
             return true;
         });
@@ -58,15 +60,19 @@ class Gradient {
     bool for_each_block(Do&& act);
     void prepare(const Pack<V>& parameters);
     void forward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
+    template <bool decoupled>
     void residuals(int first, int count);
-    template <LossKind kind>
+    template <LossKind kind, bool decoupled>
     void residuals_of(int first, int count);
+    template <bool decoupled>
     void softmax_residuals(int first, int count);
     void add_biases(int layer, int first, int count);
     void gate_last_hidden(int count);
     void backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
     template <class Take>
     void hand_over(const Pack<V>& parameters, Take& taker);
+    template <class Penalised, class Take>
+    void hand_over_as(const Pack<V>& parameters, const Penalised& penalised, Take& taker);
 
     // The values below a layer: shared inputs, or the layer before.
     const T* below(int layer, int first) const { return layer == 0 ? task_.inputs.data() + std::int64_t(first) * task_.dimension : values_[layer - 1].at(0); }
@@ -75,10 +81,12 @@ class Gradient {
     const Network& network_;
     const Task<T>& task_;
     Loss loss_;
+    T decay_;  // L
     bool homogeneous_;
     Cut blocks_;
     BlockPlan large_, small_;
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
+    std::vector<T> decouples_;      // S p_s; empty where S is 0
     std::vector<Pack<V>> values_;    // one a layer: h after the forward pass, delta after the backward pass
     std::vector<std::int64_t> rows_;  // how far apart their rows lie
     Pack<V> slope_;                  // the gradient; of the last hidden layer Q where the head is homogeneous

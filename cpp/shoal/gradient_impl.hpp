@@ -6,10 +6,11 @@
 namespace shoal {
 
 template <AnyLanes V>
-Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& loss)
+Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty)
     : network_(network),
       task_(task),
       loss_(loss),
+      decay_(T(penalty.weight_decay)),
       homogeneous_(network.homogeneous_head()),
       blocks_(cut_samples<V>(network, task.samples)),
       large_(BlockPlan::of<V>(network, blocks_.size)),
@@ -22,6 +23,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
     for (int s = 0; s < task.samples; ++s) {
         signs_.push_back(T(task.labels[s]));
         pulls_.push_back(-signs_.back() * task.weights[s]);
+        if (penalty.spectral_decoupling != 0) decouples_.push_back(T(penalty.spectral_decoupling) * task.weights[s]);
     }
     if (homogeneous_ && network.hidden_layers() > 1) scaled_ = Pack<V>(network.last_hidden().inputs * std::int64_t(network.last_hidden().outputs));
 }
@@ -86,25 +88,31 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
 }
 
 template <AnyLanes V>
+template <bool decoupled>
 void Gradient<V>::residuals(int first, int count) {
-    if (network_.outputs() > 1) return softmax_residuals(first, count);
+    if (network_.outputs() > 1) return softmax_residuals<decoupled>(first, count);
     switch (loss_.kind) {
-        case LossKind::cross_entropy: return residuals_of<LossKind::cross_entropy>(first, count);
-        case LossKind::hinge: return residuals_of<LossKind::hinge>(first, count);
-        case LossKind::squared_hinge: return residuals_of<LossKind::squared_hinge>(first, count);
-        case LossKind::exponential: return residuals_of<LossKind::exponential>(first, count);
-        case LossKind::squared: return residuals_of<LossKind::squared>(first, count);
+        case LossKind::cross_entropy: return residuals_of<LossKind::cross_entropy, decoupled>(first, count);
+        case LossKind::hinge: return residuals_of<LossKind::hinge, decoupled>(first, count);
+        case LossKind::squared_hinge: return residuals_of<LossKind::squared_hinge, decoupled>(first, count);
+        case LossKind::exponential: return residuals_of<LossKind::exponential, decoupled>(first, count);
+        case LossKind::squared: return residuals_of<LossKind::squared, decoupled>(first, count);
     }
 }
 
-// f -> delta = -p y r(y f). Four samples at a time where a pack has one register a number: an exponential and a division are long chains, which four hide.
+// f -> delta = -p y r(y f) + S p f. Four samples at a time where a pack has one register a number: an exponential and a division are long chains, which four
+// hide.
 template <AnyLanes V>
-template <LossKind kind>
+template <LossKind kind, bool decoupled>
 void Gradient<V>::residuals_of(int first, int count) {
     const auto some = [&]<class Several>(Several, int s) __attribute__((always_inline)) {
         T* const at = values_.back().at(s);
         const Several y = Several::template spread<V::registers>(&signs_[first + s]), minus_yp = Several::template spread<V::registers>(&pulls_[first + s]);
-        (minus_yp * residual(kind, Several(T(loss_.threshold)), y * Several::load(at))).store(at);
+        const Several f = Several::load(at), delta = minus_yp * residual(kind, Several(T(loss_.threshold)), y * f);
+        if constexpr (decoupled)
+            fma(Several::template spread<V::registers>(&decouples_[first + s]), f, delta).store(at);
+        else
+            delta.store(at);
     };
     constexpr int together = V::registers == 1 ? 4 : 1;
     int s = 0;
@@ -113,6 +121,7 @@ void Gradient<V>::residuals_of(int first, int count) {
 }
 
 template <AnyLanes V>
+template <bool decoupled>
 void Gradient<V>::softmax_residuals(int first, int count) {
     Pack<V>& values = values_.back();
     const int outputs = network_.outputs();
@@ -122,13 +131,19 @@ void Gradient<V>::softmax_residuals(int first, int count) {
         for (int k = 1; k < outputs; ++k) top = max(top, values[row + k]);
         for (int k = 0; k < outputs; ++k) {
             const V e = exp(values[row + k] - top);
-            e.store(values.at(row + k));
+            if constexpr (!decoupled) e.store(values.at(row + k));
             sum = sum + e;
             if (k != own) others = others + e;
         }
         const V scale = V(task_.weights[first + s]) / sum;
-        for (int k = 0; k < outputs; ++k)  // softmax - 1 of the own class is minus the others' share: nothing cancels
-            (k == own ? -(scale * others) : scale * values[row + k]).store(values.at(row + k));
+        for (int k = 0; k < outputs; ++k) {  // softmax - 1 of the own class is minus the others' share: nothing cancels
+            if constexpr (decoupled) {
+                const V o = values[row + k];
+                fma(V(decouples_[first + s]), o, k == own ? -(scale * others) : scale * exp(o - top)).store(values.at(row + k));
+            } else {
+                (k == own ? -(scale * others) : scale * values[row + k]).store(values.at(row + k));
+            }
+        }
     }
 }
 
@@ -196,7 +211,15 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
 template <AnyLanes V>
 template <class Take>
 void Gradient<V>::hand_over(const Pack<V>& parameters, Take& taker) {
-    Take take = taker;  // a copy whose state stays in registers
+    if (decay_ == 0) return hand_over_as(parameters, [](V, V slope) { return slope; }, taker);
+    hand_over_as(parameters, [decay = V(decay_)](V parameter, V slope) { return fma(decay, parameter, slope); }, taker);
+}
+
+template <AnyLanes V>
+template <class Penalised, class Take>
+void Gradient<V>::hand_over_as(const Pack<V>& parameters, const Penalised& penalised, Take& taker) {
+    Take take_slope = taker;  // a copy whose state stays in registers
+    const auto take = [&](int n, V parameter, V slope) __attribute__((always_inline)) { take_slope(n, parameter, penalised(parameter, slope)); };
     const Layer &last = network_.last_hidden(), &head = network_.layers.back();
     const int plain = homogeneous_ ? last.weights : network_.parameters;
     for (int n = 0; n < plain; ++n) take(n, parameters[n], slope_[n]);
@@ -215,7 +238,7 @@ void Gradient<V>::hand_over(const Pack<V>& parameters, Take& taker) {
         take(head.weights + o, z, sum);
     }
     if (homogeneous_ && head.biases >= 0) take(head.biases, parameters[head.biases], slope_[head.biases]);
-    taker = take;
+    taker = take_slope;
 }
 
 }  // namespace shoal

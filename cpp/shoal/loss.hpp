@@ -13,6 +13,12 @@ namespace shoal {
 
 enum class LossKind { cross_entropy, hinge, squared_hinge, exponential, squared };
 
+// What is added to the loss that is descended, not to the one that is recorded: L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2.
+struct Penalty {
+    double weight_decay = 0;         // L, on all weights and biases
+    double spectral_decoupling = 0;  // S, on all outputs
+};
+
 struct Loss {
     LossKind kind;
     double threshold;  // h of hinge and squared_hinge

@@ -1,128 +1,71 @@
-// What is recorded of a pack at chosen steps, written straight into the caller's arrays (network, time, ...).
+// What is recorded: of samples that a pack has just seen, of its hidden units on them, and of its parameters. Recorder gathers them.
 #pragma once
 
 #include "shoal/gradient.hpp"
-
-#include <limits>
+#include "shoal/record.hpp"
 
 namespace shoal {
 
-// Where each measure goes; null where it was not asked for.
-template <class T>
-struct Record {
-    std::vector<std::int64_t> steps;
-    T *loss = nullptr, *error = nullptr, *soft_error = nullptr;            // (networks, times)
-    T *margin = nullptr, *layer_norm = nullptr;                            // (networks, times, samples), (networks, times, layers)
-    T *balance = nullptr, *active = nullptr;                               // (networks, times, hidden units), (networks, times, hidden layers)
-    std::vector<T*> weights, biases;                                       // of the last step: (networks, outputs, inputs), (networks, outputs)
-    std::int8_t* status = nullptr;                                         // (networks,): 0 ok, 1 diverged
-    std::int64_t* diverged_at = nullptr;                                   // (networks,): step, -1 where it did not
-    bool looks_at_samples() const { return loss || error || soft_error || margin || active; }
-};
-
-// Gathers one pack's measures at one recorded step: `see` each block, then `write`.
+// Loss, error, soft error and margins on the samples of one task: `clear`, `see` each block, `write`.
 template <AnyLanes V>
-class Measure {
+class SampleMeasure {
   public:
     using T = typename V::Scalar;
-    static constexpr int L = V::count;
 
-    Measure(const Network& network, const Task<T>& task, const Loss& loss, const Record<T>& record)
-        : network_(network), task_(task), loss_(loss), record_(record), active_(std::max(1, network.hidden_layers())) {}
+    SampleMeasure(const Network& network, const Task<T>& task, const Loss& loss, const SampleRecord<T>& record)
+        : network_(network), task_(task), loss_(loss), record_(record) {}
 
-    // The pack whose first network stands at `position` of the arrays; `used` of its lanes are wanted.
-    void begin(std::int64_t position, int used) {
-        position_ = position;
-        used_ = used;
-    }
+    void clear() { sums_ = {}; }
 
-    void clear(std::int64_t time) {
-        time_ = time;
-        sums_ = {};
-        for (int l = 0; l < network_.hidden_layers(); ++l) V(0).store(active_.at(l));
-    }
-
-    void see(int first, int count, const Gradient<V>& pass) {
+    void see(int first, int count, const Gradient<V>& pass, const Sight<V>& sight) {
+        if (!record_.wanted()) return;
         for (int s = 0; s < count; ++s)
-            network_.outputs() == 1 ? see_logit(first + s, pass.value(network_.hidden_layers(), s, 0)) : see_logits(first + s, pass, s);
-        if (!record_.active) return;
-        const V above = T(active_above(network_.activation)), one = 1, zero = 0;
-        for (int l = 0; l < network_.hidden_layers(); ++l) {
-            V sum = active_[l];
-            for (int s = 0; s < count; ++s)
-                for (int o = 0; o < network_.layers[l].outputs; ++o) sum = sum + where_less(above, pass.value(l, s, o), one, zero);
-            sum.store(active_.at(l));
-        }
+            network_.outputs() == 1 ? see_logit(first + s, pass.value(network_.hidden_layers(), s, 0), sight) : see_logits(first + s, pass, s, sight);
     }
 
-    // What was seen of the samples, what the parameters say by themselves, and how the training ended. Lanes that diverged get NaN.
-    void write_samples(const std::int64_t* diverged_at);
-    void write_parameters(const Pack<V>& parameters, const std::int64_t* diverged_at);
-    void write_end(const Pack<V>& parameters, const std::int64_t* diverged_at);
+    void write(const Sight<V>& sight) const {
+        sight.put(record_.loss, 1, 0, sums_.loss);
+        sight.put(record_.error, 1, 0, sums_.error);
+        sight.put(record_.soft_error, 1, 0, sums_.soft_error);
+        for (T* array : {record_.loss, record_.error, record_.soft_error}) sight.forget(array, 1);
+        sight.forget(record_.margin, task_.samples);
+    }
 
   private:
     struct Sums {
         V loss = 0, error = 0, soft_error = 0;
     };
 
-    void add(int sample, V margin, V loss, V error, V soft_error);
-    void see_logit(int sample, V logit);
-    void see_logits(int sample, const Gradient<V>& pass, int row);
-    void put(T* array, std::int64_t each, std::int64_t item, V value);
-    void forget(T* array, std::int64_t each, const std::int64_t* diverged_at);
-    void write_norms(const Pack<V>& parameters);
-    void write_balance(const Pack<V>& parameters);
+    void add(int sample, V margin, V loss, V error, V soft_error, const Sight<V>& sight) {
+        const V p = task_.weights[sample];
+        sums_.loss = fma(p, loss, sums_.loss);
+        sums_.error = fma(p, error, sums_.error);
+        sums_.soft_error = fma(p, soft_error, sums_.soft_error);
+        sight.put(record_.margin, task_.samples, sample, margin);
+    }
+    void see_logit(int sample, V logit, const Sight<V>& sight);
+    void see_logits(int sample, const Gradient<V>& pass, int row, const Sight<V>& sight);
 
     const Network& network_;
     const Task<T>& task_;
     Loss loss_;
-    const Record<T>& record_;
+    const SampleRecord<T>& record_;
     Sums sums_;
-    Pack<V> active_;
-    std::int64_t position_ = 0, time_ = 0;
-    int used_ = 0;
 };
-
-// Writes one measure's item of every wanted lane, `each` items a network and time.
-template <AnyLanes V>
-void Measure<V>::put(T* array, std::int64_t each, std::int64_t item, V value) {
-    if (!array) return;
-    alignas(64) T lanes[L];
-    value.store(lanes);
-    const std::int64_t times = std::int64_t(record_.steps.size());
-    for (int lane = 0; lane < used_; ++lane) array[((position_ + lane) * times + time_) * each + item] = lanes[lane];
-}
-
-template <AnyLanes V>
-void Measure<V>::forget(T* array, std::int64_t each, const std::int64_t* diverged_at) {
-    if (!array) return;
-    const std::int64_t times = std::int64_t(record_.steps.size());
-    for (int lane = 0; lane < used_; ++lane)
-        if (diverged_at[lane] >= 0) std::fill_n(array + ((position_ + lane) * times + time_) * each, each, std::numeric_limits<T>::quiet_NaN());
-}
-
-template <AnyLanes V>
-void Measure<V>::add(int sample, V margin, V loss, V error, V soft_error) {
-    const V p = task_.weights[sample];
-    sums_.loss = fma(p, loss, sums_.loss);
-    sums_.error = fma(p, error, sums_.error);
-    sums_.soft_error = fma(p, soft_error, sums_.soft_error);
-    put(record_.margin, task_.samples, sample, margin);
-}
 
 // One output: margin y f; a margin of exactly 0 is a coin's toss.
 template <AnyLanes V>
-void Measure<V>::see_logit(int sample, V logit) {
+void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
     const V zero = 0, half = 0.5, one = 1;
     const V m = V(T(task_.labels[sample])) * logit;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, half));
-    add(sample, m, record_.loss ? loss_value(loss_.kind, V(T(loss_.threshold)), m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero);
+    add(sample, m, record_.loss ? loss_value(loss_.kind, V(T(loss_.threshold)), m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
 }
 
 // K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v) and the soft error 1/(1 + e^-v). Who ties with j others
 // at the top errs with probability j/(j+1).
 template <AnyLanes V>
-void Measure<V>::see_logits(int sample, const Gradient<V>& pass, int row) {
+void SampleMeasure<V>::see_logits(int sample, const Gradient<V>& pass, int row, const Sight<V>& sight) {
     const V zero = 0, one = 1;
     const int outputs = network_.outputs(), own = int(task_.labels[sample]), layer = network_.hidden_layers();
     const V o = pass.value(layer, row, own);
@@ -136,25 +79,103 @@ void Measure<V>::see_logits(int sample, const Gradient<V>& pass, int row) {
             sum = sum + exp(other - top);
             ties = ties + where_less(other, o, zero, where_less(o, other, zero, one));
         }
-    const V v = top + log(sum) - o, m = o - top;
+    // sum - sum is 0, or NaN where an output is: log alone may give a number there.
+    const V v = top + (log(sum) + (sum - sum)) - o, m = o - top;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, ties / (ties + one)));
-    add(sample, m, loss_value(LossKind::cross_entropy, zero, -v), error, sigmoid_of_minus(-v));
+    add(sample, m, loss_value(LossKind::cross_entropy, zero, -v), error, sigmoid_of_minus(-v), sight);
 }
 
+// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`.
 template <AnyLanes V>
-void Measure<V>::write_norms(const Pack<V>& parameters) {
+class UnitMeasure {
+  public:
+    using T = typename V::Scalar;
+
+    UnitMeasure(const Network& network, int samples, const Record<T>& record)
+        : network_(network), samples_(samples), record_(record), counts_(network.units()) {}
+
+    void clear() {
+        for (int unit = 0; unit < network_.units(); ++unit) V(0).store(counts_.at(unit));
+    }
+
+    void see(int first, int count, const Gradient<V>& pass, const Sight<V>& sight) {
+        if (!record_.looks_at_units()) return;
+        const V above = T(active_above(network_.activation)), one = 1, zero = 0;
+        for (int l = 0, unit = 0; l < network_.hidden_layers(); ++l)
+            for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
+                V sum = counts_[unit];
+                for (int s = 0; s < count; ++s) {
+                    const V active = where_less(above, pass.value(l, s, o), one, zero);
+                    sum = sum + active;
+                    sight.put(record_.pattern, each(), std::int64_t(unit) * samples_ + first + s, active);
+                }
+                sum.store(counts_.at(unit));
+            }
+    }
+
+    void write(const Sight<V>& sight) const {
+        for (int l = 0, unit = 0; l < network_.hidden_layers(); ++l) {
+            V layer = 0;
+            for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
+                layer = layer + counts_[unit];
+                sight.put(record_.unit_active, network_.units(), unit, counts_[unit] / V(T(samples_)));
+            }
+            sight.put(record_.active, network_.hidden_layers(), l, layer / V(T(std::int64_t(samples_) * network_.layers[l].outputs)));
+        }
+        sight.forget(record_.active, network_.hidden_layers());
+        sight.forget(record_.unit_active, network_.units());
+        sight.forget(record_.pattern, each());
+    }
+
+  private:
+    std::int64_t each() const { return std::int64_t(network_.units()) * samples_; }
+
+    const Network& network_;
+    int samples_;
+    const Record<T>& record_;
+    Pack<V> counts_;  // of samples on which the unit is active
+};
+
+// What the parameters say by themselves.
+template <AnyLanes V>
+class ParameterMeasure {
+  public:
+    using T = typename V::Scalar;
+
+    ParameterMeasure(const Network& network, const Record<T>& record) : network_(network), record_(record) {}
+
+    void write(const Pack<V>& parameters, const Sight<V>& sight) const {
+        write_norms(parameters, sight);
+        write_balance(parameters, sight);
+        write_trajectory(parameters, sight);
+    }
+    void write_end(const PackLanes<V>& lanes, const Pack<V>& parameters) const;
+
+  private:
+    void write_norms(const Pack<V>& parameters, const Sight<V>& sight) const;
+    void write_balance(const Pack<V>& parameters, const Sight<V>& sight) const;
+    void write_trajectory(const Pack<V>& parameters, const Sight<V>& sight) const;
+
+    const Network& network_;
+    const Record<T>& record_;
+};
+
+template <AnyLanes V>
+void ParameterMeasure<V>::write_norms(const Pack<V>& parameters, const Sight<V>& sight) const {
     if (!record_.layer_norm) return;
-    for (std::size_t l = 0; l < network_.layers.size(); ++l) {
+    const auto layers = std::int64_t(network_.layers.size());
+    for (std::int64_t l = 0; l < layers; ++l) {
         const Layer& layer = network_.layers[l];
         V sum = 0;
         for (int n = 0; n < layer.inputs * layer.outputs; ++n) sum = fma(parameters[layer.weights + n], parameters[layer.weights + n], sum);
-        put(record_.layer_norm, std::int64_t(network_.layers.size()), std::int64_t(l), sqrt(sum));
+        sight.put(record_.layer_norm, layers, l, sqrt(sum));
     }
+    sight.forget(record_.layer_norm, layers);
 }
 
 // |weights and bias into a hidden unit|^2 - |weights out of it|^2, which gradient flow conserves for homogeneous activations.
 template <AnyLanes V>
-void Measure<V>::write_balance(const Pack<V>& parameters) {
+void ParameterMeasure<V>::write_balance(const Pack<V>& parameters, const Sight<V>& sight) const {
     if (!record_.balance) return;
     std::int64_t item = 0;
     for (int l = 0; l < network_.hidden_layers(); ++l) {
@@ -165,45 +186,41 @@ void Measure<V>::write_balance(const Pack<V>& parameters) {
             for (int k = 0; k < in.inputs; ++k) add_square(incoming, in.weights + unit * in.inputs + k);
             if (in.biases >= 0) add_square(incoming, in.biases + unit);
             for (int o = 0; o < out.outputs; ++o) add_square(outgoing, out.weights + o * out.inputs + unit);
-            put(record_.balance, network_.units(), item++, incoming - outgoing);
+            sight.put(record_.balance, network_.units(), item++, incoming - outgoing);
         }
+    }
+    sight.forget(record_.balance, network_.units());
+}
+
+template <AnyLanes V>
+void ParameterMeasure<V>::write_trajectory(const Pack<V>& parameters, const Sight<V>& sight) const {
+    const auto copy = [&](T* array, int from, std::int64_t size) {
+        for (std::int64_t n = 0; n < size; ++n) sight.put(array, size, n, parameters[from + n]);
+        sight.forget(array, size);
+    };
+    for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
+        const Layer& layer = network_.layers[l];
+        copy(record_.trajectory[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
+        if (!record_.trajectory_biases.empty()) copy(record_.trajectory_biases[l], layer.biases, layer.outputs);
     }
 }
 
+// The weights after the last step, and how the training ended.
 template <AnyLanes V>
-void Measure<V>::write_samples(const std::int64_t* diverged_at) {
-    put(record_.loss, 1, 0, sums_.loss);
-    put(record_.error, 1, 0, sums_.error);
-    put(record_.soft_error, 1, 0, sums_.soft_error);
-    for (int l = 0; l < network_.hidden_layers(); ++l)
-        put(record_.active, network_.hidden_layers(), l, active_[l] / V(T(std::int64_t(task_.samples) * network_.layers[l].outputs)));
-    for (T* array : {record_.loss, record_.error, record_.soft_error}) forget(array, 1, diverged_at);
-    forget(record_.margin, task_.samples, diverged_at);
-    forget(record_.active, network_.hidden_layers(), diverged_at);
-}
-
-template <AnyLanes V>
-void Measure<V>::write_parameters(const Pack<V>& parameters, const std::int64_t* diverged_at) {
-    write_norms(parameters);
-    write_balance(parameters);
-    forget(record_.layer_norm, std::int64_t(network_.layers.size()), diverged_at);
-    forget(record_.balance, network_.units(), diverged_at);
-}
-
-template <AnyLanes V>
-void Measure<V>::write_end(const Pack<V>& parameters, const std::int64_t* diverged_at) {
-    for (int lane = 0; lane < used_; ++lane) {
+void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, const Pack<V>& parameters) const {
+    for (int lane = 0; lane < lanes.used; ++lane) {
+        const std::int64_t network = lanes.position + lane;
+        const bool ok = lanes.status[lane] == Status::ok;
         const auto copy = [&](T* array, int from, std::int64_t size) {
-            for (std::int64_t n = 0; n < size; ++n)
-                array[(position_ + lane) * size + n] = diverged_at[lane] < 0 ? parameters.at(from + n)[lane] : std::numeric_limits<T>::quiet_NaN();
+            for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = ok ? parameters.at(from + n)[lane] : std::numeric_limits<T>::quiet_NaN();
         };
         for (std::size_t l = 0; l < record_.weights.size(); ++l) {
             const Layer& layer = network_.layers[l];
             copy(record_.weights[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
             if (!record_.biases.empty()) copy(record_.biases[l], layer.biases, layer.outputs);
         }
-        record_.status[position_ + lane] = diverged_at[lane] < 0 ? 0 : 1;
-        record_.diverged_at[position_ + lane] = diverged_at[lane];
+        record_.status[network] = lanes.status[lane];
+        record_.stopped_at[network] = lanes.stopped_at[lane];
     }
 }
 

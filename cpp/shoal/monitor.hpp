@@ -31,13 +31,12 @@ class Monitor {
         pending_ += networks;
         if (++steps_ == 256) report();
     }
-
-  private:
     void report() {
         progress_.add(pending_);
         pending_ = steps_ = 0;
     }
 
+  private:
     Progress& progress_;
     std::int64_t pending_ = 0;
     int steps_ = 0;

@@ -9,6 +9,7 @@
 #include "shoal/network.hpp"
 #include "shoal/random.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -16,6 +17,7 @@
 namespace shoal {
 
 enum class StartKind { gaussian, balanced, separated, explicit_weights };
+enum class Side { none, positive, negative, both };
 
 struct Start {
     StartKind kind;
@@ -23,14 +25,27 @@ struct Start {
     std::vector<double> directions;  // separated: orthonormal rows, as many as mode_direction names
     std::vector<std::int64_t> mode_direction;  // separated: mode -> row of directions
     std::vector<double> mode_sign;             // separated: the mode's input is sign * norm * direction
+    std::vector<Side> row_side;                // separated: where the modes of each direction lie
     std::vector<const double*> weights, biases;  // explicit: (networks, outputs, inputs) and (networks, outputs) of each layer
 
+    static Start separated(std::vector<double> scales, std::vector<double> directions, std::vector<std::int64_t> mode_direction, std::vector<double> mode_sign);
     void draw(const Network& network, std::uint64_t seed, std::int64_t index, std::int64_t position, double* parameters) const;
 
   private:
     void balance(const Network& network, double* parameters) const;
     void separate(const Network& network, double* parameters) const;
 };
+
+inline Start Start::separated(std::vector<double> scales, std::vector<double> directions, std::vector<std::int64_t> mode_direction,
+                              std::vector<double> mode_sign) {
+    std::vector<Side> sides(mode_direction.empty() ? 0 : *std::max_element(mode_direction.begin(), mode_direction.end()) + 1, Side::none);
+    for (std::size_t mode = 0; mode < mode_direction.size(); ++mode) {
+        Side& side = sides[mode_direction[mode]];
+        const Side own = mode_sign[mode] > 0 ? Side::positive : Side::negative;
+        side = side == Side::none || side == own ? own : Side::both;
+    }
+    return {StartKind::separated, std::move(scales), std::move(directions), std::move(mode_direction), std::move(mode_sign), std::move(sides), {}, {}};
+}
 
 // Parameters of the network with this index (its key to the draws) and this position among the explicit ones.
 inline void Start::draw(const Network& network, std::uint64_t seed, std::int64_t index, std::int64_t position, double* parameters) const {
@@ -76,9 +91,7 @@ inline void Start::balance(const Network& network, double* parameters) const {
 // carries modes of both signs only 0 is inactive on both.
 inline void Start::separate(const Network& network, double* parameters) const {
     const Layer& first = network.layers.front();
-    const int dimension = first.inputs, rows = int(directions.size()) / dimension, modes = int(mode_direction.size());
-    std::vector<bool> positive(rows, false), negative(rows, false);
-    for (int mode = 0; mode < modes; ++mode) (mode_sign[mode] > 0 ? positive : negative)[mode_direction[mode]] = true;
+    const int dimension = first.inputs, rows = int(row_side.size()), modes = int(mode_direction.size());
     for (int unit = 0; unit < first.outputs; ++unit) {
         double* w = parameters + first.weights + std::int64_t(unit) * dimension;
         const int own = unit % modes;
@@ -86,7 +99,7 @@ inline void Start::separate(const Network& network, double* parameters) const {
             const double* direction = directions.data() + std::int64_t(row) * dimension;
             double along = 0.0;
             for (int k = 0; k < dimension; ++k) along += w[k] * direction[k];
-            double wanted = positive[row] && negative[row] ? 0.0 : (positive[row] ? -std::abs(along) : std::abs(along));
+            double wanted = row_side[row] == Side::both ? 0.0 : row_side[row] == Side::positive ? -std::abs(along) : std::abs(along);
             if (row == mode_direction[own]) wanted = mode_sign[own] > 0 ? std::abs(along) : -std::abs(along);
             for (int k = 0; k < dimension; ++k) w[k] += (wanted - along) * direction[k];
         }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "shoal/descent.hpp"
+#include "shoal/flow.hpp"
 #include "shoal/schedule.hpp"
 
 namespace shoal {
@@ -18,14 +19,15 @@ auto with_lanes(const Network& network, std::int64_t networks, int threads, Act&
     return act(Lanes<T>());
 }
 
-// Trains all networks of the run. `poll(done network-steps)` is called from this thread every 50 ms and at the end; when it throws, training stops.
-template <class T>
-void train(const Run<T>& run, int threads, const std::function<void(std::int64_t)>& poll) {
+// Trains all networks of the run by the method. `poll(done)` is called from this thread every 50 ms and at the end, with network-steps of descent or networks
+// of a flow; when it throws, training stops.
+template <class T, class Method>
+void train(const Run<T>& run, const Method& method, int threads, const std::function<void(std::int64_t)>& poll) {
     with_lanes<T>(run.network, run.networks, threads, [&](auto lanes) {
         using V = decltype(lanes);
-        const auto make_worker = [&run] {
-            auto descent = std::make_shared<Descent<V>>(run);
-            return [descent](std::int64_t pack, Monitor& monitor) { descent->train(pack * V::count, monitor); };
+        const auto make_worker = [&] {
+            auto trainer = std::make_shared<typename Method::template Trainer<V>>(run, method);
+            return [trainer](std::int64_t pack, Monitor& monitor) { trainer->train(pack * V::count, monitor); };
         };
         schedule((run.networks + V::count - 1) / V::count, threads, make_worker, poll);
     });

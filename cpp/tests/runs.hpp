@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,21 +21,32 @@ struct Setting {
     std::vector<std::int64_t> record_steps{0, 5, 12};
     std::uint64_t seed = 20;
     double rate = 0.125;
+    shoal::Penalty penalty = {};
+    int test_samples = 0;  // where there are some, everything is recorded that can be
+    shoal::FlowMethod flow{1.5, 1e-6, 1e-9, 2000, {0.0, 0.5, 1.5}};  // as many records as of descent
 };
 
 // A run and the arrays that it writes. `Run` points into them, so an Outcome stays where it was made.
 template <class T>
 struct Outcome {
     shoal::Run<T> run;
+    shoal::DescentMethod<T> method;
     std::vector<std::vector<T>> arrays;
-    std::vector<std::int8_t> status;
-    std::vector<std::int64_t> diverged_at;
+    std::unique_ptr<bool[]> pattern;
+    std::int64_t pattern_size = 0;
+    std::vector<shoal::Status> status;
+    std::vector<std::int64_t> stopped_at, accepted, rejected;
+    std::vector<double> stopped_time;
+    shoal::FlowMethod flow;
 
-    explicit Outcome(const Setting& s) : run{network(s), task(s), shoal::Loss(s.loss, 1.0), start(s), T(s.rate), s.steps, {}, s.networks, s.first, s.seed} {
+    explicit Outcome(const Setting& s)
+        : run{network(s), task(s), shoal::Loss(s.loss, 1.0), start(s), {}, s.networks, s.first, s.seed, s.penalty, {}},
+          method{T(s.rate), s.steps, s.record_steps},
+          flow(s.flow) {
         const shoal::Network& net = run.network;
         const std::int64_t times = std::int64_t(s.record_steps.size()), layers = std::int64_t(net.layers.size());
-        run.record.steps = s.record_steps;
-        arrays.reserve(7 + 2 * layers);
+        run.record.times = times;
+        arrays.reserve(12 + 4 * layers);
         for (T** const scalar : {&run.record.loss, &run.record.error, &run.record.soft_error}) *scalar = array(s.networks * times);
         run.record.margin = array(s.networks * times * s.samples);
         run.record.layer_norm = array(s.networks * times * layers);
@@ -43,10 +55,17 @@ struct Outcome {
         for (const shoal::Layer& layer : net.layers) run.record.weights.push_back(array(s.networks * layer.inputs * layer.outputs));
         for (const shoal::Layer& layer : net.layers)
             if (s.bias) run.record.biases.push_back(array(s.networks * layer.outputs));
-        status.assign(s.networks, -1);
-        diverged_at.assign(s.networks, -2);
+        if (s.test_samples > 0) add_test(s, times);
+        status.assign(s.networks, shoal::Status(-1));
+        stopped_at.assign(s.networks, -2);
         run.record.status = status.data();
-        run.record.diverged_at = diverged_at.data();
+        run.record.stopped_at = stopped_at.data();
+        for (auto [numbers, to] : {std::pair{&accepted, &run.record.accepted}, std::pair{&rejected, &run.record.rejected}}) {
+            numbers->assign(s.networks, 0);  // descent leaves them
+            *to = numbers->data();
+        }
+        stopped_time.assign(s.networks, 0.0);
+        run.record.stopped_time = stopped_time.data();
     }
     Outcome(const Outcome&) = delete;
 
@@ -61,47 +80,63 @@ struct Outcome {
         };
         for (const auto& array : arrays)
             for (const T value : array) add(value == value ? value : std::numeric_limits<T>::quiet_NaN());
-        for (const std::int8_t s : status) add(s);
-        for (const std::int64_t step : diverged_at) add(step);
+        for (std::int64_t n = 0; n < pattern_size; ++n) add(pattern[n]);
+        for (const shoal::Status s : status) add(s);
+        for (const std::int64_t step : stopped_at) add(step);
+        for (const auto* numbers : {&accepted, &rejected})
+            for (const std::int64_t number : *numbers)
+                if (number != 0) add(number);
         return sum;
     }
 
   private:
     static shoal::Network network(const Setting& s) { return {s.widths, shoal::activation_named(s.activation), 0.25, s.bias}; }
 
-    static shoal::Task<T> task(const Setting& s) {
-        const int dimension = s.widths.front(), outputs = s.widths.back();
-        std::vector<double> inputs(std::int64_t(s.samples) * dimension), weights(s.samples, 1.0 / s.samples);
+    static shoal::Task<T> task(const Setting& s) { return task(s.widths, s.samples, 99); }
+
+    static shoal::Task<T> task(const std::vector<int>& widths, int samples, std::uint64_t seed) {
+        const int dimension = widths.front(), outputs = widths.back();
+        std::vector<double> inputs(std::int64_t(samples) * dimension), weights(samples, 1.0 / samples);
         std::vector<std::int64_t> labels;
-        shoal::draw_normals(99, 0, 0, std::int64_t(inputs.size()), inputs.data());
-        for (int n = 0; n < s.samples; ++n) labels.push_back(outputs == 1 ? 1 - 2 * (n % 2) : n % outputs);
-        return {s.samples, dimension, inputs.data(), labels.data(), weights.data()};
+        shoal::draw_normals(seed, 0, 0, std::int64_t(inputs.size()), inputs.data());
+        for (int n = 0; n < samples; ++n) labels.push_back(outputs == 1 ? 1 - 2 * (n % 2) : n % outputs);
+        return {samples, dimension, inputs.data(), labels.data(), weights.data()};
+    }
+
+    void add_test(const Setting& s, std::int64_t times) {
+        shoal::Record<T>& record = run.record;
+        const shoal::Network& net = run.network;
+        run.test = task(s.widths, s.test_samples, 98);
+        for (T** const scalar : {&record.test.loss, &record.test.error, &record.test.soft_error}) *scalar = array(s.networks * times);
+        record.test.margin = array(s.networks * times * s.test_samples);
+        record.unit_active = array(s.networks * times * net.units());
+        for (const shoal::Layer& layer : net.layers) record.trajectory.push_back(array(s.networks * times * layer.inputs * layer.outputs));
+        for (const shoal::Layer& layer : net.layers)
+            if (s.bias) record.trajectory_biases.push_back(array(s.networks * times * layer.outputs));
+        pattern_size = s.networks * times * net.units() * s.samples;
+        pattern = std::make_unique<bool[]>(pattern_size);
+        record.pattern = pattern.get();
     }
 
     // Separated: the first two axes carry three modes, two of them opposite.
     static shoal::Start start(const Setting& s) {
-        shoal::Start made{};
-        made.kind = s.start;
-        made.scales.assign(s.widths.size() - 1, 0.75);
-        if (s.start == shoal::StartKind::separated) {
-            made.directions.assign(2 * s.widths.front(), 0.0);
-            made.directions[0] = made.directions[s.widths.front() + 1] = 1.0;
-            made.mode_direction = {0, 0, 1};
-            made.mode_sign = {1.0, -1.0, 1.0};
-        }
-        return made;
+        const std::vector<double> scales(s.widths.size() - 1, 0.75);
+        if (s.start != shoal::StartKind::separated) return {s.start, scales, {}, {}, {}, {}, {}, {}};
+        std::vector<double> directions(2 * s.widths.front(), 0.0);
+        directions[0] = directions[s.widths.front() + 1] = 1.0;
+        return shoal::Start::separated(scales, directions, {0, 0, 1}, {1.0, -1.0, 1.0});
     }
 
     T* array(std::int64_t size) { return arrays.emplace_back(size, T(-77)).data(); }
 };
 
 // Trains on this thread with lanes of one's choice.
-template <shoal::AnyLanes V>
-void train_with(const shoal::Run<typename V::Scalar>& run) {
-    shoal::Descent<V> descent(run);
+template <shoal::AnyLanes V, class Method>
+void train_with(const shoal::Run<typename V::Scalar>& run, const Method& method) {
+    typename Method::template Trainer<V> trainer(run, method);
     shoal::Progress progress;
     shoal::Monitor monitor(progress);
-    for (std::int64_t first = 0; first < run.networks; first += V::count) descent.train(first, monitor);
+    for (std::int64_t first = 0; first < run.networks; first += V::count) trainer.train(first, monitor);
 }
 
 }  // namespace runs

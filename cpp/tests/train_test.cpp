@@ -34,6 +34,13 @@ using runs::Outcome;
 using runs::Setting;
 using shoal::Lanes;
 
+// With both penalties, test samples in several blocks, and every record there is.
+Setting penalised(Setting setting) {
+    setting.penalty = {0.0625, 0.125};
+    setting.test_samples = 300;
+    return setting;
+}
+
 // Made when asked for: main looks at the CPU before anything else of this instruction set runs.
 std::vector<Setting> settings() {
     return {
@@ -41,45 +48,61 @@ std::vector<Setting> settings() {
         {{5, 9, 1}, "leaky_relu", "hinge", true, shoal::StartKind::balanced, 40, 21},
         {{4, 7, 6, 3}, "tanh", "cross_entropy", true, shoal::StartKind::gaussian, 33, 21},
         {{6, 5, 5, 1}, "softplus", "squared", false, shoal::StartKind::gaussian, 5, 3},
+        penalised({{3, 7, 1}, "relu", "squared_hinge", true, shoal::StartKind::gaussian, 9, 67}),
+        penalised({{4, 6, 5, 1}, "tanh", "exponential", true, shoal::StartKind::gaussian, 33, 21}),
+        penalised({{4, 6, 3}, "leaky_relu", "cross_entropy", false, shoal::StartKind::gaussian, 12, 21}),
     };
 }
 
 void ignore(std::int64_t) {}
 
+// The method to hold up to the light: descent in either precision, or the flow.
 template <class T>
-void same_bits() {
+const auto& descent_of(const Outcome<T>& outcome) {
+    return outcome.method;
+}
+const auto& flow_of(const Outcome<double>& outcome) { return outcome.flow; }
+
+template <class T, class MethodOf>
+void same_bits(MethodOf method_of) {
     for (const Setting& setting : settings()) {
         const auto trained = [&](int threads) {
             Outcome<T> outcome(setting);
-            shoal::train(outcome.run, threads, ignore);
+            shoal::train(outcome.run, method_of(outcome), threads, ignore);
             return outcome.hash();
         };
         const std::uint64_t alone = trained(1);
         for (const int threads : {2, 5}) CHECK(trained(threads) == alone, "%s with %d threads", setting.activation.c_str(), threads);
         Outcome<T> narrow(setting), wide(setting);
-        runs::train_with<Lanes<T, 1>>(narrow.run);
-        runs::train_with<Lanes<T, 4>>(wide.run);
+        runs::train_with<Lanes<T, 1>>(narrow.run, method_of(narrow));
+        runs::train_with<Lanes<T, 4>>(wide.run, method_of(wide));
         CHECK(narrow.hash() == alone && wide.hash() == alone, "%s with one register a number, and with four", setting.activation.c_str());
         CHECK(std::set<T>(narrow.arrays[0].begin(), narrow.arrays[0].end()).size() > std::size_t(setting.networks), "the losses hardly differ");
     }
 }
 
 // A network's numbers do not depend on how many others are trained with it, nor on where it stands among them.
-template <class T>
-void same_bits_alone() {
+template <class T, class MethodOf>
+void same_bits_alone(MethodOf method_of) {
     for (Setting setting : settings()) {
         Outcome<T> together(setting);
-        shoal::train(together.run, 2, ignore);
+        shoal::train(together.run, method_of(together), 2, ignore);
         const std::int64_t networks = setting.networks;
         for (const std::int64_t chosen : {std::int64_t(0), networks / 2, networks - 1}) {
             setting.networks = 1, setting.first = settings()[0].first + chosen;
             Outcome<T> alone(setting);
-            shoal::train(alone.run, 1, ignore);
+            shoal::train(alone.run, method_of(alone), 1, ignore);
             for (std::size_t n = 0; n < alone.arrays.size(); ++n) {
                 const std::size_t each = alone.arrays[n].size();
                 const bool same = each == 0 || std::memcmp(alone.arrays[n].data(), together.arrays[n].data() + chosen * each, each * sizeof(T)) == 0;
                 CHECK(same, "%s: array %zu of network %lld", setting.activation.c_str(), n, static_cast<long long>(chosen));
             }
+            const std::int64_t each = alone.pattern_size;
+            CHECK(std::equal(alone.pattern.get(), alone.pattern.get() + each, together.pattern.get() + chosen * each), "%s: pattern of network %lld",
+                  setting.activation.c_str(), static_cast<long long>(chosen));
+            CHECK(
+                alone.status[0] == together.status[chosen] && alone.accepted[0] == together.accepted[chosen] && alone.rejected[0] == together.rejected[chosen],
+                "%s: steps of network %lld", setting.activation.c_str(), static_cast<long long>(chosen));
         }
     }
 }
@@ -90,7 +113,7 @@ void progress_is_complete() {
     setting.steps = 2000, setting.record_steps = {2000};
     Outcome<double> outcome(setting);
     std::vector<std::int64_t> seen;
-    shoal::train(outcome.run, 2, [&](std::int64_t done) { seen.push_back(done); });
+    shoal::train(outcome.run, outcome.method, 2, [&](std::int64_t done) { seen.push_back(done); });
     CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "ends at %lld", static_cast<long long>(seen.back()));
 }
 
@@ -114,12 +137,12 @@ void caller_stops() {
         const auto poll = [&](std::int64_t) {
             if (++polls == 3) throw std::runtime_error("enough");
         };
-        const double seconds = seconds_until_thrown([&] { shoal::train(outcome.run, threads, poll); }, "enough");
+        const double seconds = seconds_until_thrown([&] { shoal::train(outcome.run, outcome.method, threads, poll); }, "enough");
         CHECK(polls == 3, "polled %d times", polls);
         CHECK(seconds < 3.0, "%.1f s, of which 0.15 before the stop", seconds);
     }
     Outcome<double> quick(settings()[3]);
-    seconds_until_thrown([&] { shoal::train(quick.run, 1, [](std::int64_t) { throw std::runtime_error("at the end"); }); }, "at the end");
+    seconds_until_thrown([&] { shoal::train(quick.run, quick.method, 1, [](std::int64_t) { throw std::runtime_error("at the end"); }); }, "at the end");
 }
 
 // What a worker throws, while it is made or while it works, stops the others and reaches the caller; the caller is not polled at the end.
@@ -154,18 +177,19 @@ void packs_once() {
     }
 }
 
-template <class V>
-void allocates_nothing() {
+template <class V, class MethodOf>
+void allocates_nothing(MethodOf method_of) {
     for (const Setting& setting : settings()) {
         Outcome<typename V::Scalar> outcome(setting);
+        const auto& method = method_of(outcome);
         const long before = allocations;
         Eigen::internal::set_is_malloc_allowed(false);
-        shoal::Descent<V> descent(outcome.run);
+        typename std::decay_t<decltype(method)>::template Trainer<V> trainer(outcome.run, method);
         CHECK(allocations > before, "the count misses the workspace of %s", setting.activation.c_str());
         shoal::Progress progress;
         shoal::Monitor monitor(progress);
         const long ready = allocations;
-        descent.train(0, monitor);
+        trainer.train(0, monitor);
         CHECK(allocations == ready, "%ld allocations while %s trains", allocations - ready, setting.activation.c_str());
         Eigen::internal::set_is_malloc_allowed(true);
     }
@@ -180,7 +204,7 @@ void steps_allocate_nothing() {
         setting.steps = longer ? 1000 : 10, setting.record_steps = {0, setting.steps / 2, setting.steps};
         Outcome<double> outcome(setting);
         const long before = allocations;
-        shoal::train(outcome.run, 2, ignore);
+        shoal::train(outcome.run, outcome.method, 2, ignore);
         counts[longer] = allocations - before;
     }
     CHECK(counts[0] == counts[1], "%ld for ten steps, %ld for a thousand", counts[0], counts[1]);
@@ -189,15 +213,18 @@ void steps_allocate_nothing() {
 }  // namespace
 
 void run_tests() {
-    same_bits<double>();
-    same_bits<float>();
-    same_bits_alone<double>();
-    same_bits_alone<float>();
+    same_bits<double>(descent_of<double>);
+    same_bits<float>(descent_of<float>);
+    same_bits<double>(flow_of);
+    same_bits_alone<double>(descent_of<double>);
+    same_bits_alone<float>(descent_of<float>);
+    same_bits_alone<double>(flow_of);
     progress_is_complete();
     caller_stops();
     worker_fails();
     packs_once();
-    allocates_nothing<Lanes<double>>();
-    allocates_nothing<Lanes<float, 4>>();
+    allocates_nothing<Lanes<double>>(descent_of<double>);
+    allocates_nothing<Lanes<float, 4>>(descent_of<float>);
+    allocates_nothing<Lanes<double>>(flow_of);
     steps_allocate_nothing();
 }

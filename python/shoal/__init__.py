@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shoal import tasks
 from shoal.info import info
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
-from shoal.method import Descent
+from shoal.method import Descent, Flow
 from shoal.network import Network
 from shoal.record import Record
 from shoal.specification import specification
@@ -27,6 +27,7 @@ __all__ = [
     "Descent",
     "Explicit",
     "Exponential",
+    "Flow",
     "Gaussian",
     "Hinge",
     "Loss",

@@ -64,6 +64,22 @@ def positive(name: str, value: object) -> float:
     return number
 
 
+def not_negative(name: str, value: object) -> float:
+    """Return ``value`` as a finite float, zero or above.
+
+    Raises
+    ------
+    TypeError
+        It is not a real number.
+    ValueError
+        It is NaN, infinite or negative.
+    """
+    number = real(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, got {number}")
+    return number
+
+
 def choice(name: str, value: object, allowed: Collection[str]) -> str:
     """Return ``value`` when it is one of the ``allowed`` strings.
 

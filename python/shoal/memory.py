@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal.method import Method
 from shoal.network import Network
+from shoal.record import OF_NETWORKS
 from shoal.task import Task
 from shoal.threads import cgroup_folders
 
@@ -25,23 +27,30 @@ def available_bytes() -> int | None:
 
 
 def record_bytes(
-    network: Network, measures: Sequence[str], networks: int, times: int, samples: int, itemsize: int
+    network: Network, task: Task, measures: Sequence[str], networks: int, times: int, itemsize: int
 ) -> int:
     """Return the bytes of the arrays that a training hands back."""
     per_time = {
         "loss": 1,
         "error": 1,
         "soft_error": 1,
-        "margin": samples,
+        "margin": task.samples,
+        "test_loss": 1,
+        "test_error": 1,
+        "test_soft_error": 1,
+        "test_margin": task.test_samples,
         "layer_norm": network.layers,
         "balance": network.units,
         "active": network.layers - 1,
+        "unit_active": network.units,
+        "trajectory": network.parameters,
     }
-    numbers = times * sum(per_time[name] for name in measures if name != "weights")
+    numbers = times * sum(per_time.get(name, 0) for name in measures)
     if "weights" in measures:
         numbers += network.parameters
-    status = 9
-    return networks * (numbers * itemsize + status)
+    pattern = times * network.units * task.samples if "pattern" in measures else 0  # a byte each
+    status = 33  # its status, and when and after how many steps it stopped
+    return networks * (numbers * itemsize + pattern + status)
 
 
 def reduced_bytes(record: int, itemsize: int) -> int:
@@ -53,15 +62,19 @@ def reduced_bytes(record: int, itemsize: int) -> int:
     return record // itemsize * _REDUCED_BYTES
 
 
-def work_bytes(network: Network, task: Task, pack: int, lanes: int, workers: int, itemsize: int) -> int:
+def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: int, workers: int, itemsize: int) -> int:
     """Return the bytes in which the core trains: the task in its dtype, and a working set for each thread.
 
-    ``pack`` is the core's count of parameters, gradient and the values of a block of samples, all without biases.
-    Beside them stand the biases and their gradient, the start of one network in float64, and two numbers a sample.
+    ``pack`` is the core's count of parameters, gradient and the values of a block of samples, all without biases, for
+    the samples and once more for the test samples. Beside them stand the biases and their gradient, a number for each
+    hidden unit, the start of one network in float64, three numbers a sample, and what the method keeps.
     """
     biases = sum(network.widths[1:]) if network.bias else 0
-    worker = pack + 2 * biases * lanes * itemsize + 8 * network.parameters + 2 * task.samples * itemsize
-    return workers * worker + task.inputs.size * itemsize + task.samples * (8 + itemsize)
+    samples, passes = task.samples + task.test_samples, 1 if task.test is None else 2
+    kept = method.packs * network.parameters
+    numbers = (2 * passes * biases + network.units + kept) * lanes + 3 * samples
+    worker = pack + numbers * itemsize + 8 * network.parameters
+    return workers * worker + samples * (task.dimension * itemsize + 8 + itemsize)
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,7 @@ class Need:
             return "use fewer threads or smaller networks" if self.workers > 1 else "use smaller networks"
         if self.reduce is not None or self.networks == 1:
             return "record fewer times or measures"
-        if "weights" in self.measures or self.networks <= self.block:
+        if set(OF_NETWORKS) & set(self.measures) or self.networks <= self.block:
             return "train fewer networks at once, or record fewer times or measures"
         return "train fewer networks at once, record fewer times or measures, or use Record(reduce='moments')"
 

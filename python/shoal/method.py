@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shoal import checks
 
@@ -46,3 +50,100 @@ class Descent:
     def until(self) -> float:
         """Time of the last step: steps x rate."""
         return self.steps * self.rate
+
+    @property
+    def work(self) -> int:
+        """What one network adds to the total that progress is told: its steps."""
+        return self.steps
+
+    @property
+    def packs(self) -> int:
+        """Packs of parameters that the core keeps for the method, beside those trained and their gradient."""
+        return 0
+
+    def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
+        """Return what the core takes: the method, and the steps to record."""
+        return {"kind": "descent", "rate": self.rate, "steps": self.steps, "record_steps": steps}
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Gradient flow, dtheta/dt = -gradient: the limit of descent as the rate goes to zero.
+
+    An embedded Runge-Kutta pair of order 5(4) with a step of its own for every network. A step is accepted when each
+    weight's estimated error is at most ``atol + rtol |weight|``; recorded times are exact, by the pair's continuous
+    extension, and do not move the steps. Where a ReLU switches or a hinge loss is met the gradient jumps: the time of
+    the jump is located, and no step is taken across it that the jump could spoil.
+
+    Parameters
+    ----------
+    until
+        Time at which training ends, positive.
+    rtol, atol
+        Relative and absolute tolerance of one step, for each weight; rtol from 1e-13 to 0.1, atol not negative. Take
+        atol well below rtol times the smallest weight that matters, such as those of a small start.
+    max_steps
+        Steps that a network may try before it is given up with status 2.
+
+    Raises
+    ------
+    TypeError
+        A number of the wrong type.
+    ValueError
+        A number out of range.
+
+    Notes
+    -----
+    float64 only. Where the gradients on both sides of a kink push towards it, the flow slides along the kink (in the
+    sense of Filippov), which this method does not follow: such a network, possible where correlated inputs carry
+    opposing labels, takes shorter and shorter steps until ``max_steps`` are spent, and gets status 2. Its records
+    before that time stand. `Descent` trains it.
+
+    Source: docs/theory.md section 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
+
+    Examples
+    --------
+    >>> Flow(until=40.0)
+    Flow(until=40.0, rtol=1e-08, atol=1e-12, max_steps=10000)
+    """
+
+    until: float
+    rtol: float = 1e-8
+    atol: float = 1e-12
+    max_steps: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "until", checks.positive("until", self.until))
+        object.__setattr__(self, "rtol", checks.real("rtol", self.rtol))
+        if not 1e-13 <= self.rtol <= 0.1:
+            raise ValueError(f"rtol must lie from 1e-13 to 0.1, got {self.rtol:g}")
+        object.__setattr__(self, "atol", checks.real("atol", self.atol))
+        if self.atol < 0:
+            raise ValueError(f"atol must not be negative, got {self.atol:g}")
+        object.__setattr__(self, "max_steps", checks.integer("max_steps", self.max_steps, least=1, most=2**62))
+
+    @property
+    def work(self) -> int:
+        """What one network adds to the total that progress is told: itself."""
+        return 1
+
+    @property
+    def packs(self) -> int:
+        """Packs of parameters that the core keeps for the method: seven slopes, a trial and a record."""
+        return 9
+
+    def for_core(self, times: NDArray[np.float64]) -> dict[str, Any]:
+        """Return what the core takes: the method, and the times to record."""
+        return {
+            "kind": "flow",
+            "until": self.until,
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "max_steps": self.max_steps,
+            "record_times": times,
+        }
+
+
+Method = Descent | Flow
+METHODS: tuple[type[Method], ...] = (Descent, Flow)

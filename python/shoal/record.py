@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.method import Descent
+from shoal.method import Descent, Flow, Method
 
-MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
+OF_TEST = ("test_loss", "test_error", "test_soft_error", "test_margin")
+OF_NETWORKS = ("weights", "trajectory", "pattern")  # whose units no statistics can bring together
+MEASURES = (
+    *("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "unit_active"),
+    *OF_TEST,
+    *OF_NETWORKS,
+)
 DEFAULT_INTERVALS = 100
 
 
@@ -23,11 +29,13 @@ class Record:
     Parameters
     ----------
     times : array_like of float, shape (times,), optional
-        Strictly increasing, from 0 to the end of training. Each is measured at the nearest step, that is
-        rint(time / rate); times that fall on one step make one record, so the result can have fewer.
+        Strictly increasing, from 0 to the end of training. A flow is measured at these times exactly. Descent is
+        measured at the nearest step, that is rint(time / rate); times that fall on one step make one record, so the
+        result can have fewer.
     steps : array_like of int, shape (times,), optional
-        The steps themselves, strictly increasing; step k is after k updates, step 0 is the start. Give times or steps
-        or neither: then 101 steps spread evenly from the first to the last, or all of them where there are fewer.
+        Of descent, the steps themselves, strictly increasing; step k is after k updates, step 0 is the start. Give
+        times or steps or neither: then 101 times (of descent: steps, or all of them where there are fewer) spread
+        evenly from the first to the last.
     measure
         Names of what to measure:
 
@@ -40,10 +48,18 @@ class Record:
         - ``balance``, shape (networks, times, hidden units): per hidden unit, squared norm of the incoming weights (and
           bias) less that of the outgoing ones. Gradient flow keeps it for relu, leaky_relu and linear.
         - ``active``, shape (networks, times, hidden layers): fraction of (sample, unit) pairs whose input is positive.
+        - ``unit_active``, shape (networks, times, hidden units): fraction of the samples on which the unit's input is
+          positive; 0 of a dead unit.
+        - ``pattern``, bool of shape (networks, times, hidden units, samples): whether it is positive on that sample.
+        - ``test_loss``, ``test_error``, ``test_soft_error``, ``test_margin`` (networks, times, test samples): the same
+          on the test samples of the task, which all count the same.
         - ``weights``: the final weights, one array a layer, (networks, outputs, inputs).
+        - ``trajectory``: the weights (and biases) at every record, one array a layer, (networks, times, outputs,
+          inputs).
     reduce
         None keeps every network. ``"moments"`` keeps statistics over the networks only, in memory that does not grow
-        with their number; networks that diverge are left out of them and counted.
+        with their number; networks that diverge are left out of them and counted. ``weights``, ``trajectory`` and
+        ``pattern`` cannot be reduced: unit i of one network has nothing to do with unit i of the next.
 
     Raises
     ------
@@ -51,7 +67,7 @@ class Record:
         Steps that are not integers, or a measure that is not a string.
     ValueError
         Both times and steps, values that do not strictly increase or are negative or not finite, an unknown or repeated
-        measure, no measure, or ``weights`` together with ``reduce``.
+        measure, no measure, or one that cannot be reduced together with ``reduce``.
 
     Examples
     --------
@@ -71,21 +87,34 @@ class Record:
         if self.times is not None:
             object.__setattr__(self, "times", tuple(_increasing("times", self.times).tolist()))
         if self.steps is not None:
-            object.__setattr__(self, "steps", _steps(self.steps))
+            object.__setattr__(self, "steps", _increasing_steps(self.steps))
         object.__setattr__(self, "measure", _measures(self.measure))
         if self.reduce is not None:
             checks.choice("reduce", self.reduce, ("moments",))
-            if "weights" in self.measure:
-                raise ValueError("measure must not hold 'weights' with reduce='moments': final weights are per network")
+            for name in self.measure:
+                if name in OF_NETWORKS:
+                    raise ValueError(f"measure must not hold {name!r} with reduce='moments': it is of single networks")
 
-    def at(self, method: Descent) -> NDArray[np.int64]:
-        """Return the steps to record, int64 of shape (times,), strictly increasing.
+    def at(self, method: Method) -> NDArray[Any]:
+        """Return what to record, shape (times,), strictly increasing: int64 steps of descent, float64 times of a flow.
 
         Raises
         ------
         ValueError
-            A time or step lies beyond the end of training.
+            A time or step lies beyond the end of training, or steps are asked of a flow.
         """
+        return self._times(method) if isinstance(method, Flow) else self._steps(method)
+
+    def _times(self, method: Flow) -> NDArray[np.float64]:
+        if self.steps is not None:
+            raise ValueError(f"steps must be left out for a Flow, whose steps each network chooses, got {self.steps}")
+        if self.times is None:
+            return np.linspace(0.0, method.until, DEFAULT_INTERVALS + 1)
+        if self.times[-1] > method.until:
+            raise ValueError(f"times must not exceed until={method.until:g}, got {self.times[-1]:g}")
+        return np.asarray(self.times, dtype=np.float64)
+
+    def _steps(self, method: Descent) -> NDArray[np.int64]:
         if self.times is not None:
             nearest = np.rint(np.asarray(self.times) / method.rate)
             if nearest[-1] > method.steps:
@@ -114,7 +143,7 @@ def _increasing(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _steps(values: ArrayLike) -> tuple[int, ...]:
+def _increasing_steps(values: ArrayLike) -> tuple[int, ...]:
     if np.asarray(values).dtype.kind not in "ui":
         raise TypeError(f"steps must be integers, got dtype {np.asarray(values).dtype}")
     _increasing("steps", values)

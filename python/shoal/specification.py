@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from shoal.loss import Loss, resolve_loss
-from shoal.method import Descent
+from shoal.method import METHODS, Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _STARTS: dict[str, type[Start]] = {kind.__name__: kind for kind in (Gaussian, Balanced, Separated)}
+_METHODS: dict[str, type[Method]] = {kind.__name__: kind for kind in METHODS}
 
 
 def to_json(
@@ -28,18 +29,22 @@ def to_json(
     network: Network,
     start: Start,
     loss: Loss,
-    method: Descent,
+    method: Method,
     record: Record,
     networks: int,
     seed: int,
     first: int,
     dtype: str,
+    weight_decay: float,
+    spectral_decoupling: float,
     samples: int,
+    test_samples: int,
 ) -> str:
     """Return all that fixes the result of a training but its big arrays, as JSON.
 
-    The inputs, labels and sample weights, and the arrays of an ``Explicit`` start, stand in the dataset instead. How
-    many ``samples`` and ``networks`` these have is told too, so that a part of them is not taken for the whole.
+    The inputs, labels and sample weights, the test samples, and the arrays of an ``Explicit`` start, stand in the
+    dataset instead. How many samples and ``networks`` these have is told too, so that a part of them is not taken for
+    the whole.
     """
     explicit = isinstance(start, Explicit)
     return json.dumps(
@@ -47,13 +52,16 @@ def to_json(
             "network": dataclasses.asdict(network),
             "start": {"kind": type(start).__name__, **({} if explicit else _fields(start))},
             "loss": {"name": loss.name, **_fields(loss)},
-            "method": {"kind": "Descent", **dataclasses.asdict(method)},
+            "method": {"kind": type(method).__name__, **dataclasses.asdict(method)},
             "record": dataclasses.asdict(record),
             "networks": networks,
             "seed": seed,
             "first": first,
             "dtype": dtype,
+            "weight_decay": weight_decay,
+            "spectral_decoupling": spectral_decoupling,
             "samples": samples,
+            "test_samples": test_samples,
         }
     )
 
@@ -90,19 +98,16 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     if "specification" not in attrs:
         raise ValueError("data must be what train returned: it has no attribute 'specification'")
     told = json.loads(attrs["specification"])
-    missing = [name for name in ("inputs", "labels", "sample_weights") if name not in data]
-    if missing:
-        raise ValueError(f"data must hold the arrays of its specification, it lacks {', '.join(missing)}")
-    _check_whole("samples", data["labels"].size, told["samples"])
     loss, method = told["loss"], told["method"]
     return {
         "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),
-        "task": Task(data["inputs"].values, data["labels"].values, data["sample_weights"].values),
+        "task": _task(data, told),
         "start": _start(data, told),
         "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
-        "method": _rebuild(Descent, method, "kind"),
+        "method": _rebuild(_METHODS[method["kind"]], method, "kind"),
         "record": Record(**told["record"]),
         **{name: told[name] for name in ("networks", "seed", "first", "dtype")},
+        **{name: told.get(name, 0.0) for name in ("weight_decay", "spectral_decoupling")},
     }
 
 
@@ -112,6 +117,19 @@ def _fields(instance: Start | Loss) -> dict[str, Any]:
 
 def _rebuild(kind: type[T], told: dict[str, Any], tag: str) -> T:
     return kind(**{name: value for name, value in told.items() if name != tag})
+
+
+def _task(data: xarray.Dataset, told: dict[str, Any]) -> Task:
+    tested = told.get("test_samples", 0)
+    needed = ["inputs", "labels", "sample_weights", *(["test_inputs", "test_labels"] if tested else [])]
+    missing = [name for name in needed if name not in data]
+    if missing:
+        raise ValueError(f"data must hold the arrays of its specification, it lacks {', '.join(missing)}")
+    inputs, labels, weights, *test = (data[name].values for name in needed)
+    _check_whole("samples", labels.size, told["samples"])
+    if tested:
+        _check_whole("test samples", test[1].size, tested)
+    return Task(inputs, labels, weights, (test[0], test[1]) if tested else None)
 
 
 def _start(data: xarray.Dataset, told: dict[str, Any]) -> Start:

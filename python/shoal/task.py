@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+
+
+class Samples(NamedTuple):
+    """Inputs (samples, inputs) of float64 and labels (samples,) of int64, read-only."""
+
+    inputs: NDArray[np.float64]
+    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -25,7 +33,10 @@ class Task:
         -1/+1 for a network of one output, or 0..K-1 for one of K outputs.
     weights : array_like, shape (samples,), optional
         How much each sample counts in the loss and the error ("frequency"): not negative, not all zero. Divided by
-        their sum. Equal when left out.
+        their sum. Equal when left out. A sample of weight 0 is measured, not learnt.
+    test : pair of array_like, shapes (test samples, inputs) and (test samples,), optional
+        Inputs and labels on which the networks are measured and never trained: the measures ``test_loss``,
+        ``test_error``, ``test_soft_error``, ``test_margin``. All count the same.
 
     Attributes
     ----------
@@ -33,14 +44,15 @@ class Task:
     labels : ndarray of int64, shape (samples,)
     weights : ndarray of float64, shape (samples,)
         Sum to one.
+    test : pair (inputs, labels) of ndarray, or None
 
     Raises
     ------
     TypeError
-        Something in an argument is not a real number.
+        Something in an argument is not a real number, or ``test`` is not a pair.
     ValueError
-        Shapes that do not fit, NaN or infinite values, labels that are neither -1/+1 nor 0..K-1, negative weights or
-        weights whose sum is zero.
+        Shapes that do not fit, NaN or infinite values, labels that are neither -1/+1 nor 0..K-1 (those of ``test``
+        together with the others), negative weights or weights whose sum is zero.
 
     Examples
     --------
@@ -51,17 +63,28 @@ class Task:
     inputs: NDArray[np.float64]
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
+    test: Samples | None
 
-    def __init__(self, inputs: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        inputs: ArrayLike,
+        labels: ArrayLike,
+        weights: ArrayLike | None = None,
+        test: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
         points = checks.real_array("inputs", inputs, dimensions=2, shape="(samples, inputs)")
         object.__setattr__(self, "inputs", points)
         object.__setattr__(self, "labels", _labels(labels, len(points)))
         object.__setattr__(self, "weights", _weights(weights, len(points)))
+        object.__setattr__(self, "test", None if test is None else _test(test, self))
 
     def __repr__(self) -> str:
         """Return the call that makes the task, with arrays abbreviated to their shapes."""
         n, d = self.inputs.shape
-        return f"Task(inputs=<float64 ({n}, {d})>, labels=<int64 ({n},)>, weights=<float64 ({n},)>)"
+        held = f"inputs=<float64 ({n}, {d})>, labels=<int64 ({n},)>, weights=<float64 ({n},)>"
+        if self.test is not None:
+            held += f", test=(<float64 ({self.test_samples}, {d})>, <int64 ({self.test_samples},)>)"
+        return f"Task({held})"
 
     @property
     def samples(self) -> int:
@@ -69,24 +92,46 @@ class Task:
         return len(self.labels)
 
     @property
+    def test_samples(self) -> int:
+        """Number of test samples; 0 where there are none."""
+        return 0 if self.test is None else len(self.test.labels)
+
+    @property
     def dimension(self) -> int:
         """Number of inputs of one sample."""
         return int(self.inputs.shape[1])
 
 
-def _labels(labels: ArrayLike, samples: int) -> NDArray[np.int64]:
-    given = checks.real_array("labels", labels, dimensions=1, shape="(samples,)")
+def _labels(labels: ArrayLike, samples: int, of: str = "") -> NDArray[np.int64]:
+    given = checks.real_array(f"{of}labels", labels, dimensions=1, shape="(samples,)")
     if len(given) != samples:
-        raise ValueError(f"labels must have one entry a sample: inputs has {samples} rows, labels has {len(given)}")
-    found = np.unique(given)
+        raise ValueError(
+            f"{of}labels must have one entry a sample: {of}inputs has {samples} rows, {of}labels has {len(given)}"
+        )
+    _check_labels(f"{of}labels", given)
+    array = given.astype(np.int64)
+    array.flags.writeable = False
+    return array
+
+
+def _check_labels(name: str, labels: NDArray[np.floating | np.int64]) -> None:
+    found = np.unique(labels)
     signs = np.isin(found, (-1, 1)).all()
     classes = (found >= 0).all() and (found == np.floor(found)).all() and found[-1] < np.iinfo(np.int32).max
     if not (signs or classes):
         shown = ", ".join(f"{value:g}" for value in found[:6]) + (", ..." if len(found) > 6 else "")
-        raise ValueError(f"labels must be -1/+1 (one output) or 0..K-1 (K outputs), got {shown}")
-    array = given.astype(np.int64)
-    array.flags.writeable = False
-    return array
+        raise ValueError(f"{name} must be -1/+1 (one output) or 0..K-1 (K outputs), got {shown}")
+
+
+def _test(test: object, task: Task) -> Samples:
+    if not isinstance(test, (tuple, list)) or len(test) != 2:
+        raise TypeError(f"test must be a pair (inputs, labels) or None, got {test!r:.200}")
+    inputs = checks.real_array("test inputs", test[0], dimensions=2, shape="(samples, inputs)")
+    if inputs.shape[1] != task.dimension:
+        raise ValueError(f"test inputs must have the {task.dimension} columns that inputs has, got {inputs.shape[1]}")
+    labels = _labels(test[1], len(inputs), "test ")
+    _check_labels("labels and test labels together", np.concatenate([task.labels, labels]))
+    return Samples(inputs, labels)
 
 
 def _weights(weights: ArrayLike | None, samples: int) -> NDArray[np.float64]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from shoal import checks, dataset, memory
 from shoal.loss import Hinge, Loss, SquaredHinge, resolve_loss
-from shoal.method import Descent
+from shoal.method import METHODS, Descent, Flow, Method
 from shoal.moments import Moments, block_size
 from shoal.network import Network
-from shoal.record import Record
+from shoal.record import OF_TEST, Record
 from shoal.specification import to_json
 from shoal.start import STARTS, Explicit, Start
 from shoal.task import Task
@@ -35,8 +35,10 @@ def train(
     task: Task,
     start: Start,
     *,
-    method: Descent,
+    method: Method,
     loss: str | Loss = "cross_entropy",
+    weight_decay: float = 0.0,
+    spectral_decoupling: float = 0.0,
     record: Record | None = None,
     networks: int | None = None,
     seed: int = 0,
@@ -55,10 +57,13 @@ def train(
     network, task, start
         What is trained, on what, from where.
     method
-        ``Descent(rate, steps)``.
+        ``Descent(rate, steps)`` or ``Flow(until)``.
     loss
         ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
         ``Hinge(margin=2.0)``. K outputs take cross-entropy only.
+    weight_decay, spectral_decoupling
+        L and S, not negative: what is minimised is the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2, with all
+        weights and biases theta, sample weights p_s and outputs f. The measure ``loss`` is the loss alone.
     record
         When and what to measure; ``Record()`` when left out.
     networks
@@ -70,9 +75,10 @@ def train(
     threads
         When left out, ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs this process may use.
     dtype
-        ``float64`` or ``float32``.
+        ``float64`` or, for descent, ``float32``.
     progress
-        Called about every 50 ms with (done, total) network-steps. An exception in it stops the training.
+        Called about every 50 ms with (done, total): network-steps of descent, networks of a flow. An exception in it
+        stops the training.
 
     Returns
     -------
@@ -80,8 +86,9 @@ def train(
         Dimensions (network, time, sample) in that order where they apply; with ``Record(reduce="moments")`` statistic
         (count, mean, variance, standard_error, min, max) stands in place of network. ``status`` is 1 for networks that
         diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
-        ``diverged`` counts them. ``weights_1`` ... hold final weights. The attribute ``specification`` and the arrays
-        beside it repeat the run: see ``shoal.specification``.
+        ``diverged`` counts them. Of a flow it is 2 for networks that spent ``max_steps``, ``stopped_at`` is the time
+        at which either happened, and ``accepted`` and ``rejected`` count steps. ``weights_1`` ... hold final weights.
+        The attribute ``specification`` and the arrays beside it repeat the run: see ``shoal.specification``.
 
     Raises
     ------
@@ -108,7 +115,7 @@ def train(
     """
     chosen = resolve_loss(loss)
     _check_types(network, task, start, method, record, progress)
-    _check_fit(network, task, chosen)
+    _check_fit(network, task, chosen, record or Record())
     if networks is None:
         networks = start.networks if isinstance(start, Explicit) else 1
     run = _Run(
@@ -122,10 +129,14 @@ def train(
         seed=checks.integer("seed", seed, least=0, most=2**64 - 1),
         first=checks.integer("first", first, least=0, most=2**62),
         dtype=checks.choice("dtype", dtype, ("float64", "float32")),
+        weight_decay=checks.not_negative("weight_decay", weight_decay),
+        spectral_decoupling=checks.not_negative("spectral_decoupling", spectral_decoupling),
     )
-    if run.networks * method.steps > _MOST_NETWORK_STEPS:
+    if isinstance(method, Flow) and run.dtype != "float64":
+        raise ValueError(f"dtype must be float64 for a Flow, got {run.dtype}")
+    if run.networks * method.work > _MOST_NETWORK_STEPS:
         raise ValueError(
-            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={run.networks}, steps={method.steps}"
+            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={run.networks}, steps={method.work}"
         )
     _check_range(run)
     start.for_core(network, task, run.networks)
@@ -140,47 +151,50 @@ class _Run:
     task: Task
     start: Start
     loss: Loss
-    method: Descent
+    method: Method
     record: Record
     networks: int
     seed: int
     first: int
     dtype: str
+    weight_decay: float
+    spectral_decoupling: float
 
     def all(self, threads: int, progress: Progress | None) -> xarray.Dataset:
         """Train all networks and return the dataset."""
         from shoal import _core  # only here: the theory and the specifications need no compiled module
 
-        steps = self.record.at(self.method)
+        records = self.record.at(self.method)
         measures = self.record.measure
-        together = self._together(len(steps))
-        self._need(together, len(steps), threads).require()
+        together = self._together(len(records))
+        self._need(together, len(records), threads).require()
 
         index: NDArray[np.int64] | None = None
         if self.record.reduce is None:
-            arrays = self.block(0, self.networks, steps, threads, progress)
-            variables = dataset.measured(self.network, arrays, measures, "network") | dataset.status(arrays)
+            arrays = self.block(0, self.networks, records, threads, progress)
+            variables = dataset.measured(self.network, arrays, measures, "network")
+            variables |= dataset.status(self.method, arrays)
             index = np.arange(self.first, self.first + self.networks)
         else:
-            variables = self._reduced(together, steps, threads, progress)
+            variables = self._reduced(together, records, threads, progress)
         told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "task"}
         return dataset.assemble(
             self.network,
             self.task,
             self.start,
             variables=variables,
-            steps=steps,
-            rate=self.method.rate,
+            method=self.method,
+            records=records,
             index=index,
             attrs={
-                "specification": to_json(**told, samples=self.task.samples),
+                "specification": to_json(**told, samples=self.task.samples, test_samples=self.task.test_samples),
                 "shoal_version": VERSION,
                 "isa": _core.isa,
             },
         )
 
     def block(
-        self, begin: int, end: int, steps: NDArray[np.int64], threads: int, progress: Progress | None
+        self, begin: int, end: int, records: NDArray[Any], threads: int, progress: Progress | None
     ) -> dict[str, Any]:
         """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays."""
         from shoal import _core
@@ -195,12 +209,13 @@ class _Run:
             inputs=self.task.inputs,
             labels=self.task.labels,
             weights=self.task.weights,
+            test=self._test(),
             loss=self.loss.name,
             threshold=self.loss.threshold,
+            weight_decay=self.weight_decay,
+            spectral_decoupling=self.spectral_decoupling,
             start=start.for_core(self.network, self.task, end - begin),
-            rate=self.method.rate,
-            steps=self.method.steps,
-            record_steps=steps,
+            method=self.method.for_core(records),
             measures=self.record.measure,
             networks=end - begin,
             first=self.first + begin,
@@ -210,23 +225,28 @@ class _Run:
             progress=progress,
         )
 
-    def _reduced(
-        self, together: int, steps: NDArray[np.int64], threads: int, progress: Progress | None
-    ) -> dict[str, Any]:
+    def _reduced(self, together: int, records: NDArray[Any], threads: int, progress: Progress | None) -> dict[str, Any]:
         """Train block after block, and keep statistics over the networks that do not diverge."""
         moments = Moments()
-        diverged = 0
-        total = self.networks * self.method.steps
+        lost = {1: 0, 2: 0}
+        work = self.method.work
         for begin in range(0, self.networks, together):
             end = min(begin + together, self.networks)
-            arrays = self.block(begin, end, steps, threads, _shifted(progress, begin * self.method.steps, total))
+            arrays = self.block(begin, end, records, threads, _shifted(progress, begin * work, self.networks * work))
             trained = arrays["status"] == 0
             kept = slice(None) if trained.all() else trained
             moments.add({name: arrays[name][kept] for name in self.record.measure})
-            diverged += int(np.count_nonzero(~trained))
+            lost = {code: count + int(np.count_nonzero(arrays["status"] == code)) for code, count in lost.items()}
         variables = dataset.measured(self.network, moments.result(), self.record.measure, "statistic")
-        variables["diverged"] = ((), diverged, {"long_name": "networks that diverged, left out", "units": "1"})
+        variables |= dataset.left_out(self.method, *lost.values())
         return variables
+
+    def _test(self) -> dict[str, NDArray[Any]]:
+        """Return the test samples as the core takes them, each of the same weight."""
+        if self.task.test is None:
+            return {}
+        inputs, labels = self.task.test
+        return {"inputs": inputs, "labels": labels, "weights": np.full(len(labels), 1 / len(labels))}
 
     def _together(self, times: int) -> int:
         """Return how many networks are trained by one call of the core."""
@@ -241,11 +261,12 @@ class _Run:
         itemsize = np.dtype(self.dtype).itemsize
         lanes = _core.lanes(self.dtype)
         workers = min(threads, -(-together // lanes))  # the core starts no thread that would have no pack
-        pack = _core.pack_bytes(self.network.widths, self.task.samples, self.dtype)
+        passes = [samples for samples in (self.task.samples, self.task.test_samples) if samples]
+        pack = sum(_core.pack_bytes(self.network.widths, samples, self.dtype) for samples in passes)
         records = self._record_bytes(together, times)
         return memory.Need(
             records=records if self.record.reduce is None else memory.reduced_bytes(records, itemsize),
-            work=memory.work_bytes(self.network, self.task, pack, lanes, workers, itemsize),
+            work=memory.work_bytes(self.network, self.task, self.method, pack, lanes, workers, itemsize),
             network=self.network,
             networks=self.networks,
             workers=workers,
@@ -257,7 +278,7 @@ class _Run:
 
     def _record_bytes(self, networks: int, times: int) -> int:
         itemsize = np.dtype(self.dtype).itemsize
-        return memory.record_bytes(self.network, self.record.measure, networks, times, self.task.samples, itemsize)
+        return memory.record_bytes(self.network, self.task, self.record.measure, networks, times, itemsize)
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
@@ -273,34 +294,41 @@ def _check_types(
         "network": (network, Network),
         "task": (task, Task),
         "start": (start, Start),
-        "method": (method, Descent),
         "record": (Record() if record is None else record, Record),
     }
     for name, (value, kind) in kinds.items():
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
-    if not isinstance(start, STARTS):
-        names = ", ".join(f"shoal.{kind.__name__}" for kind in STARTS)
-        raise TypeError(f"start must be one of {names}, got {start!r} of type {type(start).__name__}")
+    choices: dict[str, tuple[object, tuple[type, ...]]] = {"start": (start, STARTS), "method": (method, METHODS)}
+    for name, (value, kinds_of_it) in choices.items():
+        if not isinstance(value, kinds_of_it):
+            names = ", ".join(f"shoal.{kind.__name__}" for kind in kinds_of_it)
+            raise TypeError(f"{name} must be one of {names}, got {value!r} of type {type(value).__name__}")
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
 
 
-def _check_fit(network: Network, task: Task, loss: Loss) -> None:
+def _check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
     if task.dimension != network.inputs:
         raise ValueError(f"inputs must have the {network.inputs} columns that the network takes, got {task.dimension}")
-    found = np.unique(task.labels)
-    if network.outputs == 1:
-        if not np.isin(found, (-1, 1)).all():
-            raise ValueError(f"labels must be -1 or +1 for a network of one output, got {_listed(found)}")
-        return
-    if found[0] < 0 or found[-1] >= network.outputs:
-        raise ValueError(
-            f"labels must lie in 0..{network.outputs - 1} for a network of {network.outputs} outputs, "
-            f"got {_listed(found)}"
-        )
-    if loss.name != "cross_entropy":
+    _check_labels("labels", task.labels, network.outputs)
+    if task.test is not None:
+        _check_labels("test labels", task.test.labels, network.outputs)
+    for name in record.measure if task.test is None else ():
+        if name in OF_TEST:
+            raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
+    if network.outputs > 1 and loss.name != "cross_entropy":
         raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")
+
+
+def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:
+    found = np.unique(labels)
+    if outputs == 1 and not np.isin(found, (-1, 1)).all():
+        raise ValueError(f"{name} must be -1 or +1 for a network of one output, got {_listed(found)}")
+    if outputs > 1 and (found[0] < 0 or found[-1] >= outputs):
+        raise ValueError(
+            f"{name} must lie in 0..{outputs - 1} for a network of {outputs} outputs, got {_listed(found)}"
+        )
 
 
 def _listed(values: NDArray[np.int64]) -> str:
@@ -314,17 +342,22 @@ def _check_range(run: _Run) -> None:
     limits = np.finfo(np.float32)
     largest, least = float(limits.max), float(limits.smallest_subnormal)
     arrays = {"inputs": run.task.inputs}
+    if run.task.test is not None:
+        arrays["test inputs"] = run.task.test.inputs
     if isinstance(run.start, Explicit):
         arrays |= {f"weights[{i}]": array for i, array in enumerate(run.start.weights)}
         arrays |= {f"biases[{i}]": array for i, array in enumerate(run.start.biases)}
     for name, array in arrays.items():
         if np.abs(array).max() > largest:
             raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
-    scalars = {**run.start.scalars(run.network), "rate": run.method.rate}
+    scalars = dict(run.start.scalars(run.network))
+    if isinstance(run.method, Descent):
+        scalars["rate"] = run.method.rate
     if isinstance(run.loss, (Hinge, SquaredHinge)):
         scalars["margin"] = run.loss.margin
     if run.network.slope > 0:
         scalars["slope"] = run.network.slope
+    scalars |= {name: getattr(run, name) for name in ("weight_decay", "spectral_decoupling") if getattr(run, name) > 0}
     for name, value in scalars.items():
         if not least <= value <= largest:
             raise ValueError(f"{name} must lie within the range of float32, {least:g} to {largest:g}, got {value:g}")

@@ -1,0 +1,90 @@
+// Takes down all that is asked of a pack at the moments that a method chooses; what there is to measure, no method knows.
+#pragma once
+
+#include "shoal/cohort.hpp"
+#include "shoal/measure.hpp"
+#include "shoal/monitor.hpp"
+
+#include <optional>
+
+namespace shoal {
+
+template <AnyLanes V>
+class Recorder {
+  public:
+    using T = typename V::Scalar;
+    static constexpr int L = V::count;
+
+    explicit Recorder(const Run<T>& run)
+        : record_(run.record),
+          parameters_(run.network, run.record),
+          samples_(run.network, run.task, run.loss, run.record),
+          units_(run.network, run.task.samples, run.record) {
+        sight_.records = record_.times;
+        if (run.test && record_.test.wanted()) test_.emplace(run);
+    }
+
+    // Begins each lane's record number times[lane], none where negative: `see` each block of a forward pass at these parameters, then `end`. False when the
+    // monitor says stop.
+    bool begin(const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {
+        sight_.lanes = &lanes;
+        std::copy_n(times, L, sight_.times);
+        parameters_.write(parameters, sight_);
+        samples_.clear();
+        units_.clear();
+        return !test_ || test_->look(parameters, sight_, monitor);
+    }
+
+    void see(int first, int count, const Gradient<V>& pass) {
+        samples_.see(first, count, pass, sight_);
+        units_.see(first, count, pass, sight_);
+    }
+
+    void end() {
+        samples_.write(sight_);
+        units_.write(sight_);
+    }
+
+    // The whole of a record, by a forward pass of its own.
+    bool look(Gradient<V>& pass, const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {
+        if (!begin(lanes, times, parameters, monitor)) return false;
+        const auto see_block = [&](int first, int count, const Gradient<V>& seen) {
+            see(first, count, seen);
+            return !monitor.stopped();
+        };
+        if (record_.looks_at_samples() && !pass.forward_only(parameters, see_block)) return false;
+        end();
+        return true;
+    }
+
+    void write_end(const PackLanes<V>& lanes, const Pack<V>& parameters) const { parameters_.write_end(lanes, parameters); }
+
+  private:
+    // The test samples, in blocks of their own.
+    struct Test {
+        explicit Test(const Run<T>& run) : pass(run.network, *run.test, run.loss), measure(run.network, *run.test, run.loss, run.record.test) {}
+
+        bool look(const Pack<V>& parameters, const Sight<V>& sight, const Monitor& monitor) {
+            measure.clear();
+            const auto see_block = [&](int first, int count, const Gradient<V>& seen) {
+                measure.see(first, count, seen, sight);
+                return !monitor.stopped();
+            };
+            if (!pass.forward_only(parameters, see_block)) return false;
+            measure.write(sight);
+            return true;
+        }
+
+        Gradient<V> pass;
+        SampleMeasure<V> measure;
+    };
+
+    const Record<T>& record_;
+    Sight<V> sight_;
+    ParameterMeasure<V> parameters_;
+    SampleMeasure<V> samples_;
+    UnitMeasure<V> units_;
+    std::optional<Test> test_;
+};
+
+}  // namespace shoal
