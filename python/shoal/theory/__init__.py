@@ -4,6 +4,16 @@
 |---|---|---|---|
 | m(t) | margin of one mode | ``Mode.margin`` | as the times |
 | m_s(t) | margins of separated networks, deaths included | ``separated_margins`` | (networks, times, samples) |
+| m(t), a_l(t) | unbalanced layers | ``Chain`` | as the times, (layers, times) |
+| m_s(t) | margins on classes of many points | ``OrderParameters`` | (networks, times, samples) |
+| u_k(t), m_T(t) | features that share samples | ``Features`` | (features, times), (types, times) |
+| u_2(u_1) | the power law of starvation, its bound and its ceiling | ``starved_strength`` | as ``strength`` |
+| m_-, m_+ | where penalties bring one mode to rest | ``PenalisedMode`` | scalar |
+| z | where penalties bring a linear model to rest | ``penalised_linear`` | :class:`PenalisedLinear` |
+| xi | margin that spectral decoupling gives a sample | ``decoupled_margin`` | as ``spectral_decoupling`` |
+| u(t) | deep linear modes: flow, time, descent | ``linear_mode``, ``learning_time``, ``descend_mode`` | as the times |
+| w(t) | incremental learning; growth like ln t | ``power_mode``, ``exponential_weight`` | as the times |
+| w_hat | direction of that growth | ``separator`` | (inputs,) |
 | - | which neurons die, and when; which modes fail | ``separated_fates`` | :class:`Fates` |
 | P | chance that a neuron dies | ``death_probability`` | scalar |
 | P | chance that training fails | ``failure_probability`` | as ``neurons`` |
@@ -11,8 +21,44 @@
 Source: docs/theory.md.
 """
 
+from shoal.theory.chain import Chain
+from shoal.theory.features import Features
 from shoal.theory.laws import death_probability, failure_probability
 from shoal.theory.mode import Mode
+from shoal.theory.neighbours import (
+    descend_mode,
+    exponential_weight,
+    learning_time,
+    linear_mode,
+    power_mode,
+    separator,
+)
+from shoal.theory.order_parameters import ClassFlow, OrderParameters
+from shoal.theory.penalised_linear import PenalisedLinear, penalised_linear
+from shoal.theory.penalty import PenalisedMode, decoupled_margin
 from shoal.theory.separated import Fates, separated_fates, separated_margins
+from shoal.theory.starvation import starved_strength
 
-__all__ = ["Fates", "Mode", "death_probability", "failure_probability", "separated_fates", "separated_margins"]
+__all__ = [
+    "Chain",
+    "ClassFlow",
+    "Fates",
+    "Features",
+    "Mode",
+    "OrderParameters",
+    "PenalisedLinear",
+    "PenalisedMode",
+    "death_probability",
+    "decoupled_margin",
+    "descend_mode",
+    "exponential_weight",
+    "failure_probability",
+    "learning_time",
+    "linear_mode",
+    "penalised_linear",
+    "power_mode",
+    "separated_fates",
+    "separated_margins",
+    "separator",
+    "starved_strength",
+]

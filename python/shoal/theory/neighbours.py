@@ -1,0 +1,285 @@
+"""Laws of neighbouring papers: deep linear modes, discrete steps, incremental learning, directions of growth.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| u(t) | strength of a mode, the product of its layers | - | as ``times`` |
+| s | strength that fits the data | ``target`` | scalar |
+| L, N | weight layers | ``depth`` | scalar |
+| tau | time constant | ``constant`` | scalar |
+| eta | learning rate times p rho | ``rate`` | scalar |
+| w_hat | separator of least norm with all margins at least 1 | ``separator`` | (d,) |
+
+Source: docs/theory.md section 8.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate, repeat
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import nnls
+
+from shoal import checks
+from shoal.theory.mode import Mode
+
+Array = NDArray[np.float64]
+
+
+def linear_mode(times: ArrayLike, start: float, target: float, depth: int = 2, constant: float = 1.0) -> Array:
+    """Return the strength u(t) of one mode of a balanced deep linear network: tau u' = L u^(2-2/L) (s - u).
+
+    Squared loss and whitened inputs; ``target`` s is a singular value of the correlation between input and output. At
+    depth 2, u = s e^(2st/tau)/(e^(2st/tau) - 1 + s/u_0).
+
+    Parameters
+    ----------
+    times
+        Any shape, float64, not negative.
+    start
+        u_0, positive, below or above the target (for depth 1 of any sign).
+    target
+        s, positive.
+    depth
+        L, at least 1.
+    constant
+        tau, positive; 1/rate of a gradient flow in units in which time is rate x steps.
+
+    Returns
+    -------
+    ndarray of float64, shape of ``times``
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        An argument is out of the range above.
+
+    Notes
+    -----
+    u/s is the margin of :class:`Mode` under the squared loss, with p rho^(2/L) = s^(2-2/L)/tau.
+
+    Source: docs/theory.md section 8; arXiv:1312.6120.
+
+    Examples
+    --------
+    >>> linear_mode([0.0, 1.0, 4.0], start=0.01, target=2.0).round(6)
+    array([0.01    , 0.430588, 1.999955])
+    """
+    return np.asarray(target * _mode(start, target, depth, constant).margin(times), dtype=np.float64)
+
+
+def learning_time(level: ArrayLike, start: float, target: float, depth: int = 2, constant: float = 1.0) -> Array:
+    """Return the time at which :func:`linear_mode` has the strength ``level`` (any shape), infinite if never.
+
+    From a small start it is about (tau/(2s)) ln(1/u_0) at depth 2 and (tau/((L-2) s)) u_0^-(1-2/L) beyond. By then
+    another mode, s_2 < s, of equal start has only come to the order of u_0^(1 - s_2/s) at depth 2, and to
+    u_0 (1 - s_2/s)^-(L/(L-2)) beyond: modes are learnt one by one, and deeper networks need less small starts for it.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        An argument is out of the range of :func:`linear_mode`, or a level lies behind the start.
+
+    Notes
+    -----
+    Source: docs/theory.md section 8; arXiv:1312.6120, arXiv:1909.12051.
+
+    Examples
+    --------
+    >>> float(learning_time(1.0, start=0.01, target=2.0).round(6))
+    1.323326
+    """
+    return _mode(start, target, depth, constant).time(np.asarray(level, dtype=np.float64) / target)
+
+
+def power_mode(times: ArrayLike, start: float, target: float, depth: int = 2) -> Array:
+    """Return w(t) of the model w = u^N, u' = -dl/du with l = (w - w*)^2/2: w' = N^2 w^(2-2/N) (w* - w).
+
+    The model of incremental learning: one parameter a mode and not one a layer, so that time runs N times as fast as in
+    :func:`linear_mode` with tau = 1.
+
+    Parameters
+    ----------
+    times
+        Any shape, float64, not negative.
+    start, target
+        w(0) and w*, positive.
+    depth
+        N, at least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape of ``times``
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        An argument is out of the range above.
+
+    Notes
+    -----
+    Source: docs/theory.md section 8; arXiv:1909.12051.
+
+    Examples
+    --------
+    >>> power_mode([0.0, 1.0], start=0.01, target=2.0, depth=3).round(6)
+    array([0.01    , 1.998823])
+    """
+    layers = checks.integer("depth", depth, least=1)
+    return linear_mode(times, start, target, layers, 1.0 / layers)
+
+
+def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Array:
+    """Return u after 0, 1, .., ``steps`` steps of u <- u (1 + eta (s - u))^2, exact for gradient descent.
+
+    Two balanced layers a = z of one mode, u = a z: descent on (s - u)^2/2 takes a to a (1 + eta (s - u)), and z with
+    it. For a network of :func:`shoal.train` with squared loss, u is the margin, s = 1 and eta = rate p rho.
+
+    Parameters
+    ----------
+    start
+        u_0, any shape, float64, not negative.
+    target
+        s.
+    rate
+        eta, positive.
+    steps
+        Number of steps, not negative.
+
+    Returns
+    -------
+    ndarray of float64, (steps + 1, *shape of ``start``)
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        A start is negative or not finite, the rate not positive, or ``steps`` negative.
+
+    Notes
+    -----
+    u converges to s when |1 - 2 eta s| < 1.
+
+    Source: docs/theory.md section 8; arXiv:1904.13262.
+
+    Examples
+    --------
+    >>> descend_mode(0.5, target=1.0, rate=0.5, steps=2).round(6)
+    array([0.5     , 0.78125 , 0.961494])
+    """
+    first = np.asarray(start, dtype=np.float64)
+    wrong = ~(np.isfinite(first) & (first >= 0))
+    if wrong.any():
+        raise ValueError(f"start must be finite and not negative, got {first[wrong].flat[0]}")
+    goal, eta = checks.real("target", target), checks.positive("rate", rate)
+    count = checks.integer("steps", steps, least=0)
+    # The map has no closed form: its iterates are the law.
+    states = accumulate(repeat(eta, count), lambda u, each: u * (1.0 + each * (goal - u)) ** 2, initial=first)
+    return np.stack(list(states))
+
+
+def exponential_weight(times: ArrayLike, start: float, norm: float = 1.0, frequency: float = 1.0) -> Array:
+    """Return the weight w(t) of one linear unit on one input under the exponential loss: w' = p rho e^(-rho w).
+
+    w = ln(p rho^2 t + e^(rho w_0))/rho: it grows like ln t and the loss falls like 1/t. With rho = p = 1, w =
+    ln(t + e^w_0).
+
+    Parameters
+    ----------
+    times
+        Any shape, float64, not negative.
+    start
+        w_0.
+    norm, frequency
+        rho and p, positive.
+
+    Returns
+    -------
+    ndarray of float64, shape of ``times``
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        An argument is out of the range above.
+
+    Notes
+    -----
+    Source: docs/theory.md section 8; arXiv:1710.10345.
+
+    Examples
+    --------
+    >>> exponential_weight([0.0, 100.0], start=0.0).round(6)
+    array([0.      , 4.615121])
+    """
+    length = checks.positive("norm", norm)
+    mode = Mode(length, frequency, length * checks.real("start", start), depth=1, loss="exponential")
+    return np.asarray(mode.margin(times) / length, dtype=np.float64)
+
+
+def separator(inputs: ArrayLike, labels: ArrayLike) -> Array:
+    """Return the shortest w_hat (d,) float64 with y_s w_hat.x_s >= 1 for all samples.
+
+    The direction of a linear unit trained with an exponential tail: w(t) = w_hat ln t + O(1) for almost all data, and
+    the exponential loss is |w_hat|^2/t + o(1/t), whatever the weights of the samples and the start. 1/|w_hat| is the
+    margin of the data.
+
+    Parameters
+    ----------
+    inputs
+        (samples, d) float64.
+    labels
+        (samples,) of -1/+1.
+
+    Raises
+    ------
+    TypeError
+        Something in an argument is not a real number.
+    ValueError
+        Shapes that do not fit, other labels, or samples that no w separates.
+
+    Notes
+    -----
+    By least squares with factors that are not negative: of all such combinations of (y x, 1), the one nearest (0, 1)
+    leaves a residual along (-w_hat, 1), which vanishes where nothing separates. Exact to about 1e-14 of |w_hat|^2.
+
+    Source: docs/theory.md section 8; arXiv:1710.10345.
+
+    Examples
+    --------
+    >>> separator([[1.0, 1.0], [-1.0, 1.0], [0.0, 5.0]], [1, 1, 1]).round(12) + 0.0
+    array([0., 1.])
+    """
+    points = checks.real_array("inputs", inputs, dimensions=2, shape="(samples, d)")
+    signs = checks.real_array("labels", labels, dimensions=1, shape="(samples,)")
+    if len(signs) != len(points) or not np.isin(signs, (-1.0, 1.0)).all():
+        raise ValueError(f"labels must be {len(points)} values of -1 and +1, got shape {signs.shape}")
+    signed = points * signs[:, None]
+    scale = float(np.abs(signed).max())
+    if scale == 0:
+        raise ValueError("inputs must be separable: they are all zero")
+    cone = np.vstack([signed.T / scale, np.ones(len(points))])
+    aim = np.append(np.zeros(points.shape[1]), 1.0)
+    factors, _ = nnls(cone, aim)
+    residual = aim - cone @ factors
+    if residual[-1] < 1e-12:
+        raise ValueError("inputs must be separable: no w has y w.x > 0 on every sample")
+    direction = -residual[:-1] / residual[-1] / scale
+    return np.asarray(direction / np.min(signed @ direction), dtype=np.float64)
+
+
+def _mode(start: float, target: float, depth: int, constant: float) -> Mode:
+    goal, tau = checks.positive("target", target), checks.positive("constant", constant)
+    layers, first = checks.integer("depth", depth, least=1), checks.real("start", start)
+    if first <= 0 and layers > 1:
+        raise ValueError(f"start must be positive when depth > 1, got {first}")
+    pace = goal ** (2.0 - 2.0 / layers) / tau
+    return Mode(norm=1.0, frequency=pace, start=first / goal, depth=layers, loss="squared")

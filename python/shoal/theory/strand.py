@@ -1,0 +1,227 @@
+"""The curve along which a chain of layers moves, and the paces at which losses drive it.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| x | the smallest strength, with the sign of the margin | ``x`` | any |
+| d_2 <= d_3 .. | a_l^2 - x^2 of the other layers, constant | ``spread`` = sqrt(d_2), ``rest`` | (N - 2,) |
+| v | coordinate, dx/dv = sqrt(x^2 + d_2) | ``v`` | any |
+| H(x) | prod_{k >= 3} sqrt(x^2 + d_k) | ``factor`` | as ``x`` |
+| m | margin rho x sqrt(x^2 + d_2) H(x) | ``margin`` | as ``x`` |
+| theta | clock p rho t; dtheta/dv = 1 / (H r(m)) | ``theta`` | any |
+
+In v the pace is analytic as far as pi/2 from the real axis, so that Gauss panels are exact (docs/theory.md section 4).
+
+Source: docs/theory.md section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.theory import panels
+from shoal.theory.path import Hyperbola
+from shoal.theory.quadrature import pace_of
+from shoal.theory.residual import Residual
+
+Array = NDArray[np.float64]
+
+FLOOR = 40.0, 740.0
+"""Margins below minus these have 1/r = 1 (cross-entropy) or 0 (exponential loss) to rounding."""
+NOTHING = 1e-17
+LEAST = 1e-300
+
+
+@dataclass(frozen=True)
+class Strand:
+    """The strengths of a chain as functions of its smallest. At least two layers."""
+
+    start: float
+    spread: float
+    rest: tuple[float, ...]
+    norm: float
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return 2 + len(self.rest)
+
+    def x(self, v: Array) -> Array:
+        """Return x at coordinate v >= 0; 0 at v = 0 stays 0 where d_2 = 0."""
+        if self.spread == 0:
+            with np.errstate(over="ignore", under="ignore"):
+                return np.asarray(self.start * np.exp(np.sign(self.start) * v), dtype=np.float64)
+        return Hyperbola(self.start, self.spread).margin(v)
+
+    def v(self, x: Array) -> Array:
+        """Return the coordinate of x, accurate relative to itself."""
+        return Hyperbola(self.start, self.spread).position(x)
+
+    def factor(self, x: Array) -> Array:
+        """Return H(x)."""
+        total = np.ones_like(x)
+        for gap in self.rest:
+            total = total * np.sqrt(x**2 + gap)
+        return total
+
+    def margin(self, x: Array) -> Array:
+        """Return the margin at x; infinite where it is beyond the doubles."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.norm * x * np.hypot(x, self.spread) * self.factor(x), dtype=np.float64)
+
+    def slope(self, x: Array) -> Array:
+        """Return dm/dv = rho H (x^2 + d_2) (1 + sum_k x^2/(x^2 + d_k)), positive."""
+        square = np.hypot(x, self.spread) ** 2
+        shares = np.ones_like(x)
+        for gap in (self.spread**2, *self.rest):
+            shares = shares + (x**2 / (x**2 + gap) if gap > 0 else 1.0)
+        return np.asarray(self.norm * self.factor(x) * square * shares, dtype=np.float64)
+
+    def position(self, margin: Array) -> Array:
+        """Return the x of a finite margin.
+
+        Newton's method on ln|m| as a function of ln|x|, which is convex with a slope between 1 and N: the first step
+        lands beyond the root and the others close in from there.
+        """
+        size = np.abs(margin)
+        gaps = np.asarray([self.spread**2, *self.rest])
+        with np.errstate(divide="ignore"):
+            wanted = np.log(size / self.norm)
+            known = np.log(gaps)
+        place = np.where(size > 0, np.where(wanted > 0, wanted, wanted / self.depth), 0.0)
+        aim = np.where(size > 0, wanted, 0.0)
+        for _ in range(100):
+            terms = np.logaddexp(2.0 * place[..., None], known)
+            excess = place + 0.5 * terms.sum(axis=-1) - aim
+            steepness = 1.0 + np.exp(2.0 * place[..., None] - terms).sum(axis=-1)
+            place = place - excess / steepness
+            if np.max(np.abs(excess[size > 0]), initial=0.0) < 1e-13 * (1.0 + np.max(np.abs(aim), initial=0.0)):
+                break
+        x = np.sign(margin) * np.exp(place)
+        x = np.where(size > 0, x, 0.0)
+        # A last step on the margin itself, for the digits that the exponential lost.
+        square = np.hypot(x, self.spread)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = (self.margin(x) - margin) * square / self.slope(x)
+        return np.where(np.isfinite(step) & (size > 0), x - step, x)
+
+    def fades(self, x: float) -> bool:
+        """Return whether x decays and no term of H or of the margin feels it any more."""
+        least = min((abs(gap) ** 0.5 for gap in self.rest), default=1.0)
+        small = abs(x) < NOTHING * least and abs(float(self.margin(np.asarray(x)))) < NOTHING
+        return self.spread == 0 and self.start < 0 and small
+
+
+@dataclass(frozen=True)
+class Free:
+    """Coordinate v for the exponential and the step family: dtheta/dv = 1/(H r(m)); a hinge counts as unsatisfied.
+
+    ``margin`` of the protocol is x here: the clock maps theta to x and back.
+    """
+
+    strand: Strand
+    residual: Residual
+
+    def margin(self, x: Array) -> Array:
+        """Return the strand's x at coordinate ``x`` = v."""
+        return self.strand.x(x)
+
+    def position(self, margin: Array) -> Array:
+        """Return the coordinate v of the strand's x."""
+        return self.strand.v(margin)
+
+    def pace(self, x: Array, shift: float) -> Array:
+        """Return dtheta/dv; ``shift`` is 0 here."""
+        strength = self.strand.x(x)
+        with np.errstate(over="ignore", divide="ignore", under="ignore"):
+            slowness = 1.0 / self.strand.factor(strength)
+            if self.residual.family == "step":
+                return slowness
+            pace = slowness * pace_of(self.residual, self.strand.margin(strength), shift)
+        # Not zero, for the inverse divides by it: e^m may underflow where the exponential loss starts far below 0.
+        return np.maximum(pace, LEAST)
+
+    def step(self, x: float) -> float:
+        """Return how long a panel from ``x`` on may be."""
+        here = float(self.strand.x(np.asarray(x)))
+        if self.strand.fades(here):
+            return 1e300
+        length = panels.LENGTH / self.strand.depth
+        if self.residual.family == "step":
+            return length
+        margin = float(self.strand.margin(np.asarray(here)))
+        floor = FLOOR[0] if self.residual.offset else FLOOR[1]
+        while True:
+            beyond = float(self.strand.margin(self.strand.x(np.asarray(x + length))))
+            if beyond < -floor or beyond - max(margin, -floor) <= panels.GROWTH:
+                return length
+            length *= 0.5
+
+
+@dataclass(frozen=True)
+class Driven:
+    """Coordinate w = v + ln((h - m_0)/(h - m)) for r = h - m > 0: dtheta/dw = 1/(H (h - m + dm/dv)).
+
+    v resolves the plateau and the logarithm the end; the pace has no difference of close numbers in it.
+    ``margin`` of the protocol is x here: the clock maps theta to x and back.
+    """
+
+    strand: Strand
+    target: float
+
+    def margin(self, x: Array) -> Array:
+        """Return the strand's x at coordinate ``x`` = w.
+
+        v is the root of m(v) + (h - m_0) e^(v - w) = h, increasing in v: Newton's method from the upper bound of v,
+        bracketed for where m < 0 bends the other way.
+        """
+        first = float(self.strand.margin(np.asarray(self.strand.start)))
+        v = np.minimum(x, self._end)
+        low, high = np.zeros_like(x), v
+        for _ in range(100):
+            strength = self.strand.x(v)
+            rest = (self.target - first) * np.exp(v - x)
+            excess = self.strand.margin(strength) - first + (self.target - first) * np.expm1(v - x)
+            low, high = np.where(excess < 0, v, low), np.where(excess < 0, high, v)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ahead = v - excess / (self.strand.slope(strength) + rest)
+            ahead = np.where((ahead >= low) & (ahead <= high), ahead, 0.5 * (low + high))
+            settled = np.abs(ahead - v) <= 2e-15 * v
+            v = ahead
+            if settled.all():
+                break
+        return self.strand.x(v)
+
+    @property
+    def _end(self) -> float:
+        """Coordinate v of the target; infinite where x fades before it."""
+        if self.strand.spread == 0 and self.strand.start < 0 < self.target:
+            return np.inf
+        return float(self.strand.v(self.strand.position(np.asarray(self.target))))
+
+    def position(self, margin: Array) -> Array:
+        """Return the coordinate w of the strand's x."""
+        start = np.asarray(self.strand.start)
+        here, first = self.strand.margin(margin), self.strand.margin(start)
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.strand.v(margin) + np.log1p((here - first) / (self.target - here)), dtype=np.float64)
+
+    def pace(self, x: Array, shift: float) -> Array:
+        """Return dtheta/dw; ``shift`` is 0 here."""
+        strength = self.margin(x)
+        gap = np.maximum(self.target - self.strand.margin(strength), 0.0)
+        with np.errstate(divide="ignore"):
+            return np.asarray(
+                1.0 / (self.strand.factor(strength) * (gap + self.strand.slope(strength))), dtype=np.float64
+            )
+
+    def step(self, x: float) -> float:
+        """Return how long a panel from ``x`` on may be; endless where the margin is at its end to rounding."""
+        here = np.asarray(self.margin(np.asarray(x)))
+        gap, slope = self.target - float(self.strand.margin(here)), float(self.strand.slope(here))
+        if self.strand.fades(float(here)) or gap < 1e-15 * slope:
+            return 1e300
+        # dv/dw = gap/(gap + slope): in v the pace changes over 1/N, at the end, where v stands, over 1.
+        return panels.LENGTH * min(1.0, (gap + slope) / (self.strand.depth * gap))
