@@ -236,7 +236,7 @@ def test_majority_and_wilson_say_the_same(trials, fraction):
         ),
         (
             {"measured": 1.0, "predicted": 1.0, "halved": 1.0, "quartered": 1.0},
-            "measured must have an axis of time for an exact comparison, got a scalar",
+            "measured must have an axis of time for an exact comparison or one of flow, got a scalar",
         ),
         (
             {"measured": FLOW, "predicted": FLOW, "halved": FLOW, "quartered": FLOW, "standard_error": 1.0},

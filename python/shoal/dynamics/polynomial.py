@@ -1,0 +1,100 @@
+"""Polynomials through a few neighbouring records, one a series: what is read between records is read off these.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| x | (time - origin)/unit | ``x`` | (series, ...) |
+| c_j | p(x) = sum_j c_j x^j | ``coefficients`` | (series, records) |
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.dynamics.series import Floats
+
+__all__ = ["bisect", "derivative", "evaluate", "shorter", "through", "windows"]
+
+Integers = NDArray[np.int64]
+
+HALVINGS = 54
+"""Bisections of a bracket: to the last bit of its width."""
+
+
+def through(x: Floats, values: Floats) -> Floats:
+    """Return the coefficients of the polynomials through points.
+
+    Parameters
+    ----------
+    x, values : (series, records), float64
+        Of the points; x differ within a row and are of the order of 1.
+
+    Returns
+    -------
+    (series, records), float64
+        c_j, ascending. Newton's divided differences, expanded; NaN where a value is.
+    """
+    count = x.shape[1]
+    differences = values.copy()
+    for order in range(1, count):
+        differences[:, order:] = (differences[:, order:] - differences[:, order - 1 : -1]) / (
+            x[:, order:] - x[:, : count - order]
+        )
+    coefficients = np.zeros_like(values)
+    for order in range(count - 1, -1, -1):
+        # p <- p (x - x_order) + difference
+        shifted = np.zeros_like(coefficients)
+        shifted[:, 1:] = coefficients[:, :-1]
+        coefficients = shifted - coefficients * x[:, order : order + 1]
+        coefficients[:, 0] += differences[:, order]
+    return coefficients
+
+
+def evaluate(coefficients: Floats, x: Floats) -> Floats:
+    """Return p(x), of the shape of x: (series,) or (series, points)."""
+    shape = (len(coefficients), *[1] * (x.ndim - 1))
+    result = np.zeros(x.shape)
+    for order in range(coefficients.shape[1] - 1, -1, -1):
+        result = result * x + coefficients[:, order].reshape(shape)
+    return result
+
+
+def derivative(coefficients: Floats) -> Floats:
+    """Return the coefficients of dp/dx, one fewer."""
+    return coefficients[:, 1:] * np.arange(1, coefficients.shape[1])
+
+
+def bisect(coefficients: Floats, low: Floats, high: Floats) -> Floats:
+    """Return where each polynomial turns from negative at `low` to positive at `high`.
+
+    All (series,) float64. Where it does not, one of the ends comes back; where it turns more than once, one of the
+    places. Cost: 54 evaluations.
+    """
+    low, high = low.copy(), high.copy()
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        negative = evaluate(coefficients, middle) < 0
+        low = np.where(negative, middle, low)
+        high = np.where(negative, high, middle)
+    return 0.5 * (low + high)
+
+
+def shorter(left: Integers, points: int, first: Integers, last: Integers) -> list[tuple[Integers, int]]:
+    """Return shorter runs of records inside `points` records from `left` on: (first record, how many) each.
+
+    One fewer, left out on either side, and two fewer, one on either side; all hold records `first` to `last`. What they
+    read in place of the longest run says how far that may be off. Two shorter ones are not enough: where a derivative
+    of the series vanishes, they may agree with the longest by accident.
+    """
+    least = int(np.max(last - first)) + 1
+    offered = [(left, points - 1), (left + 1, points - 1), (left + 1, points - 2)]
+    return [
+        (np.clip(start, np.maximum(left, last - count + 1), np.minimum(left + points - count, first)), count)
+        for start, count in offered
+        if count >= least
+    ]
+
+
+def windows(centre: Integers, points: int, count: int | Integers) -> Integers:
+    """Return the first of the `points` records around `centre`, moved inwards at the ends of `count` records."""
+    return np.clip(centre - points // 2, 0, np.asarray(count) - points)

@@ -1,0 +1,291 @@
+"""What the recorded weights of the networks say: mode strengths, alignment, rank.
+
+Source: docs/dynamics.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from shoal.dynamics.series import Floats
+from shoal.network import Network
+
+__all__ = ["alignment", "effective_rank", "strengths"]
+
+Directions = ArrayLike | xr.DataArray
+
+BLOCK = 2**17
+"""Numbers of one layer's signal: 1 MiB, so that it stays in cache."""
+
+
+def strengths(data: xr.Dataset, directions: Directions, *, network: Network | None = None) -> xr.Dataset:
+    """Return what each network says along given directions: the strengths of its modes.
+
+    Parameters
+    ----------
+    data : Dataset
+        With ``trajectory_1``, ``trajectory_2``, ... (the measure ``trajectory``), else with the final ``weights_1``,
+        ... (the measure ``weights``), and the biases that belong to them.
+    directions : array, (directions, inputs), float
+        Inputs u_k, taken as they are: neither normalised nor centred. A DataArray keeps its labels along its first
+        dimension.
+    network : Network, optional
+        The network that was trained; None reads it from the specification in ``data.attrs``.
+
+    Returns
+    -------
+    Dataset, (network, [time], direction), float64; with K outputs (network, [time], unit_L, direction)
+        - ``strength``: f(u_k), the logit.
+        - ``odd``: (f(u_k) - f(-u_k))/2, the part that changes sign with the input. For two-layer networks without
+          biases it is the linear part: sum_i z_i w_i.u_k times 1/2 (relu) or (1 + slope)/2 (leaky_relu). Linear
+          networks without biases have no other part.
+
+        ``time`` is there with ``trajectory``. NaN where the output is not finite, as in networks that diverged.
+
+    Raises
+    ------
+    TypeError
+        Not a Dataset, directions that are not numbers, or a network that is none.
+    ValueError
+        No weights recorded, no specification and no `network`, weights of another shape than the network's, biases
+        that were not recorded, or directions of another shape.
+
+    Notes
+    -----
+    Cost: one forward pass for each network, time and direction, in float64.
+
+    Source: docs/theory.md sections 1, 3 and 6, where modes are counted along orthogonal inputs.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> data = shoal.train(shoal.Network((2, 4, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Separated(0.05),
+    ...                    method=shoal.Descent(rate=0.1, steps=50), record=shoal.Record(measure=("margin", "weights")),
+    ...                    networks=3)
+    >>> found = strengths(data, data.inputs.values)
+    >>> bool(np.allclose(found.strength * data.labels.values, data.margin.isel(time=-1).values, atol=1e-15))
+    True
+    """
+    layers, biases = _recorded(data)
+    known = _network(data, network)
+    if known.layers != len(layers) or any(
+        layer.shape[-2:] != (after, before)
+        for layer, before, after in zip(layers, known.widths[:-1], known.widths[1:], strict=True)
+    ):
+        raise ValueError(f"network must have the shape of the recorded weights, got {known}")
+    if known.bias and not biases:
+        raise ValueError("data must hold the biases of the network beside its weights, got weights only")
+    inputs, label = _directions(directions, known.inputs)
+    both = np.concatenate([inputs, -inputs]).T
+    outputs = _forward(known, [_numbers(layer) for layer in layers], [_numbers(bias) for bias in biases], both)
+    outputs[~np.isfinite(outputs)] = np.nan
+    there, back = outputs[..., : len(inputs)], outputs[..., len(inputs) :]
+    # The last layer's own dimension, that of one output, says nothing.
+    dims = (*layers[-1].dims[:-1], "direction")
+    made = {}
+    for name, values, meaning in (
+        ("strength", there, "output along the direction"),
+        ("odd", 0.5 * (there - back), "part of that output that is odd in the input"),
+    ):
+        array = xr.DataArray(values, dims=dims, coords=_coordinates(layers[-1], dims), attrs={"long_name": meaning})
+        made[name] = array.isel({dims[-2]: 0}, drop=True) if known.outputs == 1 else array
+    return xr.Dataset(made).assign_coords(label)
+
+
+def alignment(data: xr.Dataset, directions: Directions) -> xr.DataArray:
+    """Return the cosine between the rows of the first layer and given directions.
+
+    Parameters
+    ----------
+    data : Dataset
+        With ``trajectory_1`` or ``weights_1``, as for `strengths`.
+    directions : array, (directions, inputs), float
+        Their lengths do not matter.
+
+    Returns
+    -------
+    DataArray, (network, [time], unit_1, direction), float64
+        w_i.u_k/(|w_i| |u_k|), in [-1, 1]; NaN for a row of zeros, or one that is not finite. Biases are not looked at.
+
+    Raises
+    ------
+    TypeError
+        Not a Dataset, or directions that are not numbers.
+    ValueError
+        No weights recorded, directions of another shape, or a direction of zeros.
+
+    Notes
+    -----
+    Cost: a product of each first layer with the directions. Source: docs/theory.md sections 2 and 3: neurons keep to
+    the class they are active on, and turn towards it.
+    """
+    first = _recorded(data)[0][0]
+    inputs, label = _directions(directions, first.shape[-1])
+    zero = ~inputs.any(axis=1)
+    if zero.any():
+        raise ValueError(f"directions must not hold a row of zeros, got one at index {int(zero.argmax())}")
+    cosines = _unit(_numbers(first)) @ _unit(inputs).T
+    dims = (*first.dims[:-1], "direction")
+    return xr.DataArray(
+        np.clip(cosines, -1.0, 1.0),
+        dims=dims,
+        coords=_coordinates(first, dims),
+        attrs={"long_name": "cosine between row of the first layer and direction"},
+        name="alignment",
+    ).assign_coords(label)
+
+
+def effective_rank(data: xr.Dataset) -> xr.Dataset:
+    """Return two ranks of the first layer that do not ask for a threshold.
+
+    Parameters
+    ----------
+    data : Dataset
+        With ``trajectory_1`` or ``weights_1``, as for `strengths`.
+
+    Returns
+    -------
+    Dataset, (network, [time]), float64
+        - ``effective_rank``: e^H, H = -sum_j q_j ln q_j the entropy of the singular values divided by their sum.
+        - ``stable_rank``: |W|_F^2/|W|_2^2, sum_j s_j^2/max_j s_j^2.
+
+        Both lie between 1 and the rank, and reach it where all singular values that are not 0 are equal; NaN for a
+        layer of zeros, or one that is not finite.
+
+    Raises
+    ------
+    TypeError
+        Not a Dataset.
+    ValueError
+        No weights recorded.
+
+    Notes
+    -----
+    Cost: the singular values of each first layer. Source: effective rank, O. Roy and M. Vetterli, "The effective rank:
+    a measure of effective dimensionality", EUSIPCO 2007; stable rank, M. Rudelson and R. Vershynin, "Sampling from
+    large matrices", J. ACM 54 (2007). Why it falls to 2 from small starts: docs/theory.md section 3.
+    """
+    first = _recorded(data)[0][0]
+    matrices = _numbers(first)
+    finite = np.isfinite(matrices).all(axis=(-2, -1), keepdims=True)
+    largest = np.abs(np.where(finite, matrices, 0.0)).max(axis=(-2, -1), keepdims=True)
+    usable = (finite & (largest > 0))[..., 0]
+    # Divided by the largest entry: squares of tiny weights do not vanish.
+    scaled = np.where(usable[..., None], matrices, 1.0) / np.where(usable[..., None], largest, 1.0)
+    values = np.linalg.svd(scaled, compute_uv=False)
+    shares = values / values.sum(axis=-1, keepdims=True)
+    entropy = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=-1)
+    stable = (values**2).sum(axis=-1) / values[..., 0] ** 2
+    dims = first.dims[:-2]
+    coordinates = _coordinates(first, dims)
+    table = {
+        "effective_rank": (np.exp(entropy), "exponential of the entropy of the singular values"),
+        "stable_rank": (stable, "squared Frobenius norm over squared spectral norm"),
+    }
+    return xr.Dataset(
+        {
+            name: (dims, np.where(usable[..., 0], ranks, np.nan), {"long_name": f"{meaning}, first layer"})
+            for name, (ranks, meaning) in table.items()
+        },
+        coords=coordinates,
+    )
+
+
+def _recorded(data: object) -> tuple[list[xr.DataArray], list[xr.DataArray]]:
+    """Return the weights and biases of the layers, of every record where there are such, else the final ones."""
+    if not isinstance(data, xr.Dataset):
+        raise TypeError(f"data must be an xarray.Dataset that train returned, got {type(data).__name__}")
+    for weights, biases in (("trajectory", "trajectory_bias"), ("weights", "biases")):
+        layers = _numbered(data, weights)
+        if layers:
+            return layers, _numbered(data, biases)
+    raise ValueError(
+        "data must hold weights, got none: record the measure 'trajectory' (at every time) or 'weights' (the last)"
+    )
+
+
+def _numbered(data: xr.Dataset, name: str) -> list[xr.DataArray]:
+    """Return name_1, name_2, ... with their own dimensions (rows, columns) last."""
+    found: list[xr.DataArray] = []
+    while (variable := f"{name}_{len(found) + 1}") in data:
+        found.append(data[variable])
+    return found
+
+
+def _network(data: xr.Dataset, network: Network | None) -> Network:
+    """Return the network given, or that of the dataset's specification."""
+    if network is not None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network must be a shoal.Network, got {type(network).__name__}")
+        return network
+    if "specification" not in data.attrs:
+        raise ValueError("network must be given where data has no attribute 'specification', got neither")
+    told: dict[str, Any] = json.loads(data.attrs["specification"])["network"]
+    return Network(**{**told, "widths": tuple(told["widths"])})
+
+
+def _directions(given: Directions, inputs: int) -> tuple[Floats, dict[str, Any]]:
+    """Return the directions as rows, and the coordinate that labels them."""
+    values = np.asarray(given)
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"directions must hold real numbers, got dtype {values.dtype}")
+    if values.ndim != 2 or values.shape[1] != inputs or not len(values):
+        raise ValueError(f"directions must have shape (directions, {inputs}), got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"directions must be finite, got {values[~np.isfinite(values)][0]}")
+    label: dict[str, Any] = {}
+    if isinstance(given, xr.DataArray) and given.dims[0] in given.coords:
+        label = {"direction": ("direction", given[given.dims[0]].values)}
+    return values.astype(np.float64), label
+
+
+def _forward(network: Network, weights: list[Floats], biases: list[Floats], inputs: Floats) -> Floats:
+    """Return the outputs (..., outputs, points) of networks with weights (..., outputs, inputs) at (inputs, points)."""
+    leading = weights[0].shape[:-2]
+    count = math.prod(leading)
+    flat = [matrix.reshape(count, *matrix.shape[-2:]) for matrix in weights]
+    shifts = [shift.reshape(count, -1, 1) for shift in biases]
+    outputs = np.empty((count, network.outputs, inputs.shape[1]))
+    step = max(1, BLOCK // (max(network.widths) * inputs.shape[1]))
+    for first in range(0, count, step):
+        block = slice(first, first + step)
+        signal = inputs
+        with np.errstate(over="ignore", invalid="ignore"):  # the weights of networks that diverged
+            for layer, matrix in enumerate(flat):
+                signal = matrix[block] @ (_activate(network, signal) if layer else signal)
+                if shifts:
+                    signal += shifts[layer][block]
+        outputs[block] = signal
+    return outputs.reshape(*leading, network.outputs, -1)
+
+
+def _activate(network: Network, values: Floats) -> Floats:
+    """Return the activation of the network, docs/api.md."""
+    if network.activation == "tanh":
+        return np.tanh(values)
+    if network.activation == "softplus":
+        return np.logaddexp(0.0, values)
+    slope = {"relu": 0.0, "leaky_relu": network.slope, "linear": 1.0}[network.activation]
+    return np.maximum(values, slope * values)
+
+
+def _numbers(array: xr.DataArray) -> Floats:
+    return np.asarray(array.values, dtype=np.float64)
+
+
+def _unit(rows: Floats) -> Floats:
+    """Return rows of length 1; NaN for rows of zeros. Divided by the largest entry first, so that none underflows."""
+    largest = np.abs(rows).max(axis=-1, keepdims=True)
+    scaled = rows / np.where((largest > 0) & np.isfinite(largest), largest, np.nan)
+    return np.asarray(scaled / np.sqrt((scaled**2).sum(axis=-1, keepdims=True)))
+
+
+def _coordinates(array: xr.DataArray, dims: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return the coordinates that live on the dimensions kept."""
+    return {name: values for name, values in array.coords.items() if set(values.dims) <= set(dims)}
