@@ -1,5 +1,7 @@
 """The command line: exit codes, what is printed, what is written."""
 
+import html
+import json
 import re
 
 import pytest
@@ -15,6 +17,10 @@ def shoal(*arguments):
     return CliRunner().invoke(app, list(arguments))
 
 
+def written(folder):
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
 def plain(text):
     """What a reader sees: no colours, no borders, line breaks as spaces."""
     return re.sub(r"[\s│╭╮╰╯─]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", text))
@@ -26,6 +32,7 @@ def test_a_claim_that_passes_exits_with_zero_and_leaves_its_files(tmp_path):
     for word in ("measured", "predicted", "allowance", "ratio", "verdict", "PASS: all 1 claims"):
         assert word in plain(result.output)
     assert sorted(path.name for path in (tmp_path / "made" / "here").iterdir()) == [
+        "index.html",
         "modes.json",
         "modes.png",
         "modes.zarr",
@@ -39,6 +46,62 @@ def test_a_claim_that_fails_exits_with_one_and_is_named(tmp_path, monkeypatch):
     assert result.exit_code == 1, result.output
     assert "FAIL: modes (0 of 1 passed)" in plain(result.output)
     assert (tmp_path / "modes.png").exists()
+    assert f"Report: {tmp_path / 'index.html'}" in result.output
+    assert "<title>shoal: 0 of 1 claim passes; failed: modes</title>" in written(tmp_path)
+
+
+def test_the_report_is_of_the_run_that_was_asked_for(tmp_path):
+    result = shoal(*QUICK, "--seed", "5", "--threads", "1", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    page = written(tmp_path)
+    assert "<title>shoal: the claim passes</title>" in page
+    assert "shoal reproduce modes --quick --networks 4 --seed 5 --threads 1\n" in re.sub("<[^>]+>", "", page)
+    rows = json.loads((tmp_path / "modes.json").read_text(encoding="utf-8"))["rows"]
+    for row in rows:
+        assert f">{html.escape(row['statement'], quote=False)}<" in page
+        assert f">{row['measured']:.6g}<" in page
+
+
+def test_a_claim_that_raises_is_on_the_page_with_what_ran_before_and_the_error_goes_on(tmp_path, monkeypatch):
+    true = claims.run
+
+    def run(name, *given):
+        if name == "losses":
+            raise RuntimeError("no <memory> left")
+        return true(name, *given)
+
+    monkeypatch.setattr(claims, "run", run)
+    result = shoal("reproduce", "modes", "losses", "digits", "--quick", "--networks", "4", "--out", str(tmp_path))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, RuntimeError)
+    page = written(tmp_path)
+    assert "<title>shoal: 1 of 3 claims pass; stopped by an error: losses; 1 not run</title>" in page
+    assert "RuntimeError: no &lt;memory&gt; left" in page
+    assert page.count("<img ") == 1
+
+
+def test_ctrl_c_leaves_a_page_too(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(claims, "run", stop)
+    result = shoal(*QUICK, "--out", str(tmp_path))
+    assert result.exit_code != 0
+    assert "KeyboardInterrupt" in written(tmp_path)
+
+
+def test_the_page_is_there_while_later_claims_still_run(tmp_path, monkeypatch):
+    true = claims.run
+    seen = []
+
+    def run(name, *given):
+        seen.append(written(tmp_path) if (tmp_path / "index.html").exists() else "")
+        return true("modes", *given)
+
+    monkeypatch.setattr(claims, "run", run)
+    shoal("reproduce", "modes", "losses", "--quick", "--networks", "4", "--out", str(tmp_path))
+    assert seen[0] == ""
+    assert "<title>shoal: 1 of 2 claims pass; 1 not run</title>" in seen[1]
 
 
 @pytest.fixture
@@ -52,7 +115,7 @@ def no_work(monkeypatch):
 def test_an_unknown_claim_names_the_known_ones(no_work):
     result = shoal("reproduce", "modes", "gravity")
     assert result.exit_code == 2
-    assert "no claim 'gravity'; there are sigmoid, modes, losses, digits" in plain(result.output)
+    assert f"no claim 'gravity'; there are {', '.join(claims.list())}" in plain(result.output)
 
 
 def test_an_out_that_is_a_file_is_refused_before_any_work(no_work, tmp_path):

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from shoal import tasks
+from shoal.cite import cite
 from shoal.info import info
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
 from shoal.method import Descent, Flow
@@ -18,7 +19,7 @@ from shoal.train import train
 from shoal.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from shoal import claims, plot, theory
+    from shoal import claims, dynamics, plot, theory
     from shoal.comparison import compare
 
 __all__ = [
@@ -39,8 +40,10 @@ __all__ = [
     "Start",
     "Task",
     "__version__",
+    "cite",
     "claims",
     "compare",
+    "dynamics",
     "info",
     "plot",
     "specification",
@@ -50,7 +53,7 @@ __all__ = [
 ]
 
 # Imported when first asked for, since SciPy, xarray and matplotlib take longer to import than all the rest.
-_MODULES = ("claims", "plot", "theory")
+_MODULES = ("claims", "dynamics", "plot", "theory")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,18 +1,22 @@
-"""The command line: ``shoal reproduce``, ``shoal list``, ``shoal info``."""
+"""The command line: ``shoal reproduce``, ``shoal list``, ``shoal cite``, ``shoal info``."""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from shoal.claims.claim import Outcome
+if TYPE_CHECKING:
+    from shoal.claims.claim import Outcome
+    from shoal.report import Run
 
 __all__ = ["app"]
 
@@ -29,7 +33,7 @@ def reproduce(
         list[str] | None, typer.Argument(metavar="[CLAIM]...", help="All claims when none is named.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer networks and shorter runs: all within two minutes.")
+        bool, typer.Option("--quick", help="Fewer networks and shorter runs: all within three minutes.")
     ] = False,
     networks: Annotated[int | None, typer.Option(min=2, help="Networks a claim; its own number when left out.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of every draw.")] = 0,
@@ -43,8 +47,10 @@ def reproduce(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures and data; made when missing.")] = Path("shoal-out"),
 ) -> None:
-    """Run claims, print a verdict table, save pictures and data; exit with 1 when a claim fails."""
+    """Run claims, print a verdict table, save pictures, data and a report; exit with 1 when a claim fails."""
     from shoal import claims as known
+    from shoal import report
+    from shoal.report.machine import here
 
     console = Console()
     chosen = list(dict.fromkeys(claims or known.list()))
@@ -52,23 +58,38 @@ def reproduce(
         if name not in known.CLAIMS:
             raise typer.BadParameter(f"no claim {name!r}; there are {', '.join(known.CLAIMS)}", param_hint="CLAIM")
     _make(out)
-    outcomes = []
-    columns = (SpinnerColumn(), TextColumn("[progress.description]{task.description}"), TimeElapsedColumn())
+    run = report.Run(
+        chosen=tuple(known.CLAIMS[name] for name in chosen),
+        setting=known.Setting(networks, seed, quick, threads),
+        machine=here(threads),
+        begun=datetime.now(UTC),
+        everything=not claims,
+    )
     for name in chosen:
-        begun = time.perf_counter()
-        with Progress(*columns, console=console, transient=True) as progress:
-            tell = partial(_tell, progress, progress.add_task(name, total=None), name)
-            outcome = known.run(name, networks, quick, seed, threads, tell)
-            written = outcome.save(out)
-        _show(console, outcome, time.perf_counter() - begun, written)
-        outcomes.append(outcome)
-    failed = [outcome.name for outcome in outcomes if not outcome.passed]
+        run = _run(console, run, name, out)
+    failed = [entry.name for entry in run.entries if entry.status != "PASS"]
+    console.print(f"Report: {out / 'index.html'}", highlight=False, soft_wrap=True)
     if failed:
-        console.print(
-            f"[bold red]FAIL[/]: {', '.join(failed)} ({len(outcomes) - len(failed)} of {len(outcomes)} passed)"
-        )
+        passed = len(chosen) - len(failed)
+        console.print(f"[bold red]FAIL[/]: {', '.join(failed)} ({passed} of {len(chosen)} passed)")
         raise typer.Exit(1)
-    console.print(f"[bold green]PASS[/]: all {len(outcomes)} claims")
+    console.print(f"[bold green]PASS[/]: all {len(chosen)} claims")
+
+
+@app.command()
+def cite(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CLAIM]...", help="Claims, or papers such as T18 or arXiv:1809.06848; none: shoal."),
+    ] = None,
+) -> None:
+    """Print BibTeX of the papers behind claims, and of shoal."""
+    import shoal
+
+    try:
+        typer.echo(shoal.cite(*(names or ())))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="CLAIM") from error
 
 
 @app.command("list")
@@ -88,6 +109,31 @@ def info() -> None:
     import shoal
 
     typer.echo(str(shoal.info()))
+
+
+def _run(console: Console, run: Run, name: str, out: Path) -> Run:
+    """Run one claim, save and show what it gave, and write the report so far, also where an error stops it."""
+    from shoal import claims, report
+
+    setting = run.setting
+    columns = (SpinnerColumn(), TextColumn("[progress.description]{task.description}"), TimeElapsedColumn())
+    begun = time.perf_counter()
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            tell = partial(_tell, progress, progress.add_task(name, total=None), name)
+            outcome = claims.run(name, setting.networks, setting.quick, setting.seed, setting.threads, tell)
+            seconds = time.perf_counter() - begun
+            written = outcome.save(out)
+    except BaseException as error:  # Ctrl-C too: what ran until then is worth a page
+        stopped = report.Entry.stopped(claims.find(name), error, time.perf_counter() - begun)
+        with contextlib.suppress(OSError):  # where the disk is full, that is the error to be told
+            report.write(run.with_entry(stopped, time.perf_counter() - begun), out)
+        raise
+    _show(console, outcome, seconds, written)
+    entry = report.Entry.of(outcome, written[0].read_bytes(), seconds)
+    run = run.with_entry(entry, time.perf_counter() - begun)
+    report.write(run, out)
+    return run
 
 
 def _tell(progress: Progress, shown: TaskID, name: str, line: str) -> None:

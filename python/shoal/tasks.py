@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal import idx as idx_files
 from shoal.task import Task
 
-__all__ = ["antipodal", "digits", "features", "gaussian", "modes"]
+__all__ = ["antipodal", "digits", "features", "gaussian", "idx", "modes"]
 
 
 def modes(
@@ -227,26 +229,128 @@ def digits(
     >>> digits((3, 5), samples=100).inputs.shape
     (100, 64)
     """
-    wanted = [checks.integer(f"classes[{i}]", digit, least=0, most=9) for i, digit in enumerate(classes)]
-    if len(wanted) < 2 or len(set(wanted)) < len(wanted):
-        raise ValueError(f"classes must be two or more different digits, got {tuple(wanted)}")
+    wanted = _classes(classes, 0, 9)
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError("tasks.digits needs the images of scikit-learn: pip install scikit-learn") from error
     pixels, shown = load_digits(return_X_y=True)
-    rows = np.flatnonzero(np.isin(shown, wanted))
-    if samples is not None:
-        samples = checks.integer("samples", samples, least=1, most=len(rows))
-        rows = np.sort(_generator(seed).permutation(rows)[:samples])
-    inputs = pixels[rows].astype(np.float64) / 16
+    rows = _drawn(np.flatnonzero(np.isin(shown, wanted)), samples, seed)
+    inputs = _normalised(pixels[rows].astype(np.float64) / 16, centre, standardise)
+    return Task(inputs, _positions(shown[rows], wanted))
+
+
+def idx(
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    classes: Sequence[int] | None = None,
+    samples: int | None = None,
+    *,
+    scale: float | None = None,
+    centre: bool = False,
+    standardise: bool = False,
+    seed: int = 0,
+) -> Task:
+    """Return images and labels read from files in the IDX format, which is that of MNIST.
+
+    The files may be compressed by gzip. shoal brings none and loads none from anywhere.
+
+    Parameters
+    ----------
+    images, labels
+        Paths: n images in two or more dimensions, (n, height, width), which become rows of inputs; n labels, integers.
+    classes
+        Two or more different labels of the file; all that are in it when left out, the smallest first. Two: the first
+        has label +1, the second -1, for one output. More: labels 0..K-1 in the order given, for K outputs.
+    samples
+        How many images, drawn without replacement from those of the classes; all when left out. They keep their order.
+    scale
+        Values are divided by it; when left out by 255 where they are unsigned bytes, so that inputs lie in 0..1, and
+        by 1 where they are of another type.
+    centre, standardise
+        As in `digits`, over the chosen images.
+    seed
+        Fixes which images are drawn.
+
+    Raises
+    ------
+    TypeError
+        A path, class, count or scale of the wrong type.
+    FileNotFoundError
+        There is no such file. (Other faults of the file system are OSErrors too.)
+    ValueError
+        A file that is not IDX, of an unknown type, truncated, too long or damaged; counts that differ; fewer than two
+        classes, one repeated or without an image; more samples than there are images; a value that is not finite; a
+        scale that is not positive.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as name:  # two images of 1 x 2 pixels: type, dimensions, sizes, values
+    ...     images, labels = Path(name, "images"), Path(name, "labels")
+    ...     _ = images.write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 255, 0, 0, 51]))
+    ...     _ = labels.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 1]))
+    ...     task = idx(images, labels, classes=(7, 1))
+    >>> task.inputs, task.labels
+    (array([[1. , 0. ],
+           [0. , 0.2]]), array([ 1, -1]))
+    """
+    wanted = None if classes is None else _classes(classes, -(2**31), 2**31 - 1)
+    divisor = None if scale is None else checks.positive("scale", scale)
+    checks.integer("seed", seed, least=0)
+    shown = idx_files.read_labels(labels)
+    if wanted is None:
+        wanted = np.unique(shown).tolist()
+        if len(wanted) < 2:
+            raise ValueError(f"{labels} must hold two or more different labels, got only {wanted[0]}")
+    for label in wanted:
+        if not (shown == label).any():
+            raise ValueError(f"{labels} must hold an image of each class, got none of class {label}")
+    rows = _drawn(np.flatnonzero(np.isin(shown, wanted)), samples, seed)
+    pixels = idx_files.read_images(images)
+    if len(pixels) != len(shown):
+        raise ValueError(
+            f"{images} and {labels} must hold as many images as labels, got {len(pixels)} and {len(shown)}"
+        )
+    if divisor is None:
+        divisor = 255.0 if pixels.dtype == np.uint8 else 1.0
+    inputs = pixels[rows].astype(np.float64) / divisor
+    if not np.isfinite(inputs).all():
+        raise ValueError(f"{images} must hold finite values, got NaN or infinite ones in the chosen images")
+    return Task(_normalised(inputs, centre, standardise), _positions(shown[rows], wanted))
+
+
+def _classes(classes: Sequence[int], least: int, most: int) -> list[int]:
+    wanted = [checks.integer(f"classes[{i}]", label, least=least, most=most) for i, label in enumerate(classes)]
+    if len(wanted) < 2 or len(set(wanted)) < len(wanted):
+        kind = "digits" if (least, most) == (0, 9) else "labels"
+        raise ValueError(f"classes must be two or more different {kind}, got {tuple(wanted)}")
+    return wanted
+
+
+def _drawn(rows: NDArray[np.intp], samples: int | None, seed: int) -> NDArray[np.intp]:
+    """Return the rows, or as many as ``samples`` of them drawn without replacement, in their order."""
+    if samples is None:
+        return rows
+    samples = checks.integer("samples", samples, least=1, most=len(rows))
+    return np.sort(_generator(seed).permutation(rows)[:samples])
+
+
+def _normalised(inputs: NDArray[np.float64], centre: bool, standardise: bool) -> NDArray[np.float64]:
+    """Return the inputs less their means, and over their spreads, as asked; columns that do not vary become 0."""
+    varies = inputs.max(axis=0) > inputs.min(axis=0)
     if centre or standardise:
-        inputs -= inputs.mean(axis=0)
+        inputs = inputs - inputs.mean(axis=0)
     if standardise:
-        spread = inputs.std(axis=0)
-        inputs = np.divide(inputs, spread, out=np.zeros_like(inputs), where=pixels[rows].std(axis=0) > 0)
-    position = np.argmax(shown[rows, None] == np.asarray(wanted), axis=1)
-    return Task(inputs, 1 - 2 * position if len(wanted) == 2 else position)
+        inputs = np.divide(inputs, inputs.std(axis=0), out=np.zeros_like(inputs), where=varies)
+    return inputs
+
+
+def _positions(shown: NDArray[np.integer], wanted: Sequence[int]) -> NDArray[np.int64]:
+    """Return labels of a task: +1 and -1 for two classes, else the position of each in ``wanted``."""
+    position: NDArray[np.int64] = np.argmax(shown[:, None] == np.asarray(wanted), axis=1).astype(np.int64)
+    return 1 - 2 * position if len(wanted) == 2 else position
 
 
 def _norms(norms: ArrayLike) -> NDArray[np.float64]:

@@ -1,0 +1,269 @@
+"""BibTeX of shoal and of the papers whose theory it is held against."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shoal.version import VERSION
+
+__all__ = ["PAPERS", "Reference", "cite", "paper", "references", "software"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An entry of a bibliography.
+
+    Attributes
+    ----------
+    key : str
+        By which LaTeX cites it.
+    label : str
+        What docs/theory.md calls it, such as ``T18``; empty where it has no name there.
+    kind : str
+        Of entry: ``misc``, ``article`` or ``inproceedings``.
+    fields : tuple of (str, str)
+        Names and values in LaTeX, in the order in which they are written.
+    """
+
+    key: str
+    label: str
+    kind: str
+    fields: tuple[tuple[str, str], ...]
+
+    @property
+    def arxiv(self) -> str:
+        """Number at arXiv, or an empty string."""
+        return dict(self.fields).get("eprint", "")
+
+    def __str__(self) -> str:
+        """Return the entry in BibTeX."""
+        width = max(len(name) for name, _ in self.fields)
+        lines = [f"  {name:<{width}} = {{{value}}}," for name, value in self.fields]
+        return "\n".join([f"@{self.kind}{{{self.key},", *lines, "}"])
+
+
+def _paper(
+    key: str, label: str, authors: str, title: str, year: int, arxiv: str, *, kind: str = "misc", **more: str
+) -> Reference:
+    fields = {"author": authors, "title": f"{{{title}}}", "year": str(year), **more}
+    fields |= {"eprint": arxiv, "archiveprefix": "arXiv", "url": f"https://arxiv.org/abs/{arxiv}"}
+    return Reference(key, label, kind, tuple(fields.items()))
+
+
+PAPERS: tuple[Reference, ...] = (
+    _paper(
+        "tachet2018learning",
+        "T18",
+        "{Tachet des Combes}, Remi and Pezeshki, Mohammad and Shabanian, Samira and Courville, Aaron and "
+        "Bengio, Yoshua",
+        "On the Learning Dynamics of Deep Neural Networks",
+        2018,
+        "1809.06848",
+    ),
+    _paper(
+        "pellegrini2020analytic",
+        "PB20",
+        "Pellegrini, Franco and Biroli, Giulio",
+        "An analytic theory of shallow networks dynamics for hinge loss classification",
+        2020,
+        "2006.11209",
+        kind="inproceedings",
+        booktitle="Advances in Neural Information Processing Systems",
+        volume="33",
+    ),
+    _paper(
+        "saxe2013exact",
+        "S13",
+        "Saxe, Andrew M. and McClelland, James L. and Ganguli, Surya",
+        "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
+        2013,
+        "1312.6120",
+    ),
+    _paper(
+        "gidel2019implicit",
+        "G19",
+        "Gidel, Gauthier and Bach, Francis and Lacoste-Julien, Simon",
+        "Implicit Regularization of Discrete Gradient Dynamics in Linear Neural Networks",
+        2019,
+        "1904.13262",
+    ),
+    _paper(
+        "gissin2019implicit",
+        "Gi19",
+        "Gissin, Daniel and Shalev-Shwartz, Shai and Daniely, Amit",
+        "The Implicit Bias of Depth: How Incremental Learning Drives Generalization",
+        2019,
+        "1909.12051",
+    ),
+    _paper(
+        "soudry2018implicit",
+        "So18",
+        "Soudry, Daniel and Hoffer, Elad and {Shpigel Nacson}, Mor and Gunasekar, Suriya and Srebro, Nathan",
+        "The Implicit Bias of Gradient Descent on Separable Data",
+        2018,
+        "1710.10345",
+        kind="article",
+        journal="Journal of Machine Learning Research",
+        volume="19",
+        number="70",
+    ),
+    _paper(
+        "pezeshki2021gradient",
+        "P21",
+        "Pezeshki, Mohammad and Kaba, S{\\'e}kou-Oumar and Bengio, Yoshua and Courville, Aaron and Precup, Doina and "
+        "Lajoie, Guillaume",
+        "Gradient Starvation: A Learning Proclivity in Neural Networks",
+        2021,
+        "2011.09468",
+        kind="inproceedings",
+        booktitle="Advances in Neural Information Processing Systems",
+        volume="34",
+    ),
+    _paper(
+        "min2023early",
+        "M23",
+        "Min, Hancheng and Mallada, Enrique and Vidal, Ren{\\'e}",
+        "Early Neuron Alignment in Two-layer ReLU Networks with Small Initialization",
+        2023,
+        "2307.12851",
+    ),
+)
+"""The papers that docs/theory.md draws on. The year of a preprint is that of its first version."""
+
+# A number at arXiv since 2007, with or without the version of the paper.
+_ARXIV = re.compile(r"arXiv:\s*(\d{4}\.\d{4,5})(?:v\d+)?", re.IGNORECASE)
+_LABEL = re.compile(r"\[([A-Za-z]+\d\d)\]")
+
+
+def software(version: str = VERSION) -> Reference:
+    """Return the entry of shoal itself.
+
+    Parameters
+    ----------
+    version : str
+        The version that was used.
+    """
+    fields = (
+        ("author", "{shoal developers}"),
+        ("title", "{shoal: many small neural networks trained at once, held against exact theory}"),
+        ("howpublished", "Computer software"),
+        ("note", f"Version {version}"),
+    )
+    # Not the entry type "software": BibTeX does not know it, and biblatex would print a version beside the note.
+    return Reference("shoal", "", "misc", fields)
+
+
+def paper(name: str) -> Reference:
+    """Return a paper by its label, key or number at arXiv.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``T18``, ``tachet2018learning`` or ``arXiv:1809.06848``. A paper at arXiv that shoal does not know gets
+        an entry of what its number says.
+
+    Raises
+    ------
+    ValueError
+        A name that is none of these.
+    """
+    found = _ARXIV.fullmatch(name) or re.fullmatch(r"(\d{4}\.\d{4,5})", name)
+    number = found[1] if found else None
+    for known in PAPERS:
+        if name in (known.label, known.key) or number == known.arxiv:
+            return known
+    if number is None:
+        raise ValueError(f"name must be one of {', '.join(known.label for known in PAPERS)}, got {name!r}")
+    fields = (("title", f"{{arXiv:{number}}}"), ("eprint", number), ("archiveprefix", "arXiv"))
+    return Reference(f"arxiv{number}", "", "misc", (*fields, ("url", f"https://arxiv.org/abs/{number}")))
+
+
+def references(source: str) -> tuple[Reference, ...]:
+    """Return the papers that a claim's source names, in its order and each once.
+
+    Parameters
+    ----------
+    source : str
+        Text with numbers at arXiv (``arXiv:1809.06848``) or labels of docs/theory.md (``[T18]``).
+    """
+    known = {known.label for known in PAPERS}
+    named = [(found.start(), found[0]) for found in _ARXIV.finditer(source)]
+    named += [(found.start(), found[1]) for found in _LABEL.finditer(source) if found[1] in known]
+    return tuple(dict.fromkeys(paper(name) for _, name in sorted(named)))
+
+
+def cite(*about: object) -> str:
+    """Return BibTeX of the papers behind what is given, and of shoal.
+
+    Parameters
+    ----------
+    about
+        Any of: a dataset that ``train`` returned (shoal, in the version that made it; what it is compared with is not
+        for the dataset to know); a claim, its name or its outcome (the papers that its source names); a paper by its
+        label in docs/theory.md, its key or its number at arXiv. Nothing gives shoal alone.
+
+    Returns
+    -------
+    str
+        Entries with an empty line between them, each once: the papers, then shoal.
+
+    Raises
+    ------
+    TypeError
+        Something else.
+    ValueError
+        A dataset that ``train`` did not return, datasets of different versions, or a name that is neither a claim's nor
+        a paper's.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> print(shoal.cite("sigmoid").splitlines()[0])
+    @misc{tachet2018learning,
+    >>> print(shoal.cite())  # doctest: +ELLIPSIS
+    @misc{shoal,
+      author       = {{shoal developers}},
+      title        = {{shoal: many small neural networks trained at once, held against exact theory}},
+      howpublished = {Computer software},
+      note         = {Version ...},
+    }
+    """
+    papers: dict[Reference, None] = {}
+    versions: dict[str, None] = {}
+    for one in about:
+        if hasattr(one, "attrs"):
+            versions[_version(one.attrs)] = None
+        else:
+            papers |= dict.fromkeys(_papers(one))
+    if len(versions) > 1:
+        raise ValueError(f"datasets must be of one version of shoal to be cited together, got {', '.join(versions)}")
+    return "\n\n".join(str(entry) for entry in (*papers, software(*versions)))
+
+
+def _version(attrs: dict[str, object]) -> str:
+    if "shoal_version" not in attrs:
+        raise ValueError("data must be what train returned: it has no attribute 'shoal_version'")
+    return str(attrs["shoal_version"])
+
+
+def _papers(about: object) -> tuple[Reference, ...]:
+    """Return the papers of a claim, an outcome or a name."""
+    if isinstance(about, str):
+        from shoal.claims import CLAIMS  # takes SciPy, xarray and matplotlib with it
+
+        if about in CLAIMS:
+            return references(CLAIMS[about].source)
+        try:
+            return (paper(about),)
+        except ValueError:
+            labels = ", ".join(known.label for known in PAPERS)
+            raise ValueError(
+                f"about must name a claim ({', '.join(CLAIMS)}) or a paper ({labels}, arXiv:...), got {about!r}"
+            ) from None
+    source = getattr(about, "source", None)
+    if not isinstance(source, str):
+        raise TypeError(
+            f"about must be a dataset, a claim, its outcome or a name, got {about!r} of type {type(about).__name__}"
+        )
+    return references(source)

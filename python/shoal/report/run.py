@@ -1,0 +1,133 @@
+"""What a report is about: a run of claims, so far as it went."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.report.describe import describe
+from shoal.report.machine import Machine
+
+__all__ = ["Entry", "Run"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the page says of one claim.
+
+    Attributes
+    ----------
+    name, sentence, source : str
+        Of the claim.
+    rows : tuple of Row
+        The verdict table; empty where the claim did not run to its end.
+    notes : tuple of str
+        What the numbers mean, and what they do not show.
+    picture : bytes
+        The figure as PNG, or nothing.
+    alternative : str
+        What the figure shows, in words.
+    seconds : float
+        How long the claim ran.
+    error : str
+        What stopped it, or an empty string.
+    """
+
+    name: str
+    sentence: str
+    source: str
+    rows: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+    picture: bytes = b""
+    alternative: str = ""
+    seconds: float = 0.0
+    error: str = ""
+
+    @classmethod
+    def of(cls, outcome: Outcome, picture: bytes, seconds: float) -> Entry:
+        """Return what the page says of an outcome, whose figure was saved as the PNG ``picture``."""
+        told = (outcome.name, outcome.sentence, outcome.source, outcome.rows, outcome.notes)
+        return cls(*told, picture, describe(outcome.figure), seconds)
+
+    @classmethod
+    def stopped(cls, claim: Claim, error: BaseException, seconds: float) -> Entry:
+        """Return what the page says of a claim that an error stopped."""
+        said = f": {error}" if str(error) else ""
+        return cls(claim.name, claim.sentence, claim.source, seconds=seconds, error=f"{type(error).__name__}{said}")
+
+    @property
+    def status(self) -> str:
+        """``"PASS"``, ``"FAIL"``, ``"ERROR"`` where it was stopped, ``"NOT RUN"`` where it has not run."""
+        if self.error:
+            return "ERROR"
+        if not self.rows:
+            return "NOT RUN"
+        return "PASS" if all(row.passed for row in self.rows) else "FAIL"
+
+    @property
+    def ratio(self) -> float:
+        """Largest ratio of gap to allowance in the table; 0 where it is empty."""
+        return max((row.comparison.ratio for row in self.rows), default=0.0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of claims.
+
+    Attributes
+    ----------
+    chosen : tuple of Claim
+        The claims that were asked for, in the order in which they run.
+    setting : Setting
+        How.
+    machine : Machine
+        Where.
+    begun : datetime
+        When, with its time zone.
+    everything : bool
+        Whether all claims were asked for, by naming none.
+    entries : tuple of Entry
+        The claims that ran, in that order.
+    seconds : float
+        Wall time so far, pictures and files included.
+    """
+
+    chosen: tuple[Claim, ...]
+    setting: Setting
+    machine: Machine
+    begun: datetime
+    everything: bool = False
+    entries: tuple[Entry, ...] = ()
+    seconds: float = 0.0
+    isa_forced: str = field(default_factory=lambda: os.environ.get("SHOAL_ISA", ""))
+
+    def with_entry(self, entry: Entry, seconds: float) -> Run:
+        """Return this run with one more claim, which took ``seconds`` of wall time, files included."""
+        return replace(self, entries=(*self.entries, entry), seconds=self.seconds + seconds)
+
+    @property
+    def listed(self) -> tuple[Entry, ...]:
+        """All claims that were chosen; those that have not run have no rows."""
+        waiting = self.chosen[len(self.entries) :]
+        return (*self.entries, *(Entry(claim.name, claim.sentence, claim.source) for claim in waiting))
+
+    def command(self, *names: str) -> str:
+        """Return the command that runs these claims as they were run here, or the whole run where none is named.
+
+        The folder is left out: it changes no result, and its name is nobody else's business.
+        """
+        if not names and not self.everything:
+            names = tuple(claim.name for claim in self.chosen)
+        words = ["shoal", "reproduce", *names]
+        if self.setting.quick:
+            words.append("--quick")
+        if self.setting.networks is not None:
+            words += ["--networks", str(self.setting.networks)]
+        words += ["--seed", str(self.setting.seed)]
+        if self.setting.threads is not None:
+            words += ["--threads", str(self.setting.threads)]
+        forced = f"SHOAL_ISA={shlex.quote(self.isa_forced)} " if self.isa_forced else ""
+        return forced + shlex.join(words)
