@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
 from shoal.comparison import Comparison, compare
 from shoal.network import Network
@@ -78,6 +79,14 @@ def run(setting: Setting) -> Outcome:
     rows.append(Row("hinge: time T at which training ends", finite))
     rows.append(Row("hinge: margin gained from 1.1 T on", _stopped(runs["hinge"], times, end)))
     rows.append(Row("cross-entropy: margin gained in the last e-fold", _logarithm(runs, predicted, times)))
+    flows = {
+        loss: flow(
+            NETWORK, TASK, start, times, setting,
+            networks=count, seed=setting.seed, loss=loss, measure=("margin", "layer_norm"),
+        )
+        for loss in LOSSES
+    }  # fmt: skip
+    rows += _flow_rows(runs, flows, predicted, imbalances, end)
     data = _data(runs, predicted, times, end, extrapolate(stop))
     notes = (
         "One mode, all neurons alive. Under descent the hinge overshoots its threshold by up to one step, so its curve"
@@ -127,6 +136,37 @@ def _logarithm(runs: dict[str, Runs], predicted: dict[str, Floats], times: Float
     at = (margins[:, :, -1] - margins[:, :, early])[:, :, None]
     curve = predicted["cross_entropy"]
     return compare(at[0], (curve[:, -1] - curve[:, early])[:, None], halved=at[1], quartered=at[2])
+
+
+def _flow_rows(
+    runs: dict[str, Runs], flows: dict[str, xr.Dataset], predicted: dict[str, Floats], imbalances: Floats, end: Floats
+) -> list[Row]:
+    """Gradient flow under every loss; under the hinge to the end and beyond, because flow stops at its threshold."""
+    margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
+    rows = [
+        Row(f"margin under {label}, gradient flow", compare(margins[loss], predicted[loss], tolerance=TOLERANCE))
+        for loss, label in LOSSES.items()
+    ]
+    energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)
+    scaled = np.stack([margins[loss] for loss in LOSSES], axis=-1) / NORM
+    # c^2 is a difference of squares, each of which carries the tolerance of its weights twice over.
+    error = TOLERANCE * (4 * energy**2 + 8 * scaled**2)
+    path = compare_arrivals(energy**2 - 4 * scaled**2, (imbalances**2)[:, None, None], error)
+    rows.append(Row("path invariant c^2, all losses, gradient flow", path))
+    times = flows["hinge"]["time"].values
+    read, uncertain = crossing_times(times, margins["hinge"], THRESHOLD, above=0)
+    velocity = np.array(
+        [
+            _mode("hinge", m0, c).velocity(np.nextafter(THRESHOLD, 0))
+            for m0, c in zip(predicted["hinge"][:, 0], imbalances, strict=True)
+        ]
+    )
+    error = arrival_error(uncertain, np.full(len(end), THRESHOLD), velocity, above=0)
+    rows.append(Row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error)))
+    for loss in ("cross_entropy", "squared", "exponential"):
+        slope = compare_slope(runs[loss].stack("margin")[..., 0], margins[loss])
+        rows.append(Row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope))
+    return rows
 
 
 def _data(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats, end: Floats, stop: Floats) -> xr.Dataset:

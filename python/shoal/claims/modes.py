@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.runs import Plan, crossing_times, extrapolate, extrapolated_error
 from shoal.comparison import compare
 from shoal.network import Network
@@ -81,12 +82,19 @@ def run(setting: Setting) -> Outcome:
     # start margin, where a network alone would be allowed next to nothing although third-order terms remain.
     full, half, quarter = arrivals.swapaxes(1, 2)
     arrived = compare(full, law.T, halved=half, quartered=quarter, bias=extrapolated_error(reading).T)
+    flowing = flow(NETWORK, TASK, start, plan.times, setting, networks=count, seed=setting.seed)["margin"].values
+    read, uncertain = crossing_times(plan.times, flowing.swapaxes(1, 2), LEVEL)
+    velocity = SPEEDS * float(theory.Mode(norm=1.0, frequency=1.0, start=LEVEL).velocity(LEVEL))
+    error = arrival_error(uncertain, margins.max(axis=1), velocity)
     rows = (
         Row("margin of each mode of each network", runs.compare("margin", margins)),
         Row(
             f"time to margin {LEVEL:g} = pace / (frequency x norm)",
             replace(arrived, networks=count),
         ),
+        Row("margin of each mode, gradient flow", compare(flowing, margins, tolerance=TOLERANCE)),
+        Row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, law, error)),
+        Row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing)),
     )
     data = xr.Dataset(
         {

@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.flows import TOLERANCE, compare_slope, flow, shifted, spread
 from shoal.claims.runs import Plan, Runs, start_weights
 from shoal.comparison import Comparison, compare
 from shoal.network import Network
@@ -79,6 +80,14 @@ def run(setting: Setting) -> Outcome:
     exact = _Errors.of(margins)
     smooth = runs.smooth()
 
+    flowing = flow(
+        PLAN.network, PLAN.task, PLAN.start, PLAN.times, setting, networks=count, seed=setting.seed,
+        measure=("soft_error", "margin"),
+    )  # fmt: skip
+    steady = smooth.all(axis=1)
+    # None of a few networks may be free of deaths, and then there is no slope to tell.
+    slopes = [compare_slope(runs.stack("margin")[:, steady], flowing["margin"].values[steady])] if steady.any() else []
+
     many = setting.count(full=10_000, quick=10_000)
     crowd = Setting(many, far_seed(setting.seed, 1), setting.quick, setting.threads, setting.progress)
     coarse, fine = PLAN.run(many, crowd), PLAN.run(many, crowd, refine=2)
@@ -92,6 +101,8 @@ def run(setting: Setting) -> Outcome:
     rows = (
         Row("margin of each network and mode", runs.compare("margin", margins, smooth[:, :, None])),
         Row("soft error of each network", runs.compare("soft_error", exact.soft, smooth)),
+        *_flow_rows(flowing, margins, [predicted_margins(start, PLAN.times) for start in shifted(weights, PLAN.task)]),
+        *(Row("slope in the rate with which descent tends to flow", slope) for slope in slopes),
         Row(f"mean soft error, {many} random networks", _mean(coarse, fine, "soft_error", expected.soft)),
         Row(f"mean 0-1 error, {many} random networks", _mean(coarse, fine, "error", expected.hard)),
         Row(
@@ -103,10 +114,22 @@ def run(setting: Setting) -> Outcome:
     left = 1 - smooth.mean()
     notes = (
         f"Exact rows leave out {left:.1%} of the points, next to a neuron's death: not smooth in the rate.",
+        f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.",
         "The start is separated (each neuron active on one mode); from other starts this formula does not hold.",
         f"Modes counted as dying are at margin exactly 0; {undecided:.2%} were undecided at the end (stated bias).",
     )
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data, runs, margins, smooth), notes)
+
+
+def _flow_rows(flowing: xr.Dataset, margins: Floats, others: Sequence[Floats]) -> list[Row]:
+    """Gradient flow finds the times of death, so that no point is left out; others are margins of shifted starts."""
+    soft, *softs = (_Errors.of(given).soft for given in (margins, *others))
+    margin = compare(flowing["margin"].values, margins, tolerance=TOLERANCE, bias=spread(margins, *others))
+    error = compare(flowing["soft_error"].values, soft, tolerance=TOLERANCE, bias=spread(soft, *softs))
+    return [
+        Row("margin, gradient flow, deaths included", margin),
+        Row("soft error, gradient flow, deaths included", error),
+    ]
 
 
 def _mean(coarse: xr.Dataset, fine: xr.Dataset, name: str, expected: Floats) -> Comparison:

@@ -1,0 +1,151 @@
+"""Where networks ended up, counted, and what theory says of it before any is trained.
+
+| symbol | meaning | name |
+|---|---|---|
+| x | rate x frequency x norm x residual: a step turns the clock tau on by atanh(x) | - |
+| 2 tau | residual clock of a descent, 2 sum atanh(x) | ``path`` |
+| sigma_w/sigma_z | standard deviation of a first-layer weight over that of an output weight | ``ratio`` |
+
+A step of gradient descent multiplies a + z by 1 + x and a - z by 1 - x, on the side of the data that the neuron is
+active on. So it turns the clock of docs/theory.md section 1 on by atanh(x), and what section 2 says of deaths holds at
+any rate with x < 1: the sign of a + z never changes.
+
+Source: docs/theory.md section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+from shoal.comparison import Comparison
+from shoal.proportion import compare_proportion, wilson
+
+__all__ = [
+    "Counts", "Table", "at_least", "certain_failures", "enough", "least_path", "proportion", "share_dead",
+    "share_undecided", "worst",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Table = dict[str, tuple[tuple[str, ...], Floats]]
+
+EXPECTED = 10
+"""Networks that a law must expect, for a count to be held against it. Below, three where 0.3 are expected lie outside
+Wilson's interval of four deviations, and that happens once in 300 times."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many networks stood where, by the signs of their margins.
+
+    Attributes
+    ----------
+    stuck : (times,) int64
+        No margin below 0, and one that is exactly 0: no unit is active there, the error is at chance.
+    undecided : (times,) int64
+        A margin below 0: some neuron has yet to die or to recover. Networks that diverged count here.
+    trials : int
+        Networks.
+    """
+
+    stuck: Integers
+    undecided: Integers
+    trials: int
+
+    @classmethod
+    def of(cls, margins: Floats) -> Counts:
+        """Return the counts behind margins (networks, times, samples)."""
+        undecided = ~(margins >= 0).all(axis=2)
+        stuck = ~undecided & (margins == 0).any(axis=2)
+        return cls(stuck.sum(axis=0), undecided.sum(axis=0), len(margins))
+
+    @property
+    def failed(self) -> Integers:
+        """(times,) int64: networks that have not learnt every sample, stuck or undecided."""
+        return self.stuck + self.undecided
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of both."""
+        return Counts(self.stuck + other.stuck, self.undecided + other.undecided, self.trials + other.trials)
+
+
+def least_path(size: float, steps: ArrayLike, pace: float) -> Floats:
+    """Return a clock 2 tau, (steps,) float64, that every neuron of a descent has at least run through.
+
+    While g = 1 + pace sigmoid(size) is the most by which a step multiplies a + z, no margin lies below -size or above
+    size g^(2 steps), and no residual below the sigmoid of minus that. On antipodal data this holds for either side.
+
+    Parameters
+    ----------
+    size : float
+        norm/4 times the sum over neurons of (|a| + |z|)^2 at the start, or more.
+    steps : (steps,) int
+        Updates.
+    pace : float
+        rate x frequency x norm, in (0, 1).
+    """
+    asked = np.asarray(steps, np.int64)
+    with np.errstate(over="ignore"):
+        largest = size * (1 + pace * expit(size)) ** (2.0 * np.arange(asked.max(initial=0)))
+    turned = 2 * np.arctanh(pace * expit(-largest))
+    return np.asarray(np.concatenate([[0.0], np.cumsum(turned)])[asked])
+
+
+def share_dead(path: Floats, ratio: float) -> Floats:
+    """Return the chance that a separated neuron has died by clock 2 tau.
+
+    It has where a0 < |z0| tanh tau and z0 < 0, a wedge of the half plane a0 > 0: atan(tanh(tau)/ratio)/pi.
+    """
+    return np.asarray(np.arctan(np.tanh(path / 2) / ratio) / np.pi)
+
+
+def share_undecided(path: Floats, ratio: float) -> Floats:
+    """Return the chance that |a + z| is still below |a - z| at clock 2 tau, in a start that is symmetric in sign.
+
+    That is z0 < 0 with |z0|/a0 between tanh tau and coth tau. Any other neuron is on the side where it stays, and its
+    output weight helps there.
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray((np.arctan(ratio / np.tanh(path / 2)) - np.arctan(ratio * np.tanh(path / 2))) / np.pi)
+
+
+def certain_failures(width: int, hidden_layers: int = 1) -> float:
+    """Return a chance with which training on two orthogonal classes surely fails, from independent symmetric weights.
+
+    Training moves w.x of a first-layer unit only where the unit is active on x. So a class on which no unit is active
+    is lost, and so is one of two classes on which one unit, the same, is active: what follows is homogeneous, and gives
+    both the same sign. Such a start has the chance 1 - (1 - 2^-w)^2 + w 4^-w, which is what one hidden layer gives.
+
+    Each further layer is inactive on both samples with a chance of at least 4^-w, whatever the layers before it, and
+    then no gradient is left: 1 - (1 - first) (1 - 4^-w)^(hidden_layers - 1), a lower bound that rises with depth.
+    """
+    share = 0.5**width
+    first = 1 - (1 - share) ** 2 + width * share**2
+    return float(1 - (1 - first) * (1 - share**2) ** (hidden_layers - 1))
+
+
+def at_least(successes: int, trials: int, least: float) -> Comparison:
+    """Return whether a proportion is at least `least`; below it by more than its Wilson interval it fails."""
+    return replace(compare_proportion(successes, trials, max(successes / trials, least)), predicted=least)
+
+
+def enough(trials: int, chance: float) -> bool:
+    """Return whether so many networks are expected to do what has this chance that counting them tells something."""
+    return trials * chance >= EXPECTED
+
+
+def worst(comparisons: Iterable[Comparison]) -> Comparison:
+    """Return the comparison of the largest ratio, among equals the one that measured least above its prediction."""
+    return max(comparisons, key=lambda each: (each.ratio, each.predicted - each.measured))
+
+
+def proportion(name: str, dims: tuple[str, ...], counts: Integers, trials: Integers) -> Table:
+    """Return shares and the ends of their Wilson intervals (4 deviations), as variables of a dataset."""
+    ends = [wilson(int(n), int(of)) for n, of in zip(counts.ravel(), trials.ravel(), strict=True)]
+    low, high = np.array(ends).T.reshape(2, *counts.shape)
+    return {name: (dims, counts / trials), f"{name}_low": (dims, low), f"{name}_high": (dims, high)}

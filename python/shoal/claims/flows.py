@@ -1,0 +1,209 @@
+"""What the claims share under gradient flow: one training, when a margin arrives, exponents, and descent's slope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from shoal.claims.claim import Setting
+from shoal.comparison import Comparison, compare
+from shoal.loss import Loss
+from shoal.method import Flow
+from shoal.network import Network
+from shoal.record import Record
+from shoal.start import Start
+from shoal.task import Task
+from shoal.train import train
+
+__all__ = [
+    "TOLERANCE",
+    "arrival_error",
+    "compare_arrivals",
+    "compare_slope",
+    "exponent_weights",
+    "flow",
+    "shifted",
+    "spread",
+]
+
+Floats = NDArray[np.float64]
+
+RTOL = 1e-8
+"""Relative tolerance of the integrator."""
+
+TOLERANCE = 10 * RTOL
+"""What a margin may be off, as a fraction of its largest predicted value."""
+
+AMPLIFIED = {0: 63.0, 3: 2.0}
+"""How much noise of six records can grow in the reading of a time, by how many of them lie above the level.
+
+The sum of the absolute weights of Lagrange's polynomial through six equally spaced points: at most 2^6 - 1 one spacing
+beyond the last, below 2 between the third and the fourth.
+"""
+
+
+def flow(
+    network: Network,
+    task: Task,
+    start: Start,
+    times: Floats,
+    setting: Setting,
+    *,
+    networks: int,
+    seed: int,
+    loss: str | Loss = "cross_entropy",
+    measure: tuple[str, ...] = ("margin",),
+) -> xr.Dataset:
+    """Return networks under gradient flow, recorded at exactly these times.
+
+    Parameters
+    ----------
+    network, task, start, loss, networks, seed, measure
+        As in ``shoal.train``.
+    times : (times,), float64
+        Strictly increasing; the last is the end of training.
+    setting : Setting
+        Threads, and who is told what runs.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of ``shoal.train``.
+
+    Raises
+    ------
+    RuntimeError
+        A network did not reach the end: the numbers of a claim would leave it out in silence.
+    """
+    setting.say(f"training {networks} networks of widths {network.widths} under {loss}, until {times[-1]:g}")
+    data = train(
+        network,
+        task,
+        start,
+        method=Flow(until=float(times[-1]), rtol=RTOL),
+        loss=loss,
+        record=Record(times=times, measure=measure),
+        networks=networks,
+        seed=seed,
+        threads=setting.threads,
+    )
+    unfinished = int((data["status"].values != 0).sum())
+    if unfinished:
+        raise RuntimeError(f"all {networks} networks must reach time {times[-1]:g}, got {unfinished} that did not")
+    return data
+
+
+def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[Floats]]:
+    """Return a separated start moved by `TOLERANCE` in the direction that counts most, up and down.
+
+    What an integrator may add on the way is carried on by the flow. Near the line on which a neuron dies the flow
+    spreads such errors, and no tolerance relative to the margin alone can hold there: the allowance is what theory
+    makes of them. The direction is that of a + z, which grows while a - z decays (docs/theory.md section 1).
+
+    Parameters
+    ----------
+    weights : first layer (networks, hidden, inputs), output layer (networks, 1, hidden), float64
+        As a ``Separated`` start draws them.
+    task : Task
+        With inputs along the axes.
+
+    Returns
+    -------
+    tuple of two lists of arrays like weights
+        Both weights of each neuron moved by +-`TOLERANCE` times the larger of the two.
+    """
+    first, last = weights
+    axes = task.inputs / np.linalg.norm(task.inputs, axis=1, keepdims=True)
+    along = first @ axes.T
+    served = along.argmax(axis=2)
+    size = TOLERANCE * np.maximum(along.max(axis=2), np.abs(last[:, 0]))
+    into, out = size[:, :, None] * axes[served], (size * task.labels[served])[:, None]
+    return [first + into, last + out], [first - into, last - out]
+
+
+def spread(predicted: Floats, *others: Floats) -> Floats:
+    """Return the largest distance of other predictions, such as from `shifted` starts, from the one that counts."""
+    return np.asarray(np.max([np.abs(other - predicted) for other in others], axis=0))
+
+
+def arrival_error(reading: Floats, largest: Floats, velocity: Floats | float, *, above: int = 3) -> Floats:
+    """Return how far arrival times may be off: what was read between records, and what the integrator may add.
+
+    A margin that may be off by ``TOLERANCE`` of its largest value arrives early or late by that over its velocity.
+
+    Parameters
+    ----------
+    reading : (...,), float64
+        Second result of `crossing_times`.
+    largest : float64, broadcasts to reading
+        The largest margin predicted for each series.
+    velocity : float64, broadcasts to reading
+        Predicted dm/dt at the level, positive.
+    above : {0, 3}
+        As given to `crossing_times`.
+
+    Returns
+    -------
+    (...,), float64
+    """
+    return np.asarray(reading + AMPLIFIED[above] * TOLERANCE * largest / velocity)
+
+
+def compare_arrivals(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
+    """Return the comparison of what was read from margins under flow, each number with its own allowance.
+
+    Parameters
+    ----------
+    measured, predicted, error : (networks, ...), float64
+        The last as from `arrival_error`; rounding is added to it.
+    """
+    rounding = float(np.finfo(np.float64).eps)
+    return compare(measured[:, None], np.asarray(predicted)[:, None], tolerance=rounding, bias=error[:, None])
+
+
+def exponent_weights(conditions: Floats) -> Floats:
+    """Return the weights that turn logarithms at conditions into the exponent that fits them best.
+
+    Least squares of ln t on ln x: the slope is sum_c w_c ln t_c. So errors of ln t carry over as sum |w_c| error_c
+    where they are bounds, and as the root of sum (w_c error_c)^2 where they are independent standard errors.
+
+    Parameters
+    ----------
+    conditions : (conditions,), float64
+        Positive, not all equal.
+
+    Returns
+    -------
+    (conditions,), float64
+    """
+    centred = np.log(conditions) - np.log(conditions).mean()
+    return np.asarray(centred / (centred @ centred))
+
+
+def compare_slope(descents: Floats, flow: Floats) -> Comparison:
+    """Return the comparison of the slope with which descent tends to flow, in the rate, with 1.
+
+    The distance d(rate), the root of the mean over time of (descent - flow)^2, is c1 rate + c2 rate^2 + ... (A supremum
+    over time is not: it jumps from one lobe of the difference to another.) Its slopes between the rates, log2(d/d') and
+    log2(d'/d''), are 1 + e and 1 + e/2 + ...; so twice the second less the first tends to 1 one order sooner. It may be
+    off by the last correction, the difference of the two. The largest over networks counts for all: c2 passes through 0
+    at some start, where a network alone would be allowed next to nothing.
+
+    Parameters
+    ----------
+    descents : (3, networks, times, ...), float64
+        At rate, rate/2 and rate/4; free of kinks, across which the distance is no series in the rate.
+    flow : (networks, times, ...), float64
+        The same networks at the same times.
+
+    Returns
+    -------
+    Comparison
+    """
+    distance = np.sqrt(((descents - flow) ** 2).mean(axis=2))
+    first, second = np.log2(distance[:-1] / distance[1:])
+    error = np.broadcast_to(np.abs(second - first).max(axis=0), first.shape)
+    return compare_arrivals(2 * second - first, np.ones_like(first), error)
