@@ -23,7 +23,21 @@ def outcomes():
 
 
 def test_the_claims_are_listed_in_the_order_in_which_they_run():
-    assert claims.list() == ("sigmoid", "modes", "losses", "digits")
+    assert claims.list() == (
+        "sigmoid",
+        "modes",
+        "losses",
+        "depth",
+        "phase-diagram",
+        "failure",
+        "norm",
+        "frequency",
+        "classes",
+        "starvation",
+        "remedies",
+        "images",
+        "digits",
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -4,12 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shoal.claims import digits, losses, modes, sigmoid
+from shoal.claims import (
+    classes,
+    depth,
+    digits,
+    failure,
+    frequency,
+    images,
+    losses,
+    modes,
+    norm,
+    phase_diagram,
+    remedies,
+    sigmoid,
+    starvation,
+)
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 
 __all__ = ["CLAIMS", "Claim", "Outcome", "Row", "Setting", "find", "list", "run"]
 
-CLAIMS: dict[str, Claim] = {module.CLAIM.name: module.CLAIM for module in (sigmoid, modes, losses, digits)}
+_MODULES = (
+    sigmoid,
+    modes,
+    losses,
+    depth,
+    phase_diagram,
+    failure,
+    norm,
+    frequency,
+    classes,
+    starvation,
+    remedies,
+    images,
+    digits,
+)
+CLAIMS: dict[str, Claim] = {module.CLAIM.name: module.CLAIM for module in _MODULES}
 """Every claim by name, in the order in which they run."""
 
 
@@ -18,8 +47,8 @@ def list() -> tuple[str, ...]:
 
     Examples
     --------
-    >>> list()
-    ('sigmoid', 'modes', 'losses', 'digits')
+    >>> list()[:5]
+    ('sigmoid', 'modes', 'losses', 'depth', 'phase-diagram')
     """
     return tuple(CLAIMS)
 
