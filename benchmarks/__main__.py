@@ -1,12 +1,9 @@
 """Command line of the suite: ``python -m benchmarks --help``."""
 
 import argparse
-import importlib.util
 import json
-import os
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,44 +12,21 @@ from rich.console import Console
 
 from benchmarks import memory, report
 from benchmarks.cases import CASES
+from benchmarks.flow import command
+from benchmarks.options import choice, contenders, counts, cpus
 from benchmarks.peers import MODULES
 from benchmarks.run import SMOKE, Measured, Settings, Worker, measure
 
 DTYPES = ("float64", "float32")
+ABOUT = "Time shoal's descent against its peers. Its flow against diffrax: python -m benchmarks flow --help."
 
 
-def choice(allowed: tuple[str, ...]) -> Callable[[str], list[str]]:
-    """Return a parser of comma-separated words out of `allowed`."""
-
-    def parse(text: str) -> list[str]:
-        words = text.split(",")
-        strange = [word for word in words if word not in allowed]
-        if strange:
-            raise argparse.ArgumentTypeError(f"{strange[0]!r} is not one of {', '.join(allowed)}")
-        return words
-
-    return parse
-
-
-def counts(text: str) -> list[int]:
-    """Parse comma-separated thread counts."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        found = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"thread counts must be integers, got {text!r}") from None
-    if min(found) < 1 or max(found) > cpus:
-        raise argparse.ArgumentTypeError(f"thread counts must lie between 1 and the {cpus} CPUs of this process")
-    return found
-
-
-def arguments(words: list[str] | None = None) -> argparse.Namespace:
+def arguments(words: list[str]) -> argparse.Namespace:
     """Parse the command line."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time shoal against its peers.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=ABOUT)
     parser.add_argument("--cases", type=choice(tuple(CASES)), default=list(CASES), help="default: all")
     parser.add_argument("--dtype", type=choice(DTYPES), default=list(DTYPES), help="default: both")
-    parser.add_argument("--threads", type=counts, default=[min(2, cpus)], help="such as 1,2; default: 2")
+    parser.add_argument("--threads", type=counts, default=[min(2, cpus())], help="such as 1,2; default: 2")
     parser.add_argument("--rounds", type=int, help=f"default: {Settings().rounds}")
     parser.add_argument("--seconds", type=float, help=f"length of a round, default: {Settings().seconds}")
     parser.add_argument("--peers", type=choice(tuple(MODULES)[1:]), help="default: all that are installed")
@@ -60,14 +34,6 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="seconds only: NumPy and shoal, answers, no claims")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save everything, every round")
     return parser.parse_args(words)
-
-
-def contenders(chosen: list[str], console: Console) -> list[str]:
-    """Return those of `chosen` that are installed and name the others."""
-    absent = [name for name in chosen if importlib.util.find_spec(name) is None]
-    if absent:
-        console.print(f"not installed, left out: {', '.join(absent)}")
-    return [name for name in chosen if name not in absent]
 
 
 def run_threads(names: list[str], threads: int, options: Any, settings: Settings, say: Any) -> list[Measured]:
@@ -90,6 +56,9 @@ def run_threads(names: list[str], threads: int, options: Any, settings: Settings
 
 def main(words: list[str] | None = None) -> int:
     """Run the suite; the exit status is 1 when a contender's answer is wrong or a way to train failed."""
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["flow"]:
+        return command.main(words[1:])
     options = arguments(words)
     console = Console(width=None if sys.stdout.isatty() else 190)
     default = SMOKE if options.smoke else Settings()

@@ -54,12 +54,14 @@ SMOKE = Settings(rounds=2, seconds=0.02, least=0.005, peak=0.02)
 class Worker:
     """A contender's process; `cpus` is how many CPUs it may use, `threads` how many it is told to use."""
 
+    module = "benchmarks.worker"
+
     def __init__(self, name: str, threads: int, cpus: int, folder: Path) -> None:
         self.name, self.threads, self.cpus = name, threads, cpus
         self.errors = folder / f"{name}-{threads}-{cpus}.log"
         with self.errors.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", name, str(threads), str(cpus)],
+                [sys.executable, "-m", self.module, name, str(threads), str(cpus)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,12 +1,19 @@
-"""shoal's cases under pytest-benchmark: ``pytest benchmarks --benchmark-only``. Small, and never a limit on time."""
+"""shoal's cases under pytest-benchmark: ``pytest -n 0 benchmarks --benchmark-only``. Small; never a limit on time."""
 
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.cases import CASES, check_weights
 from benchmarks.check import compare, reference
+from benchmarks.flow import cases as flows
+from benchmarks.flow.reference import errors
+from benchmarks.flow.reference import reference as flow_reference
+from benchmarks.flow.run import NOMINAL, fastest, time_at, wrong
+from benchmarks.flow.shoal_flow import variants
+from benchmarks.flow.worker import judged
 from benchmarks.peers.shoal_peer import Shoal
 from benchmarks.worker import CHECK_STEPS
 
@@ -25,3 +32,59 @@ def test_train(benchmark: Any, name: str, dtype: str, threads: int) -> None:
     assert compare(reference(case, dtype, CHECK_STEPS), trainer.weights()).passed
     benchmark.extra_info.update(flops=case.flops * STEPS, networks=case.networks, steps=STEPS)
     benchmark(trainer.advance, STEPS)
+
+
+@pytest.mark.parametrize("name", list(flows.CASES))
+def test_flow(benchmark: Any, name: str) -> None:
+    """Time a call of `shoal.train` with `shoal.Flow` whose margins are right."""
+    case = replace(flows.CASES[name], networks=32)
+    right = flow_reference(case, most=8)
+    solve = variants(case, threads=1)["shoal.train"]()
+    point = judged(solve(NOMINAL), right.chosen, right.margins)
+    assert point["finished"]
+    assert right.doubt < NOMINAL
+    assert point["worst"] < 10 * NOMINAL
+    benchmark.extra_info.update(networks=case.networks, gradients=point["gradients"], error=point["worst"])
+    benchmark(solve, NOMINAL)
+
+
+def test_flow_reference_tells_another_flow() -> None:
+    """Margins of a flow that is late by a thousandth are wrong, and so are margins that are not numbers."""
+    case = replace(flows.CASES["modes"], networks=8)
+    right = flow_reference(case).margins
+    late = flow_reference(replace(case, until=0.999 * case.until)).margins
+    for margins in (late, np.full_like(right, np.nan)):
+        point = {"finished": True, "worst": float(np.max(errors(margins, right)))}
+        assert wrong(point, NOMINAL)
+
+
+def test_time_at_follows_a_power_law_and_does_not_extrapolate() -> None:
+    """A method of order 5, its tolerances in any order."""
+    reached = [1e-9, 1e-5, 1e-7]
+    seconds = [error**-0.2 for error in reached]
+    assert time_at(1e-6, reached, seconds) == pytest.approx(1e-6**-0.2)
+    assert time_at(1e-10, reached, seconds) is None
+    assert time_at(1e-4, reached, seconds) is None
+    assert time_at(1e-10, reached, seconds, beyond=True) == pytest.approx(1e-10**-0.2)
+    assert time_at(1e-6, [0.0, *reached[1:]], seconds) is None
+
+
+def test_fastest_way_is_the_one_that_is_first_at_the_same_error() -> None:
+    """A way that is quick because it is coarse loses; one that did not finish is not asked."""
+
+    def way(constant: float, scale: float, finished: bool = True) -> dict[str, Any]:
+        points = {}
+        for rtol in (1e-8, 1e-10):
+            error = scale * rtol
+            points[f"{rtol:g}"] = {
+                "median": error,
+                "worst": error,
+                "finished": finished,
+                "seconds": constant * rtol**-0.2,
+            }
+        return {"points": points}
+
+    ways = {"coarse": way(1.0, 900.0), "fine": way(2.0, 1.0), "lost": way(0.1, 1.0, False), "failed": {"error": "no"}}
+    aim = {"median": 1e-9, "worst": 1e-9}
+    assert fastest(ways, aim, "median") == "fine"
+    assert fastest({name: ways[name] for name in ("lost", "failed")}, aim, "worst") is None

@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +107,15 @@ class Desk:
         return {"bytes": size, "networks": core.pack_networks(list(self.case.widths), dtype), "isa": core.isa}
 
 
-def main() -> None:
-    """Serve requests until the input ends."""
+def serve(make: Callable[[str, int], Any]) -> None:
+    """Serve requests until the input ends: each names a method of the desk that `make` makes."""
     name, threads, cpus = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cpus])
     # Libraries that print must not garble the answers: they get the error stream.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    desk = Desk(name, threads)
+    desk = make(name, threads)
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         answers.write(json.dumps(getattr(desk, request.pop("do"))(**request)) + "\n")
@@ -122,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Desk)

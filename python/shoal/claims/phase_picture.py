@@ -39,7 +39,13 @@ def draw(grid: Grid, data: xr.Dataset) -> Figure:
 def _draw_plane(made: Figure, axes: Axes, grid: Grid) -> None:
     """Colour every cell by its fate and time; draw hyperbolas, trajectories on them, and the line."""
     shape = (grid.plane.side, grid.plane.side)
-    shown: dict[str, Any] = {"origin": "lower", "extent": (-WIDTH, WIDTH, -HEIGHT, HEIGHT), "aspect": "auto", "zorder": 0, "vmin": 0}
+    shown: dict[str, Any] = {
+        "origin": "lower",
+        "extent": (-WIDTH, WIDTH, -HEIGHT, HEIGHT),
+        "aspect": "auto",
+        "zorder": 0,
+        "vmin": 0,
+    }
     never = np.where(grid.a.reshape(shape) <= 0, 1.0, np.nan)
     axes.imshow(never.T, cmap="Greys", vmax=6, **shown)
     colours = {

@@ -1,0 +1,33 @@
+"""shoal, through its public API: the whole call is timed, checks and the data set of the result included."""
+
+import numpy as np
+
+import shoal
+from benchmarks.flow.cases import FlowCase, dataset, start_weights
+from benchmarks.flow.contenders import ATOL, Solution, Solve, Variants
+
+
+def variants(case: FlowCase, threads: int) -> Variants:
+    """Return the one way shoal solves a case."""
+
+    def make() -> Solve:
+        network = shoal.Network((case.inputs, case.hidden, 1), activation=case.activation)
+        task, start = shoal.Task(*dataset(case)), shoal.Explicit(start_weights(case))
+
+        def solve(rtol: float) -> Solution:
+            data = shoal.train(
+                network,
+                task,
+                start,
+                loss="cross_entropy",
+                method=shoal.Flow(until=case.until, rtol=rtol, atol=ATOL * rtol),
+                record=shoal.Record(times=case.times, measure=("margin",)),
+                networks=case.networks,
+                threads=threads,
+            )
+            tried = np.asarray(data["accepted"] + data["rejected"], dtype=np.int64)
+            return Solution(np.asarray(data["margin"]), tried, not np.any(data["status"]))
+
+        return solve
+
+    return {"shoal.train": make}
