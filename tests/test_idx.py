@@ -160,7 +160,7 @@ def test_a_faulty_file_is_named_with_its_fault(tmp_path: Path, held: bytes, pack
 LYING = head(0x0E, *[2**32 - 1] * 4)
 
 
-@pytest.mark.parametrize("held", [LYING, gzip.compress(LYING + bytes(1000))])
+@pytest.mark.parametrize("held", [LYING, gzip.compress(LYING + bytes(1000))], ids=["plain", "packed"])
 def test_a_header_that_lies_takes_no_memory(tmp_path: Path, held: bytes) -> None:
     path = written(tmp_path / "lying", held)
     tracemalloc.start()
