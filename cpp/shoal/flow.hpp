@@ -10,10 +10,16 @@
 // tolerance too. Otherwise the switch is located by bisection along the continuous extension; the lane goes to just before it,
 // across it in a step that short, and on with the length that it had.
 //
+// Beyond a kink the stages, and with them the continuous extension, are not those of the flow before it. A lane that misses a kink `patience` times over goes
+// nearly all of the way to it instead, again and again, by how far it is and how fast it comes.
+//
+// A lane that is pushed back onto a kink from both sides slides along it (sliding.hpp): all its slopes are made tangent to it.
+//
 // A lane records by the continuous extension, so what is recorded does not move the steps.
 #pragma once
 
 #include "shoal/recorder.hpp"
+#include "shoal/sliding.hpp"
 
 namespace shoal {
 
@@ -76,7 +82,16 @@ class Flow {
         alignas(64) T taken[L], left[L];              // step just taken (0: none), and the time at which that began
         alignas(64) T crossing[L], resume[L];         // length of the step across a located kink (0: none), and the length to go on with
         std::int64_t accepted[L], tried[L], next_record[L];
+        std::int64_t checked[L];  // attempts when its progress was last looked at
+        alignas(64) T checked_at[L];  // time then
+        alignas(64) T after_release[L];  // length to go on with once a surface is left (0: none)
+        alignas(64) T home[L];  // length to go on with behind a kink that it approaches (0: none)
+        alignas(64) T nearer[L], jump[L];  // what part of the way to that to go; the jump that it expects there, in tolerances per time
+        int misses[L];  // attempts since the last that went as it should
+        bool leaps[L];  // this attempt goes across the kink
         bool refused[L];  // its last attempt
+        bool slid[L];  // it has come onto a surface
+        bool changed[L];  // it came onto a surface or left one
     };
 
     struct Downhill {
@@ -87,12 +102,14 @@ class Flow {
     // Of the tolerance that one step may spend: the errors of the steps add up.
     static constexpr double share = 1.0 / 16.0;
 
+    static constexpr int patience = 5;
+
     // Steps are never shorter: time could not tell them apart.
     double shortest() const { return 16 * std::numeric_limits<T>::epsilon() * method_.until; }
     bool has_kinks() const;
     bool has_threshold() const;
     void add_pattern(int first, int count, const Gradient<V>& pass);
-    bool slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor);
+    bool slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool gates = false);
     bool pattern_at(const T* fraction, Monitor& monitor);
     V first_step() const;
     bool aim();
@@ -103,7 +120,14 @@ class Flow {
     void take(int lane, bool finite);
     bool locate(const bool (&kinked)[L], const T* jump, Monitor& monitor);
     void aim_at_kink(int lane, double low, double high);
+    bool stuck(int lane);
+    void approach(int lane);
+    bool leap(Monitor& monitor);
+    void watch(int lane, bool good, bool switched, double jump);
+    void shorten(int lane, double part);
+    void slide(int lane, bool switched);
     void move();
+    bool settle(Monitor& monitor);
     void interpolate(const T* fraction, const T* length);
     bool record_start(Monitor& monitor);
     bool record_taken(Monitor& monitor);
@@ -114,6 +138,8 @@ class Flow {
     Cohort<V> cohort_;
     Gradient<V> gradient_;
     Recorder<V> recorder_;
+    Sliding<V> sliding_;
+    bool has_jumps_;  // kinks at which the gradient jumps
     Clock clock_;
     Pack<V> trial_, seen_;  // theta', and theta at a recorded time
     std::vector<Pack<V>> k_;
@@ -125,3 +151,4 @@ class Flow {
 }  // namespace shoal
 
 #include "shoal/flow_impl.hpp"
+#include "shoal/flow_kinks.hpp"

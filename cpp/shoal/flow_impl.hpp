@@ -12,6 +12,8 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
       cohort_(run),
       gradient_(run.network, run.task, run.loss, run.penalty),
       recorder_(run),
+      sliding_(run, share * method.rtol, share * method.atol),
+      has_jumps_(sliding_.has_jumps()),
       trial_(run.network.parameters),
       seen_(run.network.parameters) {
     for (int i = 0; i < tsitouras::stages; ++i) k_.emplace_back(run.network.parameters);
@@ -21,6 +23,7 @@ template <AnyLanes V>
 void Flow<V>::train(std::int64_t position, Monitor& monitor) {
     cohort_.begin(position);
     clock_ = {};
+    for (int lane = 0; lane < L; ++lane) sliding_.forget(lane);
     if (!slopes(cohort_.parameters, k_[0], monitor)) return;
     pattern_before_ = pattern_, met_before_ = met_;
     first_step().store(clock_.length);
@@ -29,12 +32,14 @@ void Flow<V>::train(std::int64_t position, Monitor& monitor) {
         strayed_ = 0;
         for (int stage = 1; stage < tsitouras::stages; ++stage) {
             combine(tsitouras::a[stage], stage);
-            if (!slopes(trial_, k_[stage], monitor)) return;
+            if (!slopes(trial_, k_[stage], monitor, stage == tsitouras::stages - 1)) return;
             strayed_ = max(strayed_, abs(met_ - met_before_));
         }
+        if (!leap(monitor)) return;
         if (!judge(error_ratio(), jump_ratio(), monitor)) return;
         if (!record_taken(monitor)) return;
         move();
+        if (!settle(monitor)) return;
     }
     if (!record_stopped(monitor)) return;
     recorder_.write_end(cohort_.lanes, cohort_.parameters);
@@ -59,38 +64,41 @@ bool Flow<V>::has_threshold() const {
     return run_.loss.kind == LossKind::hinge || run_.loss.kind == LossKind::squared_hinge;
 }
 
-// Adds one number for each active unit and unmet hinge of a block: the fractional parts of multiples of the golden ratio, of which different sets have
-// different sums.
+// Adds the tag of each active unit and unmet hinge of a block.
 template <AnyLanes V>
 void Flow<V>::add_pattern(int first, int count, const Gradient<V>& pass) {
-    constexpr double golden = 0.6180339887498949;
     const Network& network = run_.network;
     std::int64_t number = std::int64_t(first) * (network.units() + 1);
-    const auto tag = [&] {
-        const double multiple = golden * double(++number);
-        return V(multiple - double(std::int64_t(multiple)));
-    };
+    const auto tag = [&] { return V(kink_tag(number++)); };
     for (int s = 0; s < count; ++s) {
         for (int l = 0; l < network.hidden_layers(); ++l)
             for (int o = 0; o < network.layers[l].outputs; ++o) pattern_ = pattern_ + keep_where_positive(pass.value(l, s, o), tag());
-        if (!has_threshold()) continue;
+        if (!has_threshold()) {
+            ++number;
+            continue;
+        }
         const V unmet = keep_where_positive(V(run_.loss.threshold) - V(T(run_.task.labels[first + s])) * pass.value(network.hidden_layers(), s, 0), tag());
         pattern_ = pattern_ + unmet;
         if (run_.loss.kind == LossKind::squared_hinge) met_ = met_ + unmet;
     }
 }
 
-// -grad, and the pattern there.
+// The velocity, and the pattern there.
 template <AnyLanes V>
-bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor) {
+bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool gates) {
     const bool kinks = has_kinks();
     pattern_ = met_ = 0;
     const auto see = [&](int first, int count, const Gradient<V>& pass) {
         if (kinks) add_pattern(first, count, pass);
+        sliding_.see(first, count, pass);
         return !monitor.stopped();
     };
     Downhill downhill{into.at(0)};
-    return gradient_(at, see, downhill);
+    if (!gradient_(at, see, downhill)) return false;
+    pattern_ = sliding_.without(pattern_);
+    for (int lane = 0; lane < L; ++lane)
+        if (sliding_.slides(lane)) sliding_.follow(lane, at, into, gates);
+    return true;
 }
 
 // The pattern at a fraction of the attempt.
@@ -98,10 +106,13 @@ template <AnyLanes V>
 bool Flow<V>::pattern_at(const T* fraction, Monitor& monitor) {
     interpolate(fraction, clock_.attempt);
     pattern_ = met_ = 0;
-    return gradient_.forward_only(seen_, [&](int first, int count, const Gradient<V>& pass) {
+    const bool whole = gradient_.forward_only(seen_, [&](int first, int count, const Gradient<V>& pass) {
         add_pattern(first, count, pass);
+        sliding_.see(first, count, pass);
         return !monitor.stopped();
     });
+    pattern_ = sliding_.without(pattern_);
+    return whole;
 }
 
 // A hundredth of the time in which theta would move by its own size.
@@ -123,14 +134,20 @@ bool Flow<V>::aim() {
     bool any_left = false;
     for (int lane = 0; lane < L; ++lane) {
         const double left = method_.until - clock_.now[lane];
-        if (left > 0 && clock_.tried[lane] >= method_.max_steps) cohort_.stop(lane, Status::exhausted, clock_.accepted[lane]);
+        if (left > 0 && (clock_.tried[lane] >= method_.max_steps || stuck(lane))) cohort_.stop(lane, Status::exhausted, clock_.accepted[lane]);
         const bool moves = left > 0 && cohort_.lanes.status[lane] == Status::ok && lane < cohort_.lanes.used;
+        clock_.leaps[lane] = false;
+        if (moves && clock_.home[lane] > 0) approach(lane);
         clock_.attempt[lane] = moves ? std::min(clock_.length[lane], left) : 0.0;
+        if (!moves) sliding_.forget(lane);
         any_left |= moves;
     }
     return any_left;
 }
 
+// Whether a lane that has slid gets nowhere: where more surfaces meet than it can tell apart.
+// Sets the length of the next attempt to nearly all of the way to the kink ahead, or, where its jump does not matter any more, to across it.
+// Takes the lanes that go across a kink there in a straight line: where the flow behind pushes back, an average of slopes from both sides might not.
 // trial = theta + h sum_j a_j k_j over the first `terms` slopes.
 template <AnyLanes V>
 void Flow<V>::combine(const double* a, int terms) {
@@ -190,13 +207,19 @@ bool Flow<V>::judge(V ratio, V jump, Monitor& monitor) {
         if (h == 0.0) continue;
         ++clock_.tried[lane];
         const bool finite = ratios[lane] - ratios[lane] == 0.0, switched = before[lane] != after[lane], shortest_step = h <= 4 * shortest();
-        kinked[lane] = finite && switched && jumps[lane] > 1.0 && !shortest_step;
+        const bool approaches = clock_.home[lane] > 0;
+        const bool over = finite && (switched || clock_.leaps[lane]) && jumps[lane] > 1.0 && !shortest_step;
+        kinked[lane] = over && !approaches;
         some |= kinked[lane];
         // An attempt that ends where it should, while a stage of it looked beyond a squared hinge.
         const bool strayed = finite && !switched && strays[lane] != 0.0 && jumps[lane] > 1.0;
-        const bool good = finite && ratios[lane] <= 1.0 && !kinked[lane] && !strayed;
+        const bool smooth = finite && ratios[lane] <= 1.0 && !over && !strayed;
+        const double part = smooth ? sliding_.part(lane, h) : 1.0;
+        const bool good = smooth && (part == 1.0 || shortest_step);
         if (good || shortest_step) take(lane, finite);
-        if (!kinked[lane]) {
+        if (smooth && !good)
+            shorten(lane, part);
+        else if (!kinked[lane]) {
             const double most = strayed ? 0.5 : clock_.refused[lane] ? 1.0 : 5.0, factor = finite ? std::clamp(factors[lane], 0.2, most) : 0.2;
             clock_.length[lane] = std::max(h * (shortest_step ? std::max(factor, 1.0) : factor), shortest());
             if (good && clock_.crossing[lane] > 0) {
@@ -206,6 +229,8 @@ bool Flow<V>::judge(V ratio, V jump, Monitor& monitor) {
             }
         }
         clock_.refused[lane] = !good;
+        if (has_jumps_ && !strayed) watch(lane, good, switched, jumps[lane]);
+        if (clock_.taken[lane] > 0 && finite) slide(lane, switched);
     }
     // The pattern of the attempts' ends: the search below overwrites it.
     const V end = pattern_, met = met_;
@@ -227,41 +252,11 @@ void Flow<V>::take(int lane, bool finite) {
 }
 
 // Brackets the first switch within each kinked lane's attempt, until the jump across the bracket is within a quarter of the tolerance.
-template <AnyLanes V>
-bool Flow<V>::locate(const bool (&kinked)[L], const T* jump, Monitor& monitor) {
-    alignas(64) T low[L] = {}, high[L], middle[L], before[L], here[L];
-    std::fill_n(high, L, 1.0);
-    pattern_before_.store(before);
-    const auto wide = [&](int lane) {
-        return kinked[lane] && (high[lane] - low[lane]) * jump[lane] > 0.25 && (high[lane] - low[lane]) * clock_.attempt[lane] > shortest();
-    };
-    for (;;) {
-        bool some = false;
-        for (int lane = 0; lane < L; ++lane) {
-            middle[lane] = 0.5 * (low[lane] + high[lane]);
-            some |= wide(lane);
-        }
-        if (!some) break;
-        if (!pattern_at(middle, monitor)) return false;
-        pattern_.store(here);
-        for (int lane = 0; lane < L; ++lane)
-            if (wide(lane)) (here[lane] == before[lane] ? low : high)[lane] = middle[lane];
-    }
-    for (int lane = 0; lane < L; ++lane)
-        if (kinked[lane]) aim_at_kink(lane, low[lane], high[lane]);
-    return true;
-}
-
 // Next attempt: to just before the kink, or across it where it begins at once.
-template <AnyLanes V>
-void Flow<V>::aim_at_kink(int lane, double low, double high) {
-    const double h = clock_.attempt[lane], width = std::max(2 * (high - low) * h, shortest());
-    if (clock_.crossing[lane] == 0.0) clock_.resume[lane] = h;
-    const bool at_once = low * h <= width;
-    clock_.crossing[lane] = width;
-    clock_.length[lane] = at_once ? std::max(high * h, shortest()) : low * h;
-}
-
+// Counts the refusals one after another, until the lane approaches the kink step by step; and whether it got there. One that has slid already is at a kink
+// often: steps towards one that is not where it was seen count too.
+// To where a surface lets the lane go, within the attempt.
+// Whether the step that the lane takes ends on a surface, on which it stays.
 // theta <- theta', k_1 <- k_7 in the lanes that took their attempt.
 template <AnyLanes V>
 void Flow<V>::move() {
@@ -273,6 +268,7 @@ void Flow<V>::move() {
     }
 }
 
+// Puts the lanes that slide back onto their surfaces, lets go of those that let go, and finds the velocities where that changed them.
 // seen = theta at the fraction x of an attempt of that length.
 template <AnyLanes V>
 void Flow<V>::interpolate(const T* fraction, const T* length) {

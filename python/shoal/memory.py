@@ -73,7 +73,7 @@ def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: i
     samples, passes = task.samples + task.test_samples, 1 if task.test is None else 2
     kept = method.packs * network.parameters
     numbers = (2 * passes * biases + network.units + kept) * lanes + 3 * samples
-    worker = pack + numbers * itemsize + 8 * network.parameters
+    worker = pack + numbers * itemsize + 8 * network.parameters + method.sliding_bytes(network.parameters)
     return workers * worker + samples * (task.dimension * itemsize + 8 + itemsize)
 
 

@@ -61,6 +61,10 @@ class Descent:
         """Packs of parameters that the core keeps for the method, beside those trained and their gradient."""
         return 0
 
+    def sliding_bytes(self, parameters: int) -> int:
+        """Bytes in which the core follows networks along kinks."""
+        return 0
+
     def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the steps to record."""
         return {"kind": "descent", "rate": self.rate, "steps": self.steps, "record_steps": steps}
@@ -94,10 +98,11 @@ class Flow:
 
     Notes
     -----
-    float64 only. Where the gradients on both sides of a kink push towards it, the flow slides along the kink (in the
-    sense of Filippov), which this method does not follow: such a network, possible where correlated inputs carry
-    opposing labels, takes shorter and shorter steps until ``max_steps`` are spent, and gets status 2. Its records
-    before that time stand. `Descent` trains it.
+    float64 only. Where the gradients on both sides of a kink push towards it, the flow slides along the kink, by the
+    one mean of both that is tangent to it (Filippov): so a unit can stay at 0 for a sample, or a margin at the
+    threshold of the hinge. Which units a network that slides has active is then decided by rounding. A few such
+    networks come to where the flow is not determined, or where more kinks meet than can be told apart; those get
+    status 2, and their records before that time stand.
 
     Source: docs/theory.md section 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
 
@@ -132,6 +137,11 @@ class Flow:
     def packs(self) -> int:
         """Packs of parameters that the core keeps for the method: seven slopes, a trial and a record."""
         return 9
+
+    def sliding_bytes(self, parameters: int) -> int:
+        """Bytes in which the core follows networks along kinks: a normal for each surface, and their products."""
+        surfaces = min(parameters, 512, max(1, 2**22 // parameters))
+        return 8 * (surfaces + 1) * (parameters + surfaces)
 
     def for_core(self, times: NDArray[np.float64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the times to record."""
