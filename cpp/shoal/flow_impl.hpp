@@ -71,6 +71,10 @@ void Flow<V>::add_pattern(int first, int count, const Gradient<V>& pass) {
     std::int64_t number = std::int64_t(first) * (network.units() + 1);
     const auto tag = [&] { return V(kink_tag(number++)); };
     for (int s = 0; s < count; ++s) {
+        if (run_.task.weights[first + s] == 0) {  // no kink of the gradient
+            number += network.units() + 1;
+            continue;
+        }
         for (int l = 0; l < network.hidden_layers(); ++l)
             for (int o = 0; o < network.layers[l].outputs; ++o) pattern_ = pattern_ + keep_where_positive(pass.value(l, s, o), tag());
         if (!has_threshold()) {

@@ -41,6 +41,7 @@ bool Sliding<V>::enter(int lane, const Pack<V>& before, const Pack<V>& after, co
     crossed_.clear();
     std::size_t own = 0;
     for (int sample = 0; sample < run_.task.samples; ++sample) {
+        if (run_.task.weights[sample] == 0) continue;
         while (own < surfaces.size() && surfaces[own].sample < sample) ++own;
         const bool some = own < surfaces.size() && surfaces[own].sample == sample;
         if (some) set_gates(surfaces, own, 0.0);
@@ -115,6 +116,7 @@ double Sliding<V>::time_to_kink(int lane, const Pack<V>& theta, const Pack<V>& s
     double time = std::numeric_limits<double>::infinity();
     std::size_t own = 0;
     for (int sample = 0; sample < run_.task.samples; ++sample) {
+        if (run_.task.weights[sample] == 0) continue;
         while (own < surfaces.size() && surfaces[own].sample < sample) ++own;
         const bool some = own < surfaces.size() && surfaces[own].sample == sample;
         if (some) set_gates(surfaces, own, 0.0);
