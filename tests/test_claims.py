@@ -226,7 +226,7 @@ def test_a_series_that_never_arrives_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"name": "gravity"}, ValueError, "name must be one of sigmoid, modes, losses, digits"),
+        ({"name": "gravity"}, ValueError, "name must be one of sigmoid, modes, losses, depth"),
         ({"name": "modes", "networks": 1}, ValueError, "networks must be between 2 and .*, got 1"),
         ({"name": "modes", "networks": 2.0}, TypeError, "networks must be an integer, got 2.0"),
         ({"name": "modes", "seed": -1}, ValueError, "seed must be between 0 and .*, got -1"),
