@@ -41,6 +41,13 @@ Setting penalised(Setting setting) {
     return setting;
 }
 
+// ThreadSanitizer slows the flow most of all, and sees nothing where there is one thread.
+#ifdef __SANITIZE_THREAD__
+constexpr bool only_threads = true;
+#else
+constexpr bool only_threads = false;
+#endif
+
 // Made when asked for: main looks at the CPU before anything else of this instruction set runs.
 std::vector<Setting> settings() {
     return {
@@ -73,6 +80,7 @@ void same_bits(MethodOf method_of) {
         };
         const std::uint64_t alone = trained(1);
         for (const int threads : {2, 5}) CHECK(trained(threads) == alone, "%s with %d threads", setting.activation.c_str(), threads);
+        if (only_threads) break;  // what threads share is the same in every setting
         Outcome<T> narrow(setting), wide(setting);
         runs::train_with<Lanes<T, 1>>(narrow.run, method_of(narrow));
         runs::train_with<Lanes<T, 4>>(wide.run, method_of(wide));
@@ -216,9 +224,11 @@ void run_tests() {
     same_bits<double>(descent_of<double>);
     same_bits<float>(descent_of<float>);
     same_bits<double>(flow_of);
-    same_bits_alone<double>(descent_of<double>);
-    same_bits_alone<float>(descent_of<float>);
-    same_bits_alone<double>(flow_of);
+    if (!only_threads) {
+        same_bits_alone<double>(descent_of<double>);
+        same_bits_alone<float>(descent_of<float>);
+        same_bits_alone<double>(flow_of);
+    }
     progress_is_complete();
     caller_stops();
     worker_fails();
