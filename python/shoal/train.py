@@ -206,6 +206,9 @@ class _Run:
             activation=self.network.activation,
             slope=self.network.slope,
             bias=self.network.bias,
+            scales=self.network.scales,
+            rates=self.network.rates,
+            centred=self.network.centred,
             inputs=self.task.inputs,
             labels=self.task.labels,
             weights=self.task.weights,
@@ -357,6 +360,8 @@ def _check_range(run: _Run) -> None:
         scalars["margin"] = run.loss.margin
     if run.network.slope > 0:
         scalars["slope"] = run.network.slope
+    for i, (scale, layer_rate) in enumerate(zip(run.network.scales, run.network.rates, strict=True)):
+        scalars |= {f"scales[{i}]": scale, f"rates[{i}]": layer_rate, f"scales[{i}] x rates[{i}]": scale * layer_rate}
     scalars |= {name: getattr(run, name) for name in ("weight_decay", "spectral_decoupling") if getattr(run, name) > 0}
     for name, value in scalars.items():
         if not least <= value <= largest:
