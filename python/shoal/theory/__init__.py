@@ -17,6 +17,9 @@
 | - | which neurons die, and when; which modes fail | ``separated_fates`` | :class:`Fates` |
 | P | chance that a neuron dies | ``death_probability`` | scalar |
 | P | chance that training fails | ``failure_probability`` | as ``neurons`` |
+| gamma(t) | wide networks with a hinge, mean field | ``MeanFieldHinge`` | as the times |
+| a, w(t) | the same from other starts | ``MeanFieldPopulation`` | (nodes, times) |
+| s(t) | what training does about their noise | ``TrainedNoise`` | as the times |
 
 Source: docs/theory.md.
 """
@@ -24,6 +27,8 @@ Source: docs/theory.md.
 from shoal.theory.chain import Chain
 from shoal.theory.features import Features
 from shoal.theory.laws import death_probability, failure_probability
+from shoal.theory.mean_field import MeanFieldHinge
+from shoal.theory.mean_field_noise import TrainedNoise
 from shoal.theory.mode import Mode
 from shoal.theory.neighbours import (
     descend_mode,
@@ -36,6 +41,7 @@ from shoal.theory.neighbours import (
 from shoal.theory.order_parameters import ClassFlow, OrderParameters
 from shoal.theory.penalised_linear import PenalisedLinear, penalised_linear
 from shoal.theory.penalty import PenalisedMode, decoupled_margin
+from shoal.theory.population import MeanFieldPopulation
 from shoal.theory.separated import Fates, separated_fates, separated_margins
 from shoal.theory.starvation import starved_strength
 
@@ -44,10 +50,13 @@ __all__ = [
     "ClassFlow",
     "Fates",
     "Features",
+    "MeanFieldHinge",
+    "MeanFieldPopulation",
     "Mode",
     "OrderParameters",
     "PenalisedLinear",
     "PenalisedMode",
+    "TrainedNoise",
     "death_probability",
     "decoupled_margin",
     "descend_mode",

@@ -1,0 +1,90 @@
+"""What a finite training set adds to the early error of a mean-field network.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| gamma | angle by which every node has turned | ``gamma`` | any |
+| d | inputs | ``inputs`` | scalar |
+| N | training samples | ``samples`` | scalar |
+| r | cosine of the angle between two inputs | - | - |
+| s_N | noise of the boundary between classes, over the rms projection | ``sample_spread`` | as ``gamma`` |
+
+Source: docs/theory.md section 7; arXiv:2006.11209.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import roots_jacobi
+
+from shoal import checks
+
+__all__ = ["sample_spread"]
+
+Array = NDArray[np.float64]
+
+NODES = 200
+"""Of the quadrature over the cosine; the integrands have a square root at its ends only."""
+
+
+def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
+    """Return s_N, the noise that the draw of N training samples gives to the boundary while all are unsatisfied.
+
+    As ``MeanFieldHinge.spread`` is the noise of M random nodes: the standard deviation of f at an input with x_par = 0,
+    over the mean output at x_par = |x|/sqrt(d). Both are independent, so that s^2 = s_M^2 + s_N^2.
+
+    Parameters
+    ----------
+    gamma
+        Any shape, float64, not negative, finite: the angle reached while no sample is satisfied.
+    inputs
+        d, at least 2: inputs from N(0, I_d).
+    samples
+        N, at least 1; leading order in 1/N.
+
+    Returns
+    -------
+    ndarray of float64, shape of ``gamma``
+
+    Raises
+    ------
+    TypeError
+        A count is not an integer.
+    ValueError
+        A count or an angle is out of range.
+
+    Notes
+    -----
+    The mean of y theta(w.x) x over N samples is that of all samples, a common tilt <y x>/2, and a part
+    <y sign(w.x) x>/2 that differs from node to node. The tilt turns every node's plane alike and keeps its share in
+    the output. Of the other part, output weights move by int cosh(gamma - gamma') dgamma' = sinh gamma and incoming
+    ones, as a_i goes on, by int cosh(gamma + gamma') dgamma' = sinh 2 gamma - sinh gamma, where the output grows by
+    sinh(2 gamma)/2. Summed over nodes, with r = cos(x, x') and c = cosh gamma,
+
+        s_N^2 = 2 pi d^2/N E[R(r)/c + G(r) (2 - 1/c)]^2 + pi (d - 1)/(2 N),
+        R = (sqrt(1 - r^2) + r arcsin r)/(2 pi),   G = r arcsin r/(2 pi):
+
+    at gamma = 0 the variance of the tangent kernel of the start; the second part of the bracket to leading order in 1/d
+    otherwise. Source: docs/theory.md section 7.
+
+    Examples
+    --------
+    >>> sample_spread([0.0, 1.0, 2.0], inputs=20, samples=1000).round(4)
+    array([0.323 , 0.2549, 0.198 ])
+    """
+    angle = np.asarray(gamma, dtype=np.float64)
+    wrong = ~(np.isfinite(angle) & (angle >= 0))
+    if wrong.any():
+        raise ValueError(f"gamma must be finite and not negative, got {angle[wrong][0]}")
+    wide = checks.integer("inputs", inputs, least=2)
+    many = checks.integer("samples", samples, least=1)
+    cosine, weight = roots_jacobi(NODES, (wide - 3) / 2, (wide - 3) / 2)
+    bent = cosine * np.arcsin(cosine)
+    values = (np.sqrt((1 - cosine) * (1 + cosine)) + bent) / (2 * math.pi)
+    gates = bent / (2 * math.pi)
+    slow = 1 / np.cosh(angle)
+    mixed = np.multiply.outer(slow, values) + np.multiply.outer(2 - slow, gates)
+    even = (mixed**2 @ weight) / weight.sum()
+    return np.asarray(np.sqrt((2 * math.pi * wide**2 * even + math.pi * (wide - 1) / 2) / many))

@@ -1,0 +1,135 @@
+"""The tangent kernel of a mean-field network, and how far its nodes are from where they started.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| gamma | angle by which every node has turned | ``gamma`` | scalar, or any |
+| d | inputs | ``inputs`` | scalar |
+| x | points at which the kernel is taken | ``points`` | (points, inputs) |
+| K(x, x') | kernel | ``mean_field_kernel`` | (points, points) |
+| - | distance from the start over the size of the start | ``mean_field_movement`` | as ``gamma`` |
+
+The nodes are those of `MeanFieldHinge`, which move on a_i = a_i0 cosh gamma + w_i0 sinh gamma and
+w_i = w_i0 cosh gamma + a_i0 sinh gamma (w_i along the teacher) from a_i0, w_i0 ~ N(0, 1). So a_i and w_i stay jointly
+normal, of variance cosh 2 gamma each and covariance sinh 2 gamma.
+
+Source: docs/theory.md section 7; arXiv:2006.11209.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import checks
+
+__all__ = ["mean_field_kernel", "mean_field_movement"]
+
+Array = NDArray[np.float64]
+
+
+def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
+    """Return |theta(t) - theta(0)| / |theta(0)| of an infinitely wide network, 2 sqrt(cosh g (cosh g - 1) / (d + 1)).
+
+    A node moves by E (a - a_0)^2 = (cosh g - 1)^2 + sinh^2 g = 2 cosh g (cosh g - 1), along the teacher as much; its
+    start has d + 1 weights of variance 1. Small angles: sqrt(2/(d + 1)) g. Large ones: e^g / sqrt(d + 1).
+
+    Parameters
+    ----------
+    gamma
+        Any shape, float64, not negative, finite.
+    inputs
+        d, at least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape of ``gamma``
+
+    Raises
+    ------
+    TypeError
+        ``inputs`` is not an integer.
+    ValueError
+        An angle is negative or not finite, or there are no inputs.
+
+    Notes
+    -----
+    Source: docs/theory.md section 7.
+
+    Examples
+    --------
+    >>> mean_field_movement([0.0, 0.01, 1.0, 5.0], inputs=10).round(6)
+    array([ 0.      ,  0.004264,  0.552063, 44.597868])
+    """
+    angle = _angles(gamma)
+    wide = checks.integer("inputs", inputs, least=1)
+    # cosh g - 1 = 2 sinh^2(g/2), which small angles do not cancel.
+    return np.asarray(2 * np.sqrt(2 * np.cosh(angle) / (wide + 1)) * np.sinh(angle / 2))
+
+
+def mean_field_kernel(points: ArrayLike, gamma: float) -> Array:
+    """Return the tangent kernel of an infinitely wide network between given points.
+
+    K(x, x') = E[relu(u) relu(u')] + E[a^2 theta(u) theta(u')] x.x'/d,  u = w.x / sqrt(d),
+
+    the mean over nodes of the products of df/da and df/dw, over alpha^2/M. With the variances s^2, s'^2 of u and u',
+    their correlation r, and A = cov(a, u)/s, A' likewise, both means are elementary:
+
+        E[relu relu'] = s s' (sqrt(1 - r^2) + r (pi - arccos r)) / (2 pi),
+        E[a^2 theta theta'] = cosh(2 g) (pi - arccos r)/(2 pi) + (2 A A' - r (A^2 + A'^2)) / (2 pi sqrt(1 - r^2)).
+
+    Parameters
+    ----------
+    points : array_like of float, shape (points, inputs)
+        Finite; the teacher is the first axis.
+    gamma
+        Not negative, finite; 0 gives the kernel of the start.
+
+    Returns
+    -------
+    ndarray of float64, shape (points, points)
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        Points of another shape or not finite, one of them 0, or an angle that is negative or not finite.
+
+    Notes
+    -----
+    Source: docs/theory.md section 7.
+
+    Examples
+    --------
+    >>> mean_field_kernel([[1.0, 1.0], [1.0, -1.0]], gamma=0.0).round(6)
+    array([[1.      , 0.159155],
+           [0.159155, 1.      ]])
+    """
+    x = checks.real_array("points", points, dimensions=2, shape="(points, inputs)")
+    if not x.any(axis=1).all():
+        raise ValueError(f"points must not be 0, got such a point at index {int(np.argmin(x.any(axis=1)))}")
+    angle = float(_angles(checks.not_negative("gamma", gamma)))
+    grown, mixed = math.cosh(2 * angle), math.sinh(2 * angle)
+    along, products = x[:, 0], x @ x.T
+    shared = (products + (grown - 1) * np.multiply.outer(along, along)) / x.shape[1]
+    size = np.sqrt(np.diagonal(shared))
+    correlation = np.clip(shared / np.multiply.outer(size, size), -1.0, 1.0)
+    np.fill_diagonal(correlation, 1.0)
+    sine = np.sqrt((1 - correlation) * (1 + correlation))
+    turned = math.pi - np.arccos(correlation)
+    values = np.multiply.outer(size, size) * (sine + correlation * turned)
+    pull = mixed * along / math.sqrt(x.shape[1]) / size
+    excess = 2 * np.multiply.outer(pull, pull) - correlation * np.add.outer(pull**2, pull**2)
+    gates = grown * turned + np.divide(excess, sine, out=np.zeros_like(sine), where=sine > 0)
+    return np.asarray((values + gates * products / x.shape[1]) / (2 * math.pi))
+
+
+def _angles(gamma: ArrayLike) -> Array:
+    """Return angles as an array, checked."""
+    angle = np.asarray(gamma, dtype=np.float64)
+    wrong = ~(np.isfinite(angle) & (angle >= 0))
+    if wrong.any():
+        raise ValueError(f"gamma must be finite and not negative, got {angle[wrong][0]}")
+    return angle
