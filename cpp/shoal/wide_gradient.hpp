@@ -58,6 +58,8 @@ class Passes {
     void margin_residuals(const Samples<T>& samples, int first, int count);
     void softmax_residuals(const Samples<T>& samples, int first, int count);
     void head(const Model<T>& model, Slopes<T>& slopes, Begin begin);
+    template <int R, class Phi>
+    void head_rows(Phi phi, const Model<T>& model, Pack<V>& slopes, int first);
     void take_through_activation(int layer);
     void gather_below(const Samples<T>& samples, int first, int layer, const Cut& columns);
     void add_biases(int layer, Slopes<T>& slopes, Begin begin);

@@ -246,33 +246,40 @@ void Passes<T>::head(const Model<T>& model, Slopes<T>& slopes, Begin begin) {
         multiply_terms<V>(plans_[l].weights, lanes_.at(0), scalars_.at(0), slopes.weights[l].at(0), outputs, rows, begin);
         return;
     }
-    const bool kept = l > 1;
-    const V slope = T(network_.slope);
+    if (begin == Begin::zero) slopes.weights[l].clear();
     with_constant(network_.activation, [&](auto phi) {
-        const auto some = [&]<int I>(std::integral_constant<int, I>, std::int64_t group, T* to, int size) {
-            V sum[I], z[I];
-            SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-                sum[i] = begin == Begin::zero ? V(0) : slopes.weights[l][group + i];
-                z[i] = model.below[l][group + i];
+        int r = 0;
+        for (; r + 4 <= rows; r += 4) head_rows<4>(phi, model, slopes.weights[l], r);
+        for (; r < rows; ++r) head_rows<1>(phi, model, slopes.weights[l], r);
+    });
+}
+
+// The single output's part for R rows at a time: they share what is read of the weights and of their gradient.
+template <class T>
+template <int R, class Phi>
+EIGEN_ALWAYS_INLINE void Passes<T>::head_rows(Phi phi, const Model<T>& model, Pack<V>& slopes, int first) {
+    const int rows = int(rows_.size()), l = network_.hidden_layers() - 1;
+    const std::int64_t row = row_numbers<T>(network_.layers[l].outputs);
+    const Pack<V>& weights = model.below[l + 1];
+    const V slope = T(network_.slope);
+    const T* from[R];
+    V delta[R];
+    SHOAL_UNROLL for (int r = 0; r < R; ++r) {
+        from[r] = values_[l].at(0) + rows_[first + r] * row;
+        delta[r] = deltas_.at(0)[first + r];
+    }
+    for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
+        T* to = lanes_.at(std::int64_t(group) * rows + first * size);
+        for (int g = group; g < group + size; ++g, to += L) {
+            V sum = slopes[g];
+            SHOAL_UNROLL for (int r = 0; r < R; ++r) {
+                const V h = V::load(from[r] + g * L), back = times_derivative(phi(), h, delta[r] * weights[g], slope);
+                sum = fma(delta[r], h, sum);
+                back.store(to + r * size * L);
+                if (l > 0) back.store(back_[l].at(0) + (first + r) * row + g * L);
             }
-            for (int r = 0; r < rows; ++r, to += size * L) {
-                const V delta = deltas_.at(0)[r];
-                const T* const from = h.at(rows_[r] * row + group);
-                SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-                    const V value = V::load(from + i * L), back = times_derivative(phi(), value, delta * z[i], slope);
-                    sum[i] = fma(delta, value, sum[i]);
-                    back.store(to + i * L);
-                    if (kept) back.store(back_[l - 1].at(r * row + group + i));
-                }
-            }
-            SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i].store(slopes.weights[l].at(group + i));
-        };
-        for_each_piece(plans_[l - 1].weights.rows, [&](int group, int size) {
-            T* const panel = lanes_.at(std::int64_t(group) * rows);
-            int i = 0;
-            for (; i + 4 <= size; i += 4) some(std::integral_constant<int, 4>(), group + i, panel + i * L, size);
-            for (; i < size; ++i) some(std::integral_constant<int, 1>(), group + i, panel + i * L, size);
-        });
+            sum.store(slopes.at(g));
+        }
     });
 }
 
