@@ -23,6 +23,8 @@ struct Request {
     std::string activation;
     double slope;
     bool bias;
+    std::vector<double> scales, rates;
+    bool centred;
     Array<double> inputs;
     Array<std::int64_t> labels;
     Array<double> weights;
@@ -161,7 +163,8 @@ template <class T, class Method>
 py::dict train_by(const Request& request, const Method& method, std::int64_t records, std::int64_t total) {
     std::vector<Array<double>> keep;
     shoal::Run<T> run{
-        shoal::Network(request.widths, shoal::activation_named(request.activation), request.slope, request.bias),
+        shoal::Network(request.widths, shoal::activation_named(request.activation), request.slope, request.bias, request.scales, request.rates,
+                       request.centred),
         shoal::Task<T>(int(request.inputs.shape(0)), int(request.inputs.shape(1)), request.inputs.data(), request.labels.data(), request.weights.data()),
         shoal::Loss(request.loss, request.threshold),
         read_start(request.start, keep),
@@ -211,14 +214,17 @@ auto with_dtype(const std::string& dtype, Act&& act) {
     throw py::value_error("dtype must be float64 or float32, got " + dtype);
 }
 
-py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, Array<double> inputs, Array<std::int64_t> labels,
-               Array<double> weights, py::dict test, std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start,
-               py::dict method, std::vector<std::string> measures, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads,
-               const std::string& engine, const std::string& dtype, py::object progress) {
+py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
+               Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, py::dict test, std::string loss, double threshold, double weight_decay,
+               double spectral_decoupling, py::dict start, py::dict method, std::vector<std::string> measures, std::int64_t networks, std::int64_t first,
+               std::uint64_t seed, int threads, const std::string& engine, const std::string& dtype, py::object progress) {
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
                           bias,
+                          std::move(scales),
+                          std::move(rates),
+                          centred,
                           std::move(inputs),
                           std::move(labels),
                           std::move(weights),
@@ -299,7 +305,7 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
     m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
     m.def("wide_bytes", &wide_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
-    m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "inputs"_a, "labels"_a, "weights"_a, "test"_a, "loss"_a,
-          "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a,
-          "engine"_a, "dtype"_a, "progress"_a);
+    m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
+          "weights"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a, "networks"_a,
+          "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a);
 }

@@ -31,6 +31,7 @@ class Descent {
     void train(std::int64_t position, Monitor& monitor) {
         cohort_.begin(position);
         Pack<V>& parameters = cohort_.parameters;
+        if (!gradient_.centre(parameters, [&] { return !monitor.stopped(); }) || !recorder_.centre(parameters, monitor)) return;
         Move move{parameters.at(0), V(-method_.rate), V(0)};
         std::size_t record = 0;
         for (std::int64_t step = 0;; ++step) {

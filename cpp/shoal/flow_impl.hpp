@@ -12,7 +12,7 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
       cohort_(run),
       gradient_(run.network, run.task, run.loss, run.penalty),
       recorder_(run),
-      sliding_(run, share * method.rtol, share * method.atol),
+      sliding_(run, gradient_, share * method.rtol, share * method.atol),
       has_jumps_(sliding_.has_jumps()),
       trial_(run.network.parameters),
       seen_(run.network.parameters) {
@@ -23,6 +23,7 @@ template <AnyLanes V>
 void Flow<V>::train(std::int64_t position, Monitor& monitor) {
     cohort_.begin(position);
     clock_ = {};
+    if (!gradient_.centre(cohort_.parameters, [&] { return !monitor.stopped(); }) || !recorder_.centre(cohort_.parameters, monitor)) return;
     for (int lane = 0; lane < L; ++lane) sliding_.forget(lane);
     if (!slopes(cohort_.parameters, k_[0], monitor)) return;
     pattern_before_ = pattern_, met_before_ = met_;

@@ -1,10 +1,13 @@
 // One full gradient of one pack: L networks, all samples, in blocks of samples that stay in the cache from forward to backward.
 //
-//   forward    h_l = phi(b_l + W_l h_{l-1})                                  for each layer, f = a_N
+//   forward    h_l = phi(b_l + W_l h_{l-1})                                  for each layer, f = a_N (less f at the start)
 //   residual   delta_N = -p_s y_s r(y_s f_s)    (K outputs: p_s (softmax - 1[k=y]))
 //   backward   dW_l += delta_l^T h_{l-1},   delta_{l-1} = phi'(a_{l-1}) (delta_l W_l)
 //
 // With penalties (loss.hpp) delta_N += S p_s f_s, and at the end the gradient += L theta.
+//
+// Where layers have scales, all passes read the effective weights s_l W_l in place of W_l, and with scales or rates the slope that is handed over is that of the
+// weights themselves times the rate, minus their velocity: r_l (s_l dW_l + L W_l).
 //
 // Behind a homogeneous activation (phi(a) = phi'(a) a) a single output needs no backward pass of its own: with c_so = phi'(a_so) delta_s and Q = c^T h of
 // the last hidden layer, dW = z Q and dz_o = sum_k W_ok Q_ok (biases: one more k), and the input gradient uses z W in place of W.
@@ -24,27 +27,40 @@ class Gradient {
 
     Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty = {});
 
+    // Takes the outputs at `parameters` for those at the start, where the network is centred. False when `go_on()` says that the rest be left undone.
+    template <class GoOn>
+    bool centre(const Pack<V>& parameters, GoOn&& go_on);
+
+    // The output of a sample at the start of one lane's network, 0 where the network is not centred.
+    T at_start(int sample, int output, int lane) const {
+        return network_.centred ? at_start_.at(std::int64_t(sample) * network_.outputs() + output)[lane] : T(0);
+    }
+
     // Hands the gradient at `parameters` to `take(number, parameter, its slope)`, once for each parameter, which may then be changed. `see(first sample,
     // samples, *this)` is called after each block's forward pass; when it returns false the rest is left undone and the call returns false.
     template <class See, class Take>
     bool operator()(const Pack<V>& parameters, See&& see, Take& take) {
-        prepare(parameters);
+        const Pack<V>& effective = scale(parameters);
+        prepare(effective);
         const bool whole = for_each_block([&](int first, int count, const BlockPlan& plan) {
-            forward(parameters, first, count, plan);
+            forward(effective, first, count, plan);
+            if (network_.centred) subtract_start(first, count);
             if (!see(first, count, *this)) return false;
             decouples_.empty() ? residuals<false>(first, count) : residuals<true>(first, count);
-            backward(parameters, first, count, plan);
+            backward(effective, first, count, plan);
             return true;
         });
-        if (whole) hand_over(parameters, take);
+        if (whole) hand_over(parameters, effective, take);
         return whole;
     }
 
     // The forward pass alone.
     template <class See>
     bool forward_only(const Pack<V>& parameters, See&& see) {
+        const Pack<V>& effective = scale(parameters);
         return for_each_block([&](int first, int count, const BlockPlan& plan) {
-            forward(parameters, first, count, plan);
+            forward(effective, first, count, plan);
+            if (network_.centred) subtract_start(first, count);
             return bool(see(first, count, *this));
         });
     }
@@ -58,7 +74,9 @@ class Gradient {
   private:
     template <class Do>
     bool for_each_block(Do&& act);
+    const Pack<V>& scale(const Pack<V>& parameters);
     void prepare(const Pack<V>& parameters);
+    void subtract_start(int first, int count);
     void forward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
     template <bool decoupled>
     void residuals(int first, int count);
@@ -70,9 +88,9 @@ class Gradient {
     void gate_last_hidden(int count);
     void backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
     template <class Take>
-    void hand_over(const Pack<V>& parameters, Take& taker);
-    template <class Penalised, class Take>
-    void hand_over_as(const Pack<V>& parameters, const Penalised& penalised, Take& taker);
+    void hand_over(const Pack<V>& parameters, const Pack<V>& effective, Take& taker);
+    template <class Downhill, class Take>
+    void hand_over_as(const Pack<V>& parameters, const Pack<V>& effective, const Downhill& downhill, Take& taker);
 
     // The values below a layer: shared inputs, or the layer before.
     const T* below(int layer, int first) const { return layer == 0 ? task_.inputs.data() + std::int64_t(first) * task_.dimension : values_[layer - 1].at(0); }
@@ -86,11 +104,15 @@ class Gradient {
     Cut blocks_;
     BlockPlan large_, small_;
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
-    std::vector<T> decouples_;      // S p_s; empty where S is 0
-    std::vector<Pack<V>> values_;    // one a layer: h after the forward pass, delta after the backward pass
+    std::vector<T> decouples_;  // S p_s; empty where S is 0
+    std::vector<Pack<V>> values_;  // one a layer: h after the forward pass, delta after the backward pass
     std::vector<std::int64_t> rows_;  // how far apart their rows lie
-    Pack<V> slope_;                  // the gradient; of the last hidden layer Q where the head is homogeneous
-    Pack<V> scaled_;                 // z W of the last hidden layer
+    Pack<V> slope_;  // the gradient; of the last hidden layer Q where the head is homogeneous
+    Pack<V> scaled_;  // z W of the last hidden layer
+    std::vector<T> scales_;  // of each parameter; empty where all are 1
+    std::vector<T> gains_, shrinks_;  // r s (biases: r) and r L of each parameter; empty where all scales and rates are 1
+    Pack<V> effective_;  // s W, where there are scales
+    Pack<V> at_start_;  // the outputs of a centred network, samples x outputs
 };
 
 }  // namespace shoal

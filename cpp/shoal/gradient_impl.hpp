@@ -26,6 +26,16 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         if (penalty.spectral_decoupling != 0) decouples_.push_back(T(penalty.spectral_decoupling) * task.weights[s]);
     }
     if (homogeneous_ && network.hidden_layers() > 1) scaled_ = Pack<V>(network.last_hidden().inputs * std::int64_t(network.last_hidden().outputs));
+    if (network.has_scales()) {
+        scales_ = network.for_each_parameter<T>([](const Layer& layer) { return layer.scale; }, [](const Layer&) { return 1.0; });
+        effective_ = Pack<V>(network.parameters);
+    }
+    if (network.has_scales() || network.has_rates()) {
+        gains_ = network.for_each_parameter<T>([](const Layer& layer) { return layer.rate * layer.scale; }, [](const Layer& layer) { return layer.rate; });
+        const auto shrink = [&](const Layer& layer) { return layer.rate * penalty.weight_decay; };
+        shrinks_ = network.for_each_parameter<T>(shrink, shrink);
+    }
+    if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
 
 template <AnyLanes V>
@@ -46,6 +56,38 @@ bool Gradient<V>::for_each_block(Do&& act) {
         first += count;
     }
     return true;
+}
+
+// The effective weights, and the biases: the parameters themselves where all scales are 1.
+template <AnyLanes V>
+const Pack<V>& Gradient<V>::scale(const Pack<V>& parameters) {
+    if (scales_.empty()) return parameters;
+    for (int n = 0; n < network_.parameters; ++n) (V(scales_[n]) * parameters[n]).store(effective_.at(n));
+    return effective_;
+}
+
+template <AnyLanes V>
+template <class GoOn>
+bool Gradient<V>::centre(const Pack<V>& parameters, GoOn&& go_on) {
+    if (!network_.centred) return true;
+    const Pack<V>& effective = scale(parameters);
+    const int outputs = network_.outputs();
+    return for_each_block([&](int first, int count, const BlockPlan& plan) {
+        forward(effective, first, count, plan);
+        for (int s = 0; s < count; ++s)
+            for (int k = 0; k < outputs; ++k) value(network_.hidden_layers(), s, k).store(at_start_.at(std::int64_t(first + s) * outputs + k));
+        return bool(go_on());
+    });
+}
+
+template <AnyLanes V>
+void Gradient<V>::subtract_start(int first, int count) {
+    const int outputs = network_.outputs();
+    for (int s = 0; s < count; ++s)
+        for (int k = 0; k < outputs; ++k) {
+            const std::int64_t at = s * rows_.back() + k;
+            (values_.back()[at] - at_start_[std::int64_t(first + s) * outputs + k]).store(values_.back().at(at));
+        }
 }
 
 template <AnyLanes V>
@@ -210,34 +252,43 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
 
 template <AnyLanes V>
 template <class Take>
-void Gradient<V>::hand_over(const Pack<V>& parameters, Take& taker) {
-    if (decay_ == 0) return hand_over_as(parameters, [](V, V slope) { return slope; }, taker);
-    hand_over_as(parameters, [decay = V(decay_)](V parameter, V slope) { return fma(decay, parameter, slope); }, taker);
+void Gradient<V>::hand_over(const Pack<V>& parameters, const Pack<V>& effective, Take& taker) {
+    if (!gains_.empty()) {
+        const T *const gains = gains_.data(), *const shrinks = shrinks_.data();
+        if (decay_ == 0) return hand_over_as(parameters, effective, [=](int n, V, V slope) { return V(gains[n]) * slope; }, taker);
+        return hand_over_as(parameters, effective, [=](int n, V parameter, V slope) { return fma(V(shrinks[n]), parameter, V(gains[n]) * slope); }, taker);
+    }
+    if (decay_ == 0) return hand_over_as(parameters, parameters, [](int, V, V slope) { return slope; }, taker);
+    hand_over_as(parameters, parameters, [decay = V(decay_)](int, V parameter, V slope) { return fma(decay, parameter, slope); }, taker);
 }
 
+// downhill(number, parameter, slope of the effective one) is what is handed over.
 template <AnyLanes V>
-template <class Penalised, class Take>
-void Gradient<V>::hand_over_as(const Pack<V>& parameters, const Penalised& penalised, Take& taker) {
+template <class Downhill, class Take>
+void Gradient<V>::hand_over_as(const Pack<V>& parameters, const Pack<V>& effective, const Downhill& downhill, Take& taker) {
     Take take_slope = taker;  // a copy whose state stays in registers
-    const auto take = [&](int n, V parameter, V slope) __attribute__((always_inline)) { take_slope(n, parameter, penalised(parameter, slope)); };
+    const auto take = [&](int n, V slope) __attribute__((always_inline)) {
+        const V parameter = parameters[n];
+        take_slope(n, parameter, downhill(n, parameter, slope));
+    };
     const Layer &last = network_.last_hidden(), &head = network_.layers.back();
     const int plain = homogeneous_ ? last.weights : network_.parameters;
-    for (int n = 0; n < plain; ++n) take(n, parameters[n], slope_[n]);
+    for (int n = 0; n < plain; ++n) take(n, slope_[n]);
     for (int o = 0; homogeneous_ && o < last.outputs; ++o) {
-        const V z = parameters[head.weights + o];
+        const V z = effective[head.weights + o];
         V sum = 0;
         for (int part = 0; part < 2; ++part) {  // the row of W, then the bias
             const int begin = part == 0 ? last.weights + o * last.inputs : last.biases + o;
             const int end = begin + (part == 0 ? last.inputs : last.biases >= 0);
             for (int n = begin; n < end; ++n) {
-                const V w = parameters[n], q = slope_[n];
+                const V w = effective[n], q = slope_[n];
                 sum = fma(w, q, sum);
-                take(n, w, z * q);
+                take(n, z * q);
             }
         }
-        take(head.weights + o, z, sum);
+        take(head.weights + o, sum);
     }
-    if (homogeneous_ && head.biases >= 0) take(head.biases, parameters[head.biases], slope_[head.biases]);
+    if (homogeneous_ && head.biases >= 0) take(head.biases, slope_[head.biases]);
     taker = take_slope;
 }
 

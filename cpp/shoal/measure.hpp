@@ -185,7 +185,7 @@ void ParameterMeasure<V>::write_norms(const Parameters& parameters, const Sight<
     sight.forget(record_.layer_norm, layers);
 }
 
-// |weights and bias into a hidden unit|^2 - |weights out of it|^2, which gradient flow conserves for homogeneous activations.
+// |weights and bias into a hidden unit|^2 - r_in / r_out |weights out of it|^2, which gradient flow conserves for homogeneous activations, whatever the scales.
 template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sight<V>& sight) const {
@@ -193,13 +193,14 @@ void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sigh
     std::int64_t item = 0;
     for (int l = 0; l < network_.hidden_layers(); ++l) {
         const Layer &in = network_.layers[l], &out = network_.layers[l + 1];
+        const V ratio = T(in.rate / out.rate);
         for (int unit = 0; unit < in.outputs; ++unit) {
             V incoming = 0, outgoing = 0;
             const auto add_square = [&](V& sum, int number) { sum = fma(parameters[number], parameters[number], sum); };
             for (int k = 0; k < in.inputs; ++k) add_square(incoming, in.weights + unit * in.inputs + k);
             if (in.biases >= 0) add_square(incoming, in.biases + unit);
             for (int o = 0; o < out.outputs; ++o) add_square(outgoing, out.weights + o * out.inputs + unit);
-            sight.put(record_.balance, network_.units(), item++, incoming - outgoing);
+            sight.put(record_.balance, network_.units(), item++, incoming - ratio * outgoing);
         }
     }
     sight.forget(record_.balance, network_.units());

@@ -24,6 +24,11 @@ class Recorder {
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }
 
+    // Takes the outputs of the test samples at these parameters for those at the start, where the network is centred.
+    bool centre(const Pack<V>& parameters, const Monitor& monitor) {
+        return !test_ || test_->pass.centre(parameters, [&] { return !monitor.stopped(); });
+    }
+
     // Begins each lane's record number times[lane], none where negative: `see` each block of a forward pass at these parameters, then `end`. False when the
     // monitor says stop.
     bool begin(const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {

@@ -12,6 +12,8 @@
 // The network slides as long as every G_i lies within its gate's two values, and leaves on the open side where it rises beyond them, on the closed side where it
 // falls below: v is continuous there. n_i is taken with the other sliding gates closed, so that -grad = (no sliding gate) + sum_i D_i c_i n_i.
 //
+// Where layers have rates, theta' = -R grad, the projection is that of the coordinates u = R^-1/2 theta, in which u' is minus the gradient: normals are taken there.
+//
 // Few networks of a pack slide at a time: all this is done for one network and one sample after another.
 #pragma once
 
@@ -41,7 +43,7 @@ class Sliding {
     static constexpr int L = V::count;
 
     // The tolerances are those that one step may spend.
-    Sliding(const Run<T>& run, double rtol, double atol);
+    Sliding(const Run<T>& run, const Gradient<V>& gradient, double rtol, double atol);
 
     bool has_jumps() const { return capacity_ > 0; }
     bool slides(int lane) const { return !surfaces_[lane].empty(); }
@@ -112,18 +114,21 @@ class Sliding {
     void find_gates_of_sample(std::vector<Surface>& surfaces, std::size_t begin, std::size_t end);
 
     const Run<T>& run_;
+    const Gradient<V>& gradient_;  // knows the outputs at the start
     double rtol_, atol_;
     int units_, capacity_;
     std::vector<int> above_;  // units of the layers before
     std::vector<Surface> surfaces_[L];  // by sample, and from the output down
     std::vector<Surface> crossed_;
-    std::vector<T> theta_, other_;  // one network
+    std::vector<T> scales_, roots_;  // of each parameter: its scale, and the root of its rate
+    std::vector<T> theta_, other_;  // one network's effective parameters
+    int lane_ = 0;  // which
     std::vector<std::vector<T>> values_;  // of one sample: h of each layer, the output's too
     std::vector<std::vector<T>> rates_;  // of one sample: how fast its values change
     std::vector<std::vector<T>> pulls_;  // of one sample: -dL/dh on the way down, then -dL/da
     std::vector<std::vector<T>> gates_;  // of one sample: of its sliding units, NaN of the others
     std::vector<char> was_;  // of one sample: active units and unmet hinge before the step
-    std::vector<T> normals_, overlaps_;  // n_i = sum_j overlap_ij q_j with orthonormal rows q
+    std::vector<T> normals_, overlaps_;  // n_i = sum_j overlap_ij q_j with orthonormal rows q, in the coordinates u
     std::vector<Row> rows_;
     std::vector<T> along_;  // t, then w: v = -grad - sum_j t_j q_j
 };

@@ -62,7 +62,7 @@ bool Sliding<V>::enter(int lane, const Pack<V>& before, const Pack<V>& after, co
             // Upwards: the pre-activation grew, or the margin did.
             const double upwards = active != is_hinge(l) ? 1.0 : -1.0;
             double speed = 0.0;
-            for (int n = rows_[count].begin; n < rows_[count].end; ++n) speed += row(count)[n] * slope.at(n)[lane];
+            for (int n = rows_[count].begin; n < rows_[count].end; ++n) speed += row(count)[n] * (slope.at(n)[lane] / roots_[n]);
             if (!(upwards * speed < 0) || orthogonalise(count) == 0) return;
             if (count + int(crossed_.size()) >= capacity_) {
                 room = false;
@@ -102,7 +102,7 @@ bool Sliding<V>::release(int lane, Pack<V>& theta) {
     double now = height(left.sample, left.layer, left.unit);
     if (is_hinge(left.layer)) now = double(run_.task.labels[left.sample]) * now - run_.loss.threshold;
     if (own == 0) return true;
-    for (int n = rows_[count].begin; n < rows_[count].end; ++n) theta.at(n)[lane] += row(count)[n] * (target - now) / own;
+    for (int n = rows_[count].begin; n < rows_[count].end; ++n) theta.at(n)[lane] += roots_[n] * row(count)[n] * (target - now) / own;
     return true;
 }
 
@@ -162,7 +162,7 @@ void Sliding<V>::put_back(int lane, Pack<V>& theta) {
         along_[i] = size == 0 ? 0.0 : left / size;
     }
     for (std::size_t j = 0; j < surfaces.size(); ++j)
-        for (int n = rows_[j].begin; n < rows_[j].end; ++n) theta.at(n)[lane] -= row(int(j))[n] * along_[j];
+        for (int n = rows_[j].begin; n < rows_[j].end; ++n) theta.at(n)[lane] -= roots_[n] * row(int(j))[n] * along_[j];
 }
 
 }  // namespace shoal

@@ -6,7 +6,8 @@
 namespace shoal {
 
 template <AnyLanes V>
-Sliding<V>::Sliding(const Run<T>& run, double rtol, double atol) : run_(run), rtol_(rtol), atol_(atol), units_(run.network.units()), capacity_(0) {
+Sliding<V>::Sliding(const Run<T>& run, const Gradient<V>& gradient, double rtol, double atol)
+    : run_(run), gradient_(gradient), rtol_(rtol), atol_(atol), units_(run.network.units()), capacity_(0) {
     const Network& network = run.network;
     int sum = 0;
     for (int l = 0; l <= network.hidden_layers(); ++l) {
@@ -23,6 +24,9 @@ Sliding<V>::Sliding(const Run<T>& run, double rtol, double atol) : run_(run), rt
     capacity_ = int(std::min<std::int64_t>({capacity_, 512, std::max<std::int64_t>(1, most / network.parameters)}));
     for (auto& surfaces : surfaces_) surfaces.reserve(capacity_);
     crossed_.reserve(capacity_);
+    const auto root = [](const Layer& layer) { return std::sqrt(layer.rate); };
+    scales_ = network.for_each_parameter<T>([](const Layer& layer) { return layer.scale; }, [](const Layer&) { return 1.0; });
+    roots_ = network.for_each_parameter<T>(root, root);
     theta_.resize(network.parameters);
     other_.resize(network.parameters);
     was_.resize(units_ + 1);
@@ -60,9 +64,11 @@ V Sliding<V>::without(V pattern) const {
     return V::load(sums);
 }
 
+// The effective parameters of a lane, or their velocity.
 template <AnyLanes V>
 void Sliding<V>::load(const Pack<V>& from, int lane) {
-    for (int n = 0; n < run_.network.parameters; ++n) theta_[n] = from.at(n)[lane];
+    lane_ = lane;
+    for (int n = 0; n < run_.network.parameters; ++n) theta_[n] = scales_[n] * from.at(n)[lane];
 }
 
 // Gives the sliding units of the sample of surfaces[first] that value (NaN: none slides).
@@ -99,7 +105,7 @@ double Sliding<V>::height(int sample, int l, int o) const {
     const T* const weights = theta_.data() + layer.weights + o * layer.inputs;
     double sum = layer.biases < 0 ? 0.0 : theta_[layer.biases + o];
     for (int i = 0; i < layer.inputs; ++i) sum += weights[i] * below[i];
-    return sum;
+    return is_hinge(l) ? sum - gradient_.at_start(sample, o, lane_) : sum;
 }
 
 // How large the terms of a are.
@@ -108,7 +114,8 @@ double Sliding<V>::size(int sample, int l, int o) const {
     const Layer& layer = run_.network.layers[l];
     const T* const below = l == 0 ? run_.task.inputs.data() + std::int64_t(sample) * layer.inputs : values_[l - 1].data();
     const T* const weights = theta_.data() + layer.weights + o * layer.inputs;
-    double sum = (layer.biases < 0 ? 0.0 : std::abs(theta_[layer.biases + o])) + (is_hinge(l) ? std::abs(run_.loss.threshold) : 0.0);
+    double sum = (layer.biases < 0 ? 0.0 : std::abs(theta_[layer.biases + o])) +
+                 (is_hinge(l) ? std::abs(run_.loss.threshold) + std::abs(gradient_.at_start(sample, o, lane_)) : 0.0);
     for (int i = 0; i < layer.inputs; ++i) sum += std::abs(weights[i] * below[i]);
     return sum;
 }
@@ -154,7 +161,7 @@ void Sliding<V>::pull_below(int l) {
         for (int o = 0; o < next.inputs; ++o) pulls_[l][o] += theta_[next.weights + k * next.inputs + o] * pulls_[l + 1][k];
 }
 
-// grad phi as row i, from the values below with the sliding gates closed.
+// grad phi with respect to u as row i, from the values below with the sliding gates closed.
 template <AnyLanes V>
 void Sliding<V>::write_normal(int i, int sample, int layer, int unit) {
     const Network& network = run_.network;
@@ -172,8 +179,9 @@ void Sliding<V>::write_normal(int i, int sample, int layer, int unit) {
             if (l < layer) pulls_[l][o] *= derivative(l, o);
             const T pull = pulls_[l][o];
             if (pull == 0) continue;
-            for (int k = 0; k < at.inputs; ++k) normal[at.weights + o * at.inputs + k] = pull * below[k];
-            if (at.biases >= 0) normal[at.biases + o] = pull;
+            const T root = roots_[at.weights], of_weights = root * T(at.scale) * pull;
+            for (int k = 0; k < at.inputs; ++k) normal[at.weights + o * at.inputs + k] = of_weights * below[k];
+            if (at.biases >= 0) normal[at.biases + o] = root * pull;
         }
         if (l > 0) pull_below(l - 1);
     }
@@ -223,7 +231,7 @@ void Sliding<V>::find_basis(int lane) {
         write_normal(int(i), surface.sample, surface.layer, surface.unit);
         surface.reach = 0.0;
         for (int n = rows_[i].begin; n < rows_[i].end; ++n)
-            surface.reach = std::max(surface.reach, std::abs(row(int(i))[n]) / (atol_ + rtol_ * std::abs(theta_[n])));
+            surface.reach = std::max(surface.reach, roots_[n] * std::abs(row(int(i))[n]) / (atol_ + rtol_ * std::abs(theta_[n] / scales_[n])));
         orthogonalise(int(i));
         if (i + 1 == surfaces.size() || surfaces[i + 1].sample != surface.sample) set_gates(surfaces, begin, std::numeric_limits<double>::quiet_NaN());
     }
@@ -237,8 +245,8 @@ void Sliding<V>::follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gates)
     for (int j = 0; j < count; ++j) {
         const T* const q = row(j);
         double t = 0.0;
-        for (int n = rows_[j].begin; n < rows_[j].end; ++n) t += q[n] * slope.at(n)[lane];
-        for (int n = rows_[j].begin; n < rows_[j].end; ++n) slope.at(n)[lane] -= t * q[n];
+        for (int n = rows_[j].begin; n < rows_[j].end; ++n) t += q[n] * (slope.at(n)[lane] / roots_[n]);
+        for (int n = rows_[j].begin; n < rows_[j].end; ++n) slope.at(n)[lane] -= t * (q[n] * roots_[n]);
         along_[j] = t;
     }
     if (!gates) return;

@@ -1,7 +1,7 @@
 // Where a network starts: its parameters as a function of (seed, network index), in double precision whatever the training's.
 //
 //   gaussian    W_l ~ N(0, scale_l^2)
-//   balanced    |weights into a hidden unit| = |weights out of it|: every balance invariant is 0
+//   balanced    |weights into a hidden unit| / sqrt(rate) = |weights out of it| / sqrt(their rate): every balance invariant is 0
 //   separated   each hidden unit of a two-layer network is active on one mode only
 //   explicit    given, one array a layer
 #pragma once
@@ -67,10 +67,11 @@ inline void Start::draw(const Network& network, std::uint64_t seed, std::int64_t
     if (kind == StartKind::separated) separate(network, parameters);
 }
 
-// Scales each hidden unit's outgoing weights, an isotropic direction, to the norm of its incoming ones.
+// Scales each hidden unit's outgoing weights, an isotropic direction, to the norm of its incoming ones times the root of the ratio of their rates.
 inline void Start::balance(const Network& network, double* parameters) const {
     for (int l = 0; l < network.hidden_layers(); ++l) {
         const Layer &in = network.layers[l], &out = network.layers[l + 1];
+        const double faster = std::sqrt(out.rate / in.rate);
         for (int unit = 0; unit < in.outputs; ++unit) {
             double incoming = 0.0, outgoing = 0.0;
             for (int k = 0; k < in.inputs; ++k) {
@@ -81,7 +82,7 @@ inline void Start::balance(const Network& network, double* parameters) const {
                 const double w = parameters[out.weights + o * out.inputs + unit];
                 outgoing += w * w;
             }
-            const double ratio = outgoing > 0.0 ? std::sqrt(incoming / outgoing) : 0.0;
+            const double ratio = outgoing > 0.0 ? faster * std::sqrt(incoming / outgoing) : 0.0;
             for (int o = 0; o < out.outputs; ++o) parameters[out.weights + o * out.inputs + unit] *= ratio;
         }
     }

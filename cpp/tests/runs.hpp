@@ -24,6 +24,8 @@ struct Setting {
     shoal::Penalty penalty = {};
     int test_samples = 0;  // where there are some, everything is recorded that can be
     shoal::FlowMethod flow{1.5, 1e-6, 1e-9, 2000, {0.0, 0.5, 1.5}};  // as many records as of descent
+    std::vector<double> scales = {}, rates = {};  // of the layers
+    bool centred = false;
 };
 
 // A run and the arrays that it writes. `Run` points into them, so an Outcome stays where it was made.
@@ -90,7 +92,7 @@ struct Outcome {
     }
 
   private:
-    static shoal::Network network(const Setting& s) { return {s.widths, shoal::activation_named(s.activation), 0.25, s.bias}; }
+    static shoal::Network network(const Setting& s) { return {s.widths, shoal::activation_named(s.activation), 0.25, s.bias, s.scales, s.rates, s.centred}; }
 
     static shoal::Task<T> task(const Setting& s) { return task(s.widths, s.samples, 99); }
 

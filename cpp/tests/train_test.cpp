@@ -41,6 +41,16 @@ Setting penalised(Setting setting) {
     return setting;
 }
 
+// With a scale and a rate of each layer and a centred output, and with both penalties, test samples and every record.
+Setting parametrised(Setting setting) {
+    for (std::size_t l = 0; l + 1 < setting.widths.size(); ++l) {
+        setting.scales.push_back(l % 2 ? 1.75 : 0.625);
+        setting.rates.push_back(l % 2 ? 0.75 : 1.5);
+    }
+    setting.centred = true;
+    return penalised(setting);
+}
+
 // ThreadSanitizer slows the flow most of all, and sees nothing where there is one thread.
 #ifdef __SANITIZE_THREAD__
 constexpr bool only_threads = true;
@@ -58,6 +68,8 @@ std::vector<Setting> settings() {
         penalised({{3, 7, 1}, "relu", "squared_hinge", true, shoal::StartKind::gaussian, 9, 67}),
         penalised({{4, 6, 5, 1}, "tanh", "exponential", true, shoal::StartKind::gaussian, 33, 21}),
         penalised({{4, 6, 3}, "leaky_relu", "cross_entropy", false, shoal::StartKind::gaussian, 12, 21}),
+        parametrised({{3, 7, 1}, "relu", "hinge", true, shoal::StartKind::gaussian, 9, 67}),
+        parametrised({{4, 6, 5, 3}, "leaky_relu", "cross_entropy", true, shoal::StartKind::balanced, 33, 21}),
     };
 }
 

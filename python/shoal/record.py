@@ -46,7 +46,8 @@ class Record:
         - ``margin``, shape (networks, times, samples): y f(x), or o_label - max of the other outputs.
         - ``layer_norm``, shape (networks, times, layers): Frobenius norm of each weight matrix.
         - ``balance``, shape (networks, times, hidden units): per hidden unit, squared norm of the incoming weights (and
-          bias) less that of the outgoing ones. Gradient flow keeps it for relu, leaky_relu and linear.
+          bias) less that of the outgoing ones, times the ratio of the layers' rates, r_in / r_out. Gradient flow keeps
+          it for relu, leaky_relu and linear, whatever the scales.
         - ``active``, shape (networks, times, hidden layers): fraction of (sample, unit) pairs whose input is positive.
         - ``unit_active``, shape (networks, times, hidden units): fraction of the samples on which the unit's input is
           positive; 0 of a dead unit.

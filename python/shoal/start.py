@@ -86,8 +86,8 @@ class Gaussian(Start):
 class Balanced(Start):
     """First layer normal; then each hidden unit's outgoing weights have the norm of its incoming ones.
 
-    Their direction is isotropic. All balance invariants are 0 at the start, and gradient flow keeps them there for
-    homogeneous activations; biases 0.
+    Where the rates of their layers differ, that norm times sqrt(r_out / r_in). Their direction is isotropic. All
+    balance invariants are 0 at the start, and gradient flow keeps them there for homogeneous activations; biases 0.
 
     Parameters
     ----------

@@ -216,6 +216,9 @@ class _Run:
             activation=self.network.activation,
             slope=self.network.slope,
             bias=self.network.bias,
+            scales=self.network.scales,
+            rates=self.network.rates,
+            centred=self.network.centred,
             inputs=self.task.inputs,
             labels=self.task.labels,
             weights=self.task.weights,
@@ -289,7 +292,7 @@ class _Run:
         network, task, itemsize = self.network, self.task, np.dtype(self.dtype).itemsize
         if self.engine == "wide":
             sizes = (task.samples, task.test_samples, together, threads)
-            wide = _core.wide_bytes(network.widths, network.bias, False, *sizes, self.dtype)
+            wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, self.dtype)
             return threads, wide + memory.task_bytes(task, itemsize)
         lanes = _core.lanes(self.dtype)
         workers = min(threads, -(-together // lanes))  # the core starts no thread that would have no pack
@@ -378,6 +381,8 @@ def _check_range(run: _Run) -> None:
         scalars["margin"] = run.loss.margin
     if run.network.slope > 0:
         scalars["slope"] = run.network.slope
+    for i, (scale, layer_rate) in enumerate(zip(run.network.scales, run.network.rates, strict=True)):
+        scalars |= {f"scales[{i}]": scale, f"rates[{i}]": layer_rate, f"scales[{i}] x rates[{i}]": scale * layer_rate}
     scalars |= {name: getattr(run, name) for name in ("weight_decay", "spectral_decoupling") if getattr(run, name) > 0}
     for name, value in scalars.items():
         if not least <= value <= largest:
