@@ -95,7 +95,8 @@ def train(
         diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
         ``diverged`` counts them. Of a flow it is 2 for networks that spent ``max_steps``, ``stopped_at`` is the time
         at which either happened, and ``accepted`` and ``rejected`` count steps. ``weights_1`` ... hold final weights.
-        The attribute ``engine`` is the one that was used; ``specification`` and the arrays beside it repeat the run: see ``shoal.specification``.
+        The attribute ``engine`` is the one that was used; ``specification`` and the arrays beside it repeat the run:
+        see ``shoal.specification``.
 
     Raises
     ------
