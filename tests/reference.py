@@ -7,7 +7,7 @@ complex weights too, so that the backpropagation here can itself be checked by c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,21 @@ class Problem:
     weights: Array
     weight_decay: float = 0.0
     spectral_decoupling: float = 0.0
+    # Of each weight layer; ones where there are none.
+    scales: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
+    centred: bool = False
+    # Where a centred network started: its outputs there are taken off.
+    start: Parameters | None = None
+
+    def scale(self, layer: int) -> float:
+        return self.scales[layer] if self.scales else 1.0
+
+    def rate(self, layer: int) -> float:
+        return self.rates[layer] if self.rates else 1.0
+
+    def started(self, start: Parameters) -> Problem:
+        return replace(self, start=start) if self.centred else self
 
 
 @dataclass(frozen=True)
@@ -45,14 +60,16 @@ class Parameters:
 def problem(network: Any, task: Any, loss: Any, **penalties: float) -> Problem:
     """Return the problem that shoal's own specifications describe."""
     given = (task.inputs, task.labels, task.weights)
-    return Problem(network.activation, network.slope, loss.name, loss.threshold, *given, **penalties)
+    made = Problem(network.activation, network.slope, loss.name, loss.threshold, *given, **penalties)
+    return replace(made, scales=network.scales, rates=network.rates, centred=network.centred)
 
 
 def problem_of_test(network: Any, task: Any, loss: Any) -> Problem:
     """Return the problem whose samples are the test samples of a task, all of the same weight."""
     inputs, labels = task.test
-    shares = np.full(len(labels), 1 / len(labels))
-    return Problem(network.activation, network.slope, loss.name, loss.threshold, inputs, labels, shares)
+    return replace(
+        problem(network, task, loss), inputs=inputs, labels=labels, weights=np.full(len(labels), 1 / len(labels))
+    )
 
 
 def activate(kind: str, slope: float, a: Array) -> Array:
@@ -115,16 +132,26 @@ def residual_of_margin(kind: str, threshold: float, m: Array) -> Array:
     raise ValueError(kind)
 
 
+def effective(setup: Problem, parameters: Parameters) -> list[Array]:
+    """Return what each layer multiplies its inputs by: scale_l W_l."""
+    return [setup.scale(layer) * weight for layer, weight in enumerate(parameters.weights)]
+
+
 def forward(setup: Problem, parameters: Parameters) -> tuple[list[Array], list[Array]]:
-    """Return what goes into each layer, (samples, inputs), and what comes out before the activation."""
+    """Return what goes into each layer, (samples, inputs), and what comes out before the activation.
+
+    Of a centred network the last is less what it was at the start.
+    """
     entering, leaving = [setup.inputs], []
-    for layer, weight in enumerate(parameters.weights):
+    for layer, weight in enumerate(effective(setup, parameters)):
         a = entering[-1] @ weight.T
         if parameters.biases:
             a = a + parameters.biases[layer]
         leaving.append(a)
         if layer + 1 < len(parameters.weights):
             entering.append(activate(setup.activation, setup.slope, a))
+    if setup.start is not None:
+        leaving[-1] = leaving[-1] - forward(replace(setup, start=None), setup.start)[1][-1]
     return entering, leaving
 
 
@@ -155,13 +182,14 @@ def gradient(setup: Problem, parameters: Parameters) -> Parameters:
     delta = delta + setup.spectral_decoupling * setup.weights[:, None] * outputs
     weights: list[Array] = []
     biases: list[Array] = []
+    used = effective(setup, parameters)
     for layer in reversed(range(len(parameters.weights))):
-        weights.insert(0, delta.T @ entering[layer])
+        weights.insert(0, setup.scale(layer) * (delta.T @ entering[layer]))
         if parameters.biases:
             biases.insert(0, delta.sum(axis=0))
         if layer:
             slopes = derivative(setup.activation, setup.slope, leaving[layer - 1])
-            delta = (delta @ parameters.weights[layer]) * slopes
+            delta = (delta @ used[layer]) * slopes
     return Parameters(
         [g + setup.weight_decay * w for g, w in zip(weights, parameters.weights, strict=True)],
         [g + setup.weight_decay * b for g, b in zip(biases, parameters.biases, strict=True)],
@@ -169,12 +197,13 @@ def gradient(setup: Problem, parameters: Parameters) -> Parameters:
 
 
 def descend(setup: Problem, parameters: Parameters, rate: float) -> Parameters:
-    """Return the parameters after one update."""
+    """Return the parameters after one update, of each layer at its own rate."""
     slope = gradient(setup, parameters)
-    return Parameters(
-        [w - rate * g for w, g in zip(parameters.weights, slope.weights, strict=True)],
-        [b - rate * g for b, g in zip(parameters.biases, slope.biases, strict=True)],
-    )
+
+    def after(arrays: list[Array], slopes: list[Array]) -> list[Array]:
+        return [w - rate * setup.rate(i) * g for i, (w, g) in enumerate(zip(arrays, slopes, strict=True))]
+
+    return Parameters(after(parameters.weights, slope.weights), after(parameters.biases, slope.biases))
 
 
 def margins_of(setup: Problem, outputs: Array) -> Array:
@@ -201,7 +230,10 @@ def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
         wrong = np.where(margins < 0, 1.0, np.where(margins == 0, ties / (ties + 1), 0.0))
         confidence = _softmax(outputs)[rows, setup.labels]
     pairs = list(zip(parameters.weights[:-1], parameters.weights[1:], strict=True))
-    balance = [(w**2).sum(axis=1) - (after**2).sum(axis=0) for w, after in pairs]
+    balance = [
+        (w**2).sum(axis=1) - setup.rate(i) / setup.rate(i + 1) * (after**2).sum(axis=0)
+        for i, (w, after) in enumerate(pairs)
+    ]
     for layer in range(len(balance)):
         if parameters.biases:
             balance[layer] = balance[layer] + parameters.biases[layer] ** 2
@@ -224,7 +256,7 @@ def train(setup: Problem, start: Parameters, rate: float, record_steps: Sequence
     From the step at which a weight stopped being finite, all measures are NaN and the parameters stand still.
     """
     recorded: dict[str, list[Array]] = {}
-    parameters, diverged_at = start, -1
+    setup, parameters, diverged_at = setup.started(start), start, -1
     wanted = set(record_steps)
     for step in range(max(wanted) + 1):
         if step and diverged_at < 0:

@@ -8,7 +8,7 @@ passes on its argument's error times its slope, and adds a few units of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,17 +38,19 @@ def gamma(operations: int, eps: float) -> float:
 def bounds(setup: Problem, parameters: Parameters, eps: float) -> Bounds:
     """Return the error bounds of one forward and backward pass from exact parameters and inputs."""
     entering, leaving = reference.forward(setup, parameters)
-    samples = len(setup.inputs)
+    samples, used = len(setup.inputs), reference.effective(setup, parameters)
+    # What a core makes of scales and rates before the sums: a rounded factor and a product, twice.
+    extra = 0 if set((*setup.scales, *setup.rates)) <= {1.0} else 4
     off_entering = [np.zeros_like(setup.inputs)]
     # The sizes of the sums that make up what enters a layer: a core may sum a gradient over these rather than over
     # the finished activations.
     size_entering = [np.abs(setup.inputs)]
     off_leaving: list[Array] = []
-    for layer, weight in enumerate(parameters.weights):
+    for layer, weight in enumerate(used):
         size = size_entering[layer] @ np.abs(weight).T
         if parameters.biases:
             size = size + np.abs(parameters.biases[layer])
-        off = off_entering[layer] @ np.abs(weight).T + gamma(weight.shape[1] + 1, eps) * size
+        off = off_entering[layer] @ np.abs(weight).T + gamma(weight.shape[1] + 1 + extra, eps) * size
         off_leaving.append(off)
         if layer + 1 < len(parameters.weights):
             own = 0.0 if setup.activation in ("relu", "leaky_relu", "linear") else FUNCTION_UNITS * eps
@@ -57,6 +59,9 @@ def bounds(setup: Problem, parameters: Parameters, eps: float) -> Bounds:
             # |phi(a)| <= |a| but for softplus, which adds at most log 2.
             size_entering.append(size + (np.log(2) if setup.activation == "softplus" else 0.0))
 
+    if setup.start is not None:
+        there = bounds(replace(setup, start=None), setup.start, eps).outputs
+        off_leaving[-1] = off_leaving[-1] + there + eps * np.abs(leaving[-1])
     slack = off_leaving[-1]
     delta, off_delta, off_losses, off_confidence = _output_errors(setup, leaving[-1], slack, eps)
     if setup.spectral_decoupling:
@@ -68,24 +73,22 @@ def bounds(setup: Problem, parameters: Parameters, eps: float) -> Bounds:
     biases: list[Array] = []
     for layer in reversed(range(len(parameters.weights))):
         size = np.abs(delta) + off_delta
-        own = gamma(samples + setup.inputs.shape[1] + 4, eps)
-        weights.insert(
-            0,
-            off_delta.T @ np.abs(entering[layer]) + size.T @ off_entering[layer] + own * size.T @ size_entering[layer],
-        )
+        own = gamma(samples + setup.inputs.shape[1] + 4 + extra, eps)
+        off_sum = off_delta.T @ np.abs(entering[layer]) + size.T @ off_entering[layer]
+        weights.insert(0, setup.scale(layer) * (off_sum + own * size.T @ size_entering[layer]))
         if parameters.biases:
             biases.insert(0, off_delta.sum(axis=0) + own * size.sum(axis=0))
         if layer:
-            weight = parameters.weights[layer]
+            weight = used[layer]
             a = leaving[layer - 1]
             slopes = reference.derivative(setup.activation, setup.slope, a)
             off_slopes = _slope_error(setup.activation, off_leaving[layer - 1], eps)
             back = delta @ weight
-            off_back = off_delta @ np.abs(weight) + gamma(weight.shape[0] + 1, eps) * (size @ np.abs(weight))
+            off_back = off_delta @ np.abs(weight) + gamma(weight.shape[0] + 1 + extra, eps) * (size @ np.abs(weight))
             delta = back * slopes
             off_delta = off_back * (np.abs(slopes) + off_slopes) + np.abs(back) * off_slopes + eps * np.abs(delta)
     if setup.weight_decay:
-        slope, shrunk = reference.gradient(setup, parameters), setup.weight_decay * eps
+        slope, shrunk = reference.gradient(setup, parameters), setup.weight_decay * (1 + extra) * eps
         for offs, slopes, values in (
             (weights, slope.weights, parameters.weights),
             (biases, slope.biases, parameters.biases),
@@ -101,8 +104,8 @@ def step_bounds(setup: Problem, parameters: Parameters, rate: float, eps: float)
 
     def after(values: list[Array], slopes: list[Array], offs: list[Array]) -> list[Array]:
         return [
-            rate * (o + 2 * eps * np.abs(g)) + eps * (np.abs(v) + rate * np.abs(g))
-            for v, g, o in zip(values, slopes, offs, strict=True)
+            rate * setup.rate(i) * (o + 2 * eps * np.abs(g)) + eps * (np.abs(v) + rate * setup.rate(i) * np.abs(g))
+            for i, (v, g, o) in enumerate(zip(values, slopes, offs, strict=True))
         ]
 
     return Parameters(

@@ -65,14 +65,17 @@ def test_chains_of_every_depth_follow_the_closed_form(depth: int, loss: str) -> 
 
 
 @pytest.mark.parametrize(
+    "given", [{}, {"scales": (0.5, 2.0, 0.7), "rates": (1.0, 3.0, 0.4), "centred": True}], ids=["plain", "parametrised"]
+)
+@pytest.mark.parametrize(
     ("activation", "outputs", "loss"),
     [("tanh", 1, "squared"), ("softplus", 1, "exponential"), ("tanh", 3, "cross_entropy"), ("linear", 1, "hinge")],
 )
 def test_general_networks_agree_with_an_independent_integration(
-    activation: str, outputs: int, loss: str, generator: np.random.Generator
+    activation: str, outputs: int, loss: str, given: dict[str, Any], generator: np.random.Generator
 ) -> None:
     """The oracle's gradient integrated by SciPy's method of order 8. One sample under the hinge: it meets it once."""
-    network = shoal.Network((3, 5, 4, outputs), activation, bias=True)
+    network = shoal.Network((3, 5, 4, outputs), activation, bias=True, **given)
     task = random_task(1 if loss == "hinge" else 7, 3, outputs, generator)
     start = random_start(network, 3, generator)
     setup = reference.problem(network, task, resolve_loss(loss))
@@ -80,6 +83,7 @@ def test_general_networks_agree_with_an_independent_integration(
     data = flown(2.0, 1e-9, network=network, task=task, start=start, loss=loss, record=record, networks=3)
     for k in range(3):
         begun = started(start, k)
+        own = setup.started(begun)
         sizes = [array.size for array in (*begun.weights, *begun.biases)]
         shapes = [array.shape for array in (*begun.weights, *begun.biases)]
 
@@ -90,14 +94,15 @@ def test_general_networks_agree_with_an_independent_integration(
         def packed(parameters: Parameters) -> NDArray[Any]:
             return np.concatenate([array.ravel() for array in (*parameters.weights, *parameters.biases)])
 
-        def slope(_: float, flat: NDArray[Any]) -> NDArray[Any]:
-            return -packed(reference.gradient(setup, unpacked(flat)))
+        def slope(_: float, flat: NDArray[Any], own: Any = own, unpacked: Any = unpacked) -> NDArray[Any]:
+            here = unpacked(flat)
+            return packed(reference.descend(own, here, 1.0)) - packed(here)
 
         solved = solve_ivp(
             slope, (0.0, 2.0), packed(begun), "DOP853", data.time.values, rtol=1e-12, atol=1e-14, max_step=0.02
         )
         for i in range(3):
-            expected = reference.measures(setup, unpacked(solved.y[:, i]))
+            expected = reference.measures(own, unpacked(solved.y[:, i]))
             scale = max(1.0, np.abs(expected["margin"]).max())
             # The independent method steps over the hinge: at most its longest step times the tolerance it kept.
             np.testing.assert_allclose(data.margin.values[k, i], expected["margin"], atol=2e-8 * scale, rtol=0)

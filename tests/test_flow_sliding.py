@@ -107,7 +107,7 @@ def test_a_unit_that_slides_along_a_sample_follows_the_closed_form(rtol: float) 
 
 
 def smoothed(
-    task: shoal.Task, loss: str, width: float, shapes: list[tuple[int, ...]]
+    task: shoal.Task, loss: str, width: float, shapes: list[tuple[int, ...]], rates: tuple[float, ...]
 ) -> Callable[[float, Array], Array]:
     """Return the flow of a ReLU network whose gates, and hinge, open over a range of that width."""
     points, labels, shares = np.asarray(task.inputs), np.asarray(task.labels), np.asarray(task.weights)
@@ -130,7 +130,7 @@ def smoothed(
         delta = (shares * labels * residual)[:, None]
         out = []
         for layer in reversed(range(len(weights))):
-            out.insert(0, delta.T @ entering[layer])
+            out.insert(0, rates[layer] * delta.T @ entering[layer])
             if layer:
                 delta = (delta @ weights[layer]) * gates[layer - 1]
         return np.concatenate([part.ravel() for part in out])
@@ -138,12 +138,19 @@ def smoothed(
     return slope
 
 
-@pytest.mark.parametrize("widths", [(3, 4, 1), (3, 4, 3, 1)])
+@pytest.mark.parametrize(
+    "network",
+    [shoal.Network((3, 4, 1)), shoal.Network((3, 4, 3, 1)), shoal.Network((3, 4, 1), rates=(1.0, 3.0))],
+    ids=["two layers", "three layers", "rates 1 and 3"],
+)
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
-def test_smoothed_kinks_tend_to_the_sliding_flow_with_their_width(loss: str, widths: tuple[int, ...]) -> None:
+def test_smoothed_kinks_tend_to_the_sliding_flow_with_their_width(loss: str, network: shoal.Network) -> None:
     """An independent stiff integration of the flow with kinks of width 1e-3, 1e-4, 1e-5, on which all is smooth."""
-    task, network, until, networks = correlated(), shoal.Network(widths), 6.0, 4
-    given: dict[str, Any] = {"network": network, "task": task, "start": shoal.Gaussian(0.6), "networks": networks}
+    task, until, networks = correlated(), 6.0, 4
+    given: dict[str, Any] = {
+        "network": network, "task": task, "start": shoal.Gaussian(0.6), "networks": networks,
+        "first": 2 if network.rates == (1.0, 3.0) else 0,  # network 1 comes to where the flow is not determined
+    }  # fmt: skip
     begun = layers(
         shoal.train(method=shoal.Descent(1.0, 0), record=shoal.Record(measure=("weights",)), **given), "weights"
     )
@@ -155,8 +162,8 @@ def test_smoothed_kinks_tend_to_the_sliding_flow_with_their_width(loss: str, wid
         [
             np.abs(
                 solve_ivp(
-                    smoothed(task, loss, width, shapes), (0.0, until), np.concatenate([w[k].ravel() for w in begun]),
-                    "LSODA", rtol=1e-9, atol=1e-11,
+                    smoothed(task, loss, width, shapes, network.rates), (0.0, until),
+                    np.concatenate([w[k].ravel() for w in begun]), "LSODA", rtol=1e-9, atol=1e-11,
                 ).y[:, -1] - np.concatenate([w[k].ravel() for w in ended])
             ).max()
             for k in range(networks)

@@ -11,6 +11,7 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ EPS = {dtype: float(np.finfo(dtype).eps) for dtype in ("float64", "float32")}
 OUTPUTS = [(loss, 1) for loss in LOSSES] + [("cross_entropy", 3)]
 # Whether with biases, weight decay and spectral decoupling, which float32 holds exactly.
 PENALTIES = ((True, 0.25, 0.0), (False, 0.0, 0.5), (True, 0.25, 0.5))
+# Of the layers in turn.
+SCALES, RATES = (0.6, 1.7, 0.8, 1.3), (1.5, 0.4, 2.0, 0.7)
 
 
 def complex_gradient(setup: Problem, parameters: Parameters) -> Parameters:
@@ -78,12 +81,15 @@ class Expected:
 
 @functools.cache
 def expected(
-    activation: str, loss: str, outputs: int, depth: int, bias: bool, decay: float = 0.0, decoupling: float = 0.0
-) -> Expected:
+    activation: str, loss: str, outputs: int, depth: int, bias: bool, decay: float = 0.0, decoupling: float = 0.0,
+    parametrised: bool = False,
+) -> Expected:  # fmt: skip
     """Return what one case must give, the same on every instruction set."""
+    given: dict[str, Any] = {"scales": SCALES[:depth], "rates": RATES[:depth]} if parametrised else {}
     seed = [ACTIVATIONS.index(activation), LOSSES.index(loss), outputs, depth, int(bias)]
     generator = np.random.default_rng(seed)
-    network = shoal.Network((*WIDTHS[depth], outputs), activation, 0.1 if activation == "leaky_relu" else 0.01, bias)
+    slope = 0.1 if activation == "leaky_relu" else 0.01
+    network = shoal.Network((*WIDTHS[depth], outputs), activation, slope, bias, **given)
     task = random_task(SAMPLES, 3, outputs, generator, "float32")
     penalties = {"weight_decay": decay, "spectral_decoupling": decoupling}
     setup = reference.problem(network, task, resolve_loss(loss), **penalties)
@@ -93,9 +99,11 @@ def expected(
     return Expected(network, task, setup, start, gradients, penalties)
 
 
-def check(activation: str, loss: str, outputs: int, depth: int, bias: bool, *penalties: float) -> dict[str, float]:
+def check(
+    activation: str, loss: str, outputs: int, depth: int, bias: bool, *penalties: float, parametrised: bool = False
+) -> dict[str, float]:
     """Return the largest ratio of error to bound in each dtype; above 1 it has failed."""
-    case = expected(activation, loss, outputs, depth, bias, *penalties)
+    case = expected(activation, loss, outputs, depth, bias, *penalties, parametrised=parametrised)
     worst = {}
     for dtype, eps in EPS.items():
         data = shoal.train(
@@ -109,7 +117,9 @@ def check(activation: str, loss: str, outputs: int, depth: int, bias: bool, *pen
             **case.penalties,
         )
         worst[dtype] = max(
-            worst_ratio(before, final(data, k), gradient, rounding.step_bounds(case.setup, before, RATE, eps))
+            worst_ratio(
+                case.setup, before, final(data, k), gradient, rounding.step_bounds(case.setup, before, RATE, eps)
+            )
             for k in range(NETWORKS)
             for before in [started(case.start, k)]
             for gradient in case.gradients[k]
@@ -117,15 +127,19 @@ def check(activation: str, loss: str, outputs: int, depth: int, bias: bool, *pen
     return worst
 
 
-def worst_ratio(before: Parameters, after: Parameters, gradient: Parameters, bound: Parameters) -> float:
+def worst_ratio(
+    setup: Problem, before: Parameters, after: Parameters, gradient: Parameters, bound: Parameters
+) -> float:
     """Return the largest |(w0 - w1) / rate - gradient| / (bound / rate), over all parameters."""
+    rates = [RATE * setup.rate(layer) for layer in range(len(before.weights))]
     return max(
-        float(np.max(np.abs((w0 - w1) / RATE - g) / (b / RATE)))
-        for w0, w1, g, b in zip(
+        float(np.max(np.abs((w0 - w1) / rate - g) / (b / rate)))
+        for w0, w1, g, b, rate in zip(
             [*before.weights, *before.biases],
             [*after.weights, *after.biases],
             [*gradient.weights, *gradient.biases],
             [*bound.weights, *bound.biases],
+            [*rates, *(rates if before.biases else [])],
             strict=True,
         )
     )
@@ -157,5 +171,23 @@ def test_a_step_is_the_gradient_with_penalties_too(isa: str, activation: str, mo
         for dtype, ratio in check(activation, *loss, depth, *penalised).items()
     }
     assert len(ratios) == 6 * 3 * 3 * 2
+    failed = {case: f"{ratio:.3g} x its bound" for case, ratio in ratios.items() if not ratio <= 1}
+    assert not failed
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("isa", SETS)
+def test_a_step_is_the_gradient_with_scales_and_rates_too(
+    isa: str, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(isa, monkeypatch)
+    ratios = {
+        (*loss, depth, *penalised, dtype): ratio
+        for loss, depth, penalised in itertools.product(
+            OUTPUTS, WIDTHS, ((True, 0.0, 0.0), (False, 0.0, 0.0), (True, 0.25, 0.5))
+        )
+        for dtype, ratio in check(activation, *loss, depth, *penalised, parametrised=True).items()
+    }
+    assert len(ratios) == 6 * 4 * 3 * 2
     failed = {case: f"{ratio:.3g} x its bound" for case, ratio in ratios.items() if not ratio <= 1}
     assert not failed

@@ -78,6 +78,21 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
         assert 2 * found[0] - found[1] == (2 + tested) * (30 * 4 + 8 + 4)
 
 
+def test_scales_rates_and_centred_outputs_take_what_is_asked_for() -> None:
+    task = shoal.Task(np.ones((5, 30)), [0] * 5, test=(np.ones((7, 30)), [1] * 7))
+    lanes, method = _core.lanes("float64"), shoal.Descent(0.1, 5)
+
+    def asked(**given: Any) -> int:
+        network = shoal.Network((30, 20, 3), bias=True, **given)
+        return memory.work_bytes(network, task, method, 0, lanes, 1, 8)
+
+    parameters = shoal.Network((30, 20, 3), bias=True).parameters
+    # The training samples' pass and the test samples' each keep scaled weights and three factors a parameter.
+    for given in ({"scales": (1.0, 0.5)}, {"rates": (2.0, 1.0)}):
+        assert asked(**given) - asked() == 2 * parameters * (lanes + 3) * 8
+    assert asked(centred=True) - asked() == (5 + 7) * 3 * lanes * 8
+
+
 def test_statistics_that_need_too_much_memory_say_so_of_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     no_training(monkeypatch, 10**6)
     with pytest.raises(ValueError, match="needs") as raised:

@@ -21,6 +21,9 @@ def test_a_network_counts_its_parts() -> None:
     [
         shoal.Network((2, 3, 1), "leaky_relu", slope=0.2, bias=True),
         shoal.Network(widths=[np.int64(4), 1]),  # type: ignore[arg-type]
+        shoal.Network((2, 3, 1), scales=[np.float64(0.5), 2], rates=(3, 1.0), centred=True),
+        shoal.Network.ntk((3, 4, 1), "tanh", bias=True),
+        shoal.Network.mean_field(7, 30, alpha=0.3),
         shoal.Gaussian(scale=np.float64(0.1)),
         shoal.Gaussian(gain=1),
         shoal.Balanced(0.1),

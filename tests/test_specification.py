@@ -55,6 +55,13 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
             "weight_decay": 0.01,
             "spectral_decoupling": 1 / 3,
         },
+        "parametrised": {
+            "network": shoal.Network((3, 4, 1), scales=(1 / 3, 2), rates=(0.7, 3), centred=True),
+            "task": random_task(5, 3, 1, generator),
+            "start": shoal.Balanced(0.9),
+            "record": shoal.Record(steps=[0, 2, 12], measure=ALL_MEASURES),
+            "networks": 6,
+        },
         "moments": {
             "network": one,
             "task": random_task(5, 3, 1, generator),
@@ -88,7 +95,8 @@ def through_zarr(data: xarray.Dataset, folder: Path) -> xarray.Dataset:
 
 @pytest.mark.parametrize("kept", [in_memory, through_netcdf, through_zarr])
 @pytest.mark.parametrize(
-    "name", ["gaussian", "separated", "explicit", "penalties and test samples", "moments", "explicit moments"]
+    "name",
+    ["gaussian", "separated", "explicit", "penalties and test samples", "parametrised", "moments", "explicit moments"],
 )
 def test_a_kept_run_repeats_bit_for_bit(
     name: str,
@@ -144,6 +152,16 @@ def test_a_run_kept_before_there_were_penalties_and_test_samples_had_none(genera
         del text[name]
     told = shoal.specification(data.assign_attrs(specification=json.dumps(text)))
     assert (told["weight_decay"], told["spectral_decoupling"], told["task"].test) == (0.0, 0.0, None)
+    same_bits(shoal.train(**told), data)
+
+
+def test_a_run_kept_before_there_were_parametrisations_had_none(generator: np.random.Generator) -> None:
+    data = shoal.train(**runs(generator)["gaussian"], method=shoal.Descent(1 / 30, 12))
+    text = json.loads(data.attrs["specification"])
+    for name in ("scales", "rates", "centred"):
+        del text["network"][name]
+    told = shoal.specification(data.assign_attrs(specification=json.dumps(text)))
+    assert told["network"] == shoal.Network((3, 4, 1))
     same_bits(shoal.train(**told), data)
 
 

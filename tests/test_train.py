@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from shoal.loss import resolve_loss
 from support import ACTIVATIONS, ALL_MEASURES, LOSSES, final, random_start, random_task, same_bits, started
 
 EPS = float(np.finfo(float).eps)
+PARAMETRISED = {"scales": (0.7, 1.6, 0.8), "rates": (1.5, 0.4, 0.9), "centred": True}
 
 
 def train_to(step: int, **arguments: Any) -> xarray.Dataset:
@@ -30,13 +32,14 @@ def assert_measured(data: xarray.Dataset, k: int, setup: Problem, parameters: Pa
     off = rounding.bounds(setup, parameters, eps)
     samples = len(setup.labels)
     share, whole = setup.weights, samples * eps
+    ratio = max([1.0, *(before / after for before, after in pairwise(setup.rates))])
     losses = reference.sample_losses(setup, reference.forward(setup, parameters)[1][-1])
     allowed = {
         "margin": 2 * off.outputs.max(axis=1),
         "loss": share @ off.sample_losses + whole * (share @ np.abs(losses)),
         "soft_error": share @ off.confidence + whole,
         "layer_norm": np.array([(w.size + 2) * eps * np.linalg.norm(w) for w in parameters.weights]),
-        "balance": sum((w.size + 2) * eps * np.linalg.norm(w) ** 2 for w in parameters.weights)
+        "balance": ratio * sum((w.size + 4) * eps * np.linalg.norm(w) ** 2 for w in parameters.weights)
         + sum(4 * eps * (b**2).sum() for b in parameters.biases),
         "error": whole,
         "active": eps,
@@ -49,22 +52,24 @@ def assert_measured(data: xarray.Dataset, k: int, setup: Problem, parameters: Pa
         assert (gap <= bound).all(), f"{name}: {gap} against {bound}"
 
 
+@pytest.mark.parametrize("parametrised", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("loss", "outputs"), [*((loss, 1) for loss in LOSSES), ("cross_entropy", 3)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_step_and_every_measure_is_the_oracles_to_rounding(
-    activation: str, loss: str, outputs: int, dtype: str, generator: np.random.Generator
+    activation: str, loss: str, outputs: int, dtype: str, parametrised: bool, generator: np.random.Generator
 ) -> None:
-    network = shoal.Network((3, 5, 4, outputs), activation, bias=activation in ("relu", "tanh"))
+    given: dict[str, Any] = PARAMETRISED if parametrised else {}
+    network = shoal.Network((3, 5, 4, outputs), activation, bias=activation in ("relu", "tanh"), **given)
     task = random_task(11, 3, outputs, generator, "float32")
     start = random_start(network, 3, generator, "float32", scale=0.8)
-    setup = reference.problem(network, task, resolve_loss(loss))
+    setups = [reference.problem(network, task, resolve_loss(loss)).started(started(start, k)) for k in range(3)]
     eps = float(np.finfo(dtype).eps)
     arguments: dict[str, Any] = {"network": network, "task": task, "start": start, "loss": loss, "dtype": dtype}
     before = [started(start, k) for k in range(3)]
     for step in range(1, 9):
         data = train_to(step, **arguments)
-        for k in range(3):
+        for k, setup in enumerate(setups):
             after = final(data, k)
             assert_measured(data, k, setup, after, eps)
             assert rounding.clear_of_kinks(setup, before[k], eps), "take another seed"

@@ -10,21 +10,39 @@ import gzip
 import math
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Values", "read", "read_images", "read_labels"]
+__all__ = ["Header", "Values", "image_header", "read", "read_images", "read_labels"]
 
 Values = NDArray[np.integer] | NDArray[np.floating]
+_Found = TypeVar("_Found")
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 # Deflate spends at least one bit on 129 bytes, so a compressed file cannot hold more than this many times its size.
 _MOST_COMPRESSION = 1032
 _CHUNK = 2**20
+
+
+class Header(NamedTuple):
+    """What the first bytes of an IDX file state: the shape of its array, and the type in this machine's byte order."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.integer] | np.dtype[np.floating]
+
+    @property
+    def reading_bytes(self) -> int:
+        """Bytes in which the array is read at most.
+
+        Its own and an eighth, by which Python grows what it fills; a chunk; a copy where the bytes change their order.
+        """
+        own = _length(self)
+        return own + own // 8 + _CHUNK + (own if self.dtype.itemsize > 1 else 0)
 
 
 def read(path: str | os.PathLike[str]) -> Values:
@@ -57,18 +75,24 @@ def read(path: str | os.PathLike[str]) -> Values:
     -----
     Time and memory are those of one copy of the values.
     """
-    file = Path(_path("path", path))
-    with file.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        packed = stream.read(2) == _GZIP
-        stream.seek(0)
-        if not packed:
-            return _parse(file, cast("IO[bytes]", stream), most=size, exact=True)
-        with gzip.GzipFile(fileobj=stream) as unpacked:
-            try:
-                return _parse(file, cast("IO[bytes]", unpacked), most=size * _MOST_COMPRESSION, exact=False)
-            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise ValueError(f"{file} is not a whole gzip file: {error}") from error
+    return _opened(path, _parse)
+
+
+def image_header(path: str | os.PathLike[str]) -> Header:
+    """Return the shape (samples, ...) and type of the images in an IDX file, without reading the images.
+
+    Raises
+    ------
+    TypeError, FileNotFoundError
+        As in `read`.
+    ValueError
+        As in `read`, as far as the first bytes and the size of the file show it, or the file has fewer than two
+        dimensions.
+    """
+    header = _opened(path, _head)
+    if len(header.shape) < 2:
+        raise ValueError(f"{path} must hold images in at least 2 dimensions, (samples, ...), got shape {header.shape}")
+    return header
 
 
 def read_images(path: str | os.PathLike[str]) -> Values:
@@ -81,9 +105,8 @@ def read_images(path: str | os.PathLike[str]) -> Values:
     ValueError
         As in `read`, or the file has fewer than two dimensions.
     """
+    image_header(path)
     found = read(path)
-    if found.ndim < 2:
-        raise ValueError(f"{path} must hold images in at least 2 dimensions, (samples, ...), got shape {found.shape}")
     return found.reshape(len(found), -1)
 
 
@@ -111,8 +134,24 @@ def _path(name: str, value: object) -> str:
     return os.fsdecode(value)
 
 
-def _parse(file: Path, stream: IO[bytes], *, most: int, exact: bool) -> Values:
-    """Return the array in an open file that holds at most ``most`` bytes, and ``exact`` says: just so many."""
+def _opened(path: str | os.PathLike[str], take: Callable[[Path, IO[bytes], int, bool], _Found]) -> _Found:
+    """Return what ``take`` finds in a file, decompressed where it is compressed."""
+    file = Path(_path("path", path))
+    with file.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        packed = stream.read(2) == _GZIP
+        stream.seek(0)
+        if not packed:
+            return take(file, cast("IO[bytes]", stream), size, True)
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            try:
+                return take(file, cast("IO[bytes]", unpacked), size * _MOST_COMPRESSION, False)
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise ValueError(f"{file} is not a whole gzip file: {error}") from error
+
+
+def _head(file: Path, stream: IO[bytes], most: int, exact: bool) -> Header:
+    """Return the header of an open file that holds at most ``most`` bytes, and ``exact`` says: just so many."""
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0":
         raise ValueError(f"{file} is not an IDX file: it must start with two zero bytes, got {start[:4].hex(' ')!r}")
@@ -128,19 +167,32 @@ def _parse(file: Path, stream: IO[bytes], *, most: int, exact: bool) -> Values:
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     if 0 in shape:
         raise ValueError(f"{file} is empty: no dimension may have size 0, got shape {shape}")
-    dtype = np.dtype(_TYPES[code])
-    head, length = 4 + 4 * dimensions, math.prod(shape) * dtype.itemsize
-    stated = f"its header states shape {shape} of {dtype.newbyteorder('=')}, {length} bytes"
-    if most < head + length:
-        held = f"it has {most - head}" if exact else f"compressed as it is it holds at most {most - head}"
-        raise ValueError(f"{file} is truncated: {stated}, but {held}")
-    content = _take(stream, length)
-    if len(content) < length:
-        raise ValueError(f"{file} is truncated: {stated}, but it has {len(content)}")
+    header = Header(shape, np.dtype(_TYPES[code]).newbyteorder("="))
+    held = most - 4 - 4 * dimensions
+    if held < _length(header):
+        told = f"it has {held}" if exact else f"compressed as it is it holds at most {held}"
+        raise ValueError(f"{file} is truncated: {_stated(header)}, but {told}")
+    return header
+
+
+def _parse(file: Path, stream: IO[bytes], most: int, exact: bool) -> Values:
+    """Return the array in an open file; the arguments are those of `_head`."""
+    header = _head(file, stream, most, exact)
+    content = _take(stream, _length(header))
+    if len(content) < _length(header):
+        raise ValueError(f"{file} is truncated: {_stated(header)}, but it has {len(content)}")
     if stream.read(1):
-        raise ValueError(f"{file} has extra bytes at its end: {stated}, but it has more")
-    values = np.frombuffer(content, dtype).reshape(shape)
-    return values.astype(dtype.newbyteorder("="), copy=False)
+        raise ValueError(f"{file} has extra bytes at its end: {_stated(header)}, but it has more")
+    values = np.frombuffer(content, header.dtype.newbyteorder(">")).reshape(header.shape)
+    return values.astype(header.dtype, copy=False)
+
+
+def _length(header: Header) -> int:
+    return math.prod(header.shape) * header.dtype.itemsize
+
+
+def _stated(header: Header) -> str:
+    return f"its header states shape {header.shape} of {header.dtype}, {_length(header)} bytes"
 
 
 def _take(stream: IO[bytes], length: int) -> bytearray:

@@ -44,7 +44,8 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
         - ``strength``: f(u_k), the logit.
         - ``odd``: (f(u_k) - f(-u_k))/2, the part that changes sign with the input. For two-layer networks without
           biases it is the linear part: sum_i z_i w_i.u_k times 1/2 (relu) or (1 + slope)/2 (leaky_relu). Linear
-          networks without biases have no other part.
+          networks without biases have no other part. Of a network with scales the weights are scale times w and z;
+          of a centred one both are what f grew by since the start.
 
         ``time`` is there with ``trajectory``. NaN where the output is not finite, as in networks that diverged.
 
@@ -54,7 +55,8 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
         Not a Dataset, directions that are not numbers, or a network that is none.
     ValueError
         No weights recorded, no specification and no `network`, weights of another shape than the network's, biases
-        that were not recorded, or directions of another shape.
+        that were not recorded, directions of another shape, or a centred network whose start is not recorded: the
+        measure ``trajectory`` from time 0 on.
 
     Notes
     -----
@@ -84,6 +86,8 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
     inputs, label = _directions(directions, known.inputs)
     both = np.concatenate([inputs, -inputs]).T
     outputs = _forward(known, [_numbers(layer) for layer in layers], [_numbers(bias) for bias in biases], both)
+    if known.centred:
+        outputs -= _start_of(data, layers, outputs)
     outputs[~np.isfinite(outputs)] = np.nan
     there, back = outputs[..., : len(inputs)], outputs[..., len(inputs) :]
     # The last layer's own dimension, that of one output, says nothing.
@@ -230,6 +234,13 @@ def _network(data: xr.Dataset, network: Network | None) -> Network:
     return Network(**{**told, "widths": tuple(told["widths"])})
 
 
+def _start_of(data: xr.Dataset, layers: list[xr.DataArray], outputs: Floats) -> Floats:
+    """Return the first outputs of a centred network, which it counts from, with one record on the axis of time."""
+    if "time" not in layers[0].dims or data["time"].values.flat[0] != 0:
+        raise ValueError("data must hold the measure 'trajectory' from time 0 on: the network is centred, got no start")
+    return np.take(outputs, [0], axis=layers[0].dims.index("time"))
+
+
 def _directions(given: Directions, inputs: int) -> tuple[Floats, dict[str, Any]]:
     """Return the directions as rows, and the coordinate that labels them."""
     values = np.asarray(given)
@@ -258,7 +269,8 @@ def _forward(network: Network, weights: list[Floats], biases: list[Floats], inpu
         signal = inputs
         with np.errstate(over="ignore", invalid="ignore"):  # the weights of networks that diverged
             for layer, matrix in enumerate(flat):
-                signal = matrix[block] @ (_activate(network, signal) if layer else signal)
+                effective = network.scales[layer] * matrix[block]
+                signal = effective @ (_activate(network, signal) if layer else signal)
                 if shifts:
                     signal += shifts[layer][block]
         outputs[block] = signal

@@ -73,7 +73,7 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
     Parameters
     ----------
     weights
-        Two arrays, (networks, h, d) and (networks, 1, h), float64: the start.
+        Two arrays, (networks, h, d) and (networks, 1, h), float64: the start. The network's scales and rates are 1.
     task
         Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``weights`` (samples,).
     loss

@@ -1,0 +1,167 @@
+"""Tasks along orthogonal axes, whose learning is exactly solvable: modes, antipodal pairs, shared features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import checks
+from shoal.task import Task
+from shoal.tasks.draw import require_room, shares
+
+__all__ = ["antipodal", "features", "modes"]
+
+
+def modes(
+    norms: ArrayLike, frequencies: ArrayLike | None = None, *, classes: int = 2, dimension: int | None = None
+) -> Task:
+    """Return one sample a mode: input k is norms[k] along axis k; the labels alternate.
+
+    Orthogonal inputs are learnt independently of each other from a ``Separated`` start (docs/theory.md section 3).
+
+    Parameters
+    ----------
+    norms : array_like of float, shape (modes,)
+        Positive.
+    frequencies : array_like of float, shape (modes,), optional
+        Weights of the samples, divided by their sum; equal when left out.
+    classes
+        2 gives labels +1, -1, +1, ... for one output; K > 2 gives 0, 1, .., K-1, 0, ... for K outputs.
+    dimension
+        Number of inputs, at least the number of modes, which it is when left out.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        Norms that are not positive, frequencies that do not fit, fewer classes than 2 or fewer inputs than modes.
+
+    Examples
+    --------
+    >>> task = modes((1.7, 0.9), (0.6, 0.4))
+    >>> task.labels, task.weights
+    (array([ 1, -1]), array([0.6, 0.4]))
+    """
+    lengths = _norms(norms)
+    classes = checks.integer("classes", classes, least=2)
+    wide = _dimension(dimension, len(lengths))
+    index = np.arange(len(lengths))
+    labels = 1 - 2 * (index % 2) if classes == 2 else index % classes
+    return Task(_axes(lengths, wide), labels, shares("frequencies", frequencies, len(lengths), "sample"))
+
+
+def antipodal(norm: float = 1.0, *, dimension: int = 1, frequency: float = 0.5) -> Task:
+    """Return two samples of opposite labels: x of label +1, norm along the first axis, and -x of label -1.
+
+    A hidden unit that dies on one comes alive on the other (docs/theory.md section 2).
+
+    Parameters
+    ----------
+    norm
+        Norm of x, positive.
+    dimension
+        Number of inputs.
+    frequency
+        Weight of the sample of label +1, between 0 and 1.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        A norm that is not positive, a dimension below 1, or a frequency outside 0..1.
+
+    Examples
+    --------
+    >>> antipodal(2.0, dimension=2).inputs
+    array([[ 2.,  0.],
+           [-2.,  0.]])
+    """
+    norm = checks.positive("norm", norm)
+    dimension = checks.integer("dimension", dimension, least=1)
+    frequency = checks.real("frequency", frequency)
+    if not 0 <= frequency <= 1:
+        raise ValueError(f"frequency must lie between 0 and 1, got {frequency}")
+    require_room(2, dimension)
+    inputs = np.zeros((2, dimension))
+    inputs[:, 0] = norm, -norm
+    return Task(inputs, [1, -1], [frequency, 1 - frequency])
+
+
+def features(
+    norms: ArrayLike,
+    samples: Sequence[Iterable[int]],
+    frequencies: ArrayLike | None = None,
+    *,
+    mirrored: bool = False,
+    dimension: int | None = None,
+) -> Task:
+    """Return samples that are sums of orthogonal features: feature k is norms[k] along axis k.
+
+    Features that stand in the same samples compete: the faster starves the slower (arXiv:2011.09468).
+
+    Parameters
+    ----------
+    norms : array_like of float, shape (features,)
+        Positive.
+    samples
+        One set of feature numbers a type of sample, such as ``[(0, 1), (0,)]``.
+    frequencies : array_like of float, shape (types,), optional
+        How frequent each type is; divided by their sum; equal when left out.
+    mirrored
+        False: all samples have label +1. True: each type comes a second time as -x with label -1, after all of label
+        +1, and each of the two has half the frequency.
+    dimension
+        Number of inputs, at least the number of features, which it is when left out.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number, or a feature number not an integer.
+    ValueError
+        Norms that are not positive, no types, a type that is empty, repeats a feature or names one that is not there,
+        frequencies that do not fit, or fewer inputs than features.
+
+    Examples
+    --------
+    >>> features((1.0, 2.0), [(0, 1), (0,)], (0.9, 0.1)).inputs
+    array([[1., 2.],
+           [1., 0.]])
+    """
+    lengths = _norms(norms)
+    wide = _dimension(dimension, len(lengths))
+    types = [tuple(sample) for sample in samples]
+    if not types:
+        raise ValueError("samples must name at least one type of sample such as (0, 1), got none")
+    require_room((2 if mirrored else 1) * len(types), wide, arrays=3 if mirrored else 2)
+    inputs = np.zeros((len(types), wide))
+    for i, held in enumerate(types):
+        numbers = [checks.integer(f"samples[{i}]", k, least=0, most=len(lengths) - 1) for k in held]
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise ValueError(f"samples[{i}] must name one or more different features, got {held}")
+        inputs[i, numbers] = lengths[numbers]
+    weights = shares("frequencies", frequencies, len(types), "sample")
+    if not mirrored:
+        return Task(inputs, np.ones(len(types)), weights)
+    return Task(np.concatenate([inputs, -inputs]), np.repeat([1, -1], len(types)), np.tile(weights, 2))
+
+
+def _norms(norms: ArrayLike) -> NDArray[np.float64]:
+    lengths = checks.real_array("norms", norms, dimensions=1, shape="(modes,)")
+    if (lengths <= 0).any():
+        raise ValueError(f"norms must be positive, got {lengths.min():g}")
+    return lengths
+
+
+def _dimension(dimension: int | None, least: int) -> int:
+    return least if dimension is None else checks.integer("dimension", dimension, least=least)
+
+
+def _axes(lengths: NDArray[np.float64], dimension: int) -> NDArray[np.float64]:
+    require_room(len(lengths), dimension)
+    inputs = np.zeros((len(lengths), dimension))
+    np.fill_diagonal(inputs, lengths)
+    return inputs

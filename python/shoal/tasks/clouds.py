@@ -1,0 +1,205 @@
+"""Tasks drawn around centres and along arcs: two normal clouds, Gaussian mixtures, moons."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import checks
+from shoal.task import Task
+from shoal.tasks.draw import generator, require_room, shares, streams
+
+__all__ = ["gaussian", "mixture", "moons"]
+
+Floats = NDArray[np.float64]
+
+
+def gaussian(samples: int, dimension: int, *, separation: float, seed: int = 0) -> Task:
+    """Return two classes of normal samples with identity covariance.
+
+    The means are +separation/2 (label +1) and -separation/2 (label -1) along the first axis. The labels alternate.
+
+    Parameters
+    ----------
+    samples
+        Number of samples of both classes together, at least 2.
+    dimension
+        Number of inputs.
+    separation
+        Distance between the two means in standard deviations, not negative.
+    seed
+        Not negative. The same seed gives the same samples.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number, or a count not an integer.
+    ValueError
+        Fewer than two samples, no inputs, a negative separation or seed.
+
+    Examples
+    --------
+    >>> gaussian(50, 10, separation=4.0).inputs.shape
+    (50, 10)
+    """
+    samples = checks.integer("samples", samples, least=2)
+    dimension = checks.integer("dimension", dimension, least=1)
+    separation = checks.real("separation", separation)
+    if separation < 0:
+        raise ValueError(f"separation must not be negative, got {separation}")
+    draws = generator(seed)
+    require_room(samples, dimension)
+    labels = 1 - 2 * (np.arange(samples) % 2)
+    inputs = draws.standard_normal((samples, dimension))
+    inputs[:, 0] += labels * separation / 2
+    return Task(inputs, labels)
+
+
+def mixture(
+    samples: int,
+    means: ArrayLike,
+    labels: ArrayLike,
+    *,
+    spread: ArrayLike = 1.0,
+    weights: ArrayLike | None = None,
+    test_samples: int = 0,
+    seed: int = 0,
+) -> Task:
+    """Return samples of a Gaussian mixture: normal clouds around any number of centres, each with a label.
+
+    The cluster c of a sample is drawn with the chance weights[c], then x ~ N(means[c], spread[c]^2 identity).
+
+    Parameters
+    ----------
+    samples
+        Number of training samples.
+    means : array_like of float, shape (clusters, inputs)
+        Centres of the clusters.
+    labels : array_like of int, shape (clusters,)
+        Label of each cluster: -1/+1 for one output, 0..K-1 for K outputs. Clusters may share one.
+    spread : float or array_like of float, shape (clusters,)
+        Standard deviation of every input around the centre, not negative: one for all clusters or one a cluster. At 0
+        all samples of a cluster lie on its centre.
+    weights : array_like of float, shape (clusters,), optional
+        How frequent the clusters are; divided by their sum; equal when left out. (The samples all count the same.)
+    test_samples
+        Number of fresh samples of the same law; none when 0.
+    seed
+        Not negative. The test samples are drawn from a stream of their own: they do not depend on ``samples``.
+
+    Returns
+    -------
+    Task
+        Inputs (samples, inputs) of float64, labels (samples,) of int64; equal weights of the samples.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number, or a count not an integer.
+    ValueError
+        No samples, means that are not finite, labels or weights that do not fit the means, labels that are neither
+        -1/+1 nor 0..K-1, a negative spread, weight, number of test samples or seed, weights that are all zero, or a
+        task that does not fit into memory.
+
+    Examples
+    --------
+    >>> exclusive_or = mixture(400, [[1, 1], [-1, -1], [1, -1], [-1, 1]], [1, 1, -1, -1], spread=0.1)
+    >>> bool((np.sign(exclusive_or.inputs.prod(axis=1)) == exclusive_or.labels).all())
+    True
+    """
+    samples = checks.integer("samples", samples, least=1)
+    test_samples = checks.integer("test_samples", test_samples, least=0)
+    centres = checks.real_array("means", means, dimensions=2, shape="(clusters, inputs)")
+    clusters, inputs = centres.shape
+    named = checks.real_array("labels", labels, dimensions=1, shape="(clusters,)")
+    if len(named) != clusters:
+        raise ValueError(f"labels must have one entry a cluster, {clusters}, got {len(named)}")
+    of_clusters = Task(centres, named).labels
+    spreads = _spreads(spread, clusters)
+    chances = shares("weights", weights, clusters, "cluster")
+    chances = chances / chances.max()  # so that no sum overflows
+    chances = chances / chances.sum()
+    training, testing = streams(seed, 2)
+    require_room(samples, inputs, test_samples)
+
+    def drawn(stream: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
+        chosen = stream.choice(clusters, size=count, p=chances)
+        points = stream.standard_normal((count, inputs))
+        points *= spreads[chosen, None]
+        points += centres[chosen]
+        return points, of_clusters[chosen]
+
+    test = drawn(testing, test_samples) if test_samples else None
+    return Task(*drawn(training, samples), test=test)
+
+
+def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int = 0) -> Task:
+    """Return two interleaved half circles in two dimensions, which no line separates; scikit-learn's ``make_moons``.
+
+    Label +1: the upper half of the circle of radius 1 around (0, 0). Label -1: the lower half of that around
+    (1, 1/2). The points stand at equal distances along the arcs, in random order, each moved by normal noise.
+
+    Parameters
+    ----------
+    samples
+        Number of training samples of both classes together, at least 2; label -1 has one more where it is odd.
+    noise
+        Standard deviation of either coordinate around the arc, not negative.
+    test_samples
+        Number of test samples, with noise of their own; none when 0. At noise 0 they lie on the same arcs, and are the
+        training samples where there are as many.
+    seed
+        Not negative. The test samples are drawn from a stream of their own: they do not depend on ``samples``.
+
+    Returns
+    -------
+    Task
+        Inputs (samples, 2) of float64, labels (samples,) -1/+1 of int64; equal weights.
+
+    Raises
+    ------
+    ImportError
+        scikit-learn is not installed.
+    TypeError
+        An argument is not a number, or a count not an integer.
+    ValueError
+        Fewer than two samples, negative noise, number of test samples or seed, or a task that does not fit into memory.
+
+    Examples
+    --------
+    >>> upper = moons(6, noise=0).inputs[moons(6, noise=0).labels == 1]
+    >>> np.abs(upper[np.argsort(upper[:, 0])]).round(3)
+    array([[1., 0.],
+           [0., 1.],
+           [1., 0.]])
+    """
+    samples = checks.integer("samples", samples, least=2)
+    noise = checks.not_negative("noise", noise)
+    test_samples = checks.integer("test_samples", test_samples, least=0)
+    training, testing = streams(seed, 2)
+    require_room(samples, 2, test_samples)
+    try:
+        from sklearn.datasets import make_moons
+    except ImportError as error:
+        raise ImportError("tasks.moons needs scikit-learn: pip install scikit-learn") from error
+
+    def drawn(stream: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
+        # make_moons takes NumPy's older interface only, which can stand on the same stream.
+        points, moon = make_moons(count, noise=noise, random_state=np.random.RandomState(stream.bit_generator))
+        return points, 1 - 2 * moon
+
+    test = drawn(testing, test_samples) if test_samples else None
+    return Task(*drawn(training, samples), test=test)
+
+
+def _spreads(spread: ArrayLike, clusters: int) -> Floats:
+    """Return one standard deviation a cluster."""
+    given = np.asarray(spread)
+    if given.ndim == 0:
+        return np.full(clusters, checks.not_negative("spread", given[()]))
+    spreads = checks.real_array("spread", given, dimensions=1, shape="(clusters,) or be one number")
+    if len(spreads) != clusters:
+        raise ValueError(f"spread must be one number or have one entry a cluster, {clusters}, got {len(spreads)}")
+    if (spreads < 0).any():
+        raise ValueError(f"spread must not be negative, got {spreads.min():g}")
+    return spreads
