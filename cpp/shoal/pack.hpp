@@ -18,7 +18,8 @@ class Pack {
     T& lane(std::int64_t number, int lane) { return storage_[number * V::count + lane]; }
     void clear() { std::fill(storage_.begin(), storage_.end(), T(0)); }
     void add(const Pack& other) {
-        for (std::size_t n = 0; n < storage_.size(); n += V::count) (V::load(storage_.data() + n) + V::load(other.storage_.data() + n)).store(storage_.data() + n);
+        for (std::size_t n = 0; n < storage_.size(); n += V::count)
+            (V::load(storage_.data() + n) + V::load(other.storage_.data() + n)).store(storage_.data() + n);
     }
     EIGEN_ALWAYS_INLINE V operator[](std::int64_t number) const { return V::load(at(number)); }
 

@@ -21,9 +21,10 @@ Passes<T>::Passes(const Network& network, const Loss& loss) : network_(network),
         const Layer& layer = network.layers[l];
         const bool is_head = int(l) == network.hidden_layers();
         const int above = groups<V>(layer.outputs), under = groups<V>(layer.inputs);
-        plans_.push_back({Plan::of<V>(Pass::forward, rows, above, layer.inputs),
-                          is_head ? Plan::of<V>(Pass::weight_gradient, under, layer.outputs, rows) : Plan::of<V>(Pass::weight_gradient, above, layer.inputs, rows),
-                          Plan::of<V>(Pass::forward, rows, under, layer.outputs)});
+        plans_.push_back(
+            {Plan::of<V>(Pass::forward, rows, above, layer.inputs),
+             is_head ? Plan::of<V>(Pass::weight_gradient, under, layer.outputs, rows) : Plan::of<V>(Pass::weight_gradient, above, layer.inputs, rows),
+             Plan::of<V>(Pass::forward, rows, under, layer.outputs)});
         if (!is_head) {
             values_.emplace_back(rows * row_numbers<T>(layer.outputs) / L);
             back_.emplace_back(int(l) + 1 < network.hidden_layers() || network.outputs() > 1 || l > 0 ? rows * row_numbers<T>(layer.outputs) / L : 0);
@@ -93,8 +94,7 @@ void Passes<T>::dot(const Model<T>& model, int count) {
             rows[i] = std::min(s + i, count - 1) * row;
             for (int p = 0; p < parts; ++p) sum[i][p] = 0;
         }
-        for (int g = 0; g < all; g += parts)
-            SHOAL_UNROLL for (int p = 0; p < parts; ++p) {
+        for (int g = 0; g < all; g += parts) SHOAL_UNROLL for (int p = 0; p < parts; ++p) {
                 const V weight = z[g + p];
                 SHOAL_UNROLL for (int i = 0; i < together; ++i) sum[i][p] = fma(h[rows[i] + g + p], weight, sum[i][p]);
             }

@@ -56,7 +56,8 @@ void progress_is_complete() {
             Outcome<double> outcome(setting);
             std::vector<std::int64_t> seen;
             wide::train(outcome.run, outcome.method, threads, [&](std::int64_t done) { seen.push_back(done); });
-            CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "ends at %lld", static_cast<long long>(seen.back()));
+            CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "ends at %lld",
+                  static_cast<long long>(seen.back()));
             for (const shoal::Status status : outcome.status) CHECK((status == shoal::Status::diverged) == (rate > 1), "rate %g", rate);
         }
 }
@@ -122,7 +123,9 @@ wide::Slopes<T> gradient(const Outcome<T>& outcome, const shoal::Task<T>& task, 
 template <class T>
 bool same(const wide::Slopes<T>& a, const wide::Slopes<T>& b, const shoal::Network& network) {
     bool equal = true;
-    const auto compare = [&](const auto& one, const auto& other, std::int64_t numbers) { equal &= std::memcmp(one.at(0), other.at(0), numbers * sizeof(T)) == 0; };
+    const auto compare = [&](const auto& one, const auto& other, std::int64_t numbers) {
+        equal &= std::memcmp(one.at(0), other.at(0), numbers * sizeof(T)) == 0;
+    };
     for (int l = 0; l <= network.hidden_layers(); ++l) {
         const shoal::Layer& layer = network.layers[l];
         const bool head = l == network.hidden_layers();
