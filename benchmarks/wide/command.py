@@ -40,6 +40,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="default: 5")
     parser.add_argument("--steps", type=int, default=8, help="steps of a round, default: 8")
     parser.add_argument("--ways", type=int, help="of torch that are tried, default: all")
+    clocks = ("elapsed", "cpu")
+    parser.add_argument("--clock", choices=clocks, default="elapsed", help="cpu: where others use the machine as well")
     parser.add_argument("--smoke", action="store_true", help="seconds only: small sizes, answers, no claims")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save everything, every round")
     return parser.parse_args(words)
@@ -51,20 +53,22 @@ def measure(case: WideCase, dtype: str, workers: list[Worker], options: argparse
     running: list[tuple[Worker, str]] = []
     for worker in workers:
         say(f"{dtype}: warming {worker.label}")
-        ways = worker.ask("prepare", case=asdict(case), dtype=dtype, most=options.ways)
+        ways = worker.ask("prepare", case=asdict(case), dtype=dtype, most=options.ways, clock=options.clock)
         right = {name: way["step_seconds"] for name, way in ways.items() if way.get("passed")}
-        found["contenders"][worker.name] = entry = {"ways": ways, "way": None, "gflops": []}
-        if right:
-            entry["way"] = min(right, key=right.__getitem__)
-            running.append((worker, entry["way"]))
+        fastest = min(right, key=right.__getitem__, default=None)
+        found["contenders"][worker.name] = {"ways": ways, "way": fastest, "gflops": []}
+        if fastest is not None:
+            running.append((worker, fastest))
     found["peaks"] = []
     for number in range(options.rounds):
         say(f"{dtype}: round {number + 1} of {options.rounds}")
         if workers[0].name == "shoal":
-            found["peaks"].append(workers[0].ask("peak", dtype=dtype, seconds=0.2)["gflops"])
+            peak = workers[0].ask("peak", dtype=dtype, seconds=0.2, clock=options.clock)
+            found["peaks"].append(peak["gflops"])
         for worker, way in running if number % 2 == 0 else running[::-1]:
-            seconds = worker.ask("round", way=way, steps=options.steps)["seconds"]
-            found["contenders"][worker.name]["gflops"].append(case.flops * options.steps / seconds * 1e-9)
+            seconds = worker.ask("round", way=way, steps=options.steps, clock=options.clock)["seconds"]
+            threads = worker.threads if options.clock == "cpu" else 1
+            found["contenders"][worker.name]["gflops"].append(case.flops * options.steps * threads / seconds * 1e-9)
     return found
 
 

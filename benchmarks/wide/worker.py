@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from benchmarks import worker
 from benchmarks.wide.cases import WideCase, right_answer, smaller, start_weights
 from benchmarks.wide.contenders import WAYS, Advance
 
+CLOCKS = {"elapsed": time.perf_counter, "cpu": time.process_time}
+"""Seconds that went by, or that the process's threads were running."""
 CHECKED_STEPS = 3
 ALLOWED = {"float64": 1e-9, "float32": 1e-3}
 """Gap of an answer, as a share of how far the weights of its layer moved."""
@@ -29,7 +30,7 @@ class Desk:
         """Return versions."""
         return {"version": str(importlib.import_module(self.name).__version__)}
 
-    def prepare(self, case: dict[str, int], dtype: str, most: int | None) -> dict[str, Any]:
+    def prepare(self, case: dict[str, int], dtype: str, most: int | None, clock: str) -> dict[str, Any]:
         """Check the answer of each way, at most so many, on fewer samples, and time one step of the case itself."""
         found: dict[str, Any] = {}
         large = WideCase(**case)
@@ -41,7 +42,7 @@ class Desk:
                 gap = gap_of(small[name](), few, right)
                 advance = whole[name]()
                 advance(1)
-                seconds = timed(lambda make=advance: make(1))
+                seconds = timed(advance, 1, clock)
             except Exception as error:  # a peer's failure is a line of the report, not the end of the run
                 reason = (str(error).strip().splitlines() or [""])[0]
                 found[name] = {"error": f"{type(error).__name__}: {reason}"}
@@ -50,20 +51,24 @@ class Desk:
             found[name] = {"gap": gap, "passed": gap <= ALLOWED[dtype], "step_seconds": seconds}
         return found
 
-    def round(self, way: str, steps: int) -> dict[str, Any]:
+    def round(self, way: str, steps: int, clock: str) -> dict[str, Any]:
         """Time a round."""
-        return {"seconds": timed(lambda: self.ways[way](steps))}
+        return {"seconds": timed(self.ways[way], steps, clock)}
 
-    def peak(self, dtype: str, seconds: float) -> dict[str, Any]:
-        """Measure the multiply-add peak, GFLOP/s, with shoal's own instruction set."""
-        return {"gflops": importlib.import_module("shoal._core").fma_peak(self.threads, dtype, seconds)}
+    def peak(self, dtype: str, seconds: float, clock: str) -> dict[str, Any]:
+        """Measure the multiply-add peak, GFLOP/s, with shoal's own instructions; by CPU time, of all threads."""
+        core = importlib.import_module("shoal._core")
+        begin = time.process_time()
+        gflops = core.fma_peak(self.threads, dtype, seconds)
+        busy = (time.process_time() - begin) / (self.threads * seconds)
+        return {"gflops": gflops / busy if clock == "cpu" else gflops}
 
 
-def timed(act: Callable[[], Any]) -> float:
-    """Return the seconds that went by."""
-    begin = time.perf_counter()
-    act()
-    return time.perf_counter() - begin
+def timed(advance: Advance, steps: int, clock: str) -> float:
+    """Return the seconds that so many steps take."""
+    begin = CLOCKS[clock]()
+    advance(steps)
+    return CLOCKS[clock]() - begin
 
 
 def gap_of(advance: Advance, case: WideCase, right: tuple[Any, Any]) -> float:

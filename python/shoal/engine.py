@@ -9,8 +9,8 @@ from shoal.task import Task
 
 ENGINES = ("auto", "lanes", "wide")
 
-# Measured on AVX2 in float64, one thread (docs/core.md): from here on many networks are trained as fast one by one as in
-# the lanes, whose packs leave the cache; one network alone is 4 times as fast, times the threads.
+# Measured on AVX2 in float64, one thread (docs/core.md): from here on many networks train as fast one by one as in the
+# lanes, whose packs leave the cache; one network alone is 4 times as fast, times the threads.
 _WIDE_PARAMETERS, _WIDE_SAMPLES = 10_000, 256
 # With so many samples a call seldom has the networks to fill lanes and threads. Many would lose up to half.
 _TALL_PARAMETERS, _TALL_SAMPLES = 1_000, 20_000
