@@ -16,9 +16,13 @@ from benchmarks.flow import command
 from benchmarks.options import choice, contenders, counts, cpus
 from benchmarks.peers import MODULES
 from benchmarks.run import SMOKE, Measured, Settings, Worker, measure
+from benchmarks.wide import command as wide
 
 DTYPES = ("float64", "float32")
-ABOUT = "Time shoal's descent against its peers. Its flow against diffrax: python -m benchmarks flow --help."
+ABOUT = (
+    "Time shoal's descent against its peers. Its flow against diffrax: python -m benchmarks flow --help. One wide "
+    "network against torch: python -m benchmarks wide --help."
+)
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
@@ -59,6 +63,8 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if words[:1] == ["flow"]:
         return command.main(words[1:])
+    if words[:1] == ["wide"]:
+        return wide.main(words[1:])
     options = arguments(words)
     console = Console(width=None if sys.stdout.isatty() else 190)
     default = SMOKE if options.smoke else Settings()

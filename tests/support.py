@@ -96,5 +96,5 @@ def python(
 def on(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train on one instruction set for the rest of the test."""
     module = _core.load(isa)
-    for name in ("train", "pack_bytes", "lanes", "isa"):
+    for name in ("train", "pack_bytes", "wide_bytes", "lanes", "isa"):
         monkeypatch.setattr(_core, name, getattr(module, name))

@@ -112,8 +112,8 @@ def test_a_kept_run_repeats_bit_for_bit(
 
 
 def test_a_specification_is_what_train_was_called_with(generator: np.random.Generator) -> None:
-    penalties = {"weight_decay": 0.0, "spectral_decoupling": 0.0}
-    arguments = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12), "dtype": "float64", **penalties}
+    chosen = {"weight_decay": 0.0, "spectral_decoupling": 0.0, "engine": "lanes"}
+    arguments = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12), "dtype": "float64", **chosen}
     told = shoal.specification(shoal.train(**arguments, threads=2))
     assert set(told) == set(arguments)
     for name, value in arguments.items():

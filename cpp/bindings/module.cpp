@@ -37,6 +37,7 @@ struct Request {
     std::int64_t networks, first;
     std::uint64_t seed;
     int threads;
+    shoal::Engine engine;
     py::object progress;
 };
 
@@ -182,7 +183,7 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
     };
     {
         const py::gil_scoped_release release;
-        shoal::train(run, method, request.threads, poll);
+        shoal::train(run, method, request.engine, request.threads, poll);
     }
     return out;
 }
@@ -216,7 +217,7 @@ auto with_dtype(const std::string& dtype, Act&& act) {
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
                Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, py::dict test, std::string loss, double threshold, double weight_decay,
                double spectral_decoupling, py::dict start, py::dict method, std::vector<std::string> measures, std::int64_t networks, std::int64_t first,
-               std::uint64_t seed, int threads, const std::string& dtype, py::object progress) {
+               std::uint64_t seed, int threads, const std::string& engine, const std::string& dtype, py::object progress) {
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
@@ -239,6 +240,7 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           first,
                           seed,
                           threads,
+                          shoal::engine_named(engine),
                           std::move(progress)};
     return with_dtype(dtype, [&](auto number) { return train_as<decltype(number)>(request); });
 }
@@ -259,6 +261,12 @@ std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::
 
 int pack_networks(const std::vector<int>& widths, const std::string& dtype) {
     return with_pack(widths, dtype, [](const auto&, auto lanes) { return decltype(lanes)::count; });
+}
+
+std::int64_t wide_bytes(const std::vector<int>& widths, bool bias, bool centred, int samples, int test_samples, std::int64_t networks, int threads,
+                        const std::string& dtype) {
+    const shoal::Network network(widths, shoal::Activation::relu, 0.0, bias, {}, {}, centred);
+    return with_dtype(dtype, [&](auto number) { return shoal::wide::bytes<decltype(number)>(network, samples, test_samples, networks, threads); });
 }
 
 // What CPU and operating system support, of the features that the instruction sets of shoal need.
@@ -296,7 +304,8 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
         "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
     m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
+    m.def("wide_bytes", &wide_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
           "weights"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a, "networks"_a,
-          "first"_a, "seed"_a, "threads"_a, "dtype"_a, "progress"_a);
+          "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a);
 }

@@ -78,6 +78,20 @@ EIGEN_ALWAYS_INLINE V sqrt(V a) SHOAL_EACH(V, r, packet::psqrt(a.value[r]));
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V relu(V a) SHOAL_EACH(V, r, packet::pmax(a.value[r], packet::pzero(a.value[r])));
 
+// Keeps the compiler from reading a number that is used several times from memory each time.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE void stay_in_register(V& a) {
+#if defined(__AVX512F__)
+    SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) asm("" : "+v"(a.value[r]));
+#elif defined(__SSE2__)
+    SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) asm("" : "+x"(a.value[r]));
+#elif defined(__ARM_NEON)
+    SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) asm("" : "+w"(a.value[r]));
+#else
+    (void)a;
+#endif
+}
+
 namespace packet_choice {
 
 // a < b ? x : y, and a > 0 ? x : 0, in one register. AVX-512 compares into mask registers, for which Eigen's generic form would make vectors.

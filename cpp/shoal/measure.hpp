@@ -17,7 +17,8 @@ class SampleMeasure {
 
     void clear() { sums_ = {}; }
 
-    void see(int first, int count, const Gradient<V>& pass, const Sight<V>& sight) {
+    template <class Pass>  // the gradient, or whatever else has its `value`
+    void see(int first, int count, const Pass& pass, const Sight<V>& sight) {
         if (!record_.wanted()) return;
         for (int s = 0; s < count; ++s)
             network_.outputs() == 1 ? see_logit(first + s, pass.value(network_.hidden_layers(), s, 0), sight) : see_logits(first + s, pass, s, sight);
@@ -44,7 +45,8 @@ class SampleMeasure {
         sight.put(record_.margin, task_.samples, sample, margin);
     }
     void see_logit(int sample, V logit, const Sight<V>& sight);
-    void see_logits(int sample, const Gradient<V>& pass, int row, const Sight<V>& sight);
+    template <class Pass>
+    void see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight);
 
     const Network& network_;
     const Task<T>& task_;
@@ -65,7 +67,8 @@ void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
 // K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v) and the soft error 1/(1 + e^-v). Who ties with j others
 // at the top errs with probability j/(j+1).
 template <AnyLanes V>
-void SampleMeasure<V>::see_logits(int sample, const Gradient<V>& pass, int row, const Sight<V>& sight) {
+template <class Pass>
+void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight) {
     const V zero = 0, one = 1;
     const int outputs = network_.outputs(), own = int(task_.labels[sample]), layer = network_.hidden_layers();
     const V o = pass.value(layer, row, own);
@@ -113,6 +116,9 @@ class UnitMeasure {
             }
     }
 
+    // Takes a unit's count from whoever has counted elsewhere.
+    void take(int unit, V count) { count.store(counts_.at(unit)); }
+
     void write(const Sight<V>& sight) const {
         for (int l = 0, unit = 0; l < network_.hidden_layers(); ++l) {
             V layer = 0;
@@ -144,24 +150,30 @@ class ParameterMeasure {
 
     ParameterMeasure(const Network& network, const Record<T>& record) : network_(network), record_(record) {}
 
-    void write(const Pack<V>& parameters, const Sight<V>& sight) const {
+    template <class Parameters>  // a pack, or whatever else has its numbers
+    void write(const Parameters& parameters, const Sight<V>& sight) const {
         write_norms(parameters, sight);
         write_balance(parameters, sight);
         write_trajectory(parameters, sight);
     }
-    void write_end(const PackLanes<V>& lanes, const Pack<V>& parameters) const;
+    template <class Parameters>
+    void write_end(const PackLanes<V>& lanes, const Parameters& parameters) const;
 
   private:
-    void write_norms(const Pack<V>& parameters, const Sight<V>& sight) const;
-    void write_balance(const Pack<V>& parameters, const Sight<V>& sight) const;
-    void write_trajectory(const Pack<V>& parameters, const Sight<V>& sight) const;
+    template <class Parameters>
+    void write_norms(const Parameters& parameters, const Sight<V>& sight) const;
+    template <class Parameters>
+    void write_balance(const Parameters& parameters, const Sight<V>& sight) const;
+    template <class Parameters>
+    void write_trajectory(const Parameters& parameters, const Sight<V>& sight) const;
 
     const Network& network_;
     const Record<T>& record_;
 };
 
 template <AnyLanes V>
-void ParameterMeasure<V>::write_norms(const Pack<V>& parameters, const Sight<V>& sight) const {
+template <class Parameters>
+void ParameterMeasure<V>::write_norms(const Parameters& parameters, const Sight<V>& sight) const {
     if (!record_.layer_norm) return;
     const auto layers = std::int64_t(network_.layers.size());
     for (std::int64_t l = 0; l < layers; ++l) {
@@ -175,7 +187,8 @@ void ParameterMeasure<V>::write_norms(const Pack<V>& parameters, const Sight<V>&
 
 // |weights and bias into a hidden unit|^2 - r_in / r_out |weights out of it|^2, which gradient flow conserves for homogeneous activations, whatever the scales.
 template <AnyLanes V>
-void ParameterMeasure<V>::write_balance(const Pack<V>& parameters, const Sight<V>& sight) const {
+template <class Parameters>
+void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sight<V>& sight) const {
     if (!record_.balance) return;
     std::int64_t item = 0;
     for (int l = 0; l < network_.hidden_layers(); ++l) {
@@ -194,7 +207,8 @@ void ParameterMeasure<V>::write_balance(const Pack<V>& parameters, const Sight<V
 }
 
 template <AnyLanes V>
-void ParameterMeasure<V>::write_trajectory(const Pack<V>& parameters, const Sight<V>& sight) const {
+template <class Parameters>
+void ParameterMeasure<V>::write_trajectory(const Parameters& parameters, const Sight<V>& sight) const {
     const auto copy = [&](T* array, int from, std::int64_t size) {
         for (std::int64_t n = 0; n < size; ++n) sight.put(array, size, n, parameters[from + n]);
         sight.forget(array, size);
@@ -208,7 +222,8 @@ void ParameterMeasure<V>::write_trajectory(const Pack<V>& parameters, const Sigh
 
 // The weights after the last step, and how the training ended.
 template <AnyLanes V>
-void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, const Pack<V>& parameters) const {
+template <class Parameters>
+void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, const Parameters& parameters) const {
     for (int lane = 0; lane < lanes.used; ++lane) {
         const std::int64_t network = lanes.position + lane;
         const bool ok = lanes.status[lane] == Status::ok;

@@ -27,7 +27,7 @@ class Monitor {
     Monitor& operator=(const Monitor&) = delete;
 
     bool stopped() const { return progress_.stopped(); }
-    void stepped(int networks) {
+    void stepped(std::int64_t networks) {
         pending_ += networks;
         if (++steps_ == 256) report();
     }

@@ -3,6 +3,7 @@
 
 #include "shoal/lanes.hpp"
 
+#include <algorithm>
 #include <vector>
 
 namespace shoal {
@@ -15,6 +16,11 @@ class Pack {
     T* at(std::int64_t number) { return storage_.data() + number * V::count; }
     const T* at(std::int64_t number) const { return storage_.data() + number * V::count; }
     T& lane(std::int64_t number, int lane) { return storage_[number * V::count + lane]; }
+    void clear() { std::fill(storage_.begin(), storage_.end(), T(0)); }
+    void add(const Pack& other) {
+        for (std::size_t n = 0; n < storage_.size(); n += V::count)
+            (V::load(storage_.data() + n) + V::load(other.storage_.data() + n)).store(storage_.data() + n);
+    }
     EIGEN_ALWAYS_INLINE V operator[](std::int64_t number) const { return V::load(at(number)); }
 
   private:

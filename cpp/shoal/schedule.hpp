@@ -14,22 +14,19 @@
 
 namespace shoal {
 
-// Gives the packs 0..packs-1 to `threads` workers; `make_worker()` is called once on each thread and gives `work(pack, monitor)`. The calling thread calls
-// `poll(done)` every 50 ms and once at the end; when it throws, all workers stop within a block of samples and the exception goes on to the caller.
-inline void schedule(std::int64_t packs, int threads, const std::function<std::function<void(std::int64_t, Monitor&)>()>& make_worker,
-                     const std::function<void(std::int64_t)>& poll) {
-    Progress progress;
-    std::atomic<std::int64_t> next{0};
+// Runs `body(0)` ... `body(wanted - 1)`, each on a thread of its own; `missing()` is called for each thread that the system would not give, of which there may be
+// any number but all. The calling thread calls `poll(done)` every 50 ms and once at the end; when it or a body throws, `progress` says stop and the first exception
+// goes on to the caller, once all threads have come to their end.
+inline void run_threads(int wanted, Progress& progress, const std::function<void(int)>& body, const std::function<void()>& missing,
+                        const std::function<void(std::int64_t)>& poll) {
     std::mutex mutex;
     std::condition_variable ended;
     int running = 0;
     std::exception_ptr failure;
 
-    const auto body = [&] {
+    const auto guarded = [&](int worker) {
         try {
-            const auto work = make_worker();
-            Monitor monitor(progress);
-            for (std::int64_t pack; !progress.stopped() && (pack = next.fetch_add(1, std::memory_order_relaxed)) < packs;) work(pack, monitor);
+            body(worker);
         } catch (...) {
             progress.stop();
             const std::lock_guard lock(mutex);
@@ -40,17 +37,17 @@ inline void schedule(std::int64_t packs, int threads, const std::function<std::f
         ended.notify_one();
     };
 
-    const int wanted = int(std::min<std::int64_t>(std::max(threads, 1), packs));
     std::vector<std::thread> workers;
     {
         std::unique_lock lock(mutex);
         try {
             for (int t = 0; t < wanted; ++t) {
-                workers.emplace_back(body);
+                workers.emplace_back(guarded, t);
                 ++running;
             }
         } catch (...) {  // the system has no more threads: go on with those there are, if any
             if (workers.empty()) throw;
+            for (int t = int(workers.size()); t < wanted; ++t) missing();
         }
         while (running > 0) {
             if (ended.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) break;
@@ -68,6 +65,20 @@ inline void schedule(std::int64_t packs, int threads, const std::function<std::f
     for (auto& worker : workers) worker.join();
     if (failure) std::rethrow_exception(failure);
     poll(progress.done());
+}
+
+// Gives the packs 0..packs-1 to `threads` workers; `make_worker()` is called once on each thread and gives `work(pack, monitor)`. When `poll` throws, all workers
+// stop within a block of samples.
+inline void schedule(std::int64_t packs, int threads, const std::function<std::function<void(std::int64_t, Monitor&)>()>& make_worker,
+                     const std::function<void(std::int64_t)>& poll) {
+    Progress progress;
+    std::atomic<std::int64_t> next{0};
+    const auto body = [&](int) {
+        const auto work = make_worker();
+        Monitor monitor(progress);
+        for (std::int64_t pack; !progress.stopped() && (pack = next.fetch_add(1, std::memory_order_relaxed)) < packs;) work(pack, monitor);
+    };
+    run_threads(int(std::min<std::int64_t>(std::max(threads, 1), packs)), progress, body, [] {}, poll);
 }
 
 }  // namespace shoal

@@ -103,7 +103,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
     V sum[I * J];
     if (forward && p.begin == Begin::column) {
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V::load(p.column + (column + n % J) * L);
-    } else if (weights && p.begin == Begin::stored) {
+    } else if ((forward || weights) && p.begin == Begin::stored) {
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V::load(c + (n / J) * c_row + (n % J) * L);
     } else {
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V(0);
@@ -116,17 +116,19 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
                 held[i] = operand<V, shared_a>(a + i * a_row);
                 if constexpr (gated) held[i] = keep_where_positive(held[i], V::load(gate));
             }
-            SHOAL_UNROLL for (int n = 0; n < I * J; ++n) {
-                const int i = n % I, j = n / I;
-                sum[i * J + j] = fma(held[i], operand<V, shared_b>(b + j * b_column), sum[i * J + j]);
+            SHOAL_UNROLL for (int j = 0; j < J; ++j) {
+                V other = operand<V, shared_b>(b + j * b_column);
+                if constexpr (!shared_b) stay_in_register(other);
+                SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i * J + j] = fma(held[i], other, sum[i * J + j]);
             }
         } else {
             V held[J];
             SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = operand<V, shared_b>(b + j * b_column);
-            SHOAL_UNROLL for (int n = 0; n < I * J; ++n) {
-                V other = operand<V, shared_a>(a + (n / J) * a_row);
+            SHOAL_UNROLL for (int i = 0; i < I; ++i) {
+                V other = operand<V, shared_a>(a + i * a_row);
+                if constexpr (!shared_a) stay_in_register(other);
                 if constexpr (gated) other = keep_where_positive(other, V::load(gate));
-                sum[n] = fma(other, held[n % J], sum[n]);
+                SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
             }
         }
         a += a_term;

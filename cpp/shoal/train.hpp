@@ -1,9 +1,10 @@
-// One call of training: which pack suits the networks, and packs to threads.
+// One call of training: which engine, which pack suits the networks, and packs to threads.
 #pragma once
 
 #include "shoal/descent.hpp"
 #include "shoal/flow.hpp"
 #include "shoal/schedule.hpp"
+#include "shoal/wide.hpp"
 
 namespace shoal {
 
@@ -19,10 +20,24 @@ auto with_lanes(const Network& network, std::int64_t networks, int threads, Act&
     return act(Lanes<T>());
 }
 
+// What stands in the lanes: networks, or the units of one network (descent only).
+enum class Engine { lanes, wide };
+
+inline Engine engine_named(const std::string& name) {
+    if (name == "lanes") return Engine::lanes;
+    if (name == "wide") return Engine::wide;
+    throw std::invalid_argument("engine must be lanes or wide, got " + name);
+}
+
 // Trains all networks of the run by the method. `poll(done)` is called from this thread every 50 ms and at the end, with network-steps of descent or networks
 // of a flow; when it throws, training stops.
 template <class T, class Method>
-void train(const Run<T>& run, const Method& method, int threads, const std::function<void(std::int64_t)>& poll) {
+void train(const Run<T>& run, const Method& method, Engine engine, int threads, const std::function<void(std::int64_t)>& poll) {
+    if (engine == Engine::wide) {
+        if constexpr (std::is_same_v<Method, DescentMethod<T>>)
+            if (run.network.hidden_layers() > 0) return wide::train(run, method, threads, poll);
+        throw std::invalid_argument("engine must be lanes for a flow, and for a network without hidden layers");
+    }
     with_lanes<T>(run.network, run.networks, threads, [&](auto lanes) {
         using V = decltype(lanes);
         const auto make_worker = [&] {
@@ -31,6 +46,11 @@ void train(const Run<T>& run, const Method& method, int threads, const std::func
         };
         schedule((run.networks + V::count - 1) / V::count, threads, make_worker, poll);
     });
+}
+
+template <class T, class Method>
+void train(const Run<T>& run, const Method& method, int threads, const std::function<void(std::int64_t)>& poll) {
+    train(run, method, Engine::lanes, threads, poll);
 }
 
 }  // namespace shoal

@@ -79,7 +79,12 @@ def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: i
     if network.centred:
         numbers += samples * network.outputs * lanes
     worker = pack + numbers * itemsize + 8 * network.parameters + method.sliding_bytes(network.parameters)
-    return workers * worker + samples * (task.dimension * itemsize + 8 + itemsize)
+    return workers * worker + task_bytes(task, itemsize)
+
+
+def task_bytes(task: Task, itemsize: int) -> int:
+    """Return the bytes of the core's copy of the task, in its dtype."""
+    return (task.samples + task.test_samples) * (task.dimension * itemsize + 8 + itemsize)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def to_json(
     dtype: str,
     weight_decay: float,
     spectral_decoupling: float,
+    engine: str,
     samples: int,
     test_samples: int,
 ) -> str:
@@ -60,6 +61,7 @@ def to_json(
             "dtype": dtype,
             "weight_decay": weight_decay,
             "spectral_decoupling": spectral_decoupling,
+            "engine": engine,
             "samples": samples,
             "test_samples": test_samples,
         }
@@ -108,6 +110,7 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         "record": Record(**told["record"]),
         **{name: told[name] for name in ("networks", "seed", "first", "dtype")},
         **{name: told.get(name, 0.0) for name in ("weight_decay", "spectral_decoupling")},
+        "engine": told.get("engine", "lanes"),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks, dataset, memory
+from shoal.engine import resolve_engine
 from shoal.loss import Hinge, Loss, SquaredHinge, resolve_loss
 from shoal.method import METHODS, Descent, Flow, Method
 from shoal.moments import Moments, block_size
@@ -44,6 +45,7 @@ def train(
     seed: int = 0,
     first: int = 0,
     threads: int | None = None,
+    engine: str = "auto",
     dtype: str = "float64",
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -74,6 +76,11 @@ def train(
         Index of the first network: ``first=i, networks=1`` is network i alone.
     threads
         When left out, ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs this process may use.
+    engine
+        ``lanes`` trains many networks in the SIMD lanes, ``wide`` the units of one network, with its samples over all
+        threads where there are fewer networks than threads. Both give the same result but for rounding; ``auto``
+        chooses by the sizes of network and task, never by the number of networks. Only descent of networks with
+        hidden units can be wide.
     dtype
         ``float64`` or, for descent, ``float32``.
     progress
@@ -88,7 +95,8 @@ def train(
         diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
         ``diverged`` counts them. Of a flow it is 2 for networks that spent ``max_steps``, ``stopped_at`` is the time
         at which either happened, and ``accepted`` and ``rejected`` count steps. ``weights_1`` ... hold final weights.
-        The attribute ``specification`` and the arrays beside it repeat the run: see ``shoal.specification``.
+        The attribute ``engine`` is the one that was used; ``specification`` and the arrays beside it repeat the run:
+        see ``shoal.specification``.
 
     Raises
     ------
@@ -131,6 +139,7 @@ def train(
         dtype=checks.choice("dtype", dtype, ("float64", "float32")),
         weight_decay=checks.not_negative("weight_decay", weight_decay),
         spectral_decoupling=checks.not_negative("spectral_decoupling", spectral_decoupling),
+        engine=resolve_engine(engine, network, task, method),
     )
     if isinstance(method, Flow) and run.dtype != "float64":
         raise ValueError(f"dtype must be float64 for a Flow, got {run.dtype}")
@@ -159,6 +168,7 @@ class _Run:
     dtype: str
     weight_decay: float
     spectral_decoupling: float
+    engine: str
 
     def all(self, threads: int, progress: Progress | None) -> xarray.Dataset:
         """Train all networks and return the dataset."""
@@ -190,6 +200,7 @@ class _Run:
                 "specification": to_json(**told, samples=self.task.samples, test_samples=self.task.test_samples),
                 "shoal_version": VERSION,
                 "isa": _core.isa,
+                "engine": self.engine,
             },
         )
 
@@ -224,6 +235,7 @@ class _Run:
             first=self.first + begin,
             seed=self.seed,
             threads=threads,
+            engine=self.engine,
             dtype=self.dtype,
             progress=progress,
         )
@@ -259,17 +271,12 @@ class _Run:
         return min(self.networks, block_size(self._record_bytes(1, times) // np.dtype(self.dtype).itemsize))
 
     def _need(self, together: int, times: int, threads: int) -> memory.Need:
-        from shoal import _core
-
         itemsize = np.dtype(self.dtype).itemsize
-        lanes = _core.lanes(self.dtype)
-        workers = min(threads, -(-together // lanes))  # the core starts no thread that would have no pack
-        passes = [samples for samples in (self.task.samples, self.task.test_samples) if samples]
-        pack = sum(_core.pack_bytes(self.network.widths, samples, self.dtype) for samples in passes)
         records = self._record_bytes(together, times)
+        workers, work = self._work(together, threads)
         return memory.Need(
             records=records if self.record.reduce is None else memory.reduced_bytes(records, itemsize),
-            work=memory.work_bytes(self.network, self.task, self.method, pack, lanes, workers, itemsize),
+            work=work,
             network=self.network,
             networks=self.networks,
             workers=workers,
@@ -278,6 +285,21 @@ class _Run:
             reduce=self.record.reduce,
             block=self._block(times),
         )
+
+    def _work(self, together: int, threads: int) -> tuple[int, int]:
+        """Return how many threads the core starts, and the bytes in which they train."""
+        from shoal import _core
+
+        network, task, itemsize = self.network, self.task, np.dtype(self.dtype).itemsize
+        if self.engine == "wide":
+            sizes = (task.samples, task.test_samples, together, threads)
+            wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, self.dtype)
+            return threads, wide + memory.task_bytes(task, itemsize)
+        lanes = _core.lanes(self.dtype)
+        workers = min(threads, -(-together // lanes))  # the core starts no thread that would have no pack
+        passes = [samples for samples in (task.samples, task.test_samples) if samples]
+        pack = sum(_core.pack_bytes(network.widths, samples, self.dtype) for samples in passes)
+        return workers, memory.work_bytes(network, task, self.method, pack, lanes, workers, itemsize)
 
     def _record_bytes(self, networks: int, times: int) -> int:
         itemsize = np.dtype(self.dtype).itemsize

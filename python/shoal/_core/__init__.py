@@ -15,9 +15,21 @@ from typing import TYPE_CHECKING
 from shoal._core.choose import ISA_FEATURES, choose
 
 if TYPE_CHECKING:
-    from shoal._core._kernel import compiler, eigen, fma_peak, isa, lanes, pack_bytes, pack_networks, train
+    from shoal._core._kernel import compiler, eigen, fma_peak, isa, lanes, pack_bytes, pack_networks, train, wide_bytes
 
-__all__ = ["choice", "compiler", "eigen", "fma_peak", "isa", "lanes", "load", "pack_bytes", "pack_networks", "train"]
+__all__ = [
+    "choice",
+    "compiler",
+    "eigen",
+    "fma_peak",
+    "isa",
+    "lanes",
+    "load",
+    "pack_bytes",
+    "pack_networks",
+    "train",
+    "wide_bytes",
+]
 
 
 def load(isa: str) -> ModuleType:
@@ -47,3 +59,4 @@ if not TYPE_CHECKING:
     fma_peak = _kernel.fma_peak
     pack_bytes = _kernel.pack_bytes
     pack_networks = _kernel.pack_networks
+    wide_bytes = _kernel.wide_bytes

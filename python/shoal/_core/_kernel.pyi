@@ -14,6 +14,16 @@ def cpu_features() -> list[str]: ...
 def lanes(dtype: str) -> int: ...
 def fma_peak(threads: int, dtype: str, seconds: float) -> float: ...
 def pack_bytes(widths: Sequence[int], samples: int, dtype: str) -> int: ...
+def wide_bytes(
+    widths: Sequence[int],
+    bias: bool,
+    centred: bool,
+    samples: int,
+    test_samples: int,
+    networks: int,
+    threads: int,
+    dtype: str,
+) -> int: ...
 def pack_networks(widths: Sequence[int], dtype: str) -> int: ...
 def train(
     *,
@@ -39,6 +49,7 @@ def train(
     first: int,
     seed: int,
     threads: int,
+    engine: str,
     dtype: str,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, NDArray[Any] | list[NDArray[Any]]]: ...

@@ -1,0 +1,1 @@
+"""One wide network, `shoal.train(engine="wide")` against torch: ``python -m benchmarks wide``."""

@@ -1,0 +1,148 @@
+"""Command line and report of the benchmark of wide networks: ``python -m benchmarks wide --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.options import choice, contenders, counts, cpus
+from benchmarks.report import band, machine, median_and_band, verdict
+from benchmarks.run import Worker
+from benchmarks.wide.cases import CASES, WideCase
+from benchmarks.wide.contenders import WAYS
+
+FIGURE_STEPS = 2000
+"""Steps of Figure 1."""
+
+
+class WideWorker(Worker):
+    """A process that trains one wide network."""
+
+    module = "benchmarks.wide.worker"
+
+
+def arguments(words: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    about = "Time shoal's wide engine against torch: the step of Figure 1 of arXiv:2006.11209, every sample active."
+    parser = argparse.ArgumentParser(prog="python -m benchmarks wide", description=about)
+    parser.add_argument("--dtype", type=choice(("float64", "float32")), default=["float64"], help="default: float64")
+    parser.add_argument("--threads", type=counts, default=[min(2, cpus())], help="such as 1,2; default: 2")
+    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
+    parser.add_argument("--steps", type=int, default=8, help="steps of a round, default: 8")
+    parser.add_argument("--ways", type=int, help="of torch that are tried, default: all")
+    clocks = ("elapsed", "cpu")
+    parser.add_argument("--clock", choices=clocks, default="elapsed", help="cpu: where others use the machine as well")
+    parser.add_argument("--smoke", action="store_true", help="seconds only: small sizes, answers, no claims")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save everything, every round")
+    return parser.parse_args(words)
+
+
+def measure(case: WideCase, dtype: str, workers: list[Worker], options: argparse.Namespace, say: Any) -> dict[str, Any]:
+    """Check all ways, then time the fastest right one of each contender, in rounds of alternating order."""
+    found: dict[str, Any] = {"case": asdict(case), "dtype": dtype, "threads": workers[0].threads, "contenders": {}}
+    running: list[tuple[Worker, str]] = []
+    for worker in workers:
+        say(f"{dtype}: warming {worker.label}")
+        ways = worker.ask("prepare", case=asdict(case), dtype=dtype, most=options.ways, clock=options.clock)
+        right = {name: way["step_seconds"] for name, way in ways.items() if way.get("passed")}
+        fastest = min(right, key=right.__getitem__, default=None)
+        found["contenders"][worker.name] = {"ways": ways, "way": fastest, "gflops": []}
+        if fastest is not None:
+            running.append((worker, fastest))
+    found["peaks"] = []
+    for number in range(options.rounds):
+        say(f"{dtype}: round {number + 1} of {options.rounds}")
+        if workers[0].name == "shoal":
+            peak = workers[0].ask("peak", dtype=dtype, seconds=0.2, clock=options.clock)
+            found["peaks"].append(peak["gflops"])
+        for worker, way in running if number % 2 == 0 else running[::-1]:
+            seconds = worker.ask("round", way=way, steps=options.steps, clock=options.clock)["seconds"]
+            threads = worker.threads if options.clock == "cpu" else 1
+            found["contenders"][worker.name]["gflops"].append(case.flops * options.steps * threads / seconds * 1e-9)
+    return found
+
+
+def troubles(results: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each way whose answer is wrong or that failed."""
+    return [
+        f"{result['dtype']} {name}, {way}: {told.get('error') or 'gap {:.1e}'.format(told['gap'])}"
+        for result in results
+        for name, entry in result["contenders"].items()
+        for way, told in entry["ways"].items()
+        if not told.get("passed")
+    ]
+
+
+def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
+    """Return a line for each contender of each run."""
+    case = results[0]["case"]
+    sizes = f"{case['inputs']}-{case['nodes']}-1, {case['samples']:,} samples"
+    table = Table(title=f"One network {sizes}, hinge loss, every sample active: medians (bands) of the rounds")
+    for name in ("dtype", "contender", "fastest right way"):
+        table.add_column(name)
+    for name in ("GFLOP/s", "share of peak", "ms a step", "2,000 steps, min", "shoal / torch"):
+        table.add_column(name, justify="right")
+    for result in results:
+        speeds = {name: entry["gflops"] for name, entry in result["contenders"].items()}
+        flops = 4.0 * case["samples"] * case["inputs"] * case["nodes"]
+        for name, entry in result["contenders"].items():
+            label = f"{name} @{result['threads']}"
+            if entry["way"] is None:
+                table.add_row(result["dtype"], label, "[red]no way gave the right answer[/red]")
+                continue
+            middle = statistics.median(speeds[name])
+            shares = [speed / peak for speed, peak in zip(speeds[name], result["peaks"], strict=False)]
+            ratio = "-"
+            if claims and name == "shoal" and speeds.get("torch"):
+                ratios = median_and_band([a / b for a, b in zip(speeds["shoal"], speeds["torch"], strict=True)])
+                ratio = f"{band(ratios)} {verdict(*ratios[1:])}"
+            seconds = flops / middle * 1e-9
+            table.add_row(
+                result["dtype"],
+                label,
+                entry["way"],
+                band(median_and_band(speeds[name]), 1),
+                band(median_and_band(shares)) if shares else "-",
+                f"{1e3 * seconds:.1f}",
+                f"{FIGURE_STEPS * seconds / 60:.1f}" if claims else "-",
+                ratio,
+            )
+    return table
+
+
+def main(words: list[str]) -> int:
+    """Run the benchmark; the exit status is 1 when an answer is wrong or a way to train failed."""
+    options = arguments(words)
+    console = Console(width=None if sys.stdout.isatty() else 190)
+    case = CASES["smoke" if options.smoke else "figure"]
+    if options.smoke:
+        options.rounds, options.steps = 1, 2
+        options.ways = options.ways or 1
+    names = contenders(list(WAYS), console)
+    before = machine()
+    results: list[dict[str, Any]] = []
+    with console.status("starting") as status:
+        for threads in options.threads:
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shoal-benchmarks-")))
+                workers: list[Worker] = [WideWorker(name, threads, threads, folder) for name in names]
+                for worker in workers:
+                    stack.callback(worker.close)
+                results += [measure(case, dtype, workers, options, status.update) for dtype in options.dtype]
+    console.print(table_of(results, claims=not options.smoke))
+    wrong = troubles(results)
+    for line in wrong:
+        console.print(f"[red]not right:[/red] {line}")
+    if options.json is not None:
+        options.json.write_text(json.dumps({"machine": before, "runs": results}, indent=1) + "\n")
+    return 1 if wrong else 0

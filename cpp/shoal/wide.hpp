@@ -1,0 +1,256 @@
+// Descent of wide networks, one network at a time: a team of threads that take the shares of its samples as they come, then move its parameters part by part.
+#pragma once
+
+#include "shoal/descent.hpp"
+#include "shoal/schedule.hpp"
+#include "shoal/wide_recorder.hpp"
+
+#include <barrier>
+
+namespace shoal::wide {
+
+// What the members of a team share. Everything that is one number is decided in `turn`, which one of them calls while the others wait.
+template <class T>
+class Training {
+  public:
+    using V = Lanes<T>;
+
+    Training(const Run<T>& run, const DescentMethod<T>& method, int members)
+        : run_(run),
+          method_(method),
+          model_(run.network, run.penalty),
+          samples_(run.network, run.task, run.penalty.spectral_decoupling),
+          recorder_(run),
+          start_(run.network.parameters),
+          shares_(shares(run.network, run.task.samples)) {
+        for (int n = 0; n < (members == 1 ? std::min(2, shares_) : shares_); ++n) slopes_.emplace_back(run.network);
+        if (members == 1 && shares_ > 1) current_.push_back(std::move(slopes_.back())), slopes_.pop_back();
+        activity_.resize(shares_);
+        for (Activity<T>& activity : activity_)
+            for (int l = 0; run.record.looks_at_units() && l < run.network.hidden_layers(); ++l)
+                activity.counts.emplace_back(groups<V>(run.network.layers[l].outputs));
+        if (run.test && run.record.test.wanted()) test_.emplace(run.network, *run.test, 0.0);
+        test_shares_ = test_ ? shares(run.network, test_->task.samples) : 0;
+    }
+
+    // Trains the networks begin .. end - 1, beside the other members. One of them `leads`; `meet()` waits for all, and calls `turn` once.
+    template <class Meet>
+    void take_part(std::int64_t begin, std::int64_t end, bool leads, Monitor& monitor, Passes<T>& passes, Meet&& meet) {
+        for (std::int64_t network = begin; network < end; ++network) {
+            if (leads) start(network);
+            meet();
+            if (leave_) return;
+            if (run_.network.centred && !centre(leads, monitor, passes, meet)) return;
+            while (true) {
+                if (leads && recorded_) recorder_.begin(record_, model_.parameters);
+                take_shares(monitor, passes);
+                meet();
+                if (leave_) return;
+                if (leads && recorded_) recorder_.end(samples_, test_ ? &*test_ : nullptr, activity_);
+                if (last_) break;
+                move_parts();
+                meet();
+                if (leave_) return;
+            }
+            if (leads) recorder_.write_end(model_.parameters);
+        }
+    }
+
+    // Between two stages, while no member works.
+    void turn(Monitor& monitor) noexcept {
+        next_.store(0, std::memory_order_relaxed);
+        leave_ = monitor.stopped();
+        if (leave_) return void(stage_ = Stage::start);
+        switch (stage_) {
+            case Stage::start:
+                step_ = record_ = 0, recorded_ = false;
+                if (run_.network.centred) {
+                    stage_ = Stage::centre, first_item_ = 0, items_ = shares_ + test_shares_;
+                    break;
+                }
+                [[fallthrough]];
+            case Stage::centred: stage_ = Stage::shares, plan_step(monitor); break;
+            case Stage::centre: stage_ = Stage::centred; break;
+            case Stage::shares: stage_ = last_ ? Stage::start : Stage::move; break;
+            case Stage::move:
+                ++step_, record_ += recorded_;
+                monitor.stepped(1);
+                stage_ = Stage::shares, plan_step(monitor);
+                break;
+        }
+        monitor.report();
+    }
+
+  private:
+    enum class Stage { start, centre, centred, shares, move };
+
+    const Run<T>& run_;
+    const DescentMethod<T>& method_;
+    Model<T> model_;
+    Samples<T> samples_;
+    std::optional<Samples<T>> test_;
+    Recorder<T> recorder_;
+    std::vector<double> start_;
+    int shares_, test_shares_ = 0;
+    std::vector<Slopes<T>> slopes_;   // of each share; a member alone adds them up as they come,
+    std::vector<Slopes<T>> current_;  // one after the other
+    std::vector<Activity<T>> activity_;
+
+    Stage stage_ = Stage::start;
+    std::int64_t step_ = 0, record_ = 0;
+    int first_item_ = 0, items_ = 0;  // shares to be seen, those of the test samples behind the others
+    bool recorded_ = false, last_ = false, leave_ = false;
+    std::atomic<bool> lost_{false};  // a parameter is not finite
+    std::atomic<int> next_{0};
+
+    void start(std::int64_t network) {
+        run_.start.draw(run_.network, run_.seed, run_.first + network, network, start_.data());
+        std::transform(start_.begin(), start_.end(), model_.parameters.begin(), [](double number) { return T(number); });
+        model_.load();
+        std::fill(samples_.at_start.begin(), samples_.at_start.end(), T(0));
+        if (test_) std::fill(test_->at_start.begin(), test_->at_start.end(), T(0));
+        recorder_.lanes.position = network;
+        recorder_.lanes.status[0] = Status::ok;
+        recorder_.lanes.stopped_at[0] = -1;
+        lost_ = !std::all_of(model_.parameters.begin(), model_.parameters.end(), [](T number) { return std::isfinite(number); });
+    }
+
+    // Takes the outputs at the start for those from which a centred network counts.
+    template <class Meet>
+    bool centre(bool leads, Monitor& monitor, Passes<T>& passes, Meet&& meet) {
+        take_shares(monitor, passes);
+        meet();
+        if (leave_) return false;
+        if (leads) {
+            samples_.at_start = samples_.outputs;
+            if (test_) test_->at_start = test_->outputs;
+        }
+        meet();
+        return !leave_;
+    }
+
+    // What this step is: whether it is recorded, whether it is the last, which shares have to be seen.
+    void plan_step(Monitor& monitor) {
+        if (lost_.exchange(false)) return give_up(monitor);
+        const std::vector<std::int64_t>& steps = method_.record_steps;
+        recorded_ = record_ < std::int64_t(steps.size()) && steps[record_] == step_;
+        last_ = step_ == method_.steps;
+        const bool seen = !last_ || (recorded_ && run_.record.looks_at_samples());
+        first_item_ = seen ? 0 : shares_;
+        items_ = shares_ + (recorded_ ? test_shares_ : 0);
+    }
+
+    // The network has diverged: there is nothing more to record.
+    void give_up(Monitor& monitor) {
+        recorder_.lanes.status[0] = Status::diverged;
+        recorder_.lanes.stopped_at[0] = step_;
+        for (; record_ < std::int64_t(method_.record_steps.size()); ++record_) recorder_.forget(record_, model_.parameters, test_ ? &*test_ : nullptr);
+        monitor.stepped(method_.steps - step_);
+        recorded_ = false, last_ = true, first_item_ = items_ = 0;
+    }
+
+    void take_shares(Monitor& monitor, Passes<T>& passes) {
+        for (int item; (item = first_item_ + next_.fetch_add(1, std::memory_order_relaxed)) < items_;) {
+            if (item >= shares_)
+                see_blocks(monitor, Share::of(test_->task.samples, test_shares_, item - shares_),
+                           [&](int first, int count) { passes.forward(model_, *test_, first, count); });
+            else
+                take_share(item, monitor, passes);
+        }
+    }
+
+    void take_share(int share, Monitor& monitor, Passes<T>& passes) {
+        const bool back = stage_ == Stage::shares && !last_, looks = stage_ == Stage::shares && recorded_ && run_.record.looks_at_units();
+        const bool adds = !current_.empty() && share > 0;
+        Slopes<T>& slopes = adds ? current_[0] : slopes_[current_.empty() ? share : 0];
+        Activity<T>& activity = activity_[share];
+        if (looks) {
+            for (Pack<V>& counts : activity.counts) counts.clear();
+            activity.pattern = recorder_.pattern(run_.record, record_, run_.task.samples);
+        }
+        Begin begin = Begin::zero;
+        see_blocks(monitor, Share::of(run_.task.samples, shares_, share), [&](int first, int count) {
+            passes.forward(model_, samples_, first, count);
+            if (looks) passes.see_units(first, count, run_.task.samples, activity);
+            if (back) passes.backward(model_, samples_, first, count, slopes, begin);
+            begin = Begin::stored;
+        });
+        if (back && adds) slopes_[0].add(slopes);
+    }
+
+    template <class Act>
+    void see_blocks(const Monitor& monitor, Share share, Act&& act) {
+        for_each_piece(Cut::of(share.samples, most_block_samples), [&](int first, int count) {
+            if (!monitor.stopped()) act(share.first + first, count);
+        });
+    }
+
+    void move_parts() {
+        V seen = 0;
+        for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < model_.parts();) seen = seen + model_.move(part, slopes_, V(-method_.rate));
+        if (any(seen)) lost_.store(true, std::memory_order_relaxed);
+    }
+};
+
+// One thread trains networks on its own.
+template <class T>
+class Alone {
+  public:
+    Alone(const Run<T>& run, const DescentMethod<T>& method) : training_(run, method, 1), passes_(run.network, run.loss) {}
+
+    void train(std::int64_t network, Monitor& monitor) {
+        training_.take_part(network, network + 1, true, monitor, passes_, [&] { training_.turn(monitor); });
+    }
+
+  private:
+    Training<T> training_;
+    Passes<T> passes_;
+};
+
+// How many threads one network is spread over: one where there are as many networks as threads.
+inline int members(const Network& network, int samples, int test_samples, std::int64_t networks, int threads) {
+    if (networks >= threads) return 1;
+    return std::clamp(threads, 1, std::max(shares(network, samples), test_samples > 0 ? shares(network, test_samples) : 1));
+}
+
+// Bytes in which such networks are trained, without the task and the records.
+template <class T>
+std::int64_t bytes(const Network& network, int samples, int test_samples, std::int64_t networks, int threads) {
+    const int together = members(network, samples, test_samples, networks, threads), cut = shares(network, samples);
+    const std::int64_t teams = together == 1 ? std::min<std::int64_t>(networks, threads) : 1, slopes = Slopes<T>::numbers(network);
+    const std::int64_t effective = 3 * slopes + 2 * network.parameters, outputs = (1 + network.centred) * std::int64_t(network.outputs());
+    std::int64_t numbers = (together == 1 ? std::min(2, cut) : cut) * slopes + effective + 2 * std::int64_t(cut) * network.units();
+    numbers += (samples + std::int64_t(test_samples)) * (outputs + 3);
+    return teams * (numbers * std::int64_t(sizeof(T)) + 8 * std::int64_t(network.parameters) + together * Passes<T>::bytes(network));
+}
+
+// Trains all networks of the run: one a thread where there are as many, else all threads on one after the other.
+template <class T>
+void train(const Run<T>& run, const DescentMethod<T>& method, int threads, const std::function<void(std::int64_t)>& poll) {
+    const int together = members(run.network, run.task.samples, run.test ? run.test->samples : 0, run.networks, threads);
+    if (together == 1) {
+        const auto make_worker = [&] {
+            auto trainer = std::make_shared<Alone<T>>(run, method);
+            return [trainer](std::int64_t network, Monitor& monitor) { trainer->train(network, monitor); };
+        };
+        return schedule(run.networks, threads, make_worker, poll);
+    }
+    Training<T> training(run, method, together);
+    Progress progress;
+    Monitor monitor(progress);
+    const auto turn = [&]() noexcept { training.turn(monitor); };
+    std::barrier meeting(together, turn);
+    const auto body = [&](int member) {
+        try {
+            Passes<T> passes(run.network, run.loss);
+            training.take_part(0, run.networks, member == 0, monitor, passes, [&] { meeting.arrive_and_wait(); });
+        } catch (...) {
+            progress.stop();
+            meeting.arrive_and_drop();
+            throw;
+        }
+    };
+    run_threads(together, progress, body, [&] { meeting.arrive_and_drop(); }, poll);
+}
+
+}  // namespace shoal::wide

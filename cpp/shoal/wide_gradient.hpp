@@ -1,0 +1,86 @@
+// The passes of one wide network over one block of samples: what each thread does with a share, in a workspace of its own.
+//
+// As gradient.hpp, with the units in the lanes. Samples that do not pull at the parameters (a hinge that is met, a weight of 0) are left out of the backward
+// pass: the rows of the others are gathered, which changes no bit.
+#pragma once
+
+#include "shoal/wide_model.hpp"
+
+namespace shoal::wide {
+
+// A set of samples and the outputs of the network for them, now and (where it is centred) at the start.
+template <class T>
+struct Samples {
+    Samples(const Network& network, const Task<T>& task, double spectral_decoupling)
+        : task(task), outputs(std::int64_t(task.samples) * network.outputs()), at_start(network.centred ? outputs.size() : 0) {
+        for (int s = 0; s < task.samples; ++s) {
+            signs.push_back(T(task.labels[s]));
+            pulls.push_back(-signs.back() * task.weights[s]);
+            if (spectral_decoupling != 0) decouples.push_back(T(spectral_decoupling) * task.weights[s]);
+        }
+    }
+
+    const Task<T>& task;
+    std::vector<T> outputs, at_start;  // samples x outputs
+    std::vector<T> signs, pulls;       // y_s and -p_s y_s
+    std::vector<T> decouples;          // S p_s; empty where S is 0
+};
+
+// Whether units are active on the samples of one share.
+template <class T>
+struct Activity {
+    std::vector<Pack<Lanes<T>>> counts;  // of samples, a number for each hidden unit; empty where nobody asks
+    bool* pattern = nullptr;             // (hidden units, samples); null where nobody asks
+};
+
+template <class T>
+class Passes {
+  public:
+    using V = Lanes<T>;
+    static constexpr int L = V::count;
+
+    Passes(const Network& network, const Loss& loss);
+
+    // The outputs of `count` samples from `first` on.
+    void forward(const Model<T>& model, Samples<T>& samples, int first, int count);
+    // Adds which units are active on the samples of the last forward pass.
+    void see_units(int first, int count, int samples, Activity<T>& activity) const;
+    // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them.
+    void backward(const Model<T>& model, const Samples<T>& samples, int first, int count, Slopes<T>& slopes, Begin begin);
+
+    // Bytes of one workspace.
+    static std::int64_t bytes(const Network& network);
+
+  private:
+    void dot(const Model<T>& model, int count);
+    void find_residuals(const Samples<T>& samples, int first, int count);
+    template <LossKind kind>
+    void margin_residuals(const Samples<T>& samples, int first, int count);
+    void softmax_residuals(const Samples<T>& samples, int first, int count);
+    void head(const Model<T>& model, Slopes<T>& slopes, Begin begin);
+    template <int R, class Phi>
+    void head_rows(Phi phi, const Model<T>& model, Pack<V>& slopes, int first);
+    void take_through_activation(int layer);
+    void gather_below(const Samples<T>& samples, int first, int layer, const Cut& columns);
+    void add_biases(int layer, Slopes<T>& slopes, Begin begin);
+
+    const T* below(const Samples<T>& samples, int first, int layer) const {
+        return layer == 0 ? samples.task.inputs.data() + std::int64_t(first) * network_.inputs() : values_[layer - 1].at(0);
+    }
+    std::int64_t below_row(int layer) const { return layer == 0 ? network_.inputs() : row_numbers<T>(network_.layers[layer].inputs); }
+    static Cut rows_of(const Plan& plan, int rows) { return Cut::of(rows, plan.rows.size); }
+
+    const Network& network_;
+    Loss loss_;
+    std::vector<LayerPlan> plans_;
+    std::vector<Pack<V>> values_;  // of hidden layers: h, row by row
+    std::vector<Pack<V>> back_;    // of hidden layers, row by row of those that pull: dL/dh, then dL/da
+    Pack<V> outputs_;              // of the block, row by row
+    std::vector<int> rows_;        // the samples of the block that pull
+    Pack<V> deltas_;               // dL/df of those, [row][output]
+    Pack<V> lanes_, scalars_;      // operands of a weight gradient, panel by panel
+};
+
+}  // namespace shoal::wide
+
+#include "shoal/wide_gradient_impl.hpp"

@@ -1,0 +1,333 @@
+// The passes of wide_gradient.hpp, in the order in which a block walks through them.
+#pragma once
+
+#include "shoal/wide_gradient.hpp"
+
+namespace shoal::wide {
+
+// act(constant) with a callable that gives the activation as a constant expression, so that the compiler sees one case.
+template <class Act>
+EIGEN_ALWAYS_INLINE void with_constant(Activation activation, Act&& act) {
+    if (activation == Activation::tanh) return act([] { return Activation::tanh; });
+    if (activation == Activation::softplus) return act([] { return Activation::softplus; });
+    with_piecewise_linear(activation, act);
+}
+
+template <class T>
+Passes<T>::Passes(const Network& network, const Loss& loss) : network_(network), loss_(loss) {
+    constexpr int rows = most_block_samples;
+    std::int64_t widest_lanes = 0, widest_scalars = 0;
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
+        const Layer& layer = network.layers[l];
+        const bool is_head = int(l) == network.hidden_layers();
+        const int above = groups<V>(layer.outputs), under = groups<V>(layer.inputs);
+        plans_.push_back(
+            {Plan::of<V>(Pass::forward, rows, above, layer.inputs),
+             is_head ? Plan::of<V>(Pass::weight_gradient, under, layer.outputs, rows) : Plan::of<V>(Pass::weight_gradient, above, layer.inputs, rows),
+             Plan::of<V>(Pass::forward, rows, under, layer.outputs)});
+        if (!is_head) {
+            values_.emplace_back(rows * row_numbers<T>(layer.outputs) / L);
+            back_.emplace_back(int(l) + 1 < network.hidden_layers() || network.outputs() > 1 || l > 0 ? rows * row_numbers<T>(layer.outputs) / L : 0);
+        }
+        widest_lanes = std::max(widest_lanes, filled<T>(is_head ? layer.inputs : layer.outputs));
+        widest_scalars = std::max(widest_scalars, filled<T>(is_head ? layer.outputs : layer.inputs));
+    }
+    outputs_ = Pack<V>(rows * row_numbers<T>(network.outputs()) / L);
+    deltas_ = Pack<V>(rows * filled<T>(network.outputs()) / L);
+    lanes_ = Pack<V>(rows * widest_lanes / L);
+    scalars_ = Pack<V>(rows * widest_scalars / L);
+    rows_.reserve(rows);
+}
+
+template <class T>
+std::int64_t Passes<T>::bytes(const Network& network) {
+    std::int64_t numbers = 0, widest = 0;
+    for (const Layer& layer : network.layers) {
+        numbers += 2 * row_numbers<T>(layer.outputs);
+        widest = std::max({widest, filled<T>(layer.inputs), filled<T>(layer.outputs)});
+    }
+    return most_block_samples * (numbers + 2 * widest) * std::int64_t(sizeof(T));
+}
+
+template <class T>
+void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, int first, int count) {
+    const Finish finishes[] = {Finish::relu, Finish::leaky_relu, Finish::store, Finish::store, Finish::store};
+    const Activation phi = network_.activation;
+    for (int l = 0; l < int(network_.layers.size()) && model.reads_above(l); ++l) {
+        const Layer& layer = network_.layers[l];
+        const bool hidden = l < network_.hidden_layers();
+        const T* const biases = layer.biases < 0 ? nullptr : model.biases[l].at(0);
+        Pack<V>& to = hidden ? values_[l] : outputs_;
+        const std::int64_t row = row_numbers<T>(layer.outputs);
+        Plan plan = plans_[l].forward;
+        plan.rows = rows_of(plan, count);
+        multiply_rows<V>(plan, {below(samples, first, l), model.above[l].at(0), to.at(0), below_row(l), row / L, layer.inputs, layer.inputs,
+                                biases ? Begin::column : Begin::zero, biases, hidden ? finishes[int(phi)] : Finish::store, T(network_.slope), nullptr});
+        if (hidden && !is_piecewise_linear(phi))
+            for (std::int64_t n = 0; n < count * row / L; ++n) activate(phi, to[n], V(T(network_.slope))).store(to.at(n));
+    }
+    if (network_.outputs() == 1) dot(model, count);
+    const int outputs = network_.outputs();
+    const std::int64_t row = row_numbers<T>(outputs);
+    T* const to = samples.outputs.data() + std::int64_t(first) * outputs;
+    const T* const start = network_.centred ? samples.at_start.data() + std::int64_t(first) * outputs : nullptr;
+    for (int s = 0; s < count; ++s)
+        for (int k = 0; k < outputs; ++k) {
+            T& output = outputs_.at(0)[s * row + k];
+            if (start) output -= start[s * outputs + k];
+            to[s * outputs + k] = output;
+        }
+}
+
+// A single output: as many partial sums as a line has numbers, whatever L is, then a tree. Four samples at a time hide the latency.
+template <class T>
+void Passes<T>::dot(const Model<T>& model, int count) {
+    constexpr int parts = line<T> / L, together = 4;
+    const Layer& layer = network_.layers.back();
+    const Pack<V>&h = values_.back(), &z = model.below.back();
+    const std::int64_t row = row_numbers<T>(layer.inputs) / L;
+    const int all = groups<V>(layer.inputs);
+    for (int s = 0; s < count; s += together) {
+        V sum[together][parts];
+        std::int64_t rows[together];
+        for (int i = 0; i < together; ++i) {
+            rows[i] = std::min(s + i, count - 1) * row;
+            for (int p = 0; p < parts; ++p) sum[i][p] = 0;
+        }
+        for (int g = 0; g < all; g += parts) SHOAL_UNROLL for (int p = 0; p < parts; ++p) {
+                const V weight = z[g + p];
+                SHOAL_UNROLL for (int i = 0; i < together; ++i) sum[i][p] = fma(h[rows[i] + g + p], weight, sum[i][p]);
+            }
+        for (int i = 0; i < together && s + i < count; ++i) {
+            alignas(64) T numbers[line<T>];
+            for (int p = 0; p < parts; ++p) sum[i][p].store(numbers + p * L);
+            for (int half = line<T> / 2; half > 0; half /= 2)
+                for (int n = 0; n < half; ++n) numbers[n] += numbers[n + half];
+            outputs_.at(0)[(s + i) * row_numbers<T>(1)] = layer.biases < 0 ? numbers[0] : numbers[0] + model.biases.back().at(0)[0];
+        }
+    }
+}
+
+template <class T>
+void Passes<T>::see_units(int first, int count, int samples, Activity<T>& activity) const {
+    const V above = T(active_above(network_.activation)), one = 1, zero = 0;
+    std::int64_t before = 0;
+    for (int l = 0; l < network_.hidden_layers(); before += network_.layers[l++].outputs) {
+        const int outputs = network_.layers[l].outputs;
+        const std::int64_t row = row_numbers<T>(outputs) / L;
+        for (int g = 0; g < groups<V>(outputs); ++g) {
+            V sum = activity.counts[l][g];
+            for (int s = 0; s < count; ++s) sum = sum + where_less(above, values_[l][s * row + g], one, zero);
+            sum.store(activity.counts[l].at(g));
+        }
+        for (int o = 0; activity.pattern && o < outputs; ++o)
+            for (int s = 0; s < count; ++s)
+                activity.pattern[(before + o) * samples + first + s] = values_[l].at(s * row)[o] > T(active_above(network_.activation));
+    }
+}
+
+template <class T>
+void Passes<T>::find_residuals(const Samples<T>& samples, int first, int count) {
+    rows_.clear();
+    if (network_.outputs() > 1) return softmax_residuals(samples, first, count);
+    switch (loss_.kind) {
+        case LossKind::cross_entropy: return margin_residuals<LossKind::cross_entropy>(samples, first, count);
+        case LossKind::hinge: return margin_residuals<LossKind::hinge>(samples, first, count);
+        case LossKind::squared_hinge: return margin_residuals<LossKind::squared_hinge>(samples, first, count);
+        case LossKind::exponential: return margin_residuals<LossKind::exponential>(samples, first, count);
+        case LossKind::squared: return margin_residuals<LossKind::squared>(samples, first, count);
+    }
+}
+
+// delta = -p y r(y f) + S p f, L samples at a time; those that are not 0 are kept.
+template <class T>
+template <LossKind kind>
+void Passes<T>::margin_residuals(const Samples<T>& samples, int first, int count) {
+    const std::int64_t row = row_numbers<T>(1);
+    for (int s = 0; s < count; s += L) {
+        const int some = std::min(L, count - s);
+        alignas(64) T f[L] = {}, y[L] = {}, minus_yp[L] = {}, decouple[L] = {};
+        for (int i = 0; i < some; ++i) {
+            const int sample = first + s + i;
+            f[i] = outputs_.at(0)[(s + i) * row], y[i] = samples.signs[sample], minus_yp[i] = samples.pulls[sample];
+            if (!samples.decouples.empty()) decouple[i] = samples.decouples[sample];
+        }
+        V delta = V::load(minus_yp) * residual(kind, V(T(loss_.threshold)), V::load(y) * V::load(f));
+        if (!samples.decouples.empty()) delta = fma(V::load(decouple), V::load(f), delta);
+        alignas(64) T found[L];
+        delta.store(found);
+        for (int i = 0; i < some; ++i)
+            if (found[i] != 0) {
+                deltas_.at(0)[rows_.size()] = found[i];
+                rows_.push_back(s + i);
+            }
+    }
+}
+
+// delta = p (softmax - 1[own]) + S p f; the own class's is minus the others' share, so that nothing cancels.
+template <class T>
+void Passes<T>::softmax_residuals(const Samples<T>& samples, int first, int count) {
+    const int outputs = network_.outputs();
+    const std::int64_t row = row_numbers<T>(outputs);
+    for (int s = 0; s < count; ++s) {
+        const int own = int(samples.task.labels[first + s]);
+        const T weight = samples.task.weights[first + s], *const f = outputs_.at(0) + s * row;
+        T* const to = deltas_.at(0) + std::int64_t(rows_.size()) * outputs;
+        const T top = *std::max_element(f, f + outputs);
+        T sum = 0, others = 0;
+        for (int k = 0; k < outputs; k += L) {
+            alignas(64) T e[L] = {};
+            for (int i = 0; i < std::min(L, outputs - k); ++i) e[i] = f[k + i] - top;
+            exp(V::load(e)).store(e);
+            for (int i = 0; i < std::min(L, outputs - k); ++i) {
+                to[k + i] = e[i];
+                sum += e[i];
+                if (k + i != own) others += e[i];
+            }
+        }
+        const T scale = weight / sum;
+        bool pulls = false;
+        for (int k = 0; k < outputs; ++k) {
+            to[k] = k == own ? -(scale * others) : scale * to[k];
+            if (!samples.decouples.empty()) to[k] += samples.decouples[first + s] * f[k];
+            pulls |= to[k] != 0;
+        }
+        if (pulls) rows_.push_back(s);
+    }
+}
+
+template <class T>
+void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, int first, int count, Slopes<T>& slopes, Begin begin) {
+    find_residuals(samples, first, count);
+    const int rows = int(rows_.size());
+    if (rows == 0 && begin == Begin::stored) return;
+    const int last = network_.hidden_layers();
+    head(model, slopes, begin);
+    for (int l = last - 1; l >= 0; --l) {
+        const Layer &layer = network_.layers[l], &next = network_.layers[l + 1];
+        if (l + 1 < last || network_.outputs() > 1) {
+            Plan plan = plans_[l + 1].inputs;
+            plan.rows = rows_of(plan, std::max(rows, 1));
+            const bool from_head = l + 1 == last;
+            const T* const deltas = from_head ? deltas_.at(0) : back_[l + 1].at(0);
+            const std::int64_t deltas_row = from_head ? next.outputs : row_numbers<T>(next.outputs);
+            if (rows > 0)
+                multiply_rows<V>(plan, {deltas, model.below[l + 1].at(0), back_[l].at(0), deltas_row, row_numbers<T>(next.inputs) / L, next.outputs,
+                                        next.outputs, Begin::zero, nullptr, Finish::store, T(0), nullptr});
+            take_through_activation(l);
+        }
+        gather_below(samples, first, l, plans_[l].weights.columns);
+        multiply_terms<V>(plans_[l].weights, lanes_.at(0), scalars_.at(0), slopes.weights[l].at(0), layer.inputs, rows, begin);
+        add_biases(l, slopes, begin);
+    }
+}
+
+// The gradient of the head, and where it has one output, dL/da of the hidden layer below in `lanes_` (and in `back_` where another one needs it).
+template <class T>
+void Passes<T>::head(const Model<T>& model, Slopes<T>& slopes, Begin begin) {
+    const int rows = int(rows_.size()), outputs = network_.outputs(), l = network_.hidden_layers();
+    const Layer& layer = network_.layers[l];
+    const std::int64_t row = row_numbers<T>(layer.inputs) / L;
+    const Pack<V>& h = values_[l - 1];
+    if (layer.biases >= 0)
+        for (int k = 0; k < outputs; ++k) {
+            T& sum = slopes.biases[l].at(0)[k];
+            if (begin == Begin::zero) sum = 0;
+            for (int r = 0; r < rows; ++r) sum += deltas_.at(0)[r * outputs + k];
+        }
+    if (outputs > 1) {
+        for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
+            for (int r = 0; r < rows; ++r)
+                for (int i = 0; i < size; ++i) h[rows_[r] * row + group + i].store(lanes_.at(std::int64_t(group) * rows + r * size + i));
+        });
+        for_each_piece(plans_[l].weights.columns, [&](int column, int size) {
+            for (int r = 0; r < rows; ++r) std::copy_n(deltas_.at(0) + r * outputs + column, size, scalars_.at(0) + std::int64_t(column) * rows + r * size);
+        });
+        multiply_terms<V>(plans_[l].weights, lanes_.at(0), scalars_.at(0), slopes.weights[l].at(0), outputs, rows, begin);
+        return;
+    }
+    if (begin == Begin::zero) slopes.weights[l].clear();
+    with_constant(network_.activation, [&](auto phi) {
+        int r = 0;
+        for (; r + 4 <= rows; r += 4) head_rows<4>(phi, model, slopes.weights[l], r);
+        for (; r < rows; ++r) head_rows<1>(phi, model, slopes.weights[l], r);
+    });
+}
+
+// The single output's part for R rows at a time: they share what is read of the weights and of their gradient.
+template <class T>
+template <int R, class Phi>
+EIGEN_ALWAYS_INLINE void Passes<T>::head_rows(Phi phi, const Model<T>& model, Pack<V>& slopes, int first) {
+    const int rows = int(rows_.size()), l = network_.hidden_layers() - 1;
+    const std::int64_t row = row_numbers<T>(network_.layers[l].outputs);
+    const Pack<V>& weights = model.below[l + 1];
+    const V slope = T(network_.slope);
+    const T* from[R];
+    V delta[R];
+    SHOAL_UNROLL for (int r = 0; r < R; ++r) {
+        from[r] = values_[l].at(0) + rows_[first + r] * row;
+        delta[r] = deltas_.at(0)[first + r];
+    }
+    for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
+        T* to = lanes_.at(std::int64_t(group) * rows + first * size);
+        for (int g = group; g < group + size; ++g, to += L) {
+            V sum = slopes[g];
+            SHOAL_UNROLL for (int r = 0; r < R; ++r) {
+                const V h = V::load(from[r] + g * L), back = times_derivative(phi(), h, delta[r] * weights[g], slope);
+                sum = fma(delta[r], h, sum);
+                back.store(to + r * size * L);
+                if (l > 0) back.store(back_[l].at(0) + (first + r) * row + g * L);
+            }
+            sum.store(slopes.at(g));
+        }
+    });
+}
+
+// dL/dh -> dL/da of the rows that pull, in `back_` and, panel by panel, in `lanes_`.
+template <class T>
+void Passes<T>::take_through_activation(int l) {
+    const int rows = int(rows_.size());
+    const std::int64_t row = row_numbers<T>(network_.layers[l].outputs) / L;
+    const V slope = T(network_.slope);
+    with_constant(network_.activation, [&](auto phi) {
+        for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
+            T* to = lanes_.at(std::int64_t(group) * rows);
+            for (int r = 0; r < rows; ++r)
+                for (int i = 0; i < size; ++i, to += L) {
+                    const std::int64_t at = r * row + group + i;
+                    const V back = times_derivative(phi(), values_[l][rows_[r] * row + group + i], back_[l][at], slope);
+                    back.store(to);
+                    if (l > 0) back.store(back_[l].at(at));
+                }
+        });
+    });
+}
+
+// The values below a layer of the rows that pull, piece by piece of the columns.
+template <class T>
+void Passes<T>::gather_below(const Samples<T>& samples, int first, int l, const Cut& columns) {
+    const int rows = int(rows_.size());
+    for (int r = 0; r < rows; ++r) {
+        const T* const from = below(samples, first, l) + rows_[r] * below_row(l);
+        for_each_piece(columns, [&](int column, int size) {
+            T* const to = scalars_.at(0) + std::int64_t(column) * rows + r * size;
+            for (int j = 0; j < size; ++j) to[j] = from[column + j];
+        });
+    }
+}
+
+// db_l += sum of dL/da, from the panels in `lanes_`.
+template <class T>
+void Passes<T>::add_biases(int l, Slopes<T>& slopes, Begin begin) {
+    if (network_.layers[l].biases < 0) return;
+    const int rows = int(rows_.size());
+    for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
+        for (int i = 0; i < size; ++i) {
+            V sum = begin == Begin::zero ? V(0) : slopes.biases[l][group + i];
+            for (int r = 0; r < rows; ++r) sum = sum + lanes_[std::int64_t(group) * rows + r * size + i];
+            sum.store(slopes.biases[l].at(group + i));
+        }
+    });
+}
+
+}  // namespace shoal::wide

@@ -1,0 +1,93 @@
+// Takes down all that is asked of one wide network: the measures are those of lanes, on packs of which one lane is wanted.
+#pragma once
+
+#include "shoal/measure.hpp"
+#include "shoal/wide_gradient.hpp"
+
+namespace shoal::wide {
+
+template <class T>
+class Recorder {
+  public:
+    using V = Lanes<T>;
+
+    explicit Recorder(const Run<T>& run)
+        : network_(run.network),
+          parameters_(run.network, run.record),
+          samples_(run.network, run.task, run.loss, run.record),
+          units_(run.network, run.task.samples, run.record),
+          test_(run.network, run.test ? *run.test : run.task, run.loss, run.record.test) {
+        sight_.records = run.record.times;
+        lanes.used = 1;
+        sight_.lanes = &lanes;
+        std::fill_n(lanes.status, V::count, Status::ok);
+    }
+    Recorder(const Recorder&) = delete;
+
+    // Begins record number `time`, at these parameters.
+    void begin(std::int64_t time, const std::vector<T>& parameters) {
+        std::fill_n(sight_.times, V::count, time);
+        parameters_.write(Numbers{parameters.data()}, sight_);
+    }
+
+    // Ends it, once all samples have been seen at those parameters.
+    void end(const Samples<T>& samples, const Samples<T>* test, const std::vector<Activity<T>>& shares) {
+        measure(samples_, samples);
+        if (test) measure(test_, *test);
+        for (int l = 0, unit = 0; l < network_.hidden_layers() && !shares[0].counts.empty(); ++l)
+            for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
+                T sum = 0;
+                for (const Activity<T>& share : shares) sum += share.counts[l].at(0)[o];
+                units_.take(unit, V(sum));
+            }
+        units_.write(sight_);
+    }
+
+    // A record of a network that has diverged: nothing.
+    void forget(std::int64_t time, const std::vector<T>& parameters, const Samples<T>* test) {
+        begin(time, parameters);
+        samples_.clear();
+        samples_.write(sight_);
+        units_.clear();
+        units_.write(sight_);
+        test_.clear();
+        if (test) test_.write(sight_);
+    }
+
+    void write_end(const std::vector<T>& parameters) const { parameters_.write_end(lanes, Numbers{parameters.data()}); }
+
+    // Where this record's patterns of units go, (hidden units, samples).
+    bool* pattern(const Record<T>& record, std::int64_t time, int samples) const {
+        return record.pattern ? record.pattern + (lanes.position * record.times + time) * network_.units() * std::int64_t(samples) : nullptr;
+    }
+
+    PackLanes<V> lanes;  // of which the first is the network
+
+  private:
+    // The numbers of one network as those of a pack.
+    struct Numbers {
+        const T* numbers;
+        V operator[](std::int64_t n) const { return numbers[n]; }
+        const T* at(std::int64_t n) const { return numbers + n; }
+    };
+    struct Outputs {
+        const T* numbers;
+        int outputs;
+        V value(int, int sample, int output) const { return numbers[std::int64_t(sample) * outputs + output]; }
+    };
+
+    void measure(SampleMeasure<V>& of, const Samples<T>& samples) {
+        of.clear();
+        of.see(0, samples.task.samples, Outputs{samples.outputs.data(), network_.outputs()}, sight_);
+        of.write(sight_);
+    }
+
+    const Network& network_;
+    Sight<V> sight_;
+    ParameterMeasure<V> parameters_;
+    SampleMeasure<V> samples_;
+    UnitMeasure<V> units_;
+    SampleMeasure<V> test_;
+};
+
+}  // namespace shoal::wide

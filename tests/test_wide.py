@@ -1,0 +1,219 @@
+"""One wide network, its units in the lanes: the same training as with networks in the lanes, to rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+
+import reference
+import rounding
+import shoal
+from shoal import _core
+from shoal.loss import resolve_loss
+from shoal.record import MEASURES
+from support import ACTIVATIONS, FUSED, LOSSES, final, on, python, random_start, random_task, same_bits, started
+from test_train import assert_measured, train_to
+
+RATE = 0.3  # of train_to
+
+
+def same(data: xarray.Dataset, other: xarray.Dataset, allowed: float) -> None:
+    """Assert that two trainings differ by at most that share of the largest number of each variable."""
+    assert set(data) == set(other)
+    for name in data:
+        a, b = data[name].values, other[name].values
+        assert a.dtype == b.dtype, name
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b), err_msg=str(name))
+        gap, size = np.abs(a.astype(float) - b.astype(float)), np.abs(a.astype(float))
+        assert np.nanmax(gap, initial=0) <= allowed * max(1, np.nanmax(size, initial=0)), name
+
+
+def everything(widths: tuple[int, ...] = (5, 17, 9, 1), samples: int = 301, **changed: Any) -> dict[str, Any]:
+    """Return a training with biases, unequal weights of which some are 0, test samples, penalties and all measures."""
+    generator = np.random.default_rng(sum(widths) + samples)
+    outputs = widths[-1]
+
+    def labels(count: int) -> Any:
+        return generator.choice([-1, 1], count) if outputs == 1 else generator.integers(outputs, size=count)
+
+    inputs = generator.standard_normal((samples, widths[0])).astype(np.float32)
+    weights = generator.uniform(0.5, 2, samples) * (np.arange(samples) % 7 < 6)
+    test = (generator.standard_normal((150, widths[0])).astype(np.float32), labels(150))
+    return {
+        "network": shoal.Network(widths, bias=True),
+        "task": shoal.Task(inputs, labels(samples), weights, test=test),
+        "start": shoal.Gaussian(0.5),
+        "method": shoal.Descent(0.05, 6),
+        "record": shoal.Record(steps=[0, 2, 4, 6], measure=MEASURES),
+        "weight_decay": 0.03,
+        "spectral_decoupling": 0.02,
+        "networks": 2,
+        "engine": "wide",
+        **changed,
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("loss", "outputs"), [*((loss, 1) for loss in LOSSES), ("cross_entropy", 3)])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_step_and_every_measure_is_the_oracles_to_rounding(
+    activation: str, loss: str, outputs: int, dtype: str, generator: np.random.Generator
+) -> None:
+    network = shoal.Network((3, 9, 5, outputs), activation, bias=activation in ("relu", "tanh"))
+    task = random_task(11, 3, outputs, generator, "float32")
+    start = random_start(network, 2, generator, "float32", scale=0.7)
+    setup, eps = reference.problem(network, task, resolve_loss(loss)), float(np.finfo(dtype).eps)
+    before = [started(start, k) for k in range(2)]
+    for step in range(1, 5):
+        data = train_to(step, network=network, task=task, start=start, loss=loss, dtype=dtype, engine="wide")
+        for k in range(2):
+            after = final(data, k)
+            assert_measured(data, k, setup, after, eps)
+            assert rounding.clear_of_kinks(setup, before[k], eps), "take another seed"
+            expected = reference.descend(setup, before[k], RATE)
+            bound = rounding.step_bounds(setup, before[k], RATE, eps)
+            for kind in ("weights", "biases"):
+                arrays = (getattr(of, kind) for of in (after, expected, bound))
+                assert all((np.abs(w - e) <= b).all() for w, e, b in zip(*arrays, strict=True))
+            before[k] = after
+
+
+@pytest.mark.parametrize("samples", [1, 127, 129, 257])
+def test_widths_and_sample_counts_of_every_remainder_are_right(samples: int) -> None:
+    """Widths beside those of a register, a cache line and a panel; samples beside those of a block and a share."""
+    for widths in ((1, 1, 1), (2, 7, 1), (3, 8, 1), (10, 9, 2), (11, 33, 17, 1), (5, 16, 15, 12), (200, 3, 70, 1)):
+        given = everything(widths, samples, start=shoal.Gaussian(gain=1.0), networks=1)
+        wide, lanes = shoal.train(**given), shoal.train(**{**given, "engine": "lanes"})
+        same(wide, lanes, 1e-12)
+        assert (wide.engine, lanes.engine) == ("wide", "lanes")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("widths", [(5, 37, 1), (4, 19, 21, 3)])
+def test_threads_other_networks_and_records_do_not_change_a_bit(widths: tuple[int, ...], dtype: str) -> None:
+    given = everything(widths, 700, networks=3, dtype=dtype)
+    together = shoal.train(**given, threads=1)
+    for threads in (2, 3, 5):
+        same_bits(shoal.train(**given, threads=threads), together)
+    alone = shoal.train(**{**given, "networks": 1, "first": 2}, threads=2)
+    same_bits(alone, together.isel(network=[2]))
+    few = shoal.train(**{**given, "record": shoal.Record(steps=[6], measure=("loss", "weights"))}, threads=2)
+    same_bits(few, together[list(few)].sel(time=few.time))
+
+
+@pytest.mark.parametrize("isa", FUSED)
+def test_every_instruction_set_gives_the_same_bits(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = [shoal.train(**everything(dtype=dtype)) for dtype in ("float64", "float32")]
+    on(isa, monkeypatch)
+    for dtype, data in zip(("float64", "float32"), here, strict=True):
+        same_bits(shoal.train(**everything(dtype=dtype)), data)
+
+
+@pytest.mark.parametrize("start", [shoal.Balanced(0.4), shoal.Separated(0.4)])
+def test_every_start_is_drawn_as_in_lanes(start: Any) -> None:
+    given = {"network": shoal.Network((3, 20, 1)), "task": shoal.tasks.modes((1.7, 0.9, 1.2)), "start": start}
+    method, record = shoal.Descent(0.1, 0), shoal.Record(measure=("weights",))
+    made = [
+        shoal.train(**given, method=method, record=record, networks=3, seed=5, engine=engine)
+        for engine in ("lanes", "wide")
+    ]
+    same_bits(*made)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_layer_scales_rates_and_centring_are_those_of_lanes(centred: bool) -> None:
+    network = shoal.Network((5, 17, 9, 1), bias=True, scales=(0.5, 0.2, 0.25), rates=(2.0, 3.0, 0.5), centred=centred)
+    given = everything(network=network)
+    wide = shoal.train(**given, threads=2)
+    same(wide, shoal.train(**{**given, "engine": "lanes"}), 1e-12)
+    assert bool((wide.margin.isel(time=0) == 0).all()) == centred
+
+
+def test_a_network_that_diverges_is_marked_and_the_others_go_on() -> None:
+    given = everything((5, 20, 1), 200, loss="squared", method=shoal.Descent(0.05, 40))
+    start = [0.5 * np.ones((2, 20, 5)), 0.5 * np.ones((2, 1, 20))]
+    start[0][1] *= 1e100
+    given |= {"start": shoal.Explicit(start, [np.zeros((2, 20)), np.zeros((2, 1))])}
+    given |= {"record": shoal.Record(steps=range(41), measure=MEASURES)}
+    done: list[int] = []
+    for threads in (1, 3):
+        wide = shoal.train(**given, threads=threads, progress=lambda at, _: done.append(at))
+        lanes = shoal.train(**{**given, "engine": "lanes"})
+        assert wide.status.values.tolist() == [0, 1]
+        assert done[-1] == 80
+        np.testing.assert_array_equal(wide.diverged_at, lanes.diverged_at)
+        same(wide.isel(network=[0]), lanes.isel(network=[0]), 1e-12)
+        after = wide.isel(network=1).sel(time=wide.time[int(wide.diverged_at[1]) :])
+        for name in after.data_vars:
+            values = after[name].values
+            if name in MEASURES:
+                assert not values.any() if values.dtype == bool else np.isnan(values).all(), name
+
+
+def test_samples_that_are_satisfied_are_left_out_of_the_step() -> None:
+    """A margin of the hinge that most samples meet: what is left of the gradient is that of the others."""
+    given = everything((5, 40, 1), 900, loss=shoal.Hinge(margin=0.02), networks=1, spectral_decoupling=0.0)
+    wide = shoal.train(**given)
+    met = float((wide.margin >= 0.02).mean())
+    assert 0.3 < met < 0.9
+    same(wide, shoal.train(**{**given, "engine": "lanes"}), 1e-12)
+    all_met = everything((5, 40, 1), 900, loss=shoal.Hinge(margin=1e-300), networks=1)
+    task = all_met["task"]
+    first = shoal.train(**{**all_met, "record": shoal.Record(steps=[0])})
+    labels = np.where(first.margin.values[0, 0] >= 0, task.labels, -task.labels)
+    all_met |= {"task": shoal.Task(task.inputs, labels), "weight_decay": 0.0, "spectral_decoupling": 0.0}
+    all_met |= {"record": shoal.Record(measure=("loss", "trajectory"))}
+    still = shoal.train(**all_met)
+    assert float(still.loss.max()) == 0.0
+    assert all((still[name] == still[name].isel(time=0)).all() for name in ("trajectory_1", "trajectory_2"))
+
+
+def test_auto_goes_by_sizes_alone_and_the_specification_keeps_the_choice() -> None:
+    small = shoal.train(**{**everything(), "engine": "auto"})
+    assert small.engine == "lanes"
+    wide = shoal.train(**everything(networks=1))
+    assert shoal.specification(wide)["engine"] == "wide"
+    same_bits(shoal.train(**shoal.specification(wide)), wide)
+    large = everything((60, 400, 1), 600, networks=1)
+    assert shoal.train(**{**large, "engine": "auto"}).engine == "wide"
+    assert shoal.train(**{**large, "engine": "auto", "networks": 9, "threads": 1}).engine == "wide"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"engine": "broad"}, "engine must be one of auto, lanes, wide, got 'broad'"),
+        ({"method": shoal.Flow(1.0)}, "engine must be 'lanes' or 'auto' for a flow, got 'wide'"),
+        ({"network": shoal.Network((5, 1))}, r"without hidden units, widths=\(5, 1\), got 'wide'"),
+    ],
+)
+def test_what_cannot_be_wide_is_refused(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        shoal.train(**{**everything(), "record": shoal.Record(), **changed})
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+import shoal
+samples = int(sys.argv[1])
+inputs = np.random.default_rng(0).standard_normal((samples, 20))
+task = shoal.Task(inputs, np.where(inputs[:, 0] > 0, 1, -1))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+shoal.train(shoal.Network((20, 400, 1)), task, shoal.Gaussian(0.05), loss="hinge", method=shoal.Descent(1.0, 2),
+            record=shoal.Record(measure=("loss",)), threads=2, engine="wide")
+print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def test_memory_does_not_grow_with_samples_times_nodes() -> None:
+    """Beyond the core's copy of the task, an output and three numbers a sample are kept: not 400 hidden values."""
+    taken = {samples: int(python(["-c", MEMORY, str(samples)]).stdout) for samples in (20_000, 100_000)}
+    kept = 8 * (20 + 1 + 1 + 4)
+    grown = (taken[100_000] - taken[20_000]) / 80_000
+    assert grown < 2 * kept < 8 * 400 / 2, f"{grown} bytes a sample"
+    needed = _core.wide_bytes((20, 400, 1), False, False, 100_000, 0, 1, 2, "float64")
+    assert needed < 8 * 400 * 100_000 / 10
