@@ -1,4 +1,4 @@
-# One Python extension module per instruction set, all from cpp/bindings/module.cpp.
+# One Python extension module per instruction set, all from cpp/bindings/.
 #
 # Separate shared objects, each exporting its PyInit function only: Eigen's templates compiled with different -m flags into one
 # object would be merged by the linker, and the CPU could meet instructions that it lacks.
@@ -54,7 +54,8 @@ endfunction()
 
 function(shoal_add_module isa)
   set(target "_${isa}")
-  pybind11_add_module(${target} MODULE NO_EXTRAS "${PROJECT_SOURCE_DIR}/cpp/bindings/module.cpp")
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cpp/bindings/*.cpp")
+  pybind11_add_module(${target} MODULE NO_EXTRAS ${sources})
   target_compile_definitions(${target} PRIVATE SHOAL_MODULE_NAME=${target})
   set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   shoal_core_options(${target} ${isa})

@@ -1,6 +1,6 @@
 // The compiled module of one instruction set: arrays in, the GIL released once, arrays out. No arithmetic here.
 #include "shoal/peak.hpp"
-#include "shoal/train.hpp"
+#include "trainings.hpp"
 
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
