@@ -14,10 +14,10 @@ from benchmarks.flow.reference import reference as flow_reference
 from benchmarks.flow.run import NOMINAL, fastest, time_at, wrong
 from benchmarks.flow.shoal_flow import variants
 from benchmarks.flow.worker import judged
+from benchmarks.peers.shoal_peer import Shoal
 from benchmarks.wide import cases as wide
 from benchmarks.wide.contenders import of_shoal
 from benchmarks.wide.worker import ALLOWED, CHECKED_STEPS, gap_of
-from benchmarks.peers.shoal_peer import Shoal
 from benchmarks.worker import CHECK_STEPS
 
 STEPS = 20
