@@ -15,6 +15,9 @@ from benchmarks.flow.run import NOMINAL, fastest, time_at, wrong
 from benchmarks.flow.shoal_flow import variants
 from benchmarks.flow.worker import judged
 from benchmarks.peers.shoal_peer import Shoal
+from benchmarks.wide import cases as wide
+from benchmarks.wide.contenders import of_shoal
+from benchmarks.wide.worker import ALLOWED, CHECKED_STEPS, gap_of
 from benchmarks.worker import CHECK_STEPS
 
 STEPS = 20
@@ -88,3 +91,11 @@ def test_fastest_way_is_the_one_that_is_first_at_the_same_error() -> None:
     aim = {"median": 1e-9, "worst": 1e-9}
     assert fastest(ways, aim, "median") == "fine"
     assert fastest({name: ways[name] for name in ("lost", "failed")}, aim, "worst") is None
+
+
+def test_wide_answer_is_checked() -> None:
+    """The right answer passes; that of one step less does not."""
+    case = wide.CASES["smoke"]
+    advance = of_shoal(case, "float64", 1)["shoal.train"]()
+    assert gap_of(advance, case, wide.right_answer(case, CHECKED_STEPS)) <= ALLOWED["float64"]
+    assert gap_of(advance, case, wide.right_answer(case, CHECKED_STEPS - 1)) > ALLOWED["float32"]

@@ -195,6 +195,23 @@ def test_what_cannot_be_wide_is_refused(changed: dict[str, Any], said: str) -> N
         shoal.train(**{**everything(), "record": shoal.Record(), **changed})
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_an_exception_of_the_progress_function_stops_the_training_and_comes_out(threads: int) -> None:
+    """That the steps would take days, and that the test ends, shows that all threads leave."""
+    seen: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append(done)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    endless = {"method": shoal.Descent(1e-9, 10**12), "record": shoal.Record(steps=[10**12]), "networks": 1}
+    with pytest.raises(KeyboardInterrupt):
+        shoal.train(**everything(samples=900, **endless), threads=threads, progress=progress)
+    assert len(seen) == 3
+    assert 0 <= seen[0] <= seen[1] <= seen[2] < 10**12
+
+
 MEMORY = """
 import resource, sys
 import numpy as np

@@ -48,27 +48,34 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 
 def measure(case: WideCase, dtype: str, workers: list[Worker], options: argparse.Namespace, say: Any) -> dict[str, Any]:
-    """Check all ways, then time the fastest right one of each contender, in rounds of alternating order."""
-    found: dict[str, Any] = {"case": asdict(case), "dtype": dtype, "threads": workers[0].threads, "contenders": {}}
-    running: list[tuple[Worker, str]] = []
+    """Check all ways, then time the right ones that are kept, in rounds of alternating order.
+
+    Of each contender the fastest is kept, and the fastest of those that take all samples at once: blocks of samples are
+    work that the user of a library does by hand.
+    """
+    found: dict[str, Any] = {"case": asdict(case), "dtype": dtype, "threads": workers[0].threads, "entries": []}
+    found["ways"] = {}
+    running: list[tuple[Worker, dict[str, Any]]] = []
     for worker in workers:
         say(f"{dtype}: warming {worker.label}")
         ways = worker.ask("prepare", case=asdict(case), dtype=dtype, most=options.ways, clock=options.clock)
         right = {name: way["step_seconds"] for name, way in ways.items() if way.get("passed")}
-        fastest = min(right, key=right.__getitem__, default=None)
-        found["contenders"][worker.name] = {"ways": ways, "way": fastest, "gflops": []}
-        if fastest is not None:
-            running.append((worker, fastest))
+        found["ways"][worker.name] = ways
+        plain = [name for name in right if "blocks" not in name]
+        kept = {min(names, key=right.__getitem__): None for names in (list(right), plain) if names}
+        entries: list[dict[str, Any]] = [{"contender": worker.name, "way": way, "gflops": []} for way in kept]
+        found["entries"] += entries
+        running += [(worker, entry) for entry in entries]
     found["peaks"] = []
     for number in range(options.rounds):
         say(f"{dtype}: round {number + 1} of {options.rounds}")
         if workers[0].name == "shoal":
             peak = workers[0].ask("peak", dtype=dtype, seconds=0.2, clock=options.clock)
             found["peaks"].append(peak["gflops"])
-        for worker, way in running if number % 2 == 0 else running[::-1]:
-            seconds = worker.ask("round", way=way, steps=options.steps, clock=options.clock)["seconds"]
+        for worker, entry in running if number % 2 == 0 else running[::-1]:
+            seconds = worker.ask("round", way=entry["way"], steps=options.steps, clock=options.clock)["seconds"]
             threads = worker.threads if options.clock == "cpu" else 1
-            found["contenders"][worker.name]["gflops"].append(case.flops * options.steps * threads / seconds * 1e-9)
+            entry["gflops"].append(case.flops * options.steps * threads / seconds * 1e-9)
     return found
 
 
@@ -77,8 +84,8 @@ def troubles(results: list[dict[str, Any]]) -> list[str]:
     return [
         f"{result['dtype']} {name}, {way}: {told.get('error') or 'gap {:.1e}'.format(told['gap'])}"
         for result in results
-        for name, entry in result["contenders"].items()
-        for way, told in entry["ways"].items()
+        for name, ways in result["ways"].items()
+        for way, told in ways.items()
         if not told.get("passed")
     ]
 
@@ -88,30 +95,27 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
     case = results[0]["case"]
     sizes = f"{case['inputs']}-{case['nodes']}-1, {case['samples']:,} samples"
     table = Table(title=f"One network {sizes}, hinge loss, every sample active: medians (bands) of the rounds")
-    for name in ("dtype", "contender", "fastest right way"):
+    for name in ("dtype", "contender", "way"):
         table.add_column(name)
-    for name in ("GFLOP/s", "share of peak", "ms a step", "2,000 steps, min", "shoal / torch"):
+    for name in ("GFLOP/s", "share of peak", "ms a step", "2,000 steps, min", "shoal over it"):
         table.add_column(name, justify="right")
     for result in results:
-        speeds = {name: entry["gflops"] for name, entry in result["contenders"].items()}
         flops = 4.0 * case["samples"] * case["inputs"] * case["nodes"]
-        for name, entry in result["contenders"].items():
-            label = f"{name} @{result['threads']}"
-            if entry["way"] is None:
-                table.add_row(result["dtype"], label, "[red]no way gave the right answer[/red]")
-                continue
-            middle = statistics.median(speeds[name])
-            shares = [speed / peak for speed, peak in zip(speeds[name], result["peaks"], strict=False)]
+        mine: list[float] = next((entry["gflops"] for entry in result["entries"] if entry["contender"] == "shoal"), [])
+        for entry in result["entries"]:
+            speeds = entry["gflops"]
+            middle = statistics.median(speeds)
+            shares = [speed / peak for speed, peak in zip(speeds, result["peaks"], strict=False)]
             ratio = "-"
-            if claims and name == "shoal" and speeds.get("torch"):
-                ratios = median_and_band([a / b for a, b in zip(speeds["shoal"], speeds["torch"], strict=True)])
+            if claims and mine and entry["contender"] != "shoal":
+                ratios = median_and_band([a / b for a, b in zip(mine, speeds, strict=True)])
                 ratio = f"{band(ratios)} {verdict(*ratios[1:])}"
             seconds = flops / middle * 1e-9
             table.add_row(
                 result["dtype"],
-                label,
+                f"{entry['contender']} @{result['threads']}",
                 entry["way"],
-                band(median_and_band(speeds[name]), 1),
+                band(median_and_band(speeds), 1),
                 band(median_and_band(shares)) if shares else "-",
                 f"{1e3 * seconds:.1f}",
                 f"{FIGURE_STEPS * seconds / 60:.1f}" if claims else "-",
