@@ -22,6 +22,13 @@ else()
   set(SHOAL_ISAS baseline)
   set(SHOAL_FLAGS_baseline "")
 endif()
+set(SHOAL_ONLY_ISAS "${SHOAL_ISAS}" CACHE STRING "Instruction sets to build for: some of ${SHOAL_ISAS}")
+foreach(isa IN LISTS SHOAL_ONLY_ISAS)
+  if(NOT isa IN_LIST SHOAL_ISAS)
+    message(FATAL_ERROR "SHOAL_ONLY_ISAS must name some of ${SHOAL_ISAS}, got ${SHOAL_ONLY_ISAS}")
+  endif()
+endforeach()
+set(SHOAL_ISAS ${SHOAL_ONLY_ISAS})
 
 # What the core is compiled with, whatever the instruction set; `target` may be a module or a C++ test.
 function(shoal_core_options target isa)

@@ -32,6 +32,20 @@ class _WithoutThreshold(Loss):
 
 
 @dataclass(frozen=True)
+class _WithThreshold(Loss):
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "margin", checks.positive("margin", self.margin))
+
+    @property
+    def threshold(self) -> float:
+        """Margin from which the loss is zero."""
+        return self.margin
+
+
+@dataclass(frozen=True)
 class CrossEntropy(_WithoutThreshold):
     """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
 
@@ -53,7 +67,7 @@ class Squared(_WithoutThreshold):
 
 
 @dataclass(frozen=True)
-class Hinge(Loss):
+class Hinge(_WithThreshold):
     """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``margin``.
 
     Parameters
@@ -69,21 +83,11 @@ class Hinge(Loss):
         ``margin`` is not positive and finite.
     """
 
-    margin: float = 1.0
     name: ClassVar[str] = "hinge"
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        object.__setattr__(self, "margin", checks.positive("margin", self.margin))
-
-    @property
-    def threshold(self) -> float:
-        """Margin from which the loss is zero."""
-        return self.margin
 
 
 @dataclass(frozen=True)
-class SquaredHinge(Loss):
+class SquaredHinge(_WithThreshold):
     """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``margin``.
 
     Parameters
@@ -99,17 +103,7 @@ class SquaredHinge(Loss):
         ``margin`` is not positive and finite.
     """
 
-    margin: float = 1.0
     name: ClassVar[str] = "squared_hinge"
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        object.__setattr__(self, "margin", checks.positive("margin", self.margin))
-
-    @property
-    def threshold(self) -> float:
-        """Margin from which the loss is zero."""
-        return self.margin
 
 
 _KINDS: tuple[type[Loss], ...] = (CrossEntropy, Hinge, SquaredHinge, Exponential, Squared)
