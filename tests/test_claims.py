@@ -37,6 +37,13 @@ def test_the_claims_are_listed_in_the_order_in_which_they_run():
         "remedies",
         "images",
         "digits",
+        "mean-field",
+        "slowing-down",
+        "finite-width",
+        "lazy-rich",
+        "overfitting",
+        "mislabelled",
+        "realistic",
     )
 
 

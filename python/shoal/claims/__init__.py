@@ -9,14 +9,21 @@ from shoal.claims import (
     depth,
     digits,
     failure,
+    finite_width,
     frequency,
     images,
+    lazy_rich,
     losses,
+    mean_field,
+    mislabelled,
     modes,
     norm,
+    overfitting,
     phase_diagram,
+    realistic,
     remedies,
     sigmoid,
+    slowing_down,
     starvation,
 )
 from shoal.claims.claim import Claim, Outcome, Row, Setting
@@ -37,6 +44,13 @@ _MODULES = (
     remedies,
     images,
     digits,
+    mean_field,
+    slowing_down,
+    finite_width,
+    lazy_rich,
+    overfitting,
+    mislabelled,
+    realistic,
 )
 CLAIMS: dict[str, Claim] = {module.CLAIM.name: module.CLAIM for module in _MODULES}
 """Every claim by name, in the order in which they run."""

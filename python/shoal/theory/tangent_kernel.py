@@ -59,8 +59,8 @@ def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
 
     Examples
     --------
-    >>> mean_field_movement([0.0, 0.01, 1.0, 5.0], inputs=10).round(6)
-    array([ 0.      ,  0.004264,  0.552063, 44.597868])
+    >>> mean_field_movement([0.1, 1.0, 2.0], inputs=10).round(4)
+    array([0.0428, 0.552 , 1.9439])
     """
     angle = _angles(gamma)
     wide = checks.integer("inputs", inputs, least=1)

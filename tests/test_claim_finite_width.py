@@ -1,0 +1,105 @@
+"""The claim `finite-width`: it passes, and fails for other slopes, scales and samples that matter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from shoal.claims import finite_width
+from shoal.claims.claim import Setting
+from shoal.claims.finite_width import Width, rows, steps_at, stratified, trend
+from shoal.claims.teacher import Condition
+
+SETTING = Setting(networks=16, seed=2, quick=True)
+SMALL = Condition(samples=1000, inputs=10, nodes=200, rate=0.25, steps=60, test_samples=1000)
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return finite_width.CLAIM.run(SETTING)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    steps = steps_at(SMALL)
+    condition = replace(SMALL, steps=int(steps[-1]))
+    found = {
+        nodes: Width.train(replace(condition, nodes=nodes), SETTING, 48, steps, part)
+        for part, nodes in enumerate((25, 50, 100, 200))
+    }
+    return condition, found, found[200]
+
+
+def verdicts(condition, found, doubled):
+    return [row.comparison.verdict for row in rows(condition, found, doubled)]
+
+
+def test_it_passes(outcome):
+    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+
+
+def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_path):
+    picture, store, _ = outcome.save(tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with xr.open_zarr(store, consolidated=False) as saved:
+        xr.testing.assert_identical(saved.load(), outcome.data)
+    for axes in outcome.figure.axes:
+        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+
+
+def test_it_passes_on_fewer_widths(trained):
+    assert verdicts(*trained) == ["PASS"] * 9
+
+
+@pytest.mark.parametrize("power", [0.0, -1.0])
+def test_another_power_of_the_width_fails(trained, power):
+    # Squares scaled by M^(2 power + 1) have a root that goes like M^power.
+    condition, found, doubled = trained
+    bent = {
+        nodes: replace(
+            width, node=width.node * nodes ** (2 * power + 1), output=width.output * nodes ** (2 * power + 1)
+        )
+        for nodes, width in found.items()
+    }
+    assert verdicts(condition, bent, doubled)[:5] == ["FAIL"] * 5
+
+
+def test_variance_and_error_fail_for_another_law(trained):
+    condition, found, doubled = trained
+    larger = {
+        nodes: replace(width, output=2.5 * width.output, error=1.4 * width.error) for nodes, width in found.items()
+    }
+    assert verdicts(condition, larger, doubled)[5:8] == ["FAIL"] * 3
+
+
+def test_samples_that_matter_are_seen(trained):
+    condition, found, doubled = trained
+    assert verdicts(condition, found, replace(doubled, node=6 * doubled.node))[8] == "FAIL"
+
+
+def test_the_trend_of_a_power_law_is_its_exponent():
+    draw, widths = np.random.default_rng(0), np.array([25.0, 100.0, 400.0, 1600.0])
+    squares = [draw.chisquare(3, (400, 2)) / width for width in widths]
+    slope, error = trend(widths, squares)
+    assert (np.abs(slope + 0.5) < 4 * error).all()
+    assert (error < 0.02).all()
+    repeated = [trend(widths, [draw.chisquare(3, (24, 1)) / width for width in widths]) for _ in range(300)]
+    spread = np.std([slope[0] for slope, _ in repeated])
+    assert np.mean([error[0] for _, error in repeated]) == pytest.approx(spread, rel=0.15)
+
+
+def test_stratified_samples_have_no_noise_of_their_own():
+    task = stratified(SMALL, seed=4)
+    x, y = task.inputs, task.labels
+    assert (y == np.sign(x[:, 0])).all()
+    np.testing.assert_allclose((y[:, None] * x)[:, 1:].mean(axis=0), 0, atol=1e-14)
+    np.testing.assert_allclose((y * np.abs(x).sum(axis=1)).mean(), 0, atol=1e-13)
+    assert np.abs(x[:, 0]).mean() == pytest.approx(np.sqrt(2 / np.pi), rel=2e-3)
+    assert x[:, 1:].std() == pytest.approx(1.0, abs=0.05)
+    assert task.test_samples == SMALL.test_samples
+
+
+def test_the_boundary_is_where_it_is_said_to_be():
+    times = steps_at(SMALL) * SMALL.rate
+    np.testing.assert_allclose(SMALL.theory.boundary(times), finite_width.BOUNDARIES, rtol=0.05)

@@ -1,0 +1,88 @@
+"""The claim `mislabelled`: it passes; its laws fail where the labels' law is another, its directions without flips."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from shoal.claims import mislabelled, mislabelled_fit
+from shoal.claims.claim import Setting
+from shoal.claims.mislabelled import law
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Two fractions, and small training sets for half of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mislabelled, "QUICK", (0.0, 0.1))
+        patch.setattr(mislabelled, "SAMPLES", 1024)
+        patch.setattr(mislabelled, "NODES", 96)
+        patch.setattr(mislabelled_fit, "STEPS", 500)
+        patch.setattr(mislabelled_fit, "NODES", 32)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def outcome(few):
+    return mislabelled.CLAIM.run(Setting(networks=8, quick=True, seed=1, threads=1))
+
+
+def test_its_laws_and_directions_pass(outcome):
+    # Half of the time is too short to fit wrong labels.
+    failed = [
+        str(row.statement) for row in outcome.rows if not row.passed and "are fitted in the end" not in row.statement
+    ]
+    assert not failed
+
+
+def test_the_figure_is_labelled(outcome):
+    for axes in outcome.figure.axes:
+        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+
+
+def test_what_is_saved_can_be_read_back(outcome, tmp_path):
+    picture, store, _ = outcome.save(tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with xr.open_zarr(store, consolidated=False) as saved:
+        xr.testing.assert_identical(saved.load(), outcome.data)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.2])
+def test_gamma_fails_under_the_law_of_another_fraction(outcome, wrong):
+    """What was measured with a tenth flipped, over the law of another fraction."""
+    data = outcome.data.sel(fraction=0.1)
+    late = data["time"].values > 5
+    error = 4 * data["gamma_error"].values
+    assert (np.abs(data["gamma"] - data["gamma_predicted"]) < 2 * error).all()
+    other = law(wrong).gamma(data["time"].values)
+    assert (np.abs(data["gamma"].values - other) > error)[late].any()
+
+
+def test_the_ratios_fail_under_the_law_of_a_fraction_near_by(few):
+    """The same inputs and starts at both fractions: a tenth is told from a fiftieth and from a fifth."""
+    ratios, starts = mislabelled._limits((0.0, 0.1), 12, Setting(quick=True, seed=1, threads=1))[2:]
+    for fraction, verdict in ((0.1, "PASS"), (0.02, "FAIL"), (0.2, "FAIL")):
+        expected = law(fraction).gamma(mislabelled.TIMES) / law(0.0).gamma(mislabelled.TIMES)
+        assert ratios.compare(expected[None]).verdict == verdict
+    assert starts.compare([0.8]).passed
+    assert not starts.compare([1.0]).passed
+
+
+def test_the_directions_fail_where_no_label_is_flipped(few, monkeypatch):
+    train = mislabelled_fit.Condition.train
+
+    def honest(self, setting, **given):
+        return train(replace(self, flipped=0.0), setting, **given)
+
+    monkeypatch.setattr(mislabelled_fit.Condition, "train", honest)
+    setting = Setting(quick=True, seed=1, threads=1)
+    rows = mislabelled_fit.fit_rows(mislabelled_fit.fitted(setting, (0.0, 0.1), part=1))
+    assert [row.passed for row in rows if "are fitted in the end" not in row.statement] == [False] * 5
+
+
+def test_a_fraction_is_exactly_flipped_on_the_same_inputs():
+    setting = Setting(seed=5)
+    right, wrong = (mislabelled._condition(True, fraction).task(setting.seed) for fraction in (0.0, 0.1))
+    assert (right.inputs == wrong.inputs).all()
+    assert (right.labels != wrong.labels).sum() == round(0.1 * right.samples)

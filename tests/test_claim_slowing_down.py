@@ -1,0 +1,90 @@
+"""The claim `slowing-down`: it passes, and fails when the speed, the law or the exponent is another."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from shoal.claims import slowing_down
+from shoal.claims.claim import Setting
+from shoal.claims.slowing_down import Slowed, rows, speed_at, time_of
+from shoal.claims.teacher import Condition
+
+SETTING = Setting(networks=32, seed=1, quick=True)
+SMALL = Condition(samples=1500, inputs=10, nodes=64, rate=0.25, steps=88, test_samples=1000)
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return slowing_down.CLAIM.run(SETTING)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return tuple(Slowed.train(replace(SMALL, nodes=nodes), SETTING, datasets=10) for nodes in (64, 32))
+
+
+def verdicts(condition, whole, half):
+    return [row.comparison.verdict for row in rows(condition, whole, half)]
+
+
+def test_it_passes(outcome):
+    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+
+
+def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_path):
+    picture, store, _ = outcome.save(tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with xr.open_zarr(store, consolidated=False) as saved:
+        xr.testing.assert_identical(saved.load(), outcome.data)
+    for axes in outcome.figure.axes:
+        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+
+
+def test_it_passes_on_fewer_datasets(trained):
+    assert verdicts(SMALL, *trained) == ["PASS"] * 3
+
+
+def test_the_speed_fails_when_it_is_five_percent_higher(trained):
+    faster = (replace(found, driven=1.05 * found.driven) for found in trained)
+    assert verdicts(SMALL, *faster) == ["FAIL", "PASS", "PASS"]
+
+
+def test_the_speed_fails_when_it_is_in_proportion_to_the_share(trained):
+    # Also 1 at the start and 0 at the end: the law is not just any that falls.
+    other = []
+    for found in trained:
+        stride = np.log1p(SMALL.rate * speed_at(SMALL, 1.0) * found.share[:, :-1])
+        driven = np.concatenate([np.zeros((len(stride), 1)), np.cumsum(stride, axis=1)], axis=1)
+        other.append(replace(found, driven=driven))
+    assert verdicts(SMALL, *other)[0] == "FAIL"
+
+
+def test_the_times_fail_for_another_threshold_and_dimension(trained):
+    assert verdicts(replace(SMALL, threshold=1.3), *trained)[1] == "FAIL"
+    assert verdicts(replace(SMALL, inputs=14), *trained)[1] == "FAIL"
+
+
+def test_the_exponent_fails_when_it_is_that_of_the_limit(trained, monkeypatch):
+    def limit(condition, share):
+        return 4.0 * (0.95 / np.asarray(share)) ** 2
+
+    monkeypatch.setattr(slowing_down, "time_of", limit)
+    assert verdicts(SMALL, *trained)[2] == "FAIL"
+
+
+def test_the_speed_at_a_share_is_that_of_the_theory():
+    times = np.array([0.5, 5.0, 20.0, 300.0])
+    theory = SMALL.theory
+    np.testing.assert_allclose(speed_at(SMALL, theory.unsatisfied(times)), theory.velocity(times), rtol=1e-9)
+
+
+def test_the_time_of_a_share_is_when_theory_has_it():
+    shares = np.array([0.9, 0.5, 0.1])
+    np.testing.assert_allclose(SMALL.theory.unsatisfied(time_of(SMALL, shares)), shares, rtol=1e-10)
+
+
+def test_late_the_exponent_is_two():
+    early, late = time_of(SMALL, np.array([1e-3, 1e-4]))
+    assert np.log(late / early) / np.log(10) == pytest.approx(2.0, abs=1e-3)
