@@ -58,7 +58,7 @@ class Fit:
                 def one(number: int, condition: Condition = condition) -> list[Floats]:
                     return _one(condition, setting, part + number)
 
-                found.append(over_datasets(datasets, one))
+                found.append(over_datasets(datasets, one, setting.threads))
         shape = (2, len(scales), datasets)
         columns = [np.stack(values).reshape(shape) for values in zip(*found, strict=True)]
         names = ("fit_train_error", "fit_test_error", "fit_movement")

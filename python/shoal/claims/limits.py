@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.claims.claim import Setting
-from shoal.claims.teacher import Condition
+from shoal.claims.teacher import Condition, over_datasets
 from shoal.comparison import Comparison, compare
 
 __all__ = ["FACTORS", "Limit", "measure_sizes", "smaller", "stacked"]
@@ -119,7 +119,10 @@ def measure_sizes(
     for factor in FACTORS:
         sized = smaller(condition, factor)
         setting.say(f"{datasets * factor} datasets: N={sized.samples}, M={sized.nodes}, alpha={sized.alpha:.3g}")
-        runs = [measure(sized, factor, part + number) for number in range(datasets * factor)]
+
+        def one(number: int, sized: Condition = sized, factor: int = factor, first: int = part) -> Sequence[Floats]:
+            return measure(sized, factor, first + number)
+
+        found.append(over_datasets(datasets * factor, one, setting.threads))
         part += datasets * factor
-        found.append([np.stack(values) for values in zip(*runs, strict=True)])
     return list(zip(*found, strict=True))

@@ -107,7 +107,7 @@ class Ensemble:
             )
             return [np.asarray(values).mean(axis=0) for values in found]
 
-        return cls(*over_datasets(datasets, measure))
+        return cls(*over_datasets(datasets, measure, setting.threads))
 
 
 @dataclass(frozen=True)

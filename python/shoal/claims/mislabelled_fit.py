@@ -49,7 +49,7 @@ def fitted(setting: Setting, fractions: Sequence[float], part: int) -> xr.Datase
             data = condition.train(setting, steps=steps, measure=names, networks=NETWORKS, part=part + number)
             return [np.asarray(data[name].values.mean(axis=0)) for name in names]
 
-        found.append(over_datasets(datasets, one))
+        found.append(over_datasets(datasets, one, setting.threads))
     columns = [np.stack(values) for values in zip(*found, strict=True)]
     titles = ("fit_loss", "fit_train_error", "fit_test_error")
     return xr.Dataset(

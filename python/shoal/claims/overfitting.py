@@ -101,7 +101,7 @@ def _late(trained: Sequence[Condition], datasets: int, setting: Setting, part: i
             data = condition.train(setting, steps=when, measure=names, networks=NETWORKS, part=first + dataset)
             return [np.asarray(data[name].values.mean(axis=0)) for name in names]
 
-        found.append(over_datasets(datasets, one))
+        found.append(over_datasets(datasets, one, setting.threads))
     train, test = (np.stack(values) for values in zip(*found, strict=True))
     dimensions = ("samples", "dataset", "time")
     return xr.Dataset(

@@ -96,7 +96,7 @@ class Slowed:
             fresh = (data["test_margin"].values < condition.threshold).mean(axis=-1)
             return [*(found.mean(axis=0) for found in (clock(*nodes(data)), share, fresh, driven)), counts]
 
-        return cls(*over_datasets(datasets, measure))
+        return cls(*over_datasets(datasets, measure, setting.threads))
 
 
 def speed_at(condition: Condition, share: ArrayLike) -> Floats:

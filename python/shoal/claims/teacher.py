@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -26,6 +27,7 @@ from shoal.record import Record
 from shoal.start import Gaussian
 from shoal.task import Task
 from shoal.tasks import separable_gaussian, separable_sphere
+from shoal.threads import thread_count
 from shoal.train import train
 
 __all__ = ["Condition", "band", "clock", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
@@ -265,9 +267,15 @@ def spread_steps(last: int, count: int, *, first: int = 1) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0], steps, [last]]))
 
 
-def over_datasets(datasets: int, measure: Callable[[int], Sequence[Floats]]) -> list[Floats]:
-    """Return what ``measure(part)`` gives for each dataset, stacked: (datasets, ...) in place of each array."""
-    return [np.stack(found) for found in zip(*(measure(part) for part in range(datasets)), strict=True)]
+def over_datasets(
+    datasets: int, measure: Callable[[int], Sequence[Floats]], threads: int | None = None
+) -> list[Floats]:
+    """Return what ``measure(part)`` gives for each dataset, stacked: (datasets, ...) in place of each array.
+
+    As many datasets at a time as there are threads: a training of few networks on one of them has no work for more.
+    """
+    with ThreadPoolExecutor(thread_count(threads)) as pool:
+        return [np.stack(found) for found in zip(*pool.map(measure, range(datasets)), strict=True)]
 
 
 def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:
