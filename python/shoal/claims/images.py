@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.runs import side_by_side
 from shoal.method import Descent
 from shoal.network import Network
 from shoal.proportion import compare_majority
@@ -112,7 +113,8 @@ def run(setting: Setting) -> Outcome:
     splits, count = (24 if setting.quick else 48), setting.count(full=8, quick=4)
     shape = (len(CONDITIONS), len(FRACTIONS), splits, count)
     table = {name: np.empty(shape) for name in ("train_error", "error", "separation")}
-    for number in range(splits):
+
+    def measure(number: int) -> None:
         setting.say(f"split {number + 1} of {splits}: {count * len(CONDITIONS) * len(FRACTIONS)} networks")
         split = Split.draw(setting.seed, number)
         for i, condition in enumerate(CONDITIONS):
@@ -122,6 +124,8 @@ def run(setting: Setting) -> Outcome:
                 table["train_error"][i, j, number] = data["error"].values[:, -1]
                 table["error"][i, j, number] = ((margins < 0) + 0.5 * (margins == 0)).mean(axis=1)
                 table["separation"][i, j, number] = separation(margins, split.labels[TRAINED:])
+
+    side_by_side(measure, splits, setting.threads)
     dimensions = ("condition", "fraction", "split", "network")
     data = xr.Dataset(
         {name: (dimensions, values) for name, values in table.items()},

@@ -1,9 +1,11 @@
-"""What the claims share: one training at three rates, the points no kink spoils, and crossing times."""
+"""What the claims share: one training at three rates, trainings side by side, points no kink spoils, crossing times."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -17,11 +19,13 @@ from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Start
 from shoal.task import Task
+from shoal.threads import thread_count
 from shoal.train import train
 
-__all__ = ["Plan", "Runs", "crossing_times", "extrapolate", "extrapolated_error", "start_weights"]
+__all__ = ["Plan", "Runs", "crossing_times", "extrapolate", "extrapolated_error", "side_by_side", "start_weights"]
 
 Floats = NDArray[np.float64]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -184,3 +188,12 @@ def start_weights(
         threads=setting.threads,
     )
     return [np.asarray(data[f"weights_{layer}"].values, float) for layer in range(1, network.layers + 1)]
+
+
+def side_by_side(measure: Callable[[int], Found], count: int, threads: int | None = None) -> list[Found]:
+    """Return what ``measure(number)`` gives for 0..count-1, in their order, as many at a time as there are threads.
+
+    For trainings of fewer networks than one thread has lanes: each by itself has no work for a second thread.
+    """
+    with ThreadPoolExecutor(thread_count(threads)) as pool:
+        return list(pool.map(measure, range(count)))

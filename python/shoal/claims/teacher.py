@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,6 +18,7 @@ from scipy.special import erf, gammaln
 
 from shoal import theory
 from shoal.claims.claim import Setting
+from shoal.claims.runs import side_by_side
 from shoal.claims.sigmoid import far_seed
 from shoal.loss import Hinge, Loss
 from shoal.method import Descent
@@ -27,7 +27,6 @@ from shoal.record import Record
 from shoal.start import Gaussian
 from shoal.task import Task
 from shoal.tasks import separable_gaussian, separable_sphere
-from shoal.threads import thread_count
 from shoal.train import train
 
 __all__ = ["Condition", "band", "clock", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
@@ -272,10 +271,9 @@ def over_datasets(
 ) -> list[Floats]:
     """Return what ``measure(part)`` gives for each dataset, stacked: (datasets, ...) in place of each array.
 
-    As many datasets at a time as there are threads: a training of few networks on one of them has no work for more.
+    As many datasets at a time as there are threads.
     """
-    with ThreadPoolExecutor(thread_count(threads)) as pool:
-        return [np.stack(found) for found in zip(*pool.map(measure, range(datasets)), strict=True)]
+    return [np.stack(found) for found in zip(*side_by_side(measure, datasets, threads), strict=True)]
 
 
 def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:
