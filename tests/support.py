@@ -1,4 +1,4 @@
-"""What several tests share: starts, final weights, bits, and Python in a process of its own."""
+"""What several tests share: starts, final weights, bits, claims that pass, and Python in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,11 @@ from numpy.typing import NDArray
 import shoal
 from reference import Array, Parameters
 from shoal import _core
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from shoal.claims import Outcome
 
 HERE = Path(__file__).parent
 ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
@@ -76,6 +82,25 @@ def same_bits(one: xarray.Dataset, other: xarray.Dataset) -> None:
         assert a.dtype == b.dtype, name
         assert a.shape == b.shape, name
         assert a.tobytes() == b.tobytes(), f"{name} differs by up to {np.nanmax(np.abs(a - b)):g}"
+
+
+def passes(outcome: Outcome) -> None:
+    """Assert that every row of a claim passes."""
+    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+
+
+def can_be_read_back(outcome: Outcome, folder: Path) -> None:
+    """Assert that a claim's picture and data, once saved, are there and the same."""
+    picture, store, _ = outcome.save(folder)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with xarray.open_zarr(store, consolidated=False) as saved:
+        xarray.testing.assert_identical(saved.load(), outcome.data)
+
+
+def is_labelled(figure: Figure) -> None:
+    """Assert that every panel has labels of its axes, a title and a legend."""
+    for axes in figure.axes:
+        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
 
 
 def python(

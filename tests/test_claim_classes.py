@@ -8,6 +8,7 @@ from shoal import theory
 from shoal.claims import classes
 from shoal.claims.claim import Setting
 from shoal.claims.classes import Classes
+from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=4, seed=3, quick=True)
 
@@ -22,16 +23,12 @@ def outcome():
 
 
 def test_it_passes(outcome):
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+    passes(outcome)
 
 
 def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_path):
-    picture, store, _ = outcome.save(tmp_path)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+    can_be_read_back(outcome, tmp_path)
+    is_labelled(outcome.figure)
 
 
 def test_it_repeats_itself_bit_for_bit(outcome):

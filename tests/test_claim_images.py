@@ -8,6 +8,7 @@ from shoal.claims import images
 from shoal.claims.claim import Setting
 from shoal.claims.images import DECOUPLED, PLAIN, Split
 from shoal.task import Task
+from support import passes
 
 FEW = Setting(networks=2, quick=True, seed=3)
 
@@ -22,7 +23,7 @@ def short(monkeypatch):
 
 def test_the_claim_passes(short):
     outcome = images.CLAIM.run(FEW)
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+    passes(outcome)
     for axes in outcome.figure.axes:
         assert axes.get_xlabel()
         assert axes.get_ylabel()

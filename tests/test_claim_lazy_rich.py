@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import shoal
 from shoal.claims import lazy_rich, lazy_rich_fit
@@ -12,6 +11,7 @@ from shoal.claims.claim import Setting
 from shoal.claims.lazy_rich import Point
 from shoal.claims.movement import crossing, kernel_along, movement, own_unsatisfied, tangent_kernel
 from shoal.claims.teacher import Condition
+from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(quick=True, seed=1, threads=1)
 
@@ -24,16 +24,12 @@ def outcome():
 
 
 def test_it_passes(outcome):
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+    passes(outcome)
+    is_labelled(outcome.figure)
 
 
 def test_what_is_saved_can_be_read_back(outcome, tmp_path):
-    picture, store, _ = outcome.save(tmp_path)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
+    can_be_read_back(outcome, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["time", "movement", "kernel"])

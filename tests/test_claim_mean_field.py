@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from shoal.claims import figure_one, mean_field
 from shoal.claims.claim import Setting
 from shoal.claims.mean_field import Pair
 from shoal.claims.teacher import Condition, band, clock, satisfied_at, spread_steps
+from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(seed=3, quick=True)
 SMALL = Condition(samples=1000, inputs=10, nodes=64, rate=0.25, steps=64, test_samples=1000)
@@ -44,16 +44,12 @@ def single():
 
 
 def test_it_passes(outcome):
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+    passes(outcome)
 
 
 def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_path):
-    picture, store, _ = outcome.save(tmp_path)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+    can_be_read_back(outcome, tmp_path)
+    is_labelled(outcome.figure)
 
 
 def test_it_passes_on_fewer_datasets_and_fails_for_another_output_scale(pair):
@@ -138,9 +134,9 @@ def test_an_example_counts_as_classified_from_when_it_stays_so():
 def test_a_test_error_that_does_not_round_to_the_stated_one_fails(single):
     full = replace(single, condition=replace(single.condition, samples=figure_one.FULL.samples))
     assert len(figure_one.rows(full)) == 1
-    for error, passes in ((0.0124, True), (0.019, False), (0.003, False)):
+    for error, stands in ((0.0124, True), (0.019, False), (0.003, False)):
         found = figure_one.stated_row(replace(single.trials[0], test_error=error), figure_one.FULL)
-        assert found.passed == passes
+        assert found.passed == stands
 
 
 def test_the_scatter_of_the_clock_is_that_of_many_networks():

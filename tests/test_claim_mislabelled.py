@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from shoal.claims import mislabelled, mislabelled_fit
 from shoal.claims.claim import Setting
 from shoal.claims.mislabelled import law
+from support import can_be_read_back, is_labelled
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,11 @@ def test_its_laws_and_directions_pass(outcome):
 
 
 def test_the_figure_is_labelled(outcome):
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+    is_labelled(outcome.figure)
 
 
 def test_what_is_saved_can_be_read_back(outcome, tmp_path):
-    picture, store, _ = outcome.save(tmp_path)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
+    can_be_read_back(outcome, tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.2])

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from shoal.claims import overfitting
 from shoal.claims.claim import Setting
 from shoal.claims.overfitting import EARLY, INPUTS, TIMES, early_error
 from shoal.claims.teacher import Condition
+from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(quick=True, seed=1, threads=1)
 
@@ -63,9 +63,6 @@ def test_the_claim_passes_and_can_be_saved(monkeypatch, tmp_path):
     monkeypatch.setattr(overfitting, "QUICK_SAMPLES", (30, 300))
     monkeypatch.setattr(overfitting, "NODES", 24)
     outcome = overfitting.CLAIM.run(Setting(networks=16, quick=True, seed=1, threads=1))
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
-    _, store, _ = outcome.save(tmp_path)
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
+    passes(outcome)
+    is_labelled(outcome.figure)
+    can_be_read_back(outcome, tmp_path)

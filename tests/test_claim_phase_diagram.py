@@ -11,6 +11,7 @@ from shoal.claims import phase_diagram, phase_plane
 from shoal.claims.claim import Setting
 from shoal.claims.phase_plane import HEIGHT, NORM, Plane, decided_by
 from shoal.task import Task
+from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=3600, seed=3, quick=True)
 
@@ -47,16 +48,12 @@ def longer_norms(monkeypatch):
 
 
 def test_it_passes(outcome):
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+    passes(outcome)
 
 
 def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_path):
-    picture, store, _ = outcome.save(tmp_path)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+    can_be_read_back(outcome, tmp_path)
+    is_labelled(outcome.figure)
 
 
 def test_it_repeats_itself_bit_for_bit(outcome):

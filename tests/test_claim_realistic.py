@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from shoal.claims import realistic
 from shoal.claims.claim import Setting
 from shoal.claims.realistic import SETS, Images
+from support import can_be_read_back, is_labelled, passes
 
 SMALL = Setting(networks=20, quick=True, seed=2, threads=1)
 
@@ -40,12 +40,9 @@ def test_it_passes_and_can_be_saved(monkeypatch, tmp_path):
     monkeypatch.setattr(realistic, "RATE", 1.0)
     monkeypatch.setattr(realistic, "STEPS", 80)
     outcome = realistic.CLAIM.run(SMALL)
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
-    _, store, _ = outcome.save(tmp_path)
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
+    passes(outcome)
+    is_labelled(outcome.figure)
+    can_be_read_back(outcome, tmp_path)
 
 
 def test_mirrored_images_keep_every_weight_on_its_curve(mirrored):

@@ -8,6 +8,7 @@ from shoal import theory
 from shoal.claims import remedies
 from shoal.claims.claim import Setting
 from shoal.claims.separate import Penalty, Signed
+from support import passes
 
 FEW = Setting(networks=3, quick=True, seed=3)
 
@@ -22,7 +23,7 @@ def outcome():
 
 
 def test_the_claim_passes(outcome):
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+    passes(outcome)
 
 
 def test_the_figure_labels_its_axes_and_has_legends(outcome):

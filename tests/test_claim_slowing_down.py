@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from shoal.claims import slowing_down
 from shoal.claims.claim import Setting
 from shoal.claims.slowing_down import Slowed, rows, speed_at, time_of
 from shoal.claims.teacher import Condition
+from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=32, seed=1, quick=True)
 SMALL = Condition(samples=1500, inputs=10, nodes=64, rate=0.25, steps=88, test_samples=1000)
@@ -30,16 +30,12 @@ def verdicts(condition, whole, half):
 
 
 def test_it_passes(outcome):
-    assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+    passes(outcome)
 
 
 def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_path):
-    picture, store, _ = outcome.save(tmp_path)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with xr.open_zarr(store, consolidated=False) as saved:
-        xr.testing.assert_identical(saved.load(), outcome.data)
-    for axes in outcome.figure.axes:
-        assert all((axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_legend()))
+    can_be_read_back(outcome, tmp_path)
+    is_labelled(outcome.figure)
 
 
 def test_it_passes_on_fewer_datasets(trained):
