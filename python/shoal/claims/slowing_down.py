@@ -104,8 +104,8 @@ def speed_at(condition: Condition, share: ArrayLike) -> Floats:
 
     The boundary x_c is that of the share, erf(x_c/sqrt 2); neither alpha nor the threshold enters.
     """
-    square = erfinv(np.asarray(share, float)) ** 2
-    return np.asarray(np.sqrt(2 / np.pi) * -np.expm1(-square) / (2 * np.sqrt(condition.inputs)))
+    law, boundary = condition.inputs_law, np.sqrt(2) * erfinv(np.asarray(share, float))
+    return np.asarray(law.mean * law.share(boundary) / (2 * np.sqrt(condition.inputs)))
 
 
 def time_of(condition: Condition, share: ArrayLike) -> Floats:

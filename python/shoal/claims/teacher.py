@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf, gammaln
 
 from shoal import theory
 from shoal.claims.claim import Setting
@@ -27,6 +26,7 @@ from shoal.record import Record
 from shoal.start import Gaussian
 from shoal.task import Task
 from shoal.tasks import separable_gaussian, separable_sphere
+from shoal.theory.mean_field_law import InputLaw, law_of
 from shoal.train import train
 
 __all__ = ["Condition", "band", "clock", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
@@ -97,6 +97,11 @@ class Condition:
             radius=self.radius,
             centred=self.centred,
         )
+
+    @cached_property
+    def inputs_law(self) -> InputLaw:
+        """The law of the inputs: moments of a projection."""
+        return law_of(self.law, self.inputs, self.radius)
 
     @property
     def until(self) -> float:
@@ -197,10 +202,10 @@ class Condition:
         return (coarse - fine) * FINER / (FINER - 1)
 
     def share(self, up: Floats, down: Floats) -> Floats:
-        """Return the share of unsatisfied Gaussian samples at the output that two products of `descent` give."""
+        """Return the share of unsatisfied samples at the output that two products of `descent` give."""
         with np.errstate(divide="ignore"):
             boundary = 4 * np.sqrt(self.inputs) * self.threshold / (self.alpha * (up**2 - down**2))
-        return np.asarray(erf(boundary / np.sqrt(2)))
+        return self.inputs_law.fraction(boundary)
 
     def pull(self, times: ArrayLike) -> Floats:
         """Return by how much of the threshold, at most, an unsatisfied training sample has raised its own margin.
@@ -235,13 +240,7 @@ class Condition:
         """
         root = math.sqrt(self.inputs)
         edge = 2 * root * self.threshold / (self.alpha * sinh) if sinh > 0 else math.inf
-        if self.law == "sphere":
-            half = (self.inputs - 1) / 2
-            mean = self.radius * math.exp(gammaln(half + 0.5) - gammaln(half + 1)) / math.sqrt(math.pi)
-            share = 1 - max(0.0, 1 - (edge / self.radius) ** 2) ** half
-        else:
-            mean, share = math.sqrt(2 / math.pi), -math.expm1(-edge * edge / 2)
-        return float(mean * share / (2 * root))
+        return float(self.inputs_law.mean * self.inputs_law.share(np.asarray(edge)) / (2 * root))
 
 
 def nodes(data: xr.Dataset) -> tuple[Floats, Floats]:

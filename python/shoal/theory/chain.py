@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
 from shoal.loss import Loss
+from shoal.theory.domains import not_negative
 from shoal.theory.mode import Mode
 from shoal.theory.quadrature import QuadratureClock
 from shoal.theory.residual import Residual, residual_of
@@ -165,7 +166,7 @@ class Chain:
         -----
         Source: docs/theory.md section 4.
         """
-        given = _times(times)
+        given = not_negative("times", times)
         if self.depth == 1:
             return self._single.margin(given)
         x = self._x(given.ravel())
@@ -189,7 +190,7 @@ class Chain:
         -----
         Source: docs/theory.md section 4.
         """
-        given = _times(times)
+        given = not_negative("times", times)
         if self.depth == 1:
             return np.asarray(self._single.margin(given) / self.norm)[None]
         x = self._x(given.ravel())
@@ -314,11 +315,3 @@ class Chain:
         if self._residual.family == "linear":
             return QuadratureClock(Driven(self._strand, self._target))
         return QuadratureClock(Free(self._strand, self._residual))
-
-
-def _times(times: ArrayLike) -> Array:
-    given = np.asarray(times, dtype=np.float64)
-    wrong = ~(given >= 0)
-    if wrong.any():
-        raise ValueError(f"times must not be negative or NaN, got {given[wrong].flat[0]}")
-    return given

@@ -33,10 +33,7 @@ def not_negative(name: str, values: ArrayLike) -> Array:
         One of them is negative or NaN.
     """
     given = numbers(name, values)
-    wrong = ~(given >= 0)
-    if wrong.any():
-        raise ValueError(f"{name} must not be negative or NaN, got {given[wrong].flat[0]}")
-    return given
+    return _all(given >= 0, given, name, "not be negative or NaN")
 
 
 def finite(name: str, values: ArrayLike) -> Array:
@@ -50,7 +47,24 @@ def finite(name: str, values: ArrayLike) -> Array:
         One of them is NaN or infinite.
     """
     given = numbers(name, values)
-    wrong = ~np.isfinite(given)
-    if wrong.any():
-        raise ValueError(f"{name} must be finite, got {given[wrong].flat[0]}")
+    return _all(np.isfinite(given), given, name, "be finite")
+
+
+def finite_not_negative(name: str, values: ArrayLike) -> Array:
+    """Return ``values`` as float64, of any shape, zero or above.
+
+    Raises
+    ------
+    TypeError
+        They are not real numbers.
+    ValueError
+        One of them is negative, NaN or infinite.
+    """
+    given = numbers(name, values)
+    return _all(np.isfinite(given) & (given >= 0), given, name, "be finite and not negative")
+
+
+def _all(right: NDArray[np.bool_], given: Array, name: str, rule: str) -> Array:
+    if not right.all():
+        raise ValueError(f"{name} must {rule}, got {given[~right].flat[0]}")
     return given

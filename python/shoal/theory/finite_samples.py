@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import roots_jacobi
 
 from shoal import checks
+from shoal.theory.domains import finite_not_negative
 
 __all__ = ["sample_spread"]
 
@@ -74,10 +75,7 @@ def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
     >>> sample_spread([0.0, 1.0, 2.0], inputs=20, samples=1000).round(4)
     array([0.323 , 0.2549, 0.198 ])
     """
-    angle = np.asarray(gamma, dtype=np.float64)
-    wrong = ~(np.isfinite(angle) & (angle >= 0))
-    if wrong.any():
-        raise ValueError(f"gamma must be finite and not negative, got {angle[wrong][0]}")
+    angle = finite_not_negative("gamma", gamma)
     wide = checks.integer("inputs", inputs, least=2)
     many = checks.integer("samples", samples, least=1)
     cosine, weight = roots_jacobi(NODES, (wide - 3) / 2, (wide - 3) / 2)

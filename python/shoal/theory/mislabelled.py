@@ -23,6 +23,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from shoal import checks
+from shoal.theory.domains import not_negative
 from shoal.theory.mean_field import MeanFieldHinge
 from shoal.theory.mean_field_law import GaussianInputs, InputLaw, SphereInputs
 
@@ -122,9 +123,7 @@ class MislabelledHinge:
         -----
         Source: docs/theory.md section 7.
         """
-        given = np.asarray(times, dtype=np.float64)
-        if not (given >= 0).all():
-            raise ValueError(f"times must not be negative or NaN, got {given[~(given >= 0)][0]}")
+        given = not_negative("times", times)
         if self.flipped == 0:
             return self.clean.gamma(given)
         asked, where = np.unique(given, return_inverse=True)

@@ -29,6 +29,7 @@ from scipy.special import expit
 from shoal import checks
 from shoal.loss import Loss
 from shoal.theory.clock import clock_of, has_shift
+from shoal.theory.domains import not_negative
 from shoal.theory.path import Hyperbola, Line, Path, Power
 from shoal.theory.residual import Residual, residual_of
 
@@ -140,7 +141,7 @@ class Mode:
         -----
         Source: docs/theory.md section 1.
         """
-        given = _times(times)
+        given = not_negative("times", times)
         flat = given.ravel()
         margins = np.full(flat.shape, self.start)
         residual = self._residual
@@ -327,11 +328,3 @@ class Mode:
         """Return theta / t."""
         norm = self.norm * math.sqrt(self.classes / (self.classes - 1)) if self.classes > 2 else self.norm
         return self.depth * self.frequency * float(norm ** (2.0 / self.depth))
-
-
-def _times(times: ArrayLike) -> Array:
-    given = np.asarray(times, dtype=np.float64)
-    wrong = ~(given >= 0)
-    if wrong.any():
-        raise ValueError(f"times must not be negative or NaN, got {given[wrong].flat[0]}")
-    return given

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.theory.domains import finite_not_negative
 
 __all__ = ["mean_field_kernel", "mean_field_movement"]
 
@@ -62,7 +63,7 @@ def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
     >>> mean_field_movement([0.1, 1.0, 2.0], inputs=10).round(4)
     array([0.0428, 0.552 , 1.9439])
     """
-    angle = _angles(gamma)
+    angle = finite_not_negative("gamma", gamma)
     wide = checks.integer("inputs", inputs, least=1)
     # cosh g - 1 = 2 sinh^2(g/2), which small angles do not cancel.
     return np.asarray(2 * np.sqrt(2 * np.cosh(angle) / (wide + 1)) * np.sinh(angle / 2))
@@ -110,7 +111,7 @@ def mean_field_kernel(points: ArrayLike, gamma: float) -> Array:
     x = checks.real_array("points", points, dimensions=2, shape="(points, inputs)")
     if not x.any(axis=1).all():
         raise ValueError(f"points must not be 0, got such a point at index {int(np.argmin(x.any(axis=1)))}")
-    angle = float(_angles(checks.not_negative("gamma", gamma)))
+    angle = float(finite_not_negative("gamma", checks.not_negative("gamma", gamma)))
     grown, mixed = math.cosh(2 * angle), math.sinh(2 * angle)
     along, products = x[:, 0], x @ x.T
     shared = (products + (grown - 1) * np.multiply.outer(along, along)) / x.shape[1]
@@ -124,12 +125,3 @@ def mean_field_kernel(points: ArrayLike, gamma: float) -> Array:
     excess = 2 * np.multiply.outer(pull, pull) - correlation * np.add.outer(pull**2, pull**2)
     gates = grown * turned + np.divide(excess, sine, out=np.zeros_like(sine), where=sine > 0)
     return np.asarray((values + gates * products / x.shape[1]) / (2 * math.pi))
-
-
-def _angles(gamma: ArrayLike) -> Array:
-    """Return angles as an array, checked."""
-    angle = np.asarray(gamma, dtype=np.float64)
-    wrong = ~(np.isfinite(angle) & (angle >= 0))
-    if wrong.any():
-        raise ValueError(f"gamma must be finite and not negative, got {angle[wrong][0]}")
-    return angle
