@@ -6,10 +6,12 @@ import xarray as xr
 
 import shoal
 from shoal import theory
-from shoal.claims import failure, failure_surface, fates
 from shoal.claims.claim import Setting
-from shoal.claims.failure import PACE, PAIR, POINT, WATCHED
-from shoal.claims.fates import Counts, at_least, certain_failures, least_path, share_dead, share_undecided
+from shoal.claims.failure import run as failure
+from shoal.claims.failure import surface as failure_surface
+from shoal.claims.failure.run import PACE, PAIR, POINT, WATCHED
+from shoal.claims.shared import fates
+from shoal.claims.shared.fates import Counts, at_least, certain_failures, least_path, share_dead, share_undecided
 from shoal.proportion import wilson
 from support import can_be_read_back, is_labelled, passes
 

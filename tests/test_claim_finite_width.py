@@ -8,7 +8,7 @@ import pytest
 from shoal.claims import finite_width
 from shoal.claims.claim import Setting
 from shoal.claims.finite_width import Width, rows, steps_at, stratified, trend
-from shoal.claims.teacher import Condition
+from shoal.claims.shared.teacher import Condition
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=16, seed=2, quick=True)

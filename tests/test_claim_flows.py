@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from shoal import theory
-from shoal.claims import flows, losses, modes, sigmoid
+from shoal.claims import losses, modes, sigmoid
 from shoal.claims.claim import Setting
-from shoal.claims.flows import TOLERANCE, compare_slope, shifted, spread
-from shoal.claims.runs import start_weights
+from shoal.claims.shared import flows
+from shoal.claims.shared.flows import TOLERANCE, compare_slope, shifted, spread
+from shoal.claims.shared.runs import start_weights
 from shoal.method import Flow
 from shoal.task import Task
 

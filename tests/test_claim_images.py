@@ -7,6 +7,7 @@ from scipy.stats import kendalltau
 from shoal.claims import images
 from shoal.claims.claim import Setting
 from shoal.claims.images import DECOUPLED, PLAIN, Split
+from shoal.claims.shared.trend import rank_trend
 from shoal.task import Task
 from support import passes
 
@@ -95,5 +96,5 @@ def test_a_network_that_tells_nothing_has_no_separation():
 def test_the_trend_is_kendalls_tau():
     values = np.random.default_rng(1).normal(size=(5, 30))
     expected = [kendalltau(np.arange(5), column).statistic for column in values.T]
-    assert images.rank_trend(values) == pytest.approx(expected)
-    assert images.rank_trend(np.ones((5, 1))) == 0
+    assert rank_trend(values) == pytest.approx(expected)
+    assert rank_trend(np.ones((5, 1))) == 0

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.limits import FACTORS, Limit, measure_sizes, smaller, stacked
-from shoal.claims.teacher import Condition
+from shoal.claims.shared.limits import FACTORS, Limit, measure_sizes, smaller, stacked
+from shoal.claims.shared.teacher import Condition
 
 CONDITION = Condition(samples=64, inputs=3, nodes=16, rate=0.1, steps=8)
 

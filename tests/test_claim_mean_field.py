@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shoal.claims import figure_one, mean_field
 from shoal.claims.claim import Setting
-from shoal.claims.mean_field import Pair
-from shoal.claims.teacher import Condition, band, clock, satisfied_at, spread_steps
+from shoal.claims.mean_field import figure_one
+from shoal.claims.mean_field import run as mean_field
+from shoal.claims.mean_field.run import Pair
+from shoal.claims.shared.teacher import Condition, band, clock, satisfied_at, spread_steps
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(seed=3, quick=True)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shoal.claims import mislabelled, mislabelled_fit
 from shoal.claims.claim import Setting
-from shoal.claims.mislabelled import law
+from shoal.claims.mislabelled import fit as mislabelled_fit
+from shoal.claims.mislabelled import run as mislabelled
+from shoal.claims.mislabelled.run import law
 from support import can_be_read_back, is_labelled
 
 

@@ -5,10 +5,11 @@ import pytest
 import xarray as xr
 
 from shoal import theory
-from shoal.claims import norm, sweep
+from shoal.claims import norm
 from shoal.claims.claim import Setting
-from shoal.claims.flows import arrival_error, exponent_weights
-from shoal.claims.sweep import Pair, balanced_start
+from shoal.claims.shared import sweep
+from shoal.claims.shared.flows import arrival_error, exponent_weights
+from shoal.claims.shared.sweep import Pair, balanced_start
 from shoal.task import Task
 from support import can_be_read_back, is_labelled, passes
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shoal.claims import overfitting
 from shoal.claims.claim import Setting
-from shoal.claims.overfitting import EARLY, INPUTS, TIMES, early_error
-from shoal.claims.teacher import Condition
+from shoal.claims.overfitting import run as overfitting
+from shoal.claims.overfitting.run import EARLY, INPUTS, TIMES, early_error
+from shoal.claims.shared.teacher import Condition
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(quick=True, seed=1, threads=1)

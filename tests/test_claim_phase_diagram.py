@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 
 from shoal import theory
-from shoal.claims import phase_diagram, phase_plane
 from shoal.claims.claim import Setting
-from shoal.claims.phase_plane import HEIGHT, NORM, Plane, decided_by
+from shoal.claims.phase_diagram import plane as phase_plane
+from shoal.claims.phase_diagram import run as phase_diagram
+from shoal.claims.phase_diagram.plane import HEIGHT, NORM, Plane, decided_by
 from shoal.task import Task
 from support import can_be_read_back, is_labelled, passes
 

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from shoal import theory
 from shoal.claims import remedies
 from shoal.claims.claim import Setting
-from shoal.claims.separate import Penalty, Signed
+from shoal.claims.shared.separate import Penalty, Signed
 from support import passes
 
 FEW = Setting(networks=3, quick=True, seed=3)

@@ -7,8 +7,8 @@ import pytest
 
 from shoal.claims import slowing_down
 from shoal.claims.claim import Setting
+from shoal.claims.shared.teacher import Condition
 from shoal.claims.slowing_down import Slowed, rows, speed_at, time_of
-from shoal.claims.teacher import Condition
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=32, seed=1, quick=True)

@@ -6,9 +6,10 @@ from scipy.special import expit
 
 import shoal
 from shoal import theory
-from shoal.claims import connected, separate, starvation
+from shoal.claims import starvation
 from shoal.claims.claim import Setting
-from shoal.claims.separate import Signed, separate_start
+from shoal.claims.shared import connected, separate
+from shoal.claims.shared.separate import Signed, separate_start
 
 SMALL = Setting(networks=3, quick=True, seed=3)
 

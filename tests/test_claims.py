@@ -8,9 +8,10 @@ import pytest
 import xarray as xr
 
 from shoal import claims, theory
-from shoal.claims import digits, losses, modes, runs, sigmoid
+from shoal.claims import digits, losses, modes, sigmoid
 from shoal.claims.claim import Row, Setting
-from shoal.claims.runs import crossing_times
+from shoal.claims.shared import runs
+from shoal.claims.shared.runs import crossing_times
 from shoal.proportion import compare_majority
 from shoal.task import Task
 
@@ -168,7 +169,7 @@ def test_a_claim_that_fails_is_saved_as_valid_json(outcomes, tmp_path):
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 2, 2**64 - 1])
 def test_sigmoids_parts_have_seeds_of_their_own_and_share_none_with_the_next_seeds(seed):
     def parts(first):
-        return {sigmoid.far_seed(first, part) for part in range(3)}
+        return {runs.far_seed(first, part) for part in range(3)}
 
     assert len(parts(seed)) == 3
     assert all(0 <= part < 2**64 for part in parts(seed))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shoal.theory import MeanFieldHinge
-from shoal.theory.mean_field_error import misclassified
+from shoal.theory.mean_field.error import misclassified
 
 REFERENCES = json.loads((Path(__file__).parent / "references" / "mean_field.json").read_text())
 

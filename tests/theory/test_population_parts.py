@@ -11,10 +11,10 @@ from scipy.stats import beta as beta_law
 from scipy.stats import chi
 
 from shoal.theory import MeanFieldPopulation
-from shoal.theory.latitudes import Latitudes
-from shoal.theory.population_moments import PopulationMoments
-from shoal.theory.population_starts import chi_points, normal_points
-from shoal.theory.rings import Rings
+from shoal.theory.population.latitudes import Latitudes
+from shoal.theory.population.moments import PopulationMoments
+from shoal.theory.population.rings import Rings
+from shoal.theory.population.starts import chi_points, normal_points
 
 
 def ring_averages(inputs, s):

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.flows import TOLERANCE, arrival_error, compare_arrivals, flow
-from shoal.claims.runs import crossing_times
-from shoal.claims.sigmoid import far_seed
+from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
+from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.comparison import compare
 from shoal.method import Descent
 from shoal.network import Network

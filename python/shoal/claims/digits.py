@@ -22,7 +22,7 @@ from scipy.special import expit
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.runs import Plan
+from shoal.claims.shared.runs import Plan
 from shoal.network import Network
 from shoal.proportion import compare_majority
 from shoal.start import Gaussian

@@ -16,8 +16,8 @@ from scipy.stats import norm
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.sigmoid import far_seed
-from shoal.claims.teacher import Condition, nodes
+from shoal.claims.shared.runs import far_seed
+from shoal.claims.shared.teacher import Condition, nodes
 from shoal.comparison import compare
 from shoal.task import Task
 

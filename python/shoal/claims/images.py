@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.runs import side_by_side
+from shoal.claims.shared.runs import side_by_side
+from shoal.claims.shared.trend import rank_trend
 from shoal.method import Descent
 from shoal.network import Network
 from shoal.proportion import compare_majority
@@ -172,12 +173,6 @@ def _rows(means: xr.Dataset) -> list[Row]:
         )
     )
     return rows
-
-
-def rank_trend(values: Floats) -> Floats:
-    """Return Kendall's tau (splits,) of values (fractions, splits) against the fraction, ties counting 0."""
-    later, earlier = np.triu_indices(len(values), 1)[::-1]
-    return np.asarray(np.sign(values[later] - values[earlier]).mean(axis=0))
 
 
 def _notes(data: xr.Dataset) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
-from shoal.claims.runs import Plan, crossing_times, extrapolate, extrapolated_error
+from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
+from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
 from shoal.comparison import compare
 from shoal.network import Network
 from shoal.start import Explicit

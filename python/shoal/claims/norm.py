@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot
-from shoal.claims import crowd
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.crowd import Crowds, compare_exponent, compare_fates, compare_means
-from shoal.claims.flows import exponent_weights
-from shoal.claims.sigmoid import far_seed
-from shoal.claims.sweep import (
+from shoal.claims.shared import crowd
+from shoal.claims.shared.crowd import Crowds, compare_exponent, compare_fates, compare_means
+from shoal.claims.shared.flows import exponent_weights
+from shoal.claims.shared.runs import far_seed
+from shoal.claims.shared.sweep import (
     CLOCK,
     Arrivals,
     Pair,

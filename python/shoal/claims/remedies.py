@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_start
+from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_start
 from shoal.claims.starvation import START, TIMES
 from shoal.comparison import compare
 from shoal.network import Network

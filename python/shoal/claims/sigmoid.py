@@ -16,8 +16,8 @@ from scipy.special import expit
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.flows import TOLERANCE, compare_slope, flow, shifted, spread
-from shoal.claims.runs import Plan, Runs, start_weights
+from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
+from shoal.claims.shared.runs import Plan, Runs, far_seed, start_weights
 from shoal.comparison import Comparison, compare
 from shoal.network import Network
 from shoal.proportion import compare_proportion
@@ -42,14 +42,6 @@ PLAN = Plan(
     every=10,
     measure=("error", "soft_error", "margin", "active"),
 )
-
-
-def far_seed(seed: int, part: int) -> int:
-    """Return the seed of another part of the claim: part x 2^32 further on, modulo 2^64.
-
-    The mean is to be of networks that nothing else has seen, neither the exact part nor a run of a seed near by.
-    """
-    return (seed + part * 2**32) % 2**64
 
 
 def predicted_margins(weights: Sequence[Floats], times: Floats) -> Floats:

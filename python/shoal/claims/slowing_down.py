@@ -16,7 +16,7 @@ from scipy.special import erfinv
 
 from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.teacher import Condition, clock, nodes, over_datasets
+from shoal.claims.shared.teacher import Condition, clock, nodes, over_datasets
 from shoal.comparison import compare
 
 if TYPE_CHECKING:

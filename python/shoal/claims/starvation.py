@@ -16,8 +16,8 @@ from scipy.optimize import brentq
 
 from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.connected import DEPTHS, measure_ordinary, predict_depths, train_aligned
-from shoal.claims.separate import (
+from shoal.claims.shared.connected import DEPTHS, measure_ordinary, predict_depths, train_aligned
+from shoal.claims.shared.separate import (
     CONFIDENCE,
     LEVEL,
     NEURONS,

@@ -25,10 +25,10 @@ Source: docs/theory.md.
 """
 
 from shoal.theory.chain import Chain
-from shoal.theory.features import Features
+from shoal.theory.features.features import Features
 from shoal.theory.laws import death_probability, failure_probability
-from shoal.theory.mean_field import MeanFieldHinge
-from shoal.theory.mean_field_noise import TrainedNoise
+from shoal.theory.mean_field.hinge import MeanFieldHinge
+from shoal.theory.mean_field.noise import TrainedNoise
 from shoal.theory.mode import Mode
 from shoal.theory.neighbours import (
     descend_mode,
@@ -38,11 +38,11 @@ from shoal.theory.neighbours import (
     power_mode,
     separator,
 )
-from shoal.theory.order_parameters import ClassFlow, OrderParameters
+from shoal.theory.order_parameters.order_parameters import ClassFlow, OrderParameters
 from shoal.theory.penalised_linear import PenalisedLinear, penalised_linear
 from shoal.theory.penalty import PenalisedMode, decoupled_margin
-from shoal.theory.population import MeanFieldPopulation
-from shoal.theory.separated import Fates, separated_fates, separated_margins
+from shoal.theory.population.population import MeanFieldPopulation
+from shoal.theory.separated.margins import Fates, separated_fates, separated_margins
 from shoal.theory.starvation import starved_strength
 
 __all__ = [

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from shoal import checks
 from shoal.loss import Loss
-from shoal.theory.coupled import residual_slope
+from shoal.theory.features.coupled import residual_slope
 from shoal.theory.geometry import SupportsTask
 from shoal.theory.residual import Residual, residual_of
 

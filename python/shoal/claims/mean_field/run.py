@@ -1,0 +1,371 @@
+"""Claim: a wide network with a hinge learns a teacher as the mean-field theory says, every node on its own curve.
+
+Source: arXiv:2006.11209; docs/theory.md section 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erf, ndtr
+
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.mean_field import figure_one
+from shoal.claims.mean_field import picture as mean_field_picture
+from shoal.claims.shared.teacher import Condition, band, clock, nodes, over_datasets, satisfied_at
+from shoal.comparison import Comparison, compare
+
+__all__ = ["CLAIM", "Ensemble", "Pair"]
+
+Floats = NDArray[np.float64]
+
+QUICK = Condition(samples=1500, inputs=10, nodes=96, rate=0.25, steps=80, test_samples=2000)
+FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=120, test_samples=4000)
+SPHERE = Condition(samples=1500, inputs=3, nodes=96, rate=0.25, steps=80, law="sphere", test_samples=1)
+DATASETS = {"gaussian": (32, 24), "sphere": (32, 16)}
+"""How many, full and quick: each has data and starts of its own, and is one draw of a statistical comparison."""
+
+STARTS = 4
+"""Networks on one dataset, whose mean is that draw."""
+
+EVERY = 2
+"""Steps between records."""
+
+PULL = 0.05
+"""Overfitting counts as not begun while no training sample can have raised its own margin by this much of h."""
+
+LINEAR = 4.0
+"""Boundary x_c beyond which gamma is held against its linear start: e^(-x_c^2/2) is below 4e-4 there."""
+
+BEGUN = 0.99
+"""Share of unsatisfied samples from which on it is compared: before, there is nothing to see."""
+
+UNCORRECTED = 1.5
+"""Boundary x_c down to which the noise of finite width turns signs as if training did nothing about it."""
+
+BANDS = ((1.0, 2.5), (2.0, 1.0))
+"""Half width of a band of satisfaction times, in standard deviations of f, and the projections from which it is asked.
+
+Samples with the largest projections are satisfied before training does anything about the noise of finite width, and
+the band holds as many of them as a normal distribution. Later ones it holds at least as many of.
+"""
+
+SIZES: Floats = np.linspace(min(size for _, size in BANDS), 6.0, 500)
+"""Projections at which the band is tabled."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks of one width on many datasets, all means over the networks of a dataset.
+
+    Attributes
+    ----------
+    gamma, falling : (datasets, times), float64
+        Logarithm of the slope of a + w_par against its start; minus that of a - w_par.
+    turned : (datasets, times, 4), float64
+        Slopes of a against a_0 and w_0, and of w_par against w_0 and a_0.
+    unsatisfied, fresh : (datasets, times), float64
+        Share of the training samples, and of the test samples, with y f < h.
+    error : (datasets, times), float64
+        Share of the test samples on the wrong side.
+    inside : (datasets, BANDS), float64
+        Share of the test samples with such projections that are satisfied within the band.
+    """
+
+    gamma: Floats
+    falling: Floats
+    turned: Floats
+    unsatisfied: Floats
+    fresh: Floats
+    error: Floats
+    inside: Floats
+
+    @classmethod
+    def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Ensemble:
+        """Train on every dataset, from seeds of their own: first, first + 1, ... as in `far_seed`."""
+        edges = _edges(condition)
+
+        def measure(part: int) -> list[Floats]:
+            data = condition.train(
+                setting,
+                steps=recorded(condition),
+                measure=("trajectory", "margin", "test_margin", "test_error"),
+                networks=STARTS,
+                part=first + part,
+            )
+            output, along = nodes(data)
+            found = (
+                clock(output, along),
+                -clock(output, -along),
+                _slopes(output, along),
+                (data["margin"].values < condition.threshold).mean(axis=-1),
+                (data["test_margin"].values < condition.threshold).mean(axis=-1),
+                data["test_error"].values,
+                _inside(data, condition.threshold, edges),
+            )
+            return [np.asarray(values).mean(axis=0) for values in found]
+
+        return cls(*over_datasets(datasets, measure, setting.threads))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same datasets at M and at M/2 nodes: what differs in first order in 1/M is extrapolated away."""
+
+    condition: Condition
+    whole: Ensemble
+    half: Ensemble
+
+    @classmethod
+    def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Pair:
+        """Train both."""
+        fewer = replace(condition, nodes=condition.nodes // 2)
+        setting.say(
+            f"training on {datasets} datasets, {condition.law} inputs, {condition.nodes} and {fewer.nodes} nodes"
+        )
+        return cls(condition, *(Ensemble.train(each, setting, datasets, first) for each in (condition, fewer)))
+
+    def limit(self, name: str) -> Floats:
+        """Return (datasets, times, ...): a measurement extrapolated to 1/M = 0."""
+        return np.asarray(2 * getattr(self.whole, name) - getattr(self.half, name))
+
+    @property
+    def times(self) -> Floats:
+        """(times,) float64: when it was recorded."""
+        return np.asarray(recorded(self.condition) * self.condition.rate)
+
+    def compare(
+        self, measured: Floats, predicted: Floats, shift: Floats, at: ArrayLike, bias: Floats | None = None
+    ) -> Comparison:
+        """Return the comparison of means over datasets, less the shift of the rate, at chosen times."""
+        chosen = np.asarray(at)
+        allowed = np.zeros(1) if bias is None else bias[chosen]
+        return _of(self, compare(measured[:, chosen] - shift[chosen], predicted[chosen], bias=allowed))
+
+
+def recorded(condition: Condition) -> NDArray[np.int64]:
+    """Return the steps at which the ensembles are recorded."""
+    return np.arange(0, condition.steps + 1, EVERY)
+
+
+def _slopes(output: Floats, along: Floats) -> Floats:
+    """Return (networks, times, 4): a against a_0 and w_0, w_par against w_0 and a_0, by least squares over nodes."""
+    starts = np.stack([output[:, 0], along[:, 0]], axis=-1)
+    inverse = np.linalg.pinv(starts)
+    first, second = (np.einsum("nkm,ntm->ntk", inverse, values) for values in (output, along))
+    return np.concatenate([first, second[..., ::-1]], axis=-1)
+
+
+def _edges(condition: Condition) -> list[tuple[Floats, Floats]]:
+    """Return the band of satisfaction times at `SIZES`, one of each of `BANDS`; none on the sphere."""
+    return [] if condition.law == "sphere" else [band(condition, SIZES, width) for width, _ in BANDS]
+
+
+def _inside(data: xr.Dataset, threshold: float, edges: list[tuple[Floats, Floats]]) -> Floats:
+    """Return (networks, BANDS): shares of test samples that are satisfied within the band of finite width."""
+    projections = np.abs(data["test_inputs"].values[:, 0])
+    times = satisfied_at(data["time"].values, data["test_margin"].values, threshold)
+    shares = [
+        ((times >= np.interp(projections, SIZES, low)) & (times <= np.interp(projections, SIZES, high)))[
+            :, projections >= least
+        ].mean(axis=-1)
+        for (low, high), (_, least) in zip(edges, BANDS, strict=False)
+    ]
+    return np.reshape(shares, (len(edges), len(times))).T
+
+
+def gaussian_rows(pair: Pair) -> list[Row]:
+    """Return what is compared of networks on Gaussian inputs."""
+    condition, theory, times = pair.condition, pair.condition.theory, pair.times
+    steps, gamma, linear = recorded(condition), theory.gamma(times), theory.early(times)
+    fitting = condition.pull(times) <= PULL
+    before, early = _few(fitting), _few(theory.boundary(times) > LINEAR)
+    begun = _few(fitting & (theory.unsatisfied(times) < BEGUN))
+    slower = condition.rate_shift(steps, _gamma)
+    turned = np.stack([np.cosh(gamma), np.sinh(gamma)] * 2, axis=-1)
+    # The linear law leaves out that some samples are satisfied: how much that is, descent's own limit says.
+    bent = np.log(condition.descent(steps)[0]) - condition.speed(0.0) * times
+    unsatisfied, fewer = theory.unsatisfied(times), condition.rate_shift(steps, condition.share)
+    pull = unsatisfied - erf(np.minimum(theory.boundary(times), 40.0) * (1 - condition.pull(times)) / np.sqrt(2))
+    return [
+        Row(
+            "gamma(t), from the slope of a + w_par against its start",
+            pair.compare(pair.limit("gamma"), gamma, slower, before),
+        ),
+        Row(
+            "a_i(t) and w_par,i(t) regressed on their starts: cosh gamma, sinh gamma",
+            pair.compare(
+                pair.limit("turned"), turned, condition.rate_shift(steps, _turned), before, _own_noise(condition, gamma)
+            ),
+        ),
+        Row("linear start: gamma = t/sqrt(2 pi d)", pair.compare(pair.limit("gamma"), linear, bent, early)),
+        _slope_row(pair, before),
+        Row(
+            "share of training samples that are unsatisfied, erf(x_c/sqrt 2)",
+            pair.compare(pair.limit("unsatisfied"), unsatisfied, fewer, begun, bias=pull),
+        ),
+        Row(
+            "share of fresh samples that are unsatisfied",
+            pair.compare(pair.limit("fresh"), unsatisfied, fewer, begun),
+        ),
+        _error_row(pair),
+        *_band_rows(pair, slower),
+    ]
+
+
+def _gamma(up: Floats, down: Floats) -> Floats:
+    """Return what `clock` measures of nodes that descent has multiplied so."""
+    return np.log(up)
+
+
+def _turned(up: Floats, down: Floats) -> Floats:
+    """Return what `_slopes` measures of them."""
+    return np.stack([(up + down) / 2, (up - down) / 2] * 2, axis=-1)
+
+
+def _own_noise(condition: Condition, gamma: Floats) -> Floats:
+    """Return (times, 4): by how much N samples raise the slope of a against a_0, while all are unsatisfied.
+
+    Across the teacher a node is pulled by the mean of y x theta(w.x), noise of square (d-1)/(2 N); what it gains there
+    pulls on a. With the square 1/(2 pi) of the mean along the teacher, cosh gamma becomes cosh(gamma sqrt(1 + r)) with
+    the ratio r = pi (d-1)/N. The other three slopes change by next to nothing.
+    """
+    ratio = np.pi * (condition.inputs - 1) / condition.samples
+    bias = np.zeros((len(gamma), 4))
+    bias[:, 0] = np.cosh(gamma * np.sqrt(1 + ratio)) - np.cosh(gamma)
+    return bias
+
+
+def _slope_row(pair: Pair, before: NDArray[np.int64]) -> Row:
+    """Return the slope of gamma in log t over the later half of the records that are compared."""
+    times, ends = pair.times, before[[len(before) // 2, -1]]
+    run = np.diff(np.log(times[ends]))
+    expected = np.diff(pair.condition.theory.gamma(times[ends])) / run
+
+    def slope(up: Floats, down: Floats) -> Floats:
+        return np.asarray(np.diff(np.log(up)) / run)
+
+    shift = pair.condition.rate_shift(recorded(pair.condition)[ends], slope)
+    measured = np.diff(pair.limit("gamma")[:, ends], axis=1) / run - shift
+    span = f"t = {times[ends][0]:g} to {times[ends][1]:g}"
+    statement = f"slope of gamma in log t, {span}: {float(expected[0]):.3f}, on its way to 1/4"
+    return Row(statement, _of(pair, compare(measured, expected)))
+
+
+def _error_row(pair: Pair) -> Row:
+    """Return the test error of M nodes, as long as nearly all samples are unsatisfied: then nothing corrects noise."""
+    condition, theory, times = pair.condition, pair.condition.theory, pair.times
+
+    def error(up: Floats, down: Floats) -> Floats:
+        return theory.error(theory.time(np.log(up)))
+
+    expected = theory.error(times)
+    shift = condition.rate_shift(recorded(condition), error)
+    bias = expected * (_tilt(condition, theory.spread(times)) - 1)
+    return Row(
+        f"test error of {condition.nodes} nodes, while x_c > {UNCORRECTED:g}",
+        pair.compare(pair.whole.error, expected, shift, _few(theory.boundary(times) > UNCORRECTED), bias),
+    )
+
+
+def _tilt(condition: Condition, spread: Floats) -> Floats:
+    """Return by what factor N samples raise the error of a boundary with a spread (times,), while all are unsatisfied.
+
+    The output then moves by the mean over samples of y K(x, x'), with the kernel of the start for inputs of norm
+    sqrt(d): 1/(2 pi) + x.x'/(2 d) and smaller terms. The scatter of that mean over its value at x_par = 1, which is
+    sqrt(2/pi)/(2 d), adds to the spread in quadrature: pi/2 (d + d^2/pi^2)/N.
+    """
+    inputs = condition.inputs
+    own = np.pi / 2 * (inputs + (inputs / np.pi) ** 2) / condition.samples
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.arctan(np.sqrt(spread**2 + own)) / np.arctan(spread))
+
+
+def _band_rows(pair: Pair, slower: Floats) -> list[Row]:
+    """Return how many fresh samples are satisfied within the band of finite width."""
+    condition, theory, times = pair.condition, pair.condition.theory, pair.times
+    (width, first), (wider, least) = BANDS
+    # What the rate moves the output by, in standard deviations of f, where the boundary passes such projections.
+    boundary = theory.boundary(times)
+    late = (boundary >= first) & (boundary < 2 * first)
+    gamma = theory.gamma(times[late])
+    deviation = condition.deviation(boundary[late], gamma)
+    shift = float(np.max(np.abs(2 * condition.threshold / np.tanh(2 * gamma) * slower[late] / deviation)))
+    share, most = (float(ndtr(each) - ndtr(-each)) for each in (width, wider))
+    exact = compare(pair.whole.inside[:, :1], [share], bias=share - float(ndtr(width - shift) - ndtr(-width - shift)))
+    found = pair.whole.inside[:, 1:]
+    bound = replace(compare(found, np.maximum(found.mean(axis=0), most)), predicted=most)
+    start = "fresh samples with |x_par| >"
+    return [
+        Row(f"{start} {first:g}: share satisfied within {width:g} s.d. of f", _of(pair, exact)),
+        Row(f"{start} {least:g}: at least {most:.1%} satisfied within {wider:g} s.d. of f", _of(pair, bound)),
+    ]
+
+
+def _of(pair: Pair, comparison: Comparison) -> Comparison:
+    """Return the comparison with its number of networks."""
+    return replace(comparison, networks=len(pair.whole.gamma) * STARTS)
+
+
+def sphere_rows(pair: Pair) -> list[Row]:
+    """Return what is compared of networks on the unit sphere: another clock, the same curves."""
+    condition, times = pair.condition, pair.times
+    gamma = condition.theory.gamma(times)
+    steps, before = recorded(condition), _few(condition.pull(times) <= PULL)
+    product = pair.limit("gamma") - pair.limit("falling")
+    return [
+        Row(
+            f"unit sphere, d = {condition.inputs}: gamma(t) of its own law",
+            pair.compare(pair.limit("gamma"), gamma, condition.rate_shift(steps, _gamma), before),
+        ),
+        Row(
+            "unit sphere: the same hyperbolas, ln of slope(a + w_par) x slope(a - w_par) = 0",
+            pair.compare(product, np.zeros(len(times)), condition.rate_shift(steps, _hyperbola), before),
+        ),
+    ]
+
+
+def _hyperbola(up: Floats, down: Floats) -> Floats:
+    """Return by how much the two products of descent miss the hyperbola."""
+    return np.log(up * down)
+
+
+def _few(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return a dozen of the chosen records, evenly spread, the start left out."""
+    found = np.flatnonzero(chosen[1:]) + 1
+    return np.asarray(np.unique(found[np.linspace(0, len(found) - 1, 12).astype(int)]))
+
+
+def run(setting: Setting) -> Outcome:
+    """Return the outcome: the statistics of many networks, and the paper's figure 1."""
+    condition = QUICK if setting.quick else FULL
+    chosen = {
+        law: setting.count(full=full * STARTS, quick=quick * STARTS) // STARTS
+        for law, (full, quick) in DATASETS.items()
+    }
+    gaussian = Pair.train(condition, setting, max(2, chosen["gaussian"]), first=0)
+    sphere = Pair.train(SPHERE, setting, max(2, chosen["sphere"]), first=1000)
+    single = figure_one.train(setting)
+    rows = (*gaussian_rows(gaussian), *sphere_rows(sphere), *figure_one.rows(single))
+    data = mean_field_picture.collect(single, gaussian, sphere)
+    notes = (
+        f"Means over {len(gaussian.whole.gamma)} datasets of {STARTS} networks each, N = {condition.samples},"
+        f" d = {condition.inputs}, extrapolated to infinite width from M = {condition.nodes} and {condition.nodes // 2}"
+        " on the same datasets. What the rate shifts in the mean-field limit is known and taken off.",
+        f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
+        " the network learns the samples and no longer their law. Nothing is claimed of that time.",
+        *figure_one.notes(single),
+    )
+    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, mean_field_picture.draw(data, single), notes)
+
+
+CLAIM = Claim(
+    name="mean-field",
+    sentence="A wide network with a hinge learns a linear teacher as mean-field theory predicts: each node on its own"
+    " hyperbola, all by one clock.",
+    source="arXiv:2006.11209; docs/theory.md section 7",
+    run=run,
+)

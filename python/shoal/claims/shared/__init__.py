@@ -1,0 +1,1 @@
+"""What several claims share: runs and flows, arrivals and exponents, conditions of wide networks, limits."""

@@ -1,0 +1,159 @@
+"""What the claim on starvation says of fully connected networks, whose neurons see all features, at one to four layers.
+
+With parallel neurons, active on every sample, theory is exact ("shared" neurons, docs/theory.md section 6). From an
+ordinary random start it is not known to us what training gives: that is measured.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from shoal import theory
+from shoal.claims.claim import Row, Setting
+from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
+from shoal.comparison import compare
+from shoal.method import Descent
+from shoal.network import Network
+from shoal.proportion import compare_majority
+from shoal.record import Record
+from shoal.start import Explicit, Gaussian
+from shoal.task import Task
+from shoal.tasks import features
+from shoal.train import train
+
+__all__ = ["DEPTHS", "aligned_start", "gain_of", "measure_ordinary", "one_sign", "predict_depths", "train_aligned"]
+
+Floats = NDArray[np.float64]
+
+DEPTHS = (1, 2, 3, 4)
+"""Weight layers."""
+ALIGNED_WIDTH = 4
+"""Hidden units a layer where all are parallel."""
+RATE = 0.1
+WIDTH = 16
+"""Hidden units a layer of networks with an ordinary start."""
+
+
+def one_sign(fraction: float) -> Task:
+    """Return feature 0 in every sample, feature 1 in a fraction, and a probe of weight 0 with feature 1 alone."""
+    return features((1.0, 1.0), [(0, 1), (0,), (1,)], (fraction, 1 - fraction, 0.0))
+
+
+def aligned_start(layers: int, strengths: Floats, seed: int) -> tuple[Network, Explicit]:
+    """Return the network and balanced starts of rank one with the strengths (networks, 2) for features of unit norm.
+
+    W_l = s^(1/N) q_l q_(l-1)^T with unit vectors q of positive entries at random, q_0 along the strengths.
+    """
+    draw = np.random.default_rng([seed, 7])
+    size = np.linalg.norm(strengths, axis=1, keepdims=True)
+    below, weights = strengths / size, []
+    for layer in range(layers):
+        width = ALIGNED_WIDTH if layer < layers - 1 else 1
+        above = draw.uniform(0.3, 1.0, (len(strengths), width))
+        above /= np.linalg.norm(above, axis=1, keepdims=True)
+        weights.append(size[:, :, None] ** (1 / layers) * above[:, :, None] * below[:, None, :])
+        below = above
+    return Network((2, *[ALIGNED_WIDTH] * (layers - 1), 1)), Explicit(weights)
+
+
+def train_aligned(
+    setting: Setting, fractions: tuple[float, ...], times: Floats, strength: float
+) -> tuple[xr.Dataset, list[Row]]:
+    """Return exact rows of networks with parallel neurons, and the confidence when fit of the one of that strength."""
+    starts = equal_starts(setting.count(full=8, quick=2), setting.seed)
+    starts[0] = strength
+    reached, rows = np.empty((len(DEPTHS), len(fractions))), []
+    for index, layers in enumerate(DEPTHS):
+        setting.say(f"training and predicting {len(starts)} networks of {layers} layers, parallel neurons")
+        network, start = aligned_start(layers, starts, setting.seed)
+        measured: list[Floats] = []
+        theirs: list[Floats] = []
+        for place, fraction in enumerate(fractions):
+            task = one_sign(fraction)
+            measured.append(flow(network, task, start, setting, times=times))
+            reached[index, place] = confidence_when_fit(measured[-1], task.weights > 0, -1)[0]
+            theirs.extend(_shared(fraction, one, layers, types=3).margins(times).T for one in starts)
+        compared = compare(np.concatenate(measured), np.stack(theirs), tolerance=TOLERANCE)
+        rows.append(Row(f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions", compared))
+    table = {"confidence_aligned": (("layers", "fraction"), reached)}
+    return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)}), rows
+
+
+def _shared(fraction: float, starts: Floats, layers: int, types: int = 2, neurons: str = "shared") -> theory.Features:
+    """Return the theory of `one_sign`, with or without its probe."""
+    return theory.Features(
+        norms=(1.0, 1.0),
+        types=((0, 1), (0,), (1,))[:types],
+        frequencies=(fraction, 1 - fraction, 0.0)[:types],
+        starts=starts,
+        depth=layers,
+        neurons=neurons,
+    )
+
+
+def predict_depths(strength: float, level: float) -> xr.Dataset:
+    """Return the confidence on feature 1 alone when the training set is fit, against the fraction, from one strength.
+
+    The samples with feature 0 alone are the last to be fit.
+    """
+    shares, starts = np.linspace(0.02, 0.98, 11), np.full(2, strength)
+    table = {}
+    for neurons in ("separate", "shared"):
+        lines = np.empty((len(DEPTHS), len(shares)))
+        for i, layers in enumerate(DEPTHS):
+            for j, share in enumerate(shares):
+                pair = _shared(float(share), starts, layers, neurons=neurons)
+                lines[i, j] = pair.confidence([1], pair.time(1, level))
+        table[f"confidence_{neurons}_predicted"] = (("layers", "line_fraction"), lines)
+    return xr.Dataset(table, coords={"layers": list(DEPTHS), "line_fraction": shares})
+
+
+def gain_of(layers: int, strength: float) -> float:
+    """Return the gain with which the root mean square logit of the input (1, 1) is ``strength``, whatever the depth.
+
+    Each ReLU layer halves a mean square: gain^layers / 2^((layers - 1)/2).
+    """
+    return float((strength * 2 ** ((layers - 1) / 2)) ** (1 / layers))
+
+
+def measure_ordinary(
+    setting: Setting, fractions: tuple[float, ...], times: Floats, strength: float
+) -> tuple[xr.Dataset, list[Row], list[str]]:
+    """Return what depth does from a Gaussian start, measured: no law is known to us.
+
+    By descent: units that slide along a kink would exhaust the steps of the flow.
+    """
+    count = setting.count(full=1_000, quick=300)
+    found = np.empty((len(DEPTHS), len(fractions), count))
+    for index, layers in enumerate(DEPTHS):
+        network = Network((2, *[WIDTH] * (layers - 1), 1))
+        setting.say(f"training {count} networks of {layers} layers from an ordinary start, {len(fractions)} fractions")
+        for place, fraction in enumerate(fractions):
+            task, start = one_sign(fraction), Gaussian(gain=gain_of(layers, strength))
+            data = train(
+                network, task, start, method=Descent(RATE, round(float(times[-1]) / RATE)), networks=count,
+                record=Record(times=times, measure=("margin",)), seed=setting.seed, threads=setting.threads,
+            )  # fmt: skip
+            found[index, place] = confidence_when_fit(np.asarray(data["margin"].values), task.weights > 0, -1)
+    deeper = found[1:, 0] > found[:-1, 0]
+    rows = [
+        Row(
+            f"ordinary start, feature 2 in {fractions[0]:g}: more confident with {layers} layers than {layers - 1}",
+            compare_majority(int(more.sum()), count),
+        )
+        for layers, more in zip(DEPTHS[1:], deeper, strict=True)
+    ]
+    missing = int(np.isnan(found).sum())
+    notes = [
+        "From an ordinary start (Gaussian, features of one sign) no law is known to us. Deeper networks are found to be"
+        " less starved, as with parallel neurons of equal strengths; separate neurons are more starved the deeper."
+        " Those rows were written after a pilot had shown it.",
+        f"{missing} of {found.size} of them were not fit by time {times[-1]:g} and are left out; in the rows they count"
+        " against.",
+    ]
+    if count <= 16:
+        notes.append(f"{count} networks cannot show a majority at four standard deviations: it takes at least 17.")
+    table = {"ordinary": (("layers", "fraction", "network"), found)}
+    return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)}), rows, notes

@@ -1,0 +1,180 @@
+"""Random networks that learn two orthogonal modes: how long one of them takes on average, and how often for ever.
+
+Source: docs/theory.md sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal import theory
+from shoal.claims.claim import Row, Setting
+from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
+from shoal.claims.shared.runs import crossing_times, far_seed, start_weights
+from shoal.claims.shared.sweep import LEVEL, Sweep
+from shoal.comparison import Comparison, compare
+from shoal.network import Network
+from shoal.proportion import compare_proportion
+from shoal.start import Separated
+from shoal.task import Task
+
+__all__ = ["NEURONS", "Crowd", "Crowds", "compare_exponent", "compare_fates", "compare_means", "expect"]
+
+Floats = NDArray[np.float64]
+
+NEURONS = 3
+"""Hidden units that serve each mode."""
+
+CLOCK: Floats = np.linspace(0, 24, 61)
+"""frequency x norm x time of the varied mode at which networks are recorded; few that learn it are later."""
+
+NETWORK = Network((2, 2 * NEURONS, 1))
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What random networks do with one mode.
+
+    Attributes
+    ----------
+    mean, standard_error : float
+        Of ln(frequency x norm x time to `LEVEL`), over the networks that arrive on `CLOCK`.
+    bias : float
+        How far reading the times between records can have moved the mean.
+    networks, dead, undecided : int
+        How many networks; in how many the margin is exactly 0 at the end; in how many it is negative there.
+    """
+
+    mean: float
+    standard_error: float
+    bias: float
+    networks: int
+    dead: int
+    undecided: int
+
+    @classmethod
+    def of(cls, margins: Floats) -> Crowd:
+        """Summarise margins (networks, CLOCK)."""
+        last = margins[:, -1]
+        # In time for the three records from the level on by which an arrival is read.
+        clock, reading = crossing_times(CLOCK, margins[margins[:, -3] >= LEVEL], LEVEL)
+        logarithms = np.log(clock)
+        return cls(
+            mean=float(logarithms.mean()),
+            standard_error=float(logarithms.std(ddof=1) / np.sqrt(len(clock))),
+            bias=float((reading / clock).mean()),
+            networks=len(margins),
+            dead=int((last == 0).sum()),
+            undecided=int((last < 0).sum()),
+        )
+
+
+@dataclass(frozen=True)
+class Crowds:
+    """Random networks under each condition of a sweep.
+
+    Attributes
+    ----------
+    crowds : tuple of Crowd
+        One a condition.
+    margins, predicted, error : (singles, CLOCK, conditions, 2), float64
+        Of the first networks, both modes; what theory predicts for each of them; what it makes of errors in the start.
+    """
+
+    crowds: tuple[Crowd, ...]
+    margins: Floats
+    predicted: Floats
+    error: Floats
+
+    @classmethod
+    def train(
+        cls, sweep: Sweep, starts: Sequence[Separated], networks: int, singles: int, setting: Setting, part: int
+    ) -> Crowds:
+        """Train networks at every condition, from seeds of their own: part, part + 1, ... as in `far_seed`."""
+        crowds, margins, predicted, error = [], [], [], []
+        for at, (pair, start) in enumerate(zip(sweep.pairs, starts, strict=True)):
+            seed, times = far_seed(setting.seed, part + at), CLOCK / pair.speeds[0]
+            data = flow(NETWORK, pair.task, start, times, setting, networks=networks, seed=seed)
+            found = data["margin"].values
+            weights = start_weights(NETWORK, pair.task, start, singles, setting, seed)
+            crowds.append(Crowd.of(found[:, :, 0]))
+            margins.append(found[:singles])
+            expected, *others = (
+                theory.separated_margins(start, pair.task, "cross_entropy", times)
+                for start in (weights, *shifted(weights, pair.task))
+            )
+            predicted.append(expected)
+            error.append(spread(expected, *others))
+        return cls(tuple(crowds), *(np.stack(series, axis=2) for series in (margins, predicted, error)))
+
+    def row(self, statement: str) -> Row:
+        """Return the comparison of the first networks one by one."""
+        return Row(statement, compare(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error))
+
+    @property
+    def means(self) -> Floats:
+        """(conditions,) float64: mean of ln(frequency x norm x time)."""
+        return np.array([crowd.mean for crowd in self.crowds])
+
+    @property
+    def errors(self) -> Floats:
+        """(conditions,) float64: its standard error."""
+        return np.array([crowd.standard_error for crowd in self.crowds])
+
+
+def expect(norm: float, start: Separated, networks: int, setting: Setting, seed: int) -> Crowd:
+    """Return what theory expects, from starts of its own: one mode alone, at frequency 1, which only sets the clock."""
+    setting.say(f"predicting {networks} random networks at norm {norm:g}")
+    task = Task([[norm]], [1])
+    weights = start_weights(Network((1, NEURONS, 1)), task, start, networks, setting, seed)
+    return Crowd.of(theory.separated_margins(weights, task, "cross_entropy", CLOCK / norm)[:, :, 0])
+
+
+def compare_means(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
+    """Return the comparison of the means of ln(frequency x norm x time), condition by condition."""
+    pairs = list(zip(measured, expected, strict=True))
+    result = compare(
+        [crowd.mean for crowd in measured],
+        [crowd.mean for crowd in expected],
+        standard_error=[np.hypot(one.standard_error, other.standard_error) for one, other in pairs],
+        bias=[one.bias + other.bias for one, other in pairs],
+    )
+    return replace(result, networks=_networks(measured))
+
+
+def compare_exponent(measured: Sequence[Crowd], conditions: Floats, speeds: Floats, predicted: float) -> Comparison:
+    """Return the comparison of the exponent of time in the condition: of exp(mean of ln time), conditions independent.
+
+    Parameters
+    ----------
+    measured : (conditions,) of Crowd
+        What was measured.
+    conditions, speeds : (conditions,), float64
+        What was varied; frequency x norm, by which the clock divides to give time.
+    predicted : float
+        The exponent.
+    """
+    weights = exponent_weights(conditions)
+    slope = (np.array([crowd.mean for crowd in measured]) - np.log(speeds)) @ weights
+    error = np.sqrt(np.array([crowd.standard_error**2 for crowd in measured]) @ weights**2)
+    bias = np.array([crowd.bias for crowd in measured]) @ np.abs(weights)
+    result = compare([slope], [predicted], standard_error=[error], bias=[bias])
+    return replace(result, networks=_networks(measured))
+
+
+def compare_fates(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
+    """Return the comparison of the share of modes that are never learnt with 4^-NEURONS, all conditions together.
+
+    Bias: the share of modes that theory still has at a negative margin at the end, which may go either way.
+    """
+    undecided = sum(crowd.undecided for crowd in expected) / _networks(expected)
+    dead = sum(crowd.dead for crowd in measured)
+    return compare_proportion(dead, _networks(measured), 4.0**-NEURONS, bias=undecided)
+
+
+def _networks(crowds: Sequence[Crowd]) -> int:
+    return sum(crowd.networks for crowd in crowds)

@@ -1,0 +1,115 @@
+"""How far networks of mean-field scaling have gone: their parameters, their tangent kernel, and when.
+
+Source: arXiv:2006.11209; docs/theory.md section 7.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.claims.shared.teacher import Condition
+
+__all__ = ["crossing", "kernel_along", "movement", "own_unsatisfied", "tangent_kernel"]
+
+Floats = NDArray[np.float64]
+SUBSTEPS = 4
+FLAT = 1e-9
+"""Below this slope, over h, no sample is satisfied: the boundary would be a thousand million away."""
+Weights = tuple[Floats, Floats]
+"""Output weights (networks, nodes) and first-layer weights (networks, nodes, inputs)."""
+
+
+def movement(before: Weights, after: Weights) -> Floats:
+    """Return |theta(t) - theta(0)| / |theta(0)| of each network, (networks,) float64."""
+    moved = [
+        ((last - first) ** 2).reshape(len(first), -1).sum(axis=1) for first, last in zip(before, after, strict=True)
+    ]
+    start = [(first**2).reshape(len(first), -1).sum(axis=1) for first in before]
+    return np.asarray(np.sqrt(sum(moved) / sum(start)))
+
+
+def tangent_kernel(weights: Weights, points: Floats) -> Floats:
+    """Return the tangent kernel of each network over alpha^2/M, (networks, points, points) float64.
+
+    K(x, x') = (1/M) sum_i [relu(u_i) relu(u_i') + a_i^2 theta(u_i) theta(u_i') x.x'/d], u_i = w_i.x/sqrt(d): the sum of
+    the products of the output's derivatives with respect to every parameter.
+    """
+    output, incoming = weights
+    inputs = points.shape[1]
+    raised = np.matmul(incoming, points.T) / np.sqrt(inputs)
+    values, gates = np.maximum(raised, 0.0), (raised > 0) * output[:, :, None]
+    pairs = [np.matmul(part.swapaxes(1, 2), part) / output.shape[1] for part in (values, gates)]
+    return np.asarray(pairs[0] + pairs[1] * (points @ points.T) / inputs)
+
+
+def kernel_along(before: Weights, after: Weights, points: Floats, change: Floats) -> Floats:
+    """Return the component of each network's change of the kernel along a given one, in units of it, (networks,).
+
+    Linear in the change: noise of single networks averages out, which it does not in the norm of the change.
+    """
+    found = tangent_kernel(after, points) - tangent_kernel(before, points)
+    return np.asarray((found * change).sum(axis=(1, 2)) / (change * change).sum())
+
+
+def crossing(times: Floats, series: Floats, level: float) -> float:
+    """Return when a falling series (times,) first reaches a level, linearly between records.
+
+    Raises
+    ------
+    RuntimeError
+        It starts below the level, or does not reach it: no number would stand for it.
+    """
+    below = series <= level
+    first = int(below.argmax())
+    if first == 0:
+        raise RuntimeError(
+            f"the series must come down to {level:g} between its first and last record, "
+            f"got {series[0]:.3g} at the first and {series.min():.3g} as its least"
+        )
+    high, low = series[first - 1], series[first]
+    return float(times[first - 1] + (high - level) / (high - low) * (times[first] - times[first - 1]))
+
+
+def own_unsatisfied(condition: Condition, start: Weights, projections: Floats, times: Floats) -> Floats:
+    """Return the share of unsatisfied samples that theory gives to these starts on this dataset, (networks, times).
+
+    Theory turns all nodes by one gamma. With a network's own nodes the slope of the output in x_par is
+    alpha/(2 sqrt d) times
+
+        [p (e^(2 gamma) - k) - q (e^(-2 gamma) - k)] / 2,   p, q = mean (a_i0 +- w_i0)^2 / 2,
+
+    k = 1 for a centred network and 0 for a plain one; with the dataset's own projections gamma' is the mean of
+    abs(x_par) over those below the boundary, over 2 sqrt(d). p and q tend to 1, and the means to those of the theory,
+    as network and dataset grow: what this takes account of is only how far they are from typical ones.
+
+    Parameters
+    ----------
+    condition : Condition
+        With right labels.
+    start : Weights
+        At time 0.
+    projections : (samples,), float64
+        x_par.
+    times : (times,), float64
+        From 0, increasing; four steps of the midpoint rule between two of them.
+    """
+    output, along = start[0], start[1][:, :, 0]
+    rise, fall = (((output + sign * along) ** 2).mean(axis=1) / 2 for sign in (1, -1))
+    kept = 1.0 if condition.centred else 0.0
+    level = 2 * np.sqrt(condition.inputs) * condition.threshold / condition.alpha
+    sizes = np.sort(np.abs(projections))
+    pulls = np.concatenate([[0.0], np.cumsum(sizes)]) / (len(sizes) * 2 * np.sqrt(condition.inputs))
+
+    def below(angle: Floats) -> NDArray[np.intp]:
+        slope = np.abs(rise * (np.exp(2 * angle) - kept) - fall * (np.exp(-2 * angle) - kept)) / 2
+        return np.asarray(np.searchsorted(sizes, level / np.maximum(slope, level * FLAT)))
+
+    angle = np.zeros(len(output))
+    shares = [below(angle) / len(sizes)]
+    for step in np.diff(times) / SUBSTEPS:
+        for _ in range(SUBSTEPS):
+            middle = angle + step / 2 * pulls[below(angle)]
+            angle = angle + step * pulls[below(middle)]
+        shares.append(below(angle) / len(sizes))
+    return np.stack(shares, axis=1)

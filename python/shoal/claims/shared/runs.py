@@ -1,0 +1,216 @@
+"""What the claims share: trainings at three rates or side by side, points no kink spoils, crossing times, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from shoal.claims.claim import Setting
+from shoal.comparison import Comparison, Values, compare
+from shoal.loss import Loss
+from shoal.method import Descent
+from shoal.network import Network
+from shoal.record import Record
+from shoal.start import Start
+from shoal.task import Task
+from shoal.threads import thread_count
+from shoal.train import train
+
+__all__ = [
+    "Plan",
+    "Runs",
+    "crossing_times",
+    "extrapolate",
+    "extrapolated_error",
+    "far_seed",
+    "side_by_side",
+    "start_weights",
+]
+
+Floats = NDArray[np.float64]
+Found = TypeVar("Found")
+
+
+def far_seed(seed: int, part: int) -> int:
+    """Return the seed of another part of the claim: part x 2^32 further on, modulo 2^64.
+
+    What is averaged is to be of networks that nothing else has seen, neither another part nor a run of a seed near by.
+    """
+    return (seed + part * 2**32) % 2**64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training, to be repeated at several rates with records at the same times.
+
+    Attributes
+    ----------
+    network, task, start, loss
+        As in ``shoal.train``.
+    rate : float
+        The coarsest rate.
+    steps, every : int
+        Updates at that rate, and updates between records; ``every`` divides ``steps``.
+    measure : tuple of str
+        As in ``shoal.Record``.
+    """
+
+    network: Network
+    task: Task
+    start: Start
+    loss: str | Loss
+    rate: float
+    steps: int
+    every: int
+    measure: tuple[str, ...]
+
+    @property
+    def times(self) -> Floats:
+        """(records,) float64: the times at which every run is recorded."""
+        return np.asarray(np.arange(0, self.steps + 1, self.every) * self.rate, np.float64)
+
+    def run(self, networks: int, setting: Setting, refine: int = 1) -> xr.Dataset:
+        """Return the training at ``rate / refine``, networks (0..networks-1) of the setting's seed."""
+        setting.say(f"training {networks} networks, {self.steps * refine} steps at rate {self.rate / refine:g}")
+        data = train(
+            self.network,
+            self.task,
+            self.start,
+            loss=self.loss,
+            method=Descent(rate=self.rate / refine, steps=self.steps * refine),
+            record=Record(steps=np.arange(0, self.steps * refine + 1, self.every * refine), measure=self.measure),
+            networks=networks,
+            seed=setting.seed,
+            threads=setting.threads,
+        )
+        return data.assign_coords(time=self.times)
+
+    def three(self, networks: int, setting: Setting) -> Runs:
+        """Return the training at rate, rate/2 and rate/4."""
+        return Runs(*(self.run(networks, setting, refine) for refine in (1, 2, 4)))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The same networks at rate, rate/2 and rate/4, recorded at the same times."""
+
+    full: xr.Dataset
+    half: xr.Dataset
+    quarter: xr.Dataset
+
+    def stack(self, name: str) -> Floats:
+        """(3, networks, times, ...) float64: a variable of the three runs."""
+        return np.stack([np.asarray(run[name].values, float) for run in (self.full, self.half, self.quarter)])
+
+    def compare(self, name: str, predicted: Values, where: NDArray[np.bool_] | None = None) -> Comparison:
+        """Return the exact comparison of a variable with its prediction."""
+        first, second, fourth = self.stack(name)
+        return compare(first, predicted, halved=second, quartered=fourth, where=where)
+
+    def smooth(self) -> NDArray[np.bool_]:
+        """(networks, times) bool: no neuron changes sides here, nor between here and the neighbouring records.
+
+        A neuron that dies is a kink in time; where the three runs have it on different sides no extrapolation in the
+        rate holds. Needs the measure ``active``.
+        """
+        active = self.stack("active")
+        agree = (active == active[0]).all(axis=(0, -1))
+        steady = agree[:, 1:] & agree[:, :-1] & (active[0, :, 1:] == active[0, :, :-1]).all(axis=-1)
+        smooth = agree.copy()
+        smooth[:, 1:] &= steady
+        smooth[:, :-1] &= steady
+        return np.asarray(smooth)
+
+
+def extrapolate(three: Floats) -> Floats:
+    """Return what measurements at rate, rate/2 and rate/4 (first axis) tend to as the rate vanishes, to third order."""
+    first, second, fourth = three
+    return np.asarray((8 * fourth - 6 * second + first) / 3)
+
+
+def extrapolated_error(errors: Floats) -> Floats:
+    """Return the most that errors of the three measurements (first axis) can make up in `extrapolate`."""
+    first, second, fourth = errors
+    return np.asarray((8 * fourth + 6 * second + first) / 3)
+
+
+def crossing_times(times: Floats, series: Floats, level: float, *, above: int = 3) -> tuple[Floats, Floats]:
+    """Return when each rising series first reaches a level, and how far that may be off.
+
+    Parameters
+    ----------
+    times : (times,), float64
+        Increasing.
+    series : (..., times), float64
+        Positive before the level.
+    level : float
+        Positive.
+    above : int
+        How many of the six records used lie at or above the level, 0..3. With 0 the series is continued from below it,
+        which is right where it stops there, as under the hinge loss.
+
+    Returns
+    -------
+    tuple of (...,) float64
+        Time read off the polynomial through log(series) at the six records, and its larger distance from the two
+        through the nearest five and four: what the last two records still changed.
+
+    Raises
+    ------
+    ValueError
+        A series that does not reach the level, or has too few records before or after it.
+    """
+    flat = series.reshape(-1, series.shape[-1])
+    reached = flat >= level
+    first = reached.argmax(axis=1)
+    if not reached.any(axis=1).all() or (first < 6 - above).any() or (first + above > flat.shape[1]).any():
+        raise ValueError(
+            f"series must each reach level={level} with {6 - above} records before it and {above} from it on, "
+            f"got {int((~reached.any(axis=1)).sum())} of {len(flat)} that do not reach it"
+        )
+    index = first[:, None] + np.arange(above - 6, above)
+    values = np.log(np.take_along_axis(flat, index, axis=1) / level)
+    best, fewer, least = (_inverse(values[:, drop:], times[index[:, drop:]]) for drop in (0, 1, 2))
+    error = np.maximum(np.abs(best - fewer), np.abs(best - least))
+    return best.reshape(series.shape[:-1]), error.reshape(series.shape[:-1])
+
+
+def _inverse(values: Floats, times: Floats) -> Floats:
+    """Lagrange's polynomial, time as a function of the value, read off at the value 0; one row a series."""
+    result = np.zeros(len(values))
+    for i in range(values.shape[1]):
+        others = np.delete(values, i, axis=1)
+        result += times[:, i] * np.prod(others / (others - values[:, i : i + 1]), axis=1)
+    return result
+
+
+def start_weights(
+    network: Network, task: Task, start: Start, networks: int, setting: Setting, seed: int
+) -> Sequence[Floats]:
+    """Return the weights of untrained networks, one array (networks, outputs, inputs) a layer."""
+    data = train(
+        network,
+        task,
+        start,
+        method=Descent(rate=1.0, steps=0),
+        record=Record(measure=("weights",)),
+        networks=networks,
+        seed=seed,
+        threads=setting.threads,
+    )
+    return [np.asarray(data[f"weights_{layer}"].values, float) for layer in range(1, network.layers + 1)]
+
+
+def side_by_side(measure: Callable[[int], Found], count: int, threads: int | None = None) -> list[Found]:
+    """Return what ``measure(number)`` gives for 0..count-1, in their order, as many at a time as there are threads.
+
+    For trainings of fewer networks than one thread has lanes: each by itself has no work for a second thread.
+    """
+    with ThreadPoolExecutor(thread_count(threads)) as pool:
+        return list(pool.map(measure, range(count)))

@@ -1,0 +1,182 @@
+"""What the claims on starvation share: networks with separate neurons for each feature, and penalties.
+
+The theory of features wants one set of neurons a feature. In a fully connected network a neuron moves along the whole
+of each sample on which it is active, so two features that share samples are as a rule learnt by the same neurons. They
+stay apart here because every feature comes with both signs, equally often: a neuron that looks along +feature 1 is
+active on one half of the samples, and on that half the pulls along +feature 2 and -feature 2 cancel. Each neuron sees
+half of the samples with its feature, so theory is given half of each frequency.
+
+Where a sample carries one feature and not the other this balance is unstable: a neuron of the other feature that turns
+towards it by a rounding error becomes active on that sample, and is drawn along. The core keeps it, because a sum has
+one order whatever the network: mirrored neurons have the same bits, and their pulls cancel to exactly 0 for norms that
+are powers of 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+
+from shoal import theory
+from shoal.claims.claim import Setting
+from shoal.claims.shared.flows import RTOL, TOLERANCE
+from shoal.loss import Loss
+from shoal.method import Flow
+from shoal.network import Network
+from shoal.record import Record
+from shoal.start import Explicit, Start
+from shoal.task import Task
+from shoal.train import train
+
+__all__ = [
+    "CONFIDENCE",
+    "FREE",
+    "LEVEL",
+    "NEURONS",
+    "TOLERANCE",
+    "Penalty",
+    "Signed",
+    "confidence_when_fit",
+    "equal_starts",
+    "flow",
+    "separate_start",
+]
+
+Floats = NDArray[np.float64]
+
+NEURONS = 3
+"""Neurons a feature and sign."""
+CONFIDENCE = 0.95
+"""The training set is fit when every sample of it has this confidence, sigmoid(margin)."""
+LEVEL = float(logit(CONFIDENCE))
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """What is added to the loss, as ``shoal.train`` and ``theory.Features`` take it."""
+
+    weight_decay: float = 0.0
+    spectral_decoupling: float = 0.0
+
+
+FREE = Penalty()
+
+
+@dataclass(frozen=True)
+class Signed:
+    """Samples that are sums of features with either sign, all of one class, and a probe for each feature alone.
+
+    Attributes
+    ----------
+    norms : tuple of float
+        One a feature.
+    types : tuple of tuple of int
+        Features of a type of sample.
+    frequencies : tuple of float
+        One a type, summing to 1; shared equally by the combinations of signs.
+    """
+
+    norms: tuple[float, ...]
+    types: tuple[tuple[int, ...], ...]
+    frequencies: tuple[float, ...]
+
+    @property
+    def task(self) -> Task:
+        """All combinations of signs, type by type, then for each feature a probe of weight 0: measured, not learnt."""
+        rows, weights = [], []
+        for held, frequency in zip(self.types, self.frequencies, strict=True):
+            for signs in product((1.0, -1.0), repeat=len(held)):
+                row = np.zeros(len(self.norms))
+                row[list(held)] = np.array(signs) * np.array(self.norms)[list(held)]
+                rows.append(row)
+                weights.append(frequency / 2 ** len(held))
+        inputs = np.concatenate([rows, np.diag(self.norms)])
+        return Task(inputs, np.ones(len(inputs)), [*weights, *np.zeros(len(self.norms))])
+
+    @property
+    def members(self) -> Floats:
+        """(samples, features): 1 where a sample carries a feature."""
+        return np.asarray(np.abs(self.task.inputs) > 0, float)
+
+    def theory(self, starts: ArrayLike, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE) -> theory.Features:
+        """Return the theory of networks with separate neurons that start with these strengths (features,)."""
+        return theory.Features(
+            norms=self.norms,
+            types=self.types,
+            frequencies=tuple(frequency / 2 for frequency in self.frequencies),
+            starts=starts,
+            loss=loss,
+            depth=2,
+            weight_decay=penalty.weight_decay,
+            spectral_decoupling=penalty.spectral_decoupling,
+        )
+
+    def predicted(
+        self, starts: Floats, times: Floats, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE
+    ) -> Floats:
+        """Return the margins (networks, times, samples) that theory predicts from strengths (networks, features)."""
+        strengths = [self.theory(start, loss, penalty).strengths(times).T for start in starts]
+        return np.asarray(np.stack(strengths) @ self.members.T, float)
+
+
+def separate_start(norms: Sequence[float], strengths: Floats, seed: int) -> tuple[Network, Explicit]:
+    """Return the network and balanced starts of given strengths (networks, features), shared by the neurons at random.
+
+    Each feature has `NEURONS` neurons along it and as many, with the same weights, along its negative.
+    """
+    networks, count = strengths.shape
+    share = np.random.default_rng([seed, 1]).uniform(0.2, 1.0, (networks, count, NEURONS))
+    share /= share.sum(axis=2, keepdims=True)
+    size = np.sqrt(share * strengths[:, :, None] / np.asarray(norms)[:, None])
+    incoming = np.zeros((networks, count, 2, NEURONS, count))
+    outgoing = np.repeat(size[:, :, None, :], 2, axis=2)
+    for feature in range(count):
+        incoming[:, feature, 0, :, feature] = size[:, feature]
+        incoming[:, feature, 1, :, feature] = -size[:, feature]
+    units = 2 * count * NEURONS
+    return Network((count, units, 1)), Explicit(
+        [incoming.reshape(networks, units, count), outgoing.reshape(networks, 1, units)]
+    )
+
+
+def flow(
+    network: Network,
+    task: Task,
+    start: Start,
+    setting: Setting,
+    *,
+    times: Floats,
+    networks: int | None = None,
+    loss: str | Loss = "cross_entropy",
+    penalty: Penalty = FREE,
+) -> Floats:
+    """Return the margins (networks, times, samples) of a training by gradient flow."""
+    method = Flow(until=float(times[-1]), rtol=RTOL)
+    data = train(
+        network, task, start, method=method, loss=loss, record=Record(times=times, measure=("margin",)),
+        networks=networks, seed=setting.seed, threads=setting.threads,
+        weight_decay=penalty.weight_decay, spectral_decoupling=penalty.spectral_decoupling,
+    )  # fmt: skip
+    return np.asarray(data["margin"].values, float)
+
+
+def equal_starts(networks: int, seed: int) -> Floats:
+    """Return strengths (networks, 2), the same for both features, log-uniform from 1e-3 to 1e-1."""
+    drawn = np.exp(np.random.default_rng([seed, 2]).uniform(np.log(1e-3), np.log(1e-1), (networks, 1)))
+    return np.repeat(drawn, 2, axis=1)
+
+
+def confidence_when_fit(margins: Floats, trained: NDArray[np.bool_], probe: int) -> Floats:
+    """Return sigmoid(margin) of a probe at the first record at which all trained samples are fit, (networks,).
+
+    NaN where they never are.
+    """
+    fit: NDArray[np.bool_] = np.asarray((margins[..., trained] >= LEVEL).all(axis=-1))
+    at = fit.argmax(axis=1)
+    found = expit(margins[np.arange(len(margins)), at, probe])
+    return np.where(fit.any(axis=1), found, np.nan)

@@ -1,0 +1,209 @@
+"""Two orthogonal modes in one dataset, one of them varied over decades: balanced networks, each on its own.
+
+Source: docs/theory.md sections 1 and 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from shoal import plot, theory
+from shoal.claims.claim import Row, Setting
+from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
+from shoal.claims.shared.runs import crossing_times
+from shoal.comparison import compare
+from shoal.network import Network
+from shoal.start import Explicit
+from shoal.task import Task
+from shoal.tasks import modes
+
+__all__ = [
+    "CLOCK",
+    "LEVEL",
+    "Arrivals",
+    "Pair",
+    "Sweep",
+    "balanced_start",
+    "collapse_panel",
+    "common_curve",
+    "common_time",
+    "margin_row",
+    "start_margins",
+]
+
+Floats = NDArray[np.float64]
+
+LEVEL = 1.0
+"""Margin whose time of arrival is measured."""
+
+CLOCK: Floats = np.linspace(0, 14, 141)
+"""frequency x norm x time at which each mode is recorded."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two orthogonal modes with labels +1 and -1; the first is the varied one, the second keeps it company.
+
+    Attributes
+    ----------
+    norms, frequencies : tuple of two floats
+        Of the two inputs; the frequencies sum to 1.
+    """
+
+    norms: tuple[float, float]
+    frequencies: tuple[float, float]
+
+    @property
+    def task(self) -> Task:
+        """The dataset."""
+        return modes(norms=self.norms, frequencies=self.frequencies)
+
+    @property
+    def speeds(self) -> Floats:
+        """(2,) float64: frequency x norm of each mode, the pace of its clock."""
+        return np.multiply(self.norms, self.frequencies)
+
+
+def start_margins(networks: int, draw: np.random.Generator, lowest: float, highest: float) -> Floats:
+    """Return log-uniform start margins, (networks,) float64."""
+    return np.asarray(np.exp(draw.uniform(np.log(lowest), np.log(highest), networks)))
+
+
+def balanced_start(margins: Floats, pair: Pair, draw: np.random.Generator) -> Explicit:
+    """Return separated balanced starts with two neurons a mode, which share its start margin at random.
+
+    Parameters
+    ----------
+    margins : (networks, 2), float64
+        Start margin of each mode, positive.
+    pair : Pair
+        The dataset.
+    draw : Generator
+        For the shares, and for the weights along the other mode: negative, so that the neuron is inactive there.
+    """
+    networks = len(margins)
+    share = draw.uniform(0.1, 0.9, (networks, 2))
+    incoming = -np.abs(draw.normal(0, 0.2, (networks, 4, 2)))
+    outgoing = np.zeros((networks, 1, 4))
+    for mode, (norm, label) in enumerate(zip(pair.norms, pair.task.labels, strict=True)):
+        for unit, part in ((mode, share[:, mode]), (mode + 2, 1 - share[:, mode])):
+            size = np.sqrt(part * margins[:, mode] / norm)
+            incoming[:, unit, mode] = size
+            outgoing[:, 0, unit] = label * size
+    return Explicit([incoming, outgoing])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is varied, and a dataset for each of its values.
+
+    Attributes
+    ----------
+    name : str
+        What is varied.
+    conditions : (conditions,), float64
+        Its values.
+    pairs : tuple of Pair
+        One dataset a condition.
+    """
+
+    name: str
+    conditions: Floats
+    pairs: tuple[Pair, ...]
+
+    @property
+    def speeds(self) -> Floats:
+        """(conditions, 2) float64: frequency x norm of each mode."""
+        return np.array([pair.speeds for pair in self.pairs])
+
+    def predict(self, starts: Floats, loss: str = "cross_entropy") -> Floats:
+        """Return margins (networks, CLOCK, conditions, 2) float64 from start margins (networks, conditions, 2)."""
+        curves = [
+            theory.Mode(
+                norm=pair.norms[mode], frequency=pair.frequencies[mode], start=float(start[at, mode]), loss=loss
+            ).margin(CLOCK / pair.speeds[mode])
+            for start in starts
+            for at, pair in enumerate(self.pairs)
+            for mode in range(2)
+        ]
+        return np.moveaxis(np.reshape(curves, (*starts.shape, len(CLOCK))), -1, 1)
+
+    def train(self, starts: Floats, draw: np.random.Generator, setting: Setting, loss: str = "cross_entropy") -> Floats:
+        """Return margins (networks, CLOCK, conditions, 2) float64 of trained networks, each mode on its own clock."""
+        found = []
+        for at, pair in enumerate(self.pairs):
+            start = balanced_start(starts[:, at], pair, draw)
+            own = CLOCK[:, None] / pair.speeds
+            times, index = np.unique(own, return_inverse=True)
+            data = flow(
+                Network((2, 4, 1)), pair.task, start, times, setting, networks=len(starts), seed=setting.seed, loss=loss
+            )
+            rows = index.reshape(own.shape)
+            found.append(data["margin"].values[:, rows, np.arange(2)])
+        return np.stack(found, axis=2)
+
+
+def common_curve(starts: Floats, loss: str) -> Floats:
+    """Return margins (networks, CLOCK, 1, 1) float64: the curve of a mode of norm 1 and frequency 1.
+
+    It is that of every mode which starts at the same margins (networks,), whatever its norm and frequency.
+    """
+    curves = [theory.Mode(norm=1.0, frequency=1.0, start=float(start), loss=loss).margin(CLOCK) for start in starts]
+    return np.asarray(curves)[:, :, None, None]
+
+
+def common_time(starts: Floats) -> Floats:
+    """Return frequency x norm x time to `LEVEL` from start margins of any shape, the same shape."""
+    times = [theory.Mode(norm=1.0, frequency=1.0, start=float(start)).time(LEVEL) for start in starts.ravel()]
+    return np.reshape(times, starts.shape)
+
+
+def margin_row(statement: str, margins: Floats, predicted: Floats) -> Row:
+    """Return the comparison of margins as from `Sweep.train` with a prediction that broadcasts to them."""
+    return Row(statement, compare(margins, predicted, tolerance=TOLERANCE))
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When the modes of balanced networks arrive at `LEVEL`, on their own clocks.
+
+    Attributes
+    ----------
+    clock, error : (networks, conditions, 2), float64
+        frequency x norm x time of arrival, and how far it may be off.
+    """
+
+    clock: Floats
+    error: Floats
+
+    @classmethod
+    def of(cls, margins: Floats, predicted: Floats) -> Arrivals:
+        """Read them off margins as from `Sweep.train`, with the largest margin of the prediction as their scale."""
+        clock, reading = crossing_times(CLOCK, np.moveaxis(margins, 1, -1), LEVEL)
+        velocity = float(theory.Mode(norm=1.0, frequency=1.0, start=LEVEL).velocity(LEVEL))
+        return cls(clock, arrival_error(reading, predicted.max(axis=1), velocity))
+
+    def row(self, statement: str, predicted: Floats) -> Row:
+        """Return the comparison with arrivals on the same clock, which broadcast to (networks, conditions, 2)."""
+        return Row(statement, compare_arrivals(self.clock, np.broadcast_to(predicted, self.clock.shape), self.error))
+
+    def exponent_row(self, statement: str, sweep: Sweep, predicted: Floats | float) -> Row:
+        """Return the comparison of each network's exponent of the varied mode's time in the condition."""
+        weights = exponent_weights(sweep.conditions)
+        measured = np.log(self.clock[..., 0] / sweep.speeds[:, 0]) @ weights
+        error = (self.error / self.clock)[..., 0] @ np.abs(weights)
+        return Row(statement, compare_arrivals(measured, np.broadcast_to(predicted, measured.shape), error))
+
+
+def collapse_panel(axes: Axes, sweep: Sweep, margins: Floats, curve: Floats) -> None:
+    """Draw one network's varied mode at every other condition, (CLOCK, conditions), on its one predicted curve."""
+    for order, at in enumerate(range(0, len(sweep.conditions), 2)):
+        shown = slice(3 * order, None, 15)
+        label = f"{sweep.name} {sweep.conditions[at]:.2g}"
+        plot.points(axes, CLOCK[shown], margins[shown, at], color=plot.COLOURS[order], fmt="os^Dv"[order], label=label)
+    plot.theory(axes, CLOCK, curve, color="black", lw=1.5, zorder=2, label="theory, one curve")
+    axes.set(yscale="log", xlabel="frequency x norm x time", ylabel="margin")

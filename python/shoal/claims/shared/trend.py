@@ -1,0 +1,14 @@
+"""Whether a quantity rises with a fraction, asked of ranks alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["rank_trend"]
+
+Floats = NDArray[np.float64]
+
+
+def rank_trend(values: Floats) -> Floats:
+    """Return Kendall's tau (splits,) of values (fractions, splits) against the fraction, ties counting 0."""
+    later, earlier = np.triu_indices(len(values), 1)[::-1]
+    return np.asarray(np.sign(values[later] - values[earlier]).mean(axis=0))

@@ -1,0 +1,1 @@
+"""Features that share samples: their modes, their events, the solver."""

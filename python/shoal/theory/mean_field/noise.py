@@ -1,0 +1,181 @@
+"""What training does about the noise of M nodes: each kind of noise grows with the nodes and is pulled back.
+
+| symbol | meaning | name | shape |
+|---|---|---|---|
+| gamma | angle by which all nodes have turned | ``gamma`` | any |
+| S | share of the gradient that is left | - | as ``gamma`` |
+| (1 - S)/S | gradient along the boundary over that which turns the nodes | ``pull`` | scalar |
+| D | dimensions across the teacher, d - 1 | ``across`` | scalar |
+| K_a, K_w | eigenvalues of the kernels of both layers | ``output_kernel``, ``input_kernel`` | (kinds,) |
+| p, q | noise of one kind: p of its start in a_i, q of its start in w_i | ``state`` | (4, kinds) |
+
+Source: docs/theory.md section 7.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.integrate import solve_ivp
+
+from shoal.theory.mean_field.error import misclassified
+from shoal.theory.mean_field.hinge import MeanFieldHinge
+from shoal.theory.mean_field.law import law_of, mean_cosine
+
+Array = NDArray[np.float64]
+
+FURTHEST = 10.0
+"""Angle after the first satisfied input at which only the noise is left that stays: time grows by e^40."""
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class TrainedNoise:
+    """The noise of M nodes while they train, to first order in 1/sqrt(M) and leading order in d^(-1/2).
+
+    `MeanFieldHinge.noise` lets the nodes follow the curves of M -> infinity. But noise moves the boundary of the
+    unsatisfied inputs, and the flow answers with a gradient against it. Noise is linear in the input (share 1/2), alike
+    for all inputs (1/pi), quadratic (1/(2 pi)), or of higher even degree (the rest). The first two kinds go within a
+    time ~ sqrt(d)/beta once inputs are satisfied, the third after one longer by a factor ~ d, the rest stays.
+
+    Parameters
+    ----------
+    clean
+        The network and the law of its inputs, of at least 2 inputs.
+
+    Raises
+    ------
+    TypeError
+        ``clean`` is not a `MeanFieldHinge`.
+    ValueError
+        It has one input, hence no noise across the teacher.
+
+    Notes
+    -----
+    Holds while the noise is small beside the threshold, for infinitely many samples and many nodes: M well above d for
+    linear noise, above d^2/2 for quadratic noise, which falls faster otherwise. How far simulations agree says
+    docs/theory.md. Accuracy of the equations' solution: 1e-7. Cost: one stiff
+    integration in gamma a call, a quarter of a second.
+
+    Source: docs/theory.md section 7.
+
+    Examples
+    --------
+    >>> trained = TrainedNoise(MeanFieldHinge(nodes=400, inputs=30))
+    >>> trained.error([5.0, 20.0, 60.0]).round(4)
+    array([0.1574, 0.038 , 0.0092])
+    """
+
+    clean: MeanFieldHinge
+
+    def __post_init__(self) -> None:
+        """Check the argument; the class says what is allowed."""
+        if not isinstance(self.clean, MeanFieldHinge):
+            raise TypeError(f"clean must be a MeanFieldHinge, got {self.clean!r} of type {type(self.clean).__name__}")
+        if self.clean.inputs < 2:
+            raise ValueError(f"clean must have at least 2 inputs, got {self.clean.inputs}")
+
+    def kinds(self, times: ArrayLike) -> Array:
+        """Return the variance that each kind of noise still has, over the variance of nodes on the curves.
+
+        Parameters
+        ----------
+        times
+            Any shape, float64, not negative.
+
+        Returns
+        -------
+        ndarray of float64, shape (4,) followed by that of ``times``
+            Linear, constant, quadratic, the rest. Their sum is 1 until the first input is satisfied.
+
+        Raises
+        ------
+        ValueError
+            A time is negative or NaN.
+
+        Notes
+        -----
+        Source: docs/theory.md section 7.
+        """
+        gamma = self.clean.gamma(times)
+        angles, place = np.unique(gamma.ravel(), return_inverse=True)
+        return self._variances(angles)[:, place].reshape(4, *gamma.shape)
+
+    def remaining(self, times: ArrayLike) -> Array:
+        """Return the noise over that of nodes on the curves of M -> infinity, of the shape of ``times``.
+
+        1 until inputs are satisfied, then less: the root of the sum of ``kinds``. Source: docs/theory.md section 7.
+        """
+        return np.asarray(np.sqrt(self.kinds(times).sum(axis=0)), dtype=np.float64)
+
+    def noise(self, times: ArrayLike) -> Array:
+        """Return the standard deviation of f where x_par = 0, of the shape of ``times``: see `MeanFieldHinge.noise`.
+
+        Source: docs/theory.md section 7.
+        """
+        return np.asarray(self.clean.noise(times) * self.remaining(times), dtype=np.float64)
+
+    def spread(self, times: ArrayLike) -> Array:
+        """Return s(t), of the shape of ``times``: see `MeanFieldHinge.spread`. Source: docs/theory.md section 7."""
+        return np.asarray(self.clean.spread(times) * self.remaining(times), dtype=np.float64)
+
+    def error(self, times: ArrayLike) -> Array:
+        """Return the generalisation error, of the shape of ``times``: see `MeanFieldHinge.error`.
+
+        Source: docs/theory.md section 7.
+        """
+        spread = self.spread(times)
+        return misclassified(self.clean.inputs, spread.ravel()).reshape(spread.shape)
+
+    def _kinds(self) -> tuple[Array, Array, Array]:
+        """Return shares of the noise, K_a and K_w: linear, constant, quadratic (kinds,)."""
+        across = self.clean.inputs - 1
+        square = mean_cosine(across) ** 2
+        constant = 0.5 * across * square
+        quadratic = constant * (across - 1) * (across + 2) / (2.0 * (across + 1) ** 2)
+        shares = np.asarray([0.5, constant, quadratic])
+        output_kernel = np.asarray([1.0, across**2 * square, across**2 * square / (across + 1) ** 2])
+        input_kernel = np.asarray([1.0, across * square, 4.0 / math.pi / (across + 2)])
+        return shares, output_kernel, input_kernel
+
+    def _variances(self, angles: Array) -> Array:
+        """Return the variances (4, points) over that without training, at ascending angles (points,)."""
+        clean, (shares, output_kernel, input_kernel) = self.clean, self._kinds()
+        law, begun = law_of(clean.law, clean.inputs, clean.radius), float(clean.centred)
+        level = 2.0 * math.sqrt(clean.inputs) * clean.threshold / clean.alpha
+        first = 0.5 * math.asinh(level / law.reach)
+        last = min(float(angles[-1]) if angles.size else first, first + FURTHEST)
+
+        def slope(gamma: float, state: Array) -> Array:
+            """All times e^-gamma, so that nothing overflows; p less its start where that is taken away."""
+            p, p_w, q, q_w = state.reshape(4, -1)
+            rise = math.sinh(2.0 * gamma)
+            share = float(law.share(np.asarray(level / rise)))
+            pull = (1.0 - share) / share
+            own = pull * (output_kernel / rise + input_kernel / math.tanh(2.0 * gamma)) + 1.0
+            cross = pull * input_kernel - 1.0
+            source = begun * math.exp(-gamma)
+            return np.concatenate([p_w - own * p, source - cross * p - p_w, q_w - own * q, -cross * q - q_w])
+
+        kept = np.ones((len(shares), angles.size))
+        late = angles > first
+        if late.any():
+            places = np.minimum(angles[late], last)
+            start, table = np.stack(_free(np.asarray(first), begun)), np.unique(places)
+            solved = solve_ivp(
+                slope, (first, last), np.repeat(start, len(shares)), "LSODA", table, rtol=TOLERANCE, atol=1e-13
+            )
+            p, _, q, _ = solved.y.reshape(4, len(shares), -1)[..., np.searchsorted(table, places)]
+            free_p, _, free_q, _ = _free(places, begun)
+            kept[:, late] = (p**2 + q**2) / (free_p**2 + free_q**2)
+        rest = np.full((1, angles.size), 1.0 - shares.sum())
+        return np.concatenate([shares[:, None] * kept, rest])
+
+
+def _free(gamma: Array, begun: float) -> tuple[Array, Array, Array, Array]:
+    """Return p, p_w, q, q_w without training, times e^-gamma."""
+    even, odd = 0.5 * (1.0 + np.exp(-2.0 * gamma)), -0.5 * np.expm1(-2.0 * gamma)
+    return even - begun * np.exp(-gamma), odd, odd, even

@@ -1,0 +1,1 @@
+"""Classes of many points, through a few order parameters."""

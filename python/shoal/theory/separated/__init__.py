@@ -1,0 +1,1 @@
+"""Networks in which every neuron serves one mode: margins, deaths, neurons."""
