@@ -151,3 +151,10 @@ def test_test_samples_are_asked_for_before_training(monkeypatch: pytest.MonkeyPa
     # The inputs, and labels, weights and three numbers a sample; and the values of one block of samples only.
     assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 3 * 8) + values
     assert values < (2 * network.parameters + 256 * 42) * lanes * 8
+
+
+def test_a_small_training_does_not_ask_for_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: pytest.fail("it was asked"))
+    train()
+    with pytest.raises(pytest.fail.Exception, match="it was asked"):
+        train(networks=100_000)

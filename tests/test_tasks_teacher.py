@@ -270,14 +270,14 @@ def test_a_radius_that_no_sphere_has_is_told(radius: Any, kind: type[Exception],
 
 
 def test_memory_is_asked_for_what_is_drawn_and_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = 150 * (20 * 17 + 64)
+    needed = 1500 * (20 * 17 + 64)
     monkeypatch.setattr(memory, "available_bytes", lambda: needed)
-    assert tasks.separable_gaussian(100, 20, test_samples=50).samples == 100
+    assert tasks.separable_gaussian(1000, 20, test_samples=500).samples == 1000
     monkeypatch.setattr(memory, "available_bytes", lambda: needed - 1)
-    with pytest.raises(ValueError, match="a task must fit into memory, got 100 samples and 50 test samples of 20"):
-        tasks.separable_gaussian(100, 20, test_samples=50)
+    with pytest.raises(ValueError, match="a task must fit into memory, got 1000 samples and 500 test samples of 20"):
+        tasks.separable_gaussian(1000, 20, test_samples=500)
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
-    assert tasks.separable_gaussian(100, 20, test_samples=50).samples == 100
+    assert tasks.separable_gaussian(1000, 20, test_samples=500).samples == 1000
 
 
 def test_a_teacher_separates_by_the_distance_from_its_plane() -> None:

@@ -14,6 +14,9 @@ from shoal.task import Task
 from shoal.threads import cgroup_folders
 
 _REDUCED_BYTES = 24
+_NEVER_SHORT = 2**18
+"""Bytes below which nobody asks: a process that holds NumPy has as much, and reading what is free takes as long as
+a short training."""
 
 
 def available_bytes() -> int | None:
@@ -24,6 +27,12 @@ def available_bytes() -> int | None:
     limits = [_machine_bytes(), *(_cgroup_bytes(folder) for folder in cgroup_folders("memory"))]
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
+
+
+def less_than(needed: int) -> int | None:
+    """Return the bytes that this process can still take where they are fewer than ``needed``, else None."""
+    available = available_bytes() if needed > _NEVER_SHORT else None
+    return None if available is None or available >= needed else available
 
 
 def record_bytes(
@@ -113,9 +122,9 @@ class Need:
         ValueError
             With what is needed, what is available, and what would need less.
         """
-        available = available_bytes()
         needed = self.records + self.work
-        if available is None or needed <= available:
+        available = less_than(needed)
+        if available is None:
             return
         each = "" if self.reduce is None else f" of {self.block} networks at a time (reduce={self.reduce!r})"
         raise ValueError(

@@ -59,8 +59,8 @@ def require_room(samples: int, inputs: int, test_samples: int = 0, *, arrays: in
     """
     rows = samples + test_samples
     needed = rows * (inputs * (8 * arrays + 1) + _A_SAMPLE) + beside
-    available = memory.available_bytes()
-    if available is not None and needed > available:
+    available = memory.less_than(needed)
+    if available is not None:
         told = f"{samples} samples" + (f" and {test_samples} test samples" if test_samples else "")
         raise ValueError(
             f"a task must fit into memory, got {told} of {inputs} inputs, which need {needed / 1e9:.3g} GB;"
