@@ -1,4 +1,4 @@
-"""What several tests share: starts, final weights, bits, claims that pass, and Python in a process of its own."""
+"""What several tests share: starts, final weights, bits, claims that pass, descent beside flow, Python by itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -123,3 +123,23 @@ def on(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = _core.load(isa)
     for name in ("train", "pack_bytes", "wide_bytes", "lanes", "isa"):
         monkeypatch.setattr(_core, name, getattr(module, name))
+
+
+def gaps_of_descent(flow: xarray.Dataset, until: float, **given: Any) -> NDArray[np.float64]:
+    """Return how far descent's margins are from a flow's, (rates, networks) float64, at four rates, each half the last.
+
+    Networks whose flow did not end well are left out; at least four fifths must have.
+    """
+    kept = (flow.status == 0).values
+    assert kept.mean() > 0.8
+    margins = [
+        shoal.train(method=shoal.Descent(rate, round(until / rate)), **given).margin
+        for rate in (1e-2, 5e-3, 2.5e-3, 1.25e-3)
+    ]
+    return np.array([np.abs(margin - flow.margin).max(("time", "sample")) for margin in margins])[:, kept]
+
+
+def tends_with_its_rate(gaps: NDArray[np.float64]) -> bool:
+    """Return whether the median gap goes as the rate: along a kink descent zigzags by about the rate, irregularly."""
+    slope = np.log2(np.median(gaps[0]) / np.median(gaps[-1])) / (len(gaps) - 1)
+    return bool(0.8 < slope < 1.2)

@@ -14,7 +14,15 @@ import reference
 import shoal
 from reference import Array, Parameters
 from shoal.dynamics import strengths
-from support import ACTIVATIONS, random_start, random_task, same_bits, started
+from support import (
+    ACTIVATIONS,
+    gaps_of_descent,
+    random_start,
+    random_task,
+    same_bits,
+    started,
+    tends_with_its_rate,
+)
 
 EPS = float(np.finfo(float).eps)
 UNEQUAL: dict[str, Any] = {"scales": (0.5, 2.0, 0.7), "rates": (1.0, 3.0, 0.4)}
@@ -83,17 +91,7 @@ def test_descent_tends_to_the_sliding_flow_of_a_centred_network_with_rates() -> 
         "networks": 32,
         "record": shoal.Record(times=np.linspace(0.0, 5.0, 6), measure=("margin",)),
     }
-    flow = flown(5.0, 1e-8, **given)
-    kept = (flow.status == 0).values
-    assert kept.mean() > 0.8
-    gaps = np.array([
-        np.abs(shoal.train(method=shoal.Descent(rate, round(5.0 / rate)), **given).margin - flow.margin).max(
-            ("time", "sample")
-        )
-        for rate in (1e-2, 5e-3, 2.5e-3, 1.25e-3)
-    ])[:, kept]  # fmt: skip
-    slope = np.log2(np.median(gaps[0]) / np.median(gaps[-1])) / 3
-    assert 0.8 < slope < 1.2
+    assert tends_with_its_rate(gaps_of_descent(flown(5.0, 1e-8, **given), 5.0, **given))
 
 
 @pytest.mark.parametrize("start", [0.0, 2.5, -4.0])
