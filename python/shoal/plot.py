@@ -35,7 +35,9 @@ STYLE: Any = {  # matplotlib's stubs name every key, and their names differ betw
 }
 
 
-def figure(titles: tuple[str, ...], *, width: float = 5.2, height: float = 4.4) -> tuple[Figure, list[Axes]]:
+def figure(
+    titles: tuple[str, ...], *, width: float = 5.2, height: float = 4.4, rows: int = 1
+) -> tuple[Figure, list[Axes]]:
     """Return a figure with one titled panel beside the other.
 
     Parameters
@@ -44,18 +46,23 @@ def figure(titles: tuple[str, ...], *, width: float = 5.2, height: float = 4.4) 
         One a panel.
     width, height : float
         Of a panel, inches.
+    rows : int
+        In how many rows they stand.
 
     Returns
     -------
     tuple
-        The figure and its axes.
+        The figure and its axes, row by row.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    columns = -(-len(titles) // rows)
     with mpl.rc_context(STYLE):
-        made = Figure(figsize=(width * len(titles), height), layout="constrained")
-        panels = [made.add_subplot(1, len(titles), i + 1) for i in range(len(titles))]
+        # A label must not touch the panel on its left.
+        made = Figure(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.1))
+        panels = [made.add_subplot(rows, columns, i + 1) for i in range(len(titles))]
         for axes, title in zip(panels, titles, strict=True):
             axes.set_title(title)
     return made, panels

@@ -113,13 +113,7 @@ def _means(law: str, pair: Pair) -> xr.Dataset:
 
 def draw(data: xr.Dataset, single: Single) -> Figure:
     """Return the figure: six panels in two rows."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(plot.STYLE):
-        made = Figure(figsize=(16.5, 9.4), layout="constrained")
-        panels = [made.add_subplot(2, 3, place + 1) for place in range(len(TITLES))]
-        for axes, title in zip(panels, TITLES, strict=True):
-            axes.set_title(title)
+    made, panels = plot.figure(TITLES, width=5.5, height=4.7, rows=2)
     condition = single.condition
     made.suptitle(
         f"One network, M = {condition.nodes} nodes, N = {condition.samples:,} samples, d = {condition.inputs}:"
