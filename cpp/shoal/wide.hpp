@@ -4,8 +4,10 @@
 #include "shoal/descent.hpp"
 #include "shoal/schedule.hpp"
 #include "shoal/wide_recorder.hpp"
+#include "shoal/wide_slack.hpp"
 
 #include <barrier>
+#include <numeric>
 
 namespace shoal::wide {
 
@@ -21,11 +23,13 @@ class Training {
           model_(run.network, run.penalty),
           samples_(run.network, run.task, run.penalty.spectral_decoupling),
           recorder_(run),
+          slack_(run),
           start_(run.network.parameters),
           shares_(shares(run.network, run.task.samples)) {
         for (int n = 0; n < (members == 1 ? std::min(2, shares_) : shares_); ++n) slopes_.emplace_back(run.network);
         if (members == 1 && shares_ > 1) current_.push_back(std::move(slopes_.back())), slopes_.pop_back();
         activity_.resize(shares_);
+        seen_.assign(shares_, 0);
         for (Activity<T>& activity : activity_)
             for (int l = 0; run.record.looks_at_units() && l < run.network.hidden_layers(); ++l)
                 activity.counts.emplace_back(groups<V>(run.network.layers[l].outputs));
@@ -73,6 +77,7 @@ class Training {
             case Stage::centre: stage_ = Stage::centred; break;
             case Stage::shares: stage_ = last_ ? Stage::start : Stage::move; break;
             case Stage::move:
+                slack_.step(model_);
                 ++step_, record_ += recorded_;
                 monitor.stepped(1);
                 stage_ = Stage::shares, plan_step(monitor);
@@ -80,6 +85,9 @@ class Training {
         }
         monitor.report();
     }
+
+    // How many samples have gone through forward passes so far, those of the test set not counted.
+    std::int64_t samples_seen() const { return std::accumulate(seen_.begin(), seen_.end(), std::int64_t(0)); }
 
   private:
     enum class Stage { start, centre, centred, shares, move };
@@ -90,11 +98,13 @@ class Training {
     Samples<T> samples_;
     std::optional<Samples<T>> test_;
     Recorder<T> recorder_;
+    Slack<T> slack_;
     std::vector<double> start_;
     int shares_, test_shares_ = 0;
     std::vector<Slopes<T>> slopes_;   // of each share; a member alone adds them up as they come,
     std::vector<Slopes<T>> current_;  // one after the other
     std::vector<Activity<T>> activity_;
+    std::vector<std::int64_t> seen_;  // samples of each share that went through a forward pass
 
     Stage stage_ = Stage::start;
     std::int64_t step_ = 0, record_ = 0;
@@ -107,6 +117,7 @@ class Training {
         run_.start.draw(run_.network, run_.seed, run_.first + network, network, start_.data());
         std::transform(start_.begin(), start_.end(), model_.parameters.begin(), [](double number) { return T(number); });
         model_.load();
+        slack_.start(model_);
         std::fill(samples_.at_start.begin(), samples_.at_start.end(), T(0));
         if (test_) std::fill(test_->at_start.begin(), test_->at_start.end(), T(0));
         recorder_.lanes.position = network;
@@ -153,7 +164,7 @@ class Training {
         for (int item; (item = first_item_ + next_.fetch_add(1, std::memory_order_relaxed)) < items_;) {
             if (item >= shares_)
                 see_blocks(monitor, Share::of(test_->task.samples, test_shares_, item - shares_),
-                           [&](int first, int count) { passes.forward(model_, *test_, first, count); });
+                           [&](const Block& block) { passes.forward(model_, *test_, block); });
             else
                 take_share(item, monitor, passes);
         }
@@ -168,26 +179,47 @@ class Training {
             for (Pack<V>& counts : activity.counts) counts.clear();
             activity.pattern = recorder_.pattern(run_.record, record_, run_.task.samples);
         }
+        const bool rests = back && slack_.kept() && !(recorded_ && run_.record.looks_at_samples());
+        const Share samples = Share::of(run_.task.samples, shares_, share);
         Begin begin = Begin::zero;
-        see_blocks(monitor, Share::of(run_.task.samples, shares_, share), [&](int first, int count) {
-            passes.forward(model_, samples_, first, count);
-            if (looks) passes.see_units(first, count, run_.task.samples, activity);
-            if (back) passes.backward(model_, samples_, first, count, slopes, begin);
+        const auto see = [&](const Block& block) {
+            passes.forward(model_, samples_, block);
+            seen_[share] += block.count;
+            if (looks) passes.see_units(block.first, block.count, run_.task.samples, activity);
+            if (back && slack_.kept()) slack_.look(samples_, block);
+            if (back) passes.backward(model_, samples_, block, slopes, begin);
             begin = Begin::stored;
-        });
+        };
+        if (rests)
+            see_blocks(monitor, slack_.awake(samples), see);
+        else
+            see_blocks(monitor, samples, see);
+        if (back && begin == Begin::zero) passes.backward(model_, samples_, {samples.first, 0}, slopes, begin);
         if (back && adds) slopes_[0].add(slopes);
     }
 
     template <class Act>
     void see_blocks(const Monitor& monitor, Share share, Act&& act) {
         for_each_piece(Cut::of(share.samples, most_block_samples), [&](int first, int count) {
-            if (!monitor.stopped()) act(share.first + first, count);
+            if (!monitor.stopped()) act(Block{share.first + first, count});
+        });
+    }
+    template <class Act>
+    void see_blocks(const Monitor& monitor, std::span<const int> chosen, Act&& act) {
+        if (chosen.empty()) return;
+        for_each_piece(Cut::of(int(chosen.size()), most_block_samples), [&](int first, int count) {
+            const int* const members = chosen.data() + first;
+            const bool side_by_side = members[count - 1] - members[0] == count - 1;
+            if (!monitor.stopped()) act(Block{members[0], count, side_by_side ? nullptr : members});
         });
     }
 
     void move_parts() {
         V seen = 0;
-        for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < model_.parts();) seen = seen + model_.move(part, slopes_, V(-method_.rate));
+        for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < model_.parts();) {
+            seen = seen + model_.move(part, slopes_, V(-method_.rate));
+            slack_.follow(part, model_);
+        }
         if (any(seen)) lost_.store(true, std::memory_order_relaxed);
     }
 };
@@ -221,7 +253,8 @@ std::int64_t bytes(const Network& network, int samples, int test_samples, std::i
     const std::int64_t effective = 3 * slopes + 2 * network.parameters, outputs = (1 + network.centred) * std::int64_t(network.outputs());
     std::int64_t numbers = (together == 1 ? std::min(2, cut) : cut) * slopes + effective + 2 * std::int64_t(cut) * network.units();
     numbers += (samples + std::int64_t(test_samples)) * (outputs + 3);
-    return teams * (numbers * std::int64_t(sizeof(T)) + 8 * std::int64_t(network.parameters) + together * Passes<T>::bytes(network));
+    return teams * (numbers * std::int64_t(sizeof(T)) + Slack<T>::bytes(network, samples) + 8 * std::int64_t(network.parameters) +
+                    together * Passes<T>::bytes(network));
 }
 
 // Trains all networks of the run: one a thread where there are as many, else all threads on one after the other.

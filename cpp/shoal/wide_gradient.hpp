@@ -26,6 +26,14 @@ struct Samples {
     std::vector<T> decouples;          // S p_s; empty where S is 0
 };
 
+// Samples that a pass sees together: side by side from `first` on, or the given `members`, in ascending order.
+struct Block {
+    int first, count;
+    const int* members = nullptr;
+
+    int sample(int n) const { return members ? members[n] : first + n; }
+};
+
 // Whether units are active on the samples of one share.
 template <class T>
 struct Activity {
@@ -41,38 +49,39 @@ class Passes {
 
     Passes(const Network& network, const Loss& loss);
 
-    // The outputs of `count` samples from `first` on.
-    void forward(const Model<T>& model, Samples<T>& samples, int first, int count);
+    // The outputs of the samples of a block.
+    void forward(const Model<T>& model, Samples<T>& samples, const Block& block);
     // Adds which units are active on the samples of the last forward pass.
     void see_units(int first, int count, int samples, Activity<T>& activity) const;
-    // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them.
-    void backward(const Model<T>& model, const Samples<T>& samples, int first, int count, Slopes<T>& slopes, Begin begin);
+    // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them. A block of none begins with 0, after no forward pass.
+    void backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Slopes<T>& slopes, Begin begin);
 
     // Bytes of one workspace.
     static std::int64_t bytes(const Network& network);
 
   private:
     void dot(const Model<T>& model, int count);
-    void find_residuals(const Samples<T>& samples, int first, int count);
+    void find_residuals(const Samples<T>& samples, const Block& block);
     template <LossKind kind>
-    void margin_residuals(const Samples<T>& samples, int first, int count);
-    void softmax_residuals(const Samples<T>& samples, int first, int count);
+    void margin_residuals(const Samples<T>& samples, const Block& block);
+    void softmax_residuals(const Samples<T>& samples, const Block& block);
     void head(const Model<T>& model, Slopes<T>& slopes, Begin begin);
     template <int R, class Phi>
     void head_rows(Phi phi, const Model<T>& model, Pack<V>& slopes, int first);
     void take_through_activation(int layer);
-    void gather_below(const Samples<T>& samples, int first, int layer, const Cut& columns);
+    void gather_below(int layer, const Cut& columns);
     void add_biases(int layer, Slopes<T>& slopes, Begin begin);
 
-    const T* below(const Samples<T>& samples, int first, int layer) const {
-        return layer == 0 ? samples.task.inputs.data() + std::int64_t(first) * network_.inputs() : values_[layer - 1].at(0);
-    }
+    const T* find_inputs(const Task<T>& task, const Block& block);
+    const T* below(int layer) const { return layer == 0 ? inputs_ : values_[layer - 1].at(0); }
     std::int64_t below_row(int layer) const { return layer == 0 ? network_.inputs() : row_numbers<T>(network_.layers[layer].inputs); }
     static Cut rows_of(const Plan& plan, int rows) { return Cut::of(rows, plan.rows.size); }
 
     const Network& network_;
     Loss loss_;
     std::vector<LayerPlan> plans_;
+    std::vector<T> gathered_;      // inputs of a block whose samples do not stand side by side
+    const T* inputs_ = nullptr;    // of the block, row by row
     std::vector<Pack<V>> values_;  // of hidden layers: h, row by row
     std::vector<Pack<V>> back_;    // of hidden layers, row by row of those that pull: dL/dh, then dL/da
     Pack<V> outputs_;              // of the block, row by row

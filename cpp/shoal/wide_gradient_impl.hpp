@@ -37,11 +37,12 @@ Passes<T>::Passes(const Network& network, const Loss& loss) : network_(network),
     lanes_ = Pack<V>(rows * widest_lanes / L);
     scalars_ = Pack<V>(rows * widest_scalars / L);
     rows_.reserve(rows);
+    gathered_.resize(std::int64_t(rows) * network.inputs());
 }
 
 template <class T>
 std::int64_t Passes<T>::bytes(const Network& network) {
-    std::int64_t numbers = 0, widest = 0;
+    std::int64_t numbers = network.inputs(), widest = 0;
     for (const Layer& layer : network.layers) {
         numbers += 2 * row_numbers<T>(layer.outputs);
         widest = std::max({widest, filled<T>(layer.inputs), filled<T>(layer.outputs)});
@@ -49,8 +50,19 @@ std::int64_t Passes<T>::bytes(const Network& network) {
     return most_block_samples * (numbers + 2 * widest) * std::int64_t(sizeof(T));
 }
 
+// The inputs of a block: where they stand, or a copy in which its samples stand side by side.
 template <class T>
-void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, int first, int count) {
+const T* Passes<T>::find_inputs(const Task<T>& task, const Block& block) {
+    const std::int64_t inputs = network_.inputs();
+    if (!block.members) return task.inputs.data() + block.first * inputs;
+    for (int s = 0; s < block.count; ++s) std::copy_n(task.inputs.data() + block.members[s] * inputs, inputs, gathered_.data() + s * inputs);
+    return gathered_.data();
+}
+
+template <class T>
+void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block& block) {
+    const int count = block.count;
+    inputs_ = find_inputs(samples.task, block);
     const Finish finishes[] = {Finish::relu, Finish::leaky_relu, Finish::store, Finish::store, Finish::store};
     const Activation phi = network_.activation;
     for (int l = 0; l < int(network_.layers.size()) && model.reads_above(l); ++l) {
@@ -61,7 +73,7 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, int first, i
         const std::int64_t row = row_numbers<T>(layer.outputs);
         Plan plan = plans_[l].forward;
         plan.rows = rows_of(plan, count);
-        multiply_rows<V>(plan, {below(samples, first, l), model.above[l].at(0), to.at(0), below_row(l), row / L, layer.inputs, layer.inputs,
+        multiply_rows<V>(plan, {below(l), model.above[l].at(0), to.at(0), below_row(l), row / L, layer.inputs, layer.inputs,
                                 biases ? Begin::column : Begin::zero, biases, hidden ? finishes[int(phi)] : Finish::store, T(network_.slope), nullptr});
         if (hidden && !is_piecewise_linear(phi))
             for (std::int64_t n = 0; n < count * row / L; ++n) activate(phi, to[n], V(T(network_.slope))).store(to.at(n));
@@ -69,14 +81,14 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, int first, i
     if (network_.outputs() == 1) dot(model, count);
     const int outputs = network_.outputs();
     const std::int64_t row = row_numbers<T>(outputs);
-    T* const to = samples.outputs.data() + std::int64_t(first) * outputs;
-    const T* const start = network_.centred ? samples.at_start.data() + std::int64_t(first) * outputs : nullptr;
-    for (int s = 0; s < count; ++s)
+    for (int s = 0; s < count; ++s) {
+        const std::int64_t first = std::int64_t(block.sample(s)) * outputs;
         for (int k = 0; k < outputs; ++k) {
             T& output = outputs_.at(0)[s * row + k];
-            if (start) output -= start[s * outputs + k];
-            to[s * outputs + k] = output;
+            if (network_.centred) output -= samples.at_start[first + k];
+            samples.outputs[first + k] = output;
         }
+    }
 }
 
 // A single output: as many partial sums as a line has numbers, whatever L is, then a tree. Four samples at a time hide the latency.
@@ -127,28 +139,28 @@ void Passes<T>::see_units(int first, int count, int samples, Activity<T>& activi
 }
 
 template <class T>
-void Passes<T>::find_residuals(const Samples<T>& samples, int first, int count) {
+void Passes<T>::find_residuals(const Samples<T>& samples, const Block& block) {
     rows_.clear();
-    if (network_.outputs() > 1) return softmax_residuals(samples, first, count);
+    if (network_.outputs() > 1) return softmax_residuals(samples, block);
     switch (loss_.kind) {
-        case LossKind::cross_entropy: return margin_residuals<LossKind::cross_entropy>(samples, first, count);
-        case LossKind::hinge: return margin_residuals<LossKind::hinge>(samples, first, count);
-        case LossKind::squared_hinge: return margin_residuals<LossKind::squared_hinge>(samples, first, count);
-        case LossKind::exponential: return margin_residuals<LossKind::exponential>(samples, first, count);
-        case LossKind::squared: return margin_residuals<LossKind::squared>(samples, first, count);
+        case LossKind::cross_entropy: return margin_residuals<LossKind::cross_entropy>(samples, block);
+        case LossKind::hinge: return margin_residuals<LossKind::hinge>(samples, block);
+        case LossKind::squared_hinge: return margin_residuals<LossKind::squared_hinge>(samples, block);
+        case LossKind::exponential: return margin_residuals<LossKind::exponential>(samples, block);
+        case LossKind::squared: return margin_residuals<LossKind::squared>(samples, block);
     }
 }
 
 // delta = -p y r(y f) + S p f, L samples at a time; those that are not 0 are kept.
 template <class T>
 template <LossKind kind>
-void Passes<T>::margin_residuals(const Samples<T>& samples, int first, int count) {
+void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) {
     const std::int64_t row = row_numbers<T>(1);
-    for (int s = 0; s < count; s += L) {
-        const int some = std::min(L, count - s);
+    for (int s = 0; s < block.count; s += L) {
+        const int some = std::min(L, block.count - s);
         alignas(64) T f[L] = {}, y[L] = {}, minus_yp[L] = {}, decouple[L] = {};
         for (int i = 0; i < some; ++i) {
-            const int sample = first + s + i;
+            const int sample = block.sample(s + i);
             f[i] = outputs_.at(0)[(s + i) * row], y[i] = samples.signs[sample], minus_yp[i] = samples.pulls[sample];
             if (!samples.decouples.empty()) decouple[i] = samples.decouples[sample];
         }
@@ -166,12 +178,12 @@ void Passes<T>::margin_residuals(const Samples<T>& samples, int first, int count
 
 // delta = p (softmax - 1[own]) + S p f; the own class's is minus the others' share, so that nothing cancels.
 template <class T>
-void Passes<T>::softmax_residuals(const Samples<T>& samples, int first, int count) {
+void Passes<T>::softmax_residuals(const Samples<T>& samples, const Block& block) {
     const int outputs = network_.outputs();
     const std::int64_t row = row_numbers<T>(outputs);
-    for (int s = 0; s < count; ++s) {
-        const int own = int(samples.task.labels[first + s]);
-        const T weight = samples.task.weights[first + s], *const f = outputs_.at(0) + s * row;
+    for (int s = 0; s < block.count; ++s) {
+        const int sample = block.sample(s), own = int(samples.task.labels[sample]);
+        const T weight = samples.task.weights[sample], *const f = outputs_.at(0) + s * row;
         T* const to = deltas_.at(0) + std::int64_t(rows_.size()) * outputs;
         const T top = *std::max_element(f, f + outputs);
         T sum = 0, others = 0;
@@ -189,7 +201,7 @@ void Passes<T>::softmax_residuals(const Samples<T>& samples, int first, int coun
         bool pulls = false;
         for (int k = 0; k < outputs; ++k) {
             to[k] = k == own ? -(scale * others) : scale * to[k];
-            if (!samples.decouples.empty()) to[k] += samples.decouples[first + s] * f[k];
+            if (!samples.decouples.empty()) to[k] += samples.decouples[sample] * f[k];
             pulls |= to[k] != 0;
         }
         if (pulls) rows_.push_back(s);
@@ -197,8 +209,8 @@ void Passes<T>::softmax_residuals(const Samples<T>& samples, int first, int coun
 }
 
 template <class T>
-void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, int first, int count, Slopes<T>& slopes, Begin begin) {
-    find_residuals(samples, first, count);
+void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Slopes<T>& slopes, Begin begin) {
+    find_residuals(samples, block);
     const int rows = int(rows_.size());
     if (rows == 0 && begin == Begin::stored) return;
     const int last = network_.hidden_layers();
@@ -216,7 +228,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, int f
                                         next.outputs, Begin::zero, nullptr, Finish::store, T(0), nullptr});
             take_through_activation(l);
         }
-        gather_below(samples, first, l, plans_[l].weights.columns);
+        gather_below(l, plans_[l].weights.columns);
         multiply_terms<V>(plans_[l].weights, lanes_.at(0), scalars_.at(0), slopes.weights[l].at(0), layer.inputs, rows, begin);
         add_biases(l, slopes, begin);
     }
@@ -305,10 +317,10 @@ void Passes<T>::take_through_activation(int l) {
 
 // The values below a layer of the rows that pull, piece by piece of the columns.
 template <class T>
-void Passes<T>::gather_below(const Samples<T>& samples, int first, int l, const Cut& columns) {
+void Passes<T>::gather_below(int l, const Cut& columns) {
     const int rows = int(rows_.size());
     for (int r = 0; r < rows; ++r) {
-        const T* const from = below(samples, first, l) + rows_[r] * below_row(l);
+        const T* const from = below(l) + rows_[r] * below_row(l);
         for_each_piece(columns, [&](int column, int size) {
             T* const to = scalars_.at(0) + std::int64_t(column) * rows + r * size;
             for (int j = 0; j < size; ++j) to[j] = from[column + j];

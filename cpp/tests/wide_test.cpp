@@ -1,5 +1,5 @@
-// Wide networks: the same bits however many threads share one, a prompt end when the caller or a member fails, and a backward pass that leaves out, exactly, the
-// samples that do not pull.
+// Wide networks: the same bits however many threads share one, a prompt end when the caller or a member fails, and samples that do not pull, or surely still
+// meet their hinge, left out exactly.
 #include "check.hpp"
 #include "runs.hpp"
 
@@ -114,8 +114,8 @@ wide::Slopes<T> gradient(const Outcome<T>& outcome, const shoal::Task<T>& task, 
     wide::Slopes<T> slopes(network);
     for (int first = 0; first < task.samples; first += block) {
         const int count = std::min(block, task.samples - first);
-        passes.forward(model, samples, first, count);
-        passes.backward(model, samples, first, count, slopes, first == 0 ? Begin::zero : Begin::stored);
+        passes.forward(model, samples, {first, count});
+        passes.backward(model, samples, {first, count}, slopes, first == 0 ? Begin::zero : Begin::stored);
     }
     return slopes;
 }
@@ -161,6 +161,38 @@ void blocks_and_gaps_change_no_bit() {
     }
 }
 
+// Trains the one network of a run on this thread, and returns how many samples it saw.
+template <class T>
+std::int64_t train_and_count(Outcome<T>& outcome) {
+    wide::Training<T> training(outcome.run, outcome.method, 1);
+    wide::Passes<T> passes(outcome.run.network, outcome.run.loss);
+    shoal::Progress progress;
+    shoal::Monitor monitor(progress);
+    training.take_part(0, 1, true, monitor, passes, [&] { training.turn(monitor); });
+    return training.samples_seen();
+}
+
+// Samples that surely meet their hinge rest where nothing is recorded of them, and the weights are those of a training that looks at all of them.
+template <class T>
+void satisfied_samples_rest() {
+    for (const char* loss : {"hinge", "squared_hinge", "cross_entropy"}) {
+        Setting setting = of({40, 60, 1}, "relu", loss, true, 1);
+        setting.samples = 150, setting.steps = 1000, setting.record_steps = {0, 1000}, setting.penalty = {0.0001, 0.0};
+        Setting every = setting;
+        every.record_steps.clear();
+        for (std::int64_t step = 0; step <= setting.steps; ++step) every.record_steps.push_back(step);
+        Outcome<T> rests(setting), looks(every);
+        const std::int64_t seen = train_and_count(rests), all = train_and_count(looks), samples = setting.samples;
+        CHECK(all == samples * (setting.steps + 1), "%s: saw %lld", loss, static_cast<long long>(all));
+        const bool hinge = std::strcmp(loss, "cross_entropy") != 0;
+        CHECK(hinge ? 2 * seen < all : seen == all, "%s: saw %lld of %lld", loss, static_cast<long long>(seen), static_cast<long long>(all));
+        for (std::size_t l = 0; l < 2; ++l) {
+            const std::int64_t numbers = std::int64_t(setting.widths[l]) * setting.widths[l + 1];
+            CHECK(std::memcmp(rests.run.record.weights[l], looks.run.record.weights[l], numbers * sizeof(T)) == 0, "%s: layer %d", loss, int(l));
+        }
+    }
+}
+
 }  // namespace
 
 void run_tests() {
@@ -172,4 +204,6 @@ void run_tests() {
     if (only_threads) return;
     blocks_and_gaps_change_no_bit<double>();
     blocks_and_gaps_change_no_bit<float>();
+    satisfied_samples_rest<double>();
+    satisfied_samples_rest<float>();
 }

@@ -1,0 +1,174 @@
+// Which samples surely still meet their hinge: a step at which nothing is recorded of the samples leaves them out of the forward pass as well.
+//
+// For one hidden layer and one output, f(x) = sum_i z_i phi(w_i x + b_i) + c - f_0(x) in effective weights, with phi(0) = 0 and |phi(a) - phi(b)| <= |a - b|,
+// a step from w, b, z, c to w', b', z', c' moves f(x) by at most |x| a + b,
+//
+//   a = sum_i ( |z_i'| |w_i' - w_i| + |z_i' - z_i| |w_i| ),   b = sum_i ( |z_i'| |b_i' - b_i| + |z_i' - z_i| |b_i| ) + |c' - c|.
+//
+// A and B are the sums of a and b over the steps. A sample whose margin was m when it was last seen, at A_0 and B_0, meets a hinge of threshold h for as long as
+// |x| (A - A_0) + B - B_0 < m - h, up to rounding:
+//
+//   - A product is rounded at most n = 2 (d + M) + 16 times on its way to the output, by u each (two for a multiply-add that is not fused, some left for f_0).
+//     So a computed output is off by at most r (|x| P + Q), r = 2 n u: P = sum_i |z_i| |w_i|, and Q = sum_i |z_i| (|b_i| + tiny) + |c| + tiny, both at their
+//     largest since the start. `tiny` stands for what underflows.
+//   - P and Q grow by no more than A and B. So twice the error when it was last seen, and A and B a little larger, serve for both ends.
+//   - A third such error, with |h| in Q, stands for the subtraction m - h. A and B are rounded up. |x| A + B is rounded four times, then 16 units are taken off.
+//   - No number on the way overflows where no norm is larger than `large`; else nothing rests.
+//
+// The bits do not depend on which samples rest. Still, the sums have one order, so that the time does not depend on the threads.
+#pragma once
+
+#include "shoal/wide_gradient.hpp"
+
+#include <cmath>
+#include <span>
+
+namespace shoal::wide {
+
+template <class T>
+class Slack {
+  public:
+    using V = Lanes<T>;
+    static constexpr int L = V::count;
+
+    explicit Slack(const Run<T>& run) : network_(run.network), task_(run.task), threshold_(T(run.loss.threshold)) {
+        const Network& network = run.network;
+        const double operations = 2.0 * (double(network.inputs()) + network.layers[0].outputs) + 16;
+        rounding_ = operations * eps;
+        large_ = std::cbrt(double(std::numeric_limits<T>::max())) / operations;
+        lost_ = 4 * operations * double(std::numeric_limits<T>::min());
+        const bool hinge = run.loss.kind == LossKind::hinge || run.loss.kind == LossKind::squared_hinge;
+        kept_ = hinge && network.hidden_layers() == 1 && network.outputs() == 1 && is_piecewise_linear(network.activation) && std::abs(network.slope) <= 1 &&
+                run.penalty.spectral_decoupling == 0 && rounding_ < 0.25;
+        if (!kept_) return;
+        before_ = Pack<V>(std::int64_t(groups<V>(network.layers[0].outputs)) * network.inputs());
+        units_.resize(filled<T>(network.layers[0].outputs));
+        reach_.resize(run.task.samples);
+        awake_.resize(run.task.samples);
+        norms_.reserve(run.task.samples);
+        for (int s = 0; s < run.task.samples; ++s) {
+            const T* const x = run.task.inputs.data() + std::int64_t(s) * network.inputs();
+            double square = 0;
+            for (int k = 0; k < network.inputs(); ++k) square += double(x[k]) * double(x[k]);
+            const double size = norm(square);
+            norms_.push_back(size <= large_ ? size : never);
+        }
+    }
+
+    // Whether samples may rest at all in this training.
+    bool kept() const { return kept_; }
+
+    // Begins at the start of a network: every sample has to be seen.
+    void start(const Model<T>& model) {
+        if (!kept_) return;
+        std::fill(reach_.begin(), reach_.end(), -never);
+        for (Unit& unit : units_) unit = {};
+        before_.clear();
+        bias_ = moved_ = moved_by_biases_ = size_ = size_by_biases_ = 0;
+        for (int group = 0; group < groups<V>(network_.layers[0].outputs); ++group) follow(group, model);
+        step(model);
+        if (std::isfinite(moved_)) moved_ = moved_by_biases_ = 0;
+    }
+
+    // Takes down how far the weights and biases into one group of units moved. Threads take groups as they come.
+    void follow(int group, const Model<T>& model) {
+        const int inputs = network_.inputs();
+        if (!kept_ || group >= groups<V>(network_.layers[0].outputs)) return;
+        V size = 0, change = 0;
+        for (std::int64_t n = std::int64_t(group) * inputs; n < std::int64_t(group + 1) * inputs; ++n) {
+            const V now = model.above[0][n], by = now - before_[n];
+            size = fma(now, now, size);
+            change = fma(by, by, change);
+            now.store(before_.at(n));
+        }
+        alignas(64) T sizes[L], changes[L];
+        size.store(sizes);
+        change.store(changes);
+        for (int lane = 0; lane < L; ++lane) {
+            Unit& unit = units_[group * L + lane];
+            unit.size_before = unit.size;
+            unit.size = norm(double(sizes[lane])), unit.change = norm(double(changes[lane]));
+        }
+    }
+
+    // Ends a step, when all its groups have been followed.
+    void step(const Model<T>& model) {
+        if (!kept_) return;
+        const bool biased = network_.layers[0].biases >= 0;
+        const double c = network_.layers[1].biases >= 0 ? double(model.biases[1].at(0)[0]) : 0.0;
+        double a = 0, b = 0, p = 0, q = 0;
+        bool small = std::abs(c) <= large_;  // false for a NaN
+        for (int i = 0; i < network_.layers[0].outputs; ++i) {
+            Unit& unit = units_[i];
+            const double head = model.below[1].at(0)[i], bias = biased ? double(model.biases[0].at(0)[i]) : 0.0;
+            const double by = std::abs(head - unit.head), z = std::abs(head);
+            a += z * unit.change + by * unit.size_before;
+            b += z * std::abs(bias - unit.bias) + by * (std::abs(unit.bias) + tiny);
+            p += z * unit.size;
+            q += z * (std::abs(bias) + tiny);
+            small = small && unit.size <= large_ && std::abs(bias) <= large_ && z <= large_;
+            unit.head = head, unit.bias = bias;
+        }
+        const double more = 1 + 4 * rounding_;
+        moved_ = small ? above(moved_, more * a) : never;
+        moved_by_biases_ = above(moved_by_biases_, more * (b + std::abs(c - bias_)));
+        size_ = std::max(size_, more * p);
+        size_by_biases_ = std::max(size_by_biases_, more * (q + std::abs(c) + tiny + std::abs(threshold_)));
+        bias_ = c;
+    }
+
+    // Takes down the margins of samples that have just been seen.
+    void look(const Samples<T>& samples, const Block& block) {
+        for (int n = 0; n < block.count; ++n) {
+            const int s = block.sample(n);
+            const double slack = double(samples.signs[s]) * double(samples.outputs[s]) - threshold_;
+            const double rest = slack - 3 * rounding_ * (norms_[s] * size_ + size_by_biases_);
+            reach_[s] = rest > 0 && slack < never ? (rest + spent(s)) * (1 - 8 * double_eps) : -never;
+        }
+    }
+
+    // The samples of a share that have to be seen, in their order.
+    std::span<const int> awake(const Share& share) {
+        int *const first = awake_.data() + share.first, *next = first;
+        for (int s = share.first; s < share.first + share.samples; ++s) {
+            *next = s;
+            next += !(spent(s) < reach_[s]);
+        }
+        return {first, next};
+    }
+
+    static std::int64_t bytes(const Network& network, int samples) {
+        const std::int64_t units = filled<T>(network.layers[0].outputs);
+        return units * (network.inputs() * std::int64_t(sizeof(T)) + std::int64_t(sizeof(Unit))) + std::int64_t(2 * sizeof(double) + sizeof(int)) * samples;
+    }
+
+  private:
+    static constexpr double never = std::numeric_limits<double>::infinity();
+    static constexpr double eps = std::numeric_limits<T>::epsilon(), double_eps = std::numeric_limits<double>::epsilon();
+    // Times a unit of rounding it is more than what an underflow loses, even where the process flushes subnormal numbers to 0.
+    static constexpr double tiny = 4 * double(std::numeric_limits<T>::min()) / eps;
+
+    // A hidden unit at the last step: |w|, |w' - w|, |w| the step before, and z and b.
+    struct Unit {
+        double size = 0, change = 0, size_before = 0, head = 0, bias = 0;
+    };
+
+    // At least the norm whose square was summed up, in T, from terms that may have underflowed.
+    double norm(double square) const { return (1 + rounding_) * std::sqrt(square + lost_); }
+    // At least a + b.
+    static double above(double a, double b) { return std::nextafter(a + b, never); }
+    double spent(int s) const { return norms_[s] * moved_ + moved_by_biases_; }
+
+    const Network& network_;
+    const Task<T>& task_;
+    double threshold_, rounding_, large_, lost_;
+    bool kept_;
+    Pack<V> before_;  // effective weights into the units, a step ago
+    std::vector<Unit> units_;
+    double bias_ = 0;  // c
+    double moved_ = 0, moved_by_biases_ = 0, size_ = 0, size_by_biases_ = 0;  // A, B, P and Q
+    std::vector<double> norms_, reach_;  // |x|, and what |x| A + B may come to, of each sample
+    std::vector<int> awake_;  // of each share, from its first sample on
+};
+
+}  // namespace shoal::wide
