@@ -17,7 +17,7 @@ from benchmarks.flow.worker import judged
 from benchmarks.peers.shoal_peer import Shoal
 from benchmarks.wide import cases as wide
 from benchmarks.wide.contenders import of_shoal
-from benchmarks.wide.worker import ALLOWED, CHECKED_STEPS, gap_of
+from benchmarks.wide.worker import ALLOWED, checked_steps, gap_of
 from benchmarks.worker import CHECK_STEPS
 
 STEPS = 20
@@ -93,9 +93,19 @@ def test_fastest_way_is_the_one_that_is_first_at_the_same_error() -> None:
     assert fastest({name: ways[name] for name in ("lost", "failed")}, aim, "worst") is None
 
 
-def test_wide_answer_is_checked() -> None:
+@pytest.mark.parametrize("name", ["smoke", "descent, smoke"])
+def test_wide_answer_is_checked(name: str) -> None:
     """The right answer passes; that of one step less does not."""
-    case = wide.CASES["smoke"]
+    case = wide.CASES[name]
     advance = of_shoal(case, "float64", 1)["shoal.train"]()
-    assert gap_of(advance, case, wide.right_answer(case, CHECKED_STEPS)) <= ALLOWED["float64"]
-    assert gap_of(advance, case, wide.right_answer(case, CHECKED_STEPS - 1)) > ALLOWED["float32"]
+    steps = checked_steps(case)
+    assert gap_of(advance, case, steps, wide.right_answer(case, steps)) <= ALLOWED["float64"]
+    assert gap_of(advance, case, steps, wide.right_answer(case, steps - 1)) > ALLOWED["float32"]
+
+
+def test_samples_are_satisfied_where_a_descent_is_checked() -> None:
+    """Otherwise the check would not see what is left out."""
+    case = wide.CASES["descent, smoke"]
+    inputs, labels = wide.dataset(case)
+    w, a = wide.right_answer(case, checked_steps(case))
+    assert (labels * (np.maximum(inputs @ w.T, 0) @ a[0]) >= 1).mean() > 0.1

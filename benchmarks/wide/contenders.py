@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks.cases import Array
-from benchmarks.wide.cases import RATE, WideCase, dataset, start_weights
+from benchmarks.wide.cases import WideCase, dataset
 
-Advance = Callable[[int], tuple[Array, Array]]
-"""Makes so many steps from the start and returns the weights."""
+Weights = tuple[Array, Array]
+Advance = Callable[[int, Weights], Weights]
+"""Makes so many steps from given weights and returns those to which they lead."""
 
 BLOCK = 2048
 """Samples at a time, where a way goes block by block: the best of 1024, 2048, 4096 and 8192 for torch."""
@@ -22,16 +23,16 @@ def of_shoal(case: WideCase, dtype: str, threads: int) -> dict[str, Callable[[],
 
     def make() -> Advance:
         task = shoal.Task(*dataset(case))
-        start = shoal.Explicit([w[None] for w in start_weights(case)])
-        network = shoal.Network((case.inputs, case.nodes, 1))
+        rate, other = case.rates
+        network = shoal.Network((case.inputs, case.nodes, 1), rates=(1.0, other / rate))
 
-        def advance(steps: int) -> tuple[Array, Array]:
+        def advance(steps: int, weights: Weights) -> Weights:
             data = shoal.train(
                 network,
                 task,
-                start,
+                shoal.Explicit([w[None] for w in weights]),
                 loss="hinge",
-                method=shoal.Descent(RATE, steps),
+                method=shoal.Descent(rate, steps),
                 record=shoal.Record(steps=[steps], measure=("weights",)),
                 threads=threads,
                 dtype=dtype,
@@ -70,13 +71,13 @@ def of_torch(case: WideCase, dtype: str, threads: int) -> dict[str, Callable[[],
             parts = list(zip(inputs.split(block), labels.split(block), strict=True))
             gradient = torch.compile(formula) if compiled else formula
 
-            def advance(steps: int) -> tuple[Array, Array]:
-                w, a = (torch.as_tensor(array, dtype=kind).clone() for array in start_weights(case))
+            def advance(steps: int, weights: Weights) -> Weights:
+                w, a = (torch.as_tensor(array, dtype=kind).clone() for array in weights)
                 with torch.no_grad():
                     for _ in range(steps):
                         found = [gradient(w, a, x, y) for x, y in parts]
-                        w = w - RATE * sum(slope for slope, _ in found)
-                        a = a - RATE * sum(slope for _, slope in found)
+                        w = w - case.rates[0] * sum(slope for slope, _ in found)
+                        a = a - case.rates[1] * sum(slope for _, slope in found)
                 return w.numpy(), a.numpy()
 
             return advance
