@@ -32,6 +32,11 @@ class SampleMeasure {
         sight.forget(record_.margin, task_.samples);
     }
 
+    void hold(const Sight<V>& sight) const {
+        for (T* array : {record_.loss, record_.error, record_.soft_error}) sight.hold(array, 1);
+        sight.hold(record_.margin, task_.samples);
+    }
+
   private:
     struct Sums {
         V loss = 0, error = 0, soft_error = 0;
@@ -133,6 +138,12 @@ class UnitMeasure {
         sight.forget(record_.pattern, each());
     }
 
+    void hold(const Sight<V>& sight) const {
+        sight.hold(record_.active, network_.hidden_layers());
+        sight.hold(record_.unit_active, network_.units());
+        sight.hold(record_.pattern, each());
+    }
+
   private:
     std::int64_t each() const { return std::int64_t(network_.units()) * samples_; }
 
@@ -156,8 +167,9 @@ class ParameterMeasure {
         write_balance(parameters, sight);
         write_trajectory(parameters, sight);
     }
+    void hold(const Sight<V>& sight) const;
     template <class Parameters>
-    void write_end(const PackLanes<V>& lanes, const Parameters& parameters) const;
+    void write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const;
 
   private:
     template <class Parameters>
@@ -220,24 +232,33 @@ void ParameterMeasure<V>::write_trajectory(const Parameters& parameters, const S
     }
 }
 
-// The weights after the last step, and how the training ended.
+template <AnyLanes V>
+void ParameterMeasure<V>::hold(const Sight<V>& sight) const {
+    sight.hold(record_.layer_norm, std::int64_t(network_.layers.size()));
+    sight.hold(record_.balance, network_.units());
+    for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
+        const Layer& layer = network_.layers[l];
+        sight.hold(record_.trajectory[l], std::int64_t(layer.inputs) * layer.outputs);
+        if (!record_.trajectory_biases.empty()) sight.hold(record_.trajectory_biases[l], layer.outputs);
+    }
+}
+
+// One lane's weights after its last step, and how its training ended.
 template <AnyLanes V>
 template <class Parameters>
-void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, const Parameters& parameters) const {
-    for (int lane = 0; lane < lanes.used; ++lane) {
-        const std::int64_t network = lanes.position + lane;
-        const bool ok = lanes.status[lane] == Status::ok;
-        const auto copy = [&](T* array, int from, std::int64_t size) {
-            for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = ok ? parameters.at(from + n)[lane] : std::numeric_limits<T>::quiet_NaN();
-        };
-        for (std::size_t l = 0; l < record_.weights.size(); ++l) {
-            const Layer& layer = network_.layers[l];
-            copy(record_.weights[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
-            if (!record_.biases.empty()) copy(record_.biases[l], layer.biases, layer.outputs);
-        }
-        record_.status[network] = lanes.status[lane];
-        record_.stopped_at[network] = lanes.stopped_at[lane];
+void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const {
+    const std::int64_t network = lanes.network[lane];
+    const bool lost = is_lost(lanes.status[lane]);
+    const auto copy = [&](T* array, int from, std::int64_t size) {
+        for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = lost ? std::numeric_limits<T>::quiet_NaN() : parameters.at(from + n)[lane];
+    };
+    for (std::size_t l = 0; l < record_.weights.size(); ++l) {
+        const Layer& layer = network_.layers[l];
+        copy(record_.weights[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
+        if (!record_.biases.empty()) copy(record_.biases[l], layer.biases, layer.outputs);
     }
+    record_.status[network] = lanes.status[lane];
+    record_.stopped_at[network] = lanes.stopped_at[lane];
 }
 
 }  // namespace shoal

@@ -109,7 +109,7 @@ class Training {
         model_.load();
         std::fill(samples_.at_start.begin(), samples_.at_start.end(), T(0));
         if (test_) std::fill(test_->at_start.begin(), test_->at_start.end(), T(0));
-        recorder_.lanes.position = network;
+        recorder_.lanes.network[0] = network;
         recorder_.lanes.status[0] = Status::ok;
         recorder_.lanes.stopped_at[0] = -1;
         lost_ = !std::all_of(model_.parameters.begin(), model_.parameters.end(), [](T number) { return std::isfinite(number); });

@@ -208,8 +208,9 @@ void allocates_nothing(MethodOf method_of) {
         CHECK(allocations > before, "the count misses the workspace of %s", setting.activation.c_str());
         shoal::Progress progress;
         shoal::Monitor monitor(progress);
+        shoal::Queue queue(outcome.run.networks);
         const long ready = allocations;
-        trainer.train(0, monitor);
+        trainer.train(queue, monitor);
         CHECK(allocations == ready, "%ld allocations while %s trains", allocations - ready, setting.activation.c_str());
         Eigen::internal::set_is_malloc_allowed(true);
     }

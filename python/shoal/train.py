@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,8 +94,10 @@ def train(
         Dimensions (network, time, sample) in that order where they apply; with ``Record(reduce="moments")`` statistic
         (count, mean, variance, standard_error, min, max) stands in place of network. ``status`` is 1 for networks that
         diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
-        ``diverged`` counts them. Of a flow it is 2 for networks that spent ``max_steps``, ``stopped_at`` is the time
-        at which either happened, and ``accepted`` and ``rejected`` count steps. ``weights_1`` ... hold final weights.
+        ``diverged`` counts them. It is 3 to 5 for networks that met a rule of ``Descent(stop=...)``, at step
+        ``stopped_at``, from which on they stand still; statistics keep them and count each rule. Of a flow it is 2 for
+        networks that spent ``max_steps``, ``stopped_at`` is the time at which either happened, and ``accepted`` and
+        ``rejected`` count steps. ``weights_1`` ... hold final weights.
         The attribute ``engine`` is the one that was used; ``specification`` and the arrays beside it repeat the run:
         see ``shoal.specification``.
 
@@ -124,6 +127,8 @@ def train(
     chosen = resolve_loss(loss)
     _check_types(network, task, start, method, record, progress)
     _check_fit(network, task, chosen, record or Record())
+    if isinstance(method, Descent):
+        _check_stop(method, network, chosen)
     if networks is None:
         networks = start.networks if isinstance(start, Explicit) else 1
     run = _Run(
@@ -243,17 +248,17 @@ class _Run:
     def _reduced(self, together: int, records: NDArray[Any], threads: int, progress: Progress | None) -> dict[str, Any]:
         """Train block after block, and keep statistics over the networks that do not diverge."""
         moments = Moments()
-        lost = {1: 0, 2: 0}
+        counts: Counter[int] = Counter()
         work = self.method.work
         for begin in range(0, self.networks, together):
             end = min(begin + together, self.networks)
             arrays = self.block(begin, end, records, threads, _shifted(progress, begin * work, self.networks * work))
-            trained = arrays["status"] == 0
-            kept = slice(None) if trained.all() else trained
+            lost = np.isin(arrays["status"], (1, 2))
+            kept = ~lost if lost.any() else slice(None)
             moments.add({name: arrays[name][kept] for name in self.record.measure})
-            lost = {code: count + int(np.count_nonzero(arrays["status"] == code)) for code, count in lost.items()}
+            counts.update(arrays["status"].tolist())
         variables = dataset.measured(self.network, moments.result(), self.record.measure, "statistic")
-        variables |= dataset.left_out(self.method, *lost.values())
+        variables |= dataset.counted(self.method, counts)
         return variables
 
     def _test(self) -> dict[str, NDArray[Any]]:
@@ -344,6 +349,18 @@ def _check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None
             raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
     if network.outputs > 1 and loss.name != "cross_entropy":
         raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")
+
+
+def _check_stop(method: Descent, network: Network, loss: Loss) -> None:
+    """Refuse rules that have no meaning for the network or the loss."""
+    rules = method.stop or ()
+    if "satisfied" in rules and not isinstance(loss, (Hinge, SquaredHinge)):
+        raise ValueError(f"stop must not hold 'satisfied' unless loss is hinge or squared_hinge, got {loss.name}")
+    if "dead" in rules and (network.activation != "relu" or not network.units):
+        raise ValueError(
+            "stop must not hold 'dead' unless the network has hidden units with activation relu, "
+            f"got widths={network.widths}, activation={network.activation!r}"
+        )
 
 
 def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:
