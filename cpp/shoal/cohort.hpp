@@ -23,6 +23,7 @@ struct Run {
     std::uint64_t seed;
     Penalty penalty = {};
     std::optional<Task<T>> test = {};  // measured, not learnt
+    std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
 };
 
 template <AnyLanes V>
@@ -31,7 +32,9 @@ class Cohort {
     using T = typename V::Scalar;
     static constexpr int L = V::count;
 
-    explicit Cohort(const Run<T>& run) : parameters(run.network.parameters), run_(run), start_(run.network.parameters) {}
+    explicit Cohort(const Run<T>& run) : parameters(run.network.parameters), run_(run), drawing_(run.network, run.span) {
+        lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
+    }
 
     // Draws the starts of `count` networks, of which the first stands at `position`. Lanes beyond the last network hold a copy of it, which nobody reads.
     void begin(std::int64_t position, int count) {
@@ -46,13 +49,10 @@ class Cohort {
         lanes.network[lane] = network;
         lanes.status[lane] = Status::ok;
         lanes.stopped_at[lane] = -1;
-        run_.start.draw(run_.network, run_.seed, run_.first + network, network, start_.data());
-        bool finite = true;
-        for (int n = 0; n < run_.network.parameters; ++n) {
-            parameters.lane(n, lane) = T(start_[n]);
-            finite &= std::isfinite(T(start_[n]));
-        }
-        if (!finite) stop(lane, Status::diverged, 0);
+        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, network);
+        for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(drawing_.trained()[n]);
+        lanes.unmet.take(lane, drawing_);
+        if (!std::isfinite(T(largest))) stop(lane, Status::diverged, 0);
     }
 
     // Empties a lane: its numbers are 0 from here on, which disturb nobody.
@@ -72,7 +72,7 @@ class Cohort {
 
   private:
     const Run<T>& run_;
-    std::vector<double> start_;
+    Drawing drawing_;
 };
 
 }  // namespace shoal

@@ -40,7 +40,8 @@ class Descent {
           cohort_(run),
           gradient_(run.network, run.task, run.loss, run.penalty),
           recorder_(run),
-          stops_(run.network, run.task, run.loss, method.stop) {}
+          stops_(run.network, run.task, run.loss, method.stop),
+          period_(refill_period(run, method)) {}
 
     // Trains the networks of the queue until none is left or the monitor says stop.
     void train(Queue& queue, Monitor& monitor);
@@ -64,6 +65,7 @@ class Descent {
         }
     };
 
+    static std::int64_t refill_period(const Run<T>& run, const DescentMethod<T>& method);
     std::int64_t step_of(int lane) const { return clock_ - begun_[lane]; }
     template <bool watchful>
     bool step(Monitor& monitor);
@@ -85,12 +87,15 @@ class Descent {
     Gradient<V> gradient_;
     Recorder<V> recorder_;
     Stops<V> stops_;
+    const std::int64_t period_;  // networks come at multiples of it, or, where it is 0, when all lanes are free
 
     std::int64_t clock_ = 0, due_ = 0;           // steps of the pack; at which of them some lane next has something to record, or ends
     std::int64_t begun_[L], next_[L], times_[L];  // when a lane's network came, its next record, and the one that it takes now
     bool leaves_[L];
     bool records_ = false, met_ = false;  // some lane takes a record now; some lane's network meets a rule
     int wanted_ = 0;                      // lanes
+    std::int64_t origin_ = 0;             // when the last network came that found all lanes free
+    bool last_come_ = false;              // the queue is empty
 };
 
 }  // namespace shoal

@@ -3,11 +3,28 @@
 
 #include "shoal/descent.hpp"
 
+#include <numeric>
+
 namespace shoal {
+
+// Lanes that are out of step take their records one by one, each at the price of a forward pass of the pack. So networks come at once where records are few;
+// where they are many and evenly spaced, a whole number of spacings after one another, so that their records still fall together; else all together. What it
+// costs, as a share of all steps: records apart, or lanes that wait for half a spacing.
+template <AnyLanes V>
+std::int64_t Descent<V>::refill_period(const Run<T>& run, const DescentMethod<T>& method) {
+    const std::vector<std::int64_t>& records = method.record_steps;
+    const double steps = double(std::max<std::int64_t>(method.steps, 1)), seen = run.test ? 1.0 + double(run.test->samples) / run.task.samples : 1.0;
+    const double apart = 0.4 * seen * double(records.size() + 1) * L / steps;
+    std::int64_t spacing = 0;
+    for (const std::int64_t record : records) spacing = std::gcd(spacing, record - records.front());
+    const bool even = spacing > 0 && steps / double(spacing) <= 2.0 * double(records.size());
+    if (apart <= (even ? 0.5 * double(spacing) / steps : 0.1)) return 1;
+    return even ? spacing : 0;
+}
 
 template <AnyLanes V>
 void Descent<V>::train(Queue& queue, Monitor& monitor) {
-    clock_ = due_ = 0;
+    clock_ = due_ = 0, last_come_ = false;
     for (int lane = 0; lane < L; ++lane) cohort_.leave(lane), leaves_[lane] = false;
     while (true) {
         const bool attended = clock_ >= due_;
@@ -86,10 +103,14 @@ bool Descent<V>::finish(Monitor& monitor) {
     return true;
 }
 
-// Takes networks from the queue into the lanes that are free.
+// Takes networks from the queue into the lanes that are free, when it is time.
 template <AnyLanes V>
 bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
-    const auto [first, count] = queue.take(L - cohort_.lanes.wanted());
+    const int free = L - cohort_.lanes.wanted();
+    if (free == L) origin_ = clock_;
+    if (free == 0 || last_come_ || (free < L && (period_ == 0 || (clock_ - origin_) % period_ != 0))) return true;
+    const auto [first, count] = queue.take(free);
+    last_come_ = count < free;
     alignas(64) T fresh[L] = {};
     for (int lane = 0, taken = 0; lane < L && taken < count; ++lane) {
         if (cohort_.lanes.wanted(lane)) continue;
@@ -142,7 +163,8 @@ void Descent<V>::end_records() {
 
 template <AnyLanes V>
 std::int64_t Descent<V>::next_due() const {
-    std::int64_t due = never;
+    const bool waits = wanted_ < L && !last_come_ && period_ > 0;
+    std::int64_t due = waits ? clock_ + (period_ - (clock_ - origin_) % period_) % period_ : never;
     for (int lane = 0; lane < L; ++lane)
         if (cohort_.lanes.wanted(lane))
             due = std::min(due, begun_[lane] + (next_[lane] < run_.record.times ? method_.record_steps[next_[lane]] : method_.steps));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "shoal/pack.hpp"
+#include "shoal/span.hpp"
 
 #include <limits>
 
@@ -29,14 +30,55 @@ struct Record : SampleRecord<T> {
     T *layer_norm = nullptr, *balance = nullptr;         // (networks, times, layers), (networks, times, hidden units)
     T *active = nullptr, *unit_active = nullptr;         // (networks, times, hidden layers), (networks, times, hidden units)
     bool* pattern = nullptr;                             // (networks, times, hidden units, samples)
-    std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs)
+    std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); of all inputs, as the weights are
     std::vector<T*> weights, biases;                     // of the last step: (networks, outputs, inputs), (networks, outputs)
     Status* status = nullptr;                            // (networks,)
     std::int64_t* stopped_at = nullptr;                  // (networks,): number of steps after which it diverged, gave up or met a rule, -1 where it did not
     double* stopped_time = nullptr;                      // of a flow (networks,): the time of that, NaN where it did not
     std::int64_t *accepted = nullptr, *rejected = nullptr;  // of a flow (networks,): steps taken, steps tried again
+    bool keeps_weights() const { return !trajectory.empty() || !weights.empty(); }
     bool looks_at_units() const { return active || unit_active || pattern; }
     bool looks_at_samples() const { return this->wanted() || looks_at_units(); }
+};
+
+// What of the first layer's weights no input meets, in each lane (span.hpp): the squared norm of the rest of each row, and the rest itself where whole weights
+// are recorded. Empty where inputs are trained on as they are.
+template <AnyLanes V>
+struct Unmet {
+    const Span* span = nullptr;
+    Pack<V> squares;           // outputs
+    std::vector<double> rest;  // lanes x outputs x dimension
+
+    Unmet() = default;
+    Unmet(const Network& network, const std::optional<Span>& spanned, bool whole) {
+        if (!spanned) return;
+        span = &*spanned;
+        const std::int64_t outputs = network.layers.front().outputs;
+        squares = Pack<V>(outputs);
+        if (whole) rest.resize(V::count * outputs * span->dimension);
+    }
+
+    void take(int lane, const Drawing& drawing) {
+        if (!span) return;
+        using T = typename V::Scalar;
+        const std::vector<double>& drawn = drawing.squares();
+        for (std::size_t o = 0; o < drawn.size(); ++o) squares.lane(std::int64_t(o), lane) = T(drawn[o]);
+        const std::int64_t size = std::int64_t(drawn.size()) * span->dimension;
+        if (!rest.empty()) std::copy_n(drawing.rest(), size, rest.data() + lane * size);
+    }
+
+    V square(int unit) const { return span ? squares[unit] : V(0); }
+
+    // Writes the whole weights of unit `unit`, of which `row` begins what is trained; a lane's next number lies `apart` further on.
+    template <class T>
+    void write(int lane, int unit, int outputs, const T* row, int apart, T* to) const {
+        const double* const from = rest.data() + (std::int64_t(lane) * outputs + unit) * span->dimension;
+        for (int k = 0; k < span->dimension; ++k) {
+            double sum = from[k];
+            for (int j = 0; j < span->rank; ++j) sum += double(row[std::int64_t(j) * apart]) * span->basis[std::int64_t(j) * span->dimension + k];
+            to[k] = T(sum);
+        }
+    }
 };
 
 // Which networks the lanes of a pack are, and how they fare.
@@ -45,6 +87,7 @@ struct PackLanes {
     std::int64_t network[V::count];  // its place in the caller's arrays; negative where nobody wants the lane
     Status status[V::count];
     std::int64_t stopped_at[V::count];
+    Unmet<V> unmet;
 
     PackLanes() { std::fill_n(network, V::count, std::int64_t(-1)); }
     bool wanted(int lane) const { return network[lane] >= 0; }
@@ -89,6 +132,13 @@ struct Sight {
             Number* const from = array + slot(lane) * each;
             for (std::int64_t later = 1; later < records - times[lane]; ++later) std::copy_n(from, each, from + later * each);
         }
+    }
+
+    // act(lane, where its `each` numbers go) for each lane that has a record.
+    template <class Number, class Act>
+    void each_lane(Number* array, std::int64_t each, Act&& act) const {
+        for (int lane = 0; lane < V::count; ++lane)
+            if (times[lane] >= 0) act(lane, array + slot(lane) * each);
     }
 
   private:

@@ -19,7 +19,7 @@ class Recorder {
         : record_(run.record),
           parameters_(run.network, run.record),
           samples_(run.network, run.task, run.loss, run.record),
-          units_(run.network, run.task.samples, run.record) {
+          units_(run.network, run.task, run.record) {
         sight_.records = record_.times;
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }

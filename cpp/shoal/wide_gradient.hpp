@@ -44,7 +44,7 @@ class Passes {
     // The outputs of `count` samples from `first` on.
     void forward(const Model<T>& model, Samples<T>& samples, int first, int count);
     // Adds which units are active on the samples of the last forward pass.
-    void see_units(int first, int count, int samples, Activity<T>& activity) const;
+    void see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const;
     // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them.
     void backward(const Model<T>& model, const Samples<T>& samples, int first, int count, Slopes<T>& slopes, Begin begin);
 

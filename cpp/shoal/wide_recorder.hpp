@@ -15,10 +15,11 @@ class Recorder {
         : network_(run.network),
           parameters_(run.network, run.record),
           samples_(run.network, run.task, run.loss, run.record),
-          units_(run.network, run.task.samples, run.record),
+          units_(run.network, run.task, run.record),
           test_(run.network, run.test ? *run.test : run.task, run.loss, run.record.test) {
         sight_.records = run.record.times;
         sight_.lanes = &lanes;
+        lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
         std::fill_n(lanes.status, V::count, Status::ok);
         std::fill_n(sight_.times, V::count, std::int64_t(-1));
     }
@@ -66,6 +67,7 @@ class Recorder {
   private:
     // The numbers of one network as those of a pack.
     struct Numbers {
+        static constexpr int apart = 1;
         const T* numbers;
         V operator[](std::int64_t n) const { return numbers[n]; }
         const T* at(std::int64_t n) const { return numbers + n; }
