@@ -1,7 +1,8 @@
-"""A network that is done leaves its lane to the next one, and no bit of any result shows it; rules end networks early."""
+"""A network that is done leaves its lane to the next one, and no bit of any result shows it; rules end it early."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from support import layers, same_bits
 
 STEPS = 500
 WATCHED = 31  # the core looks every 32 steps for networks that no longer move: a call of fewer never looks
-EVERY = shoal.Record(measure=MEASURES, steps=range(0, STEPS + 1, 20))
+RECORDED = range(0, STEPS + 1, 20)
+EVERY = shoal.Record(measure=MEASURES, steps=RECORDED)
 
 
 def task(generator: np.random.Generator, outputs: int = 1) -> shoal.Task:
@@ -51,8 +53,8 @@ CASES: dict[str, dict[str, Any]] = {
 def stepwise(given: dict[str, Any], start: shoal.Explicit) -> list[xarray.Dataset]:
     """Return the pieces of a training, each in a call of its own that begins where the one before ended."""
     pieces = []
-    steps = sorted({*EVERY.steps, *range(0, STEPS + 1, WATCHED - 1)})  # type: ignore[misc]
-    for begin, end in zip(steps[:-1], steps[1:], strict=True):
+    steps = sorted({*RECORDED, *range(0, STEPS + 1, WATCHED - 1)})
+    for begin, end in pairwise(steps):
         method = shoal.Descent(given["method"].rate, end - begin)
         record = shoal.Record(measure=MEASURES, steps=[0, end - begin])
         piece = shoal.train(**{**given, "start": start, "method": method, "record": record})
@@ -76,7 +78,7 @@ def test_networks_that_retire_record_what_networks_do_that_never_may(name: str, 
         now = (piece.status.values == 1) & (diverged < 0)
         diverged = np.where(now, piece.step.values[0] + piece.diverged_at.values, diverged)
         alive = piece.isel(network=np.flatnonzero(diverged < 0))
-        for step in set(piece.step.values) & set(EVERY.steps or ()):
+        for step in set(piece.step.values) & set(RECORDED):
             ours = whole.isel(time=list(whole.step.values).index(step), network=np.flatnonzero(diverged < 0))
             theirs = alive.isel(time=list(piece.step.values).index(step))
             recorded = [v for v in whole if "time" in whole[v].dims]
@@ -147,7 +149,7 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
     """Hold it against a training without rules that records every step."""
     if outputs > 1 and rule == "satisfied":
         return  # there is no hinge of several outputs
-    network = shoal.Network((3, 2, outputs) if rule == "dead" else (3, 5, outputs), bias=rule == "dead")
+    network = shoal.Network((3, 1, outputs) if rule == "dead" else (3, 5, outputs), bias=rule == "dead")
     loss = "cross_entropy" if outputs > 1 else "hinge"
     given = arguments(
         generator,
@@ -155,7 +157,7 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         task=task(generator, outputs),
         loss=loss,
         record=shoal.Record(measure=MEASURES, steps=range(STEPS + 1)),
-        method=shoal.Descent(2.0 if rule == "dead" else 0.1, STEPS),
+        method=shoal.Descent(5.0 if rule == "dead" else 0.1, STEPS),
         weight_decay=1e-3,
     )
     free = shoal.train(**given)
@@ -180,7 +182,7 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         for layer, weights in enumerate(layers(stopped, "weights"), start=1):
             assert weights[i].tobytes() == free[f"trajectory_{layer}"].values[i, until[i]].tobytes()
     few = shoal.train(**{**given, "method": shoal.Descent(given["method"].rate, STEPS, stop=rule), "record": EVERY})
-    same_bits(few, stopped.isel(time=EVERY.steps))
+    same_bits(few, stopped.isel(time=list(RECORDED)))
 
 
 def test_several_rules_are_counted_by_statistics(generator: np.random.Generator) -> None:

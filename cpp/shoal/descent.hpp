@@ -22,6 +22,7 @@ struct DescentMethod {
     std::int64_t steps;
     std::vector<std::int64_t> record_steps;  // increasing, 0..steps
     StopRules stop = {};
+    bool retire = true;  // whether networks that are done leave before their last step: it changes the time, never a bit
 
     template <AnyLanes V>
     using Trainer = Descent<V>;

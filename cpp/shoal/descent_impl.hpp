@@ -30,7 +30,8 @@ void Descent<V>::train(Queue& queue, Monitor& monitor) {
         const bool attended = clock_ >= due_;
         if (attended && !(attend(queue, monitor) && begin_records(monitor))) return;
         if (method_.stop.any()) stops_.clear();
-        if (!(clock_ % watch_every == watch_every - 1 ? step<true>(monitor) : step<false>(monitor))) {
+        const bool watchful = method_.retire && clock_ % watch_every == watch_every - 1;
+        if (!(watchful ? step<true>(monitor) : step<false>(monitor))) {
             if (!met_) return;
             let_go_of_those_who_meet_a_rule();  // before their step; the others make it without them
         } else if (attended && due_ < clock_) {
@@ -118,7 +119,7 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
         fresh[lane] = 1;
         begun_[lane] = clock_;
         next_[lane] = 0;
-        leaves_[lane] = cohort_.lanes.status[lane] != Status::ok;
+        leaves_[lane] = method_.retire && cohort_.lanes.status[lane] != Status::ok;
     }
     if (count == 0) return true;
     const V lanes = V::load(fresh);
@@ -190,7 +191,7 @@ bool Descent<V>::let_go_of_those_who_diverged(V not_finite) {
     for (int lane = 0; lane < L; ++lane) {
         if (gathered[lane] == 0 || !cohort_.lanes.wanted(lane)) continue;
         cohort_.stop(lane, Status::diverged, step_of(lane));
-        some = leaves_[lane] = true;
+        some = leaves_[lane] = method_.retire;
     }
     return some;
 }
