@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks import memory, report
 from benchmarks.cases import CASES
+from benchmarks.exact import command as exact
 from benchmarks.flow import command
 from benchmarks.options import choice, contenders, counts, cpus
 from benchmarks.peers import MODULES
@@ -21,7 +22,7 @@ from benchmarks.wide import command as wide
 DTYPES = ("float64", "float32")
 ABOUT = (
     "Time shoal's descent against its peers. Its flow against diffrax: python -m benchmarks flow --help. One wide "
-    "network against torch: python -m benchmarks wide --help."
+    "network against torch: python -m benchmarks wide --help. What is saved exactly: python -m benchmarks exact --help."
 )
 
 
@@ -65,6 +66,8 @@ def main(words: list[str] | None = None) -> int:
         return command.main(words[1:])
     if words[:1] == ["wide"]:
         return wide.main(words[1:])
+    if words[:1] == ["exact"]:
+        return exact.main(words[1:])
     options = arguments(words)
     console = Console(width=None if sys.stdout.isatty() else 190)
     default = SMOKE if options.smoke else Settings()

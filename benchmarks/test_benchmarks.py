@@ -8,6 +8,9 @@ import pytest
 
 from benchmarks.cases import CASES, check_weights
 from benchmarks.check import compare, reference
+from benchmarks.exact.cases import JOBS
+from benchmarks.exact.command import ALLOWED as EXACT
+from benchmarks.exact.command import gap_of as exact_gap
 from benchmarks.flow import cases as flows
 from benchmarks.flow.reference import errors
 from benchmarks.flow.reference import reference as flow_reference
@@ -91,6 +94,12 @@ def test_fastest_way_is_the_one_that_is_first_at_the_same_error() -> None:
     aim = {"median": 1e-9, "worst": 1e-9}
     assert fastest(ways, aim, "median") == "fine"
     assert fastest({name: ways[name] for name in ("lost", "failed")}, aim, "worst") is None
+
+
+@pytest.mark.parametrize("name", list(JOBS))
+def test_what_is_left_undone_changes_no_answer(name: str) -> None:
+    """Neither networks that retire, to the bit, nor a condensed task, to rounding."""
+    assert exact_gap(JOBS[name], networks=8, steps=100) <= EXACT
 
 
 @pytest.mark.parametrize("name", ["smoke", "descent, smoke"])

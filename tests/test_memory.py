@@ -45,7 +45,8 @@ def no_training(monkeypatch: pytest.MonkeyPatch, available: int) -> None:
 
 def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     no_training(monkeypatch, 10**10)
-    wide = {"network": shoal.Network((50000, 20000, 1)), "task": shoal.Task(np.ones((2, 50000)), [1, -1])}
+    network = shoal.Network((50000, 20000, 1))
+    wide: dict[str, Any] = {"network": network, "task": shoal.Task(np.ones((2, 50000)), [1, -1]), "condense": False}
     # Parameters and gradient of the networks of a pack: the least that can be asked for. A pack takes one thread.
     least = 2 * 8 * wide["network"].parameters * _core.lanes("float64") / 1e9
     for networks, workers in ((1, 1), (_core.lanes("float64") + 1, 2)):

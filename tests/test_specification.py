@@ -112,7 +112,7 @@ def test_a_kept_run_repeats_bit_for_bit(
 
 
 def test_a_specification_is_what_train_was_called_with(generator: np.random.Generator) -> None:
-    chosen = {"weight_decay": 0.0, "spectral_decoupling": 0.0, "engine": "lanes"}
+    chosen = {"weight_decay": 0.0, "spectral_decoupling": 0.0, "engine": "lanes", "condense": "auto"}
     arguments = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12), "dtype": "float64", **chosen}
     told = shoal.specification(shoal.train(**arguments, threads=2))
     assert set(told) == set(arguments)

@@ -27,7 +27,8 @@ struct Request {
     bool centred;
     Array<double> inputs;
     Array<std::int64_t> labels;
-    Array<double> weights;
+    Array<double> weights, repeats;
+    Array<double> span;  // (rank, all inputs): what network and inputs have the coordinates of; of no rows where they are as given
     py::dict test;
     std::string loss;
     double threshold, weight_decay, spectral_decoupling;
@@ -81,6 +82,11 @@ std::optional<shoal::Task<T>> read_test(const py::dict& test) {
     return shoal::Task<T>(int(inputs.shape(0)), int(inputs.shape(1)), inputs.data(), labels.data(), weights.data());
 }
 
+std::optional<shoal::Span> read_span(const Array<double>& span) {
+    if (span.shape(0) == 0) return {};
+    return shoal::Span{int(span.shape(1)), int(span.shape(0)), vector_of(span)};
+}
+
 template <class Number>
 Number* add_array(py::dict& out, const std::string& name, const std::vector<py::ssize_t>& shape) {
     py::array_t<Number> made(shape);
@@ -90,13 +96,14 @@ Number* add_array(py::dict& out, const std::string& name, const std::vector<py::
 
 // One array a layer: (leading, outputs, inputs), or (leading, outputs) for biases.
 template <class T>
-std::vector<T*> add_layers(py::dict& out, const char* name, const shoal::Network& network, std::vector<py::ssize_t> leading, bool biases) {
+std::vector<T*> add_layers(py::dict& out, const char* name, const Request& request, const shoal::Network& network, std::vector<py::ssize_t> leading,
+                           bool biases) {
     py::list arrays;
     std::vector<T*> to;
     for (const shoal::Layer& layer : network.layers) {
         std::vector<py::ssize_t> shape = leading;
         shape.push_back(layer.outputs);
-        if (!biases) shape.push_back(layer.inputs);
+        if (!biases) shape.push_back(to.empty() && request.span.shape(0) > 0 ? request.span.shape(1) : layer.inputs);
         py::array_t<T> made(shape);
         to.push_back(made.mutable_data());
         arrays.append(made);
@@ -139,11 +146,11 @@ py::dict allocate(const Request& request, std::int64_t times, const shoal::Netwo
         } else if (measure == "pattern") {
             record.pattern = add_array<bool>(out, measure, {networks, times, units, samples});
         } else if (measure == "trajectory") {
-            record.trajectory = add_layers<T>(out, "trajectory", network, {networks, times}, false);
-            if (request.bias) record.trajectory_biases = add_layers<T>(out, "trajectory_bias", network, {networks, times}, true);
+            record.trajectory = add_layers<T>(out, "trajectory", request, network, {networks, times}, false);
+            if (request.bias) record.trajectory_biases = add_layers<T>(out, "trajectory_bias", request, network, {networks, times}, true);
         } else if (measure == "weights") {
-            record.weights = add_layers<T>(out, "weights", network, {networks}, false);
-            if (request.bias) record.biases = add_layers<T>(out, "biases", network, {networks}, true);
+            record.weights = add_layers<T>(out, "weights", request, network, {networks}, false);
+            if (request.bias) record.biases = add_layers<T>(out, "biases", request, network, {networks}, true);
         } else {
             throw py::value_error("measures holds an unknown name: " + measure);
         }
@@ -165,7 +172,8 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
     shoal::Run<T> run{
         shoal::Network(request.widths, shoal::activation_named(request.activation), request.slope, request.bias, request.scales, request.rates,
                        request.centred),
-        shoal::Task<T>(int(request.inputs.shape(0)), int(request.inputs.shape(1)), request.inputs.data(), request.labels.data(), request.weights.data()),
+        shoal::Task<T>(int(request.inputs.shape(0)), int(request.inputs.shape(1)), request.inputs.data(), request.labels.data(), request.weights.data(),
+                       request.repeats.data()),
         shoal::Loss(request.loss, request.threshold),
         read_start(request.start, keep),
         {},
@@ -174,6 +182,7 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         request.seed,
         {request.weight_decay, request.spectral_decoupling},
         read_test<T>(request.test),
+        read_span(request.span),
     };
     py::dict out = allocate(request, records, run.network, run.record);
     const auto poll = [&](std::int64_t done) {
@@ -193,8 +202,11 @@ py::dict train_as(const Request& request) {
     const py::dict& method = request.method;
     const auto kind = method["kind"].cast<std::string>();
     if (kind == "descent") {
-        const shoal::DescentMethod<T> descent{T(method["rate"].cast<double>()), method["steps"].cast<std::int64_t>(),
-                                              vector_of(method["record_steps"].cast<Array<std::int64_t>>())};
+        const shoal::DescentMethod<T> descent{T(method["rate"].cast<double>()),
+                                              method["steps"].cast<std::int64_t>(),
+                                              vector_of(method["record_steps"].cast<Array<std::int64_t>>()),
+                                              {method["fitted"].cast<bool>(), method["satisfied"].cast<bool>(), method["dead"].cast<bool>()},
+                                              method["retire"].cast<bool>()};
         return train_by<T>(request, descent, std::int64_t(descent.record_steps.size()), request.networks * descent.steps);
     }
     if constexpr (std::is_same_v<T, double>)
@@ -215,9 +227,10 @@ auto with_dtype(const std::string& dtype, Act&& act) {
 }
 
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
-               Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, py::dict test, std::string loss, double threshold, double weight_decay,
-               double spectral_decoupling, py::dict start, py::dict method, std::vector<std::string> measures, std::int64_t networks, std::int64_t first,
-               std::uint64_t seed, int threads, const std::string& engine, const std::string& dtype, py::object progress) {
+               Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, Array<double> repeats, Array<double> span, py::dict test,
+               std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start, py::dict method,
+               std::vector<std::string> measures, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads, const std::string& engine,
+               const std::string& dtype, py::object progress) {
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
@@ -228,6 +241,8 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           std::move(inputs),
                           std::move(labels),
                           std::move(weights),
+                          std::move(repeats),
+                          std::move(span),
                           std::move(test),
                           std::move(loss),
                           threshold,
@@ -243,6 +258,17 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           shoal::engine_named(engine),
                           std::move(progress)};
     return with_dtype(dtype, [&](auto number) { return train_as<decltype(number)>(request); });
+}
+
+// The directions that inputs span, orthonormal rows, and the inputs' coordinates along them; None where there are more than `most`.
+py::object span(const Array<double>& inputs, int most) {
+    const std::int64_t samples = inputs.shape(0);
+    const shoal::Span found = shoal::span_of(inputs.data(), samples, int(inputs.shape(1)), most);
+    if (found.rank > most) return py::none();
+    py::array_t<double> basis({py::ssize_t(found.rank), inputs.shape(1)}), coordinates({inputs.shape(0), py::ssize_t(found.rank)});
+    std::copy(found.basis.begin(), found.basis.end(), basis.mutable_data());
+    shoal::write_coordinates(found, inputs.data(), samples, coordinates.mutable_data());
+    return py::make_tuple(basis, coordinates);
 }
 
 // act(network, V()) with the lanes that packs of many such networks have.
@@ -302,10 +328,11 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
             return with_dtype(dtype, [&](auto number) { return shoal::fma_peak<decltype(number)>(threads, seconds); });
         },
         "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());
+    m.def("span", &span, "inputs"_a, "most"_a);
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
     m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
     m.def("wide_bytes", &wide_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
-          "weights"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a, "networks"_a,
-          "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a);
+          "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a,
+          "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a);
 }

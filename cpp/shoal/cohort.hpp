@@ -1,4 +1,4 @@
-// The networks of one pack while they train: their parameters, which of the lanes are wanted, and where a network had to stop.
+// The networks of one pack while they train: their parameters, which of them stands in which lane, and where a network had to stop.
 #pragma once
 
 #include "shoal/loss.hpp"
@@ -6,6 +6,7 @@
 #include "shoal/start.hpp"
 #include "shoal/task.hpp"
 
+#include <cmath>
 #include <optional>
 
 namespace shoal {
@@ -22,6 +23,7 @@ struct Run {
     std::uint64_t seed;
     Penalty penalty = {};
     std::optional<Task<T>> test = {};  // measured, not learnt
+    std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
 };
 
 template <AnyLanes V>
@@ -30,31 +32,33 @@ class Cohort {
     using T = typename V::Scalar;
     static constexpr int L = V::count;
 
-    explicit Cohort(const Run<T>& run) : parameters(run.network.parameters), run_(run), start_(run.network.parameters) {}
-
-    // Draws the starts of the pack whose first network stands at `position`. Lanes beyond the last network hold a copy of it, which nobody reads.
-    void begin(std::int64_t position) {
-        lanes.position = position;
-        lanes.used = int(std::min<std::int64_t>(L, run_.networks - position));
-        for (int lane = 0; lane < L; ++lane) {
-            const std::int64_t network = position + std::min(lane, lanes.used - 1);
-            run_.start.draw(run_.network, run_.seed, run_.first + network, network, start_.data());
-            for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(start_[n]);
-            lanes.status[lane] = Status::ok;
-            lanes.stopped_at[lane] = -1;
-        }
-        V check = 0;
-        for (int n = 0; n < run_.network.parameters; ++n) check = gather_not_finite(check, parameters[n]);
-        mark(check, 0);
+    explicit Cohort(const Run<T>& run) : parameters(run.network.parameters), run_(run), drawing_(run.network, run.span) {
+        lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
     }
 
-    // Marks the lanes whose gathered check is not zero as diverged. Their numbers stay not finite by themselves, and no other lane reads them.
-    void mark(V check, std::int64_t step) {
-        if (!any(check)) return;
-        alignas(64) T gathered[L];
-        check.store(gathered);
-        for (int lane = 0; lane < L; ++lane)
-            if (gathered[lane] != 0) stop(lane, Status::diverged, step);
+    // Draws the starts of `count` networks, of which the first stands at `position`. Lanes beyond the last network hold a copy of it, which nobody reads.
+    void begin(std::int64_t position, int count) {
+        for (int lane = 0; lane < L; ++lane) {
+            begin_lane(lane, position + std::min(lane, count - 1));
+            if (lane >= count) lanes.network[lane] = -1;
+        }
+    }
+
+    // Draws the start of one network into a lane.
+    void begin_lane(int lane, std::int64_t network) {
+        lanes.network[lane] = network;
+        lanes.status[lane] = Status::ok;
+        lanes.stopped_at[lane] = -1;
+        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, network);
+        for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(drawing_.trained()[n]);
+        lanes.unmet.take(lane, drawing_);
+        if (!std::isfinite(T(largest))) stop(lane, Status::diverged, 0);
+    }
+
+    // Empties a lane: its numbers are 0 from here on, which disturb nobody.
+    void leave(int lane) {
+        lanes.network[lane] = -1;
+        for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(0);
     }
 
     void stop(int lane, Status status, std::int64_t step) {
@@ -68,7 +72,7 @@ class Cohort {
 
   private:
     const Run<T>& run_;
-    std::vector<double> start_;
+    Drawing drawing_;
 };
 
 }  // namespace shoal

@@ -1,7 +1,15 @@
-// Full-batch gradient descent with a fixed rate: theta <- theta - rate grad, one pack of L networks from its start to its last step.
+// Full-batch gradient descent with a fixed rate: theta <- theta - rate grad, in L lanes at once, each network from its start to its last step.
+//
+// A network is a deterministic function of its parameters: one that a step leaves as it was, to the bit, never moves again, and all its later records are the
+// one of now. So it may leave, and the next network of the queue takes its lane; so may one that has diverged or met a rule (stop.hpp). Each lane counts its
+// own steps, from the moment of the pack's clock at which its network came.
 #pragma once
 
+#include "shoal/queue.hpp"
 #include "shoal/recorder.hpp"
+#include "shoal/stop.hpp"
+
+#include <bit>
 
 namespace shoal {
 
@@ -13,6 +21,8 @@ struct DescentMethod {
     T rate;
     std::int64_t steps;
     std::vector<std::int64_t> record_steps;  // increasing, 0..steps
+    StopRules stop = {};
+    bool retire = true;  // whether networks that are done leave before their last step: it changes the time, never a bit
 
     template <AnyLanes V>
     using Trainer = Descent<V>;
@@ -23,57 +33,72 @@ template <AnyLanes V>
 class Descent {
   public:
     using T = typename V::Scalar;
+    static constexpr int L = V::count;
 
     Descent(const Run<T>& run, const DescentMethod<T>& method)
-        : run_(run), method_(method), cohort_(run), gradient_(run.network, run.task, run.loss, run.penalty), recorder_(run) {}
+        : run_(run),
+          method_(method),
+          cohort_(run),
+          gradient_(run.network, run.task, run.loss, run.penalty),
+          recorder_(run),
+          stops_(run.network, run.task, run.loss, method.stop),
+          period_(refill_period(run, method)) {}
 
-    // Trains the pack whose first network stands at `position`; returns early when the monitor says stop.
-    void train(std::int64_t position, Monitor& monitor) {
-        cohort_.begin(position);
-        Pack<V>& parameters = cohort_.parameters;
-        if (!gradient_.centre(parameters, [&] { return !monitor.stopped(); }) || !recorder_.centre(parameters, monitor)) return;
-        Move move{parameters.at(0), V(-method_.rate), V(0)};
-        std::size_t record = 0;
-        for (std::int64_t step = 0;; ++step) {
-            const bool recorded = record < method_.record_steps.size() && method_.record_steps[record] == step, last = step == method_.steps;
-            const bool looked_at = recorded && run_.record.looks_at_samples();
-            std::int64_t times[V::count];
-            if (recorded) std::fill_n(times, V::count, std::int64_t(record++));
-            if (last) {
-                if (recorded && !recorder_.look(gradient_, cohort_.lanes, times, parameters, monitor)) return;
-                break;
-            }
-            if (recorded && !recorder_.begin(cohort_.lanes, times, parameters, monitor)) return;  // while they are this step's
-            const auto see = [&](int first, int count, const Gradient<V>& pass) {
-                if (looked_at) recorder_.see(first, count, pass);
-                return !monitor.stopped();
-            };
-            if (!gradient_(parameters, see, move)) return;
-            if (recorded) recorder_.end();
-            cohort_.mark(move.not_finite, step + 1);
-            monitor.stepped(cohort_.lanes.used);
-        }
-        recorder_.write_end(cohort_.lanes, parameters);
-    }
+    // Trains the networks of the queue until none is left or the monitor says stop.
+    void train(Queue& queue, Monitor& monitor);
 
   private:
-    // theta <- theta - rate grad, and a look at whether it is still finite.
+    // One step in so many is a watchful one.
+    static constexpr std::int64_t watch_every = 32;
+    static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
+    // theta <- theta - rate grad, and a look at whether it is still finite; a watchful one also looks at whether it has moved at all.
+    template <bool watchful>
     struct Move {
         T* parameters;
-        V minus_rate, not_finite;
+        V minus_rate, not_finite, moved = V(0);
 
         EIGEN_ALWAYS_INLINE void operator()(int number, V parameter, V slope) {
-            const V moved = fma(minus_rate, slope, parameter);
-            moved.store(parameters + std::int64_t(number) * V::count);
-            not_finite = gather_not_finite(not_finite, moved);
+            const V there = fma(minus_rate, slope, parameter);
+            there.store(parameters + std::int64_t(number) * V::count);
+            not_finite = gather_not_finite(not_finite, there);
+            if constexpr (watchful) moved = gather_difference(moved, there, parameter);
         }
     };
+
+    static std::int64_t refill_period(const Run<T>& run, const DescentMethod<T>& method);
+    std::int64_t step_of(int lane) const { return clock_ - begun_[lane]; }
+    template <bool watchful>
+    bool step(Monitor& monitor);
+    bool see(int first, int count, const Gradient<V>& pass, const Monitor& monitor);
+    bool attend(Queue& queue, Monitor& monitor);
+    bool finish(Monitor& monitor);
+    bool fill(Queue& queue, Monitor& monitor);
+    bool look(const std::int64_t (&times)[L], Monitor& monitor);
+    bool begin_records(const Monitor& monitor);
+    void end_records();
+    std::int64_t next_due() const;
+    void let_go_of_those_who_meet_a_rule();
+    bool let_go_of_those_who_diverged(V not_finite);
+    bool let_go_of_those_at_rest(V moved);
 
     const Run<T>& run_;
     const DescentMethod<T>& method_;
     Cohort<V> cohort_;
     Gradient<V> gradient_;
     Recorder<V> recorder_;
+    Stops<V> stops_;
+    const std::int64_t period_;  // networks come at multiples of it, or, where it is 0, when all lanes are free
+
+    std::int64_t clock_ = 0, due_ = 0;           // steps of the pack; at which of them some lane next has something to record, or ends
+    std::int64_t begun_[L], next_[L], times_[L];  // when a lane's network came, its next record, and the one that it takes now
+    bool leaves_[L];
+    bool records_ = false, met_ = false;  // some lane takes a record now; some lane's network meets a rule
+    int wanted_ = 0;                      // lanes
+    std::int64_t origin_ = 0;             // when the last network came that found all lanes free
+    bool last_come_ = false;              // the queue is empty
 };
 
 }  // namespace shoal
+
+#include "shoal/descent_impl.hpp"

@@ -18,6 +18,7 @@
 // A lane records by the continuous extension, so what is recorded does not move the steps.
 #pragma once
 
+#include "shoal/queue.hpp"
 #include "shoal/recorder.hpp"
 #include "shoal/sliding.hpp"
 
@@ -72,10 +73,12 @@ class Flow {
 
     Flow(const Run<T>& run, const FlowMethod& method);
 
-    // Trains the pack whose first network stands at `position`; returns early when the monitor says stop.
-    void train(std::int64_t position, Monitor& monitor);
+    // Trains the networks of the queue, a pack at a time, until none is left or the monitor says stop.
+    void train(Queue& queue, Monitor& monitor);
 
   private:
+    void train(std::int64_t position, int count, Monitor& monitor);
+
     // What each lane's clock says. A lane at rest (arrived, diverged or exhausted) attempts steps of length 0.
     struct Clock {
         alignas(64) T now[L], length[L], attempt[L];  // time; step that it would like; step that it attempts

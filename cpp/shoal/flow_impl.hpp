@@ -20,10 +20,19 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
 }
 
 template <AnyLanes V>
-void Flow<V>::train(std::int64_t position, Monitor& monitor) {
-    cohort_.begin(position);
+void Flow<V>::train(Queue& queue, Monitor& monitor) {
+    while (!monitor.stopped()) {
+        const auto [first, count] = queue.take(L);
+        if (count == 0) return;
+        train(first, count, monitor);
+    }
+}
+
+template <AnyLanes V>
+void Flow<V>::train(std::int64_t position, int count, Monitor& monitor) {
+    cohort_.begin(position, count);
     clock_ = {};
-    if (!gradient_.centre(cohort_.parameters, [&] { return !monitor.stopped(); }) || !recorder_.centre(cohort_.parameters, monitor)) return;
+    if (!gradient_.centre(cohort_.parameters, V(1), [&] { return !monitor.stopped(); }) || !recorder_.centre(cohort_.parameters, V(1), monitor)) return;
     for (int lane = 0; lane < L; ++lane) sliding_.forget(lane);
     if (!slopes(cohort_.parameters, k_[0], monitor)) return;
     pattern_before_ = pattern_, met_before_ = met_;
@@ -43,14 +52,14 @@ void Flow<V>::train(std::int64_t position, Monitor& monitor) {
         if (!settle(monitor)) return;
     }
     if (!record_stopped(monitor)) return;
-    recorder_.write_end(cohort_.lanes, cohort_.parameters);
-    for (int lane = 0; lane < cohort_.lanes.used; ++lane) {
+    for (int lane = 0; lane < count; ++lane) {
+        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
         const bool arrived = cohort_.lanes.status[lane] == Status::ok;
         run_.record.stopped_time[position + lane] = arrived ? std::numeric_limits<double>::quiet_NaN() : clock_.now[lane];
         run_.record.accepted[position + lane] = clock_.accepted[lane];
         run_.record.rejected[position + lane] = clock_.tried[lane] - clock_.accepted[lane];
     }
-    monitor.stepped(cohort_.lanes.used);
+    monitor.stepped(count);
     monitor.report();
 }
 
@@ -140,7 +149,7 @@ bool Flow<V>::aim() {
     for (int lane = 0; lane < L; ++lane) {
         const double left = method_.until - clock_.now[lane];
         if (left > 0 && (clock_.tried[lane] >= method_.max_steps || stuck(lane))) cohort_.stop(lane, Status::exhausted, clock_.accepted[lane]);
-        const bool moves = left > 0 && cohort_.lanes.status[lane] == Status::ok && lane < cohort_.lanes.used;
+        const bool moves = left > 0 && cohort_.lanes.status[lane] == Status::ok && cohort_.lanes.wanted(lane);
         clock_.leaps[lane] = false;
         if (moves && clock_.home[lane] > 0) approach(lane);
         clock_.attempt[lane] = moves ? std::min(clock_.length[lane], left) : 0.0;
@@ -324,18 +333,17 @@ bool Flow<V>::record_taken(Monitor& monitor) {
 // NaN for the records that a stopped lane never reached.
 template <AnyLanes V>
 bool Flow<V>::record_stopped(Monitor& monitor) {
-    for (;;) {
-        std::int64_t times[L];
-        bool some = false;
-        for (int lane = 0; lane < L; ++lane) {
-            std::int64_t& next = clock_.next_record[lane];
-            const bool due = cohort_.lanes.status[lane] != Status::ok && next < run_.record.times;
-            times[lane] = due ? next++ : -1;
-            some |= due;
-        }
-        if (!some) return true;
-        if (!recorder_.look(gradient_, cohort_.lanes, times, cohort_.parameters, monitor)) return false;
+    std::int64_t times[L];
+    bool some = false;
+    for (int lane = 0; lane < L; ++lane) {
+        const std::int64_t next = clock_.next_record[lane];
+        const bool due = cohort_.lanes.status[lane] != Status::ok && next < run_.record.times;
+        times[lane] = due ? next : -1;
+        some |= due;
     }
+    if (some && !recorder_.look(gradient_, cohort_.lanes, times, cohort_.parameters, monitor)) return false;
+    if (some) recorder_.hold();
+    return true;
 }
 
 }  // namespace shoal

@@ -27,9 +27,10 @@ class Gradient {
 
     Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty = {});
 
-    // Takes the outputs at `parameters` for those at the start, where the network is centred. False when `go_on()` says that the rest be left undone.
+    // Takes the outputs at `parameters` for those at the start, in the lanes where `fresh` is not 0 of networks that are centred. False when `go_on()` says
+    // that the rest be left undone.
     template <class GoOn>
-    bool centre(const Pack<V>& parameters, GoOn&& go_on);
+    bool centre(const Pack<V>& parameters, V fresh, GoOn&& go_on);
 
     // The output of a sample at the start of one lane's network, 0 where the network is not centred.
     T at_start(int sample, int output, int lane) const {

@@ -68,14 +68,17 @@ const Pack<V>& Gradient<V>::scale(const Pack<V>& parameters) {
 
 template <AnyLanes V>
 template <class GoOn>
-bool Gradient<V>::centre(const Pack<V>& parameters, GoOn&& go_on) {
+bool Gradient<V>::centre(const Pack<V>& parameters, V fresh, GoOn&& go_on) {
     if (!network_.centred) return true;
     const Pack<V>& effective = scale(parameters);
     const int outputs = network_.outputs();
     return for_each_block([&](int first, int count, const BlockPlan& plan) {
         forward(effective, first, count, plan);
         for (int s = 0; s < count; ++s)
-            for (int k = 0; k < outputs; ++k) value(network_.hidden_layers(), s, k).store(at_start_.at(std::int64_t(first + s) * outputs + k));
+            for (int k = 0; k < outputs; ++k) {
+                const std::int64_t at = std::int64_t(first + s) * outputs + k;
+                where_less(V(0), fresh, value(network_.hidden_layers(), s, k), at_start_[at]).store(at_start_.at(at));
+            }
         return bool(go_on());
     });
 }

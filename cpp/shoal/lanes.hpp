@@ -130,6 +130,10 @@ EIGEN_ALWAYS_INLINE V max(V a, V b) {
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, V a) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::psub(a.value[r], a.value[r])));
 
+// All bits zero while every a has the bits of its b; not, for good, once some bit differs.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V gather_difference(V seen, V a, V b) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::pxor(a.value[r], b.value[r])));
+
 // Whether some lane of what `gather_not_finite` gathered is not zero.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE bool any(V seen) {

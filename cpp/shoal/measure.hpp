@@ -32,6 +32,11 @@ class SampleMeasure {
         sight.forget(record_.margin, task_.samples);
     }
 
+    void hold(const Sight<V>& sight) const {
+        for (T* array : {record_.loss, record_.error, record_.soft_error}) sight.hold(array, 1);
+        sight.hold(record_.margin, task_.samples);
+    }
+
   private:
     struct Sums {
         V loss = 0, error = 0, soft_error = 0;
@@ -94,8 +99,8 @@ class UnitMeasure {
   public:
     using T = typename V::Scalar;
 
-    UnitMeasure(const Network& network, int samples, const Record<T>& record)
-        : network_(network), samples_(samples), record_(record), counts_(network.units()) {}
+    UnitMeasure(const Network& network, const Task<T>& task, const Record<T>& record)
+        : network_(network), task_(task), record_(record), counts_(network.units()) {}
 
     void clear() {
         for (int unit = 0; unit < network_.units(); ++unit) V(0).store(counts_.at(unit));
@@ -109,8 +114,8 @@ class UnitMeasure {
                 V sum = counts_[unit];
                 for (int s = 0; s < count; ++s) {
                     const V active = where_less(above, pass.value(l, s, o), one, zero);
-                    sum = sum + active;
-                    sight.put(record_.pattern, each(), std::int64_t(unit) * samples_ + first + s, active);
+                    sum = fma(V(task_.repeats[first + s]), active, sum);
+                    sight.put(record_.pattern, each(), std::int64_t(unit) * task_.samples + first + s, active);
                 }
                 sum.store(counts_.at(unit));
             }
@@ -124,20 +129,26 @@ class UnitMeasure {
             V layer = 0;
             for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
                 layer = layer + counts_[unit];
-                sight.put(record_.unit_active, network_.units(), unit, counts_[unit] / V(T(samples_)));
+                sight.put(record_.unit_active, network_.units(), unit, counts_[unit] / V(task_.repeated));
             }
-            sight.put(record_.active, network_.hidden_layers(), l, layer / V(T(std::int64_t(samples_) * network_.layers[l].outputs)));
+            sight.put(record_.active, network_.hidden_layers(), l, layer / V(task_.repeated * T(network_.layers[l].outputs)));
         }
         sight.forget(record_.active, network_.hidden_layers());
         sight.forget(record_.unit_active, network_.units());
         sight.forget(record_.pattern, each());
     }
 
+    void hold(const Sight<V>& sight) const {
+        sight.hold(record_.active, network_.hidden_layers());
+        sight.hold(record_.unit_active, network_.units());
+        sight.hold(record_.pattern, each());
+    }
+
   private:
-    std::int64_t each() const { return std::int64_t(network_.units()) * samples_; }
+    std::int64_t each() const { return std::int64_t(network_.units()) * task_.samples; }
 
     const Network& network_;
-    int samples_;
+    const Task<T>& task_;
     const Record<T>& record_;
     Pack<V> counts_;  // of samples on which the unit is active
 };
@@ -156,8 +167,9 @@ class ParameterMeasure {
         write_balance(parameters, sight);
         write_trajectory(parameters, sight);
     }
+    void hold(const Sight<V>& sight) const;
     template <class Parameters>
-    void write_end(const PackLanes<V>& lanes, const Parameters& parameters) const;
+    void write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const;
 
   private:
     template <class Parameters>
@@ -166,6 +178,15 @@ class ParameterMeasure {
     void write_balance(const Parameters& parameters, const Sight<V>& sight) const;
     template <class Parameters>
     void write_trajectory(const Parameters& parameters, const Sight<V>& sight) const;
+    template <class Parameters>
+    void write_whole(const Parameters& parameters, const Sight<V>& sight) const;
+    template <class Parameters>
+    void write_first(const PackLanes<V>& lanes, int lane, const Parameters& parameters, T* to) const;
+    std::int64_t first_size(const Sight<V>& sight) const { return first_size(*sight.lanes); }
+    std::int64_t first_size(const PackLanes<V>& lanes) const {
+        const Layer& layer = network_.layers.front();
+        return std::int64_t(lanes.unmet.span ? lanes.unmet.span->dimension : layer.inputs) * layer.outputs;
+    }
 
     const Network& network_;
     const Record<T>& record_;
@@ -179,6 +200,7 @@ void ParameterMeasure<V>::write_norms(const Parameters& parameters, const Sight<
     for (std::int64_t l = 0; l < layers; ++l) {
         const Layer& layer = network_.layers[l];
         V sum = 0;
+        for (int unit = 0; l == 0 && unit < layer.outputs; ++unit) sum = sum + sight.lanes->unmet.square(unit);
         for (int n = 0; n < layer.inputs * layer.outputs; ++n) sum = fma(parameters[layer.weights + n], parameters[layer.weights + n], sum);
         sight.put(record_.layer_norm, layers, l, sqrt(sum));
     }
@@ -195,7 +217,7 @@ void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sigh
         const Layer &in = network_.layers[l], &out = network_.layers[l + 1];
         const V ratio = T(in.rate / out.rate);
         for (int unit = 0; unit < in.outputs; ++unit) {
-            V incoming = 0, outgoing = 0;
+            V incoming = l == 0 ? sight.lanes->unmet.square(unit) : V(0), outgoing = 0;
             const auto add_square = [&](V& sum, int number) { sum = fma(parameters[number], parameters[number], sum); };
             for (int k = 0; k < in.inputs; ++k) add_square(incoming, in.weights + unit * in.inputs + k);
             if (in.biases >= 0) add_square(incoming, in.biases + unit);
@@ -215,29 +237,62 @@ void ParameterMeasure<V>::write_trajectory(const Parameters& parameters, const S
     };
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
-        copy(record_.trajectory[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
+        if (l == 0 && sight.lanes->unmet.span)
+            write_whole(parameters, sight);
+        else
+            copy(record_.trajectory[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
         if (!record_.trajectory_biases.empty()) copy(record_.trajectory_biases[l], layer.biases, layer.outputs);
     }
 }
 
-// The weights after the last step, and how the training ended.
+// The first layer's weights in all inputs, where those of a span are trained.
 template <AnyLanes V>
 template <class Parameters>
-void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, const Parameters& parameters) const {
-    for (int lane = 0; lane < lanes.used; ++lane) {
-        const std::int64_t network = lanes.position + lane;
-        const bool ok = lanes.status[lane] == Status::ok;
-        const auto copy = [&](T* array, int from, std::int64_t size) {
-            for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = ok ? parameters.at(from + n)[lane] : std::numeric_limits<T>::quiet_NaN();
-        };
-        for (std::size_t l = 0; l < record_.weights.size(); ++l) {
-            const Layer& layer = network_.layers[l];
-            copy(record_.weights[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
-            if (!record_.biases.empty()) copy(record_.biases[l], layer.biases, layer.outputs);
-        }
-        record_.status[network] = lanes.status[lane];
-        record_.stopped_at[network] = lanes.stopped_at[lane];
+void ParameterMeasure<V>::write_whole(const Parameters& parameters, const Sight<V>& sight) const {
+    const std::int64_t size = first_size(sight);
+    sight.each_lane(record_.trajectory[0], size, [&](int lane, T* to) { write_first(*sight.lanes, lane, parameters, to); });
+    sight.forget(record_.trajectory[0], size);
+}
+
+template <AnyLanes V>
+template <class Parameters>
+void ParameterMeasure<V>::write_first(const PackLanes<V>& lanes, int lane, const Parameters& parameters, T* to) const {
+    const Layer& layer = network_.layers.front();
+    for (int o = 0; o < layer.outputs; ++o)
+        lanes.unmet.write(lane, o, layer.outputs, parameters.at(layer.weights + o * layer.inputs) + lane, Parameters::apart,
+                          to + std::int64_t(o) * lanes.unmet.span->dimension);
+}
+
+template <AnyLanes V>
+void ParameterMeasure<V>::hold(const Sight<V>& sight) const {
+    sight.hold(record_.layer_norm, std::int64_t(network_.layers.size()));
+    sight.hold(record_.balance, network_.units());
+    for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
+        const Layer& layer = network_.layers[l];
+        sight.hold(record_.trajectory[l], l == 0 ? first_size(sight) : std::int64_t(layer.inputs) * layer.outputs);
+        if (!record_.trajectory_biases.empty()) sight.hold(record_.trajectory_biases[l], layer.outputs);
     }
+}
+
+// One lane's weights after its last step, and how its training ended.
+template <AnyLanes V>
+template <class Parameters>
+void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const {
+    const std::int64_t network = lanes.network[lane];
+    const bool lost = is_lost(lanes.status[lane]);
+    const auto copy = [&](T* array, int from, std::int64_t size) {
+        for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = lost ? std::numeric_limits<T>::quiet_NaN() : parameters.at(from + n)[lane];
+    };
+    for (std::size_t l = 0; l < record_.weights.size(); ++l) {
+        const Layer& layer = network_.layers[l];
+        if (l == 0 && lanes.unmet.span && !lost)
+            write_first(lanes, lane, parameters, record_.weights[0] + network * first_size(lanes));
+        else
+            copy(record_.weights[l], layer.weights, l == 0 ? first_size(lanes) : std::int64_t(layer.inputs) * layer.outputs);
+        if (!record_.biases.empty()) copy(record_.biases[l], layer.biases, layer.outputs);
+    }
+    record_.status[network] = lanes.status[lane];
+    record_.stopped_at[network] = lanes.stopped_at[lane];
 }
 
 }  // namespace shoal

@@ -44,6 +44,20 @@ struct Network {
     }
 
     int inputs() const { return layers.front().inputs; }
+
+    // The same network for inputs of another dimension.
+    friend Network with_inputs(const Network& network, int dimension) {
+        Network other = network;
+        const int more = (dimension - network.inputs()) * network.layers.front().outputs;
+        other.layers.front().inputs = dimension;
+        other.parameters += more;
+        for (std::size_t l = 0; l < other.layers.size(); ++l) {
+            Layer& layer = other.layers[l];
+            if (l > 0) layer.weights += more;
+            if (layer.biases >= 0) layer.biases += more;
+        }
+        return other;
+    }
     int outputs() const { return layers.back().outputs; }
     int hidden_layers() const { return int(layers.size()) - 1; }
 

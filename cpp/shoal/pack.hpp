@@ -12,6 +12,7 @@ template <AnyLanes V>
 class Pack {
   public:
     using T = typename V::Scalar;
+    static constexpr int apart = V::count;  // how far apart a lane's numbers lie
     explicit Pack(std::int64_t numbers = 0) : storage_(numbers * V::count, T(0)) {}
     T* at(std::int64_t number) { return storage_.data() + number * V::count; }
     const T* at(std::int64_t number) const { return storage_.data() + number * V::count; }

@@ -2,12 +2,17 @@
 #pragma once
 
 #include "shoal/pack.hpp"
+#include "shoal/span.hpp"
 
 #include <limits>
 
 namespace shoal {
 
-enum class Status : std::int8_t { ok, diverged, exhausted };  // exhausted: the flow took all the steps it may
+// exhausted: the flow took all the steps it may; fitted, satisfied, dead: descent met that rule, and stopped there (stop.hpp).
+enum class Status : std::int8_t { ok, diverged, exhausted, fitted, satisfied, dead };
+
+// Whether there is nothing to record of it any more.
+constexpr bool is_lost(Status status) { return status == Status::diverged || status == Status::exhausted; }
 
 // Where each measure of a set of samples goes; null where it was not asked for.
 template <class T>
@@ -25,26 +30,75 @@ struct Record : SampleRecord<T> {
     T *layer_norm = nullptr, *balance = nullptr;         // (networks, times, layers), (networks, times, hidden units)
     T *active = nullptr, *unit_active = nullptr;         // (networks, times, hidden layers), (networks, times, hidden units)
     bool* pattern = nullptr;                             // (networks, times, hidden units, samples)
-    std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs)
+    std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); of all inputs, as the weights are
     std::vector<T*> weights, biases;                     // of the last step: (networks, outputs, inputs), (networks, outputs)
     Status* status = nullptr;                            // (networks,)
-    std::int64_t* stopped_at = nullptr;                  // (networks,): number of steps after which it diverged or gave up, -1 where it did not
+    std::int64_t* stopped_at = nullptr;                  // (networks,): number of steps after which it diverged, gave up or met a rule, -1 where it did not
     double* stopped_time = nullptr;                      // of a flow (networks,): the time of that, NaN where it did not
     std::int64_t *accepted = nullptr, *rejected = nullptr;  // of a flow (networks,): steps taken, steps tried again
+    bool keeps_weights() const { return !trajectory.empty() || !weights.empty(); }
     bool looks_at_units() const { return active || unit_active || pattern; }
     bool looks_at_samples() const { return this->wanted() || looks_at_units(); }
+};
+
+// What of the first layer's weights no input meets, in each lane (span.hpp): the squared norm of the rest of each row, and the rest itself where whole weights
+// are recorded. Empty where inputs are trained on as they are.
+template <AnyLanes V>
+struct Unmet {
+    const Span* span = nullptr;
+    Pack<V> squares;           // outputs
+    std::vector<double> rest;  // lanes x outputs x dimension
+
+    Unmet() = default;
+    Unmet(const Network& network, const std::optional<Span>& spanned, bool whole) {
+        if (!spanned) return;
+        span = &*spanned;
+        const std::int64_t outputs = network.layers.front().outputs;
+        squares = Pack<V>(outputs);
+        if (whole) rest.resize(V::count * outputs * span->dimension);
+    }
+
+    void take(int lane, const Drawing& drawing) {
+        if (!span) return;
+        using T = typename V::Scalar;
+        const std::vector<double>& drawn = drawing.squares();
+        for (std::size_t o = 0; o < drawn.size(); ++o) squares.lane(std::int64_t(o), lane) = T(drawn[o]);
+        const std::int64_t size = std::int64_t(drawn.size()) * span->dimension;
+        if (!rest.empty()) std::copy_n(drawing.rest(), size, rest.data() + lane * size);
+    }
+
+    V square(int unit) const { return span ? squares[unit] : V(0); }
+
+    // Writes the whole weights of unit `unit`, of which `row` begins what is trained; a lane's next number lies `apart` further on.
+    template <class T>
+    void write(int lane, int unit, int outputs, const T* row, int apart, T* to) const {
+        const double* const from = rest.data() + (std::int64_t(lane) * outputs + unit) * span->dimension;
+        for (int k = 0; k < span->dimension; ++k) {
+            double sum = from[k];
+            for (int j = 0; j < span->rank; ++j) sum += double(row[std::int64_t(j) * apart]) * span->basis[std::int64_t(j) * span->dimension + k];
+            to[k] = T(sum);
+        }
+    }
 };
 
 // Which networks the lanes of a pack are, and how they fare.
 template <AnyLanes V>
 struct PackLanes {
-    std::int64_t position = 0;  // of the first lane's network in the caller's arrays
-    int used = 0;               // lanes that are wanted
+    std::int64_t network[V::count];  // its place in the caller's arrays; negative where nobody wants the lane
     Status status[V::count];
     std::int64_t stopped_at[V::count];
+    Unmet<V> unmet;
+
+    PackLanes() { std::fill_n(network, V::count, std::int64_t(-1)); }
+    bool wanted(int lane) const { return network[lane] >= 0; }
+    int wanted() const {
+        int count = 0;
+        for (int lane = 0; lane < V::count; ++lane) count += wanted(lane);
+        return count;
+    }
 };
 
-// One sight of a pack: each lane's record number `times[lane]` of `records`; none where negative.
+// One sight of a pack: each lane's record number `times[lane]` of `records`; none where negative, as in all lanes that are not wanted.
 template <AnyLanes V>
 struct Sight {
     const PackLanes<V>* lanes = nullptr;
@@ -56,21 +110,39 @@ struct Sight {
         if (!array) return;
         alignas(64) typename V::Scalar numbers[V::count];
         value.store(numbers);
-        for (int lane = 0; lane < lanes->used; ++lane)
+        for (int lane = 0; lane < V::count; ++lane)
             if (times[lane] >= 0) array[slot(lane) * each + item] = Number(numbers[lane]);
     }
 
-    // Lanes that diverged get NaN, or false.
+    // Lanes that are lost get NaN, or false.
     template <class Number>
     void forget(Number* array, std::int64_t each) const {
         constexpr Number nothing = std::is_same_v<Number, bool> ? Number(0) : std::numeric_limits<Number>::quiet_NaN();
         if (!array) return;
-        for (int lane = 0; lane < lanes->used; ++lane)
-            if (times[lane] >= 0 && lanes->status[lane] != Status::ok) std::fill_n(array + slot(lane) * each, each, nothing);
+        for (int lane = 0; lane < V::count; ++lane)
+            if (times[lane] >= 0 && is_lost(lanes->status[lane])) std::fill_n(array + slot(lane) * each, each, nothing);
+    }
+
+    // All later records are this one again.
+    template <class Number>
+    void hold(Number* array, std::int64_t each) const {
+        if (!array) return;
+        for (int lane = 0; lane < V::count; ++lane) {
+            if (times[lane] < 0) continue;
+            Number* const from = array + slot(lane) * each;
+            for (std::int64_t later = 1; later < records - times[lane]; ++later) std::copy_n(from, each, from + later * each);
+        }
+    }
+
+    // act(lane, where its `each` numbers go) for each lane that has a record.
+    template <class Number, class Act>
+    void each_lane(Number* array, std::int64_t each, Act&& act) const {
+        for (int lane = 0; lane < V::count; ++lane)
+            if (times[lane] >= 0) act(lane, array + slot(lane) * each);
     }
 
   private:
-    std::int64_t slot(int lane) const { return (lanes->position + lane) * records + times[lane]; }
+    std::int64_t slot(int lane) const { return lanes->network[lane] * records + times[lane]; }
 };
 
 }  // namespace shoal

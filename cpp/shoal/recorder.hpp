@@ -19,21 +19,21 @@ class Recorder {
         : record_(run.record),
           parameters_(run.network, run.record),
           samples_(run.network, run.task, run.loss, run.record),
-          units_(run.network, run.task.samples, run.record) {
+          units_(run.network, run.task, run.record) {
         sight_.records = record_.times;
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }
 
-    // Takes the outputs of the test samples at these parameters for those at the start, where the network is centred.
-    bool centre(const Pack<V>& parameters, const Monitor& monitor) {
-        return !test_ || test_->pass.centre(parameters, [&] { return !monitor.stopped(); });
+    // Takes the outputs of the test samples at these parameters for those at the start, in the lanes where `fresh` is not 0 of networks that are centred.
+    bool centre(const Pack<V>& parameters, V fresh, const Monitor& monitor) {
+        return !test_ || test_->pass.centre(parameters, fresh, [&] { return !monitor.stopped(); });
     }
 
     // Begins each lane's record number times[lane], none where negative: `see` each block of a forward pass at these parameters, then `end`. False when the
     // monitor says stop.
     bool begin(const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {
         sight_.lanes = &lanes;
-        std::copy_n(times, L, sight_.times);
+        for (int lane = 0; lane < L; ++lane) sight_.times[lane] = lanes.wanted(lane) ? times[lane] : -1;
         parameters_.write(parameters, sight_);
         samples_.clear();
         units_.clear();
@@ -62,7 +62,15 @@ class Recorder {
         return true;
     }
 
-    void write_end(const PackLanes<V>& lanes, const Pack<V>& parameters) const { parameters_.write_end(lanes, parameters); }
+    // Fills all records behind those just taken with the same.
+    void hold() const {
+        parameters_.hold(sight_);
+        samples_.hold(sight_);
+        units_.hold(sight_);
+        if (test_) test_->measure.hold(sight_);
+    }
+
+    void write_end(const PackLanes<V>& lanes, int lane, const Pack<V>& parameters) const { parameters_.write_end(lanes, lane, parameters); }
 
   private:
     // The test samples, in blocks of their own.

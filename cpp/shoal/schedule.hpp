@@ -1,7 +1,8 @@
-// Packs to threads: std::thread for the length of one call, an atomic next-pack counter, and a caller that stays awake for interrupts and progress.
+// Networks to threads: std::thread for the length of one call, a queue, and a caller that stays awake for interrupts and progress.
 #pragma once
 
 #include "shoal/monitor.hpp"
+#include "shoal/queue.hpp"
 
 #include <chrono>
 #include <condition_variable>
@@ -67,18 +68,30 @@ inline void run_threads(int wanted, Progress& progress, const std::function<void
     poll(progress.done());
 }
 
-// Gives the packs 0..packs-1 to `threads` workers; `make_worker()` is called once on each thread and gives `work(pack, monitor)`. When `poll` throws, all workers
-// stop within a block of samples.
-inline void schedule(std::int64_t packs, int threads, const std::function<std::function<void(std::int64_t, Monitor&)>()>& make_worker,
-                     const std::function<void(std::int64_t)>& poll) {
+// Lets `threads` workers take networks 0..networks-1 from one queue, up to `together` at a time; `make_worker()` is called once on each thread and gives
+// `work(queue, monitor)`, which ends when the queue is empty. When `poll` throws, all workers stop within a block of samples.
+inline void work_through(std::int64_t networks, int together, int threads, const std::function<std::function<void(Queue&, Monitor&)>()>& make_worker,
+                         const std::function<void(std::int64_t)>& poll) {
     Progress progress;
-    std::atomic<std::int64_t> next{0};
+    Queue queue(networks);
     const auto body = [&](int) {
         const auto work = make_worker();
         Monitor monitor(progress);
-        for (std::int64_t pack; !progress.stopped() && (pack = next.fetch_add(1, std::memory_order_relaxed)) < packs;) work(pack, monitor);
+        work(queue, monitor);
     };
+    const std::int64_t packs = (networks + together - 1) / together;
     run_threads(int(std::min<std::int64_t>(std::max(threads, 1), packs)), progress, body, [] {}, poll);
+}
+
+// The same, one after the other: `make_worker()` gives `work(network, monitor)`.
+inline void schedule(std::int64_t networks, int threads, const std::function<std::function<void(std::int64_t, Monitor&)>()>& make_worker,
+                     const std::function<void(std::int64_t)>& poll) {
+    const auto make = [&]() -> std::function<void(Queue&, Monitor&)> {
+        return [work = make_worker()](Queue& queue, Monitor& monitor) {
+            for (Queue::Some next; !monitor.stopped() && (next = queue.take(1)).count > 0;) work(next.first, monitor);
+        };
+    };
+    work_through(networks, 1, threads, make, poll);
 }
 
 }  // namespace shoal

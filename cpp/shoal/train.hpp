@@ -42,9 +42,9 @@ void train(const Run<T>& run, const Method& method, Engine engine, int threads, 
         using V = decltype(lanes);
         const auto make_worker = [&] {
             auto trainer = std::make_shared<typename Method::template Trainer<V>>(run, method);
-            return [trainer](std::int64_t pack, Monitor& monitor) { trainer->train(pack * V::count, monitor); };
+            return [trainer](Queue& queue, Monitor& monitor) { trainer->train(queue, monitor); };
         };
-        schedule((run.networks + V::count - 1) / V::count, threads, make_worker, poll);
+        work_through(run.networks, V::count, threads, make_worker, poll);
     });
 }
 

@@ -24,7 +24,7 @@ class Training {
           samples_(run.network, run.task, run.penalty.spectral_decoupling),
           recorder_(run),
           slack_(run),
-          start_(run.network.parameters),
+          drawing_(run.network, run.span),
           shares_(shares(run.network, run.task.samples)) {
         for (int n = 0; n < (members == 1 ? std::min(2, shares_) : shares_); ++n) slopes_.emplace_back(run.network);
         if (members == 1 && shares_ > 1) current_.push_back(std::move(slopes_.back())), slopes_.pop_back();
@@ -99,7 +99,7 @@ class Training {
     std::optional<Samples<T>> test_;
     Recorder<T> recorder_;
     Slack<T> slack_;
-    std::vector<double> start_;
+    Drawing drawing_;
     int shares_, test_shares_ = 0;
     std::vector<Slopes<T>> slopes_;   // of each share; a member alone adds them up as they come,
     std::vector<Slopes<T>> current_;  // one after the other
@@ -114,16 +114,17 @@ class Training {
     std::atomic<int> next_{0};
 
     void start(std::int64_t network) {
-        run_.start.draw(run_.network, run_.seed, run_.first + network, network, start_.data());
-        std::transform(start_.begin(), start_.end(), model_.parameters.begin(), [](double number) { return T(number); });
+        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, network);
+        std::transform(drawing_.trained().begin(), drawing_.trained().end(), model_.parameters.begin(), [](double number) { return T(number); });
+        recorder_.lanes.unmet.take(0, drawing_);
         model_.load();
         slack_.start(model_);
         std::fill(samples_.at_start.begin(), samples_.at_start.end(), T(0));
         if (test_) std::fill(test_->at_start.begin(), test_->at_start.end(), T(0));
-        recorder_.lanes.position = network;
+        recorder_.lanes.network[0] = network;
         recorder_.lanes.status[0] = Status::ok;
         recorder_.lanes.stopped_at[0] = -1;
-        lost_ = !std::all_of(model_.parameters.begin(), model_.parameters.end(), [](T number) { return std::isfinite(number); });
+        lost_ = !std::isfinite(T(largest));
     }
 
     // Takes the outputs at the start for those from which a centred network counts.
@@ -185,7 +186,7 @@ class Training {
         const auto see = [&](const Block& block) {
             passes.forward(model_, samples_, block);
             seen_[share] += block.count;
-            if (looks) passes.see_units(block.first, block.count, run_.task.samples, activity);
+            if (looks) passes.see_units(block.first, block.count, run_.task, activity);
             if (back && slack_.kept()) slack_.look(samples_, block);
             if (back) passes.backward(model_, samples_, block, slopes, begin);
             begin = Begin::stored;

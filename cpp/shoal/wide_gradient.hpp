@@ -52,7 +52,7 @@ class Passes {
     // The outputs of the samples of a block.
     void forward(const Model<T>& model, Samples<T>& samples, const Block& block);
     // Adds which units are active on the samples of the last forward pass.
-    void see_units(int first, int count, int samples, Activity<T>& activity) const;
+    void see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const;
     // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them. A block of none begins with 0, after no forward pass.
     void backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Slopes<T>& slopes, Begin begin);
 

@@ -121,7 +121,7 @@ void Passes<T>::dot(const Model<T>& model, int count) {
 }
 
 template <class T>
-void Passes<T>::see_units(int first, int count, int samples, Activity<T>& activity) const {
+void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const {
     const V above = T(active_above(network_.activation)), one = 1, zero = 0;
     std::int64_t before = 0;
     for (int l = 0; l < network_.hidden_layers(); before += network_.layers[l++].outputs) {
@@ -129,12 +129,12 @@ void Passes<T>::see_units(int first, int count, int samples, Activity<T>& activi
         const std::int64_t row = row_numbers<T>(outputs) / L;
         for (int g = 0; g < groups<V>(outputs); ++g) {
             V sum = activity.counts[l][g];
-            for (int s = 0; s < count; ++s) sum = sum + where_less(above, values_[l][s * row + g], one, zero);
+            for (int s = 0; s < count; ++s) sum = fma(V(task.repeats[first + s]), where_less(above, values_[l][s * row + g], one, zero), sum);
             sum.store(activity.counts[l].at(g));
         }
         for (int o = 0; activity.pattern && o < outputs; ++o)
             for (int s = 0; s < count; ++s)
-                activity.pattern[(before + o) * samples + first + s] = values_[l].at(s * row)[o] > T(active_above(network_.activation));
+                activity.pattern[(before + o) * task.samples + first + s] = values_[l].at(s * row)[o] > T(active_above(network_.activation));
     }
 }
 

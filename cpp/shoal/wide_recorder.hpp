@@ -15,18 +15,19 @@ class Recorder {
         : network_(run.network),
           parameters_(run.network, run.record),
           samples_(run.network, run.task, run.loss, run.record),
-          units_(run.network, run.task.samples, run.record),
+          units_(run.network, run.task, run.record),
           test_(run.network, run.test ? *run.test : run.task, run.loss, run.record.test) {
         sight_.records = run.record.times;
-        lanes.used = 1;
         sight_.lanes = &lanes;
+        lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
         std::fill_n(lanes.status, V::count, Status::ok);
+        std::fill_n(sight_.times, V::count, std::int64_t(-1));
     }
     Recorder(const Recorder&) = delete;
 
     // Begins record number `time`, at these parameters.
     void begin(std::int64_t time, const std::vector<T>& parameters) {
-        std::fill_n(sight_.times, V::count, time);
+        sight_.times[0] = time;
         parameters_.write(Numbers{parameters.data()}, sight_);
     }
 
@@ -54,11 +55,11 @@ class Recorder {
         if (test) test_.write(sight_);
     }
 
-    void write_end(const std::vector<T>& parameters) const { parameters_.write_end(lanes, Numbers{parameters.data()}); }
+    void write_end(const std::vector<T>& parameters) const { parameters_.write_end(lanes, 0, Numbers{parameters.data()}); }
 
     // Where this record's patterns of units go, (hidden units, samples).
     bool* pattern(const Record<T>& record, std::int64_t time, int samples) const {
-        return record.pattern ? record.pattern + (lanes.position * record.times + time) * network_.units() * std::int64_t(samples) : nullptr;
+        return record.pattern ? record.pattern + (lanes.network[0] * record.times + time) * network_.units() * std::int64_t(samples) : nullptr;
     }
 
     PackLanes<V> lanes;  // of which the first is the network
@@ -66,6 +67,7 @@ class Recorder {
   private:
     // The numbers of one network as those of a pack.
     struct Numbers {
+        static constexpr int apart = 1;
         const T* numbers;
         V operator[](std::int64_t n) const { return numbers[n]; }
         const T* at(std::int64_t n) const { return numbers + n; }

@@ -138,7 +138,8 @@ void train_with(const shoal::Run<typename V::Scalar>& run, const Method& method)
     typename Method::template Trainer<V> trainer(run, method);
     shoal::Progress progress;
     shoal::Monitor monitor(progress);
-    for (std::int64_t first = 0; first < run.networks; first += V::count) trainer.train(first, monitor);
+    shoal::Queue queue(run.networks);
+    trainer.train(queue, monitor);
 }
 
 }  // namespace runs

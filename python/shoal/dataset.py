@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.method import Descent, Flow, Method
+from shoal.method import STOP_RULES, Descent, Flow, Method
 from shoal.moments import STATISTICS
 from shoal.network import Network
 from shoal.start import Explicit, Start
@@ -57,10 +57,17 @@ def measured(network: Network, arrays: Mapping[str, Any], measures: Sequence[str
 def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that say which networks were not trained to the end, and when, and a flow's steps."""
     meaning = "0 trained to the end, 1 diverged" + (", 2 exhausted its steps" if isinstance(method, Flow) else "")
+    if isinstance(method, Descent) and method.stop:
+        meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
     told = {"status": (("network",), arrays["status"], _attrs(meaning))}
     if isinstance(method, Descent):
-        at = "first step with a weight not finite, or -1"
-        return {**told, "diverged_at": (("network",), arrays["stopped_at"], _attrs(at))}
+        diverged = arrays["status"] == 1
+        at = _attrs("first step with a weight not finite, or -1")
+        told["diverged_at"] = (("network",), np.where(diverged, arrays["stopped_at"], -1), at)
+        if method.stop:
+            at = _attrs("first step at which it meets a rule to stop, or -1")
+            told["stopped_at"] = (("network",), np.where(diverged, -1, arrays["stopped_at"]), at)
+        return told
     return {
         **told,
         "stopped_at": (("network",), arrays["stopped_time"], _attrs("time at which it diverged or was exhausted")),
@@ -69,11 +76,14 @@ def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def left_out(method: Method, diverged: int, exhausted: int) -> dict[str, Any]:
-    """Return the variables that count the networks left out of statistics."""
-    told = {"diverged": ((), diverged, _attrs("networks that diverged, left out"))}
+def counted(method: Method, counts: Mapping[int, int]) -> dict[str, Any]:
+    """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
+    told = {"diverged": ((), counts.get(1, 0), _attrs("networks that diverged, left out"))}
     if isinstance(method, Flow):
-        told["exhausted"] = ((), exhausted, _attrs("networks that exhausted their steps, left out"))
+        told["exhausted"] = ((), counts.get(2, 0), _attrs("networks that exhausted their steps, left out"))
+        return told
+    for rule in method.stop or ():
+        told[rule] = ((), counts.get(STOP_RULES[rule], 0), _attrs(f"networks that stopped because they were {rule}"))
     return told
 
 

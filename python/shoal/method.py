@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
+
+STOP_RULES = {"fitted": 3, "satisfied": 4, "dead": 5}  # and the status of a network that has met one
 
 
 @dataclass(frozen=True)
@@ -24,25 +27,43 @@ class Descent:
         Learning rate, positive; in units of time.
     steps
         Number of updates, not negative. With 0 the start itself is measured.
+    stop
+        Rules, one or several of those below: a network stands still from the first step on at which it meets one, step
+        0 included. Its records from there on are those of that step, its status tells the rule (the first of these),
+        and ``stopped_at`` the step. Samples of weight 0 do not count.
+
+        - ``fitted`` (status 3): every sample is classified correctly, with a margin above 0.
+        - ``satisfied`` (4), of the hinge losses: every margin is at least that of the loss, which is 0 then.
+        - ``dead`` (5), of relu: in some hidden layer no unit is active on any sample.
 
     Raises
     ------
     TypeError
-        ``rate`` is not a number or ``steps`` not an integer.
+        ``rate`` is not a number, ``steps`` not an integer, or ``stop`` neither a name nor a sequence of names.
     ValueError
-        ``rate`` is not positive and finite, or ``steps`` is negative.
+        ``rate`` is not positive and finite, ``steps`` is negative, or a rule is unknown or named twice.
+
+    Notes
+    -----
+    Without rules, too, a network that an update leaves as it was, to the bit, is not trained further, since nothing of
+    it can change any more: a hinge that is met on every sample, units that are all dead. Its lane goes to the next
+    network. That changes no bit of the result, but ``progress`` sees its steps at once.
 
     Examples
     --------
     >>> Descent(rate=0.05, steps=4000).until
     200.0
+    >>> Descent(rate=0.05, steps=4000, stop=("fitted", "dead"))
+    Descent(rate=0.05, steps=4000, stop=('fitted', 'dead'))
     """
 
     rate: float
     steps: int
+    stop: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
+        object.__setattr__(self, "stop", _stop_rules(self.stop))
         object.__setattr__(self, "rate", checks.positive("rate", self.rate))
         object.__setattr__(self, "steps", checks.integer("steps", self.steps, least=0, most=2**62))
 
@@ -67,7 +88,20 @@ class Descent:
 
     def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the steps to record."""
-        return {"kind": "descent", "rate": self.rate, "steps": self.steps, "record_steps": steps}
+        rules = {rule: rule in (self.stop or ()) for rule in STOP_RULES}
+        told = {"kind": "descent", "rate": self.rate, "steps": self.steps, "record_steps": steps, **rules}
+        return {**told, "retire": True}  # the benchmarks tell the core not to, which changes no bit
+
+
+def _stop_rules(stop: object) -> tuple[str, ...] | None:
+    """Return the names as a tuple, or None where there are none."""
+    given = (stop,) if isinstance(stop, str) else () if stop is None else stop
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"stop must be one or several of {', '.join(STOP_RULES)}, or None, got {stop!r}")
+    names = tuple(checks.choice("stop", name, STOP_RULES) for name in given)
+    if len(set(names)) < len(names):
+        raise ValueError(f"stop must not repeat a rule, got {names}")
+    return names or None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def to_json(
     weight_decay: float,
     spectral_decoupling: float,
     engine: str,
+    condense: str | bool,
     samples: int,
     test_samples: int,
 ) -> str:
@@ -62,6 +63,7 @@ def to_json(
             "weight_decay": weight_decay,
             "spectral_decoupling": spectral_decoupling,
             "engine": engine,
+            "condense": condense,
             "samples": samples,
             "test_samples": test_samples,
         }
@@ -111,6 +113,7 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         **{name: told[name] for name in ("networks", "seed", "first", "dtype")},
         **{name: told.get(name, 0.0) for name in ("weight_decay", "spectral_decoupling")},
         "engine": told.get("engine", "lanes"),
+        "condense": told.get("condense", False),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, dataset, memory
+from shoal import checks, dataset, fit, memory
+from shoal.condense import OF_SAMPLES, Condensed
 from shoal.engine import resolve_engine
-from shoal.loss import Hinge, Loss, SquaredHinge, resolve_loss
-from shoal.method import METHODS, Descent, Flow, Method
+from shoal.loss import Loss, resolve_loss
+from shoal.method import Descent, Flow, Method
 from shoal.moments import Moments, block_size
 from shoal.network import Network
-from shoal.record import OF_TEST, Record
+from shoal.record import Record
 from shoal.specification import to_json
-from shoal.start import STARTS, Explicit, Start
+from shoal.start import Explicit, Start
 from shoal.task import Task
 from shoal.threads import thread_count
 from shoal.version import VERSION
@@ -46,6 +48,7 @@ def train(
     first: int = 0,
     threads: int | None = None,
     engine: str = "auto",
+    condense: str | bool = "auto",
     dtype: str = "float64",
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -81,6 +84,13 @@ def train(
         threads where there are fewer networks than threads. Both give the same result but for rounding; ``auto``
         chooses by the sizes of network and task, never by the number of networks. Only descent of networks with
         hidden units can be wide.
+    condense
+        Whether samples whose inputs and label are equal to the bit are merged into one with the sum of their weights,
+        and inputs that span fewer dimensions than they have (those of the test samples included) are replaced by their
+        coordinates along what they span. The same training but for rounding, and the result is in the given samples
+        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved; True
+        wherever any is; False never. With weight decay inputs stay as they are. The tolerances of a ``Flow`` are then
+        those of the coordinates of the first layer's weights.
     dtype
         ``float64`` or, for descent, ``float32``.
     progress
@@ -93,9 +103,12 @@ def train(
         Dimensions (network, time, sample) in that order where they apply; with ``Record(reduce="moments")`` statistic
         (count, mean, variance, standard_error, min, max) stands in place of network. ``status`` is 1 for networks that
         diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
-        ``diverged`` counts them. Of a flow it is 2 for networks that spent ``max_steps``, ``stopped_at`` is the time
-        at which either happened, and ``accepted`` and ``rejected`` count steps. ``weights_1`` ... hold final weights.
-        The attribute ``engine`` is the one that was used; ``specification`` and the arrays beside it repeat the run:
+        ``diverged`` counts them. It is 3 to 5 for networks that met a rule of ``Descent(stop=...)``, at step
+        ``stopped_at``, from which on they stand still; statistics keep them and count each rule. Of a flow it is 2 for
+        networks that spent ``max_steps``, ``stopped_at`` is the time at which either happened, and ``accepted`` and
+        ``rejected`` count steps. ``weights_1`` ... hold final weights.
+        The attribute ``engine`` is the one that was used; ``condensed`` tells how many samples and inputs there were,
+        and how many were trained on, as JSON; ``specification`` and the arrays beside it repeat the run:
         see ``shoal.specification``.
 
     Raises
@@ -122,10 +135,34 @@ def train(
     (('network', 'time', 'sample'), (100, 101, 2))
     """
     chosen = resolve_loss(loss)
-    _check_types(network, task, start, method, record, progress)
-    _check_fit(network, task, chosen, record or Record())
+    fit.check_types(network, task, start, method, record, progress)
+    fit.check_fit(network, task, chosen, record or Record())
+    if isinstance(method, Descent):
+        fit.check_stop(method, network, chosen)
     if networks is None:
         networks = start.networks if isinstance(start, Explicit) else 1
+    networks = checks.integer("networks", networks, least=1, most=2**62)
+    seed = checks.integer("seed", seed, least=0, most=2**64 - 1)
+    first = checks.integer("first", first, least=0, most=2**62)
+    checks.choice("dtype", dtype, ("float64", "float32"))
+    penalties = {
+        "weight_decay": checks.not_negative("weight_decay", weight_decay),
+        "spectral_decoupling": checks.not_negative("spectral_decoupling", spectral_decoupling),
+    }
+    fit.check_condense(condense)
+    resolve_engine(engine, network, task, method)
+    if isinstance(method, Flow) and dtype != "float64":
+        raise ValueError(f"dtype must be float64 for a Flow, got {dtype}")
+    if networks * method.work > _MOST_NETWORK_STEPS:
+        raise ValueError(
+            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={networks}, steps={method.work}"
+        )
+    if dtype == "float32":
+        fit.check_range(network, task, start, method, chosen, penalties)
+    start.for_core(network, task, networks)
+    workers = thread_count(threads)
+    largest = float(np.finfo(dtype).max)
+    condensed = Condensed.of(network, task, condense, weight_decay=penalties["weight_decay"], largest=largest)
     run = _Run(
         network=network,
         task=task,
@@ -133,23 +170,16 @@ def train(
         loss=chosen,
         method=method,
         record=record or Record(),
-        networks=checks.integer("networks", networks, least=1, most=2**62),
-        seed=checks.integer("seed", seed, least=0, most=2**64 - 1),
-        first=checks.integer("first", first, least=0, most=2**62),
-        dtype=checks.choice("dtype", dtype, ("float64", "float32")),
-        weight_decay=checks.not_negative("weight_decay", weight_decay),
-        spectral_decoupling=checks.not_negative("spectral_decoupling", spectral_decoupling),
-        engine=resolve_engine(engine, network, task, method),
+        dtype=dtype,
+        engine=resolve_engine(engine, condensed.network, condensed.task, method),
+        condense=condense,
+        condensed=condensed,
+        networks=networks,
+        seed=seed,
+        first=first,
+        **penalties,
     )
-    if isinstance(method, Flow) and run.dtype != "float64":
-        raise ValueError(f"dtype must be float64 for a Flow, got {run.dtype}")
-    if run.networks * method.work > _MOST_NETWORK_STEPS:
-        raise ValueError(
-            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={run.networks}, steps={method.work}"
-        )
-    _check_range(run)
-    start.for_core(network, task, run.networks)
-    return run.all(thread_count(threads), progress)
+    return run.all(workers, progress)
 
 
 @dataclass(frozen=True)
@@ -169,6 +199,8 @@ class _Run:
     weight_decay: float
     spectral_decoupling: float
     engine: str
+    condense: str | bool
+    condensed: Condensed
 
     def all(self, threads: int, progress: Progress | None) -> xarray.Dataset:
         """Train all networks and return the dataset."""
@@ -181,13 +213,14 @@ class _Run:
 
         index: NDArray[np.int64] | None = None
         if self.record.reduce is None:
-            arrays = self.block(0, self.networks, records, threads, progress)
+            arrays = self.condensed.expand(self.block(0, self.networks, records, threads, progress))
             variables = dataset.measured(self.network, arrays, measures, "network")
             variables |= dataset.status(self.method, arrays)
             index = np.arange(self.first, self.first + self.networks)
         else:
             variables = self._reduced(together, records, threads, progress)
-        told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "task"}
+        names = {field.name for field in dataclasses.fields(self)} - {"task", "condensed"}
+        told = {name: getattr(self, name) for name in names}
         return dataset.assemble(
             self.network,
             self.task,
@@ -201,6 +234,7 @@ class _Run:
                 "shoal_version": VERSION,
                 "isa": _core.isa,
                 "engine": self.engine,
+                "condensed": self.condensed.told(),
             },
         )
 
@@ -212,17 +246,20 @@ class _Run:
 
         whole = end - begin == self.networks
         start = self.start if whole or not isinstance(self.start, Explicit) else self.start.block(begin, end)
+        trained = self.condensed.task
         return _core.train(
-            widths=self.network.widths,
+            widths=self.condensed.network.widths,
             activation=self.network.activation,
             slope=self.network.slope,
             bias=self.network.bias,
             scales=self.network.scales,
             rates=self.network.rates,
             centred=self.network.centred,
-            inputs=self.task.inputs,
-            labels=self.task.labels,
-            weights=self.task.weights,
+            inputs=trained.inputs,
+            labels=trained.labels,
+            weights=trained.weights,
+            repeats=self.condensed.repeats,
+            span=self.condensed.span,
             test=self._test(),
             loss=self.loss.name,
             threshold=self.loss.threshold,
@@ -243,24 +280,26 @@ class _Run:
     def _reduced(self, together: int, records: NDArray[Any], threads: int, progress: Progress | None) -> dict[str, Any]:
         """Train block after block, and keep statistics over the networks that do not diverge."""
         moments = Moments()
-        lost = {1: 0, 2: 0}
+        counts: Counter[int] = Counter()
         work = self.method.work
         for begin in range(0, self.networks, together):
             end = min(begin + together, self.networks)
             arrays = self.block(begin, end, records, threads, _shifted(progress, begin * work, self.networks * work))
-            trained = arrays["status"] == 0
-            kept = slice(None) if trained.all() else trained
+            lost = np.isin(arrays["status"], (1, 2))
+            kept = ~lost if lost.any() else slice(None)
             moments.add({name: arrays[name][kept] for name in self.record.measure})
-            lost = {code: count + int(np.count_nonzero(arrays["status"] == code)) for code, count in lost.items()}
-        variables = dataset.measured(self.network, moments.result(), self.record.measure, "statistic")
-        variables |= dataset.left_out(self.method, *lost.values())
+            counts.update(arrays["status"].tolist())
+        variables = dataset.measured(
+            self.network, self.condensed.expand(moments.result()), self.record.measure, "statistic"
+        )
+        variables |= dataset.counted(self.method, counts)
         return variables
 
     def _test(self) -> dict[str, NDArray[Any]]:
         """Return the test samples as the core takes them, each of the same weight."""
-        if self.task.test is None:
+        if self.condensed.task.test is None:
             return {}
-        inputs, labels = self.task.test
+        inputs, labels = self.condensed.task.test
         return {"inputs": inputs, "labels": labels, "weights": np.full(len(labels), 1 / len(labels))}
 
     def _together(self, times: int) -> int:
@@ -290,101 +329,30 @@ class _Run:
         """Return how many threads the core starts, and the bytes in which they train."""
         from shoal import _core
 
-        network, task, itemsize = self.network, self.task, np.dtype(self.dtype).itemsize
+        network, task, itemsize = self.condensed.network, self.condensed.task, np.dtype(self.dtype).itemsize
+        lanes = _core.lanes(self.dtype)
+        keeps = not set(self.record.measure).isdisjoint(("weights", "trajectory"))
+        span, beside = self.condensed.bytes_beside(network.widths[1], keeps, lanes)
         if self.engine == "wide":
             sizes = (task.samples, task.test_samples, together, threads)
             wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, self.dtype)
-            return threads, wide + memory.task_bytes(task, itemsize)
-        lanes = _core.lanes(self.dtype)
+            return threads, wide + memory.task_bytes(task, itemsize) + span + min(threads, together) * beside
         workers = min(threads, -(-together // lanes))  # the core starts no thread that would have no pack
         passes = [samples for samples in (task.samples, task.test_samples) if samples]
         pack = sum(_core.pack_bytes(network.widths, samples, self.dtype) for samples in passes)
-        return workers, memory.work_bytes(network, task, self.method, pack, lanes, workers, itemsize)
+        work = memory.work_bytes(network, task, self.method, pack, lanes, workers, itemsize)
+        return workers, work + span + workers * beside
 
     def _record_bytes(self, networks: int, times: int) -> int:
         itemsize = np.dtype(self.dtype).itemsize
-        return memory.record_bytes(self.network, self.task, self.record.measure, networks, times, itemsize)
+        whole = memory.record_bytes(self.network, self.task, self.record.measure, networks, times, itemsize)
+        if self.condensed.sample_of is None:
+            return whole
+        of_samples = [name for name in self.record.measure if name in OF_SAMPLES]
+        return whole + memory.record_bytes(self.network, self.condensed.task, of_samples, networks, times, itemsize)
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)
-
-
-def _check_types(
-    network: object, task: object, start: object, method: object, record: object, progress: object
-) -> None:
-    kinds: dict[str, tuple[object, type]] = {
-        "network": (network, Network),
-        "task": (task, Task),
-        "start": (start, Start),
-        "record": (Record() if record is None else record, Record),
-    }
-    for name, (value, kind) in kinds.items():
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
-    choices: dict[str, tuple[object, tuple[type, ...]]] = {"start": (start, STARTS), "method": (method, METHODS)}
-    for name, (value, kinds_of_it) in choices.items():
-        if not isinstance(value, kinds_of_it):
-            names = ", ".join(f"shoal.{kind.__name__}" for kind in kinds_of_it)
-            raise TypeError(f"{name} must be one of {names}, got {value!r} of type {type(value).__name__}")
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
-
-
-def _check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
-    if task.dimension != network.inputs:
-        raise ValueError(f"inputs must have the {network.inputs} columns that the network takes, got {task.dimension}")
-    _check_labels("labels", task.labels, network.outputs)
-    if task.test is not None:
-        _check_labels("test labels", task.test.labels, network.outputs)
-    for name in record.measure if task.test is None else ():
-        if name in OF_TEST:
-            raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
-    if network.outputs > 1 and loss.name != "cross_entropy":
-        raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")
-
-
-def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:
-    found = np.unique(labels)
-    if outputs == 1 and not np.isin(found, (-1, 1)).all():
-        raise ValueError(f"{name} must be -1 or +1 for a network of one output, got {_listed(found)}")
-    if outputs > 1 and (found[0] < 0 or found[-1] >= outputs):
-        raise ValueError(
-            f"{name} must lie in 0..{outputs - 1} for a network of {outputs} outputs, got {_listed(found)}"
-        )
-
-
-def _listed(values: NDArray[np.int64]) -> str:
-    return ", ".join(str(value) for value in values[:6]) + (", ..." if len(values) > 6 else "")
-
-
-def _check_range(run: _Run) -> None:
-    """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
-    if run.dtype == "float64":
-        return
-    limits = np.finfo(np.float32)
-    largest, least = float(limits.max), float(limits.smallest_subnormal)
-    arrays = {"inputs": run.task.inputs}
-    if run.task.test is not None:
-        arrays["test inputs"] = run.task.test.inputs
-    if isinstance(run.start, Explicit):
-        arrays |= {f"weights[{i}]": array for i, array in enumerate(run.start.weights)}
-        arrays |= {f"biases[{i}]": array for i, array in enumerate(run.start.biases)}
-    for name, array in arrays.items():
-        if np.abs(array).max() > largest:
-            raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
-    scalars = dict(run.start.scalars(run.network))
-    if isinstance(run.method, Descent):
-        scalars["rate"] = run.method.rate
-    if isinstance(run.loss, (Hinge, SquaredHinge)):
-        scalars["margin"] = run.loss.margin
-    if run.network.slope > 0:
-        scalars["slope"] = run.network.slope
-    for i, (scale, layer_rate) in enumerate(zip(run.network.scales, run.network.rates, strict=True)):
-        scalars |= {f"scales[{i}]": scale, f"rates[{i}]": layer_rate, f"scales[{i}] x rates[{i}]": scale * layer_rate}
-    scalars |= {name: getattr(run, name) for name in ("weight_decay", "spectral_decoupling") if getattr(run, name) > 0}
-    for name, value in scalars.items():
-        if not least <= value <= largest:
-            raise ValueError(f"{name} must lie within the range of float32, {least:g} to {largest:g}, got {value:g}")

@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING
 from shoal._core.choose import ISA_FEATURES, choose
 
 if TYPE_CHECKING:
-    from shoal._core._kernel import compiler, eigen, fma_peak, isa, lanes, pack_bytes, pack_networks, train, wide_bytes
+    from shoal._core._kernel import (
+        compiler,
+        eigen,
+        fma_peak,
+        isa,
+        lanes,
+        pack_bytes,
+        pack_networks,
+        span,
+        train,
+        wide_bytes,
+    )
 
 __all__ = [
     "choice",
@@ -27,6 +38,7 @@ __all__ = [
     "load",
     "pack_bytes",
     "pack_networks",
+    "span",
     "train",
     "wide_bytes",
 ]
@@ -54,6 +66,7 @@ if not TYPE_CHECKING:
     isa = _kernel.isa
     eigen = _kernel.eigen
     compiler = _kernel.compiler
+    span = _kernel.span
     train = _kernel.train
     lanes = _kernel.lanes
     fma_peak = _kernel.fma_peak

@@ -13,6 +13,7 @@ compiler: str
 def cpu_features() -> list[str]: ...
 def lanes(dtype: str) -> int: ...
 def fma_peak(threads: int, dtype: str, seconds: float) -> float: ...
+def span(inputs: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None: ...
 def pack_bytes(widths: Sequence[int], samples: int, dtype: str) -> int: ...
 def wide_bytes(
     widths: Sequence[int],
@@ -37,6 +38,8 @@ def train(
     inputs: NDArray[np.float64],
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
+    repeats: NDArray[np.float64],
+    span: NDArray[np.float64],
     test: Mapping[str, NDArray[Any]],
     loss: str,
     threshold: float,

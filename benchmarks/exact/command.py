@@ -1,0 +1,133 @@
+"""Command line and report: ``python -m benchmarks exact --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import shoal
+from benchmarks.exact.cases import JOBS, Job
+from benchmarks.options import choice
+from benchmarks.report import band, machine, median_and_band, verdict
+from shoal import _core
+
+CHECKED_STEPS = 10
+ALLOWED = 2**12 * 2.0**-53
+"""Of the largest number: rounding of so few steps."""
+
+
+def arguments(words: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    about = "Time the same training with and without the work that need not be done, on one thread, in CPU time."
+    parser = argparse.ArgumentParser(prog="python -m benchmarks exact", description=about)
+    parser.add_argument("--cases", type=choice(tuple(JOBS)), default=list(JOBS), help="default: all")
+    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
+    parser.add_argument("--smoke", action="store_true", help="seconds only: small sizes, answers, no claims")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save everything, every round")
+    return parser.parse_args(words)
+
+
+@contextmanager
+def never_retiring() -> Iterator[None]:
+    """Train, within, as if no network could be done before its last step."""
+    train = _core.train
+
+    def without(**given: Any) -> Any:
+        return train(**{**given, "method": {**given["method"], "retire": False}})
+
+    _core.train = without
+    try:
+        yield
+    finally:
+        _core.train = train
+
+
+def trained(job: Job, saving: bool, networks: int, steps: int) -> Any:
+    """Return the dataset of a job, with or without what it can save."""
+    given = {**job.make(networks, steps), "threads": 1}
+    if job.saves == "condense":
+        return shoal.train(**given, condense=saving)
+    if saving:
+        return shoal.train(**given, condense=False)
+    with never_retiring():
+        return shoal.train(**given, condense=False)
+
+
+def gap_of(job: Job, networks: int, steps: int) -> float:
+    """Return by how much answers differ: 0 where to the bit, else in units of the largest number of a measure."""
+    steps = min(steps, CHECKED_STEPS) if job.saves == "condense" else steps
+    with_it, without = (trained(job, saving, networks, steps) for saving in (True, False))
+    gap = 0.0
+    for name in without:
+        a, b = with_it[name].values, without[name].values
+        if job.saves == "retire" and a.tobytes() != b.tobytes() and not np.array_equal(a, b, equal_nan=True):
+            return float("inf")
+        if job.saves == "condense":
+            gap = max(gap, float(np.abs(a - b).max() / max(1.0, np.abs(b).max())))
+    return gap
+
+
+def seconds_of(job: Job, saving: bool, networks: int, steps: int) -> float:
+    """Return the CPU time of one call."""
+    begun = time.process_time()
+    trained(job, saving, networks, steps)
+    return time.process_time() - begun
+
+
+def measure(name: str, options: argparse.Namespace, say: Any) -> dict[str, Any]:
+    """Check the answers of a job, then time it with and without in turns, whose order alternates."""
+    job = JOBS[name]
+    networks, steps = (8, 100) if options.smoke else (job.networks, job.steps)
+    say(f"{name}: answers")
+    gap = gap_of(job, networks, steps)
+    found: dict[str, Any] = {"case": name, "about": job.about, "networks": networks, "steps": steps, "gap": gap}
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(options.rounds):
+        say(f"{name}: round {number + 1} of {options.rounds}")
+        for saving in (True, False) if number % 2 == 0 else (False, True):
+            times[saving].append(seconds_of(job, saving, networks, steps))
+    return {**found, "passed": gap <= ALLOWED, "with": times[True], "without": times[False]}
+
+
+def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
+    """Return a line for each job."""
+    table = Table(title="The same training with and without what need not be done: medians (bands) of the rounds")
+    for name in ("case", "what", "answers"):
+        table.add_column(name)
+    for name in ("with, s", "without, s", "without over with"):
+        table.add_column(name, justify="right")
+    for result in results:
+        ratios = median_and_band([b / a for a, b in zip(result["with"], result["without"], strict=True)])
+        same = "same bits" if result["gap"] == 0 else f"gap {result['gap']:.1e}"
+        told = f"{band(ratios)} {verdict(*ratios[1:])}" if claims else "-"
+        spent = [band(median_and_band(result[key]), 3) for key in ("with", "without")]
+        table.add_row(result["case"], result["about"], same, *spent, told)
+    return table
+
+
+def main(words: list[str]) -> int:
+    """Run the benchmark; the exit status is 1 when an answer differs by more than rounding."""
+    options = arguments(words)
+    console = Console(width=None if sys.stdout.isatty() else 190)
+    if options.smoke:
+        options.rounds = 1
+    before = machine()
+    with console.status("starting") as status:
+        results = [measure(name, options, status.update) for name in options.cases]
+    console.print(table_of(results, claims=not options.smoke))
+    wrong = [result["case"] for result in results if not result["passed"]]
+    for name in wrong:
+        console.print(f"[red]not the same:[/red] {name}")
+    if options.json is not None:
+        options.json.write_text(json.dumps({"machine": before, "runs": results}, indent=1) + "\n")
+    return 1 if wrong else 0

@@ -1,0 +1,212 @@
+// The parts of Descent: the steps, and what comes between two steps where some lane has something to record, or ends.
+#pragma once
+
+#include "shoal/descent.hpp"
+
+#include <numeric>
+
+namespace shoal {
+
+// Lanes that are out of step take their records one by one, each at the price of a forward pass of the pack. So networks come at once where records are few;
+// where they are many and evenly spaced, a whole number of spacings after one another, so that their records still fall together; else all together. What it
+// costs, as a share of all steps: records apart, or lanes that wait for half a spacing.
+template <AnyLanes V>
+std::int64_t Descent<V>::refill_period(const Run<T>& run, const DescentMethod<T>& method) {
+    const std::vector<std::int64_t>& records = method.record_steps;
+    const double steps = double(std::max<std::int64_t>(method.steps, 1)), seen = run.test ? 1.0 + double(run.test->samples) / run.task.samples : 1.0;
+    const double apart = 0.4 * seen * double(records.size() + 1) * L / steps;
+    std::int64_t spacing = 0;
+    for (const std::int64_t record : records) spacing = std::gcd(spacing, record - records.front());
+    const bool even = spacing > 0 && steps / double(spacing) <= 2.0 * double(records.size());
+    if (apart <= (even ? 0.5 * double(spacing) / steps : 0.1)) return 1;
+    return even ? spacing : 0;
+}
+
+template <AnyLanes V>
+void Descent<V>::train(Queue& queue, Monitor& monitor) {
+    clock_ = due_ = 0, last_come_ = false;
+    for (int lane = 0; lane < L; ++lane) cohort_.leave(lane), leaves_[lane] = false;
+    while (true) {
+        const bool attended = clock_ >= due_;
+        if (attended && !(attend(queue, monitor) && begin_records(monitor))) return;
+        if (method_.stop.any()) stops_.clear();
+        const bool watchful = method_.retire && clock_ % watch_every == watch_every - 1;
+        if (!(watchful ? step<true>(monitor) : step<false>(monitor))) {
+            if (!met_) return;
+            let_go_of_those_who_meet_a_rule();  // before their step; the others make it without them
+        } else if (attended && due_ < clock_) {
+            due_ = next_due();
+        }
+    }
+}
+
+// One step of all lanes. False where it was not made: some network meets a rule, or the monitor says stop.
+template <AnyLanes V>
+template <bool watchful>
+bool Descent<V>::step(Monitor& monitor) {
+    Move<watchful> move{cohort_.parameters.at(0), V(-method_.rate), V(0)};
+    if (!gradient_(cohort_.parameters, [&](int first, int count, const Gradient<V>& pass) { return see(first, count, pass, monitor); }, move)) return false;
+    if (records_) end_records();
+    ++clock_;
+    monitor.stepped(wanted_);
+    if (any(move.not_finite) && let_go_of_those_who_diverged(move.not_finite)) due_ = clock_;
+    if (watchful && let_go_of_those_at_rest(move.moved)) due_ = clock_;
+    return true;
+}
+
+// What a block of the forward pass is looked at for. After the last one it is known whether some network meets a rule: then the step is not made.
+template <AnyLanes V>
+bool Descent<V>::see(int first, int count, const Gradient<V>& pass, const Monitor& monitor) {
+    met_ = false;
+    if (records_ && run_.record.looks_at_samples()) recorder_.see(first, count, pass);
+    if (method_.stop.any()) {
+        stops_.see(first, count, pass);
+        for (int lane = 0; first + count == run_.task.samples && lane < L; ++lane) met_ |= cohort_.lanes.wanted(lane) && stops_.status(lane) != Status::ok;
+    }
+    return !met_ && !monitor.stopped();
+}
+
+// Ends the networks that have come to their end, and takes others for their lanes. False when there are none left, or the monitor says stop.
+template <AnyLanes V>
+bool Descent<V>::attend(Queue& queue, Monitor& monitor) {
+    bool some = true;
+    while (some) {
+        if (!finish(monitor) || !fill(queue, monitor)) return false;
+        some = false;  // who comes may end at once
+        for (int lane = 0; lane < L; ++lane) some |= cohort_.lanes.wanted(lane) && (leaves_[lane] || step_of(lane) == method_.steps);
+    }
+    wanted_ = cohort_.lanes.wanted();
+    return wanted_ > 0;
+}
+
+// Writes all that is left to record of the networks that leave or have made their last step: the records that they never reached are as the present.
+template <AnyLanes V>
+bool Descent<V>::finish(Monitor& monitor) {
+    std::int64_t times[L];
+    bool some = false;
+    for (int lane = 0; lane < L; ++lane) {
+        times[lane] = -1;
+        if (!cohort_.lanes.wanted(lane)) continue;
+        leaves_[lane] |= step_of(lane) == method_.steps;
+        some |= leaves_[lane];
+        if (leaves_[lane] && next_[lane] < run_.record.times) times[lane] = next_[lane];
+    }
+    if (!some) return true;
+    if (!look(times, monitor)) return false;
+    for (int lane = 0; lane < L; ++lane) {
+        if (!leaves_[lane]) continue;
+        if (method_.stop.any() && stops_.status(lane) != Status::ok) cohort_.stop(lane, stops_.status(lane), step_of(lane));
+        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
+        monitor.stepped(method_.steps - step_of(lane));
+        cohort_.leave(lane);
+        leaves_[lane] = false;
+    }
+    return true;
+}
+
+// Takes networks from the queue into the lanes that are free, when it is time.
+template <AnyLanes V>
+bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
+    const int free = L - cohort_.lanes.wanted();
+    if (free == L) origin_ = clock_;
+    if (free == 0 || last_come_ || (free < L && (period_ == 0 || (clock_ - origin_) % period_ != 0))) return true;
+    const auto [first, count] = queue.take(free);
+    last_come_ = count < free;
+    alignas(64) T fresh[L] = {};
+    for (int lane = 0, taken = 0; lane < L && taken < count; ++lane) {
+        if (cohort_.lanes.wanted(lane)) continue;
+        cohort_.begin_lane(lane, first + taken++);
+        fresh[lane] = 1;
+        begun_[lane] = clock_;
+        next_[lane] = 0;
+        leaves_[lane] = method_.retire && cohort_.lanes.status[lane] != Status::ok;
+    }
+    if (count == 0) return true;
+    const V lanes = V::load(fresh);
+    return gradient_.centre(cohort_.parameters, lanes, [&] { return !monitor.stopped(); }) && recorder_.centre(cohort_.parameters, lanes, monitor);
+}
+
+// A forward pass of its own for the records of lanes that leave, and of all that come after; and for the rules.
+template <AnyLanes V>
+bool Descent<V>::look(const std::int64_t (&times)[L], Monitor& monitor) {
+    const bool rules = method_.stop.any(), records = std::any_of(times, times + L, [](std::int64_t time) { return time >= 0; });
+    if (rules) stops_.clear();
+    if (records && !recorder_.begin(cohort_.lanes, times, cohort_.parameters, monitor)) return false;
+    const bool looks = records && run_.record.looks_at_samples();
+    const auto see_block = [&](int first, int count, const Gradient<V>& pass) {
+        if (looks) recorder_.see(first, count, pass);
+        if (rules) stops_.see(first, count, pass);
+        return !monitor.stopped();
+    };
+    if ((looks || rules) && !gradient_.forward_only(cohort_.parameters, see_block)) return false;
+    if (records) recorder_.end(), recorder_.hold();
+    return true;
+}
+
+// Begins the records of the lanes that are at a step to record, while the parameters are that step's.
+template <AnyLanes V>
+bool Descent<V>::begin_records(const Monitor& monitor) {
+    records_ = false;
+    for (int lane = 0; lane < L; ++lane) {
+        const bool due = cohort_.lanes.wanted(lane) && next_[lane] < run_.record.times && method_.record_steps[next_[lane]] == step_of(lane);
+        times_[lane] = due ? next_[lane] : -1;
+        records_ |= due;
+    }
+    return !records_ || recorder_.begin(cohort_.lanes, times_, cohort_.parameters, monitor);
+}
+
+template <AnyLanes V>
+void Descent<V>::end_records() {
+    recorder_.end();
+    for (int lane = 0; lane < L; ++lane) next_[lane] += times_[lane] >= 0;
+    records_ = false;
+}
+
+template <AnyLanes V>
+std::int64_t Descent<V>::next_due() const {
+    const bool waits = wanted_ < L && !last_come_ && period_ > 0;
+    std::int64_t due = waits ? clock_ + (period_ - (clock_ - origin_) % period_) % period_ : never;
+    for (int lane = 0; lane < L; ++lane)
+        if (cohort_.lanes.wanted(lane))
+            due = std::min(due, begun_[lane] + (next_[lane] < run_.record.times ? method_.record_steps[next_[lane]] : method_.steps));
+    return due;
+}
+
+template <AnyLanes V>
+void Descent<V>::let_go_of_those_who_meet_a_rule() {
+    for (int lane = 0; lane < L; ++lane) {
+        if (!cohort_.lanes.wanted(lane) || stops_.status(lane) == Status::ok) continue;
+        cohort_.stop(lane, stops_.status(lane), step_of(lane));
+        leaves_[lane] = true;
+    }
+    due_ = clock_;
+}
+
+// Their numbers stay not finite by themselves, and no other lane reads them.
+template <AnyLanes V>
+bool Descent<V>::let_go_of_those_who_diverged(V not_finite) {
+    alignas(64) T gathered[L];
+    not_finite.store(gathered);
+    bool some = false;
+    for (int lane = 0; lane < L; ++lane) {
+        if (gathered[lane] == 0 || !cohort_.lanes.wanted(lane)) continue;
+        cohort_.stop(lane, Status::diverged, step_of(lane));
+        some = leaves_[lane] = method_.retire;
+    }
+    return some;
+}
+
+template <AnyLanes V>
+bool Descent<V>::let_go_of_those_at_rest(V moved) {
+    using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;  // -0 is not 0
+    alignas(64) T gathered[L];
+    moved.store(gathered);
+    bool some = false;
+    for (int lane = 0; lane < L; ++lane) {
+        if (std::bit_cast<Bits>(gathered[lane]) != 0 || !cohort_.lanes.wanted(lane)) continue;
+        some = leaves_[lane] = true;
+    }
+    return some;
+}
+
+}  // namespace shoal

@@ -1,0 +1,30 @@
+// The networks that wait for a lane. Threads take them in order, each the next few.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+namespace shoal {
+
+class Queue {
+  public:
+    struct Some {
+        std::int64_t first;
+        int count;  // 0 when none is left
+    };
+
+    explicit Queue(std::int64_t networks) : networks_(networks) {}
+
+    Some take(int most) {
+        if (next_.load(std::memory_order_relaxed) >= networks_) return {networks_, 0};  // so that those who ask in vain cannot count it out of range
+        const std::int64_t first = next_.fetch_add(most, std::memory_order_relaxed);
+        return {first, int(std::clamp<std::int64_t>(networks_ - first, 0, most))};
+    }
+
+  private:
+    const std::int64_t networks_;
+    std::atomic<std::int64_t> next_{0};
+};
+
+}  // namespace shoal

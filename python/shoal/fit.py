@@ -1,0 +1,111 @@
+"""Whether the arguments of a training fit each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.loss import Hinge, Loss, SquaredHinge
+from shoal.method import METHODS, Descent, Method
+from shoal.network import Network
+from shoal.record import OF_TEST, Record
+from shoal.start import STARTS, Explicit, Start
+from shoal.task import Task
+
+
+def check_types(network: object, task: object, start: object, method: object, record: object, progress: object) -> None:
+    """Raise a TypeError for what is not of its type."""
+    kinds: dict[str, tuple[object, type]] = {
+        "network": (network, Network),
+        "task": (task, Task),
+        "start": (start, Start),
+        "record": (Record() if record is None else record, Record),
+    }
+    for name, (value, kind) in kinds.items():
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
+    choices: dict[str, tuple[object, tuple[type, ...]]] = {"start": (start, STARTS), "method": (method, METHODS)}
+    for name, (value, kinds_of_it) in choices.items():
+        if not isinstance(value, kinds_of_it):
+            names = ", ".join(f"shoal.{kind.__name__}" for kind in kinds_of_it)
+            raise TypeError(f"{name} must be one of {names}, got {value!r} of type {type(value).__name__}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
+
+
+def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
+    """Raise a ValueError where network, task, loss and measures do not go together."""
+    if task.dimension != network.inputs:
+        raise ValueError(f"inputs must have the {network.inputs} columns that the network takes, got {task.dimension}")
+    _check_labels("labels", task.labels, network.outputs)
+    if task.test is not None:
+        _check_labels("test labels", task.test.labels, network.outputs)
+    for name in record.measure if task.test is None else ():
+        if name in OF_TEST:
+            raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
+    if network.outputs > 1 and loss.name != "cross_entropy":
+        raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")
+
+
+def check_condense(condense: object) -> None:
+    """Refuse what is neither ``auto`` nor True nor False."""
+    if isinstance(condense, bool) or condense == "auto":
+        return
+    kind = ValueError if isinstance(condense, str) else TypeError
+    raise kind(f"condense must be 'auto', True or False, got {condense!r}")
+
+
+def check_stop(method: Descent, network: Network, loss: Loss) -> None:
+    """Refuse rules that have no meaning for the network or the loss."""
+    rules = method.stop or ()
+    if "satisfied" in rules and not isinstance(loss, (Hinge, SquaredHinge)):
+        raise ValueError(f"stop must not hold 'satisfied' unless loss is hinge or squared_hinge, got {loss.name}")
+    if "dead" in rules and (network.activation != "relu" or not network.units):
+        raise ValueError(
+            "stop must not hold 'dead' unless the network has hidden units with activation relu, "
+            f"got widths={network.widths}, activation={network.activation!r}"
+        )
+
+
+def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:
+    found = np.unique(labels)
+    if outputs == 1 and not np.isin(found, (-1, 1)).all():
+        raise ValueError(f"{name} must be -1 or +1 for a network of one output, got {_listed(found)}")
+    if outputs > 1 and (found[0] < 0 or found[-1] >= outputs):
+        raise ValueError(
+            f"{name} must lie in 0..{outputs - 1} for a network of {outputs} outputs, got {_listed(found)}"
+        )
+
+
+def _listed(values: NDArray[np.int64]) -> str:
+    return ", ".join(str(value) for value in values[:6]) + (", ..." if len(values) > 6 else "")
+
+
+def check_range(
+    network: Network, task: Task, start: Start, method: Method, loss: Loss, penalties: dict[str, float]
+) -> None:
+    """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
+    limits = np.finfo(np.float32)
+    largest, least = float(limits.max), float(limits.smallest_subnormal)
+    arrays = {"inputs": task.inputs}
+    if task.test is not None:
+        arrays["test inputs"] = task.test.inputs
+    if isinstance(start, Explicit):
+        arrays |= {f"weights[{i}]": array for i, array in enumerate(start.weights)}
+        arrays |= {f"biases[{i}]": array for i, array in enumerate(start.biases)}
+    for name, array in arrays.items():
+        if np.abs(array).max() > largest:
+            raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
+    scalars = dict(start.scalars(network))
+    if isinstance(method, Descent):
+        scalars["rate"] = method.rate
+    if isinstance(loss, (Hinge, SquaredHinge)):
+        scalars["margin"] = loss.margin
+    if network.slope > 0:
+        scalars["slope"] = network.slope
+    for i, (scale, layer_rate) in enumerate(zip(network.scales, network.rates, strict=True)):
+        scalars |= {f"scales[{i}]": scale, f"rates[{i}]": layer_rate, f"scales[{i}] x rates[{i}]": scale * layer_rate}
+    scalars |= {name: value for name, value in penalties.items() if value > 0}
+    for name, value in scalars.items():
+        if not least <= value <= largest:
+            raise ValueError(f"{name} must lie within the range of float32, {least:g} to {largest:g}, got {value:g}")
