@@ -32,7 +32,7 @@ class Descent {
         cohort_.begin(position);
         Pack<V>& parameters = cohort_.parameters;
         if (!gradient_.centre(parameters, [&] { return !monitor.stopped(); }) || !recorder_.centre(parameters, monitor)) return;
-        Move move{parameters.at(0), V(-method_.rate), V(0)};
+        Move move{parameters.at(0), -method_.rate, V(0)};
         std::size_t record = 0;
         for (std::int64_t step = 0;; ++step) {
             const bool recorded = record < method_.record_steps.size() && method_.record_steps[record] == step, last = step == method_.steps;
@@ -59,11 +59,11 @@ class Descent {
   private:
     // theta <- theta - rate grad, and a look at whether it is still finite.
     struct Move {
-        T* parameters;
-        V minus_rate, not_finite;
+        T *parameters, minus_rate;
+        V not_finite;
 
         EIGEN_ALWAYS_INLINE void operator()(int number, V parameter, V slope) {
-            const V moved = fma(minus_rate, slope, parameter);
+            const V moved = fma(V(minus_rate), slope, parameter);
             moved.store(parameters + std::int64_t(number) * V::count);
             not_finite = gather_not_finite(not_finite, moved);
         }
