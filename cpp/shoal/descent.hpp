@@ -55,11 +55,11 @@ class Descent {
     // theta <- theta - rate grad, and a look at whether it is still finite; a watchful one also looks at whether it has moved at all.
     template <bool watchful>
     struct Move {
-        T* parameters;
-        V minus_rate, not_finite, moved = V(0);
+        T *parameters, minus_rate;
+        V not_finite, moved = V(0);
 
         EIGEN_ALWAYS_INLINE void operator()(int number, V parameter, V slope) {
-            const V there = fma(minus_rate, slope, parameter);
+            const V there = fma(V(minus_rate), slope, parameter);
             there.store(parameters + std::int64_t(number) * V::count);
             not_finite = gather_not_finite(not_finite, there);
             if constexpr (watchful) moved = gather_difference(moved, there, parameter);

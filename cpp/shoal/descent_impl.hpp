@@ -44,7 +44,7 @@ void Descent<V>::train(Queue& queue, Monitor& monitor) {
 template <AnyLanes V>
 template <bool watchful>
 bool Descent<V>::step(Monitor& monitor) {
-    Move<watchful> move{cohort_.parameters.at(0), V(-method_.rate), V(0)};
+    Move<watchful> move{cohort_.parameters.at(0), -method_.rate, V(0)};
     if (!gradient_(cohort_.parameters, [&](int first, int count, const Gradient<V>& pass) { return see(first, count, pass, monitor); }, move)) return false;
     if (records_) end_records();
     ++clock_;

@@ -86,12 +86,12 @@ void Flow<V>::add_pattern(int first, int count, const Gradient<V>& pass) {
             continue;
         }
         for (int l = 0; l < network.hidden_layers(); ++l)
-            for (int o = 0; o < network.layers[l].outputs; ++o) pattern_ = pattern_ + keep_where_positive(pass.value(l, s, o), tag());
+            for (int o = 0; o < network.layers[l].outputs; ++o) pattern_ = pattern_ + keep_where_positive(pass.active(l, s, o), tag());
         if (!has_threshold()) {
             ++number;
             continue;
         }
-        const V unmet = keep_where_positive(V(run_.loss.threshold) - V(T(run_.task.labels[first + s])) * pass.value(network.hidden_layers(), s, 0), tag());
+        const V unmet = keep_where_positive(V(run_.loss.threshold) - V(T(run_.task.labels[first + s])) * pass.output(s, 0), tag());
         pattern_ = pattern_ + unmet;
         if (run_.loss.kind == LossKind::squared_hinge) met_ = met_ + unmet;
     }

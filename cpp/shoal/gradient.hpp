@@ -48,7 +48,9 @@ class Gradient {
             if (network_.centred) subtract_start(first, count);
             if (!see(first, count, *this)) return false;
             decouples_.empty() ? residuals<false>(first, count) : residuals<true>(first, count);
-            backward(effective, first, count, plan);
+            const T* const inputs = below(0, first);
+            const int pulling = pulling_inputs_.empty() ? count : gather_pulling(inputs, count);
+            backward(effective, first, pulling, plan, pulling < count ? pulling_inputs_.data() : inputs);
             return true;
         });
         if (whole) hand_over(parameters, effective, take);
@@ -66,28 +68,33 @@ class Gradient {
         });
     }
 
-    // What `see` may look at: value (logit, in the last layer) of a unit for a sample of the current block.
-    V value(int layer, int sample, int unit) const { return values_[layer][sample * rows_[layer] + unit]; }
+    // What `see` may look at, for a sample of the current block: the logits, and whether a hidden unit is active (1 or 0).
+    V output(int sample, int number) const { return values_.back()[sample * rows_.back() + number]; }
+    V active(int layer, int sample, int unit) const;
 
     // Bytes that one pack walks through in a step: parameters, their gradient, and a block's values.
     static std::int64_t working_set(const Network& network, int samples);
 
   private:
+    V value(int layer, int sample, int unit) const { return values_[layer][sample * rows_[layer] + unit]; }
+    bool holds_gates(int layer) const { return network_.gates_last_hidden() && layer == network_.hidden_layers() - 1; }
     template <class Do>
     bool for_each_block(Do&& act);
     const Pack<V>& scale(const Pack<V>& parameters);
     void prepare(const Pack<V>& parameters);
     void subtract_start(int first, int count);
     void forward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
+    void begin_output(const Pack<V>& parameters, int count, Product<T>& product);
     template <bool decoupled>
     void residuals(int first, int count);
     template <LossKind kind, bool decoupled>
     void residuals_of(int first, int count);
     template <bool decoupled>
     void softmax_residuals(int first, int count);
+    int gather_pulling(const T* inputs, int count);
     void add_biases(int layer, int first, int count);
     void gate_last_hidden(int count);
-    void backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
+    void backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan, const T* inputs);
     template <class Take>
     void hand_over(const Pack<V>& parameters, const Pack<V>& effective, Take& taker);
     template <class Downhill, class Take>
@@ -106,8 +113,9 @@ class Gradient {
     BlockPlan large_, small_;
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
-    std::vector<Pack<V>> values_;  // one a layer: h after the forward pass, delta after the backward pass
+    std::vector<Pack<V>> values_;  // one a layer: h (or gates) after the forward pass, delta after the backward pass
     std::vector<std::int64_t> rows_;  // how far apart their rows lie
+    std::vector<T> pulling_inputs_;  // of a block's samples that pull; empty where none is left out
     Pack<V> slope_;  // the gradient; of the last hidden layer Q where the head is homogeneous
     Pack<V> scaled_;  // z W of the last hidden layer
     std::vector<T> scales_;  // of each parameter; empty where all are 1

@@ -35,6 +35,9 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         const auto shrink = [&](const Layer& layer) { return layer.rate * penalty.weight_decay; };
         shrinks_ = network.for_each_parameter<T>(shrink, shrink);
     }
+    // Packs of several registers are those of networks so small that looking for samples to leave out costs more than they do.
+    const bool can_rest = loss.kind == LossKind::hinge || loss.kind == LossKind::squared_hinge;
+    if (can_rest && V::registers == 1 && network.gated() && decouples_.empty()) pulling_inputs_.resize(std::int64_t(blocks_.size) * task.dimension);
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
 
@@ -97,9 +100,11 @@ template <AnyLanes V>
 void Gradient<V>::prepare(const Pack<V>& parameters) {
     if (!homogeneous_ || network_.hidden_layers() < 2) return;
     const Layer& last = network_.last_hidden();
+    const T *from = parameters.at(last.weights), *const head = parameters.at(network_.layers.back().weights);
+    T* to = scaled_.at(0);
     for (int o = 0; o < last.outputs; ++o) {
-        const V z = parameters[network_.layers.back().weights + o];
-        for (int k = 0; k < last.inputs; ++k) (z * parameters[last.weights + o * last.inputs + k]).store(scaled_.at(o * last.inputs + k));
+        const V z = V::load(head + o * V::count);
+        for (int k = 0; k < last.inputs; ++k, from += V::count, to += V::count) (z * V::load(from)).store(to);
     }
 }
 
@@ -111,25 +116,44 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
         const Layer& layer = network_.layers[l];
         const bool hidden = l < network_.hidden_layers();
         const T* const biases = layer.biases < 0 ? nullptr : parameters.at(layer.biases);
-        const Product<T> product{below(l, first),
-                                 parameters.at(layer.weights),
-                                 values_[l].at(0),
-                                 below_row(l),
-                                 rows_[l],
-                                 layer.inputs,
-                                 layer.inputs,
-                                 biases ? Begin::column : Begin::zero,
-                                 biases,
-                                 hidden ? finishes[int(phi)] : Finish::store,
-                                 T(network_.slope),
-                                 nullptr};
+        Product<T> product{below(l, first),
+                           parameters.at(layer.weights),
+                           values_[l].at(0),
+                           below_row(l),
+                           rows_[l],
+                           layer.inputs,
+                           layer.inputs,
+                           biases ? Begin::column : Begin::zero,
+                           biases,
+                           hidden ? finishes[int(phi)] : Finish::store,
+                           T(network_.slope),
+                           nullptr};
+        if (holds_gates(l)) begin_output(parameters, count, product);
         if (l == 0)
             multiply<V, Pass::forward, true>(plan.layers[l].forward, product);
         else
             multiply<V, Pass::forward, false>(plan.layers[l].forward, product);
+        if (holds_gates(l)) return;
         if (hidden && !is_piecewise_linear(phi))
             for (std::int64_t n = 0; n < count * rows_[l]; ++n) activate(phi, values_[l][n], V(T(network_.slope))).store(values_[l].at(n));
     }
+}
+
+// Has the last hidden layer's product put its part into the output, and keep the gates alone.
+template <AnyLanes V>
+void Gradient<V>::begin_output(const Pack<V>& parameters, int count, Product<T>& product) {
+    const Layer& head = network_.layers.back();
+    const V bias = head.biases < 0 ? V(0) : parameters[head.biases];
+    for (int s = 0; s < count; ++s) bias.store(values_.back().at(s));
+    product.finish = Finish::gates;
+    product.head = parameters.at(head.weights);
+    product.output = values_.back().at(0);
+}
+
+template <AnyLanes V>
+V Gradient<V>::active(int layer, int sample, int unit) const {
+    const V one = 1, held = value(layer, sample, unit);
+    return holds_gates(layer) ? through(held, one) : where_less(V(T(active_above(network_.activation))), held, one, V(0));
 }
 
 template <AnyLanes V>
@@ -192,6 +216,27 @@ void Gradient<V>::softmax_residuals(int first, int count) {
     }
 }
 
+// A hinge that is met by every network of the pack adds exactly 0 to each sum of the backward pass: the gates and delta_s of the samples that still pull move up,
+// their inputs are copied, and their number comes back. Where three in four still pull, all stay: copying would cost more than it saves.
+template <AnyLanes V>
+int Gradient<V>::gather_pulling(const T* inputs, int count) {
+    Pack<V>& delta = values_.back();
+    int pulling = 0;
+    for (int s = 0; s < count; ++s) pulling += any(delta[s]);
+    if (4 * pulling > 3 * count) return count;
+    const int units = network_.last_hidden().outputs, dimension = task_.dimension;
+    for (int s = 0, to = 0; to < pulling; ++s) {
+        if (!any(delta[s])) continue;
+        std::copy_n(inputs + std::int64_t(s) * dimension, dimension, pulling_inputs_.data() + std::int64_t(to) * dimension);
+        if (to < s) {
+            std::copy_n(values_[0].at(s * rows_[0]), units * V::count, values_[0].at(to * rows_[0]));
+            delta[s].store(delta.at(to));
+        }
+        ++to;
+    }
+    return pulling;
+}
+
 // db_l += sum_s delta_l.
 template <AnyLanes V>
 void Gradient<V>::add_biases(int l, int first, int count) {
@@ -199,27 +244,30 @@ void Gradient<V>::add_biases(int l, int first, int count) {
     if (layer.biases < 0) return;
     for (int o = 0; o < layer.outputs; ++o) {
         V sum = first == 0 ? V(0) : slope_[layer.biases + o];
-        for (int s = 0; s < count; ++s) sum = sum + (l == 0 && network_.gated() ? keep_where_positive(value(l, s, o), values_.back()[s]) : value(l, s, o));
+        for (int s = 0; s < count; ++s) sum = sum + (l == 0 && network_.gated() ? through(value(l, s, o), values_.back()[s]) : value(l, s, o));
         sum.store(slope_.at(layer.biases + o));
     }
 }
 
-// h -> phi'(a) delta_s in the last hidden layer.
+// h, or the gates, -> phi'(a) delta_s in the last hidden layer.
 template <AnyLanes V>
 void Gradient<V>::gate_last_hidden(int count) {
     const int l = network_.hidden_layers() - 1, units = network_.layers[l].outputs;
     const V leak = T(network_.slope);
-    with_piecewise_linear(network_.activation, [&](auto phi) {
+    const auto for_each = [&](auto&& gated) {
         for (int s = 0; s < count; ++s) {
             const V delta = values_.back()[s];
             T* const row = values_[l].at(s * rows_[l]);
-            for (int o = 0; o < units; ++o) times_derivative(phi(), V::load(row + o * V::count), delta, leak).store(row + o * V::count);
+            for (int o = 0; o < units; ++o) gated(V::load(row + o * V::count), delta).store(row + o * V::count);
         }
-    });
+    };
+    if (network_.activation == Activation::relu) return for_each([](V gate, V delta) { return through(gate, delta); });
+    if (network_.activation == Activation::leaky_relu) return for_each([&](V h, V delta) { return where_less(V(0), h, delta, leak * delta); });
+    for_each([](V, V delta) { return delta; });
 }
 
 template <AnyLanes V>
-void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan) {
+void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan, const T* inputs) {
     const Finish finishes[] = {Finish::where_positive, Finish::leaky_where_positive, Finish::store, Finish::times_stored, Finish::times_stored};
     const Activation phi = network_.activation;
     const V leak = T(network_.slope);
@@ -232,9 +280,18 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
     const Begin begin = first == 0 ? Begin::zero : Begin::stored;
     for (; l >= 0; --l) {
         const Layer& layer = network_.layers[l];
-        const Product<T> weights{
-            values_[l].at(0),    below(l, first), slope_.at(layer.weights), below_row(l), rows_[l], layer.inputs, count, begin, nullptr, Finish::store, T(0),
-            values_.back().at(0)};
+        const Product<T> weights{values_[l].at(0),
+                                 l == 0 ? inputs : below(l, first),
+                                 slope_.at(layer.weights),
+                                 below_row(l),
+                                 rows_[l],
+                                 layer.inputs,
+                                 count,
+                                 begin,
+                                 nullptr,
+                                 Finish::store,
+                                 T(0),
+                                 values_.back().at(0)};
         if (l > 0)
             multiply<V, Pass::weight_gradient, false>(plan.layers[l].weights, weights);
         else if (network_.gated())
@@ -269,29 +326,32 @@ void Gradient<V>::hand_over(const Pack<V>& parameters, const Pack<V>& effective,
 template <AnyLanes V>
 template <class Downhill, class Take>
 void Gradient<V>::hand_over_as(const Pack<V>& parameters, const Pack<V>& effective, const Downhill& downhill, Take& taker) {
-    Take take_slope = taker;  // a copy whose state stays in registers
+    // Copies that no store can change: their state, and the packs' addresses, stay in registers.
+    Take take_slope = taker;
+    const T *const numbers = parameters.at(0), *const weights = effective.at(0), *const slopes = slope_.at(0);
+    const auto at = [](const T* pack, int n) __attribute__((always_inline)) { return V::load(pack + std::int64_t(n) * V::count); };
     const auto take = [&](int n, V slope) __attribute__((always_inline)) {
-        const V parameter = parameters[n];
+        const V parameter = at(numbers, n);
         take_slope(n, parameter, downhill(n, parameter, slope));
     };
     const Layer &last = network_.last_hidden(), &head = network_.layers.back();
     const int plain = homogeneous_ ? last.weights : network_.parameters;
-    for (int n = 0; n < plain; ++n) take(n, slope_[n]);
+    for (int n = 0; n < plain; ++n) take(n, at(slopes, n));
     for (int o = 0; homogeneous_ && o < last.outputs; ++o) {
-        const V z = effective[head.weights + o];
+        const V z = at(weights, head.weights + o);
         V sum = 0;
         for (int part = 0; part < 2; ++part) {  // the row of W, then the bias
             const int begin = part == 0 ? last.weights + o * last.inputs : last.biases + o;
             const int end = begin + (part == 0 ? last.inputs : last.biases >= 0);
             for (int n = begin; n < end; ++n) {
-                const V w = effective[n], q = slope_[n];
+                const V w = at(weights, n), q = at(slopes, n);
                 sum = fma(w, q, sum);
                 take(n, z * q);
             }
         }
         take(head.weights + o, sum);
     }
-    if (homogeneous_ && head.biases >= 0) take(head.biases, slope_[head.biases]);
+    if (homogeneous_ && head.biases >= 0) take(head.biases, at(slopes, head.biases));
     taker = take_slope;
 }
 

@@ -17,11 +17,10 @@ class SampleMeasure {
 
     void clear() { sums_ = {}; }
 
-    template <class Pass>  // the gradient, or whatever else has its `value`
+    template <class Pass>  // the gradient, or whatever else has its `output`
     void see(int first, int count, const Pass& pass, const Sight<V>& sight) {
         if (!record_.wanted()) return;
-        for (int s = 0; s < count; ++s)
-            network_.outputs() == 1 ? see_logit(first + s, pass.value(network_.hidden_layers(), s, 0), sight) : see_logits(first + s, pass, s, sight);
+        for (int s = 0; s < count; ++s) network_.outputs() == 1 ? see_logit(first + s, pass.output(s, 0), sight) : see_logits(first + s, pass, s, sight);
     }
 
     void write(const Sight<V>& sight) const {
@@ -75,15 +74,15 @@ template <AnyLanes V>
 template <class Pass>
 void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight) {
     const V zero = 0, one = 1;
-    const int outputs = network_.outputs(), own = int(task_.labels[sample]), layer = network_.hidden_layers();
-    const V o = pass.value(layer, row, own);
-    V top = pass.value(layer, row, own == 0 ? 1 : 0);
+    const int outputs = network_.outputs(), own = int(task_.labels[sample]);
+    const V o = pass.output(row, own);
+    V top = pass.output(row, own == 0 ? 1 : 0);
     for (int k = 0; k < outputs; ++k)
-        if (k != own) top = max(top, pass.value(layer, row, k));
+        if (k != own) top = max(top, pass.output(row, k));
     V sum = zero, ties = zero;
     for (int k = 0; k < outputs; ++k)
         if (k != own) {
-            const V other = pass.value(layer, row, k);
+            const V other = pass.output(row, k);
             sum = sum + exp(other - top);
             ties = ties + where_less(other, o, zero, where_less(o, other, zero, one));
         }
@@ -108,12 +107,11 @@ class UnitMeasure {
 
     void see(int first, int count, const Gradient<V>& pass, const Sight<V>& sight) {
         if (!record_.looks_at_units()) return;
-        const V above = T(active_above(network_.activation)), one = 1, zero = 0;
         for (int l = 0, unit = 0; l < network_.hidden_layers(); ++l)
             for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
                 V sum = counts_[unit];
                 for (int s = 0; s < count; ++s) {
-                    const V active = where_less(above, pass.value(l, s, o), one, zero);
+                    const V active = pass.active(l, s, o);
                     sum = fma(V(task_.repeats[first + s]), active, sum);
                     sight.put(record_.pattern, each(), std::int64_t(unit) * task_.samples + first + s, active);
                 }

@@ -92,8 +92,11 @@ struct Network {
     // One output behind a homogeneous activation (phi(a) = phi'(a) a): gradient.hpp then takes the output layer's gradient from the layer before.
     bool homogeneous_head() const { return hidden_layers() > 0 && outputs() == 1 && is_piecewise_linear(activation); }
 
-    // One hidden layer of ReLUs before it: the gates need no pass of their own.
-    bool gated() const { return homogeneous_head() && hidden_layers() == 1 && activation == Activation::relu; }
+    // ReLUs before it: all that the backward pass needs of the last hidden layer is which units are active.
+    bool gates_last_hidden() const { return homogeneous_head() && activation == Activation::relu; }
+
+    // One hidden layer of them: their gates need no pass of their own.
+    bool gated() const { return gates_last_hidden() && hidden_layers() == 1; }
 };
 
 }  // namespace shoal

@@ -24,11 +24,11 @@ struct Plan {
     Cut rows, columns;
     double cycles;
 
-    // Cycles of one tile: two multiply-adds, two loads, or two compares and masks of a gate a cycle; a chain of latency 4 a term; a start and an end for
-    // each sum. Loads cost a little even where they hide behind arithmetic.
+    // Cycles of one tile: two multiply-adds or two loads a cycle; a chain of latency 4 a term; a start and an end for each sum. Loads and gates cost a little
+    // even where they hide behind arithmetic.
     static double tile_cycles(Pass pass, int i, int j, int terms) {
-        const double arithmetic = i * j / 2.0, loads = (i + j) / 2.0, gates = pass == Pass::gated_weight_gradient ? i : 0;
-        return terms * (std::max({arithmetic, loads, gates, 4.0}) + 0.1 * (loads + gates)) + 1.5 * i * j + 6.0;
+        const double arithmetic = i * j / 2.0, loads = (i + j) / 2.0, gates = pass == Pass::gated_weight_gradient ? i / 2.0 : 0;
+        return terms * (std::max({arithmetic, loads, 4.0}) + 0.1 * (loads + gates)) + 1.5 * i * j + 6.0;
     }
 
     template <AnyLanes V>

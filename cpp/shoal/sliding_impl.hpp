@@ -48,7 +48,8 @@ void Sliding<V>::see(int first, int count, const Gradient<V>& pass) {
     for (int lane = 0; lane < L; ++lane)
         for (Surface& surface : surfaces_[lane]) {
             if (surface.sample < first || surface.sample >= first + count) continue;
-            pass.value(surface.layer, surface.sample - first, surface.unit).store(values);
+            const int row = surface.sample - first;
+            (is_hinge(surface.layer) ? pass.output(row, 0) : pass.active(surface.layer, row, surface.unit)).store(values);
             const T y = T(run_.task.labels[surface.sample]);
             surface.open = is_hinge(surface.layer) ? y * values[lane] < run_.loss.threshold : values[lane] > 0;
         }

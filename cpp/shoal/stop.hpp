@@ -49,12 +49,12 @@ class Stops {
 
   private:
     V margin(int sample, int row, const Gradient<V>& pass) const {
-        const int head = network_.hidden_layers(), own = int(task_.labels[sample]);
-        if (network_.outputs() == 1) return V(T(own)) * pass.value(head, row, 0);
-        V top = pass.value(head, row, own == 0 ? 1 : 0);
+        const int own = int(task_.labels[sample]);
+        if (network_.outputs() == 1) return V(T(own)) * pass.output(row, 0);
+        V top = pass.output(row, own == 0 ? 1 : 0);
         for (int k = 0; k < network_.outputs(); ++k)
-            if (k != own) top = max(top, pass.value(head, row, k));
-        return pass.value(head, row, own) - top;
+            if (k != own) top = max(top, pass.output(row, k));
+        return pass.output(row, own) - top;
     }
 
     // A margin that is not a number counts against both.
@@ -67,7 +67,7 @@ class Stops {
     void see_units(int row, const Gradient<V>& pass) {
         for (int l = 0; l < network_.hidden_layers(); ++l) {
             V largest = active_[l];
-            for (int o = 0; o < network_.layers[l].outputs; ++o) largest = max(largest, pass.value(l, row, o));
+            for (int o = 0; o < network_.layers[l].outputs; ++o) largest = max(largest, pass.active(l, row, o));
             largest.store(active_.at(l));
         }
     }
@@ -83,7 +83,7 @@ class Stops {
     T threshold_;
     StopRules rules_;
     V unfitted_, unmet_;  // how many samples are
-    Pack<V> active_;      // the largest value of each hidden layer
+    Pack<V> active_;      // of each hidden layer, whether some unit is active
 };
 
 }  // namespace shoal

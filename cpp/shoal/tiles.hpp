@@ -4,7 +4,7 @@
 //
 //   forward                  i sample, j unit,   r input    C = phi(b + h W^T)
 //   weight_gradient          i unit,   j input,  r sample   C += delta^T h
-//   gated_weight_gradient    the same with delta_so = 1[h_so > 0] delta_s, the gate taken while A is read
+//   gated_weight_gradient    the same with delta_so = gate_so delta_s, the gate taken while A is read
 //   input_gradient           i sample, j input,  r unit     C = phi'(h) (delta W)
 //
 // C is cut into tiles of I x J sums that stay in registers while r runs; A and B are read once a tile. An operand is either lanes (a number for each network)
@@ -21,7 +21,8 @@ namespace shoal {
 
 enum class Pass { forward, weight_gradient, gated_weight_gradient, input_gradient };
 enum class Begin { zero, column, stored };  // sums start from 0, from a number for each column (the biases), from what C holds
-enum class Finish { store, relu, leaky_relu, where_positive, leaky_where_positive, times_stored };
+// gates: what is stored of a = the sum is its gate 1[a > 0], as a mask; relu(a) goes into the output alone, f_i += relu(a_ij) z_j.
+enum class Finish { store, relu, leaky_relu, gates, where_positive, leaky_where_positive, times_stored };
 
 // One pass over one layer for one block of samples. Rows of the values below and above the layer and of its matrix lie `below`, `above` and `inputs` apart.
 template <class T>
@@ -34,7 +35,9 @@ struct Product {
     const T* column;  // of Begin::column: a number for each j
     Finish finish;
     T slope;
-    const T* gate;  // of gated_weight_gradient: delta_s, a number for each term
+    const T* delta;            // of gated_weight_gradient: delta_s, a number for each term
+    const T* head = nullptr;   // of Finish::gates: z_j
+    T* output = nullptr;       // of Finish::gates: f_i, which holds the bias before
 };
 
 namespace tiles {
@@ -48,10 +51,11 @@ constexpr int longest = 8;
 
 constexpr bool is_weight_gradient(Pass pass) { return pass == Pass::weight_gradient || pass == Pass::gated_weight_gradient; }
 
-// I x J sums, the shorter side of the operands, and one number of the longer side stand in registers; beside them the gate and the 0 that it compares with.
+// I x J sums, the shorter side of the operands, and one number of the longer side stand in registers; beside them delta_s, where the gates are not the side that
+// is held.
 template <AnyLanes V>
 constexpr bool fits(Pass pass, int i, int j) {
-    const int numbers = i * j + (i < j ? i : j) + 1 + (pass == Pass::gated_weight_gradient ? 2 : 0);
+    const int numbers = i * j + (i < j ? i : j) + 1 + (pass == Pass::gated_weight_gradient && i > j ? 1 : 0);
     return (i == 1 && j == 1) || (i >= 1 && j >= 1 && i <= longest && j <= longest && numbers * V::registers <= machine_registers);
 }
 
@@ -63,17 +67,41 @@ EIGEN_ALWAYS_INLINE V operand(const typename V::Scalar* from) {
         return V::load(from);
 }
 
+// Finish::gates of the tile at (row, column). A sample's output takes its units in ascending order, one tile after the other.
+template <AnyLanes V, int I, int J>
+EIGEN_ALWAYS_INLINE void finish_gates(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
+                                      std::int64_t column) {
+    typename V::Scalar* const output = p.output + row * V::count;
+    const typename V::Scalar* const head = p.head + column * V::count;
+    SHOAL_UNROLL for (int i = 0; i < I; ++i, c += c_row) {
+        V f = V::load(output + i * V::count);
+        SHOAL_UNROLL for (int j = 0; j < J; ++j) {
+            const V a = sum[i * J + j];
+            gate_where_positive(a).store(c + j * V::count);
+            f = fma(relu(a), V::load(head + j * V::count), f);
+        }
+        f.store(output + i * V::count);
+        stay_in_register(c);
+    }
+}
+
 // Stores the end of each sum of a tile, with the finish that the product asks for among those that the pass can have.
 template <AnyLanes V, int I, int J, Pass pass>
-EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row) {
+EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
+                                std::int64_t column) {
     const V zero = 0, slope = p.slope;
-#define SHOAL_FINISH(end)                                                        \
-    SHOAL_UNROLL for (int n = 0; n < I * J; ++n) {                               \
-        typename V::Scalar* const to = c + (n / J) * c_row + (n % J) * V::count; \
-        (end).store(to);                                                         \
-    }                                                                            \
+#define SHOAL_FINISH(end)                          \
+    SHOAL_UNROLL for (int n = 0; n < I * J; ++n) { \
+        if (n > 0 && n % J == 0) {                 \
+            c += c_row;                            \
+            stay_in_register(c);                   \
+        }                                          \
+        auto* const to = c + (n % J) * V::count;   \
+        (end).store(to);                           \
+    }                                              \
     return
     if constexpr (pass == Pass::forward) {
+        if (p.finish == Finish::gates) return finish_gates<V, I, J>(p, sum, c, c_row, row, column);
         if (p.finish == Finish::relu) { SHOAL_FINISH(relu(sum[n])); }
         if (p.finish == Finish::leaky_relu) { SHOAL_FINISH(where_less(sum[n], zero, slope * sum[n], sum[n])); }
     }
@@ -97,7 +125,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
     const std::int64_t a_row = (forward ? p.below : weights ? 1 : p.above) * unit_a, a_term = (weights ? p.above : 1) * unit_a;
     const std::int64_t b_column = (forward ? p.inputs : 1) * unit_b, b_term = (forward ? 1 : weights ? p.below : p.inputs) * unit_b;
     const std::int64_t c_row = (forward ? p.above : weights ? p.inputs : p.below) * L;
-    const T *a = p.a + row * a_row, *b = p.b + column * b_column, *gate = p.gate;
+    const T *a = p.a + row * a_row, *b = p.b + column * b_column, *delta = p.delta;
     T* const c = p.c + row * c_row + column * L;
 
     V sum[I * J];
@@ -108,17 +136,22 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
     } else {
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V(0);
     }
-    for (int r = p.terms; r > 0; --r) {
+    SHOAL_UNROLL_TWICE for (int r = p.terms; r > 0; --r) {
         // The shorter side is held in registers; each number of the longer side is read once, then used up.
+        V delta_s;
+        if constexpr (gated) {
+            delta_s = V::load(delta);
+            stay_in_register(delta_s);
+        }
         if constexpr (I <= J) {
             V held[I];
             SHOAL_UNROLL for (int i = 0; i < I; ++i) {
                 held[i] = operand<V, shared_a>(a + i * a_row);
-                if constexpr (gated) held[i] = keep_where_positive(held[i], V::load(gate));
+                if constexpr (gated) held[i] = through(held[i], delta_s);
             }
             SHOAL_UNROLL for (int j = 0; j < J; ++j) {
                 V other = operand<V, shared_b>(b + j * b_column);
-                if constexpr (!shared_b) stay_in_register(other);
+                if constexpr (!shared_b && I > 1) stay_in_register(other);
                 SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i * J + j] = fma(held[i], other, sum[i * J + j]);
             }
         } else {
@@ -126,16 +159,16 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
             SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = operand<V, shared_b>(b + j * b_column);
             SHOAL_UNROLL for (int i = 0; i < I; ++i) {
                 V other = operand<V, shared_a>(a + i * a_row);
-                if constexpr (!shared_a) stay_in_register(other);
-                if constexpr (gated) other = keep_where_positive(other, V::load(gate));
+                if constexpr (!shared_a && !gated && J > 1) stay_in_register(other);
+                if constexpr (gated) other = through(other, delta_s);
                 SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
             }
         }
         a += a_term;
         b += b_term;
-        if constexpr (gated) gate += L;
+        if constexpr (gated) delta += L;
     }
-    finish<V, I, J, pass>(p, sum, c, c_row);
+    finish<V, I, J, pass>(p, sum, c, c_row, row, column);
 }
 
 // All tiles of one size: `rows` x `columns` of them from (row, column) on.

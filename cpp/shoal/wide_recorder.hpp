@@ -75,7 +75,7 @@ class Recorder {
     struct Outputs {
         const T* numbers;
         int outputs;
-        V value(int, int sample, int output) const { return numbers[std::int64_t(sample) * outputs + output]; }
+        V output(int sample, int output) const { return numbers[std::int64_t(sample) * outputs + output]; }
     };
 
     void measure(SampleMeasure<V>& of, const Samples<T>& samples) {

@@ -2,6 +2,7 @@
 #include "check.hpp"
 #include "shoal/plan.hpp"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -33,6 +34,13 @@ Pack<V> numbers(std::int64_t count, std::uint32_t seed) {
     return pack;
 }
 
+// The gate of a number as the lanes hold it.
+template <class T>
+T gate_of(T number) {
+    using Integer = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+    return std::bit_cast<T>(number > 0 ? ~Integer(0) : Integer(0));
+}
+
 // One product in all its dimensions, with rows that lie further apart than they are long. A region (row, column) + (rows x columns) of C is computed.
 struct Shape {
     int row, rows, column, columns, terms;
@@ -47,7 +55,7 @@ struct Case {
 
     Shape shape;
     std::int64_t below, above, inputs, size;
-    Pack<V> a, b, column, gate, before;
+    Pack<V> a, b, column, delta, head, before, output_before;
     Product<T> product;
 
     Case(Shape shape, Begin begin, Finish finish) : shape(shape) {
@@ -60,25 +68,35 @@ struct Case {
         size = forward ? rows * above : weights ? matrix_rows * inputs : rows * below;
         before = numbers<V>(size, 3);
         column = numbers<V>(columns, 4);
-        gate = numbers<V>(shape.terms, 5);
-        product = {a.at(0), b.at(0), nullptr, below, above, inputs, shape.terms, begin, column.at(0), finish, T(0.25), gate.at(0)};
+        delta = numbers<V>(shape.terms, 5);
+        head = numbers<V>(columns, 6);
+        output_before = numbers<V>(rows, 7);
+        if (pass == Pass::gated_weight_gradient)
+            for (std::int64_t n = 0; n < above_rows * above * L; ++n) a.at(0)[n] = gate_of(a.at(0)[n]);
+        product = {a.at(0), b.at(0), nullptr, below, above, inputs, shape.terms, begin, column.at(0), finish, T(0.25), delta.at(0), head.at(0), nullptr};
     }
 
     static T number(const T* from, std::int64_t index, int lane, bool one_for_all) { return one_for_all ? from[index] : from[index * L + lane]; }
 
-    // C[i][j] of one lane, term by term, as tiles.hpp's first lines say.
-    T element(int i, int j, T stored, int lane) const {
+    // The sum that is C[i][j] of one lane before its finish, term by term, as tiles.hpp's first lines say.
+    T sum(int i, int j, T stored, int lane) const {
         T sum = product.begin == Begin::column ? column.at(j)[lane] : product.begin == Begin::stored ? stored : T(0);
         for (int r = 0; r < shape.terms; ++r) {
             T left = number(product.a, forward ? i * below + r : weights ? r * above + i : i * above + r, lane, shared_a);
             const T right = number(product.b, forward ? j * inputs + r : weights ? r * below + j : r * inputs + j, lane, shared_b);
-            if (pass == Pass::gated_weight_gradient) left = left > 0 ? gate.at(r)[lane] : T(0);
+            if (pass == Pass::gated_weight_gradient) left = std::isnan(left) ? delta.at(r)[lane] : T(0);  // an open gate has all bits set
             sum = multiply_add(left, right, sum);
         }
+        return sum;
+    }
+
+    T element(int i, int j, T stored, int lane) const {
+        const T sum = this->sum(i, j, stored, lane);
         switch (product.finish) {
             case Finish::store: return sum;
             case Finish::relu: return sum > 0 ? sum : T(0);
             case Finish::leaky_relu: return sum < 0 ? product.slope * sum : sum;
+            case Finish::gates: return gate_of(sum);
             case Finish::where_positive: return stored > 0 ? sum : T(0);
             case Finish::leaky_where_positive: return stored > 0 ? sum : product.slope * sum;
             case Finish::times_stored: return stored * sum;
@@ -95,7 +113,27 @@ struct Case {
         return c;
     }
 
-    bool same(const Pack<V>& c) const { return std::memcmp(c.at(0), expected().at(0), size * L * sizeof(T)) == 0; }
+    // f_i + sum_j relu(a_ij) z_j.
+    Pack<V> expected_output() const {
+        Pack<V> output = output_before;
+        for (int i = shape.row; product.finish == Finish::gates && i < shape.row + shape.rows; ++i)
+            for (int j = shape.column; j < shape.column + shape.columns; ++j)
+                for (int lane = 0; lane < L; ++lane) {
+                    const T a = sum(i, j, before.at(i * above + j)[lane], lane);
+                    output.lane(i, lane) = multiply_add(a > 0 ? a : T(0), head.at(j)[lane], output.lane(i, lane));
+                }
+        return output;
+    }
+
+    // Whether `act`, given the product, does what it should, and nothing else.
+    template <class Act>
+    bool right(Act&& act) {
+        Pack<V> c = before, output = output_before;
+        product.c = c.at(0), product.output = output.at(0);
+        act(product);
+        return std::memcmp(c.at(0), expected().at(0), size * L * sizeof(T)) == 0 &&
+               std::memcmp(output.at(0), expected_output().at(0), (shape.row + shape.rows) * L * sizeof(T)) == 0;
+    }
 };
 
 constexpr const char* pass_names[] = {"forward", "weight_gradient", "gated_weight_gradient", "input_gradient"};
@@ -113,12 +151,9 @@ int every_tile(std::vector<Begin> begins, std::vector<Finish> finishes) {
                     for (const int terms : {1, 2, 7}) {
                         const Shape shape{1, 2 * i, 2, 3 * j, terms};
                         Case<V, pass, shared> made(shape, begin, finish);
-                        Pack<V> c = made.before;
-                        made.product.c = c.at(0);
-                        grid(made.product, shape.row, 2, shape.column, 3);
-                        CHECK(made.same(c), "%s, %s, tiles of %d x %d, %d terms, begin %d, finish %d, %d registers of %zu bytes a number",
-                              pass_names[int(pass)], shared ? "shared" : "lanes", i, j, terms, int(begin), int(finish), V::registers,
-                              sizeof(typename V::Scalar));
+                        const bool right = made.right([&](const auto& product) { grid(product, shape.row, 2, shape.column, 3); });
+                        CHECK(right, "%s, %s, tiles of %d x %d, %d terms, begin %d, finish %d, %d registers of %zu bytes a number", pass_names[int(pass)],
+                              shared ? "shared" : "lanes", i, j, terms, int(begin), int(finish), V::registers, sizeof(typename V::Scalar));
                         ++tested;
                     }
         }
@@ -128,7 +163,7 @@ int every_tile(std::vector<Begin> begins, std::vector<Finish> finishes) {
 template <AnyLanes V>
 void every_pass() {
     const std::vector<Begin> forward_begins{Begin::zero, Begin::column}, weight_begins{Begin::zero, Begin::stored};
-    const std::vector<Finish> forward_finishes{Finish::store, Finish::relu, Finish::leaky_relu};
+    const std::vector<Finish> forward_finishes{Finish::store, Finish::relu, Finish::leaky_relu, Finish::gates};
     const std::vector<Finish> input_finishes{Finish::store, Finish::where_positive, Finish::leaky_where_positive, Finish::times_stored};
     int tested = every_tile<V, Pass::forward, false>(forward_begins, forward_finishes) + every_tile<V, Pass::forward, true>(forward_begins, forward_finishes);
     tested += every_tile<V, Pass::weight_gradient, false>(weight_begins, {Finish::store}) +
@@ -152,18 +187,17 @@ void cuts_are_whole() {
 // A planned product equals the plain loop in the whole region, and leaves the rest alone.
 template <AnyLanes V>
 void plans_cover_once() {
-    const auto check = [](auto pass, int rows, int columns, int terms, Begin begin) {
+    const auto check = [](auto pass, int rows, int columns, int terms, Begin begin, Finish finish = Finish::store) {
         const Plan plan = Plan::of<V>(pass(), rows, columns, terms);
-        Case<V, pass(), false> made(Shape{0, rows, 0, columns, terms}, begin, Finish::store);
-        Pack<V> c = made.before;
-        made.product.c = c.at(0);
-        multiply<V, pass(), false>(plan, made.product);
-        CHECK(made.same(c), "%s of %d x %d, %d terms", pass_names[int(pass())], rows, columns, terms);
+        Case<V, pass(), false> made(Shape{0, rows, 0, columns, terms}, begin, finish);
+        const bool right = made.right([&](const auto& product) { multiply<V, pass(), false>(plan, product); });
+        CHECK(right, "%s of %d x %d, %d terms", pass_names[int(pass())], rows, columns, terms);
     };
     for (int rows = 1; rows <= 23; ++rows)
         for (int columns = 1; columns <= 23; ++columns)
             for (const int terms : {1, 5, 40}) {
                 check([] { return Pass::forward; }, rows, columns, terms, Begin::column);
+                check([] { return Pass::forward; }, rows, columns, terms, Begin::zero, Finish::gates);  // each output takes its units in order
                 check([] { return Pass::weight_gradient; }, rows, columns, terms, Begin::stored);  // what is covered twice is added twice
                 check([] { return Pass::gated_weight_gradient; }, rows, columns, terms, Begin::stored);
                 check([] { return Pass::input_gradient; }, rows, columns, terms, Begin::zero);
