@@ -1,7 +1,8 @@
 """What it costs before the first result: imports and first calls in fresh processes, ``python -m benchmarks startup``.
 
 Each number comes from a process of its own, with an empty cache of compiled code. The first call trains the paper case
-for a few steps; what it takes beyond a second call of the same kind is compilation (and first use).
+for a few steps; what it takes beyond a second call of the same kind is compilation, and of shoal, which compiles
+nothing, the imports that it puts off until they are needed.
 """
 
 from __future__ import annotations
@@ -50,14 +51,13 @@ print(time.perf_counter() - begin)
 
 
 def fresh(code: list[str], name: str) -> tuple[str, float]:
-    """Run Python in a process of its own with an empty cache; return its last line and its seconds from start to end."""
+    """Run Python in a process of its own, its caches empty; return its last line and its seconds from start to end."""
     with tempfile.TemporaryDirectory(prefix="shoal-benchmarks-") as folder:
         surrounding = environment(name, min(2, cpus()), Path(folder))
         begin = time.perf_counter()
         done = subprocess.run(
             [sys.executable, *code],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             env=surrounding,
             cwd=Path(__file__).parent.parent,
@@ -104,23 +104,24 @@ def imports_table(imports: dict[str, list[tuple[float, float]]]) -> Table:
     for name in ("import s", "whole process s"):
         table.add_column(name, justify="right")
     for name, pairs in imports.items():
-        inside, whole = zip(*pairs, strict=True)
+        inside, whole = ([pair[index] for pair in pairs] for index in (0, 1))
         table.add_row(f"import {name}", band(median_and_band(inside)), band(median_and_band(whole)))
     return table
 
 
 def calls_table(calls: dict[str, list[dict[str, float]]]) -> Table:
     """Return a line for each contender's first call."""
-    table = Table(title=f"First calls in fresh processes, paper case, float64, {STEPS} steps: median (band) of the seconds")
+    table = Table(
+        title=f"First calls in fresh processes, paper case, float64, {STEPS} steps: median (band) of the seconds"
+    )
     for name in ("contender", "way"):
         table.add_column(name)
-    for name in ("import s", "first call s", "second call s", "compilation s"):
+    for name in ("import s", "first call s", "second call s", "first less second s"):
         table.add_column(name, justify="right")
     for name, found in calls.items():
         columns = [[one[key] for one in found] for key in ("import", "first", "second")]
         columns.append([one["first"] - one["second"] for one in found])
-        compiled = band(median_and_band(columns[3])) if name != "shoal" else "none"
-        table.add_row(name, WAYS[name], *(band(median_and_band(column)) for column in columns[:3]), compiled)
+        table.add_row(name, WAYS[name], *(band(median_and_band(column)) for column in columns))
     return table
 
 

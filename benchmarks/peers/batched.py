@@ -3,9 +3,9 @@
 Three layouts. *First*: arrays (networks, out, in), products are (batched) matrix products. *Last*: arrays
 (out, in, networks), products are sums of element-wise products, which compilers fuse and vectorise over networks.
 *Unrolled*: the same arrays, every product of one network written out, so that a compiler sees one long element-wise
-expression over networks, as shoal's lanes do; only for networks and data sets of a few numbers. *One* is a single network
-as plain matrices. All use what ReLU gives away: with the mask of the last hidden layer M and Q = (M g) z^T, its weight gradient is
-w Q and the output's is the row sum of W Q, so that last activations need not be stored.
+expression over networks, as shoal's lanes do; only for networks and data sets of a few numbers. *One* is a single
+network as plain matrices. All use what ReLU gives away: with the mask of the last hidden layer M and Q = (M g) z^T, its
+weight gradient is w Q and the output's is the row sum of W Q, so that last activations need not be stored.
 
 The module imports no array library: the caller hands over its ``exp`` and ReLU.
 """
@@ -71,7 +71,13 @@ def step_last(
 
 
 def step_unrolled(
-    weights: list[Any], x: Any, pull: Any, labels: Any, exp: Callable[[Any], Any], relu: Callable[[Any], Any], stack: Any
+    weights: list[Any],
+    x: Any,
+    pull: Any,
+    labels: Any,
+    exp: Callable[[Any], Any],
+    relu: Callable[[Any], Any],
+    stack: Any,
 ) -> list[Any]:
     """Return two-layer weights (out, in, networks) after one step; x, pull and labels are NumPy arrays, written in."""
     units, inputs = weights[0].shape[:2]

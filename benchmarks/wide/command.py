@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.options import choice, contenders, counts, cpus
-from benchmarks.report import band, machine, median_and_band, verdict
+from benchmarks.options import choice, console, contenders, counts, cpus, share, size_of
+from benchmarks.report import band, median_and_band, tell, verdict
+from benchmarks.results import Result
 from benchmarks.run import Worker
 from benchmarks.wide.cases import CASES, WideCase
 from benchmarks.wide.contenders import WAYS
 
 FIGURE_STEPS = 2000
 """Steps of Figure 1."""
+
+ROUNDS = {"smoke": 1, "quick": 3, "full": 5}
 
 
 class WideWorker(Worker):
@@ -37,13 +37,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks wide", description=about)
     parser.add_argument("--dtype", type=choice(("float64", "float32")), default=["float64"], help="default: float64")
     parser.add_argument("--threads", type=counts, default=[min(2, cpus())], help="such as 1,2; default: 2")
-    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
     parser.add_argument("--steps", type=int, default=8, help="steps of a round, default: 8")
     parser.add_argument("--ways", type=int, help="of torch that are tried, default: all")
-    clocks = ("elapsed", "cpu")
-    parser.add_argument("--clock", choices=clocks, default="elapsed", help="cpu: where others use the machine as well")
-    parser.add_argument("--smoke", action="store_true", help="seconds only: small sizes, answers, no claims")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="save everything, every round")
+    share(parser, clock=True, rounds=ROUNDS["full"])
     return parser.parse_args(words)
 
 
@@ -127,15 +123,15 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
 def main(words: list[str]) -> int:
     """Run the benchmark; the exit status is 1 when an answer is wrong or a way to train failed."""
     options = arguments(words)
-    console = Console(width=None if sys.stdout.isatty() else 190)
+    shown, result = console(), Result("wide", words)
     case = CASES["smoke" if options.smoke else "figure"]
+    options.rounds = options.rounds or ROUNDS[size_of(options)]
     if options.smoke:
-        options.rounds, options.steps = 1, 2
+        options.steps = 2
         options.ways = options.ways or 1
-    names = contenders(list(WAYS), console)
-    before = machine()
+    names = contenders(list(WAYS), shown)
     results: list[dict[str, Any]] = []
-    with console.status("starting") as status:
+    with shown.status("starting") as status:
         for threads in options.threads:
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shoal-benchmarks-")))
@@ -143,10 +139,9 @@ def main(words: list[str]) -> int:
                 for worker in workers:
                     stack.callback(worker.close)
                 results += [measure(case, dtype, workers, options, status.update) for dtype in options.dtype]
-    console.print(table_of(results, claims=not options.smoke))
+    table = table_of(results, claims=not options.smoke)
+    shown.print(table)
     wrong = troubles(results)
-    for line in wrong:
-        console.print(f"[red]not right:[/red] {line}")
-    if options.json is not None:
-        options.json.write_text(json.dumps({"machine": before, "runs": results}, indent=1) + "\n")
+    tell(shown, wrong)
+    result.save(options.json, [table], [f"not right: {line}" for line in wrong], runs=results)
     return 1 if wrong else 0
