@@ -72,7 +72,7 @@ def isa_of(result: Result, name: str) -> str:
 def kernel_rows(result: Result) -> list[tuple[str, ...]]:
     """Return a row for each case and dtype that has a goal, at the largest number of threads."""
     most = max((case["threads"] for case in result["cases"]), default=1)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for case in result["cases"]:
         for found in case["summaries"] if case["threads"] == most else ():
             isa = isa_of(result, found["name"])

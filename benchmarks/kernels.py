@@ -33,6 +33,8 @@ class Plan:
         Steps of one call, as in `Settings`.
     memory : bool
         Whether to measure the memory of many networks as well.
+    dtypes : tuple of str
+        Precisions, each a run of its own.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Plan:
     threads: tuple[int, ...]
     call: int | None = None
     memory: bool = False
+    dtypes: tuple[str, ...] = DTYPES
 
 
 def arguments(words: list[str], plan: Plan) -> argparse.Namespace:
@@ -48,7 +51,9 @@ def arguments(words: list[str], plan: Plan) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {plan.name}", description=plan.about)
     shown = ",".join(map(str, plan.threads))
     parser.add_argument("--cases", type=choice(plan.cases), default=list(plan.cases), help="default: all")
-    parser.add_argument("--dtype", type=choice(DTYPES), default=list(DTYPES), help="default: both")
+    parser.add_argument(
+        "--dtype", type=choice(DTYPES), default=list(plan.dtypes), help=f"default: {','.join(plan.dtypes)}"
+    )
     parser.add_argument("--threads", type=counts, default=list(plan.threads), help=f"default: {shown}")
     parser.add_argument("--seconds", type=float, help=f"length of a round, default: {Settings().seconds}")
     parser.add_argument("--peers", type=choice(tuple(MODULES)[1:]), help="default: all that are installed")
@@ -120,6 +125,8 @@ def run(words: list[str], plan: Plan) -> int:
             part = run_threads(names, threads, options, settings, before, status.update)
             shown.print(*report.tables(part, claims))
             results += part
+            # What is there so far outlives a run that is stopped.
+            result.save(options.json, report.tables(results, claims), [report.NOTE], cases=report.numbers(results))
         if plan.memory and "shoal" in names:
             status.update("memory of 100,000 networks")
             used = memory.measure(1000 if options.smoke else 100_000, 100, max(options.threads))

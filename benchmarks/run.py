@@ -37,7 +37,7 @@ class Settings:
     """
 
     rounds: int = 7
-    seconds: float = 0.3
+    seconds: float = 0.2
     least: float = 0.1
     peak: float = 0.1
     call: int | None = None
@@ -54,12 +54,12 @@ class Settings:
 
 SIZES = {
     "smoke": Settings(rounds=2, seconds=0.02, least=0.005, peak=0.02),
-    "quick": Settings(rounds=5, seconds=0.2, least=0.05, peak=0.05),
+    "quick": Settings(rounds=3, seconds=0.1, least=0.05, peak=0.05),
     "full": Settings(),
 }
 """Settings of each size; the first only shows that everything works."""
 
-NEAR = 3.0
+NEAR = 2.0
 """Ways that are slower than a contender's best by more than this with all threads are not tried with one."""
 
 

@@ -73,7 +73,7 @@ def points(curve: str, values: Sequence[int], threads: int) -> list[Point]:
     for value in values:
         case, steps, used = paper, 100, threads
         if curve == "networks":
-            case = replace(tiny, networks=value)
+            case, steps = replace(tiny, networks=value), 50
         elif curve == "width":
             case = replace(paper, hidden=(value,))
         elif curve == "depth":

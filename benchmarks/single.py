@@ -10,4 +10,4 @@ CALL = 3000
 def main(words: list[str]) -> int:
     """Run the benchmark; the exit status is 1 when a contender's answer is wrong or a way to train failed."""
     about = f"Time one small network alone, {CALL:,} steps a call, one thread, against the peers."
-    return run(words, Plan("single", about, tuple(SINGLE), (1,), CALL))
+    return run(words, Plan("single", about, tuple(SINGLE), (1,), CALL, dtypes=("float64",)))

@@ -114,7 +114,7 @@ def variants(case: Case, dtype: str, threads: int) -> Variants:
         found["matrices, eager"] = Way(partial(make, "matrices", 1, 1, False))
         ways = [("vmap(grad)", 1, 1), ("matrices", 4, 1)]
     else:
-        ways = [("vmap(grad)", 1, whole), ("batched", 4, whole), ("batched", 4, 64), ("networks last", 4, 64)]
+        ways = [("vmap(grad)", 1, whole), ("batched", 2, whole), ("batched", 2, 64), ("networks last", 1, 64)]
     if can_unroll(case.widths, case.samples):
         ways.append(("written out", 1, whole))
     for form, chunk, size in ways:
