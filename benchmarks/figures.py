@@ -74,7 +74,11 @@ def draw_scaling(result: dict[str, Any], names: tuple[str, ...], path: Path) -> 
             line = [middles[anchor] * (size / sizes[anchor]) ** power for size in sizes]
             axes.plot(sizes, line, color="black", ls="--", lw=1.2, label=f"slope {power}")
             plot.legend(axes)
-        axes.set_xscale("log", base=10 if name in ("networks", "steps") else 2)
+        if name in ("networks", "steps"):
+            axes.set_xscale("log")
+        else:
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(sizes, list(map(str, sizes)))
         axes.set_yscale("log")
         axes.set_xlabel(name)
         axes.set_ylabel("seconds")

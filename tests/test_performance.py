@@ -220,6 +220,13 @@ def test_page_shows_goals_losses_and_commands_that_it_does_not_know(tmp_path):
     assert "Every comparison with a peer above is a win." in page.compose([result("kernels", cases=[])])
 
 
+def test_page_of_smoke_runs_says_so():
+    smoke = result("kernels", cases=[])
+    assert page.SMOKE not in page.compose([smoke])
+    smoke["command"] += " --smoke"
+    assert page.SMOKE in page.compose([smoke])
+
+
 def test_page_and_its_figures_are_made_from_files(tmp_path):
     files = []
     for found in (result("kernels", cases=report.numbers([measured(), measured("tiny")])), scaling_result()):
