@@ -145,11 +145,8 @@ def flow_rows(result: Result) -> list[tuple[str, ...]]:
         goal = FLOWS[name]
         chosen = [c for c in case["comparisons"] if c["statistic"] == "worst" and c["at"].startswith("error of shoal")]
         for one in chosen:
-            reached = (
-                judged(tuple(one["ratio"]), goal)
-                if "ratio" in one
-                else f"out of reach of {' and '.join(one['out_of_reach'])}"
-            )
+            away = f"out of reach of {' and '.join(one.get('out_of_reach', []))}"
+            reached = judged(tuple(one["ratio"]), goal) if "ratio" in one else away
             rows.append((f"flow, {name} ({case['case']['activation']})", f"{goal:g}", reached, "diffrax", "-", "-"))
     return rows
 
