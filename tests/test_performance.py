@@ -126,7 +126,8 @@ def test_hand_written_steps_are_one_step_of_descent(hidden):
     for _ in range(3):
         first, last = step_first(first, *rest), step_last(last, *rest)
         ones = [step_one(one, *rest) for one in ones]
-        unrolled = step_unrolled(unrolled, *rest, np.stack) if len(hidden) == 1 else last
+        numbers = (inputs.tolist(), pull.tolist(), labels.tolist())
+        unrolled = step_unrolled(unrolled, *numbers, *rest[3:], np.stack) if len(hidden) == 1 else last
     right = reference(case, "float64", 3)
     joined = [np.stack(layer) for layer in zip(*ones, strict=True)]
     for found in (first, joined, *([np.moveaxis(w, -1, 0) for w in turned] for turned in (last, unrolled))):

@@ -72,19 +72,19 @@ def step_last(
 
 def step_unrolled(
     weights: list[Any],
-    x: Any,
-    pull: Any,
-    labels: Any,
+    x: list[list[float]],
+    pull: list[float],
+    labels: list[float],
     exp: Callable[[Any], Any],
     relu: Callable[[Any], Any],
     stack: Any,
 ) -> list[Any]:
-    """Return two-layer weights (out, in, networks) after one step; x, pull and labels are NumPy arrays, written in."""
+    """Return two-layer weights (out, in, networks) after one step; x, pull and labels are numbers, written in."""
     units, inputs = weights[0].shape[:2]
     w = [[weights[0][o, i] for i in range(inputs)] for o in range(units)]
     out = [weights[1][0, o] for o in range(units)]
     q: list[list[Any]] = [[0.0] * inputs for _ in range(units)]
-    for sample, force, label in zip(x.tolist(), pull.tolist(), labels.tolist(), strict=True):
+    for sample, force, label in zip(x, pull, labels, strict=True):
         a = [sum(weight * value for weight, value in zip(row, sample, strict=True)) for row in w]
         output = sum(z * relu(h) for z, h in zip(out, a, strict=True))
         residual = force / (1.0 + exp(output * label))

@@ -92,7 +92,8 @@ def loops(case: Case, dtype: str) -> dict[str, Loop]:
 
     def written_out(weights: list[Any]) -> list[Any]:
         force = case.rate * signs / case.samples
-        return step_unrolled(weights, inputs, force, signs, jnp.exp, jax.nn.relu, jnp.stack)
+        numbers = (inputs.tolist(), force.tolist(), signs.tolist())
+        return step_unrolled(weights, *numbers, jnp.exp, jax.nn.relu, jnp.stack)
 
     found = {
         "vmap(loop)": jax.vmap(repeat(descend), in_axes=(0, None)),

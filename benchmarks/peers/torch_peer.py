@@ -45,9 +45,11 @@ def steps_of(case: Case, dtype: str) -> dict[str, Step]:
     def single(weights: list[Any]) -> list[Any]:
         return [w[None] for w in step_one([w[0] for w in weights], x, pull, labels, torch.exp, torch.relu)]
 
+    # Lists: torch.compile takes NumPy arrays for tensors, whose numbers it cannot write in.
+    numbers = (inputs.tolist(), (case.rate * signs / case.samples).tolist(), signs.tolist())
+
     def written_out(weights: list[Any]) -> list[Any]:
-        force = case.rate * signs / case.samples
-        return step_unrolled(weights, inputs, force, signs, torch.exp, torch.relu, torch.stack)
+        return step_unrolled(weights, *numbers, torch.exp, torch.relu, torch.stack)
 
     return {
         "vmap(grad)": descend,
