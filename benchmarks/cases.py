@@ -75,6 +75,18 @@ CASES = {
 }
 """The cases of the suite, by name."""
 
+SINGLE = {
+    case.name: case
+    for case in (
+        Case("one-tiny", inputs=2, hidden=(4,), samples=8, networks=1),
+        Case("one-small", inputs=24, hidden=(24,), samples=100, networks=1),
+        Case("one-deep", inputs=4, hidden=(32, 16), samples=200, networks=1),
+    )
+}
+"""One network alone, of the sizes that SimpleChains was made for: shoal leaves all lanes but one idle."""
+
+ALL = CASES | SINGLE
+
 
 def dataset(case: Case) -> tuple[Array, NDArray[np.int64]]:
     """Return inputs (n, d) float64 and labels (n,) int64 in {-1, +1}: normal inputs, split by a random plane."""

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.run import Entry, Measured, Settings
+from benchmarks.run import Entry, Measured
 
 Numbers = list[float]
 
@@ -20,6 +21,11 @@ def median_and_band(values: Numbers) -> tuple[float, float, float]:
     return statistics.median(values), min(values), max(values)
 
 
+def is_shoal(entry: Entry) -> bool:
+    """Return whether it is shoal, with any instruction set."""
+    return entry.contender.split(",")[0] == "shoal"
+
+
 def find(measured: Measured, name: str, threads: int) -> Entry | None:
     """Return the entry of a contender that ran, if there is one."""
     return next((e for e in measured.entries if (e.contender, e.threads) == (name, threads) and e.gflops), None)
@@ -27,7 +33,7 @@ def find(measured: Measured, name: str, threads: int) -> Entry | None:
 
 def best_peer(measured: Measured, by_hand: bool) -> Entry | None:
     """Return the peer with the highest median speed, of all or of those not written by hand."""
-    peers = [e for e in measured.entries if e.contender != "shoal" and e.way is not None and e.gflops]
+    peers = [e for e in measured.entries if not is_shoal(e) and e.way is not None and e.gflops]
     peers = [e for e in peers if by_hand or not e.ways[str(e.way)]["by_hand"]]
     return max(peers, key=lambda e: statistics.median(e.gflops), default=None)
 
@@ -37,14 +43,15 @@ def ratios(above: Entry, below: Entry) -> Numbers:
     return [a / b for a, b in zip(above.gflops, below.gflops, strict=True)]
 
 
-def summary(measured: Measured) -> dict[str, Any]:
-    """Return what a case comes down to; absent where a contender did not run."""
-    case, mine = measured.case, find(measured, "shoal", measured.threads)
-    found: dict[str, Any] = {"case": case.name, "dtype": measured.dtype, "threads": measured.threads}
+def summary(measured: Measured, name: str = "shoal") -> dict[str, Any]:
+    """Return what a case comes down to for shoal (or shoal with another instruction set); absent: did not run."""
+    case, mine = measured.case, find(measured, name, measured.threads)
+    found: dict[str, Any] = {"case": case.name, "dtype": measured.dtype, "threads": measured.threads, "name": name}
     if mine is not None:
-        shares = [g / p for g, p in zip(mine.gflops, measured.peaks, strict=True)]
+        peaks = measured.peaks[name]
         found["gflops"] = statistics.median(mine.gflops)
-        found["share_of_peak"] = median_and_band(shares)
+        found["peak"] = statistics.median(peaks)
+        found["share_of_peak"] = median_and_band([g / p for g, p in zip(mine.gflops, peaks, strict=True)])
         found["network_steps_per_second"] = found["gflops"] * 1e9 / case.flops * case.networks
     for which, by_hand in (("best_peer", True), ("best_library_form", False)):
         peer = best_peer(measured, by_hand)
@@ -54,10 +61,15 @@ def summary(measured: Measured) -> dict[str, Any]:
         if mine is not None:
             ratio = median_and_band(ratios(mine, peer))
             found[which] |= {"ratio": ratio, "verdict": verdict(*ratio[1:])}
-    single = find(measured, "shoal", 1)
+    single = find(measured, name, 1)
     if mine is not None and single is not None and measured.threads > 1:
         found["scaling_from_one_thread"] = median_and_band(ratios(mine, single))
     return found
+
+
+def summaries(measured: Measured) -> list[dict[str, Any]]:
+    """Return the summary of each shoal that ran; where none did, that of the peers."""
+    return [summary(measured, name) for name in measured.peaks or {"shoal": []}]
 
 
 def verdict(least: float, most: float) -> str:
@@ -83,7 +95,7 @@ def against(peer: dict[str, Any] | None, claims: bool) -> str:
 def contenders_table(results: list[Measured]) -> Table:
     """Return one line for each contender at each case."""
     table = Table(title="Speed: median of the rounds; FLOPs by one rule for all; peak measured between the rounds")
-    for name in ("case", "dtype", "contender", "way", "steps", "compile s", "GFLOP/s", "% peak"):
+    for name in ("case", "dtype", "contender", "way", "steps", "GFLOP/s", "% peak"):
         table.add_column(name, justify="left" if name in ("case", "dtype", "contender", "way") else "right")
     table.add_column("network-steps/s", justify="right")
     table.add_column("gap / bound", justify="right")
@@ -95,12 +107,12 @@ def contenders_table(results: list[Measured]) -> Table:
                 continue
             speed = statistics.median(entry.gflops)
             # The peak is that of all threads of the run: the one-thread entry, there for scaling, has no share of it.
-            of = statistics.median(result.peaks) if result.peaks and entry.threads == result.threads else None
+            peaks = result.peaks.get(entry.contender) or result.peaks.get("shoal")
+            of = statistics.median(peaks) if peaks and entry.threads == result.threads else None
             table.add_row(
                 *head,
                 entry.way,
                 str(entry.steps),
-                f"{entry.ways[entry.way]['compile_seconds']:.1f}",
                 f"{speed:.2f}",
                 f"{100 * speed / of:.1f}" if of else "-",
                 f"{speed * 1e9 / result.case.flops * result.case.networks:.3g}",
@@ -118,21 +130,21 @@ def summary_table(results: list[Measured], claims: bool) -> Table:
     for name in ("% of FMA peak", "FMA GFLOP/s", "scaling from 1 thread", "pack"):
         table.add_column(name, justify="right")
     for result in results:
-        found = summary(result)
-        peaks, pack = result.peaks, result.pack
-        share = tuple(100 * s for s in found["share_of_peak"]) if "share_of_peak" in found else None
-        table.add_row(
-            result.case.name,
-            result.case.shape,
-            result.dtype,
-            str(result.threads),
-            against(found.get("best_peer"), claims),
-            against(found.get("best_library_form"), claims),
-            band((share[0], share[1], share[2]), 1) if share else "-",
-            f"{statistics.median(peaks):.1f}" if peaks else "-",
-            band(found["scaling_from_one_thread"]) if "scaling_from_one_thread" in found else "-",
-            f"{pack['bytes'] / 1024:.1f} KiB / {pack['networks']}" if pack else "-",
-        )
+        for found in summaries(result):
+            pack = result.pack
+            share = [100 * s for s in found.get("share_of_peak", ())]
+            table.add_row(
+                result.case.name + found["name"].removeprefix("shoal"),
+                result.case.shape,
+                result.dtype,
+                str(result.threads),
+                against(found.get("best_peer"), claims),
+                against(found.get("best_library_form"), claims),
+                band((share[0], share[1], share[2]), 1) if share else "-",
+                f"{found['peak']:.1f}" if share else "-",
+                band(found["scaling_from_one_thread"]) if "scaling_from_one_thread" in found else "-",
+                f"{pack['bytes'] / 1024:.1f} KiB / {pack['networks']}" if pack else "-",
+            )
     return table
 
 
@@ -167,26 +179,58 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_json(results: list[Measured], settings: Settings, **more: Any) -> dict[str, Any]:
-    """Return everything measured, every round included, as JSON takes it."""
-    cases = [{**asdict(result), "flops": result.case.flops, "summary": summary(result)} for result in results]
-    return {**more, "settings": asdict(settings), "cases": cases}
-
-
-def show(console: Console, results: list[Measured], memory: dict[str, Any] | None, claims: bool) -> None:
-    """Print the tables."""
-    console.print(contenders_table(results))
-    console.print(summary_table(results, claims))
-    if memory is not None:
-        console.print(
-            f"Memory: {memory['networks']:,} networks of the paper case, {memory['steps']} steps, loss and error at "
-            f"{memory['records']} times: peak {memory['peak_bytes'] / 1e6:.0f} MB, of which "
-            f"{memory['before_bytes'] / 1e6:.0f} MB before the run (Python and libraries) and "
-            f"{memory['result_bytes'] / 1e6:.0f} MB are the result."
+def numbers(results: list[Measured]) -> list[dict[str, Any]]:
+    """Return everything measured, every round included, as JSON takes it; each contender's ways once."""
+    found = []
+    for result in results:
+        ways = {
+            f"{entry.contender} @{entry.threads}": {
+                name: {key: way[key] for key in ("gflops", "ratio", "passed", "error") if key in way}
+                for name, way in entry.ways.items()
+            }
+            for entry in result.entries
+        }
+        entries = [
+            {"contender": e.contender, "threads": e.threads, "way": e.way, "steps": e.steps, "gflops": e.gflops}
+            for e in result.entries
+        ]
+        found.append(
+            {
+                "case": asdict(result.case) | {"flops": result.case.flops, "shape": result.case.shape},
+                "dtype": result.dtype,
+                "threads": result.threads,
+                "peaks": result.peaks,
+                "pack": result.pack,
+                "ways": ways,
+                "entries": entries,
+                "summaries": summaries(result),
+            }
         )
-    console.print(
-        "shoal's time is that of the whole call: checks, start drawn in the core, final loss, data set. "
-        "Compilation is not in the peers' times."
+    return found
+
+
+NOTE = (
+    "shoal's time is that of the whole call: checks, start drawn in the core, final loss, data set. "
+    "Compilation is not in the peers' times."
+)
+
+
+def about_memory(memory: dict[str, Any]) -> str:
+    """Return what was found about memory, in words."""
+    return (
+        f"Memory: {memory['networks']:,} networks of the paper case, {memory['steps']} steps, loss and error at "
+        f"{memory['records']} times: peak {memory['peak_bytes'] / 1e6:.0f} MB, of which "
+        f"{memory['before_bytes'] / 1e6:.0f} MB before the run (Python and libraries) and "
+        f"{memory['result_bytes'] / 1e6:.0f} MB are the result."
     )
-    for line in troubles(results):
-        console.print(f"[red]not right:[/red] {line}")
+
+
+def tables(results: list[Measured], claims: bool) -> list[Table]:
+    """Return the tables of a run: what it comes down to, and every contender."""
+    return [summary_table(results, claims), contenders_table(results)]
+
+
+def tell(console: Console, troubles: list[str]) -> None:
+    """Print the ways that failed or were wrong."""
+    for line in troubles:
+        console.print(f"[red]not right:[/red] {escape(line)}")

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.check import Answer, Verdict, compare, reference
-from benchmarks.worker import CHECK_STEPS
+from benchmarks.worker import CHECK_STEPS, plain
 
 Say = Callable[[str], None]
 
@@ -32,12 +32,15 @@ class Settings:
         Shortest run from which a way to train is judged.
     peak : float
         Length of one measurement of the multiply-add peak.
+    call : int, optional
+        Steps of one call; a round then makes several calls. When left out, a round is one call.
     """
 
-    rounds: int = 9
-    seconds: float = 0.6
-    least: float = 0.15
-    peak: float = 0.15
+    rounds: int = 7
+    seconds: float = 0.2
+    least: float = 0.1
+    peak: float = 0.1
+    call: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -45,20 +48,33 @@ class Settings:
             raise ValueError(f"rounds must be at least 1, got {self.rounds}")
         if min(self.seconds, self.least, self.peak) <= 0:
             raise ValueError(f"lengths must be positive, got {self}")
+        if self.call is not None and self.call < 1:
+            raise ValueError(f"call must be at least 1, got {self.call}")
 
 
-SMOKE = Settings(rounds=2, seconds=0.02, least=0.005, peak=0.02)
-"""Settings that only show that everything works."""
+SIZES = {
+    "smoke": Settings(rounds=2, seconds=0.02, least=0.005, peak=0.02),
+    "quick": Settings(rounds=3, seconds=0.1, least=0.05, peak=0.05),
+    "full": Settings(),
+}
+"""Settings of each size; the first only shows that everything works."""
+
+NEAR = 2.0
+"""Ways that are slower than a contender's best by more than this with all threads are not tried with one."""
 
 
 class Worker:
-    """A contender's process; `cpus` is how many CPUs it may use, `threads` how many it is told to use."""
+    """A contender's process; `cpus` is how many CPUs it may use, `threads` how many it is told to use.
+
+    With `isa` shoal runs with that instruction set, and is a contender of its own.
+    """
 
     module = "benchmarks.worker"
 
-    def __init__(self, name: str, threads: int, cpus: int, folder: Path) -> None:
-        self.name, self.threads, self.cpus = name, threads, cpus
-        self.errors = folder / f"{name}-{threads}-{cpus}.log"
+    def __init__(self, name: str, threads: int, cpus: int, folder: Path, isa: str | None = None) -> None:
+        self.name, self.threads, self.cpus, self.isa = name, threads, cpus, isa
+        self.contender = name if isa is None else f"{name}, {isa}"
+        self.errors = folder / f"{self.contender}-{threads}-{cpus}.log"
         with self.errors.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.module, name, str(threads), str(cpus)],
@@ -66,30 +82,45 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=environment(name, threads, folder / f"cache-{name}-{threads}-{cpus}"),
+                env=environment(name, threads, folder / f"cache-{name}-{threads}-{cpus}")
+                | ({} if isa is None else {"SHOAL_ISA": isa}),
                 cwd=Path(__file__).parent.parent,
             )
 
     @property
     def label(self) -> str:
         """Name and threads, as the tables show them."""
-        return f"{self.name} @{self.threads}"
+        return f"{self.contender} @{self.threads}"
 
-    def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for the answer."""
-        if self.process.stdin is None or self.process.stdout is None:
+    def send(self, do: str, **request: Any) -> None:
+        """Send a request; `receive` waits for its answer."""
+        if self.process.stdin is None:
             raise RuntimeError(f"the worker {self.label} has no pipes")
         try:
             self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
             self.process.stdin.flush()
-            line = self.process.stdout.readline()
         except BrokenPipeError:
-            line = ""
+            self.ended(do)
+
+    def receive(self, do: str) -> dict[str, Any]:
+        """Wait for the answer to the request `do`."""
+        if self.process.stdout is None:
+            raise RuntimeError(f"the worker {self.label} has no pipes")
+        line = self.process.stdout.readline()
         if not line:
-            tail = "\n".join(self.errors.read_text().splitlines()[-15:])
-            raise RuntimeError(f"the worker {self.label} ended during {do!r}:\n{tail}")
+            self.ended(do)
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def ask(self, do: str, **request: Any) -> dict[str, Any]:
+        """Send a request and wait for the answer."""
+        self.send(do, **request)
+        return self.receive(do)
+
+    def ended(self, do: str) -> NoReturn:
+        """Raise what a process that is gone has left behind."""
+        tail = "\n".join(self.errors.read_text().splitlines()[-15:])
+        raise RuntimeError(f"the worker {self.label} ended during {do!r}:\n{tail}")
 
     def close(self) -> None:
         """End the process."""
@@ -138,19 +169,21 @@ class Entry:
 
 @dataclass
 class Measured:
-    """All contenders at one case, dtype and thread count; peaks and speeds in GFLOP/s, one a round."""
+    """All contenders at one case, dtype and thread count; peaks and speeds in GFLOP/s, one a round.
+
+    ``peaks`` holds the multiply-add peak by contender: shoal's, and that of shoal with another instruction set.
+    """
 
     case: Case
     dtype: str
     threads: int
     entries: list[Entry]
-    peaks: list[float] = field(default_factory=list)
+    peaks: dict[str, list[float]] = field(default_factory=dict)
     pack: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare(worker: Worker, case: Case, dtype: str, answer: Answer, settings: Settings, folder: Path) -> list[Entry]:
-    """Warm a contender, check each way's answer; keep the fastest right way, and the fastest that is not by hand."""
-    ways = worker.ask("prepare", case=case.name, dtype=dtype, folder=str(folder), least=settings.least)
+def check(ways: dict[str, dict[str, Any]], answer: Answer) -> dict[str, Verdict]:
+    """Hold each way's saved answer against the right one; note the verdict beside the way."""
     verdicts = {}
     for name, way in ways.items():
         if "error" in way:
@@ -161,7 +194,15 @@ def prepare(worker: Worker, case: Case, dtype: str, answer: Answer, settings: Se
         path.unlink()
         verdicts[name] = verdict
         way.update(gap=verdict.gap, ratio=verdict.ratio, checked=verdict.checked, passed=verdict.passed)
-        way["gflops"] = case.flops / way["step_seconds"] * 1e-9
+    return verdicts
+
+
+def choose(
+    worker: Worker, case: Case, ways: dict[str, dict[str, Any]], verdicts: dict[str, Verdict], settings: Settings
+) -> list[Entry]:
+    """Time a contender's ways; keep the fastest right way, and the fastest that is not by hand."""
+    for name, seconds in worker.ask("time", least=settings.least).items():
+        ways[name].update(step_seconds=seconds, gflops=case.flops / seconds * 1e-9)
     right = {name: float(ways[name]["step_seconds"]) for name, verdict in verdicts.items() if verdict.passed}
     kept = {}
     for names in (right, [name for name in right if not ways[name]["by_hand"]]):
@@ -169,29 +210,56 @@ def prepare(worker: Worker, case: Case, dtype: str, answer: Answer, settings: Se
             fastest = min(names, key=right.__getitem__)
             kept[fastest] = right[fastest]
     if not kept:
-        return [Entry(worker.name, worker.threads, ways)]
-    steps = worker.ask("choose", steps_seconds=kept, seconds=settings.seconds)["steps"]
-    return [Entry(worker.name, worker.threads, ways, name, verdicts[name], steps[name]) for name in kept]
+        return [Entry(worker.contender, worker.threads, ways)]
+    steps = worker.ask("choose", steps_seconds=kept, seconds=settings.seconds, call=settings.call)
+    return [Entry(worker.contender, worker.threads, ways, name, verdicts[name], steps[name]) for name in kept]
+
+
+def near_best(measured: Measured, contender: str) -> list[str] | None:
+    """Return the ways of a contender that came near its best, and its best without hand-written parts; None for all."""
+    entries = [entry for entry in measured.entries if entry.contender == contender and entry.way is not None]
+    if not entries:
+        return None
+    speeds = {name: way["gflops"] for name, way in entries[0].ways.items() if way.get("passed") and "gflops" in way}
+    kept = {name for name, speed in speeds.items() if speed * NEAR >= max(speeds.values())}
+    return sorted({plain(name) for name in kept | {str(entry.way) for entry in entries}})
 
 
 def measure(
-    case: Case, dtype: str, threads: int, workers: list[Worker], settings: Settings, folder: Path, say: Say
+    case: Case,
+    dtype: str,
+    threads: int,
+    workers: list[Worker],
+    settings: Settings,
+    folder: Path,
+    say: Say,
+    before: Measured | None = None,
 ) -> Measured:
-    """Run a case: prepare every worker in turn, then rounds in which each worker runs once, order alternating."""
+    """Run a case: all workers compile side by side, each is timed alone, then rounds in alternating order.
+
+    `before` is the same case with more threads: ways that were far behind in it are not tried again.
+    """
+    say(f"{case.name} {dtype}: compiling")
+    for worker in workers:
+        only = None if before is None else near_best(before, worker.contender)
+        worker.send("compile", case=case.name, dtype=dtype, folder=str(folder), only=only)
     answer = reference(case, dtype, CHECK_STEPS)
+    ways = {worker.label: worker.receive("compile") for worker in workers}
     running: list[tuple[Worker, Entry]] = []
     for worker in workers:
-        say(f"{case.name} {dtype}: warming {worker.label}")
-        running += [(worker, entry) for entry in prepare(worker, case, dtype, answer, settings, folder)]
+        say(f"{case.name} {dtype}: timing the ways of {worker.label}")
+        verdicts = check(ways[worker.label], answer)
+        running += [(worker, entry) for entry in choose(worker, case, ways[worker.label], verdicts, settings)]
     result = Measured(case, dtype, threads, [entry for _, entry in running])
-    core = next((w for w in workers if w.name == "shoal" and w.threads == threads), None)
-    if core is not None:
-        result.pack = core.ask("pack", dtype=dtype)
+    cores = [worker for worker in workers if worker.name == "shoal" and worker.threads == threads]
+    if cores:
+        result.pack = cores[0].ask("pack", dtype=dtype)
+    result.peaks = {core.contender: [] for core in cores}
     running = [(worker, entry) for worker, entry in running if entry.way is not None]
     for number in range(settings.rounds):
         say(f"{case.name} {dtype}: round {number + 1} of {settings.rounds}")
-        if core is not None:
-            result.peaks.append(core.ask("peak", dtype=dtype, seconds=settings.peak)["gflops"])
+        for core in cores:
+            result.peaks[core.contender].append(core.ask("peak", dtype=dtype, seconds=settings.peak)["gflops"])
         for worker, entry in running if number % 2 == 0 else running[::-1]:
             seconds = worker.ask("round", way=entry.way)["seconds"]
             entry.gflops.append(case.flops * entry.steps / seconds * 1e-9)

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import CASES, check_weights, start_weights
+from benchmarks.cases import ALL, check_weights, start_weights
 from benchmarks.peers import MODULES, Trainer
 
 CHECK_STEPS = 4
@@ -35,6 +36,11 @@ def clock(trainer: Trainer, least: float) -> float:
         steps *= 2 if seconds > least / 4 else 4
 
 
+def plain(way: str) -> str:
+    """Return the name of a way without the number of its devices, which is the number of threads."""
+    return re.sub(r", \d+ devices$", "", way)
+
+
 class Desk:
     """Answers the requests; keeps the ways to train the present case."""
 
@@ -42,57 +48,69 @@ class Desk:
         self.name, self.threads = name, threads
         self.module = importlib.import_module(MODULES[name])
         self.trainers: dict[str, Trainer] = {}
-        self.case = CASES["paper"]
+        self.case = ALL["paper"]
         self.steps: dict[str, int] = {}
+        self.calls: dict[str, int] = {}
 
     def hello(self) -> dict[str, Any]:
         """Return versions."""
         package = importlib.import_module(self.name)
         return {"version": str(package.__version__), "python": platform.python_version()}
 
-    def prepare(self, case: str, dtype: str, folder: str, least: float) -> dict[str, Any]:
-        """Warm every way to train the case, save its answer, time a step; a way that raises is reported."""
-        self.case, self.trainers = CASES[case], {}
+    def compile(self, case: str, dtype: str, folder: str, only: list[str] | None) -> dict[str, Any]:
+        """Make every way to train the case, or those in `only`, and save its answer; a way that raises is reported.
+
+        Nothing is timed, so that contenders can compile side by side.
+        """
+        self.case, self.trainers = ALL[case], {}
         found: dict[str, Any] = {}
-        begun, checked = start_weights(self.case), check_weights(self.case)
+        checked = check_weights(self.case)
         for number, (name, way) in enumerate(self.module.variants(self.case, dtype, self.threads).items()):
-            path = Path(folder) / f"{self.name}-{self.threads}-{number}.npz"
+            if only is not None and plain(name) not in only:
+                continue
+            path = Path(folder) / f"{self.name}-{self.threads}-{os.getpid()}-{number}.npz"
             try:
-                begin = time.perf_counter()
                 trainer: Trainer = way.make()
                 trainer.reset(checked)
                 trainer.advance(CHECK_STEPS)
-                first = time.perf_counter() - begin
                 np.savez(path, *trainer.weights())
-                trainer.reset(begun)
-                step = clock(trainer, least)
             except Exception as error:  # a peer's failure is a line of the report, not the end of the run
                 reason = (str(error).strip().splitlines() or [""])[0]
                 found[name] = {"by_hand": way.by_hand, "error": f"{type(error).__name__}: {reason}"}
                 continue
             self.trainers[name] = trainer
-            compiled = max(0.0, first - CHECK_STEPS * step)
-            found[name] = {
-                "by_hand": way.by_hand,
-                "step_seconds": step,
-                "compile_seconds": compiled,
-                "answer": str(path),
-            }
+            found[name] = {"by_hand": way.by_hand, "answer": str(path)}
         return found
 
-    def choose(self, steps_seconds: dict[str, float], seconds: float) -> dict[str, Any]:
-        """Keep these ways, drop the others, and return the steps of each one's rounds, `seconds` long."""
+    def time(self, least: float) -> dict[str, Any]:
+        """Return the seconds of one step of each way, from a run of at least `least` seconds."""
+        begun = start_weights(self.case)
+        found = {}
+        for name, trainer in self.trainers.items():
+            trainer.reset(begun)
+            found[name] = clock(trainer, least)
+        return found
+
+    def choose(self, steps_seconds: dict[str, float], seconds: float, call: int | None) -> dict[str, Any]:
+        """Keep these ways, drop the others, and return the steps of each one's rounds, `seconds` long.
+
+        With `call` a round is cut into calls of about so many steps.
+        """
         self.trainers = {name: self.trainers[name] for name in steps_seconds}
         for name, step in steps_seconds.items():
             chunk = self.trainers[name].chunk
-            self.steps[name] = chunk * max(1, round(seconds / step / chunk))
-        return {"steps": self.steps}
+            steps = seconds / step if call is None else call
+            self.steps[name] = chunk * max(1, round(steps / chunk))
+            self.calls[name] = max(1, round(seconds / step / self.steps[name]))
+        return {name: self.steps[name] * self.calls[name] for name in steps_seconds}
 
     def round(self, way: str) -> dict[str, Any]:
         """Time one round of one way."""
-        self.trainers[way].reset(start_weights(self.case))
+        trainer, steps = self.trainers[way], self.steps[way]
+        trainer.reset(start_weights(self.case))
         begin = time.perf_counter()
-        self.trainers[way].advance(self.steps[way])
+        for _ in range(self.calls[way]):
+            trainer.advance(steps)
         return {"seconds": time.perf_counter() - begin}
 
     def peak(self, dtype: str, seconds: float) -> dict[str, Any]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 import shoal
 from benchmarks.exact.cases import JOBS, Job
-from benchmarks.options import choice
-from benchmarks.report import band, machine, median_and_band, verdict
+from benchmarks.options import choice, console, share, size_of
+from benchmarks.report import band, median_and_band, tell, verdict
+from benchmarks.results import Result
 from shoal import _core
 
 CHECKED_STEPS = 10
+ROUNDS = {"smoke": 1, "quick": 3, "full": 5}
 ALLOWED = 2**12 * 2.0**-53
 """Of the largest number: rounding of so few steps."""
 
@@ -31,9 +29,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     about = "Time the same training with and without the work that need not be done, on one thread, in CPU time."
     parser = argparse.ArgumentParser(prog="python -m benchmarks exact", description=about)
     parser.add_argument("--cases", type=choice(tuple(JOBS)), default=list(JOBS), help="default: all")
-    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
-    parser.add_argument("--smoke", action="store_true", help="seconds only: small sizes, answers, no claims")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="save everything, every round")
+    share(parser, rounds=ROUNDS["full"])
     return parser.parse_args(words)
 
 
@@ -118,16 +114,13 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
 def main(words: list[str]) -> int:
     """Run the benchmark; the exit status is 1 when an answer differs by more than rounding."""
     options = arguments(words)
-    console = Console(width=None if sys.stdout.isatty() else 190)
-    if options.smoke:
-        options.rounds = 1
-    before = machine()
-    with console.status("starting") as status:
+    shown, result = console(), Result("exact", words)
+    options.rounds = options.rounds or ROUNDS[size_of(options)]
+    with shown.status("starting") as status:
         results = [measure(name, options, status.update) for name in options.cases]
-    console.print(table_of(results, claims=not options.smoke))
-    wrong = [result["case"] for result in results if not result["passed"]]
-    for name in wrong:
-        console.print(f"[red]not the same:[/red] {name}")
-    if options.json is not None:
-        options.json.write_text(json.dumps({"machine": before, "runs": results}, indent=1) + "\n")
+    table = table_of(results, claims=not options.smoke)
+    shown.print(table)
+    wrong = [f"{found['case']}: another answer, gap {found['gap']:.1e}" for found in results if not found["passed"]]
+    tell(shown, wrong)
+    result.save(options.json, [table], wrong, runs=results)
     return 1 if wrong else 0

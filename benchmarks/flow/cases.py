@@ -63,9 +63,9 @@ class FlowCase:
 CASES = {
     case.name: case
     for case in (
-        FlowCase("smooth", inputs=10, hidden=20, samples=50, networks=1024, activation="tanh", until=10.0),
-        FlowCase("modes", inputs=8, hidden=24, samples=8, networks=2048, activation="relu", until=40.0),
-        FlowCase("tiny", inputs=2, hidden=4, samples=8, networks=4096, activation="tanh", until=20.0),
+        FlowCase("smooth", inputs=10, hidden=20, samples=50, networks=256, activation="tanh", until=10.0),
+        FlowCase("modes", inputs=8, hidden=24, samples=8, networks=512, activation="relu", until=40.0),
+        FlowCase("tiny", inputs=2, hidden=4, samples=8, networks=1024, activation="tanh", until=20.0),
     )
 }
 """The cases, by name."""

@@ -4,10 +4,9 @@ import statistics
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.flow.run import NOMINAL, STATISTICS, Curve, Measured, Settings, time_at, troubles
+from benchmarks.flow.run import NOMINAL, STATISTICS, Curve, Measured, time_at
 from benchmarks.report import band, median_and_band, verdict
 
 
@@ -113,21 +112,23 @@ def comparison_table(results: list[Measured], clock: str) -> Table:
     return table
 
 
-def as_json(results: list[Measured], settings: Settings, **more: Any) -> dict[str, Any]:
+def numbers(results: list[Measured]) -> list[dict[str, Any]]:
     """Return everything measured, every round included, as JSON takes it."""
-    cases = [{**asdict(result), "comparisons": comparisons(result)} for result in results]
-    return {**more, "settings": asdict(settings), "cases": cases}
+    return [{**asdict(result), "comparisons": comparisons(result)} for result in results]
 
 
-def show(console: Console, results: list[Measured], clock: str, claims: bool) -> None:
-    """Print the tables; the comparison only where it is meant."""
-    console.print(contenders_table(results, clock))
+def tables(results: list[Measured], clock: str, claims: bool) -> list[Table]:
+    """Return the tables; the comparison only where it is meant."""
+    found = [contenders_table(results, clock)]
     if claims and any(comparisons(result) for result in results):
-        console.print(comparison_table(results, clock))
+        found.append(comparison_table(results, clock))
+    return found
+
+
+def note(results: list[Measured]) -> str:
+    """Return what has to be said with the tables."""
     doubts = ", ".join(f"{result.case.name} {result.doubt:.0e}" for result in results)
-    console.print(
+    return (
         f"Errors are those of 64 networks, or all where there are fewer; the references may be off by {doubts}. A step "
         "tried is six gradients. shoal's time is that of the whole call. Compilation is not in diffrax's."
     )
-    for line in troubles(results):
-        console.print(f"[red]not right:[/red] {line}")

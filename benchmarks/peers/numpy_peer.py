@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks.cases import Array, Case, dataset
 from benchmarks.peers import Trainer, Variants, Way, blocks
-from benchmarks.peers.batched import step_first
+from benchmarks.peers.batched import step_first, step_one
 
 Any64 = NDArray[np.floating]
 
@@ -52,11 +52,24 @@ class Blocks:
         return [np.concatenate(w).astype(np.float64) for w in zip(*self.parts, strict=True)]
 
 
+class Single(Blocks):
+    """Trains one network as plain matrices."""
+
+    def train(self, part: list[Any64], steps: int) -> list[Any64]:
+        """Return the network after `steps` steps."""
+        weights = [w[0] for w in part]
+        for _ in range(steps):
+            weights = step_one(weights, self.inputs, self.pull, self.labels, np.exp, relu)
+        return [w[None] for w in weights]
+
+
 def variants(case: Case, dtype: str, threads: int) -> Variants:
     """Ways NumPy can run the case: block sizes from a first-level cache's worth to everything."""
 
     def make(size: int) -> Trainer:
         return Blocks(case, dtype, threads, size)
 
+    if case.networks == 1:
+        return {"matrices": Way(lambda: Single(case, dtype, 1, 1))}
     sizes = sorted({blocks(case.networks, size) for size in (16, 64, 256, 1024, case.networks // threads)})
     return {f"batched, block {size}": Way(partial(make, size)) for size in sizes}

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.cases import Array, Case, dataset
 from benchmarks.peers import Trainer, Variants, Way, blocks
-from benchmarks.peers.batched import step_first, step_last
+from benchmarks.peers.batched import can_unroll, step_first, step_last, step_one, step_unrolled
 
 # torch is typed in part, or not installed where types are checked: it counts as untyped.
 torch: Any = import_module("torch")
@@ -42,7 +42,26 @@ def steps_of(case: Case, dtype: str) -> dict[str, Step]:
     def last(weights: list[Any]) -> list[Any]:
         return step_last(weights, x, pull, labels, torch.exp, torch.relu)
 
-    return {"vmap(grad)": descend, "batched": first, "networks last": last}
+    def single(weights: list[Any]) -> list[Any]:
+        return [w[None] for w in step_one([w[0] for w in weights], x, pull, labels, torch.exp, torch.relu)]
+
+    # Lists: torch.compile takes NumPy arrays for tensors, whose numbers it cannot write in.
+    numbers = (inputs.tolist(), (case.rate * signs / case.samples).tolist(), signs.tolist())
+
+    def written_out(weights: list[Any]) -> list[Any]:
+        return step_unrolled(weights, *numbers, torch.exp, torch.relu, torch.stack)
+
+    return {
+        "vmap(grad)": descend,
+        "batched": first,
+        "networks last": last,
+        "matrices": single,
+        "written out": written_out,
+    }
+
+
+LAST = ("networks last", "written out")
+"""Forms whose arrays have the networks last."""
 
 
 class Stepped:
@@ -89,16 +108,18 @@ def variants(case: Case, dtype: str, threads: int) -> Variants:
     steps = steps_of(case, dtype)
 
     def make(form: str, chunk: int, size: int, compiled: bool) -> Trainer:
-        return Stepped(case, dtype, steps[form], chunk, size, form == "networks last", compiled)
+        return Stepped(case, dtype, steps[form], chunk, size, form in LAST, compiled)
 
     whole = case.networks
     found: Variants = {"vmap(grad), eager": Way(partial(make, "vmap(grad)", 1, whole, False), by_hand=False)}
-    for form, chunk, size in (
-        ("vmap(grad)", 1, whole),
-        ("batched", 4, whole),
-        ("batched", 4, 64),
-        ("networks last", 4, 64),
-    ):
+    if whole == 1:
+        found["matrices, eager"] = Way(partial(make, "matrices", 1, 1, False))
+        ways = [("vmap(grad)", 1, 1), ("matrices", 4, 1)]
+    else:
+        ways = [("vmap(grad)", 1, whole), ("batched", 2, whole), ("batched", 2, 64), ("networks last", 1, 64)]
+    if can_unroll(case.widths, case.samples):
+        ways.append(("written out", 1, whole))
+    for form, chunk, size in ways:
         where = "" if size == whole else f", block {size}"
         found[f"compile({form} x {chunk}){where}"] = Way(partial(make, form, chunk, size, True), form != "vmap(grad)")
     return found

@@ -1,0 +1,209 @@
+"""What shoal is meant to reach, and whether the results of a run say that it did.
+
+A goal of speed is a ratio to the best peer, a share of the measured multiply-add peak, or both. With AVX2 the ratios
+are halved and the share is 65%, or the case's own where that is less. A ratio counts as reached where its median is at
+least the goal and every round was faster than the peer.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.report import band, median_and_band, verdict
+from benchmarks.sheets import Sheet
+
+Result = dict[str, Any]
+Band = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Least ratio to the best peer, and least share of the peak."""
+
+    ratio: float
+    share: float
+
+
+CASES = {"paper": Goal(10.0, 0.75), "tiny": Goal(10.0, 0.25), "deep": Goal(5.5, 0.78), "wide": Goal(8.5, 0.82)}
+"""Of many networks in float64 with AVX-512 and all threads."""
+
+SHARE_FLOAT32 = 0.60
+SHARE_AVX2 = 0.65
+WIDE = Goal(6.0, 0.75)
+FLOWS = {"smooth": 20.0, "modes": 100.0, "tiny": 20.0}
+"""diffrax's time over shoal's at the worst error of shoal's rtol 1e-8; tanh 20, ReLU 100."""
+
+TWO_THREADS = 1.95
+IMPORT_SECONDS = 0.3
+LINEAR = 0.05
+"""How far from 1 the exponent of time over networks may be."""
+
+
+def goal_of(case: str, dtype: str, isa: str) -> Goal | None:
+    """Return the goal of a case of many networks, if it has one."""
+    goal = CASES.get(case)
+    if goal is None:
+        return None
+    share = SHARE_FLOAT32 if dtype == "float32" and case != "tiny" else goal.share
+    if isa == "avx512":
+        return Goal(goal.ratio, share)
+    return Goal(goal.ratio / 2, min(share, SHARE_AVX2))
+
+
+def judged(values: Band, goal: float, wins: bool = True) -> str:
+    """Return median and band with what they come to."""
+    reached = values[0] >= goal and (not wins or verdict(*values[1:]) == "win")
+    return f"{band(values)} {'reached' if reached else 'missed'}"
+
+
+def percent(values: Band, goal: float) -> str:
+    """Return a share of the peak and what it comes to."""
+    low, high = 100 * values[1], 100 * values[2]
+    return f"{100 * values[0]:.0f}% ({low:.0f}..{high:.0f}) {'reached' if values[0] >= goal else 'missed'}"
+
+
+def isa_of(result: Result, name: str) -> str:
+    """Return the instruction set of shoal as a contender is named."""
+    return name.split(", ")[1] if ", " in name else str(result["versions"]["isa"])
+
+
+def kernel_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return a row for each case and dtype that has a goal, at the largest number of threads."""
+    most = max((case["threads"] for case in result["cases"]), default=1)
+    rows: list[tuple[str, ...]] = []
+    for case in result["cases"]:
+        for found in case["summaries"] if case["threads"] == most else ():
+            isa = isa_of(result, found["name"])
+            goal = goal_of(found["case"], found["dtype"], isa)
+            if goal is None or "share_of_peak" not in found:
+                continue
+            peer = found.get("best_peer")
+            rows.append(
+                (
+                    f"{found['case']}, {found['dtype']}, {isa}, {most} threads",
+                    f"{goal.ratio:g}",
+                    judged(tuple(peer["ratio"]), goal.ratio) if peer else "no peer ran",
+                    f"{peer['contender']}, {peer['way']}" if peer else "-",
+                    f"{100 * goal.share:.0f}%",
+                    percent(tuple(found["share_of_peak"]), goal.share),
+                )
+            )
+    return rows
+
+
+def thread_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return a row for what two threads bring over one, case by case in float64."""
+    found = [s for case in result["cases"] for s in case["summaries"] if "scaling_from_one_thread" in s]
+    return [
+        (
+            f"two threads against one: {one['case']}, {one['dtype']}",
+            f"{TWO_THREADS:g}",
+            judged(tuple(one["scaling_from_one_thread"]), TWO_THREADS),
+            "itself",
+            "-",
+            "-",
+        )
+        for one in found
+        if one["threads"] == 2 and one["name"] == "shoal" and one["dtype"] == "float64"
+    ]
+
+
+def wide_ratio(run: dict[str, Any]) -> tuple[Band, str, Band | None] | None:
+    """Return the ratio to the best peer of a run of one wide network, that peer, and the share of the peak."""
+    mine = next((entry["gflops"] for entry in run["entries"] if entry["contender"] == "shoal"), None)
+    peers = [entry for entry in run["entries"] if entry["contender"] != "shoal" and entry["gflops"]]
+    if not mine or not peers:
+        return None
+    best = max(peers, key=lambda entry: statistics.median(entry["gflops"]))
+    ratio = median_and_band([a / b for a, b in zip(mine, best["gflops"], strict=True)])
+    share = median_and_band([a / b for a, b in zip(mine, run["peaks"], strict=True)]) if run["peaks"] else None
+    return ratio, f"{best['contender']}, {best['way']}", share
+
+
+def wide_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return a row for each run of one wide network."""
+    rows: list[tuple[str, ...]] = []
+    for run in result["runs"]:
+        found = wide_ratio(run)
+        if found is not None:
+            ratio, peer, share = found
+            name = f"one wide network, {run['dtype']}, {run['threads']} threads"
+            shared = percent(share, WIDE.share) if share else "-"
+            rows.append((name, f"{WIDE.ratio:g}", judged(ratio, WIDE.ratio), peer, f"{100 * WIDE.share:.0f}%", shared))
+    return rows
+
+
+def flow_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return a row for each flow, at the worst error that shoal reaches with rtol 1e-8."""
+    rows: list[tuple[str, ...]] = []
+    for case in result["cases"]:
+        name = case["case"]["name"]
+        if name not in FLOWS:
+            continue
+        goal = FLOWS[name]
+        chosen = [c for c in case["comparisons"] if c["statistic"] == "worst" and c["at"].startswith("error of shoal")]
+        for one in chosen:
+            away = f"out of reach of {' and '.join(one.get('out_of_reach', []))}"
+            reached = judged(tuple(one["ratio"]), goal) if "ratio" in one else away
+            rows.append((f"flow, {name} ({case['case']['activation']})", f"{goal:g}", reached, "diffrax", "-", "-"))
+    return rows
+
+
+def other_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return rows of start-up and of scaling."""
+    if result["benchmark"] == "startup":
+        seconds = result["import_seconds"]["shoal"]
+        word = "reached" if seconds <= IMPORT_SECONDS else "missed"
+        return [("import shoal", f"{IMPORT_SECONDS:g} s", f"{seconds:.2f} s {word}", "-", "-", "-")]
+    rows: list[tuple[str, ...]] = []
+    for curve in result["curves"]:
+        if curve["curve"] == "networks" and curve["exponents"]:
+            power = curve["exponents"]["beyond_fixed"]
+            sizes = [point["value"] for point in curve["points"]]
+            word = "reached" if abs(power - 1) <= LINEAR else "missed"
+            name = f"time against networks, {min(sizes):,} to {max(sizes):,}"
+            rows.append((name, "exponent 1", f"{power:.3f} {word}", "-", "-", "-"))
+    return rows
+
+
+ROWS = {
+    "kernels": lambda result: kernel_rows(result) + thread_rows(result),
+    "wide": wide_rows,
+    "flow": flow_rows,
+    "startup": other_rows,
+    "scaling": other_rows,
+}
+
+
+def sheet(results: list[Result]) -> Sheet:
+    """Return every goal beside what was reached."""
+    rows = [row for result in results if result["benchmark"] in ROWS for row in ROWS[result["benchmark"]](result)]
+    columns = ("what", "goal", "reached", "against", "goal, share of peak", "reached, share of peak")
+    return Sheet("Goals", columns, (False, True, True, False, True, True), tuple(rows))
+
+
+def not_won(results: list[Result]) -> Sheet:
+    """Return every comparison with a peer in which shoal was not faster in every round."""
+    rows: list[tuple[str, ...]] = []
+    for result in results:
+        if result["benchmark"] in ("kernels", "single"):
+            for case in result["cases"]:
+                for found in case["summaries"]:
+                    peer = found.get("best_peer", {})
+                    if peer.get("verdict", "win") != "win":
+                        name = f"{found['case']}, {found['dtype']}, {found['threads']} threads, {found['name']}"
+                        rows.append((name, f"{peer['contender']}, {peer['way']}", band(tuple(peer["ratio"]))))
+        if result["benchmark"] == "wide":
+            for run in result["runs"]:
+                one = wide_ratio(run)
+                if one is not None and verdict(*one[0][1:]) != "win":
+                    rows.append((f"one wide network, {run['dtype']}", one[1], band(one[0])))
+        if result["benchmark"] == "flow":
+            for case in result["cases"]:
+                for compared in case["comparisons"]:
+                    if compared.get("verdict", "win") != "win":
+                        at = ", ".join(filter(None, (compared["at"], compared["statistic"])))
+                        rows.append((f"flow {case['case']['name']}, {at}", "diffrax", band(tuple(compared["ratio"]))))
+    return Sheet("Not a win", ("what", "against", "ratio (band)"), (False, False, True), tuple(rows))
