@@ -32,6 +32,8 @@ CASES = {"paper": Goal(10.0, 0.75), "tiny": Goal(10.0, 0.25), "deep": Goal(5.5, 
 SHARE_FLOAT32 = 0.60
 SHARE_AVX2 = 0.65
 WIDE = Goal(6.0, 0.75)
+"""Of a step of one wide network on which every sample pulls; its ratio holds for a whole descent as well."""
+
 FLOWS = {"smooth": 20.0, "modes": 100.0, "tiny": 20.0}
 """diffrax's time over shoal's at the worst error of shoal's rtol 1e-8; tanh 20, ReLU 100."""
 
@@ -135,6 +137,21 @@ def wide_rows(result: Result) -> list[tuple[str, ...]]:
     return rows
 
 
+def descent_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return a row for each whole descent of one wide network, against the peer that is done first."""
+    rows: list[tuple[str, ...]] = []
+    for run in result["runs"]:
+        mine = next((entry["descents"] for entry in run["entries"] if entry["contender"] == "shoal"), None)
+        peers = [entry for entry in run["entries"] if entry["contender"] != "shoal" and entry["descents"]]
+        if mine and peers:
+            best = min(peers, key=lambda entry: statistics.median(entry["descents"]))
+            ratio = median_and_band([b / a for a, b in zip(mine, best["descents"], strict=True)])
+            name = f"one wide network, whole descent, {run['dtype']}, {run['threads']} threads"
+            peer = f"{best['contender']}, {best['way']}"
+            rows.append((name, f"{WIDE.ratio:g}", judged(ratio, WIDE.ratio), peer, "-", "-"))
+    return rows
+
+
 def flow_rows(result: Result) -> list[tuple[str, ...]]:
     """Return a row for each flow, at the worst error that shoal reaches with rtol 1e-8."""
     rows: list[tuple[str, ...]] = []
@@ -171,6 +188,7 @@ def other_rows(result: Result) -> list[tuple[str, ...]]:
 ROWS = {
     "kernels": lambda result: kernel_rows(result) + thread_rows(result),
     "wide": wide_rows,
+    "descent": descent_rows,
     "flow": flow_rows,
     "startup": other_rows,
     "scaling": other_rows,

@@ -24,7 +24,9 @@ FOLDED = 12
 TITLES = {
     "kernels": "Many networks: descent against the peers",
     "single": "One small network alone",
-    "wide": "One wide network against torch",
+    "wide": "One wide network against torch, every sample active",
+    "descent": "One wide network against torch, a whole descent",
+    "exact": "Work that need not be done",
     "flow": "Gradient flow against diffrax",
     "startup": "Start-up",
     "scaling": "Scaling",

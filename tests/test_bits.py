@@ -76,7 +76,7 @@ def test_statistics_do_not_depend_on_the_threads() -> None:
 def wide_cases() -> dict[str, dict[str, Any]]:
     """Return trainings of single wide networks, on inputs whose bits no library decides."""
     sample, axis = np.indices((300, 20))
-    inputs = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 31 - 15) / 16
+    inputs = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 307 - 153) / 128  # no two samples are equal
     labels = np.where(inputs[:, 0] + inputs[:, 1] * inputs[:, 2] > 0, 1, -1)
     task, classes = shoal.Task(inputs, labels), shoal.Task(inputs, np.arange(300) % 3)
     given = {"engine": "wide", "start": shoal.Gaussian(0.3), "networks": 2}
@@ -114,6 +114,10 @@ def digests() -> dict[str, str]:
     for name, start in STARTS.items():
         cases[f"{name} start"] = arguments(start=start, task=one)
     cases["linear model"] = arguments(network=shoal.Network((3, 1)))
+    sample, axis = np.indices((40, 64))
+    repeated = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 307 - 153)[np.arange(40) % 20] / 128
+    condensed = shoal.Task(repeated, np.where(np.arange(40) % 20 < 10, 1, -1))
+    cases["condensed"] = arguments(network=shoal.Network((64, 7, 1)), task=condensed)
     cases |= wide_cases()
     found = {}
     for (name, case), dtype in itertools.product(cases.items(), ("float64", "float32")):
