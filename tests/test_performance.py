@@ -208,6 +208,22 @@ def test_rows_of_goals_name_what_was_measured():
     assert goals.sheet([started]).rows[0][2] == "0.31 s missed"
 
 
+def test_a_whole_descent_is_held_against_the_peer_that_is_done_first():
+    entries = [
+        {"contender": "shoal", "way": "shoal.train", "descents": [1.0, 2.0]},
+        {"contender": "torch", "way": "slow", "descents": [30.0, 30.0]},
+        {"contender": "torch", "way": "fast", "descents": [7.0, 10.0]},
+    ]
+    found = result("descent", runs=[{"dtype": "float64", "threads": 2, "entries": entries}])
+    row = goals.sheet([found]).rows[0]
+    assert row[:4] == (
+        "one wide network, whole descent, float64, 2 threads",
+        "6",
+        "6.00 (5.00..7.00) reached",
+        "torch, fast",
+    )
+
+
 def test_page_shows_goals_losses_and_commands_that_it_does_not_know(tmp_path):
     lost = measured(mine=(1.0, 1.0, 1.0))
     results = [result("something-else"), scaling_result(), result("kernels", cases=report.numbers([lost]))]
