@@ -121,6 +121,41 @@ void accuracy() {
     measure<T>("tanh", -most, most, {flat}, 2.6, ON_LANES(tanh), [](Exact x) { return std::tanh(x); });
 }
 
+// The same on every 31st float from `low` to `high`, both of one sign, against double precision. With every float (minutes) the largest errors are those
+// that docs/core.md states.
+template <class Function, class Reference>
+void measure_floats(const char* name, float low, float high, double bound, Function function, Reference exact) {
+    using V = shoal::Lanes<float>;
+    constexpr std::uint32_t stride = 31;
+    const std::uint32_t last = std::bit_cast<std::uint32_t>(high);
+    double worst = 0.0;
+    float where = 0;
+    for (std::uint32_t bits = std::bit_cast<std::uint32_t>(low); bits <= last; bits += stride * V::count) {
+        alignas(64) float in[V::count], out[V::count];
+        for (int lane = 0; lane < V::count; ++lane) in[lane] = std::bit_cast<float>(std::min(bits + stride * lane, last));
+        function(V::load(in)).store(out);
+        for (int lane = 0; lane < V::count; ++lane) {
+            const double error = error_in_ulp(out[lane], Exact(exact(double(in[lane]))));
+            if (error > worst) worst = error, where = in[lane];
+        }
+    }
+    std::printf("%-14s floats from %g to %g: %.4f ulp at %.9g\n", name, low, high, worst, where);
+    CHECK(worst <= bound, "%s: %.4f ulp at %a, allowed %.2f", name, worst, double(where), bound);
+}
+
+// Below 2^-30 the functions are 1 + x or x to the last bit.
+void accuracy_of_floats() {
+    const float small = 0x1p-30f, most = std::numeric_limits<float>::max();
+    measure_floats("exp", small, 90.0f, 1.1, ON_LANES(exp), [](double x) { return std::exp(x); });
+    measure_floats("exp", -small, -110.0f, 1.1, ON_LANES(exp), [](double x) { return std::exp(x); });
+    measure_floats("exp_minus_abs", small, 87.0f, 1.1, ON_LANES(exp_minus_abs), [](double x) { return std::exp(-x); });
+    measure_floats("expm1", small, 88.0f, 2.2, ON_LANES(expm1), [](double x) { return std::expm1(x); });
+    measure_floats("expm1", -small, -50.0f, 2.2, ON_LANES(expm1), [](double x) { return std::expm1(x); });
+    measure_floats("log", std::numeric_limits<float>::min(), most, 1.3, ON_LANES(log), [](double x) { return std::log(x); });
+    measure_floats("log1p", small, most, 1.3, ON_LANES(log1p), [](double x) { return std::log1p(x); });
+    measure_floats("tanh", small, 11.0f, 2.6, ON_LANES(tanh), [](double x) { return std::tanh(x); });
+}
+
 // sin and cos of 2 pi u on the numbers that random.hpp makes, multiples of 2^-53: the quarter of a turn is taken off exactly before libm sees the angle.
 void accuracy_of_turns() {
     using V = shoal::Lanes<double>;
@@ -190,6 +225,7 @@ void run_tests() {
     accuracy<double>();
     accuracy_of_turns();
     accuracy<float>();
+    accuracy_of_floats();
     edges<double>();
     edges<float>();
 }
