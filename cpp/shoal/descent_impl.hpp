@@ -71,7 +71,7 @@ template <AnyLanes V>
 bool Descent<V>::attend(Queue& queue, Monitor& monitor) {
     bool some = true;
     while (some) {
-        if (!finish(monitor) || !fill(queue, monitor)) return false;
+        if (monitor.stopped() || !finish(monitor) || !fill(queue, monitor)) return false;
         some = false;  // who comes may end at once
         for (int lane = 0; lane < L; ++lane) some |= cohort_.lanes.wanted(lane) && (leaves_[lane] || step_of(lane) == method_.steps);
     }
