@@ -122,7 +122,7 @@ void accuracy() {
 }
 
 // The same on every 31st float from `low` to `high`, both of one sign, against double precision. With every float (minutes) the largest errors are those
-// that docs/core.md states.
+// that docs/kernels.md states.
 template <class Function, class Reference>
 void measure_floats(const char* name, float low, float high, double bound, Function function, Reference exact) {
     using V = shoal::Lanes<float>;
