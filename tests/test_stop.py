@@ -20,8 +20,11 @@ from shoal import _core
 ENDLESS = shoal.Descent(1e-9, 10**12)
 
 CHILD = """
+import signal
 import sys
 import shoal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started to ignore it
 
 def said(done, total):
     print("training", flush=True)
