@@ -81,17 +81,13 @@ def kernel_rows(result: Result) -> list[tuple[str, ...]]:
             goal = goal_of(found["case"], found["dtype"], isa)
             if goal is None or "share_of_peak" not in found:
                 continue
-            peer = found.get("best_peer")
-            rows.append(
-                (
-                    f"{found['case']}, {found['dtype']}, {isa}, {most} threads",
-                    f"{goal.ratio:g}",
-                    judged(tuple(peer["ratio"]), goal.ratio) if peer else "no peer ran",
-                    f"{peer['contender']}, {peer['way']}" if peer else "-",
-                    f"{100 * goal.share:.0f}%",
-                    percent(tuple(found["share_of_peak"]), goal.share),
-                )
-            )
+            name = f"{found['case']}, {found['dtype']}, {isa}, {most} threads"
+            share = (f"{100 * goal.share:.0f}%", percent(tuple(found["share_of_peak"]), goal.share))
+            forms = (found.get("best_peer"), found.get("best_library_form"))
+            told = [(judged(tuple(p["ratio"]), goal.ratio), f"{p['contender']}, {p['way']}") for p in forms if p]
+            rows.append((name, f"{goal.ratio:g}", *(told[0] if told else ("no peer ran", "-")), *share))
+            if len(told) > 1:
+                rows.append((f"{name}, library form", f"{goal.ratio:g}", *told[1], "-", "-"))
     return rows
 
 

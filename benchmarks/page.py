@@ -40,7 +40,7 @@ Made by `python -m benchmarks page` from saved results; no number here is typed.
 Each contender runs in its best form of several, warmed, with the same dtype, threads and data set, its answer checked
 against a bound on rounding. Times are taken in interleaved rounds of alternating order. Numbers are medians over the
 rounds with the smallest and the largest in brackets. A ratio is taken round by round, and is a `win` (or `loss`) only
-where every round says so; else it is `open`. FLOPs are counted by one rule for all ([core.md](core.md)), and the
+where every round says so; else it is `open`. FLOPs are counted by one rule for all ([kernels.md](kernels.md)), and the
 multiply-add peak is measured between the rounds of the same run.
 """
 

@@ -197,7 +197,9 @@ def test_a_goal_is_reached_by_the_median_and_a_win():
 
 def test_rows_of_goals_name_what_was_measured():
     kernels = result("kernels", cases=report.numbers([measured()]))
-    row = goals.kernel_rows(kernels)[0]
+    (row,) = goals.kernel_rows(kernels)
+    library = result("kernels", cases=report.numbers([measured(by_hand=False)]))
+    assert [one[0].endswith(", library form") for one in goals.kernel_rows(library)] == [False, True]
     assert row == (
         *("paper, float64, avx2, 2 threads", "5", "4.40 (4.00..5.00) missed", "jax, fast"),
         *("65%", "55% (50..60) missed"),
