@@ -82,6 +82,14 @@ def band(values: tuple[float, float, float], digits: int = 2) -> str:
     return f"{values[0]:.{digits}f} ({values[1]:.{digits}f}..{values[2]:.{digits}f})"
 
 
+def held(values: Numbers, claims: bool) -> str:
+    """Format ratios of rounds with what they come to, or nothing where no claim is to be made or none was taken."""
+    if not claims or not values:
+        return "-"
+    ratio = median_and_band(values)
+    return f"{band(ratio)} {verdict(*ratio[1:])}"
+
+
 def against(peer: dict[str, Any] | None, claims: bool) -> str:
     """Format a peer, its speed, and the ratio to it with the verdict."""
     if peer is None:

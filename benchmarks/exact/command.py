@@ -14,7 +14,7 @@ from rich.table import Table
 import shoal
 from benchmarks.exact.cases import JOBS, Job
 from benchmarks.options import choice, console, share, size_of
-from benchmarks.report import band, median_and_band, tell, verdict
+from benchmarks.report import band, held, median_and_band, tell
 from benchmarks.results import Result
 from shoal import _core
 
@@ -103,11 +103,10 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
     for name in ("with, s", "without, s", "without over with"):
         table.add_column(name, justify="right")
     for result in results:
-        ratios = median_and_band([b / a for a, b in zip(result["with"], result["without"], strict=True)])
+        ratios = [b / a for a, b in zip(result["with"], result["without"], strict=True)]
         same = "same bits" if result["gap"] == 0 else f"gap {result['gap']:.1e}"
-        told = f"{band(ratios)} {verdict(*ratios[1:])}" if claims else "-"
         spent = [band(median_and_band(result[key]), 3) for key in ("with", "without")]
-        table.add_row(result["case"], result["about"], same, *spent, told)
+        table.add_row(result["case"], result["about"], same, *spent, held(ratios, claims))
     return table
 
 

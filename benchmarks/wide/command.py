@@ -14,7 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.options import choice, console, contenders, counts, cpus, share, size_of
-from benchmarks.report import band, median_and_band, tell, verdict
+from benchmarks.report import band, held, median_and_band, tell
 from benchmarks.results import Result
 from benchmarks.run import Worker
 from benchmarks.wide.cases import CASES, WideCase
@@ -25,8 +25,11 @@ FIGURE_STEPS = 2000
 
 ROUNDS = {"smoke": 1, "quick": 3, "full": 5}
 
-Measure = Callable[[str, list[Worker], Path], dict[str, Any]]
+Say = Callable[[str], None]
+Measure = Callable[[str, list[Worker], Path, Say], dict[str, Any]]
 """Of a dtype, by these workers, with a folder for what they hand on."""
+
+Tables = Callable[[list[dict[str, Any]], bool], Table]
 
 Prepared = tuple[dict[str, Any], list[tuple[Worker, dict[str, Any]]]]
 """What is told of a run, and the worker of each of its entries."""
@@ -117,10 +120,7 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
             speeds = entry["gflops"]
             middle = statistics.median(speeds)
             shares = [speed / peak for speed, peak in zip(speeds, result["peaks"], strict=False)]
-            ratio = "-"
-            if claims and mine and entry["contender"] != "shoal":
-                ratios = median_and_band([a / b for a, b in zip(mine, speeds, strict=True)])
-                ratio = f"{band(ratios)} {verdict(*ratios[1:])}"
+            ratios = [a / b for a, b in zip(mine, speeds, strict=bool(mine))] if entry["contender"] != "shoal" else []
             seconds = flops / middle * 1e-9
             table.add_row(
                 result["dtype"],
@@ -130,12 +130,14 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
                 band(median_and_band(shares)) if shares else "-",
                 f"{1e3 * seconds:.1f}",
                 f"{FIGURE_STEPS * seconds / 60:.1f}" if claims else "-",
-                ratio,
+                held(ratios, claims),
             )
     return table
 
 
-def run(names: list[str], options: argparse.Namespace, measure_one: Measure) -> list[dict[str, Any]]:
+def run(
+    names: list[str], options: argparse.Namespace, measure_one: Callable[[str, list[Worker], Path], dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Measure every dtype at every number of threads; workers live as long as their number of threads."""
     results = []
     for threads in options.threads:
@@ -148,21 +150,37 @@ def run(names: list[str], options: argparse.Namespace, measure_one: Measure) -> 
     return results
 
 
-def main(words: list[str]) -> int:
-    """Run the benchmark; the exit status is 1 when an answer is wrong or a way to train failed."""
-    options = arguments(words)
-    shown, result = console(), Result("wide", words)
-    case = CASES["smoke" if options.smoke else "figure"]
-    options.rounds = options.rounds or ROUNDS[size_of(options)]
+def carry_out(
+    name: str,
+    words: list[str],
+    options: argparse.Namespace,
+    rounds: dict[str, int],
+    measure_one: Measure,
+    table_of: Tables,
+) -> int:
+    """Run a command on one wide network, print and save what it found; 1 when an answer is wrong or a way failed."""
+    shown, result = console(), Result(name, words)
+    options.rounds = options.rounds or rounds[size_of(options)]
     if options.smoke:
         options.steps = 2
         options.ways = options.ways or 1
     names = contenders(list(WAYS), shown)
     with shown.status("starting") as status:
-        results = run(names, options, lambda dtype, workers, _: measure(case, dtype, workers, options, status.update))
-    table = table_of(results, claims=not options.smoke)
+        results = run(names, options, lambda dtype, workers, folder: measure_one(dtype, workers, folder, status.update))
+    table = table_of(results, not options.smoke)
     shown.print(table)
     wrong = troubles(results)
     tell(shown, wrong)
     result.save(options.json, [table], [f"not right: {line}" for line in wrong], runs=results)
     return 1 if wrong else 0
+
+
+def main(words: list[str]) -> int:
+    """Time the step of the figure."""
+    options = arguments(words)
+    case = CASES["smoke" if options.smoke else "figure"]
+
+    def measured(dtype: str, workers: list[Worker], folder: Path, say: Say) -> dict[str, Any]:
+        return measure(case, dtype, workers, options, say)
+
+    return carry_out("wide", words, options, ROUNDS, measured, table_of)

@@ -8,13 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.options import choice, console, contenders, counts, cpus, share, size_of
-from benchmarks.report import band, median_and_band, tell, verdict
-from benchmarks.results import Result
+from benchmarks.options import choice, counts, cpus, share
+from benchmarks.report import band, held, median_and_band
 from benchmarks.run import Worker
 from benchmarks.wide.cases import CASES, WideCase
-from benchmarks.wide.command import prepare, run, troubles
-from benchmarks.wide.contenders import WAYS
+from benchmarks.wide.command import Say, carry_out, prepare
 
 ROUNDS = {"smoke": 1, "quick": 2, "full": 3}
 
@@ -75,41 +73,26 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
             (entry["descents"] for entry in result["entries"] if entry["contender"] == "shoal"), []
         )
         for entry in result["entries"]:
-            ratio = "-"
-            if claims and mine and entry["contender"] != "shoal":
-                ratios = median_and_band([b / a for a, b in zip(mine, entry["descents"], strict=True)])
-                ratio = f"{band(ratios)} {verdict(*ratios[1:])}"
+            spent = entry["descents"]
+            ratios = [b / a for a, b in zip(mine, spent, strict=bool(mine))] if entry["contender"] != "shoal" else []
             ends = [[1e3 * seconds for seconds in entry[name]] for name in ("at_start", "at_end")]
             table.add_row(
                 result["dtype"],
                 f"{entry['contender']} @{result['threads']}",
                 entry["way"],
-                band(median_and_band(entry["descents"])),
+                band(median_and_band(spent)),
                 *(band(median_and_band(end), 1) if end else "-" for end in ends),
-                ratio,
+                held(ratios, claims),
             )
     return table
 
 
 def main(words: list[str]) -> int:
-    """Run the benchmark; the exit status is 1 when an answer is wrong or a way to train failed."""
+    """Time whole descents."""
     options = arguments(words)
-    shown, result = console(), Result("descent", words)
     case = CASES["descent, smoke" if options.smoke else "descent, full" if options.figure else "descent"]
-    options.rounds = options.rounds or ROUNDS[size_of(options)]
-    if options.smoke:
-        options.steps = 2
-        options.ways = options.ways or 1
-    names = contenders(list(WAYS), shown)
-    with shown.status("starting") as status:
-        results = run(
-            names,
-            options,
-            lambda dtype, workers, folder: measure(case, dtype, workers, options, status.update, folder),
-        )
-    table = table_of(results, claims=not options.smoke)
-    shown.print(table)
-    wrong = troubles(results)
-    tell(shown, wrong)
-    result.save(options.json, [table], [f"not right: {line}" for line in wrong], runs=results)
-    return 1 if wrong else 0
+
+    def measured(dtype: str, workers: list[Worker], folder: Path, say: Say) -> dict[str, Any]:
+        return measure(case, dtype, workers, options, say, folder)
+
+    return carry_out("descent", words, options, ROUNDS, measured, table_of)
