@@ -58,6 +58,37 @@ EIGEN_ALWAYS_INLINE void with_piecewise_linear(Activation activation, Act&& act)
     return act([] { return Activation::linear; });
 }
 
+// The same with one that is not.
+template <class Act>
+EIGEN_ALWAYS_INLINE void with_curved(Activation activation, Act&& act) {
+    if (activation == Activation::tanh) return act([] { return Activation::tanh; });
+    return act([] { return Activation::softplus; });
+}
+
+template <class Act>
+EIGEN_ALWAYS_INLINE void with_any(Activation activation, Act&& act) {
+    if (is_piecewise_linear(activation)) return with_piecewise_linear(activation, act);
+    with_curved(activation, act);
+}
+
+// h = phi(a) in place of a, for `rows` rows of `count` numbers that lie `row` numbers apart, of a curved activation.
+template <AnyLanes V>
+void activate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
+    with_curved(activation, [=](auto phi) {
+        for (auto* first = values; first != values + rows * row * V::count; first += row * V::count)
+            for (auto* at = first; at != first + count * V::count; at += V::count) activate(phi(), V::load(at), V(0)).store(at);
+    });
+}
+
+// phi'(a) in place of h, likewise.
+template <AnyLanes V>
+void differentiate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
+    with_curved(activation, [=](auto phi) {
+        for (auto* first = values; first != values + rows * row * V::count; first += row * V::count)
+            for (auto* at = first; at != first + count * V::count; at += V::count) times_derivative(phi(), V::load(at), V(1), V(0)).store(at);
+    });
+}
+
 // The value h above which a unit counts as active: its pre-activation is positive.
 inline double active_above(Activation activation) { return activation == Activation::softplus ? 0.693147180559945309 : 0.0; }
 

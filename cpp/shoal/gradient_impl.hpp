@@ -134,8 +134,7 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
         else
             multiply<V, Pass::forward, false>(plan.layers[l].forward, product);
         if (holds_gates(l)) return;
-        if (hidden && !is_piecewise_linear(phi))
-            for (std::int64_t n = 0; n < count * rows_[l]; ++n) activate(phi, values_[l][n], V(T(network_.slope))).store(values_[l].at(n));
+        if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, values_[l].at(0), count, layer.outputs, rows_[l]);
     }
 }
 
@@ -270,7 +269,6 @@ template <AnyLanes V>
 void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan, const T* inputs) {
     const Finish finishes[] = {Finish::where_positive, Finish::leaky_where_positive, Finish::store, Finish::times_stored, Finish::times_stored};
     const Activation phi = network_.activation;
-    const V leak = T(network_.slope);
     int l = network_.hidden_layers();
     if (homogeneous_) {
         add_biases(l, first, count);
@@ -300,8 +298,7 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
             multiply<V, Pass::weight_gradient, true>(plan.layers[l].weights, weights);
         add_biases(l, first, count);
         if (l == 0) break;
-        if (!is_piecewise_linear(phi))
-            for (std::int64_t n = 0; n < count * rows_[l - 1]; ++n) times_derivative(phi, values_[l - 1][n], V(1), leak).store(values_[l - 1].at(n));
+        if (!is_piecewise_linear(phi)) differentiate_all<V>(phi, values_[l - 1].at(0), count, layer.inputs, rows_[l - 1]);
         const bool scaled = homogeneous_ && l == network_.hidden_layers() - 1;
         const T* const matrix = scaled ? scaled_.at(0) : parameters.at(layer.weights);
         multiply<V, Pass::input_gradient, false>(

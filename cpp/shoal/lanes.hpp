@@ -143,6 +143,15 @@ EIGEN_ALWAYS_INLINE V max(V a, V b) {
     return where_less(a, b, b, a);
 }
 
+// a stays a NaN.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V min(V a, V b) SHOAL_EACH(V, r, packet::pmin(a.value[r], b.value[r]));
+
+// |a| = a for a >= 0, with the sign of x.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V with_sign_of(V x, V a)
+    SHOAL_EACH(V, r, packet::por(a.value[r], packet::pand(x.value[r], packet::pset1<typename V::Packet>(typename V::Scalar(-0.0)))));
+
 // Zero while every a is finite; not zero, for good, once `seen` is not.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, V a) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::psub(a.value[r], a.value[r])));

@@ -5,14 +5,6 @@
 
 namespace shoal::wide {
 
-// act(constant) with a callable that gives the activation as a constant expression, so that the compiler sees one case.
-template <class Act>
-EIGEN_ALWAYS_INLINE void with_constant(Activation activation, Act&& act) {
-    if (activation == Activation::tanh) return act([] { return Activation::tanh; });
-    if (activation == Activation::softplus) return act([] { return Activation::softplus; });
-    with_piecewise_linear(activation, act);
-}
-
 template <class T>
 Passes<T>::Passes(const Network& network, const Loss& loss) : network_(network), loss_(loss) {
     constexpr int rows = most_block_samples;
@@ -75,8 +67,7 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
         plan.rows = rows_of(plan, count);
         multiply_rows<V>(plan, {below(l), model.above[l].at(0), to.at(0), below_row(l), row / L, layer.inputs, layer.inputs,
                                 biases ? Begin::column : Begin::zero, biases, hidden ? finishes[int(phi)] : Finish::store, T(network_.slope), nullptr});
-        if (hidden && !is_piecewise_linear(phi))
-            for (std::int64_t n = 0; n < count * row / L; ++n) activate(phi, to[n], V(T(network_.slope))).store(to.at(n));
+        if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, to.at(0), count, row / L, row / L);
     }
     if (network_.outputs() == 1) dot(model, count);
     const int outputs = network_.outputs();
@@ -259,7 +250,7 @@ void Passes<T>::head(const Model<T>& model, Slopes<T>& slopes, Begin begin) {
         return;
     }
     if (begin == Begin::zero) slopes.weights[l].clear();
-    with_constant(network_.activation, [&](auto phi) {
+    with_any(network_.activation, [&](auto phi) {
         int r = 0;
         for (; r + 4 <= rows; r += 4) head_rows<4>(phi, model, slopes.weights[l], r);
         for (; r < rows; ++r) head_rows<1>(phi, model, slopes.weights[l], r);
@@ -301,7 +292,7 @@ void Passes<T>::take_through_activation(int l) {
     const int rows = int(rows_.size());
     const std::int64_t row = row_numbers<T>(network_.layers[l].outputs) / L;
     const V slope = T(network_.slope);
-    with_constant(network_.activation, [&](auto phi) {
+    with_any(network_.activation, [&](auto phi) {
         for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
             T* to = lanes_.at(std::int64_t(group) * rows);
             for (int r = 0; r < rows; ++r)

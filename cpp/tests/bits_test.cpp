@@ -5,7 +5,7 @@
 namespace {
 
 // Found on AVX2, the first also, in an emulator, on AVX-512. Who changes the arithmetic on purpose writes the new number here, and says so in the changelog.
-constexpr std::uint64_t recorded = 0x8c4197f861a73a48, recorded_of_penalties = 0xf090f8c2db49d3fe, recorded_of_parametrisations = 0xcd1eb4250f1548e5;
+constexpr std::uint64_t recorded = 0x2389f45ee5a8a5b5, recorded_of_penalties = 0x585b19360ae950cc, recorded_of_parametrisations = 0xb400d44b9e600466;
 
 std::uint64_t total = 0xcbf29ce484222325;
 int trained = 0;
