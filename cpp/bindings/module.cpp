@@ -35,6 +35,7 @@ struct Request {
     py::dict start;
     py::dict method;
     std::vector<std::string> measures;
+    py::dict reduction;  // empty where the records themselves are wanted
     std::int64_t networks, first;
     std::uint64_t seed;
     int threads;
@@ -112,37 +113,54 @@ std::vector<T*> add_layers(py::dict& out, const char* name, const Request& reque
     return to;
 }
 
+// Where a record keeps the address of a measure's array, and its shape behind (networks, times).
+template <class T>
+struct Place {
+    T*& (*in)(shoal::Record<T>&);
+    std::vector<py::ssize_t> shape;
+};
+
+#define SHOAL_IN(field) [](shoal::Record<T>& record) -> T*& { return record.field; }
+template <class T>
+std::map<std::string, Place<T>> places(const Request& request, const shoal::Network& network) {
+    const py::ssize_t samples = request.inputs.shape(0), tested = request.test.empty() ? 0 : py::len(request.test["labels"]), units = network.units();
+    return {{"loss", {SHOAL_IN(loss), {}}},
+            {"error", {SHOAL_IN(error), {}}},
+            {"soft_error", {SHOAL_IN(soft_error), {}}},
+            {"margin", {SHOAL_IN(margin), {samples}}},
+            {"test_loss", {SHOAL_IN(test.loss), {}}},
+            {"test_error", {SHOAL_IN(test.error), {}}},
+            {"test_soft_error", {SHOAL_IN(test.soft_error), {}}},
+            {"test_margin", {SHOAL_IN(test.margin), {tested}}},
+            {"layer_norm", {SHOAL_IN(layer_norm), {py::ssize_t(network.layers.size())}}},
+            {"balance", {SHOAL_IN(balance), {units}}},
+            {"active", {SHOAL_IN(active), {network.hidden_layers()}}},
+            {"unit_active", {SHOAL_IN(unit_active), {units}}}};
+}
+#undef SHOAL_IN
+
+void check_measure(const Request& request, const std::string& measure) {
+    if (measure.starts_with("test_") && request.test.empty()) throw py::value_error("measures must not hold " + measure + " without test samples");
+}
+
+// The shape of an array: what leads, the times, and the measure's own.
+std::vector<py::ssize_t> shape_of(std::vector<py::ssize_t> leading, std::int64_t times, const std::vector<py::ssize_t>& own) {
+    leading.push_back(times);
+    leading.insert(leading.end(), own.begin(), own.end());
+    return leading;
+}
+
 // Allocates what was asked for and tells the core where it goes.
 template <class T>
 py::dict allocate(const Request& request, std::int64_t times, const shoal::Network& network, shoal::Record<T>& record) {
     py::dict out;
     const py::ssize_t networks = request.networks, samples = request.inputs.shape(0), units = network.units();
-    const py::ssize_t tested = request.test.empty() ? 0 : py::len(request.test["labels"]);
+    const auto known = places<T>(request, network);
     record.times = times;
-    struct Place {
-        T** to;
-        std::vector<py::ssize_t> shape;  // after (networks, times)
-    };
-    const std::map<std::string, Place> places{
-        {"loss", {&record.loss, {}}},
-        {"error", {&record.error, {}}},
-        {"soft_error", {&record.soft_error, {}}},
-        {"margin", {&record.margin, {samples}}},
-        {"test_loss", {&record.test.loss, {}}},
-        {"test_error", {&record.test.error, {}}},
-        {"test_soft_error", {&record.test.soft_error, {}}},
-        {"test_margin", {&record.test.margin, {tested}}},
-        {"layer_norm", {&record.layer_norm, {py::ssize_t(network.layers.size())}}},
-        {"balance", {&record.balance, {units}}},
-        {"active", {&record.active, {network.hidden_layers()}}},
-        {"unit_active", {&record.unit_active, {units}}},
-    };
     for (const std::string& measure : request.measures) {
-        if (measure.starts_with("test_") && !tested) throw py::value_error("measures must not hold " + measure + " without test samples");
-        if (const auto place = places.find(measure); place != places.end()) {
-            std::vector<py::ssize_t> shape{networks, times};
-            shape.insert(shape.end(), place->second.shape.begin(), place->second.shape.end());
-            *place->second.to = add_array<T>(out, measure, shape);
+        check_measure(request, measure);
+        if (const auto place = known.find(measure); place != known.end()) {
+            place->second.in(record) = add_array<T>(out, measure, shape_of({networks}, times, place->second.shape));
         } else if (measure == "pattern") {
             record.pattern = add_array<bool>(out, measure, {networks, times, units, samples});
         } else if (measure == "trajectory") {
@@ -165,6 +183,68 @@ py::dict allocate(const Request& request, std::int64_t times, const shoal::Netwo
     return out;
 }
 
+shoal::Relation relation_named(const std::string& name) {
+    if (name == "<") return shoal::Relation::below;
+    if (name == "<=") return shoal::Relation::at_most;
+    if (name == ">") return shoal::Relation::above;
+    if (name == ">=") return shoal::Relation::at_least;
+    throw py::value_error("relation must be <, <=, > or >=, got " + name);
+}
+
+std::int64_t* add_counts(py::dict& out, const std::string& name, const std::vector<py::ssize_t>& shape) {
+    py::array_t<std::int64_t> made(shape);
+    std::fill_n(made.mutable_data(), made.size(), 0);
+    out[py::str(name)] = made;
+    return made.mutable_data();
+}
+
+// Reads what is to be kept of the networks, and allocates it: by name, an array each.
+//   kept (cells,)   status (6,)   NAME (cells, 4, times, ...)   pair_I (cells, times, ...)   event_I (times, ...)   histogram_NAME (times, ..., bins)
+//   stopped (cells, rules)   stop_moments (cells, rules, 4)   stop_histogram (rules, bins)
+template <class T>
+shoal::Reduction<T> read_reduction(const Request& request, std::int64_t times, const shoal::Network& network, py::dict& out) {
+    const py::dict& asked = request.reduction;
+    const auto known = places<T>(request, network);
+    shoal::Reduction<T> read{asked["cell"].cast<std::int64_t>(), asked["stretch"].cast<std::int64_t>(), {}, {}, {}, {}, {asked["bits"].cast<int>()},
+                             asked["stops"].cast<bool>()};
+    const py::ssize_t cells = (request.first + request.networks - 1) / read.cell - request.first / read.cell + 1, bins = read.bins.count();
+    std::map<std::string, int> numbered;
+    for (const std::string& measure : request.measures) {
+        check_measure(request, measure);
+        const auto place = known.find(measure);
+        if (place == known.end()) throw py::value_error("measures holds what cannot be reduced: " + measure);
+        numbered[measure] = int(read.measures.size());
+        std::int64_t numbers = times;
+        for (const py::ssize_t length : place->second.shape) numbers *= length;
+        read.measures.push_back({place->second.in, numbers});
+        read.moments.push_back(add_array<double>(out, measure, shape_of({cells, 4}, times, place->second.shape)));
+    }
+    const auto shape = [&](const std::string& measure) -> const std::vector<py::ssize_t>& { return known.at(measure).shape; };
+    for (const auto& [one, other] : asked["pairs"].cast<std::vector<std::pair<std::string, std::string>>>()) {
+        if (shape(one) != shape(other)) throw py::value_error("pairs must be of measures of the same shape, got " + one + ", " + other);
+        read.products.push_back(add_array<double>(out, "pair_" + std::to_string(read.pairs.size()), shape_of({cells}, times, shape(one))));
+        read.pairs.emplace_back(numbered.at(one), numbered.at(other));
+    }
+    for (const auto& [measure, relation, threshold] : asked["events"].cast<std::vector<std::tuple<std::string, std::string, double>>>()) {
+        read.counts.push_back(add_counts(out, "event_" + std::to_string(read.events.size()), shape_of({}, times, shape(measure))));
+        read.events.push_back({numbered.at(measure), relation_named(relation), threshold});
+    }
+    for (const auto& measure : asked["distributed"].cast<std::vector<std::string>>()) {
+        auto whole = shape_of({}, times, shape(measure));
+        whole.push_back(bins);
+        read.histograms.push_back(add_counts(out, "histogram_" + measure, whole));
+        read.distributed.push_back(numbered.at(measure));
+    }
+    read.kept = add_array<std::int64_t>(out, "kept", {cells});
+    read.status = add_counts(out, "status", {shoal::statuses});
+    if (read.stops) {
+        read.stopped = add_array<std::int64_t>(out, "stopped", {cells, shoal::stop_rules});
+        read.stop_moments = add_array<double>(out, "stop_moments", {cells, shoal::stop_rules, 4});
+        read.stop_histogram = add_counts(out, "stop_histogram", {shoal::stop_rules, bins});
+    }
+    return read;
+}
+
 // Trains by the method, with the records that it says. `total` is the work that progress counts.
 template <class T, class Method>
 py::dict train_by(const Request& request, const Method& method, std::int64_t records, std::int64_t total) {
@@ -184,7 +264,14 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         read_test<T>(request.test),
         read_span(request.span),
     };
-    py::dict out = allocate(request, records, run.network, run.record);
+    py::dict out;
+    std::optional<shoal::Reduction<T>> reduction;
+    if (request.reduction.empty()) {
+        out = allocate(request, records, run.network, run.record);
+    } else {
+        run.record.times = records;
+        reduction = read_reduction<T>(request, records, run.network, out);
+    }
     const auto poll = [&](std::int64_t done) {
         const py::gil_scoped_acquire gil;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -192,7 +279,10 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
     };
     {
         const py::gil_scoped_release release;
-        shoal::train(run, method, request.engine, request.threads, poll);
+        if (reduction)
+            shoal::train_reduced(run, method, *reduction, request.engine, request.threads, poll);
+        else
+            shoal::train(run, method, request.engine, request.threads, poll);
     }
     return out;
 }
@@ -229,8 +319,8 @@ auto with_dtype(const std::string& dtype, Act&& act) {
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
                Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, Array<double> repeats, Array<double> span, py::dict test,
                std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start, py::dict method,
-               std::vector<std::string> measures, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads, const std::string& engine,
-               const std::string& dtype, py::object progress) {
+               std::vector<std::string> measures, py::dict reduction, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads,
+               const std::string& engine, const std::string& dtype, py::object progress) {
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
@@ -251,6 +341,7 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           std::move(start),
                           std::move(method),
                           std::move(measures),
+                          std::move(reduction),
                           networks,
                           first,
                           seed,
@@ -334,5 +425,5 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
     m.def("wide_bytes", &wide_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
           "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a,
-          "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a);
+          "reduction"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a);
 }
