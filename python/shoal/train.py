@@ -86,9 +86,10 @@ def train(
         Whether samples whose inputs and label are equal to the bit are merged into one with the sum of their weights,
         and inputs that span fewer dimensions than they have (those of the test samples included) are replaced by their
         coordinates along what they span. The same training but for rounding, and the result is in the given samples
-        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved; True
-        wherever any is; False never. With weight decay inputs stay as they are. The tolerances of a ``Flow`` are then
-        those of the coordinates of the first layer's weights.
+        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved, and with
+        a ``Flow`` merges samples wherever some are equal; True does wherever any is saved; False never. With weight
+        decay inputs stay as they are. The tolerances of a ``Flow`` are then those of the coordinates of the first
+        layer's weights.
     dtype
         ``float64`` or, for descent, ``float32``.
     progress
@@ -152,7 +153,7 @@ def train(
     )
     workers = thread_count(threads)
     largest = float(np.finfo(dtype).max)
-    condensed = Condensed.of(network, task, condense, weight_decay=given.weight_decay, largest=largest)
+    condensed = Condensed.of(network, task, method, condense, weight_decay=given.weight_decay, largest=largest)
     run = _Run(
         network=network,
         task=task,
