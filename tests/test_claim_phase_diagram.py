@@ -11,6 +11,7 @@ from shoal.claims.claim import Setting
 from shoal.claims.phase_diagram import plane as phase_plane
 from shoal.claims.phase_diagram import run as phase_diagram
 from shoal.claims.phase_diagram.plane import HEIGHT, NORM, Plane, decided_by
+from shoal.claims.shared import flows
 from shoal.task import Task
 from support import can_be_read_back, is_labelled, passes
 
@@ -128,13 +129,13 @@ def test_the_share_that_dies_fails_when_the_scales_change_places(monkeypatch):
 
 
 def test_a_network_that_does_not_reach_the_end_is_an_error(monkeypatch):
-    train = phase_plane.train
+    train = flows.train
 
     def unfinished(*given, **named):
         data = train(*given, **named)
         data["status"][1] = 2
         return data
 
-    monkeypatch.setattr(phase_plane, "train", unfinished)
+    monkeypatch.setattr(flows, "train", unfinished)
     with pytest.raises(RuntimeError, match=r"all 16 networks must reach time .*, got 1 that did not"):
         phase_plane.train_plane(4, SETTING)

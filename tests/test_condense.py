@@ -138,6 +138,41 @@ def test_a_flow_is_within_its_tolerance(activation: str, generator: np.random.Ge
     assert (repeated.status == 0).sum() <= (condensed.status == 0).sum()
 
 
+def repeating(seed: int) -> tuple[shoal.Task, shoal.Task]:
+    """Return 13 samples of which 6 repeat others, and the same task with each sample once."""
+    generator = np.random.default_rng(seed)
+    points, labels = generator.standard_normal((7, 3)), generator.choice([-1, 1], 7)
+    chosen = np.arange(13) % 7
+    return shoal.Task(points[chosen], labels[chosen]), shoal.Task(points, labels, np.bincount(chosen))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_a_flow_is_that_of_each_sample_once(activation: str, loss: str) -> None:
+    """Equal samples are equal kinks, along which a network cannot slide: many would end with status 2."""
+    task, once = repeating(seed=1)
+    given: dict[str, Any] = {
+        "network": shoal.Network((3, 5, 1), activation),
+        "start": shoal.Gaussian(0.4),
+        "method": shoal.Flow(6.0, rtol=1e-6),
+        "loss": loss,
+        "networks": 60,
+        "record": shoal.Record(times=[0.0, 6.0], measure=("loss", "layer_norm", "weights")),
+    }
+    merged = shoal.train(task=task, **given)
+    assert json.loads(merged.attrs["condensed"]) == {"samples": [13, 7], "inputs": [3, 3]}
+    measures = ["loss", "layer_norm", "weights_1", "weights_2", "status", "accepted"]
+    same_bits(merged[measures], shoal.train(task=once, **given)[measures])
+    whole = shoal.train(task=task, **given, condense=False)
+    assert json.loads(whole.attrs["condensed"])["samples"] == [13, 13]
+    given_up = [int((data.status == 2).sum()) for data in (merged, whole)]
+    assert given_up[0] < given_up[1]
+    arrived = np.flatnonzero(((merged.status == 0) & (whole.status == 0)).values)
+    assert len(arrived) >= 30
+    names = ["loss", "layer_norm", "weights_1", "weights_2"]
+    assert_close(merged[names].isel(network=arrived), whole[names].isel(network=arrived), 10 * 1e-6)
+
+
 def test_statistics_and_several_networks_of_diverging_ones_are(generator: np.random.Generator) -> None:
     given = arguments(generator, networks=50, record=shoal.Record(measure=REDUCIBLE, reduce="moments"))
     assert_close(*both(**given), 2**10 * TOLERANCE["float64"])
@@ -187,7 +222,8 @@ def test_a_condensed_run_repeats_bit_for_bit(generator: np.random.Generator) -> 
 
 def condensed_sizes(task: shoal.Task, how: Any = "auto", **given: Any) -> dict[str, list[int]]:
     network = shoal.Network((task.dimension, 2, 1))
-    data = shoal.train(network, task, shoal.Gaussian(0.1), method=shoal.Descent(0.1, 1), condense=how, **given)
+    given = {"method": shoal.Descent(0.1, 1), **given}
+    data = shoal.train(network, task, shoal.Gaussian(0.1), condense=how, **given)
     return dict(json.loads(data.attrs["condensed"]))
 
 
@@ -209,6 +245,9 @@ def test_auto_condenses_what_saves_at_least_half(generator: np.random.Generator)
         assert condensed_sizes(task(*sizes)) == {"samples": samples, "inputs": inputs}
         least = {"samples": [sizes[0], sizes[1]], "inputs": [sizes[2], min(sizes[1], sizes[3])]}
         assert condensed_sizes(task(*sizes), True) == least
+        flown = {"method": shoal.Flow(0.1, rtol=1e-3)}  # merges all equal samples
+        assert condensed_sizes(task(*sizes), **flown) == {"samples": least["samples"], "inputs": inputs}
+        assert condensed_sizes(task(*sizes), False, **flown)["samples"] == [sizes[0]] * 2
 
 
 def test_what_cannot_be_condensed_is_trained_as_it_is(generator: np.random.Generator) -> None:

@@ -141,10 +141,11 @@ def first_step(met: xarray.DataArray) -> np.ndarray[Any, Any]:
     return np.where(met.any("time"), met.step.values[met.argmax("time").values], -1)
 
 
+@pytest.mark.parametrize("engine", ["lanes", "wide"])
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("rule", ["fitted", "satisfied", "dead"])
 def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
-    rule: str, outputs: int, generator: np.random.Generator
+    rule: str, outputs: int, engine: str, generator: np.random.Generator
 ) -> None:
     """Hold it against a training without rules that records every step."""
     if outputs > 1 and rule == "satisfied":
@@ -159,6 +160,7 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         record=shoal.Record(measure=MEASURES, steps=range(STEPS + 1)),
         method=shoal.Descent(5.0 if rule == "dead" else 0.1, STEPS),
         weight_decay=1e-3,
+        engine=engine,
     )
     free = shoal.train(**given)
     learnt = free.margin.isel(sample=np.flatnonzero(given["task"].weights > 0))
@@ -227,7 +229,3 @@ def test_rules_without_meaning_are_refused(generator: np.random.Generator) -> No
             ValueError, match="stop must not hold 'dead' unless the network has hidden units with activ"
         ):
             shoal.train(**given)
-    with pytest.raises(
-        ValueError, match=r"engine must be 'lanes' or 'auto' for descent with stop=\('fitted', 'dead'\)"
-    ):
-        shoal.train(**arguments(generator, method=dead, engine="wide"))

@@ -171,6 +171,41 @@ def test_samples_that_are_satisfied_are_left_out_of_the_step() -> None:
     assert all((still[name] == still[name].isel(time=0)).all() for name in ("trajectory_1", "trajectory_2"))
 
 
+def stopping(rule: str) -> dict[str, Any]:
+    """Return networks on classes with a gap between them, of which some, and not all, meet the rule."""
+    widths, rate, steps = {
+        "fitted": ((5, 4, 1), 0.2, 30), "satisfied": ((5, 4, 1), 0.2, 300), "dead": ((5, 3, 1, 1), 3.0, 60),
+    }[rule]  # fmt: skip
+    given = everything(widths, 401, networks=9, loss="hinge", spectral_decoupling=0.0)
+    task, normal = given["task"], np.ones(5) / np.sqrt(5)
+    labels = np.where(task.inputs @ normal > 0, 1, -1)
+    inputs = task.inputs + labels[:, None] * normal
+    if rule == "dead":
+        labels[::3] *= -1
+    return {
+        **given,
+        "task": shoal.Task(inputs, labels, task.weights, test=task.test),
+        "method": shoal.Descent(rate, steps, stop=rule),
+        "record": shoal.Record(steps=range(0, steps + 1, 10), measure=MEASURES),
+        "weight_decay": 1e-4,
+    }
+
+
+@pytest.mark.parametrize("rule", ["fitted", "satisfied", "dead"])
+def test_a_rule_to_stop_by_is_met_when_it_is_in_lanes(rule: str) -> None:
+    given = stopping(rule)
+    wide = shoal.train(**given, threads=1)
+    lanes = shoal.train(**{**given, "engine": "lanes"})
+    np.testing.assert_array_equal(wide.status, lanes.status)
+    np.testing.assert_array_equal(wide.stopped_at, lanes.stopped_at)
+    assert 0 < int((wide.status >= 3).sum()) < 9
+    same(lanes, wide, 1e-12)
+    for threads in (2, 5):
+        same_bits(shoal.train(**given, threads=threads), wide)
+        alone = shoal.train(**{**given, "first": 3, "networks": 1}, threads=threads)
+        same_bits(alone, wide.sel(network=[3]))
+
+
 def test_auto_goes_by_sizes_alone_and_the_specification_keeps_the_choice() -> None:
     small = shoal.train(**{**everything(), "engine": "auto"})
     assert small.engine == "lanes"
@@ -180,6 +215,7 @@ def test_auto_goes_by_sizes_alone_and_the_specification_keeps_the_choice() -> No
     large = everything((60, 400, 1), 600, networks=1)
     assert shoal.train(**{**large, "engine": "auto"}).engine == "wide"
     assert shoal.train(**{**large, "engine": "auto", "networks": 9, "threads": 1}).engine == "wide"
+    assert shoal.train(**{**large, "engine": "auto", "method": shoal.Descent(0.05, 6, stop="dead")}).engine == "wide"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """shoal, through its public API: explicit weights for the answer, a Gaussian start (drawn in the call) for timing."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from benchmarks.cases import Array, Case, dataset
 from benchmarks.peers import Trainer, Variants, Way
 
 
-def train(case: Case, dtype: str, threads: int, steps: int, start: Any, measure: tuple[str, ...]) -> Any:
+def train(
+    case: Case, dtype: str, threads: int, steps: int, start: Any, measure: tuple[str, ...], engine: str = "auto"
+) -> Any:
     """Return the data set of one `shoal.train` call that records `measure` after the last step only."""
     inputs, labels = dataset(case)
     return shoal.train(
@@ -22,6 +25,7 @@ def train(case: Case, dtype: str, threads: int, steps: int, start: Any, measure:
         networks=case.networks,
         seed=0,
         threads=threads,
+        engine=engine,
         dtype=dtype,
     )
 
@@ -31,8 +35,8 @@ class Shoal:
 
     chunk = 1
 
-    def __init__(self, case: Case, dtype: str, threads: int) -> None:
-        self.case, self.dtype, self.threads = case, dtype, threads
+    def __init__(self, case: Case, dtype: str, threads: int, engine: str) -> None:
+        self.case, self.dtype, self.threads, self.engine = case, dtype, threads, engine
         self.begun: list[Array] = []
         self.steps = 0
 
@@ -43,11 +47,12 @@ class Shoal:
     def advance(self, steps: int) -> None:
         """Train from a Gaussian start."""
         self.steps += steps
-        train(self.case, self.dtype, self.threads, steps, shoal.Gaussian(gain=np.sqrt(2.0)), ("loss",))
+        train(self.case, self.dtype, self.threads, steps, shoal.Gaussian(gain=np.sqrt(2.0)), ("loss",), self.engine)
 
     def weights(self) -> list[Array]:
         """Train from the weights given to `reset`, as many steps as were made since."""
-        data = train(self.case, self.dtype, self.threads, self.steps, shoal.Explicit(self.begun), ("weights",))
+        start = shoal.Explicit(self.begun)
+        data = train(self.case, self.dtype, self.threads, self.steps, start, ("weights",), self.engine)
         return final_weights(data, len(self.case.widths) - 1)
 
 
@@ -57,9 +62,12 @@ def final_weights(data: Any, layers: int) -> list[Array]:
 
 
 def variants(case: Case, dtype: str, threads: int) -> Variants:
-    """Return the one way shoal runs a case."""
+    """Return the ways shoal runs a case: as it chooses, and a network alone also with its units in the lanes."""
 
-    def make() -> Trainer:
-        return Shoal(case, dtype, threads)
+    def make(engine: str) -> Trainer:
+        return Shoal(case, dtype, threads, engine)
 
-    return {"shoal.train": Way(make, by_hand=False)}
+    found: Variants = {"shoal.train": Way(partial(make, "auto"), by_hand=False)}
+    if case.networks == 1:
+        found['shoal.train, engine="wide"'] = Way(partial(make, "wide"), by_hand=False)
+    return found

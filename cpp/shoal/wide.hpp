@@ -5,6 +5,7 @@
 #include "shoal/schedule.hpp"
 #include "shoal/wide_recorder.hpp"
 #include "shoal/wide_slack.hpp"
+#include "shoal/wide_stop.hpp"
 
 #include <barrier>
 #include <numeric>
@@ -25,7 +26,8 @@ class Training {
           recorder_(run),
           slack_(run),
           drawing_(run.network, run.span),
-          shares_(shares(run.network, run.task.samples)) {
+          shares_(shares(run.network, run.task.samples)),
+          stops_(run, method.stop, shares_) {
         for (int n = 0; n < (members == 1 ? std::min(2, shares_) : shares_); ++n) slopes_.emplace_back(run.network);
         if (members == 1 && shares_ > 1) current_.push_back(std::move(slopes_.back())), slopes_.pop_back();
         activity_.resize(shares_);
@@ -51,8 +53,9 @@ class Training {
                 meet();
                 if (leave_) return;
                 if (leads && recorded_) recorder_.end(samples_, test_ ? &*test_ : nullptr, activity_);
+                if (leads && recorded_ && stopped()) recorder_.hold();
                 if (last_) break;
-                move_parts();
+                if (!stopped()) move_parts();
                 meet();
                 if (leave_) return;
             }
@@ -75,12 +78,20 @@ class Training {
                 [[fallthrough]];
             case Stage::centred: stage_ = Stage::shares, plan_step(monitor); break;
             case Stage::centre: stage_ = Stage::centred; break;
-            case Stage::shares: stage_ = last_ ? Stage::start : Stage::move; break;
+            case Stage::shares:
+                if (stops_.any() && !stopped()) stop(stops_.status(samples_));
+                stage_ = last_ ? Stage::start : Stage::move;
+                break;
             case Stage::move:
+                stage_ = Stage::shares;
+                if (stopped()) {
+                    end_early(monitor);
+                    break;
+                }
                 slack_.step(model_);
                 ++step_, record_ += recorded_;
                 monitor.stepped(1);
-                stage_ = Stage::shares, plan_step(monitor);
+                plan_step(monitor);
                 break;
         }
         monitor.report();
@@ -101,6 +112,7 @@ class Training {
     Slack<T> slack_;
     Drawing drawing_;
     int shares_, test_shares_ = 0;
+    Stops<T> stops_;
     std::vector<Slopes<T>> slopes_;   // of each share; a member alone adds them up as they come,
     std::vector<Slopes<T>> current_;  // one after the other
     std::vector<Activity<T>> activity_;
@@ -147,15 +159,32 @@ class Training {
         const std::vector<std::int64_t>& steps = method_.record_steps;
         recorded_ = record_ < std::int64_t(steps.size()) && steps[record_] == step_;
         last_ = step_ == method_.steps;
-        const bool seen = !last_ || (recorded_ && run_.record.looks_at_samples());
-        first_item_ = seen ? 0 : shares_;
+        plan_shares(!last_ || stops_.any());
+    }
+
+    void plan_shares(bool seen) {
+        first_item_ = seen || (recorded_ && run_.record.looks_at_samples()) ? 0 : shares_;
         items_ = shares_ + (recorded_ ? test_shares_ : 0);
+    }
+
+    // Whether the network has diverged or meets a rule, and has nothing more to learn.
+    bool stopped() const { return recorder_.lanes.status[0] != Status::ok; }
+    void stop(Status status) {
+        if (status == Status::ok) return;
+        recorder_.lanes.status[0] = status;
+        recorder_.lanes.stopped_at[0] = step_;
+    }
+
+    // The network meets a rule, and its step is not made. What is left to record is as it is now: held already, or to be seen in one more pass.
+    void end_early(Monitor& monitor) {
+        recorded_ = !recorded_ && record_ < run_.record.times, last_ = true;
+        plan_shares(false);
+        monitor.stepped(method_.steps - step_);
     }
 
     // The network has diverged: there is nothing more to record.
     void give_up(Monitor& monitor) {
-        recorder_.lanes.status[0] = Status::diverged;
-        recorder_.lanes.stopped_at[0] = step_;
+        stop(Status::diverged);
         for (; record_ < std::int64_t(method_.record_steps.size()); ++record_) recorder_.forget(record_, model_.parameters, test_ ? &*test_ : nullptr);
         monitor.stepped(method_.steps - step_);
         recorded_ = false, last_ = true, first_item_ = items_ = 0;
@@ -180,13 +209,15 @@ class Training {
             for (Pack<V>& counts : activity.counts) counts.clear();
             activity.pattern = recorder_.pattern(run_.record, record_, run_.task.samples);
         }
-        const bool rests = back && slack_.kept() && !(recorded_ && run_.record.looks_at_samples());
+        const bool rests = back && slack_.kept() && !stops_.looks_at_units() && !(recorded_ && run_.record.looks_at_samples());
         const Share samples = Share::of(run_.task.samples, shares_, share);
         Begin begin = Begin::zero;
+        stops_.begin(share);
         const auto see = [&](const Block& block) {
             passes.forward(model_, samples_, block);
             seen_[share] += block.count;
             if (looks) passes.see_units(block.first, block.count, run_.task, activity);
+            stops_.see(share, block, passes);
             if (back && slack_.kept()) slack_.look(samples_, block);
             if (back) passes.backward(model_, samples_, block, slopes, begin);
             begin = Begin::stored;

@@ -53,6 +53,8 @@ class Passes {
     void forward(const Model<T>& model, Samples<T>& samples, const Block& block);
     // Adds which units are active on the samples of the last forward pass.
     void see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const;
+    // Whether some unit of a hidden layer is active on a sample of the last forward pass that has a weight.
+    bool some_active(int layer, const Block& block, const Task<T>& task) const;
     // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them. A block of none begins with 0, after no forward pass.
     void backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Slopes<T>& slopes, Begin begin);
 

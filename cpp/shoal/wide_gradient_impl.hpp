@@ -112,6 +112,17 @@ void Passes<T>::dot(const Model<T>& model, int count) {
 }
 
 template <class T>
+bool Passes<T>::some_active(int layer, const Block& block, const Task<T>& task) const {
+    const int outputs = network_.layers[layer].outputs;
+    for (int n = 0; n < block.count; ++n) {
+        if (task.weights[block.sample(n)] == 0) continue;
+        const T* const h = values_[layer].at(n * row_numbers<T>(outputs) / L);
+        if (std::any_of(h, h + outputs, [&](T value) { return value > active_above(network_.activation); })) return true;
+    }
+    return false;
+}
+
+template <class T>
 void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const {
     const V above = T(active_above(network_.activation)), one = 1, zero = 0;
     std::int64_t before = 0;

@@ -55,6 +55,14 @@ class Recorder {
         if (test) test_.write(sight_);
     }
 
+    // Fills all records behind the one just taken with the same.
+    void hold() const {
+        parameters_.hold(sight_);
+        samples_.hold(sight_);
+        units_.hold(sight_);
+        test_.hold(sight_);
+    }
+
     void write_end(const std::vector<T>& parameters) const { parameters_.write_end(lanes, 0, Numbers{parameters.data()}); }
 
     // Where this record's patterns of units go, (hidden units, samples).

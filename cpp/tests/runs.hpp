@@ -26,6 +26,7 @@ struct Setting {
     shoal::FlowMethod flow{1.5, 1e-6, 1e-9, 2000, {0.0, 0.5, 1.5}};  // as many records as of descent
     std::vector<double> scales = {}, rates = {};  // of the layers
     bool centred = false;
+    shoal::StopRules stop = {};
 };
 
 // A run and the arrays that it writes. `Run` points into them, so an Outcome stays where it was made.
@@ -43,7 +44,7 @@ struct Outcome {
 
     explicit Outcome(const Setting& s)
         : run{network(s), task(s), shoal::Loss(s.loss, 1.0), start(s), {}, s.networks, s.first, s.seed, s.penalty, {}},
-          method{T(s.rate), s.steps, s.record_steps},
+          method{T(s.rate), s.steps, s.record_steps, s.stop},
           flow(s.flow) {
         const shoal::Network& net = run.network;
         const std::int64_t times = std::int64_t(s.record_steps.size()), layers = std::int64_t(net.layers.size());

@@ -65,6 +65,23 @@ void progress_is_complete() {
         }
 }
 
+// Networks of which some die and leave, and others make all steps: the same bits on any threads, and a progress that is complete.
+void rules_end_networks() {
+    Setting setting = of({6, 2, 1}, "relu", "hinge", true, 7);
+    setting.stop.dead = true;
+    setting.rate = 8, setting.steps = 40, setting.record_steps = {0, 10, 40}, setting.penalty = {};
+    Outcome<double> alone(setting);
+    wide::train(alone.run, alone.method, 1, ignore);
+    const auto dead = std::count(alone.status.begin(), alone.status.end(), shoal::Status::dead);
+    CHECK(dead > 0 && dead < setting.networks, "%d died", int(dead));
+    for (const int threads : {2, 5, 8}) {  // 8: all on one network
+        Outcome<double> outcome(setting);
+        std::int64_t done = 0;
+        wide::train(outcome.run, outcome.method, threads, [&](std::int64_t steps) { done = steps; });
+        CHECK(outcome.hash() == alone.hash() && done == setting.networks * setting.steps, "%d threads", threads);
+    }
+}
+
 void caller_stops() {
     for (const int threads : {1, 2, 5}) {
         Setting setting = settings()[0];
@@ -202,6 +219,7 @@ void run_tests() {
     same_bits<double>();
     same_bits<float>();
     progress_is_complete();
+    rules_end_networks();
     caller_stops();
     members_may_be_missing();
     if (only_threads) return;

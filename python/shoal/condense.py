@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.method import Flow, Method
 from shoal.network import Network
 from shoal.task import Task
 
@@ -35,12 +36,15 @@ class Condensed:
     repeats: NDArray[np.float64]
 
     @classmethod
-    def of(cls, network: Network, task: Task, how: str | bool, *, weight_decay: float, largest: float) -> Condensed:
+    def of(
+        cls, network: Network, task: Task, method: Method, how: str | bool, *, weight_decay: float, largest: float
+    ) -> Condensed:
         """Condense as ``train(condense=how)`` says; ``largest`` is the largest number that the inputs may have.
 
-        With weight decay inputs stay as they are: the part of the weights that no input meets would shrink.
+        Equal samples are equal kinks, which a flow cannot tell apart: there they are merged however few they are. With
+        weight decay inputs stay as they are: the part of the weights that no input meets would shrink.
         """
-        merged, sample_of = _merge(task, how)
+        merged, sample_of = _merge(task, True if how == "auto" and isinstance(method, Flow) else how)
         repeats = np.ones(task.samples) if sample_of is None else np.bincount(sample_of).astype(np.float64)
         span, turned = np.zeros((0, task.dimension)), None
         if how is not False and weight_decay == 0:

@@ -24,14 +24,12 @@ def resolve_engine(engine: str, network: Network, task: Task, method: Method) ->
     TypeError
         ``engine`` is not a string.
     ValueError
-        ``engine`` is unknown, or ``wide`` with a flow, with rules to stop by, or without hidden units.
+        ``engine`` is unknown, or ``wide`` with a flow, or without hidden units.
     """
     checks.choice("engine", engine, ENGINES)
-    can_be_wide = isinstance(method, Descent) and not method.stop and network.units > 0
+    can_be_wide = isinstance(method, Descent) and network.units > 0
     if engine == "wide" and not can_be_wide:
         trouble = "a flow" if network.units else f"a network without hidden units, widths={network.widths}"
-        if isinstance(method, Descent) and method.stop:
-            trouble = f"descent with stop={method.stop}"
         raise ValueError(f"engine must be 'lanes' or 'auto' for {trouble}, got 'wide'")
     if engine != "auto":
         return engine

@@ -2,15 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal import checks
+from shoal.engine import resolve_engine
 from shoal.loss import Hinge, Loss, SquaredHinge
-from shoal.method import METHODS, Descent, Method
+from shoal.method import METHODS, Descent, Flow, Method
 from shoal.network import Network
 from shoal.record import OF_TEST, Record
 from shoal.start import STARTS, Explicit, Start
 from shoal.task import Task
+
+_MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers among the arguments of a training, in the types and ranges that the core takes."""
+
+    networks: int
+    seed: int
+    first: int
+    weight_decay: float
+    spectral_decoupling: float
+
+
+def check(
+    network: Network,
+    task: Task,
+    start: Start,
+    method: Method,
+    loss: Loss,
+    record: Record | None,
+    *,
+    networks: int | None,
+    seed: int,
+    first: int,
+    dtype: str,
+    weight_decay: float,
+    spectral_decoupling: float,
+    condense: str | bool,
+    engine: str,
+    progress: object,
+) -> Numbers:
+    """Return the numbers of a training whose arguments, as ``train`` takes them, fit each other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of ``train``, but for its threads and memory.
+    """
+    check_types(network, task, start, method, record, progress)
+    check_fit(network, task, loss, record or Record())
+    if isinstance(method, Descent):
+        check_stop(method, network, loss)
+    if networks is None:
+        networks = start.networks if isinstance(start, Explicit) else 1
+    networks = checks.integer("networks", networks, least=1, most=2**62)
+    seed = checks.integer("seed", seed, least=0, most=2**64 - 1)
+    first = checks.integer("first", first, least=0, most=2**62)
+    checks.choice("dtype", dtype, ("float64", "float32"))
+    penalties = {
+        "weight_decay": checks.not_negative("weight_decay", weight_decay),
+        "spectral_decoupling": checks.not_negative("spectral_decoupling", spectral_decoupling),
+    }
+    check_condense(condense)
+    resolve_engine(engine, network, task, method)
+    check_method(method, networks, dtype)
+    if dtype == "float32":
+        check_range(network, task, start, method, loss, penalties)
+    start.for_core(network, task, networks)
+    return Numbers(networks=networks, seed=seed, first=first, **penalties)
 
 
 def check_types(network: object, task: object, start: object, method: object, record: object, progress: object) -> None:
@@ -53,6 +118,16 @@ def check_condense(condense: object) -> None:
         return
     kind = ValueError if isinstance(condense, str) else TypeError
     raise kind(f"condense must be 'auto', True or False, got {condense!r}")
+
+
+def check_method(method: Method, networks: int, dtype: str) -> None:
+    """Refuse a flow in float32, and more steps of networks than can be counted."""
+    if isinstance(method, Flow) and dtype != "float64":
+        raise ValueError(f"dtype must be float64 for a Flow, got {dtype}")
+    if networks * method.work > _MOST_NETWORK_STEPS:
+        raise ValueError(
+            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={networks}, steps={method.work}"
+        )
 
 
 def check_stop(method: Descent, network: Network, loss: Loss) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, dataset, fit, memory
+from shoal import dataset, fit, memory
 from shoal.condense import OF_SAMPLES, Condensed
 from shoal.engine import resolve_engine
 from shoal.loss import Loss, resolve_loss
-from shoal.method import Descent, Flow, Method
+from shoal.method import Method
 from shoal.moments import Moments, block_size
 from shoal.network import Network
 from shoal.record import Record
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import xarray
 
 Progress = Callable[[int, int], None]
-
-_MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
 
 
 def train(
@@ -88,9 +86,10 @@ def train(
         Whether samples whose inputs and label are equal to the bit are merged into one with the sum of their weights,
         and inputs that span fewer dimensions than they have (those of the test samples included) are replaced by their
         coordinates along what they span. The same training but for rounding, and the result is in the given samples
-        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved; True
-        wherever any is; False never. With weight decay inputs stay as they are. The tolerances of a ``Flow`` are then
-        those of the coordinates of the first layer's weights.
+        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved, and with
+        a ``Flow`` merges samples wherever some are equal; True does wherever any is saved; False never. With weight
+        decay inputs stay as they are. The tolerances of a ``Flow`` are then those of the coordinates of the first
+        layer's weights.
     dtype
         ``float64`` or, for descent, ``float32``.
     progress
@@ -135,34 +134,26 @@ def train(
     (('network', 'time', 'sample'), (100, 101, 2))
     """
     chosen = resolve_loss(loss)
-    fit.check_types(network, task, start, method, record, progress)
-    fit.check_fit(network, task, chosen, record or Record())
-    if isinstance(method, Descent):
-        fit.check_stop(method, network, chosen)
-    if networks is None:
-        networks = start.networks if isinstance(start, Explicit) else 1
-    networks = checks.integer("networks", networks, least=1, most=2**62)
-    seed = checks.integer("seed", seed, least=0, most=2**64 - 1)
-    first = checks.integer("first", first, least=0, most=2**62)
-    checks.choice("dtype", dtype, ("float64", "float32"))
-    penalties = {
-        "weight_decay": checks.not_negative("weight_decay", weight_decay),
-        "spectral_decoupling": checks.not_negative("spectral_decoupling", spectral_decoupling),
-    }
-    fit.check_condense(condense)
-    resolve_engine(engine, network, task, method)
-    if isinstance(method, Flow) and dtype != "float64":
-        raise ValueError(f"dtype must be float64 for a Flow, got {dtype}")
-    if networks * method.work > _MOST_NETWORK_STEPS:
-        raise ValueError(
-            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={networks}, steps={method.work}"
-        )
-    if dtype == "float32":
-        fit.check_range(network, task, start, method, chosen, penalties)
-    start.for_core(network, task, networks)
+    given = fit.check(
+        network,
+        task,
+        start,
+        method,
+        chosen,
+        record,
+        networks=networks,
+        seed=seed,
+        first=first,
+        dtype=dtype,
+        weight_decay=weight_decay,
+        spectral_decoupling=spectral_decoupling,
+        condense=condense,
+        engine=engine,
+        progress=progress,
+    )
     workers = thread_count(threads)
     largest = float(np.finfo(dtype).max)
-    condensed = Condensed.of(network, task, condense, weight_decay=penalties["weight_decay"], largest=largest)
+    condensed = Condensed.of(network, task, method, condense, weight_decay=given.weight_decay, largest=largest)
     run = _Run(
         network=network,
         task=task,
@@ -174,10 +165,7 @@ def train(
         engine=resolve_engine(engine, condensed.network, condensed.task, method),
         condense=condense,
         condensed=condensed,
-        networks=networks,
-        seed=seed,
-        first=first,
-        **penalties,
+        **dataclasses.asdict(given),
     )
     return run.all(workers, progress)
 

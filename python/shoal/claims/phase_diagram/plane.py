@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from shoal import theory
 from shoal.claims.claim import Setting
-from shoal.method import Flow
+from shoal.claims.shared import flows
 from shoal.network import Network
-from shoal.record import Record
 from shoal.start import Explicit, Start
 from shoal.task import Task
-from shoal.train import train
 
 __all__ = [
     "HEIGHT", "LABEL", "LEVEL", "NORM", "RTOL", "TASK", "TOLERANCE", "WIDTH", "Grid", "Plane", "decided_by",
@@ -121,28 +119,10 @@ def weights_of(a: Floats, z: Floats) -> list[Floats]:
 
 
 def flow(start: Start, times: Floats, measure: tuple[str, ...], networks: int, setting: Setting) -> xr.Dataset:
-    """Return one-neuron networks under gradient flow with cross-entropy, recorded at these times.
-
-    Raises
-    ------
-    RuntimeError
-        A network did not reach the end: the numbers of the claim would leave it out in silence.
-    """
-    setting.say(f"training {networks} one-neuron networks until time {times[-1]:.3g}")
-    data = train(
-        NETWORK,
-        TASK,
-        start,
-        method=Flow(until=float(times[-1]), rtol=RTOL),
-        record=Record(times=times, measure=measure),
-        networks=networks,
-        seed=setting.seed,
-        threads=setting.threads,
+    """Return one-neuron networks under gradient flow with cross-entropy, recorded at exactly these times."""
+    return flows.flow(
+        NETWORK, TASK, start, times, setting, networks=networks, seed=setting.seed, measure=measure, rtol=RTOL
     )
-    unfinished = int((data["status"].values != 0).sum())
-    if unfinished:
-        raise RuntimeError(f"all {networks} networks must reach time {times[-1]:g}, got {unfinished} that did not")
-    return data
 
 
 def mode(a: float, z: float) -> theory.Mode:

@@ -56,6 +56,7 @@ def flow(
     seed: int,
     loss: str | Loss = "cross_entropy",
     measure: tuple[str, ...] = ("margin",),
+    rtol: float = RTOL,
 ) -> xr.Dataset:
     """Return networks under gradient flow, recorded at exactly these times.
 
@@ -67,6 +68,8 @@ def flow(
         Strictly increasing; the last is the end of training.
     setting : Setting
         Threads, and who is told what runs.
+    rtol : float
+        Relative tolerance of the integrator.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def flow(
         network,
         task,
         start,
-        method=Flow(until=float(times[-1]), rtol=RTOL),
+        method=Flow(until=float(times[-1]), rtol=rtol),
         loss=loss,
         record=Record(times=times, measure=measure),
         networks=networks,

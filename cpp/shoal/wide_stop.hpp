@@ -1,0 +1,69 @@
+// The rules of stop.hpp for one wide network: its margins stand in the outputs that are kept, and shares take down which layers have an active unit.
+//
+// A sample that rests (wide_slack.hpp) keeps the output with which it met its hinge: the margin was above the threshold, which is positive, and still is. So it
+// counts as fitted and satisfied, as if it had been seen. Which units it activates is not known: with `dead` no sample rests.
+#pragma once
+
+#include "shoal/stop.hpp"
+#include "shoal/wide_gradient.hpp"
+
+namespace shoal::wide {
+
+template <class T>
+class Stops {
+  public:
+    Stops(const Run<T>& run, const StopRules& rules, int shares)
+        : run_(run), rules_(rules), layers_(run.network.hidden_layers()), lives_(std::size_t(shares) * layers_) {}
+
+    bool any() const { return rules_.any(); }
+    bool looks_at_units() const { return rules_.dead; }
+
+    // Begins a share; `see` each of its blocks after their forward pass. Threads take shares as they come.
+    void begin(int share) { std::fill_n(lives_.begin() + std::ptrdiff_t(share) * layers_, layers_, false); }
+    void see(int share, const Block& block, const Passes<T>& passes) {
+        for (int l = 0; rules_.dead && l < layers_; ++l) {
+            char& lives = lives_[std::size_t(share) * layers_ + l];
+            lives = lives || passes.some_active(l, block, run_.task);
+        }
+    }
+
+    // The first rule that the network meets, when all shares have been seen.
+    Status status(const Samples<T>& samples) const {
+        bool fitted = rules_.fitted, satisfied = rules_.satisfied;
+        for (int s = 0; s < run_.task.samples && (fitted || satisfied); ++s) {
+            if (run_.task.weights[s] == 0) continue;
+            const T m = margin(samples, s);
+            fitted = fitted && m > 0;
+            satisfied = satisfied && m >= T(run_.loss.threshold) && std::isfinite(m);
+        }
+        if (fitted) return Status::fitted;
+        if (satisfied) return Status::satisfied;
+        for (int l = 0; rules_.dead && l < layers_; ++l)
+            if (!lives(l)) return Status::dead;
+        return Status::ok;
+    }
+
+  private:
+    T margin(const Samples<T>& samples, int sample) const {
+        const int outputs = run_.network.outputs(), own = int(run_.task.labels[sample]);
+        const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
+        if (outputs == 1) return samples.signs[sample] * o[0];
+        T top = o[own == 0 ? 1 : 0];
+        for (int k = 0; k < outputs; ++k)
+            if (k != own) top = std::max(top, o[k]);
+        return o[own] - top;
+    }
+
+    bool lives(int layer) const {
+        bool some = false;
+        for (std::size_t n = std::size_t(layer); n < lives_.size(); n += layers_) some |= bool(lives_[n]);
+        return some;
+    }
+
+    const Run<T>& run_;
+    StopRules rules_;
+    int layers_;
+    std::vector<char> lives_;  // of each share and hidden layer: whether some unit is active on some sample
+};
+
+}  // namespace shoal::wide
