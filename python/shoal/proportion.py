@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal.comparison import DEVIATIONS, Comparison, ratio_of
+from shoal.layout import Floats
 
-__all__ = ["compare_majority", "compare_proportion", "wilson"]
+__all__ = ["compare_majority", "compare_proportion", "score_interval", "wilson", "wilson_interval"]
 
 
 def compare_proportion(successes: int, trials: int, predicted: float, *, bias: float = 0.0) -> Comparison:
@@ -115,9 +117,23 @@ def wilson(successes: int, trials: int, deviations: float = DEVIATIONS) -> tuple
         )
     if not (math.isfinite(deviations) and deviations > 0):
         raise ValueError(f"deviations must be finite and positive, got {deviations}")
-    share, square = successes / trials, deviations**2
+    low, high = wilson_interval(np.array(successes), trials, deviations)
+    return float(low), float(high)
+
+
+def wilson_interval(
+    successes: NDArray[np.int64], trials: int, deviations: float = DEVIATIONS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of the Wilson intervals of many counts of the same trials; of none at all 0 and 1."""
+    if trials == 0:
+        return np.zeros(successes.shape), np.ones(successes.shape)
+    low, high = score_interval(successes / trials, np.asarray(trials, dtype=np.float64), deviations)
+    return np.where(successes == 0, 0.0, low), np.where(successes == trials, 1.0, high)
+
+
+def score_interval(share: Floats, trials: Floats, deviations: float = DEVIATIONS) -> tuple[Floats, Floats]:
+    """Return the ends of the score interval of shares of so many trials, within [0, 1]."""
+    square = deviations**2
     centre = (share + square / (2 * trials)) / (1 + square / trials)
-    half = deviations / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return low, high
+    half = deviations / (1 + square / trials) * np.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
+    return np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)

@@ -13,6 +13,7 @@ from shoal.method import METHODS, Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
+from shoal.statistics import Statistics
 from shoal.task import Task
 
 if TYPE_CHECKING:
@@ -109,12 +110,20 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         "start": _start(data, told),
         "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
         "method": _rebuild(_METHODS[method["kind"]], method, "kind"),
-        "record": Record(**told["record"]),
+        "record": _record(told["record"]),
         **{name: told[name] for name in ("networks", "seed", "first", "dtype")},
         **{name: told.get(name, 0.0) for name in ("weight_decay", "spectral_decoupling")},
         "engine": told.get("engine", "lanes"),
         "condense": told.get("condense", False),
     }
+
+
+def _record(told: dict[str, Any]) -> Record:
+    reduce = told["reduce"]
+    if not isinstance(reduce, dict):
+        return Record(**told)
+    pairs = tuple(tuple(pair) for pair in reduce["covariance"])
+    return Record(**{**told, "reduce": Statistics(**{**reduce, "covariance": pairs})})
 
 
 def _fields(instance: Start | Loss) -> dict[str, Any]:
