@@ -37,6 +37,11 @@ _MEASURES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+def last_dims(name: str) -> tuple[str, ...]:
+    """Return the dimensions of a measure behind those of networks (or statistics) and times."""
+    return _MEASURES[name][0]
+
+
 def measured(network: Network, arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
     """Return the variables of the measures; ``leading`` is the first dimension, "network" or "statistic"."""
     variables: dict[str, Any] = {}

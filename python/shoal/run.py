@@ -118,7 +118,7 @@ class Run:
     @cached_property
     def cut(self) -> Cut:
         """How the networks are cut where only statistics are kept."""
-        return Cut.of(self._record_bytes(1) // np.dtype(self.dtype).itemsize)
+        return Cut.of(self.record_bytes(1) // np.dtype(self.dtype).itemsize)
 
     def dataset(self, threads: int, progress: Progress | None) -> xarray.Dataset:
         """Train all networks and return the dataset."""
@@ -129,19 +129,35 @@ class Run:
 
     def of_arrays(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
         """Return the dataset of the core's arrays of all networks."""
-        expanded = self.condensed.expand(arrays)
-        variables = dataset.measured(self.network, expanded, self.record.measure, "network")
-        variables |= dataset.status(self.method, expanded)
+        return self.of_expanded(self.condensed.expand(arrays))
+
+    def of_expanded(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
+        """Return the dataset of arrays of all networks, in the given samples."""
+        variables = dataset.measured(self.network, arrays, self.record.measure, "network")
+        variables |= dataset.status(self.method, arrays)
         return self._assemble(variables, np.arange(self.first, self.first + self.networks))
 
     def of_gathered(self, gathered: Gathered) -> xarray.Dataset:
         """Return the dataset of the statistics of all networks."""
+        return self.of_statistics(self.expanded(gathered))
+
+    def expanded(self, gathered: Gathered) -> Gathered:
+        """Return statistics in the given samples."""
+        sums, counts = self.condensed.expand(gathered.sums), self.condensed.expand_histograms(gathered.counts)
+        return dataclasses.replace(gathered, sums=sums, counts=counts)
+
+    def of_statistics(self, gathered: Gathered) -> xarray.Dataset:
+        """Return the dataset of the statistics of all networks, in the given samples."""
         results = dataset.moments(gathered.sums, self.record.measure)
-        variables = dataset.measured(self.network, self.condensed.expand(results), self.record.measure, "statistic")
+        variables = dataset.measured(self.network, results, self.record.measure, "statistic")
         variables |= dataset.counted(self.method, gathered.counts["status"])
-        expanded = self.condensed.expand_histograms(gathered.counts)
-        variables |= dataset.kept(self.method, self.kept, gathered.sums, expanded)
+        variables |= dataset.kept(self.method, self.kept, gathered.sums, gathered.counts)
         return self._assemble(variables, None)
+
+    def part(self, begin: int, end: int) -> Run:
+        """Return the training of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
+        start = self.start.block(begin, end) if isinstance(self.start, Explicit) else self.start
+        return dataclasses.replace(self, start=start, networks=end - begin, first=self.first + begin)
 
     def _assemble(self, variables: dict[str, Any], index: NDArray[np.int64] | None) -> xarray.Dataset:
         from shoal import _core  # only here: the theory and the specifications need no compiled module
@@ -250,7 +266,7 @@ class Run:
         if self.record.reduce is not None:
             at_once = min(networks, threads * self.cut.cell * self.cut.stretch)
         workers, work = self._work(at_once if self.record.reduce is None else networks, threads)
-        records = self._record_bytes(at_once)
+        records = self.record_bytes(at_once)
         if self.record.reduce is not None:
             records += self._gathered_bytes(networks, workers)
             work += workers * memory.task_bytes(self.condensed.task, itemsize)  # each thread's own copy
@@ -268,7 +284,7 @@ class Run:
 
     def _gathered_bytes(self, networks: int, workers: int) -> int:
         """Return the bytes of the statistics of a call, thrice while they are merged, and of histograms."""
-        numbers = self._record_bytes(1) // np.dtype(self.dtype).itemsize
+        numbers = self.record_bytes(1) // np.dtype(self.dtype).itemsize
         cells = min(self.cut.call, -(-networks // self.cut.cell) + 1)
         histograms = 0
         for name in self.kept.distribution:
@@ -294,7 +310,8 @@ class Run:
         work = memory.work_bytes(network, task, self.method, pack, lanes, workers, itemsize)
         return workers, work + span + workers * beside
 
-    def _record_bytes(self, networks: int) -> int:
+    def record_bytes(self, networks: int) -> int:
+        """Return the bytes of the records of so many networks."""
         itemsize, times = np.dtype(self.dtype).itemsize, len(self.records)
         whole = memory.record_bytes(self.network, self.task, self.record.measure, networks, times, itemsize)
         if self.condensed.sample_of is None:
