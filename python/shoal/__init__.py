@@ -15,7 +15,7 @@ from shoal.record import Record
 from shoal.specification import specification
 from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
 from shoal.statistics import Statistics
-from shoal.sweep import open, sweep  # noqa: A004 - shoal.open, beside which Python's own is not used here
+from shoal.sweep import open, sweep
 from shoal.task import Task
 from shoal.train import train
 from shoal.version import VERSION as __version__

@@ -152,7 +152,7 @@ def check_fields(conditions: Conditions, arguments: Mapping[str, Any]) -> None:
     """Raise a ValueError for a field that cannot be swept."""
     allowed = [*OBJECTS, *NUMBERS, *SHAPES]
     for owner in OBJECTS:
-        held = resolve_loss(arguments[owner]) if owner == "loss" else arguments[owner]
+        held: Any = resolve_loss(arguments[owner]) if owner == "loss" else arguments[owner]
         allowed += [f"{owner}.{field.name}" for field in dataclasses.fields(held)]
     for field in conditions.fields:
         if field not in allowed:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shoal.gathered import Gathered, together
 from shoal.sweep import store, template
 from shoal.sweep.encoding import canonical, differences
-from shoal.sweep.plan import Plan
+from shoal.sweep.plan import Plan, kept
 
 if TYPE_CHECKING:
     import xarray
@@ -98,15 +98,8 @@ class _Range:
 
 def _check_meet(earlier: _Range, later: _Range) -> None:
     """Refuse stores of different sweeps, and ranges that do not follow each other."""
-    told = [
-        {k: v for k, v in json.loads(canonical(r.plan.told)).items() if k not in _OF_RANGE} for r in (earlier, later)
-    ]
-    version, isa = (
-        [store.attributes(held.path)[name] for held in (earlier, later)] for name in ("shoal_version", "isa")
-    )
-    lines = differences(*told) + differences(*({"shoal_version": text} for text in version))
-    if "baseline" in isa:
-        lines += differences(*({"isa": text} for text in isa))
+    was, now = (_of_sweep(held) for held in (earlier, later))
+    lines = differences(was, now)
     names = f"{earlier.path} and {later.path}"
     if lines:
         raise ValueError("\n".join([f"stores must be of the same sweep, {names} differ:", *lines]))
@@ -120,6 +113,14 @@ def _check_meet(earlier: _Range, later: _Range) -> None:
             f"stores must leave out no networks between them, {earlier.path} ends with {earlier.end - 1} and "
             f"{later.path} begins with {later.plan.first}"
         )
+
+
+def _of_sweep(held: _Range) -> dict[str, Any]:
+    """Return what ranges of one sweep share: all but the range, and the instruction set where it decides on bits."""
+    made = store.attributes(held.path)
+    told = {name: value for name, value in json.loads(made["specification"]).items() if name not in _OF_RANGE}
+    fused = "baseline" if made["isa"] == "baseline" else "fused"
+    return {**told, "shoal_version": made["shoal_version"], "isa": fused}
 
 
 def _attrs(ranges: Sequence[_Range], datasets: Sequence[xarray.Dataset]) -> dict[str, Any]:
@@ -148,7 +149,8 @@ def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
     opened = []
     for held in ranges:
         data = xarray.open_zarr(held.path, chunks=None, consolidated=False)
-        data = data[[str(name) for name in held.plan.templates[0].data_vars]]
+        ordered = {name: data[name] for name in map(str, held.plan.templates[0].data_vars)}
+        data = xarray.Dataset(ordered, coords=data.coords)
         opened.append(data.isel(network=slice(store.offset(held.plan), None)))
     if len(opened) == 1:
         data = opened[0]
@@ -157,9 +159,9 @@ def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
             opened, "network", data_vars="minimal", coords="minimal", compat="override", join="override"
         )
     texts = {name: coord.astype(object) for name, coord in data.coords.items() if coord.dtype.kind in "TU"}
-    data = data.assign_coords(texts)
-    data.attrs = _attrs(ranges, ranges[0].plan.templates)
-    return data
+    labelled: xarray.Dataset = data.assign_coords(texts)
+    labelled.attrs = _attrs(ranges, ranges[0].plan.templates)
+    return labelled
 
 
 def _statistics(ranges: Sequence[_Range]) -> xarray.Dataset:
@@ -196,7 +198,7 @@ def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Gathered, int]:
         shape = held.plan.conditions.shape
         where = tuple(int(i) for i in np.unravel_index(condition, shape)) if shape else ()
         for number in np.flatnonzero(held.done[condition]):
-            read = {name: np.asarray(held.arrays[name][(*where, int(number))]) for name in store.kept(empty)}
+            read = {name: np.asarray(held.arrays[name][(*where, int(number))]) for name in kept(empty)}
             sums = {name: read[f"sum_{name}"][None] for name in empty.sums}
             # Counts are added here, one block at a time: histograms of all blocks would not fit into memory.
             counts = {name: counts[name] + read[f"count_{name}"] for name in counts}

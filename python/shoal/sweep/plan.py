@@ -30,6 +30,7 @@ _FLOW_GRADIENTS = 2**11  # what a network's flow takes, as a guess that only siz
 _BLOCK_BYTES = 2**26  # of a default block's records where each network is kept
 _CHUNK_BYTES = 2**31 - 2**20  # a chunk's compressor takes no more
 _MOST = 2**22
+_OBJECTS = ("network", "task", "start", "method", "record")
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Plan:
         TypeError, ValueError
             As of ``sweep``, but for its threads, store and memory.
         """
-        objects = (arguments[name] for name in ("network", "task", "start", "method", "record"))
-        check_types(*objects, progress)
+        network, task, start, method, record = (arguments[name] for name in _OBJECTS)
+        check_types(network, task, start, method, record, progress)
         arguments["loss"] = resolve_loss(arguments["loss"])
         conditions = Conditions.of(over)
         check_fields(conditions, arguments)
@@ -151,7 +152,7 @@ class Plan:
         cell = run.cut.cell
         level = (-(-(end - begin) // cell) - 1).bit_length()
         pairs = run.kept.covariance
-        return Gathered(dict(sums), dict(counts), (self.first + begin) // cell >> level, level, tuple(pairs))  # type: ignore[arg-type]
+        return Gathered(dict(sums), dict(counts), (self.first + begin) // cell >> level, level, tuple(pairs))
 
     def require(self, threads: int) -> None:
         """Raise a ValueError where a block needs more memory than there is."""

@@ -124,7 +124,8 @@ def rows(plan: Plan) -> int:
 
 def marks(array: Any, plan: Plan) -> NDArray[np.bool_]:
     """Return which blocks are done, shape (conditions, blocks), from the array of marks."""
-    return np.asarray(array[...]).reshape(plan.conditions.count, len(plan.ranges)) == 1
+    done: NDArray[np.bool_] = np.asarray(array[...]).reshape(plan.conditions.count, len(plan.ranges)) == 1
+    return done
 
 
 def check(path: Path) -> None:

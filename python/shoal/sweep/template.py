@@ -86,12 +86,12 @@ class Stacked:
         for axis in conditions.axes:
             for name, values in axis.coordinates().items():
                 coordinates[name] = ((axis.name,), values, {})
-        for name in templates[0].coords:
+        for name in map(str, templates[0].coords):
             held = [template.coords[name] for template in templates if name in template.coords]
             if name == "network" or len({(one.dims, one.shape) for one in held}) > 1 or len(held) < len(templates):
                 continue  # of the task: it stands in the specification
             dims, values = along(conditions, held)
-            told = str(name)
+            told = name
             if told == "time" and len(dims) > 1:
                 told = "times"  # xarray keeps the name of a dimension for coordinates along it alone
             coordinates[told] = (dims, values, dict(held[0].attrs))
@@ -110,7 +110,7 @@ def along(conditions: Conditions, held: Sequence[xarray.DataArray]) -> tuple[tup
         if which[i] == len(firsts):
             firsts.append(values)
     grid = which.reshape(conditions.shape)
-    dims = []
+    dims: list[str] = []
     for axis, name in reversed(list(enumerate(conditions.names))):
         first = np.take(grid, [0], axis=axis)
         if (grid == first).all():
