@@ -86,8 +86,8 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     TypeError
         Not an xarray dataset.
     ValueError
-        The dataset has no specification, lacks the arrays that belong to it, or holds only a part of its samples or,
-        with an ``Explicit`` start, of its networks.
+        The dataset has no specification or that of a sweep over some field, lacks the arrays that belong to it, or
+        holds only a part of its samples or, with an ``Explicit`` start, of its networks.
 
     Examples
     --------
@@ -103,6 +103,10 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     if "specification" not in attrs:
         raise ValueError("data must be what train returned: it has no attribute 'specification'")
     told = json.loads(attrs["specification"])
+    if "over" in told:
+        swept = told["over"]
+        fields = [one[0] for one in swept["fields"]] if isinstance(swept, dict) else list(swept[0])
+        raise ValueError(f"data must be of one training, got a sweep over {', '.join(fields)}")
     loss, method = told["loss"], told["method"]
     return {
         "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),

@@ -64,15 +64,18 @@ class Plan:
         """
         network, task, start, method, record = (arguments[name] for name in _OBJECTS)
         check_types(network, task, start, method, record, progress)
+        checks.integer("networks", arguments["networks"], least=1, most=2**62)
         arguments["loss"] = resolve_loss(arguments["loss"])
         conditions = Conditions.of(over)
         check_fields(conditions, arguments)
         runs = []
         for told, settings in zip(conditions.told(), conditions.settings(), strict=True):
             try:
-                runs.append(Run.of(**applied(arguments, settings), progress=progress))
+                run = Run.of(**applied(arguments, settings), progress=progress)
+                _ = run.records  # which raises where the method ends before them
             except (TypeError, ValueError) as error:
                 raise (type(error)(f"over: at {told}: {error}") if settings else error) from error
+            runs.append(run)
         size = _block(runs, block)
         arrays: dict[str, NDArray[Any]] = {}
         first = runs[0]  # whose numbers are checked, and Python's
