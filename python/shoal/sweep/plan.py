@@ -24,7 +24,7 @@ from shoal.sweep.encoding import decode, encode
 if TYPE_CHECKING:
     import xarray
 
-_BLOCK_WORK = 2**35
+_BLOCK_WORK = 2**34
 """Parameters x samples x gradients of a default block: some seconds on one core, and less on more."""
 _FLOW_GRADIENTS = 2**11  # what a network's flow takes, as a guess that only sizes blocks
 _BLOCK_BYTES = 2**26  # of a default block's records where each network is kept

@@ -101,14 +101,20 @@ class Stacked:
 def along(conditions: Conditions, held: Sequence[xarray.DataArray]) -> tuple[tuple[str, ...], NDArray[Any]]:
     """Return dimensions and values of an array of each condition, without the axes along which it does not change."""
     kinds: dict[tuple[str, bytes], int] = {}
+    # Arrays that conditions share are looked at once; they are held, so that no other can take their place in memory.
+    seen: dict[tuple[int, str, tuple[int, ...]], tuple[int, NDArray[Any]]] = {}
     firsts: list[NDArray[Any]] = []
     which = np.zeros(len(held), np.int64)
     for i, one in enumerate(held):
         values = np.asarray(one.values)
-        text = repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
-        which[i] = kinds.setdefault((values.dtype.str, text), len(kinds))
-        if which[i] == len(firsts):
-            firsts.append(values)
+        place = (values.ctypes.data, values.dtype.str, values.strides)
+        if place not in seen:
+            text = repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
+            kind = kinds.setdefault((values.dtype.str, text), len(kinds))
+            seen[place] = kind, values
+            if kind == len(firsts):
+                firsts.append(values)
+        which[i] = seen[place][0]
     grid = which.reshape(conditions.shape)
     dims: list[str] = []
     for axis, name in reversed(list(enumerate(conditions.names))):
