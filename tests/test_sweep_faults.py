@@ -183,7 +183,7 @@ def test_a_damaged_block_is_told_from_a_sound_one(tmp_path: Path) -> None:
 
 def test_a_store_that_was_being_made_is_made_anew(tmp_path: Path) -> None:
     """A process killed meanwhile leaves a folder of another name."""
-    left = tmp_path / ".s.new"
+    left = tmp_path / ".s.shoal-new"
     left.mkdir()
     (left / "zarr.json").write_text("{}")
     swept(tmp_path / "s")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 def beside(store: Path) -> Path:
     """Return the file whose lock is that of a store; beside it, for readers of Zarr warn of files within."""
-    return store.with_name(f".{store.name}.lock")
+    return store.with_name(f".{store.name}.shoal-lock")
 
 
 @contextlib.contextmanager

@@ -191,7 +191,7 @@ def read_plan(path: Path) -> Plan:
 
 def _create(path: Path, plan: Plan) -> None:
     """Make the store: beside its place, and then moved there, so that it is there as a whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}.shoal-new")
     shutil.rmtree(new, ignore_errors=True)  # of a process that ended while it made one
     try:
         _fill(new, plan)
