@@ -192,7 +192,9 @@ def _merge_moments(
     n, n_b = _wide(count, mean), _wide(count_b, mean)
     share = n_b / np.maximum(n + n_b, 1)
     gap = mean_b - mean
-    both_mean = np.where(n == 0, mean_b, np.where(n_b == 0, mean, mean + gap * share))
+    # An infinite mean stays one whichever side it is on, where its gap would make a NaN of it.
+    moved = np.where(np.isfinite(mean) & np.isfinite(mean_b), mean + gap * share, mean + mean_b)
+    both_mean = np.where(n == 0, mean_b, np.where(n_b == 0, mean, moved))
     both_squares = np.where(n == 0, squares_b, np.where(n_b == 0, squares, squares + squares_b + gap**2 * (n * share)))
     return np.stack([both_mean, both_squares, np.minimum(least, least_b), np.maximum(most, most_b)])
 

@@ -93,6 +93,9 @@ class Statistics:
         object.__setattr__(self, "covariance", tuple(pairs))
         object.__setattr__(self, "events", tuple(str(Event.read(text)) for text in events))
         names = _several("distribution", self.distribution, "measures such as ('loss',)")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"distribution must hold names of measures such as 'loss', got {name!r}")
         object.__setattr__(self, "distribution", tuple(names))
         for name in ("covariance", "events", "distribution"):
             given = getattr(self, name)
