@@ -122,7 +122,8 @@ def _ranks(probability: float, total: NDArray[np.int64]) -> tuple[NDArray[np.int
     counts, place = np.unique(total, return_inverse=True)
     least = binom.ppf(outside, counts, probability)
     most = binom.isf(outside, counts, probability) + 1
-    return tuple(np.maximum(rank, 0).astype(np.int64)[place].reshape(total.shape) for rank in (least, most))  # type: ignore[return-value]
+    low, high = (rank.astype(np.int64)[place].reshape(total.shape) for rank in (least, most))
+    return low, high
 
 
 def _bin(upto: NDArray[np.int64], rank: NDArray[Any]) -> NDArray[np.int64]:

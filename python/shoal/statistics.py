@@ -39,8 +39,9 @@ class Event(NamedTuple):
         return cls(checks.choice("events", found[1], OF_TIME), found[2], threshold)
 
     def __str__(self) -> str:
-        """Return the text that names it."""
-        return f"{self.measure} {self.relation} {self.threshold!r}"
+        """Return the text that names it, with the threshold in its shortest form."""
+        short = f"{self.threshold:g}"
+        return f"{self.measure} {self.relation} {short if float(short) == self.threshold else repr(self.threshold)}"
 
 
 @dataclass(frozen=True)
