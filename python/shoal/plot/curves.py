@@ -86,7 +86,7 @@ def curves(
 
 
 def _band(
-    data: xarray.Dataset, measure: str, mean: xarray.DataArray, quantiles: object
+    data: xarray.Dataset, measure: str, mean: xarray.DataArray, quantiles: Any
 ) -> tuple[xarray.DataArray, xarray.DataArray]:
     if quantiles is None:
         error = measured.statistic_of(data, "measure", measure, "standard_error")

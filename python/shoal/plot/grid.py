@@ -37,7 +37,7 @@ class Side:
         if not measured.numeric(given) or len(np.unique(given)) < len(given):
             centres = np.arange(len(given), dtype=np.float64)
             texts = tuple(str(one) for one in given)
-            return cls(name, centres, np.arange(len(given) + 1) - 0.5, texts, False)
+            return cls(name, centres, np.arange(len(given) + 1, dtype=np.float64) - 0.5, texts, False)
         centres = given.astype(np.float64)
         texts = tuple(measured.text(one) for one in given) if len(given) <= _MOST_TICKS else ()
         logarithmic = measured.spans_octaves(centres) and _is_even(np.log(np.sort(centres)), np.sort(centres))

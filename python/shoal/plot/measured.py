@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     import xarray
 
 OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
-_COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+_COMPARE: dict[str, Any] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 class Share(NamedTuple):
     """How many of how many networks, and the ends of Wilson's interval of four deviations."""
 
-    count: xarray.DataArray
+    met: xarray.DataArray
     trials: xarray.DataArray
     low: xarray.DataArray
     high: xarray.DataArray
@@ -31,7 +32,7 @@ class Share(NamedTuple):
     @property
     def value(self) -> xarray.DataArray:
         """The share; NaN of no networks."""
-        return self.count / self.trials.where(self.trials > 0)
+        return self.met / self.trials.where(self.trials > 0)
 
 
 def require_dataset(data: object) -> None:
@@ -67,7 +68,7 @@ def statistic_of(data: xarray.Dataset, argument: str, name: object, statistic: s
         return mean
     squares = ((values - mean) ** 2).where(kept, 0).sum("network")
     variance = squares / (count - 1).where(count > 1)
-    return variance if statistic == "variance" else np.sqrt(variance / count)
+    return variance if statistic == "variance" else (variance / count) ** 0.5
 
 
 def share_of(data: xarray.Dataset, event: object) -> Share:
@@ -94,7 +95,7 @@ def _event(data: xarray.Dataset, text: object) -> tuple[xarray.DataArray, xarray
     if "network" in data.dims:
         values = measure_of(data, "event", event.measure)
         kept = kept_networks(data, values)
-        met = _COMPARE[event.relation](values, event.threshold) & kept
+        met: xarray.DataArray = _COMPARE[event.relation](values, event.threshold) & kept
         trials = kept.sum("network").broadcast_like(values.isel(network=0, drop=True))
         return met.sum("network"), trials.transpose(*met.isel(network=0).dims)
     held = [str(one) for one in data.event.values] if "event" in data.coords else []
@@ -110,8 +111,11 @@ def _event(data: xarray.Dataset, text: object) -> tuple[xarray.DataArray, xarray
 def kept_networks(data: xarray.Dataset, values: xarray.DataArray) -> xarray.DataArray:
     """Return which networks have statistics taken of them."""
     if "status" in data:
-        return data.status.notnull() & ~data.status.isin([OUTCOMES.index("diverged"), OUTCOMES.index("exhausted")])
-    return values.notnull()
+        lost: xarray.DataArray = data.status.isin([OUTCOMES.index("diverged"), OUTCOMES.index("exhausted")])
+        known: xarray.DataArray = data.status.notnull()
+        return known & ~lost
+    known = values.notnull()
+    return known
 
 
 def at_time(array: xarray.DataArray, time: object) -> xarray.DataArray:

@@ -93,7 +93,7 @@ def _values(
 
     if isinstance(variable, str) and (variable in measured.OUTCOMES or not variable.isidentifier()):
         share = measured.share_of(data, variable)
-        value, none = drawn(share.value), drawn(share.count) == 0
+        value, none = drawn(share.value), drawn(share.met) == 0
         none &= np.isfinite(value)
         return np.where(none, drawn(share.high), value), none, f"share of networks: {variable}"
     values = drawn(measured.statistic_of(data, "variable", variable, statistic))
