@@ -207,10 +207,32 @@ def test_cells_without_a_network_are_grey(tmp_path: Path) -> None:
     saved(axes, tmp_path)
 
 
+def test_a_surface_of_stopping_steps_leaves_out_networks_that_did_not_stop(data: xarray.Dataset) -> None:
+    axes = plot.surface(data, "stopped_at", **GRID)
+    met = RAW.stopped_at.where(RAW.stopped_at >= 0).mean("network").transpose("network.hidden", "start.scale")
+    assert met.isnull().any()
+    np.testing.assert_allclose(mesh(axes).filled(np.nan), met, rtol=1e-12)
+
+
+def test_time_may_be_an_axis(data: xarray.Dataset) -> None:
+    one = data.isel({"network.hidden": 1})
+    met = (RAW.error > 0).isel({"network.hidden": 1}).mean("network").transpose("start.scale", "time")
+    for axes in (
+        plot.phase_diagram(one, "error > 0", "time", "start.scale"),
+        plot.surface(one, "error > 0", "time", "start.scale"),
+    ):
+        np.testing.assert_allclose(mesh(axes), np.where(met == 0, 16 / (NETWORKS + 16), met), rtol=1e-12)
+        assert axes.get_xlabel() == "time"
+
+
 def test_names_of_conditions_stand_on_an_axis() -> None:
     named = REDUCED.isel({"network.hidden": [0, 1]}).assign_coords({"network.hidden": ["narrow", "wide"]})
     axes = plot.surface(named, "loss", **GRID)
     assert [text.get_text() for text in axes.get_yticklabels()] == ["narrow", "wide"]
+    shuffled = REDUCED.isel({"network.hidden": [1, 0, 2]})  # numbers out of order have no axis
+    axes = plot.surface(shuffled, "loss", **GRID)
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["3", "1", "6"]
+    np.testing.assert_array_equal(mesh(axes), mesh(plot.surface(REDUCED, "loss", **GRID))[[1, 0, 2]])
 
 
 def test_a_distribution_has_the_density_of_the_networks(tmp_path: Path) -> None:
@@ -300,6 +322,12 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: plot.phase_diagram(REDUCED, "error > 0", **GRID, time=0.5), TypeError, "time must be an integer"),  # type: ignore[arg-type]
     (lambda: plot.surface(REDUCED, "loss", **GRID, statistic="median"), ValueError, "statistic must be one of count"),
     (lambda: plot.surface(REDUCED, "loss", **GRID, scale="cubic"), ValueError, "scale must be one of linear, log"),
+    (
+        lambda: plot.surface(REDUCED, "loss", "sample", "start.scale"),
+        ValueError,
+        "data must vary along sample to be drawn so, got only network.hidden, start.scale",
+    ),
+    (lambda: plot.curves(RAW, "status"), ValueError, "measure must be one of loss, error, margin, got 'status'"),
     (lambda: plot.surface(REDUCED, "margin", **GRID), ValueError, "got sample of 3: select one"),
     (lambda: plot.surface(REDUCED, "balance", **GRID), ValueError, "variable must be one of loss, error, margin"),
     (lambda: plot.distribution(ONE, "error"), ValueError, "name must be one of loss, margin, stopped_at, got 'error'"),

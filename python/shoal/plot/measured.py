@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shoal import checks
 from shoal.interval import wilson_interval
 from shoal.method import STOP_RULES
+from shoal.record import MEASURES, OF_NETWORKS
 from shoal.statistics import Event
 
 if TYPE_CHECKING:
@@ -45,18 +46,18 @@ def require_dataset(data: object) -> None:
         )
 
 
-def measure_of(data: xarray.Dataset, argument: str, name: object) -> xarray.DataArray:
-    """Return a measure by networks or statistics."""
-    named = [str(one) for one in data if {"network", "statistic"} & set(data[one].dims) and "start_" not in str(one)]
+def measure_of(data: xarray.Dataset, argument: str, name: object, *also: str) -> xarray.DataArray:
+    """Return a measure, or one of the other variables named, by networks or statistics."""
+    named = [one for one in (*MEASURES, *also) if one in data and one not in OF_NETWORKS]
     return data[checks.choice(argument, name, named)]
 
 
-def statistic_of(data: xarray.Dataset, argument: str, name: object, statistic: str) -> xarray.DataArray:
+def statistic_of(data: xarray.Dataset, argument: str, name: object, statistic: str, *also: str) -> xarray.DataArray:
     """Return one statistic over the networks that were not lost, of one of ``STATISTICS``."""
-    values = measure_of(data, argument, name)
+    values = measure_of(data, argument, name, *also)
     if "statistic" in values.dims:
         return values.sel(statistic=statistic, drop=True)
-    kept = kept_networks(data, values)
+    kept = values >= 0 if name == "stopped_at" else kept_networks(data, values)
     count = kept.sum("network")
     if statistic == "count":
         return count.astype(np.float64)
@@ -126,9 +127,19 @@ def at_time(array: xarray.DataArray, time: object) -> xarray.DataArray:
     return array.isel(time=checks.integer("time", time, least=-records, most=records - 1))
 
 
+def drawn(array: xarray.DataArray, dims: Sequence[str], time: object) -> NDArray[np.float64]:
+    """Return the numbers along these dimensions, at one time where that is not one of them."""
+    chosen = array if "time" in dims else at_time(array, time)
+    return np.asarray(only(chosen, dims).values, dtype=np.float64)
+
+
 def only(array: xarray.DataArray, wanted: Iterable[Hashable]) -> xarray.DataArray:
     """Return the array with these dimensions in their order; others may have one entry."""
     dims = list(wanted)
+    missing = [str(dim) for dim in dims if dim not in array.dims]
+    if missing:
+        told = ", ".join(map(str, array.dims))
+        raise ValueError(f"data must vary along {', '.join(missing)} to be drawn so, got only {told or 'one number'}")
     more = [dim for dim in array.dims if dim not in dims and array.sizes[dim] > 1]
     if more:
         told = ", ".join(f"{dim} of {array.sizes[dim]}" for dim in more)
@@ -159,8 +170,11 @@ def text(value: Any) -> str:
 
 
 def numeric(values: NDArray[Any]) -> bool:
-    """Return whether these are numbers that can stand on an axis."""
-    return values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
+    """Return whether these are numbers that can stand on an axis: finite, and in order."""
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        return False
+    steps = np.diff(values.astype(np.float64))
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def spans_octaves(values: NDArray[Any], octaves: float = 3.0) -> bool:

@@ -31,7 +31,7 @@ def phase_diagram(
         A text such as ``"error > 0"``, which statistics must have been asked for; or an outcome: ``"ok"``,
         ``"diverged"``, ``"exhausted"``, ``"fitted"``, ``"satisfied"``, ``"dead"``.
     x, y : str
-        Dimensions of the data, such as ``"start.scale"``.
+        Dimensions of the data, such as ``"start.scale"``, or ``"time"``.
     time : int
         Index of the record, from the end where negative.
     axes : Axes, optional
@@ -53,9 +53,7 @@ def phase_diagram(
         style.require_axes(axes)
     across, up = grid.sides(data, x, y)
     share = measured.share_of(data, event)
-    low, high, value = (
-        measured.only(measured.at_time(part, time), (y, x)).values for part in (share.low, share.high, share.value)
-    )
+    low, high, value = (measured.drawn(part, (y, x), time) for part in (share.low, share.high, share.value))
     if axes is None:
         axes = style.figure((f"Networks: {event}",), width=6.0, height=5.0)[1][0]
     grid.mesh(axes, across, up, value, f"share of networks: {event}", cmap="cividis", vmin=0.0, vmax=1.0)

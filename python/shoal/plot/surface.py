@@ -40,9 +40,10 @@ def surface(
     data : xarray.Dataset
         Of several trainings, with every network or statistics only.
     variable : str
-        A measure such as ``"loss"``; an event such as ``"error > 0"``; or an outcome such as ``"diverged"``.
+        A measure such as ``"loss"``, or ``stopped_at`` of descent with rules to stop; an event such as
+        ``"error > 0"``; or an outcome such as ``"diverged"``.
     x, y : str
-        Dimensions of the data, such as ``"start.scale"``.
+        Dimensions of the data, such as ``"start.scale"``, or ``"time"``.
     statistic : str
         Of a measure: count, mean, variance, standard_error, min or max.
     time : int
@@ -87,16 +88,12 @@ def _values(
     data: xarray.Dataset, variable: str, statistic: str, dims: tuple[str, str], time: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], str]:
     """Return what the cells show, which of them show an upper bound, and what it is."""
-
-    def drawn(array: xarray.DataArray) -> NDArray[np.float64]:
-        return np.asarray(measured.only(measured.at_time(array, time), dims).values, dtype=np.float64)
-
     if isinstance(variable, str) and (variable in measured.OUTCOMES or not variable.isidentifier()):
         share = measured.share_of(data, variable)
-        value, none = drawn(share.value), drawn(share.met) == 0
+        value, none = measured.drawn(share.value, dims, time), measured.drawn(share.met, dims, time) == 0
         none &= np.isfinite(value)
-        return np.where(none, drawn(share.high), value), none, f"share of networks: {variable}"
-    values = drawn(measured.statistic_of(data, "variable", variable, statistic))
+        return np.where(none, measured.drawn(share.high, dims, time), value), none, f"share of networks: {variable}"
+    values = measured.drawn(measured.statistic_of(data, "variable", variable, statistic, "stopped_at"), dims, time)
     return values, np.zeros(values.shape, dtype=bool), f"{variable}: {statistic.replace('_', ' ')}"
 
 
