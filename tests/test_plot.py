@@ -225,6 +225,20 @@ def test_time_may_be_an_axis(data: xarray.Dataset) -> None:
         assert axes.get_xlabel() == "time"
 
 
+def test_conditions_that_were_not_trained_are_grey(data: xarray.Dataset) -> None:
+    more = data.reindex({"network.hidden": [*HIDDEN, 9]})
+    for axes in (
+        plot.phase_diagram(more, "error > 0", **GRID),
+        plot.phase_diagram(more, "fitted", **GRID),
+        plot.surface(more, "loss", **GRID),
+        plot.surface(more, "fitted", **GRID),
+    ):
+        empty = np.ma.getmaskarray(mesh(axes))
+        assert empty[-1].all()
+        assert not empty[:-1].any()
+        assert not any(y == 9 for line in axes.lines for y in np.asarray(line.get_ydata()))
+
+
 def test_names_of_conditions_stand_on_an_axis() -> None:
     named = REDUCED.isel({"network.hidden": [0, 1]}).assign_coords({"network.hidden": ["narrow", "wide"]})
     axes = plot.surface(named, "loss", **GRID)

@@ -41,7 +41,7 @@ def by_hand(counts: NDArray[np.int64], resolution: int) -> xarray.Dataset:
     ends = edges(resolution)
     return xarray.Dataset(
         {"loss_histogram": (("row", "bin"), counts)},
-        coords={"bin_low": (("bin",), ends[:-1]), "bin_high": (("bin",), ends[1:])},
+        coords={"row": np.arange(len(counts)), "bin_low": (("bin",), ends[:-1]), "bin_high": (("bin",), ends[1:])},
     )
 
 
@@ -157,6 +157,10 @@ def test_what_no_network_was_counted_of_has_no_quantile() -> None:
     found = shoal.quantile(by_hand(counts, 3), "loss", 0.5)
     assert found.isel(row=0).to_array().isnull().all()
     assert found.isel(row=1).to_array().notnull().all()
+    # A condition that has not been trained yet has NaN in place of counts.
+    later = shoal.quantile(by_hand(counts, 3).reindex(row=[1, 5]), "loss", 0.5)
+    xarray.testing.assert_identical(later.sel(row=1), found.sel(row=1))
+    assert later.sel(row=5, drop=True).to_array().isnull().all()
 
 
 def test_quantiles_keep_the_other_dimensions_and_their_coordinates(generator: np.random.Generator) -> None:

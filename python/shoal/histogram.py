@@ -82,7 +82,7 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     wanted = checks.real_array("q", np.atleast_1d(np.asarray(q, dtype=np.float64)), dimensions=1, shape="(quantiles,)")
     if (wanted < 0).any() or (wanted > 1).any():
         raise ValueError(f"q must lie in [0, 1], got {wanted[(wanted < 0) | (wanted > 1)][0]:g}")
-    counted = data[variable].transpose("bin", ...)
+    counted = data[variable].fillna(0).astype(np.int64).transpose("bin", ...)  # conditions not yet run have NaN
     ends = np.append(data.bin_low.values, data.bin_high.values[-1])
     upto = np.cumsum(counted.values, axis=0)
     total = upto[-1]

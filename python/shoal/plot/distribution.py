@@ -128,7 +128,7 @@ def _counted(data: xarray.Dataset, name: str, time: int) -> tuple[NDArray[np.int
     """Return how many networks lie in each bin, and where bins end."""
     if f"{name}_histogram" in data:
         counts = measured.only(measured.at_time(data[f"{name}_histogram"], time), ("bin",))
-        return counts.values, np.append(data.bin_low.values, data.bin_high.values[-1])
+        return counts.fillna(0).values.astype(np.int64), np.append(data.bin_low.values, data.bin_high.values[-1])
     raw = [str(one) for one in data if "network" in data[one].dims and data[one].dtype.kind == "f"]
     raw += ["stopped_at"] if "network" in data.dims and "stopped_at" in data else []
     histograms = [str(one).removesuffix("_histogram") for one in data if str(one).endswith("_histogram")]
