@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.histogram import edges
+from shoal.interval import wilson_interval
 from shoal.method import STOP_RULES, Descent, Flow, Method
 from shoal.network import Network
-from shoal.proportion import wilson_interval
 from shoal.start import Explicit, Start
 from shoal.statistics import STATISTICS, Statistics
 from shoal.task import Task

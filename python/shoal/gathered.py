@@ -110,17 +110,21 @@ class Gathered:
 def together(parts: Sequence[Gathered]) -> Gathered:
     """Return the one node of parts in the order of their networks; some networks may be missing between them.
 
+    Each part has to be a branch of the tree: all the networks of the whole from a multiple of cell x 2**k to the next,
+    with a k of its own. Equal blocks are such parts, and so is what they are merged to.
+
     Raises
     ------
     ValueError
-        There are no parts, or two hold networks of one cell, or they are out of order.
+        There are no parts, or two hold networks of one branch, or they are out of order.
     """
     if not parts:
         raise ValueError("parts must hold at least one, got none")
     for earlier, later in itertools.pairwise(parts):
         if _begin(later) < _end(earlier):
             raise ValueError(
-                f"parts must be in order and share no cell, got cells to {_end(earlier)}, then from {_begin(later)}"
+                "parts must be branches of the tree in order, which share no cell, "
+                f"got cells to {_end(earlier)}, then from {_begin(later)}"
             )
     waiting = list(parts)
     while len(waiting) > 1:
@@ -192,7 +196,9 @@ def _merge_moments(
     n, n_b = _wide(count, mean), _wide(count_b, mean)
     share = n_b / np.maximum(n + n_b, 1)
     gap = mean_b - mean
-    both_mean = np.where(n == 0, mean_b, np.where(n_b == 0, mean, mean + gap * share))
+    # An infinite mean stays one whichever side it is on, where its gap would make a NaN of it.
+    moved = np.where(np.isfinite(mean) & np.isfinite(mean_b), mean + gap * share, mean + mean_b)
+    both_mean = np.where(n == 0, mean_b, np.where(n_b == 0, mean, moved))
     both_squares = np.where(n == 0, squares_b, np.where(n_b == 0, squares, squares + squares_b + gap**2 * (n * share)))
     return np.stack([both_mean, both_squares, np.minimum(least, least_b), np.maximum(most, most_b)])
 

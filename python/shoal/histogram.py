@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.proportion import score_interval
+from shoal.interval import DEVIATIONS
 
 if TYPE_CHECKING:
     import xarray
@@ -50,13 +50,19 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     xarray.Dataset
         ``value``, in the middle of the bin of the quantile of the networks at hand; ``bin_low`` and ``bin_high``, the
         ends of that bin: the quantile of these networks lies between them for certain. ``low`` and ``high`` also allow
-        for chance: the ends of the bins of the networks whose ranks are four deviations away (Wilson's interval of q).
-        The dimension ``quantile`` stands in place of ``bin``. All are NaN where no network was counted.
+        for chance: the quantile of all networks that there could be lies between them but for a probability of 6.3e-5,
+        that of four standard deviations, whatever the distribution. They are infinite where so few networks cannot
+        tell. The dimension ``quantile`` stands in place of ``bin``. All are NaN where no network was counted.
 
     Raises
     ------
     ValueError
         There is no histogram of that name, or a probability lies outside [0, 1].
+
+    Notes
+    -----
+    How many of n independent networks lie below the quantile of probability q is binomial, B(n, q). The ends are the
+    order statistics whose ranks that law leaves out with half of the probability each.
 
     Examples
     --------
@@ -76,7 +82,7 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     wanted = checks.real_array("q", np.atleast_1d(np.asarray(q, dtype=np.float64)), dimensions=1, shape="(quantiles,)")
     if (wanted < 0).any() or (wanted > 1).any():
         raise ValueError(f"q must lie in [0, 1], got {wanted[(wanted < 0) | (wanted > 1)][0]:g}")
-    counted = data[variable].transpose("bin", ...)
+    counted = data[variable].fillna(0).astype(np.int64).transpose("bin", ...)  # conditions not yet run have NaN
     ends = np.append(data.bin_low.values, data.bin_high.values[-1])
     upto = np.cumsum(counted.values, axis=0)
     total = upto[-1]
@@ -87,7 +93,8 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
         least, most = _ranks(float(probability), total)
         at, first, last = (_bin(upto, rank) for rank in (_rank(float(probability), total), least, most))
         found["bin_low"][i], found["bin_high"][i] = ends[at], ends[at + 1]
-        found["low"][i], found["high"][i] = ends[first], ends[last + 1]
+        found["low"][i] = np.where(least < 1, -np.inf, ends[first])
+        found["high"][i] = np.where(most > total, np.inf, ends[last + 1])
     middle = 0.5 * (found["bin_low"] + found["bin_high"])
     found["value"] = np.where(np.isfinite(middle), middle, np.where(np.isfinite(found["bin_low"]), np.inf, -np.inf))
     dims = ("quantile", *counted.dims[1:])
@@ -107,11 +114,16 @@ def _rank(probability: float, total: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _ranks(probability: float, total: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ranks at the ends of Wilson's interval of a probability."""
-    count = np.maximum(total, 1).astype(np.float64)
-    low, high = score_interval(np.full(count.shape, probability), count)
-    least = np.clip(np.floor(low * count), 1, count).astype(np.int64)
-    return least, np.clip(np.ceil(high * count), 1, count).astype(np.int64)
+    """Return the ranks between which the quantile of the law lies; 0, or more than there are, where none bounds it."""
+    from scipy.special import ndtr
+    from scipy.stats import binom
+
+    outside = float(ndtr(-DEVIATIONS))
+    counts, place = np.unique(total, return_inverse=True)
+    least = binom.ppf(outside, counts, probability)
+    most = binom.isf(outside, counts, probability) + 1
+    low, high = (rank.astype(np.int64)[place].reshape(total.shape) for rank in (least, most))
+    return low, high
 
 
 def _bin(upto: NDArray[np.int64], rank: NDArray[Any]) -> NDArray[np.int64]:

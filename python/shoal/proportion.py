@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shoal.comparison import DEVIATIONS, Comparison, ratio_of
-from shoal.layout import Floats
+from shoal.comparison import Comparison, ratio_of
+from shoal.interval import wilson
 
-__all__ = ["compare_majority", "compare_proportion", "score_interval", "wilson", "wilson_interval"]
+__all__ = ["compare_majority", "compare_proportion", "wilson"]
 
 
 def compare_proportion(successes: int, trials: int, predicted: float, *, bias: float = 0.0) -> Comparison:
@@ -82,58 +81,3 @@ def compare_majority(successes: int, trials: int) -> Comparison:
     # At a ratio of exactly 1 the interval still touches one half: no majority is shown.
     ratio = math.inf if low <= 0.5 else ratio
     return Comparison("majority", share, 0.5, reach, room, ratio, error, 0.0, math.nan, trials, 0, 1)
-
-
-def wilson(successes: int, trials: int, deviations: float = DEVIATIONS) -> tuple[float, float]:
-    """Return Wilson's score interval (low, high) of a proportion.
-
-    Parameters
-    ----------
-    successes, trials : int
-        Counts, 0 <= successes <= trials, trials >= 1.
-    deviations : float
-        Half width in standard deviations, > 0.
-
-    Returns
-    -------
-    tuple of float
-        (low, high), both in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        Counts out of range, or deviations not positive.
-
-    Examples
-    --------
-    >>> low, high = wilson(50, 100, deviations=1.96)
-    >>> round(low, 4), round(high, 4)
-    (0.4038, 0.5962)
-    """
-    if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(
-            "successes must lie between 0 and trials, and trials must be at least 1, "
-            f"got successes={successes}, trials={trials}"
-        )
-    if not (math.isfinite(deviations) and deviations > 0):
-        raise ValueError(f"deviations must be finite and positive, got {deviations}")
-    low, high = wilson_interval(np.array(successes), trials, deviations)
-    return float(low), float(high)
-
-
-def wilson_interval(
-    successes: NDArray[np.int64], trials: int, deviations: float = DEVIATIONS
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of the Wilson intervals of many counts of the same trials; of none at all 0 and 1."""
-    if trials == 0:
-        return np.zeros(successes.shape), np.ones(successes.shape)
-    low, high = score_interval(successes / trials, np.asarray(trials, dtype=np.float64), deviations)
-    return np.where(successes == 0, 0.0, low), np.where(successes == trials, 1.0, high)
-
-
-def score_interval(share: Floats, trials: Floats, deviations: float = DEVIATIONS) -> tuple[Floats, Floats]:
-    """Return the ends of the score interval of shares of so many trials, within [0, 1]."""
-    square = deviations**2
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    half = deviations / (1 + square / trials) * np.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    return np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)

@@ -223,7 +223,10 @@ class Run:
         )
 
     def gathered(self, begin: int, end: int, threads: int, progress: Progress | None) -> Gathered:
-        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics."""
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics.
+
+        They can be put together with those of others where they are a branch of the tree: see ``together``.
+        """
         cell, work = self.cut.cell, self.method.work
         parts = []
         for first, last in self._calls(begin, end):

@@ -39,8 +39,9 @@ class Event(NamedTuple):
         return cls(checks.choice("events", found[1], OF_TIME), found[2], threshold)
 
     def __str__(self) -> str:
-        """Return the text that names it."""
-        return f"{self.measure} {self.relation} {self.threshold!r}"
+        """Return the text that names it, with the threshold in its shortest form."""
+        short = f"{self.threshold:g}"
+        return f"{self.measure} {self.relation} {short if float(short) == self.threshold else repr(self.threshold)}"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ class Statistics:
         object.__setattr__(self, "covariance", tuple(pairs))
         object.__setattr__(self, "events", tuple(str(Event.read(text)) for text in events))
         names = _several("distribution", self.distribution, "measures such as ('loss',)")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"distribution must hold names of measures such as 'loss', got {name!r}")
         object.__setattr__(self, "distribution", tuple(names))
         for name in ("covariance", "events", "distribution"):
             given = getattr(self, name)
