@@ -41,6 +41,7 @@ struct Request {
     int threads;
     shoal::Engine engine;
     py::object progress;
+    shoal::Tuning tuning;
 };
 
 template <class Number>
@@ -263,6 +264,7 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         {request.weight_decay, request.spectral_decoupling},
         read_test<T>(request.test),
         read_span(request.span),
+        request.tuning,
     };
     py::dict out;
     std::optional<shoal::Reduction<T>> reduction;
@@ -316,11 +318,18 @@ auto with_dtype(const std::string& dtype, Act&& act) {
     throw py::value_error("dtype must be float64 or float32, got " + dtype);
 }
 
+// None: what suits this machine. Only tests ask for anything else.
+shoal::Tuning read_tuning(const py::object& tuning) {
+    if (tuning.is_none()) return shoal::Tuning::of_this_machine();
+    const auto [nearest, second, fixed] = tuning.cast<std::tuple<std::int64_t, std::int64_t, bool>>();
+    return {nearest, second, fixed};
+}
+
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
                Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, Array<double> repeats, Array<double> span, py::dict test,
                std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start, py::dict method,
                std::vector<std::string> measures, py::dict reduction, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads,
-               const std::string& engine, const std::string& dtype, py::object progress) {
+               const std::string& engine, const std::string& dtype, py::object progress, const py::object& tuning) {
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
@@ -347,7 +356,8 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           seed,
                           threads,
                           shoal::engine_named(engine),
-                          std::move(progress)};
+                          std::move(progress),
+                          read_tuning(tuning)};
     return with_dtype(dtype, [&](auto number) { return train_as<decltype(number)>(request); });
 }
 
@@ -370,6 +380,22 @@ auto with_pack(const std::vector<int>& widths, const std::string& dtype, Act&& a
         constexpr auto many = std::numeric_limits<std::int64_t>::max();
         return shoal::with_lanes<decltype(number)>(network, many, 1, [&](auto lanes) { return act(network, lanes); });
     });
+}
+
+// (inputs, hidden units) of each shape that has instances of its own.
+std::vector<std::pair<int, int>> fixed_shapes() {
+    std::vector<std::pair<int, int>> shapes;
+    for (const shoal::Shape& shape : shoal::fixed_shapes) shapes.emplace_back(shape.inputs, shape.units);
+    return shapes;
+}
+
+bool is_fixed(const std::vector<int>& widths, const std::string& activation) {
+    return shoal::fixed_shape<shoal::Lanes<double>>(shoal::Network(widths, shoal::activation_named(activation), 0.0, false)) >= 0;
+}
+
+std::pair<std::int64_t, std::int64_t> caches() {
+    const shoal::Tuning& tuning = shoal::Tuning::of_this_machine();
+    return {tuning.nearest_cache, tuning.second_cache};
 }
 
 std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::string& dtype) {
@@ -421,9 +447,12 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
         "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());
     m.def("span", &span, "inputs"_a, "most"_a);
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
+    m.def("caches", &caches);
+    m.def("fixed_shapes", &fixed_shapes);
+    m.def("is_fixed", &is_fixed, "widths"_a, "activation"_a);
     m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
     m.def("wide_bytes", &wide_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
           "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a,
-          "reduction"_a, "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a);
+          "reduction"_a = py::dict(), "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a, "tuning"_a = py::none());
 }

@@ -5,6 +5,7 @@
 #include "shoal/record.hpp"
 #include "shoal/start.hpp"
 #include "shoal/task.hpp"
+#include "shoal/tuning.hpp"
 
 #include <cmath>
 #include <optional>
@@ -24,6 +25,7 @@ struct Run {
     Penalty penalty = {};
     std::optional<Task<T>> test = {};  // measured, not learnt
     std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
+    Tuning tuning = Tuning::of_this_machine();
     std::int64_t position = 0;         // of the first network among explicit starts
 };
 

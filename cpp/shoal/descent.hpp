@@ -39,7 +39,7 @@ class Descent {
         : run_(run),
           method_(method),
           cohort_(run),
-          gradient_(run.network, run.task, run.loss, run.penalty),
+          gradient_(run.network, run.task, run.loss, run.penalty, run.tuning),
           recorder_(run),
           stops_(run.network, run.task, run.loss, method.stop),
           period_(refill_period(run, method)) {}

@@ -10,7 +10,7 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
     : run_(run),
       method_(method),
       cohort_(run),
-      gradient_(run.network, run.task, run.loss, run.penalty),
+      gradient_(run.network, run.task, run.loss, run.penalty, run.tuning),
       recorder_(run),
       sliding_(run, gradient_, share * method.rtol, share * method.atol),
       has_jumps_(sliding_.has_jumps()),

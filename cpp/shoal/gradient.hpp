@@ -15,7 +15,7 @@
 
 #include "shoal/loss.hpp"
 #include "shoal/pack.hpp"
-#include "shoal/plan.hpp"
+#include "shoal/shapes.hpp"
 #include "shoal/task.hpp"
 
 namespace shoal {
@@ -25,7 +25,7 @@ class Gradient {
   public:
     using T = typename V::Scalar;
 
-    Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty = {});
+    Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty = {}, const Tuning& tuning = Tuning::of_this_machine());
 
     // Takes the outputs at `parameters` for those at the start, in the lanes where `fresh` is not 0 of networks that are centred. False when `go_on()` says
     // that the rest be left undone.
@@ -73,7 +73,10 @@ class Gradient {
     V active(int layer, int sample, int unit) const;
 
     // Bytes that one pack walks through in a step: parameters, their gradient, and a block's values.
-    static std::int64_t working_set(const Network& network, int samples);
+    static std::int64_t working_set(const Network& network, int samples, const Tuning& tuning = Tuning::of_this_machine());
+
+    // Whether the products are those of a shape that the compiler knows.
+    bool fixed() const { return shape_ >= 0; }
 
   private:
     V value(int layer, int sample, int unit) const { return values_[layer][sample * rows_[layer] + unit]; }
@@ -109,6 +112,7 @@ class Gradient {
     Loss loss_;
     T decay_;  // L
     bool homogeneous_;
+    int shape_;  // in the list of shapes.hpp, or -1
     Cut blocks_;
     BlockPlan large_, small_;
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s

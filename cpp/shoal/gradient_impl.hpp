@@ -6,18 +6,19 @@
 namespace shoal {
 
 template <AnyLanes V>
-Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty)
+Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& loss, const Penalty& penalty, const Tuning& tuning)
     : network_(network),
       task_(task),
       loss_(loss),
       decay_(T(penalty.weight_decay)),
       homogeneous_(network.homogeneous_head()),
-      blocks_(cut_samples<V>(network, task.samples)),
+      shape_(tuning.fixed_shapes ? fixed_shape<V>(network) : -1),
+      blocks_(cut_samples<V>(network, task.samples, tuning)),
       large_(BlockPlan::of<V>(network, blocks_.size)),
       small_(BlockPlan::of<V>(network, std::max(1, blocks_.size - 1))),
       slope_(network.parameters) {
     for (const Layer& layer : network.layers) {
-        rows_.push_back(row_length(layer));
+        rows_.push_back(row_length(layer.outputs));
         values_.emplace_back(blocks_.size * rows_.back());
     }
     for (int s = 0; s < task.samples; ++s) {
@@ -42,9 +43,9 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
 }
 
 template <AnyLanes V>
-std::int64_t Gradient<V>::working_set(const Network& network, int samples) {
+std::int64_t Gradient<V>::working_set(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t numbers = 2 * std::int64_t(network.parameters);
-    for (const Layer& layer : network.layers) numbers += row_length(layer) * cut_samples<V>(network, samples).size;
+    for (const Layer& layer : network.layers) numbers += row_length(layer.outputs) * cut_samples<V>(network, samples, tuning).size;
     if (network.homogeneous_head() && network.hidden_layers() > 1) numbers += network.last_hidden().inputs * std::int64_t(network.last_hidden().outputs);
     return numbers * V::count * std::int64_t(sizeof(T));
 }
@@ -129,7 +130,9 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
                            T(network_.slope),
                            nullptr};
         if (holds_gates(l)) begin_output(parameters, count, product);
-        if (l == 0)
+        if (shape_ >= 0)
+            tiles::fixed<V, Pass::forward>[shape_](product, count);
+        else if (l == 0)
             multiply<V, Pass::forward, true>(plan.layers[l].forward, product);
         else
             multiply<V, Pass::forward, false>(plan.layers[l].forward, product);
@@ -290,7 +293,9 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
                                  Finish::store,
                                  T(0),
                                  values_.back().at(0)};
-        if (l > 0)
+        if (shape_ >= 0)
+            tiles::fixed<V, Pass::gated_weight_gradient>[shape_](weights, count);
+        else if (l > 0)
             multiply<V, Pass::weight_gradient, false>(plan.layers[l].weights, weights);
         else if (network_.gated())
             multiply<V, Pass::gated_weight_gradient, true>(plan.layers[l].weights, weights);

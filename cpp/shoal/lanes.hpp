@@ -81,6 +81,10 @@ EIGEN_ALWAYS_INLINE V sqrt(V a) SHOAL_EACH(V, r, packet::psqrt(a.value[r]));
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V relu(V a) SHOAL_EACH(V, r, packet::pmax(a.value[r], packet::pzero(a.value[r])));
 
+// a or b, whichever is larger, for a b that is no NaN.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V larger(V a, V b) SHOAL_EACH(V, r, packet::pmax(a.value[r], b.value[r]));
+
 // Keeps the compiler from reading a number that is used several times from memory each time.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE void stay_in_register(V& a) {
@@ -93,6 +97,22 @@ EIGEN_ALWAYS_INLINE void stay_in_register(V& a) {
 #else
     (void)a;
 #endif
+}
+
+// 0, which the compiler makes where it is used, in place of keeping a register for it through a loop that needs all of them.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V zero_made_here() {
+    auto zero = packet::pset1<typename V::Packet>(typename V::Scalar(0));
+#if defined(__AVX512F__)
+    asm volatile("" : "+v"(zero));
+#elif defined(__SSE2__)
+    asm volatile("" : "+x"(zero));
+#elif defined(__ARM_NEON)
+    asm volatile("" : "+w"(zero));
+#endif
+    V numbers;
+    SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) numbers.value[r] = zero;
+    return numbers;
 }
 
 // Keeps the compiler from working an address out anew from others wherever it is used.
@@ -130,9 +150,9 @@ EIGEN_ALWAYS_INLINE V where_less(V a, V b, V x, V y) SHOAL_EACH(V, r, packet_cho
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V keep_where_positive(V a, V x) SHOAL_EACH(V, r, packet_choice::keep(a.value[r], x.value[r]));
 
-// A gate for each lane: all bits set where a > 0, none elsewhere.
+// A gate for each lane: all bits set where a < b, none elsewhere.
 template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V gate_where_positive(V a) SHOAL_EACH(V, r, packet::pcmp_lt(packet::pzero(a.value[r]), a.value[r]));
+EIGEN_ALWAYS_INLINE V gate_where_less(V a, V b) SHOAL_EACH(V, r, packet::pcmp_lt(a.value[r], b.value[r]));
 
 // x where the gate is open, 0 elsewhere: one instruction, where `keep_where_positive` takes two.
 template <AnyLanes V>

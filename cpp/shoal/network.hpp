@@ -12,6 +12,10 @@
 
 namespace shoal {
 
+// Networks of so few parameters spend their time waiting for one another's results rather than in tiles: packs of several registers a number fill the gaps.
+// Measured on AVX2, 2-4-1 with 8 samples: 1.7 times as many steps a second with four registers as with one; about even at 100 parameters.
+constexpr int tiny_parameters = 48, tiny_registers = 4;
+
 struct Layer {
     int inputs, outputs;
     int weights;  // offset of W (outputs x inputs, row by row) among the parameters

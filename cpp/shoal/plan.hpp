@@ -3,6 +3,7 @@
 
 #include "shoal/network.hpp"
 #include "shoal/tiles.hpp"
+#include "shoal/tuning.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -13,7 +14,7 @@ namespace shoal {
 struct Cut {
     int size, large, small;
 
-    static Cut of(int count, int size) {
+    static constexpr Cut of(int count, int size) {
         const int pieces = (count + size - 1) / size, each = count / pieces, over = count % pieces;
         return over ? Cut{each + 1, over, pieces - over} : Cut{each, pieces, 0};
     }
@@ -26,13 +27,13 @@ struct Plan {
 
     // Cycles of one tile: two multiply-adds or two loads a cycle; a chain of latency 4 a term; a start and an end for each sum. Loads and gates cost a little
     // even where they hide behind arithmetic.
-    static double tile_cycles(Pass pass, int i, int j, int terms) {
+    static constexpr double tile_cycles(Pass pass, int i, int j, int terms) {
         const double arithmetic = i * j / 2.0, loads = (i + j) / 2.0, gates = pass == Pass::gated_weight_gradient ? i / 2.0 : 0;
         return terms * (std::max({arithmetic, loads, 4.0}) + 0.1 * (loads + gates)) + 1.5 * i * j + 6.0;
     }
 
     template <AnyLanes V>
-    static Plan of(Pass pass, int rows, int columns, int terms) {
+    static constexpr Plan of(Pass pass, int rows, int columns, int terms) {
         Plan best{{}, {}, 1e300};
         for (int i = 1; i <= tiles::longest; ++i)
             for (int j = 1; j <= tiles::longest; ++j) {
@@ -45,7 +46,7 @@ struct Plan {
     }
 
   private:
-    double count(Pass pass, int terms) const {
+    constexpr double count(Pass pass, int terms) const {
         double sum = 0.0;
         for (int a = 0; a < 2; ++a)
             for (int b = 0; b < 2; ++b)
@@ -78,15 +79,14 @@ struct BlockPlan {
 };
 
 // Rows of values lie an odd number of lanes apart, so that a column of them spreads over all sets of the cache.
-inline std::int64_t row_length(const Layer& layer) { return layer.outputs | 1; }
+constexpr std::int64_t row_length(int units) { return units | 1; }
 
-// How the samples are cut: whatever the model finds cheapest among the blocks whose values stay in the L2 cache's nearest part.
+// How the samples are cut: whatever the model finds cheapest among the blocks whose values stay near enough.
 template <AnyLanes V>
-Cut cut_samples(const Network& network, int samples) {
-    constexpr std::int64_t cache_share = 64 * 1024;
+Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t row = 0;
-    for (const Layer& layer : network.layers) row += row_length(layer) * V::count * std::int64_t(sizeof(typename V::Scalar));
-    const int largest = std::min(samples, int(std::clamp<std::int64_t>(cache_share / row, 8, 256)));
+    for (const Layer& layer : network.layers) row += row_length(layer.outputs) * V::count * std::int64_t(sizeof(typename V::Scalar));
+    const int largest = std::min(samples, int(std::clamp<std::int64_t>(tuning.block_bytes(V::registers > 1) / row, 8, 256)));
     Cut best = Cut::of(samples, largest);
     double fewest = 1e300;
     for (int size = largest; size >= 1 && size >= largest / 2; --size) {

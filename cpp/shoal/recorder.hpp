@@ -75,7 +75,7 @@ class Recorder {
   private:
     // The test samples, in blocks of their own.
     struct Test {
-        explicit Test(const Run<T>& run) : pass(run.network, *run.test, run.loss), measure(run.network, *run.test, run.loss, run.record.test) {}
+        explicit Test(const Run<T>& run) : pass(run.network, *run.test, run.loss, {}, run.tuning), measure(run.network, *run.test, run.loss, run.record.test) {}
 
         bool look(const Pack<V>& parameters, const Sight<V>& sight, const Monitor& monitor) {
             measure.clear();

@@ -68,25 +68,26 @@ EIGEN_ALWAYS_INLINE V operand(const typename V::Scalar* from) {
 }
 
 // Finish::gates of the tile at (row, column). A sample's output takes its units in ascending order, one tile after the other.
-template <AnyLanes V, int I, int J>
+template <AnyLanes V, int I, int J, int L>
 EIGEN_ALWAYS_INLINE void finish_gates(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
                                       std::int64_t column) {
-    typename V::Scalar* const output = p.output + row * V::count;
-    const typename V::Scalar* const head = p.head + column * V::count;
+    typename V::Scalar* const output = p.output + row * L;
+    const typename V::Scalar* const head = p.head + column * L;
+    const V zero = zero_made_here<V>();
     SHOAL_UNROLL for (int i = 0; i < I; ++i, c += c_row) {
-        V f = V::load(output + i * V::count);
+        V f = V::load(output + i * L);
         SHOAL_UNROLL for (int j = 0; j < J; ++j) {
             const V a = sum[i * J + j];
-            gate_where_positive(a).store(c + j * V::count);
-            f = fma(relu(a), V::load(head + j * V::count), f);
+            gate_where_less(zero, a).store(c + j * L);
+            f = fma(larger(a, zero), V::load(head + j * L), f);
         }
-        f.store(output + i * V::count);
+        f.store(output + i * L);
         stay_in_register(c);
     }
 }
 
 // Stores the end of each sum of a tile, with the finish that the product asks for among those that the pass can have.
-template <AnyLanes V, int I, int J, Pass pass>
+template <AnyLanes V, int I, int J, Pass pass, int L>
 EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
                                 std::int64_t column) {
     const V zero = 0, slope = p.slope;
@@ -96,12 +97,12 @@ EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&
             c += c_row;                            \
             stay_in_register(c);                   \
         }                                          \
-        auto* const to = c + (n % J) * V::count;   \
+        auto* const to = c + (n % J) * L;          \
         (end).store(to);                           \
     }                                              \
     return
     if constexpr (pass == Pass::forward) {
-        if (p.finish == Finish::gates) return finish_gates<V, I, J>(p, sum, c, c_row, row, column);
+        if (p.finish == Finish::gates) return finish_gates<V, I, J, L>(p, sum, c, c_row, row, column);
         if (p.finish == Finish::relu) { SHOAL_FINISH(relu(sum[n])); }
         if (p.finish == Finish::leaky_relu) { SHOAL_FINISH(where_less(sum[n], zero, slope * sum[n], sum[n])); }
     }
@@ -114,11 +115,11 @@ EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&
 #undef SHOAL_FINISH
 }
 
-// One tile whose first element is (row, column). `shared`: the values below the layer are one number for all networks.
-template <AnyLanes V, int I, int J, Pass pass, bool shared>
+// One tile whose first element is (row, column). `shared`: the values below the layer are one number for all networks. `written` terms, where their number is known
+// to the compiler, are written out one after another. L networks stand side by side, of which the tile takes as many as V holds.
+template <AnyLanes V, int I, int J, Pass pass, bool shared, int written = 0, int L = V::count>
 EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t row, std::int64_t column) {
     using T = typename V::Scalar;
-    constexpr int L = V::count;
     constexpr bool forward = pass == Pass::forward, weights = is_weight_gradient(pass), gated = pass == Pass::gated_weight_gradient;
     constexpr bool shared_a = shared && forward, shared_b = shared && weights;
     constexpr int unit_a = shared_a ? 1 : L, unit_b = shared_b ? 1 : L;
@@ -136,7 +137,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
     } else {
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V(0);
     }
-    SHOAL_UNROLL_TWICE for (int r = p.terms; r > 0; --r) {
+    const auto add_term = [&]() __attribute__((always_inline)) {
         // The shorter side is held in registers; each number of the longer side is read once, then used up.
         V delta_s;
         if constexpr (gated) {
@@ -167,8 +168,13 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
         a += a_term;
         b += b_term;
         if constexpr (gated) delta += L;
+    };
+    if constexpr (written > 0) {
+        SHOAL_UNROLL for (int r = 0; r < written; ++r) add_term();
+    } else {
+        SHOAL_UNROLL_TWICE for (int r = p.terms; r > 0; --r) add_term();
     }
-    finish<V, I, J, pass>(p, sum, c, c_row, row, column);
+    finish<V, I, J, pass, L>(p, sum, c, c_row, row, column);
 }
 
 // All tiles of one size: `rows` x `columns` of them from (row, column) on.

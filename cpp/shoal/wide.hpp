@@ -260,7 +260,7 @@ class Training {
 template <class T>
 class Alone {
   public:
-    Alone(const Run<T>& run, const DescentMethod<T>& method) : training_(run, method, 1), passes_(run.network, run.loss) {}
+    Alone(const Run<T>& run, const DescentMethod<T>& method) : training_(run, method, 1), passes_(run.network, run.loss, run.tuning) {}
 
     void train(std::int64_t network, Monitor& monitor) {
         training_.take_part(network, network + 1, true, monitor, passes_, [&] { training_.turn(monitor); });
@@ -307,7 +307,7 @@ void train(const Run<T>& run, const DescentMethod<T>& method, int threads, const
     std::barrier meeting(together, turn);
     const auto body = [&](int member) {
         try {
-            Passes<T> passes(run.network, run.loss);
+            Passes<T> passes(run.network, run.loss, run.tuning);
             training.take_part(0, run.networks, member == 0, monitor, passes, [&] { meeting.arrive_and_wait(); });
         } catch (...) {
             progress.stop();

@@ -47,7 +47,7 @@ class Passes {
     using V = Lanes<T>;
     static constexpr int L = V::count;
 
-    Passes(const Network& network, const Loss& loss);
+    Passes(const Network& network, const Loss& loss, const Tuning& tuning = Tuning::of_this_machine());
 
     // The outputs of the samples of a block.
     void forward(const Model<T>& model, Samples<T>& samples, const Block& block);
@@ -81,6 +81,7 @@ class Passes {
 
     const Network& network_;
     Loss loss_;
+    std::int64_t panel_bytes_;
     std::vector<LayerPlan> plans_;
     std::vector<T> gathered_;      // inputs of a block whose samples do not stand side by side
     const T* inputs_ = nullptr;    // of the block, row by row

@@ -6,7 +6,7 @@
 namespace shoal::wide {
 
 template <class T>
-Passes<T>::Passes(const Network& network, const Loss& loss) : network_(network), loss_(loss) {
+Passes<T>::Passes(const Network& network, const Loss& loss, const Tuning& tuning) : network_(network), loss_(loss), panel_bytes_(tuning.panel_bytes()) {
     constexpr int rows = most_block_samples;
     std::int64_t widest_lanes = 0, widest_scalars = 0;
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
@@ -65,8 +65,9 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
         const std::int64_t row = row_numbers<T>(layer.outputs);
         Plan plan = plans_[l].forward;
         plan.rows = rows_of(plan, count);
-        multiply_rows<V>(plan, {below(l), model.above[l].at(0), to.at(0), below_row(l), row / L, layer.inputs, layer.inputs,
-                                biases ? Begin::column : Begin::zero, biases, hidden ? finishes[int(phi)] : Finish::store, T(network_.slope), nullptr});
+        multiply_rows<V>(plan, panel_bytes_,
+                         {below(l), model.above[l].at(0), to.at(0), below_row(l), row / L, layer.inputs, layer.inputs, biases ? Begin::column : Begin::zero,
+                          biases, hidden ? finishes[int(phi)] : Finish::store, T(network_.slope), nullptr});
         if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, to.at(0), count, row / L, row / L);
     }
     if (network_.outputs() == 1) dot(model, count);
@@ -226,8 +227,9 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
             const T* const deltas = from_head ? deltas_.at(0) : back_[l + 1].at(0);
             const std::int64_t deltas_row = from_head ? next.outputs : row_numbers<T>(next.outputs);
             if (rows > 0)
-                multiply_rows<V>(plan, {deltas, model.below[l + 1].at(0), back_[l].at(0), deltas_row, row_numbers<T>(next.inputs) / L, next.outputs,
-                                        next.outputs, Begin::zero, nullptr, Finish::store, T(0), nullptr});
+                multiply_rows<V>(plan, panel_bytes_,
+                                 {deltas, model.below[l + 1].at(0), back_[l].at(0), deltas_row, row_numbers<T>(next.inputs) / L, next.outputs, next.outputs,
+                                  Begin::zero, nullptr, Finish::store, T(0), nullptr});
             take_through_activation(l);
         }
         gather_below(l, plans_[l].weights.columns);

@@ -37,7 +37,6 @@ constexpr int groups(std::int64_t units) {
 
 constexpr int most_block_samples = 128, least_share_samples = 128, most_shares = 32;
 constexpr std::int64_t most_share_numbers = std::int64_t(1) << 26;  // of the gradients of all shares, where there are more than four
-constexpr std::int64_t panel_bytes = 20 * 1024;                     // of the lanes that a tile walks through, within the nearest cache
 
 // In how many shares the samples are cut.
 inline int shares(const Network& network, int samples) {
@@ -72,7 +71,7 @@ void for_each_piece(const Cut& cut, Act&& act) {
 //
 // A panel of B stays in the nearest cache while all rows of `a` pass.
 template <AnyLanes V>
-void multiply_rows(const Plan& plan, Product<typename V::Scalar> product) {
+void multiply_rows(const Plan& plan, std::int64_t panel_bytes, Product<typename V::Scalar> product) {
     using T = typename V::Scalar;
     const std::int64_t bytes = std::int64_t(plan.columns.size) * V::count * sizeof(T);
     const Cut terms = Cut::of(product.terms, int(std::max<std::int64_t>(16, panel_bytes / bytes)));

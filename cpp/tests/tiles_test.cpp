@@ -208,9 +208,11 @@ template <AnyLanes V>
 void blocks_are_whole() {
     for (const auto& widths : std::vector<std::vector<int>>{{1, 1}, {2, 4, 1}, {10, 20, 1}, {100, 400, 1}, {784, 50, 50, 10}})
         for (int samples = 1; samples <= 700; samples += 1 + samples / 5) {
-            const Cut cut = cut_samples<V>(Network(widths, Activation::relu, 0.0, true), samples);
-            CHECK(cut.large * cut.size + cut.small * (cut.size - 1) == samples && cut.large > 0 && cut.small >= 0, "%d samples: %d of %d and %d of one less",
-                  samples, cut.large, cut.size, cut.small);
+            for (const Tuning& tuning : {Tuning::of_this_machine(), Tuning{1024, 1024}, Tuning{1 << 30, 1 << 30}}) {
+                const Cut cut = cut_samples<V>(Network(widths, Activation::relu, 0.0, true), samples, tuning);
+                CHECK(cut.large * cut.size + cut.small * (cut.size - 1) == samples && cut.large > 0 && cut.small >= 0 && cut.size <= 256,
+                      "%d samples: %d of %d and %d of one less", samples, cut.large, cut.size, cut.small);
+            }
         }
 }
 

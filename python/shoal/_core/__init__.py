@@ -16,9 +16,12 @@ from shoal._core.choose import ISA_FEATURES, choose
 
 if TYPE_CHECKING:
     from shoal._core._kernel import (
+        caches,
         compiler,
         eigen,
+        fixed_shapes,
         fma_peak,
+        is_fixed,
         isa,
         lanes,
         pack_bytes,
@@ -29,10 +32,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "caches",
     "choice",
     "compiler",
     "eigen",
+    "fixed_shapes",
     "fma_peak",
+    "is_fixed",
     "isa",
     "lanes",
     "load",
@@ -70,6 +76,9 @@ if not TYPE_CHECKING:
     train = _kernel.train
     lanes = _kernel.lanes
     fma_peak = _kernel.fma_peak
+    caches = _kernel.caches
+    fixed_shapes = _kernel.fixed_shapes
+    is_fixed = _kernel.is_fixed
     pack_bytes = _kernel.pack_bytes
     pack_networks = _kernel.pack_networks
     wide_bytes = _kernel.wide_bytes
