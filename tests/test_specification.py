@@ -69,6 +69,21 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
             "record": shoal.Record(measure=("loss", "margin"), reduce="moments"),
             "networks": 20,
         },
+        "statistics": {
+            "network": one,
+            "task": random_task(5, 3, 1, generator),
+            "start": shoal.Gaussian(1.0),
+            "record": shoal.Record(
+                measure=("loss", "error", "margin"),
+                reduce=shoal.Statistics(
+                    covariance=(("loss", "error"),),
+                    events=("error > 0", "loss <= 0.1"),
+                    distribution=("loss", "margin"),
+                    resolution=1,
+                ),
+            ),
+            "networks": 300,
+        },
         "explicit moments": {
             "network": biased,
             "task": random_task(5, 3, 3, generator),
@@ -96,7 +111,10 @@ def through_zarr(data: xarray.Dataset, folder: Path) -> xarray.Dataset:
 @pytest.mark.parametrize("kept", [in_memory, through_netcdf, through_zarr])
 @pytest.mark.parametrize(
     "name",
-    ["gaussian", "separated", "explicit", "penalties and test samples", "parametrised", "moments", "explicit moments"],
+    [
+        *("gaussian", "separated", "explicit", "penalties and test samples", "parametrised"),
+        *("moments", "statistics", "explicit moments"),
+    ],
 )
 def test_a_kept_run_repeats_bit_for_bit(
     name: str,
@@ -130,6 +148,17 @@ def test_a_part_of_the_samples_is_not_taken_for_the_task(reduce: str | None, gen
     for part in (data.isel(sample=[0]), data.isel(sample=slice(0, 4)), data.isel(sample=0)):
         with pytest.raises(ValueError, match=r"data must hold the 5 samples of its specification, got [14]"):
             shoal.specification(part)
+
+
+def test_what_is_kept_of_networks_is_told(generator: np.random.Generator, tmp_path: Path) -> None:
+    arguments = {**runs(generator)["statistics"], "method": shoal.Descent(0.3, 12, stop=("fitted", "dead"))}
+    data = shoal.train(**arguments)
+    with through_zarr(data, tmp_path) as opened:
+        told = shoal.specification(opened)
+        assert told["record"] == arguments["record"]
+        again = shoal.train(**told)
+        xarray.testing.assert_identical(again, opened.load())
+    same_bits(again, data)
 
 
 def test_penalties_and_test_samples_are_told(generator: np.random.Generator) -> None:

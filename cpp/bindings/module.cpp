@@ -1,170 +1,14 @@
 // The compiled module of one instruction set: arrays in, the GIL released once, arrays out. No arithmetic here.
+#include "records.hpp"
 #include "shoal/peak.hpp"
-#include "trainings.hpp"
 
 #include <pybind11/functional.h>
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
 
-#include <map>
 #include <string>
-
-namespace py = pybind11;
 
 namespace {
 
-template <class Number>
-using Array = py::array_t<Number, py::array::c_style | py::array::forcecast>;
-
-// What the Python side has checked and laid out; see _kernel.pyi.
-struct Request {
-    std::vector<int> widths;
-    std::string activation;
-    double slope;
-    bool bias;
-    std::vector<double> scales, rates;
-    bool centred;
-    Array<double> inputs;
-    Array<std::int64_t> labels;
-    Array<double> weights, repeats;
-    Array<double> span;  // (rank, all inputs): what network and inputs have the coordinates of; of no rows where they are as given
-    py::dict test;
-    std::string loss;
-    double threshold, weight_decay, spectral_decoupling;
-    py::dict start;
-    py::dict method;
-    std::vector<std::string> measures;
-    std::int64_t networks, first;
-    std::uint64_t seed;
-    int threads;
-    shoal::Engine engine;
-    py::object progress;
-    shoal::Tuning tuning;
-};
-
-template <class Number>
-std::vector<Number> vector_of(const Array<Number>& array) {
-    return {array.data(), array.data() + array.size()};
-}
-
-shoal::Start read_start(const py::dict& start, std::vector<Array<double>>& keep) {
-    const auto kind = start["kind"].cast<std::string>();
-    shoal::Start read{};
-    if (kind == "gaussian") {
-        read.kind = shoal::StartKind::gaussian;
-        read.scales = start["scales"].cast<std::vector<double>>();
-    } else if (kind == "balanced") {
-        read.kind = shoal::StartKind::balanced;
-        read.scales = {start["scale"].cast<double>()};
-    } else if (kind == "separated") {
-        read =
-            shoal::Start::separated({start["scale"].cast<double>(), start["output_scale"].cast<double>()}, vector_of(start["directions"].cast<Array<double>>()),
-                                    start["mode_direction"].cast<std::vector<std::int64_t>>(), start["mode_sign"].cast<std::vector<double>>());
-    } else if (kind == "explicit") {
-        read.kind = shoal::StartKind::explicit_weights;
-        for (const auto& [name, to] : {std::pair{"weights", &read.weights}, std::pair{"biases", &read.biases}})
-            for (const auto& item : start[name].cast<py::list>()) {
-                keep.push_back(item.cast<Array<double>>());
-                to->push_back(keep.back().data());
-            }
-    } else {
-        throw py::value_error("start kind must be gaussian, balanced, separated or explicit, got " + kind);
-    }
-    return read;
-}
-
-// The test samples, all of the same weight; none where the dict is empty.
-template <class T>
-std::optional<shoal::Task<T>> read_test(const py::dict& test) {
-    if (test.empty()) return {};
-    const auto inputs = test["inputs"].cast<Array<double>>(), weights = test["weights"].cast<Array<double>>();
-    const auto labels = test["labels"].cast<Array<std::int64_t>>();
-    return shoal::Task<T>(int(inputs.shape(0)), int(inputs.shape(1)), inputs.data(), labels.data(), weights.data());
-}
-
-std::optional<shoal::Span> read_span(const Array<double>& span) {
-    if (span.shape(0) == 0) return {};
-    return shoal::Span{int(span.shape(1)), int(span.shape(0)), vector_of(span)};
-}
-
-template <class Number>
-Number* add_array(py::dict& out, const std::string& name, const std::vector<py::ssize_t>& shape) {
-    py::array_t<Number> made(shape);
-    out[py::str(name)] = made;
-    return made.mutable_data();
-}
-
-// One array a layer: (leading, outputs, inputs), or (leading, outputs) for biases.
-template <class T>
-std::vector<T*> add_layers(py::dict& out, const char* name, const Request& request, const shoal::Network& network, std::vector<py::ssize_t> leading,
-                           bool biases) {
-    py::list arrays;
-    std::vector<T*> to;
-    for (const shoal::Layer& layer : network.layers) {
-        std::vector<py::ssize_t> shape = leading;
-        shape.push_back(layer.outputs);
-        if (!biases) shape.push_back(to.empty() && request.span.shape(0) > 0 ? request.span.shape(1) : layer.inputs);
-        py::array_t<T> made(shape);
-        to.push_back(made.mutable_data());
-        arrays.append(made);
-    }
-    out[name] = arrays;
-    return to;
-}
-
-// Allocates what was asked for and tells the core where it goes.
-template <class T>
-py::dict allocate(const Request& request, std::int64_t times, const shoal::Network& network, shoal::Record<T>& record) {
-    py::dict out;
-    const py::ssize_t networks = request.networks, samples = request.inputs.shape(0), units = network.units();
-    const py::ssize_t tested = request.test.empty() ? 0 : py::len(request.test["labels"]);
-    record.times = times;
-    struct Place {
-        T** to;
-        std::vector<py::ssize_t> shape;  // after (networks, times)
-    };
-    const std::map<std::string, Place> places{
-        {"loss", {&record.loss, {}}},
-        {"error", {&record.error, {}}},
-        {"soft_error", {&record.soft_error, {}}},
-        {"margin", {&record.margin, {samples}}},
-        {"test_loss", {&record.test.loss, {}}},
-        {"test_error", {&record.test.error, {}}},
-        {"test_soft_error", {&record.test.soft_error, {}}},
-        {"test_margin", {&record.test.margin, {tested}}},
-        {"layer_norm", {&record.layer_norm, {py::ssize_t(network.layers.size())}}},
-        {"balance", {&record.balance, {units}}},
-        {"active", {&record.active, {network.hidden_layers()}}},
-        {"unit_active", {&record.unit_active, {units}}},
-    };
-    for (const std::string& measure : request.measures) {
-        if (measure.starts_with("test_") && !tested) throw py::value_error("measures must not hold " + measure + " without test samples");
-        if (const auto place = places.find(measure); place != places.end()) {
-            std::vector<py::ssize_t> shape{networks, times};
-            shape.insert(shape.end(), place->second.shape.begin(), place->second.shape.end());
-            *place->second.to = add_array<T>(out, measure, shape);
-        } else if (measure == "pattern") {
-            record.pattern = add_array<bool>(out, measure, {networks, times, units, samples});
-        } else if (measure == "trajectory") {
-            record.trajectory = add_layers<T>(out, "trajectory", request, network, {networks, times}, false);
-            if (request.bias) record.trajectory_biases = add_layers<T>(out, "trajectory_bias", request, network, {networks, times}, true);
-        } else if (measure == "weights") {
-            record.weights = add_layers<T>(out, "weights", request, network, {networks}, false);
-            if (request.bias) record.biases = add_layers<T>(out, "biases", request, network, {networks}, true);
-        } else {
-            throw py::value_error("measures holds an unknown name: " + measure);
-        }
-    }
-    record.status = reinterpret_cast<shoal::Status*>(add_array<std::int8_t>(out, "status", {networks}));
-    record.stopped_at = add_array<std::int64_t>(out, "stopped_at", {networks});
-    if (request.method["kind"].cast<std::string>() == "flow") {
-        record.stopped_time = add_array<double>(out, "stopped_time", {networks});
-        record.accepted = add_array<std::int64_t>(out, "accepted", {networks});
-        record.rejected = add_array<std::int64_t>(out, "rejected", {networks});
-    }
-    return out;
-}
+using namespace shoal::bindings;
 
 // Trains by the method, with the records that it says. `total` is the work that progress counts.
 template <class T, class Method>
@@ -186,7 +30,14 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         read_span(request.span),
         request.tuning,
     };
-    py::dict out = allocate(request, records, run.network, run.record);
+    py::dict out;
+    std::optional<shoal::Reduction<T>> reduction;
+    if (request.reduction.empty()) {
+        out = allocate(request, records, run.network, run.record);
+    } else {
+        run.record.times = records;
+        reduction = read_reduction<T>(request, records, run.network, out);
+    }
     const auto poll = [&](std::int64_t done) {
         const py::gil_scoped_acquire gil;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -194,7 +45,10 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
     };
     {
         const py::gil_scoped_release release;
-        shoal::train(run, method, request.engine, request.threads, poll);
+        if (reduction)
+            shoal::train_reduced(run, method, *reduction, request.engine, request.threads, poll);
+        else
+            shoal::train(run, method, request.engine, request.threads, poll);
     }
     return out;
 }
@@ -238,8 +92,8 @@ shoal::Tuning read_tuning(const py::object& tuning) {
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
                Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, Array<double> repeats, Array<double> span, py::dict test,
                std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start, py::dict method,
-               std::vector<std::string> measures, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads, const std::string& engine,
-               const std::string& dtype, py::object progress, const py::object& tuning) {
+               std::vector<std::string> measures, py::dict reduction, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads,
+               const std::string& engine, const std::string& dtype, py::object progress, const py::object& tuning) {
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
@@ -260,6 +114,7 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           std::move(start),
                           std::move(method),
                           std::move(measures),
+                          std::move(reduction),
                           networks,
                           first,
                           seed,
@@ -363,5 +218,5 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
     m.def("wide_bytes", &wide_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
           "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a,
-          "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a, "tuning"_a = py::none());
+          "reduction"_a = py::dict(), "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a, "tuning"_a = py::none());
 }

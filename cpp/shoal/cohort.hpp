@@ -26,6 +26,7 @@ struct Run {
     std::optional<Task<T>> test = {};  // measured, not learnt
     std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
     Tuning tuning = Tuning::of_this_machine();
+    std::int64_t position = 0;         // of the first network among explicit starts
 };
 
 template <AnyLanes V>
@@ -51,7 +52,7 @@ class Cohort {
         lanes.network[lane] = network;
         lanes.status[lane] = Status::ok;
         lanes.stopped_at[lane] = -1;
-        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, network);
+        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, run_.position + network);
         for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(drawing_.trained()[n]);
         lanes.unmet.take(lane, drawing_);
         if (!std::isfinite(T(largest))) stop(lane, Status::diverged, 0);

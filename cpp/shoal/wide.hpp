@@ -126,7 +126,7 @@ class Training {
     std::atomic<int> next_{0};
 
     void start(std::int64_t network) {
-        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, network);
+        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, run_.position + network);
         std::transform(drawing_.trained().begin(), drawing_.trained().end(), model_.parameters.begin(), [](double number) { return T(number); });
         recorder_.lanes.unmet.take(0, drawing_);
         model_.load();

@@ -14,6 +14,8 @@ from shoal.network import Network
 from shoal.record import Record
 from shoal.specification import specification
 from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
+from shoal.statistics import Statistics
+from shoal.sweep import open, sweep
 from shoal.task import Task
 from shoal.train import train
 from shoal.version import VERSION as __version__
@@ -21,6 +23,7 @@ from shoal.version import VERSION as __version__
 if TYPE_CHECKING:
     from shoal import claims, dynamics, plot, theory
     from shoal.comparison import compare
+    from shoal.histogram import quantile
 
 __all__ = [
     "Balanced",
@@ -38,6 +41,7 @@ __all__ = [
     "Squared",
     "SquaredHinge",
     "Start",
+    "Statistics",
     "Task",
     "__version__",
     "cite",
@@ -45,8 +49,11 @@ __all__ = [
     "compare",
     "dynamics",
     "info",
+    "open",
     "plot",
+    "quantile",
     "specification",
+    "sweep",
     "tasks",
     "theory",
     "train",
@@ -61,6 +68,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"shoal.{name}")
     if name == "compare":
         return import_module("shoal.comparison").compare
+    if name == "quantile":
+        return import_module("shoal.histogram").quantile
     raise AttributeError(f"module 'shoal' has no attribute {name!r}")
 
 

@@ -22,12 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
+from shoal.interval import DEVIATIONS
 from shoal.layout import Floats, Layout, Values, broadcast, networks_first, values_of
 
 __all__ = ["DEVIATIONS", "Comparison", "Values", "compare", "ratio_of"]
-
-DEVIATIONS = 4.0
-"""Standard errors that a statistical comparison allows."""
 
 Mask = NDArray[np.bool_]
 

@@ -63,6 +63,13 @@ class Condensed:
         expanded = {name: np.take(arrays[name], self.sample_of, axis=-1) for name in OF_SAMPLES if name in arrays}
         return {**arrays, **expanded}
 
+    def expand_histograms(self, counts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was counted, with a histogram for each sample that a row of the task stands for."""
+        if self.sample_of is None:
+            return dict(counts)
+        names = [f"histogram_{name}" for name in OF_SAMPLES]
+        return {**counts, **{name: np.take(counts[name], self.sample_of, axis=-2) for name in names if name in counts}}
+
     def told(self) -> str:
         """Return how many samples and inputs there were and are, as JSON."""
         samples, inputs = (self.whole.samples, self.task.samples), (self.whole.dimension, self.task.dimension)

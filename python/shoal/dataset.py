@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.histogram import edges
+from shoal.interval import wilson_interval
 from shoal.method import STOP_RULES, Descent, Flow, Method
-from shoal.moments import STATISTICS
 from shoal.network import Network
 from shoal.start import Explicit, Start
+from shoal.statistics import STATISTICS, Statistics
 from shoal.task import Task
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ _MEASURES: dict[str, tuple[tuple[str, ...], str]] = {
     "test_soft_error": ((), "1 - probability of the label, mean over test samples"),
     "test_margin": (("test_sample",), "margin y f(x), or label's output less the largest other, of test samples"),
 }
+
+
+def last_dims(name: str) -> tuple[str, ...]:
+    """Return the dimensions of a measure behind those of networks (or statistics) and times."""
+    return _MEASURES[name][0]
 
 
 def measured(network: Network, arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
@@ -76,15 +83,79 @@ def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def counted(method: Method, counts: Mapping[int, int]) -> dict[str, Any]:
+def moments(sums: Mapping[str, NDArray[Any]], measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return one array a measure, shape (statistics, times, ...), in the order of ``STATISTICS``, of the one node."""
+    count = int(sums["kept"][0])
+    return {name: _statistics(count, sums[name][0]) for name in measures}
+
+
+def _statistics(count: int, gathered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the statistics of ``count`` networks; what too few leave undefined is NaN."""
+    mean, squares, least, most = gathered
+    undefined = np.full_like(mean, np.nan)
+    some = count >= 1
+    variance = squares / (count - 1) if count >= 2 else undefined
+    error = np.sqrt(variance / max(1, count))
+    rows = [mean if some else undefined, variance, error, least if some else undefined, most if some else undefined]
+    return np.stack([np.full_like(mean, count), *rows])
+
+
+def counted(method: Method, status: NDArray[np.int64]) -> dict[str, Any]:
     """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
-    told = {"diverged": ((), counts.get(1, 0), _attrs("networks that diverged, left out"))}
+    told: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
     if isinstance(method, Flow):
-        told["exhausted"] = ((), counts.get(2, 0), _attrs("networks that exhausted their steps, left out"))
-        return told
-    for rule in method.stop or ():
-        told[rule] = ((), counts.get(STOP_RULES[rule], 0), _attrs(f"networks that stopped because they were {rule}"))
+        told["exhausted"] = ((), int(status[2]), _attrs("networks that exhausted their steps, left out"))
+    else:
+        for rule in method.stop or ():
+            about = _attrs(f"networks that stopped because they were {rule}")
+            told[rule] = ((), int(status[STOP_RULES[rule]]), about)
+    names = ("ok", "diverged", "exhausted", *STOP_RULES)
+    told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(names)}"))
+    return told | _shares("outcome", ("outcome",), status, int(status.sum()))
+
+
+def kept(
+    method: Method, asked: Statistics, sums: Mapping[str, NDArray[Any]], counts: Mapping[str, NDArray[np.int64]]
+) -> dict[str, Any]:
+    """Return the variables of what was kept beside moments, and of when networks met rules to stop."""
+    count = int(sums["kept"][0])
+    told: dict[str, Any] = {}
+    if asked.covariance:
+        products = np.stack([sums[f"pair_{i}"][0] for i in range(len(asked.covariance))])
+        covariance = products / (count - 1) if count >= 2 else np.full_like(products, np.nan)
+        told["covariance"] = (("pair", "time"), covariance, _attrs("covariance over networks"))
+    if asked.events:
+        met = np.stack([counts[f"event_{i}"] for i in range(len(asked.events))])
+        told["event_count"] = (("event", "time"), met, _attrs("networks that meet the event"))
+        told |= _shares("event", ("event", "time"), met, count)
+    for name in asked.distribution:
+        last, meaning = _MEASURES[name]
+        dims = ("time", *last, "bin")
+        told[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], _attrs(f"networks by {meaning}"))
+    rules = (
+        [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
+        if isinstance(method, Descent)
+        else []
+    )
+    if rules:
+        stopped = sums["stopped"][0]
+        steps = np.stack([_statistics(int(stopped[rule]), sums["stop_moments"][0, rule]) for rule in rules], axis=1)
+        told["stopped_at"] = (("statistic", "rule"), steps, _attrs("first step at which the rule is met"))
+        histogram = counts["stop_histogram"][rules]
+        told["stopped_at_histogram"] = (("rule", "bin"), histogram, _attrs("networks by the step of the rule"))
     return told
+
+
+def _shares(name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int) -> dict[str, Any]:
+    """Return shares of ``count`` networks, and the ends of their Wilson intervals of four deviations."""
+    low, high = wilson_interval(met, count)
+    share = met / count if count else np.full(met.shape, np.nan)
+    interval = "end of the Wilson interval of four deviations"
+    return {
+        f"{name}_share": (dims, share, _attrs("share of the networks")),
+        f"{name}_low": (dims, low, _attrs(f"lower {interval}")),
+        f"{name}_high": (dims, high, _attrs(f"upper {interval}")),
+    }
 
 
 def layer_variables(
@@ -110,12 +181,13 @@ def assemble(
     method: Method,
     records: NDArray[Any],
     index: NDArray[np.int64] | None,
+    kept: Statistics,
     attrs: Mapping[str, str],
 ) -> xarray.Dataset:
     """Return the dataset: the variables, the coordinates that they use, and the big arrays of the specification.
 
     ``records`` are the steps of descent, or times of a flow, of the time axis. ``index`` holds the network indices, or
-    is None for statistics over networks.
+    is None for statistics over networks, of which ``kept`` says what is beside the moments.
     """
     import xarray  # takes longer to import than the rest of shoal together
 
@@ -142,12 +214,31 @@ def assemble(
     if "unit" in used:
         layers = np.repeat(np.arange(1, network.layers), network.widths[1:-1])
         coordinates["unit_layer"] = (("unit",), layers, _attrs("hidden layer of the unit"))
+    coordinates |= _of_statistics(method, kept, used)
     explicit: dict[str, Any] = {}
     if isinstance(start, Explicit):
         leading = ("network" if index is not None else "start_network",)
         explicit |= layer_variables("start_weights", start.weights, "starting weights", leading)
         explicit |= layer_variables("start_biases", start.biases, "starting biases", leading)
     return xarray.Dataset({**variables, **explicit}, coords=coordinates, attrs=dict(attrs))
+
+
+def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str, Any]:
+    """Return the coordinates of pairs, events, outcomes, rules and bins."""
+    texts = {
+        "pair": [", ".join(pair) for pair in kept.covariance],
+        "event": list(kept.events),
+        "outcome": ["ok", "diverged", "exhausted", *STOP_RULES],
+        "rule": list(method.stop or ()) if isinstance(method, Descent) else [],
+    }
+    told: dict[str, Any] = {
+        name: ((name,), np.array(given, dtype=object)) for name, given in texts.items() if name in used
+    }
+    if "bin" in used:
+        ends = edges(kept.resolution)
+        told["bin_low"] = (("bin",), ends[:-1], _attrs("where the bin begins"))
+        told["bin_high"] = (("bin",), ends[1:], _attrs("where the bin ends"))
+    return told
 
 
 def _clock(method: Method, records: NDArray[Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from shoal.record import OF_NETWORKS
 from shoal.task import Task
 from shoal.threads import cgroup_folders
 
-_REDUCED_BYTES = 24
+STATUS_BYTES = 33
+"""Of a network: its status, and when and after how many steps it stopped."""
 _NEVER_SHORT = 2**18
 """Bytes below which nobody asks: a process that holds NumPy has as much, and reading what is free takes as long as
 a short training."""
@@ -58,17 +59,7 @@ def record_bytes(
     if "weights" in measures:
         numbers += network.parameters
     pattern = times * network.units * task.samples if "pattern" in measures else 0  # a byte each
-    status = 33  # its status, and when and after how many steps it stopped
-    return networks * (numbers * itemsize + pattern + status)
-
-
-def reduced_bytes(record: int, itemsize: int) -> int:
-    """Return the bytes in which records of ``record`` bytes are reduced to statistics.
-
-    A number takes at most 24: itself twice, since networks that diverged are left out of a copy, and in float64 the
-    square of its deviation from the mean, and itself where it is float32.
-    """
-    return record // itemsize * _REDUCED_BYTES
+    return networks * (numbers * itemsize + pattern + STATUS_BYTES)
 
 
 def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: int, workers: int, itemsize: int) -> int:
@@ -126,7 +117,11 @@ class Need:
         available = less_than(needed)
         if available is None:
             return
-        each = "" if self.reduce is None else f" of {self.block} networks at a time (reduce={self.reduce!r})"
+        each = (
+            ""
+            if self.reduce is None
+            else f" and statistics of {self.block} networks a thread at a time (reduce={self.reduce!r})"
+        )
         raise ValueError(
             f"networks={self.networks} of widths {self.network.widths} with {self.times} recorded times of "
             f"{', '.join(self.measures)} needs {_gigabytes(needed)} of memory, {_gigabytes(available)} is available: "

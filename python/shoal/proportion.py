@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from shoal.comparison import DEVIATIONS, Comparison, ratio_of
+from shoal.comparison import Comparison, ratio_of
+from shoal.interval import wilson
 
 __all__ = ["compare_majority", "compare_proportion", "wilson"]
 
@@ -80,44 +81,3 @@ def compare_majority(successes: int, trials: int) -> Comparison:
     # At a ratio of exactly 1 the interval still touches one half: no majority is shown.
     ratio = math.inf if low <= 0.5 else ratio
     return Comparison("majority", share, 0.5, reach, room, ratio, error, 0.0, math.nan, trials, 0, 1)
-
-
-def wilson(successes: int, trials: int, deviations: float = DEVIATIONS) -> tuple[float, float]:
-    """Return Wilson's score interval (low, high) of a proportion.
-
-    Parameters
-    ----------
-    successes, trials : int
-        Counts, 0 <= successes <= trials, trials >= 1.
-    deviations : float
-        Half width in standard deviations, > 0.
-
-    Returns
-    -------
-    tuple of float
-        (low, high), both in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        Counts out of range, or deviations not positive.
-
-    Examples
-    --------
-    >>> low, high = wilson(50, 100, deviations=1.96)
-    >>> round(low, 4), round(high, 4)
-    (0.4038, 0.5962)
-    """
-    if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(
-            "successes must lie between 0 and trials, and trials must be at least 1, "
-            f"got successes={successes}, trials={trials}"
-        )
-    if not (math.isfinite(deviations) and deviations > 0):
-        raise ValueError(f"deviations must be finite and positive, got {deviations}")
-    share, square = successes / trials, deviations**2
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    half = deviations / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return low, high

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
 from shoal.method import Descent, Flow, Method
+from shoal.statistics import Statistics
 
 OF_TEST = ("test_loss", "test_error", "test_soft_error", "test_margin")
 OF_NETWORKS = ("weights", "trajectory", "pattern")  # whose units no statistics can bring together
@@ -58,9 +59,10 @@ class Record:
         - ``trajectory``: the weights (and biases) at every record, one array a layer, (networks, times, outputs,
           inputs).
     reduce
-        None keeps every network. ``"moments"`` keeps statistics over the networks only, in memory that does not grow
-        with their number; networks that diverge are left out of them and counted. ``weights``, ``trajectory`` and
-        ``pattern`` cannot be reduced: unit i of one network has nothing to do with unit i of the next.
+        None keeps every network. ``"moments"``, the same as ``Statistics()``, keeps statistics over the networks only,
+        in memory that does not grow with their number; networks that diverge are left out of them and counted. A
+        ``Statistics(...)`` says what to keep beside them. ``weights``, ``trajectory`` and ``pattern`` cannot be
+        reduced: unit i of one network has nothing to do with unit i of the next.
 
     Raises
     ------
@@ -79,7 +81,7 @@ class Record:
     times: Sequence[float] | NDArray[Any] | None = None
     steps: Sequence[int] | NDArray[Any] | None = None
     measure: Sequence[str] = ("loss", "error", "margin")
-    reduce: str | None = None
+    reduce: str | Statistics | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -90,11 +92,21 @@ class Record:
         if self.steps is not None:
             object.__setattr__(self, "steps", _increasing_steps(self.steps))
         object.__setattr__(self, "measure", _measures(self.measure))
-        if self.reduce is not None:
+        if self.reduce is None:
+            return
+        if not isinstance(self.reduce, Statistics):
             checks.choice("reduce", self.reduce, ("moments",))
-            for name in self.measure:
-                if name in OF_NETWORKS:
-                    raise ValueError(f"measure must not hold {name!r} with reduce='moments': it is of single networks")
+        told = repr(self.reduce) if isinstance(self.reduce, str) else "Statistics"
+        for name in self.measure:
+            if name in OF_NETWORKS:
+                raise ValueError(f"measure must not hold {name!r} with reduce={told}: it is of single networks")
+        if isinstance(self.reduce, Statistics):
+            self.reduce.check(self.measure)
+
+    @property
+    def kept(self) -> Statistics | None:
+        """What is kept over networks, or None where each network is."""
+        return Statistics() if self.reduce == "moments" else self.reduce  # type: ignore[return-value]
 
     def at(self, method: Method) -> NDArray[Any]:
         """Return what to record, shape (times,), strictly increasing: int64 steps of descent, float64 times of a flow.

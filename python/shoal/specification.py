@@ -13,6 +13,7 @@ from shoal.method import METHODS, Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
+from shoal.statistics import Statistics
 from shoal.task import Task
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     TypeError
         Not an xarray dataset.
     ValueError
-        The dataset has no specification, lacks the arrays that belong to it, or holds only a part of its samples or,
-        with an ``Explicit`` start, of its networks.
+        The dataset has no specification or that of a sweep over some field, lacks the arrays that belong to it, or
+        holds only a part of its samples or, with an ``Explicit`` start, of its networks.
 
     Examples
     --------
@@ -102,6 +103,10 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     if "specification" not in attrs:
         raise ValueError("data must be what train returned: it has no attribute 'specification'")
     told = json.loads(attrs["specification"])
+    if "over" in told:
+        swept = told["over"]
+        fields = [one[0] for one in swept["fields"]] if isinstance(swept, dict) else list(swept[0])
+        raise ValueError(f"data must be of one training, got a sweep over {', '.join(fields)}")
     loss, method = told["loss"], told["method"]
     return {
         "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),
@@ -109,12 +114,20 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         "start": _start(data, told),
         "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
         "method": _rebuild(_METHODS[method["kind"]], method, "kind"),
-        "record": Record(**told["record"]),
+        "record": _record(told["record"]),
         **{name: told[name] for name in ("networks", "seed", "first", "dtype")},
         **{name: told.get(name, 0.0) for name in ("weight_decay", "spectral_decoupling")},
         "engine": told.get("engine", "lanes"),
         "condense": told.get("condense", False),
     }
+
+
+def _record(told: dict[str, Any]) -> Record:
+    reduce = told["reduce"]
+    if not isinstance(reduce, dict):
+        return Record(**told)
+    pairs = tuple(tuple(pair) for pair in reduce["covariance"])
+    return Record(**{**told, "reduce": Statistics(**{**reduce, "covariance": pairs})})
 
 
 def _fields(instance: Start | Loss) -> dict[str, Any]:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from shoal import dataset, fit, memory
-from shoal.condense import OF_SAMPLES, Condensed
-from shoal.engine import resolve_engine
-from shoal.loss import Loss, resolve_loss
+from shoal.loss import Loss
 from shoal.method import Method
-from shoal.moments import Moments, block_size
 from shoal.network import Network
 from shoal.record import Record
-from shoal.specification import to_json
-from shoal.start import Explicit, Start
+from shoal.run import Progress, Run
+from shoal.start import Start
 from shoal.task import Task
 from shoal.threads import thread_count
-from shoal.version import VERSION
 
 if TYPE_CHECKING:
     import xarray
-
-Progress = Callable[[int, int], None]
 
 
 def train(
@@ -133,214 +119,21 @@ def train(
     >>> data.margin.dims, data.margin.shape
     (('network', 'time', 'sample'), (100, 101, 2))
     """
-    chosen = resolve_loss(loss)
-    given = fit.check(
+    run = Run.of(
         network,
         task,
         start,
-        method,
-        chosen,
-        record,
+        method=method,
+        loss=loss,
+        weight_decay=weight_decay,
+        spectral_decoupling=spectral_decoupling,
+        record=record,
         networks=networks,
         seed=seed,
         first=first,
-        dtype=dtype,
-        weight_decay=weight_decay,
-        spectral_decoupling=spectral_decoupling,
-        condense=condense,
         engine=engine,
+        condense=condense,
+        dtype=dtype,
         progress=progress,
     )
-    workers = thread_count(threads)
-    largest = float(np.finfo(dtype).max)
-    condensed = Condensed.of(network, task, method, condense, weight_decay=given.weight_decay, largest=largest)
-    run = _Run(
-        network=network,
-        task=task,
-        start=start,
-        loss=chosen,
-        method=method,
-        record=record or Record(),
-        dtype=dtype,
-        engine=resolve_engine(engine, condensed.network, condensed.task, method),
-        condense=condense,
-        condensed=condensed,
-        **dataclasses.asdict(given),
-    )
-    return run.all(workers, progress)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A training whose arguments are checked: all that fixes its result."""
-
-    network: Network
-    task: Task
-    start: Start
-    loss: Loss
-    method: Method
-    record: Record
-    networks: int
-    seed: int
-    first: int
-    dtype: str
-    weight_decay: float
-    spectral_decoupling: float
-    engine: str
-    condense: str | bool
-    condensed: Condensed
-
-    def all(self, threads: int, progress: Progress | None) -> xarray.Dataset:
-        """Train all networks and return the dataset."""
-        from shoal import _core  # only here: the theory and the specifications need no compiled module
-
-        records = self.record.at(self.method)
-        measures = self.record.measure
-        together = self._together(len(records))
-        self._need(together, len(records), threads).require()
-
-        index: NDArray[np.int64] | None = None
-        if self.record.reduce is None:
-            arrays = self.condensed.expand(self.block(0, self.networks, records, threads, progress))
-            variables = dataset.measured(self.network, arrays, measures, "network")
-            variables |= dataset.status(self.method, arrays)
-            index = np.arange(self.first, self.first + self.networks)
-        else:
-            variables = self._reduced(together, records, threads, progress)
-        names = {field.name for field in dataclasses.fields(self)} - {"task", "condensed"}
-        told = {name: getattr(self, name) for name in names}
-        return dataset.assemble(
-            self.network,
-            self.task,
-            self.start,
-            variables=variables,
-            method=self.method,
-            records=records,
-            index=index,
-            attrs={
-                "specification": to_json(**told, samples=self.task.samples, test_samples=self.task.test_samples),
-                "shoal_version": VERSION,
-                "isa": _core.isa,
-                "engine": self.engine,
-                "condensed": self.condensed.told(),
-            },
-        )
-
-    def block(
-        self, begin: int, end: int, records: NDArray[Any], threads: int, progress: Progress | None
-    ) -> dict[str, Any]:
-        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays."""
-        from shoal import _core
-
-        whole = end - begin == self.networks
-        start = self.start if whole or not isinstance(self.start, Explicit) else self.start.block(begin, end)
-        trained = self.condensed.task
-        return _core.train(
-            widths=self.condensed.network.widths,
-            activation=self.network.activation,
-            slope=self.network.slope,
-            bias=self.network.bias,
-            scales=self.network.scales,
-            rates=self.network.rates,
-            centred=self.network.centred,
-            inputs=trained.inputs,
-            labels=trained.labels,
-            weights=trained.weights,
-            repeats=self.condensed.repeats,
-            span=self.condensed.span,
-            test=self._test(),
-            loss=self.loss.name,
-            threshold=self.loss.threshold,
-            weight_decay=self.weight_decay,
-            spectral_decoupling=self.spectral_decoupling,
-            start=start.for_core(self.network, self.task, end - begin),
-            method=self.method.for_core(records),
-            measures=self.record.measure,
-            networks=end - begin,
-            first=self.first + begin,
-            seed=self.seed,
-            threads=threads,
-            engine=self.engine,
-            dtype=self.dtype,
-            progress=progress,
-        )
-
-    def _reduced(self, together: int, records: NDArray[Any], threads: int, progress: Progress | None) -> dict[str, Any]:
-        """Train block after block, and keep statistics over the networks that do not diverge."""
-        moments = Moments()
-        counts: Counter[int] = Counter()
-        work = self.method.work
-        for begin in range(0, self.networks, together):
-            end = min(begin + together, self.networks)
-            arrays = self.block(begin, end, records, threads, _shifted(progress, begin * work, self.networks * work))
-            lost = np.isin(arrays["status"], (1, 2))
-            kept = ~lost if lost.any() else slice(None)
-            moments.add({name: arrays[name][kept] for name in self.record.measure})
-            counts.update(arrays["status"].tolist())
-        variables = dataset.measured(
-            self.network, self.condensed.expand(moments.result()), self.record.measure, "statistic"
-        )
-        variables |= dataset.counted(self.method, counts)
-        return variables
-
-    def _test(self) -> dict[str, NDArray[Any]]:
-        """Return the test samples as the core takes them, each of the same weight."""
-        if self.condensed.task.test is None:
-            return {}
-        inputs, labels = self.condensed.task.test
-        return {"inputs": inputs, "labels": labels, "weights": np.full(len(labels), 1 / len(labels))}
-
-    def _together(self, times: int) -> int:
-        """Return how many networks are trained by one call of the core."""
-        return self.networks if self.record.reduce is None else self._block(times)
-
-    def _block(self, times: int) -> int:
-        return min(self.networks, block_size(self._record_bytes(1, times) // np.dtype(self.dtype).itemsize))
-
-    def _need(self, together: int, times: int, threads: int) -> memory.Need:
-        itemsize = np.dtype(self.dtype).itemsize
-        records = self._record_bytes(together, times)
-        workers, work = self._work(together, threads)
-        return memory.Need(
-            records=records if self.record.reduce is None else memory.reduced_bytes(records, itemsize),
-            work=work,
-            network=self.network,
-            networks=self.networks,
-            workers=workers,
-            times=times,
-            measures=self.record.measure,
-            reduce=self.record.reduce,
-            block=self._block(times),
-        )
-
-    def _work(self, together: int, threads: int) -> tuple[int, int]:
-        """Return how many threads the core starts, and the bytes in which they train."""
-        from shoal import _core
-
-        network, task, itemsize = self.condensed.network, self.condensed.task, np.dtype(self.dtype).itemsize
-        lanes = _core.lanes(self.dtype)
-        keeps = not set(self.record.measure).isdisjoint(("weights", "trajectory"))
-        span, beside = self.condensed.bytes_beside(network.widths[1], keeps, lanes)
-        if self.engine == "wide":
-            sizes = (task.samples, task.test_samples, together, threads)
-            wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, self.dtype)
-            return threads, wide + memory.task_bytes(task, itemsize) + span + min(threads, together) * beside
-        workers = min(threads, -(-together // lanes))  # the core starts no thread that would have no pack
-        passes = [samples for samples in (task.samples, task.test_samples) if samples]
-        pack = sum(_core.pack_bytes(network.widths, samples, self.dtype) for samples in passes)
-        work = memory.work_bytes(network, task, self.method, pack, lanes, workers, itemsize)
-        return workers, work + span + workers * beside
-
-    def _record_bytes(self, networks: int, times: int) -> int:
-        itemsize = np.dtype(self.dtype).itemsize
-        whole = memory.record_bytes(self.network, self.task, self.record.measure, networks, times, itemsize)
-        if self.condensed.sample_of is None:
-            return whole
-        of_samples = [name for name in self.record.measure if name in OF_SAMPLES]
-        return whole + memory.record_bytes(self.network, self.condensed.task, of_samples, networks, times, itemsize)
-
-
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, _: progress(before + done, total)
+    return run.dataset(thread_count(threads), progress)

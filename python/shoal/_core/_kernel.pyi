@@ -51,6 +51,7 @@ def train(
     start: Mapping[str, Any],
     method: Mapping[str, Any],
     measures: Sequence[str],
+    reduction: Mapping[str, Any],
     networks: int,
     first: int,
     seed: int,

@@ -170,3 +170,22 @@ def save(made: Figure, path: Path, *, dpi: int = 150) -> Path:
         FigureCanvasAgg(made)
         made.savefig(path, dpi=dpi, format="png")
     return path
+
+
+def require_axes(axes: object) -> None:
+    """Raise a TypeError where these are no axes.
+
+    Parameters
+    ----------
+    axes : object
+        What was given.
+
+    Raises
+    ------
+    TypeError
+        It is not of matplotlib's ``Axes``.
+    """
+    from matplotlib.axes import Axes
+
+    if not isinstance(axes, Axes):
+        raise TypeError(f"axes must be of matplotlib, such as figure(...)[1][0], got {axes!r}")

@@ -1,0 +1,167 @@
+// Where the records of a training go, or the statistics that are kept of them: NumPy's arrays, by name.
+#pragma once
+
+#include "request.hpp"
+
+#include <map>
+
+namespace shoal::bindings {
+
+template <class Number>
+Number* add_array(py::dict& out, const std::string& name, const std::vector<py::ssize_t>& shape) {
+    py::array_t<Number> made(shape);
+    out[py::str(name)] = made;
+    return made.mutable_data();
+}
+
+// One array a layer: (leading, outputs, inputs), or (leading, outputs) for biases.
+template <class T>
+std::vector<T*> add_layers(py::dict& out, const char* name, const Request& request, const shoal::Network& network, std::vector<py::ssize_t> leading,
+                           bool biases) {
+    py::list arrays;
+    std::vector<T*> to;
+    for (const shoal::Layer& layer : network.layers) {
+        std::vector<py::ssize_t> shape = leading;
+        shape.push_back(layer.outputs);
+        if (!biases) shape.push_back(to.empty() && request.span.shape(0) > 0 ? request.span.shape(1) : layer.inputs);
+        py::array_t<T> made(shape);
+        to.push_back(made.mutable_data());
+        arrays.append(made);
+    }
+    out[name] = arrays;
+    return to;
+}
+
+// Where a record keeps the address of a measure's array, and its shape behind (networks, times).
+template <class T>
+struct Place {
+    T*& (*in)(shoal::Record<T>&);
+    std::vector<py::ssize_t> shape;
+};
+
+#define SHOAL_IN(field) [](shoal::Record<T>& record) -> T*& { return record.field; }
+template <class T>
+std::map<std::string, Place<T>> places(const Request& request, const shoal::Network& network) {
+    const py::ssize_t samples = request.inputs.shape(0), tested = request.test.empty() ? 0 : py::len(request.test["labels"]), units = network.units();
+    return {{"loss", {SHOAL_IN(loss), {}}},
+            {"error", {SHOAL_IN(error), {}}},
+            {"soft_error", {SHOAL_IN(soft_error), {}}},
+            {"margin", {SHOAL_IN(margin), {samples}}},
+            {"test_loss", {SHOAL_IN(test.loss), {}}},
+            {"test_error", {SHOAL_IN(test.error), {}}},
+            {"test_soft_error", {SHOAL_IN(test.soft_error), {}}},
+            {"test_margin", {SHOAL_IN(test.margin), {tested}}},
+            {"layer_norm", {SHOAL_IN(layer_norm), {py::ssize_t(network.layers.size())}}},
+            {"balance", {SHOAL_IN(balance), {units}}},
+            {"active", {SHOAL_IN(active), {network.hidden_layers()}}},
+            {"unit_active", {SHOAL_IN(unit_active), {units}}}};
+}
+#undef SHOAL_IN
+
+inline void check_measure(const Request& request, const std::string& measure) {
+    if (measure.starts_with("test_") && request.test.empty()) throw py::value_error("measures must not hold " + measure + " without test samples");
+}
+
+// The shape of an array: what leads, the times, and the measure's own.
+inline std::vector<py::ssize_t> shape_of(std::vector<py::ssize_t> leading, std::int64_t times, const std::vector<py::ssize_t>& own) {
+    leading.push_back(times);
+    leading.insert(leading.end(), own.begin(), own.end());
+    return leading;
+}
+
+// Allocates what was asked for and tells the core where it goes.
+template <class T>
+py::dict allocate(const Request& request, std::int64_t times, const shoal::Network& network, shoal::Record<T>& record) {
+    py::dict out;
+    const py::ssize_t networks = request.networks, samples = request.inputs.shape(0), units = network.units();
+    const auto known = places<T>(request, network);
+    record.times = times;
+    for (const std::string& measure : request.measures) {
+        check_measure(request, measure);
+        if (const auto place = known.find(measure); place != known.end()) {
+            place->second.in(record) = add_array<T>(out, measure, shape_of({networks}, times, place->second.shape));
+        } else if (measure == "pattern") {
+            record.pattern = add_array<bool>(out, measure, {networks, times, units, samples});
+        } else if (measure == "trajectory") {
+            record.trajectory = add_layers<T>(out, "trajectory", request, network, {networks, times}, false);
+            if (request.bias) record.trajectory_biases = add_layers<T>(out, "trajectory_bias", request, network, {networks, times}, true);
+        } else if (measure == "weights") {
+            record.weights = add_layers<T>(out, "weights", request, network, {networks}, false);
+            if (request.bias) record.biases = add_layers<T>(out, "biases", request, network, {networks}, true);
+        } else {
+            throw py::value_error("measures holds an unknown name: " + measure);
+        }
+    }
+    record.status = reinterpret_cast<shoal::Status*>(add_array<std::int8_t>(out, "status", {networks}));
+    record.stopped_at = add_array<std::int64_t>(out, "stopped_at", {networks});
+    if (request.method["kind"].cast<std::string>() == "flow") {
+        record.stopped_time = add_array<double>(out, "stopped_time", {networks});
+        record.accepted = add_array<std::int64_t>(out, "accepted", {networks});
+        record.rejected = add_array<std::int64_t>(out, "rejected", {networks});
+    }
+    return out;
+}
+
+inline shoal::Relation relation_named(const std::string& name) {
+    if (name == "<") return shoal::Relation::below;
+    if (name == "<=") return shoal::Relation::at_most;
+    if (name == ">") return shoal::Relation::above;
+    if (name == ">=") return shoal::Relation::at_least;
+    throw py::value_error("relation must be <, <=, > or >=, got " + name);
+}
+
+inline std::int64_t* add_counts(py::dict& out, const std::string& name, const std::vector<py::ssize_t>& shape) {
+    py::array_t<std::int64_t> made(shape);
+    std::fill_n(made.mutable_data(), made.size(), 0);
+    out[py::str(name)] = made;
+    return made.mutable_data();
+}
+
+// Reads what is to be kept of the networks, and allocates it: by name, an array each.
+//   kept (cells,)   status (6,)   NAME (cells, 4, times, ...)   pair_I (cells, times, ...)   event_I (times, ...)   histogram_NAME (times, ..., bins)
+//   stopped (cells, rules)   stop_moments (cells, rules, 4)   stop_histogram (rules, bins)
+template <class T>
+shoal::Reduction<T> read_reduction(const Request& request, std::int64_t times, const shoal::Network& network, py::dict& out) {
+    const py::dict& asked = request.reduction;
+    const auto known = places<T>(request, network);
+    shoal::Reduction<T> read{asked["cell"].cast<std::int64_t>(), asked["stretch"].cast<std::int64_t>(), {}, {}, {}, {}, {asked["bits"].cast<int>()},
+                             asked["stops"].cast<bool>()};
+    const py::ssize_t cells = (request.first + request.networks - 1) / read.cell - request.first / read.cell + 1, bins = read.bins.count();
+    std::map<std::string, int> numbered;
+    for (const std::string& measure : request.measures) {
+        check_measure(request, measure);
+        const auto place = known.find(measure);
+        if (place == known.end()) throw py::value_error("measures holds what cannot be reduced: " + measure);
+        numbered[measure] = int(read.measures.size());
+        std::int64_t numbers = times;
+        for (const py::ssize_t length : place->second.shape) numbers *= length;
+        read.measures.push_back({place->second.in, numbers});
+        read.moments.push_back(add_array<double>(out, measure, shape_of({cells, 4}, times, place->second.shape)));
+    }
+    const auto shape = [&](const std::string& measure) -> const std::vector<py::ssize_t>& { return known.at(measure).shape; };
+    for (const auto& [one, other] : asked["pairs"].cast<std::vector<std::pair<std::string, std::string>>>()) {
+        if (shape(one) != shape(other)) throw py::value_error("pairs must be of measures of the same shape, got " + one + ", " + other);
+        read.products.push_back(add_array<double>(out, "pair_" + std::to_string(read.pairs.size()), shape_of({cells}, times, shape(one))));
+        read.pairs.emplace_back(numbered.at(one), numbered.at(other));
+    }
+    for (const auto& [measure, relation, threshold] : asked["events"].cast<std::vector<std::tuple<std::string, std::string, double>>>()) {
+        read.counts.push_back(add_counts(out, "event_" + std::to_string(read.events.size()), shape_of({}, times, shape(measure))));
+        read.events.push_back({numbered.at(measure), relation_named(relation), threshold});
+    }
+    for (const auto& measure : asked["distributed"].cast<std::vector<std::string>>()) {
+        auto whole = shape_of({}, times, shape(measure));
+        whole.push_back(bins);
+        read.histograms.push_back(add_counts(out, "histogram_" + measure, whole));
+        read.distributed.push_back(numbered.at(measure));
+    }
+    read.kept = add_array<std::int64_t>(out, "kept", {cells});
+    read.status = add_counts(out, "status", {shoal::statuses});
+    if (read.stops) {
+        read.stopped = add_array<std::int64_t>(out, "stopped", {cells, shoal::stop_rules});
+        read.stop_moments = add_array<double>(out, "stop_moments", {cells, shoal::stop_rules, 4});
+        read.stop_histogram = add_counts(out, "stop_histogram", {shoal::stop_rules, bins});
+    }
+    return read;
+}
+
+}  // namespace shoal::bindings

@@ -1,0 +1,91 @@
+// What the Python side asks of a training, read from its arguments.
+#pragma once
+
+#include "trainings.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+
+namespace py = pybind11;
+
+namespace shoal::bindings {
+
+template <class Number>
+using Array = py::array_t<Number, py::array::c_style | py::array::forcecast>;
+
+// What the Python side has checked and laid out; see _kernel.pyi.
+struct Request {
+    std::vector<int> widths;
+    std::string activation;
+    double slope;
+    bool bias;
+    std::vector<double> scales, rates;
+    bool centred;
+    Array<double> inputs;
+    Array<std::int64_t> labels;
+    Array<double> weights, repeats;
+    Array<double> span;  // (rank, all inputs): what network and inputs have the coordinates of; of no rows where they are as given
+    py::dict test;
+    std::string loss;
+    double threshold, weight_decay, spectral_decoupling;
+    py::dict start;
+    py::dict method;
+    std::vector<std::string> measures;
+    py::dict reduction;  // empty where the records themselves are wanted
+    std::int64_t networks, first;
+    std::uint64_t seed;
+    int threads;
+    shoal::Engine engine;
+    py::object progress;
+    shoal::Tuning tuning;
+};
+
+template <class Number>
+std::vector<Number> vector_of(const Array<Number>& array) {
+    return {array.data(), array.data() + array.size()};
+}
+
+inline shoal::Start read_start(const py::dict& start, std::vector<Array<double>>& keep) {
+    const auto kind = start["kind"].cast<std::string>();
+    shoal::Start read{};
+    if (kind == "gaussian") {
+        read.kind = shoal::StartKind::gaussian;
+        read.scales = start["scales"].cast<std::vector<double>>();
+    } else if (kind == "balanced") {
+        read.kind = shoal::StartKind::balanced;
+        read.scales = {start["scale"].cast<double>()};
+    } else if (kind == "separated") {
+        read =
+            shoal::Start::separated({start["scale"].cast<double>(), start["output_scale"].cast<double>()}, vector_of(start["directions"].cast<Array<double>>()),
+                                    start["mode_direction"].cast<std::vector<std::int64_t>>(), start["mode_sign"].cast<std::vector<double>>());
+    } else if (kind == "explicit") {
+        read.kind = shoal::StartKind::explicit_weights;
+        for (const auto& [name, to] : {std::pair{"weights", &read.weights}, std::pair{"biases", &read.biases}})
+            for (const auto& item : start[name].cast<py::list>()) {
+                keep.push_back(item.cast<Array<double>>());
+                to->push_back(keep.back().data());
+            }
+    } else {
+        throw py::value_error("start kind must be gaussian, balanced, separated or explicit, got " + kind);
+    }
+    return read;
+}
+
+// The test samples, all of the same weight; none where the dict is empty.
+template <class T>
+std::optional<shoal::Task<T>> read_test(const py::dict& test) {
+    if (test.empty()) return {};
+    const auto inputs = test["inputs"].cast<Array<double>>(), weights = test["weights"].cast<Array<double>>();
+    const auto labels = test["labels"].cast<Array<std::int64_t>>();
+    return shoal::Task<T>(int(inputs.shape(0)), int(inputs.shape(1)), inputs.data(), labels.data(), weights.data());
+}
+
+inline std::optional<shoal::Span> read_span(const Array<double>& span) {
+    if (span.shape(0) == 0) return {};
+    return shoal::Span{int(span.shape(1)), int(span.shape(0)), vector_of(span)};
+}
+
+}  // namespace shoal::bindings

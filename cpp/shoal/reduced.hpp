@@ -1,0 +1,206 @@
+// Training of networks of which statistics alone are kept, in memory that does not grow with their number.
+//
+// Networks with the same index / cell make a cell. Each thread trains a stretch of a few cells into records of its own, takes each cell's statistics while they are
+// in the cache, and takes the next stretch. Cells are fixed by the networks' indices, so neither threads, nor stretches, nor where a run begins changes the bits of
+// a cell that is whole. What is counted, not summed, needs no cells: whole numbers add up to the same in any order.
+#pragma once
+
+#include "shoal/statistics.hpp"
+#include "shoal/train.hpp"
+
+#include <array>
+
+namespace shoal {
+
+constexpr int statuses = 6;
+constexpr int stop_rules = statuses - int(Status::fitted);  // those of which it is told when networks met them
+
+// A measure: where a record keeps the address of its array, and how many numbers of each network stand there.
+template <class T>
+struct Measured {
+    T*& (*in)(Record<T>&);
+    std::int64_t numbers;
+};
+
+struct Event {
+    int measure;
+    Relation relation;
+    double threshold;
+};
+
+// What is to be kept, and where it goes.
+template <class T>
+struct Reduction {
+    std::int64_t cell, stretch;  // networks of a cell; cells of a stretch
+    std::vector<Measured<T>> measures;
+    std::vector<std::pair<int, int>> pairs;  // of measures with as many numbers
+    std::vector<Event> events;
+    std::vector<int> distributed;  // measures whose histograms are kept
+    Bins bins;
+    bool stops;  // whether to tell when networks met a rule
+
+    std::int64_t* kept = nullptr;  // (cells,): networks that were not lost
+    std::vector<double*> moments = {}, products = {};  // of each measure (cells, 4, numbers), of each pair (cells, numbers)
+    std::vector<std::int64_t*> counts = {};  // of each event (numbers,)
+    std::vector<std::int64_t*> histograms = {};  // of each distributed measure (numbers, bins)
+    std::int64_t* status = nullptr;  // (statuses,)
+    std::int64_t* stopped = nullptr;  // (cells, stop_rules)
+    double* stop_moments = nullptr;  // (cells, stop_rules, 4), of the step
+    std::int64_t* stop_histogram = nullptr;  // (stop_rules, bins)
+};
+
+// The records of one stretch, and what they are reduced to.
+template <class T>
+class Stretch {
+  public:
+    Stretch(const Run<T>& run, const Reduction<T>& reduction) : run_(run), whole_(run), reduction_(reduction), counted_(statuses) {
+        const std::int64_t most = std::min(reduction.cell * reduction.stretch, whole_.networks);
+        for (const Measured<T>& measure : reduction.measures) {
+            records_.emplace_back(most * measure.numbers);
+            measure.in(run_.record) = records_.back().data();
+        }
+        status_.resize(most), stopped_at_.resize(most), stopped_.resize(most), time_.resize(most), steps_.resize(2 * most);
+        run_.record.status = status_.data(), run_.record.stopped_at = stopped_at_.data();
+        run_.record.stopped_time = time_.data(), run_.record.accepted = steps_.data(), run_.record.rejected = steps_.data() + most;  // of a flow
+        for (const Event& event : reduction.events) counts_.emplace_back(reduction.measures[event.measure].numbers);
+        for (const int measure : reduction.distributed) histograms_.emplace_back(reduction.measures[measure].numbers * reduction.bins.count());
+        if (reduction.stops) stop_histogram_.resize(stop_rules * reduction.bins.count());
+    }
+    Stretch(const Stretch&) = delete;
+    Stretch& operator=(const Stretch&) = delete;
+
+    static std::int64_t count(const Run<T>& run, const Reduction<T>& reduction) {
+        const std::int64_t networks = reduction.cell * reduction.stretch;
+        return (run.first + run.networks - 1) / networks - run.first / networks + 1;
+    }
+
+    // The run of the networks of stretch number `number`, whose address does not change.
+    const Run<T>& run() const { return run_; }
+    void begin(std::int64_t number) {
+        const std::int64_t networks = reduction_.cell * reduction_.stretch, begin = (whole_.first / networks + number) * networks;
+        run_.first = std::max(begin, whole_.first);
+        run_.networks = std::min(begin + networks, whole_.first + whole_.networks) - run_.first;
+        run_.position = whole_.position + run_.first - whole_.first;
+    }
+
+    // Reduces the records, cell by cell.
+    void reduce() {
+        for (std::int64_t first = 0; first < run_.networks;) {
+            const std::int64_t cell = (run_.first + first) / reduction_.cell, end = std::min((cell + 1) * reduction_.cell - run_.first, run_.networks);
+            reduce_cell(cell - whole_.first / reduction_.cell, first, end);
+            first = end;
+        }
+    }
+
+    // Adds what was counted to the results.
+    void add_counts() const {
+        const auto add = [](const std::vector<std::int64_t>& from, std::int64_t* to) {
+            for (std::size_t n = 0; n < from.size(); ++n) to[n] += from[n];
+        };
+        add(counted_, reduction_.status);
+        for (std::size_t e = 0; e < counts_.size(); ++e) add(counts_[e], reduction_.counts[e]);
+        for (std::size_t d = 0; d < histograms_.size(); ++d) add(histograms_[d], reduction_.histograms[d]);
+        if (reduction_.stops) add(stop_histogram_, reduction_.stop_histogram);
+    }
+
+  private:
+    Records<T> records(int measure) const { return {records_[measure].data(), reduction_.measures[measure].numbers}; }
+
+    void reduce_cell(std::int64_t cell, std::int64_t first, std::int64_t end) {
+        chosen_.clear();
+        for (std::int64_t n = first; n < end; ++n) {
+            ++counted_[int(status_[n])];
+            if (!is_lost(status_[n])) chosen_.push_back(n);
+        }
+        const std::span<const std::int64_t> kept = chosen_;
+        reduction_.kept[cell] = std::int64_t(kept.size());
+        const auto moments = [&](int m) { return reduction_.moments[m] + cell * 4 * reduction_.measures[m].numbers; };
+        for (int m = 0; m < int(reduction_.measures.size()); ++m) take_moments(records(m), kept, moments(m));
+        for (std::size_t p = 0; p < reduction_.pairs.size(); ++p) {
+            const auto [one, other] = reduction_.pairs[p];
+            take_products(records(one), records(other), kept, moments(one), moments(other), reduction_.products[p] + cell * records(one).numbers);
+        }
+        for (std::size_t e = 0; e < reduction_.events.size(); ++e) {
+            const Event& event = reduction_.events[e];
+            count_events(records(event.measure), kept, event.relation, event.threshold, counts_[e].data());
+        }
+        for (std::size_t d = 0; d < reduction_.distributed.size(); ++d)
+            fill_histograms(records(reduction_.distributed[d]), kept, reduction_.bins, histograms_[d].data());
+        if (reduction_.stops) reduce_stops(cell, first, end);
+    }
+
+    // When the networks of a cell met each rule.
+    void reduce_stops(std::int64_t cell, std::int64_t first, std::int64_t end) {
+        for (int rule = 0; rule < stop_rules; ++rule) {
+            chosen_.clear();
+            for (std::int64_t n = first; n < end; ++n)
+                if (int(status_[n]) == rule + int(Status::fitted)) chosen_.push_back(n), stopped_[n] = double(stopped_at_[n]);
+            const std::int64_t at = cell * stop_rules + rule;
+            reduction_.stopped[at] = std::int64_t(chosen_.size());
+            const Records<double> steps{stopped_.data(), 1};
+            take_moments(steps, chosen_, reduction_.stop_moments + 4 * at);
+            fill_histograms(steps, chosen_, reduction_.bins, stop_histogram_.data() + rule * reduction_.bins.count());
+        }
+    }
+
+    Run<T> run_;
+    const Run<T>& whole_;
+    const Reduction<T>& reduction_;
+    std::vector<std::vector<T>> records_;
+    std::vector<Status> status_;
+    std::vector<std::int64_t> stopped_at_, steps_, chosen_;
+    std::vector<double> stopped_, time_;
+    std::vector<std::int64_t> counted_, stop_histogram_;
+    std::vector<std::vector<std::int64_t>> counts_, histograms_;
+};
+
+// A stretch, and the lanes in which a thread trains it.
+template <class T, class Method, AnyLanes V>
+class Reducer {
+  public:
+    Reducer(const Run<T>& run, const Method& method, const Reduction<T>& reduction) : stretch_(run, reduction), trainer_(stretch_.run(), method) {}
+
+    void train(std::int64_t number, Monitor& monitor) {
+        stretch_.begin(number);
+        Queue queue(stretch_.run().networks);
+        trainer_.train(queue, monitor);
+        if (!monitor.stopped()) stretch_.reduce();
+    }
+    void add_counts() const { stretch_.add_counts(); }
+
+  private:
+    Stretch<T> stretch_;
+    typename Method::template Trainer<V> trainer_;
+};
+
+// Trains all networks of the run, whose record says nothing of where measures go, and keeps what the reduction says.
+template <class T, class Method>
+void train_reduced(const Run<T>& run, const Method& method, const Reduction<T>& reduction, Engine engine, int threads,
+                   const std::function<void(std::int64_t)>& poll) {
+    const std::int64_t stretches = Stretch<T>::count(run, reduction);
+    if (engine == Engine::wide) {
+        Stretch<T> stretch(run, reduction);
+        std::int64_t before = 0, done = 0;
+        for (std::int64_t number = 0; number < stretches; ++number, before += done) {
+            stretch.begin(number);
+            train(stretch.run(), method, engine, threads, [&](std::int64_t now) { poll(before + (done = now)); });
+            stretch.reduce();
+        }
+        return stretch.add_counts();
+    }
+    with_lanes<T>(run.network, run.networks, threads, [&](auto lanes) {
+        using Worker = Reducer<T, Method, decltype(lanes)>;
+        std::vector<std::shared_ptr<Worker>> workers;
+        std::mutex mutex;
+        const auto make_worker = [&] {
+            auto worker = std::make_shared<Worker>(run, method, reduction);
+            const std::lock_guard lock(mutex);
+            workers.push_back(worker);
+            return [worker](std::int64_t number, Monitor& monitor) { worker->train(number, monitor); };
+        };
+        schedule(stretches, threads, make_worker, poll);
+        for (const auto& worker : workers) worker->add_counts();
+    });
+}
+
+}  // namespace shoal

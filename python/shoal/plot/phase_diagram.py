@@ -1,0 +1,85 @@
+"""Where, in the plane of two swept fields, most networks meet an event, and where most do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.plot import grid, measured, style
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+
+def phase_diagram(
+    data: xarray.Dataset, event: str, x: str, y: str, *, time: int = -1, axes: Axes | None = None
+) -> Axes:
+    """Draw the share of networks that meet an event on a grid of two swept fields.
+
+    Lines are the edges of the cells in which the Wilson interval of four deviations lies wholly above one half (solid),
+    and wholly below (dashed). Cells that are neither are marked: so many networks do not decide there. Where there is
+    no network at all, the cell is grey.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+        Of several trainings, with every network or statistics only.
+    event : str
+        A text such as ``"error > 0"``, which statistics must have been asked for; or an outcome: ``"ok"``,
+        ``"diverged"``, ``"exhausted"``, ``"fitted"``, ``"satisfied"``, ``"dead"``.
+    x, y : str
+        Dimensions of the data, such as ``"start.scale"``, or ``"time"``.
+    time : int
+        Index of the record, from the end where negative.
+    axes : Axes, optional
+        Where; a figure of its own without.
+
+    Returns
+    -------
+    Axes
+        With a colour bar beside it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not a dataset, an event that was not kept, a name or time that it does not have, or another dimension with
+        several entries.
+    """
+    measured.require_dataset(data)
+    if axes is not None:
+        style.require_axes(axes)
+    across, up = grid.sides(data, x, y)
+    share = measured.share_of(data, event)
+    low, high, value = (measured.drawn(part, (y, x), time) for part in (share.low, share.high, share.value))
+    if axes is None:
+        axes = style.figure((f"Networks: {event}",), width=6.0, height=5.0)[1][0]
+    grid.mesh(axes, across, up, value, f"share of networks: {event}", cmap="cividis", vmin=0.0, vmax=1.0)
+    _outline(axes, across, up, low > 0.5, "edge of: most networks (interval above 1/2)", "-")
+    _outline(axes, across, up, high < 0.5, "edge of: fewer than half (interval below 1/2)", "--")
+    undecided = (low <= 0.5) & (high >= 0.5) & np.isfinite(value)
+    grid.mark(axes, across, up, undecided, "undecided: the interval holds 1/2", marker="o")
+    grid.under_axes(axes)
+    return axes
+
+
+def _outline(axes: Axes, x: grid.Side, y: grid.Side, inside: NDArray[np.bool_], label: str, line: str) -> None:
+    """Draw a line between the cells (y, x) that are inside and their neighbours that are not."""
+    from matplotlib.collections import LineCollection
+
+    across = [
+        [(x.edges[j + 1], y.edges[i]), (x.edges[j + 1], y.edges[i + 1])]
+        for i, j in np.argwhere(inside[:, 1:] != inside[:, :-1])
+    ]
+    up = [
+        [(x.edges[j], y.edges[i + 1]), (x.edges[j + 1], y.edges[i + 1])]
+        for i, j in np.argwhere(inside[1:] != inside[:-1])
+    ]
+    if across or up:
+        colour = style.COLOURS[1 if line == "-" else 5]
+        axes.add_collection(
+            LineCollection([*across, *up], colors=colour, linewidths=2.0, linestyles=line, zorder=4, label=label),
+            autolim=False,
+        )

@@ -1,0 +1,8 @@
+"""Many networks at many conditions, in blocks that are kept in a Zarr store as they end: run, resumed, read back."""
+
+from __future__ import annotations
+
+from shoal.sweep.opened import open_store as open  # the public name is shoal.open
+from shoal.sweep.run import sweep
+
+__all__ = ["open", "sweep"]

@@ -1,0 +1,217 @@
+"""A sweep's store as a dataset: as ``train`` would have returned it, with the swept fields as dimensions in front."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.gathered import Gathered, together
+from shoal.sweep import store, template
+from shoal.sweep.encoding import canonical, differences
+from shoal.sweep.plan import Plan, kept
+
+if TYPE_CHECKING:
+    import xarray
+
+_OF_RANGE = ("first", "networks", "block")
+
+
+def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> xarray.Dataset:
+    """Return what a sweep's store holds, as ``train`` would have returned it, with the swept fields in front.
+
+    A store can be opened while it is filled.
+
+    Parameters
+    ----------
+    stores
+        The folder that ``sweep`` made; or several of them, of ranges of networks (``first=``) of the same sweep, that
+        together leave no network between them out. Their order does not matter.
+
+    Returns
+    -------
+    xarray.Dataset
+        Where each network is kept, arrays are read when they are used (of several stores: at once); networks that are
+        not trained yet have status -1 and NaN. Of statistics, what the networks trained so far have; ``networks``
+        counts them at each condition. Coordinates that differ between conditions have their dimensions, too; where
+        the times do, they are called ``times``, and ``step`` remains. Those of tasks of different sizes are left out.
+        Attributes: ``complete`` (1 or 0), ``shoal_version``, ``isa``, ``engine``, ``condensed`` and ``specification``
+        of ``train``; with swept fields ``specification`` is that of the sweep.
+
+    Raises
+    ------
+    TypeError
+        Not a path, nor a sequence of paths.
+    ValueError
+        Not a sweep's store; stores of different sweeps, of ranges that share networks or leave some out between them;
+        of statistics also ranges that do not meet at networks that are taken together.
+
+    Examples
+    --------
+    >>> import shoal, tempfile
+    >>> parts = [tempfile.mkdtemp(), tempfile.mkdtemp()]
+    >>> for first, part in zip((0, 256), parts):
+    ...     data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5),
+    ...                        networks=256, first=first, method=shoal.Descent(0.05, 400), store=part,
+    ...                        record=shoal.Record(steps=[0, 400], reduce="moments"))
+    >>> int(shoal.open(parts).networks)
+    512
+    """
+    one = isinstance(stores, (str, os.PathLike))
+    given: Any = [stores] if one else stores
+    if not isinstance(given, (list, tuple)) or not all(isinstance(path, (str, os.PathLike)) for path in given):
+        raise TypeError(f"stores must be the path of a store or a list of them, got {stores!r:.200}")
+    if not given:
+        raise ValueError("stores must name at least one store, got none")
+    ranges = sorted((_Range.of(Path(os.fsdecode(path))) for path in given), key=lambda held: held.plan.first)
+    for earlier, later in itertools.pairwise(ranges):
+        _check_meet(earlier, later)
+    return _statistics(ranges) if ranges[0].plan.reduced else _networks(ranges)
+
+
+@dataclass(frozen=True)
+class _Range:
+    path: Path
+    plan: Plan
+    arrays: Mapping[str, Any]
+    done: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, path: Path) -> _Range:
+        import zarr
+
+        plan = store.read_plan(path)
+        arrays = dict(zarr.open_group(path, mode="r").arrays())
+        return cls(path, plan, arrays, store.marks(arrays[store.DONE], plan))
+
+    @property
+    def end(self) -> int:
+        return self.plan.first + self.plan.networks
+
+
+def _check_meet(earlier: _Range, later: _Range) -> None:
+    """Refuse stores of different sweeps, and ranges that do not follow each other."""
+    was, now = (_of_sweep(held) for held in (earlier, later))
+    lines = differences(was, now)
+    names = f"{earlier.path} and {later.path}"
+    if lines:
+        raise ValueError("\n".join([f"stores must be of the same sweep, {names} differ:", *lines]))
+    if later.plan.first < earlier.end:
+        raise ValueError(
+            f"stores must share no networks, {earlier.path} holds those up to {earlier.end - 1} and {later.path} "
+            f"those from {later.plan.first}"
+        )
+    if later.plan.first > earlier.end:
+        raise ValueError(
+            f"stores must leave out no networks between them, {earlier.path} ends with {earlier.end - 1} and "
+            f"{later.path} begins with {later.plan.first}"
+        )
+
+
+def _of_sweep(held: _Range) -> dict[str, Any]:
+    """Return what ranges of one sweep share: all but the range, and the instruction set where it decides on bits."""
+    made = store.attributes(held.path)
+    told = {name: value for name, value in json.loads(made["specification"]).items() if name not in _OF_RANGE}
+    fused = "baseline" if made["isa"] == "baseline" else "fused"
+    return {**told, "shoal_version": made["shoal_version"], "isa": fused}
+
+
+def _attrs(ranges: Sequence[_Range], datasets: Sequence[xarray.Dataset]) -> dict[str, Any]:
+    """Return the attributes: those of ``train``, with the specification of the sweep where fields are swept."""
+    plan, made = ranges[0].plan, store.attributes(ranges[0].path)
+    networks = sum(held.plan.networks for held in ranges)
+    attrs: dict[str, Any] = dict(datasets[0].attrs)
+    for name in ("engine", "condensed"):
+        texts = [one.attrs[name] for one in datasets]
+        if len(set(texts)) > 1:
+            attrs[name] = json.dumps(texts)
+    told = {**plan.told, "networks": networks}
+    if plan.conditions.axes:
+        attrs["specification"] = canonical(told)
+    else:
+        attrs["specification"] = json.dumps(
+            {**json.loads(attrs["specification"]), "networks": networks, "first": plan.first}
+        )
+    attrs |= {"shoal_version": made["shoal_version"], "isa": made["isa"]}
+    return attrs | {"complete": int(all(held.done.all() for held in ranges))}
+
+
+def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
+    import xarray
+
+    opened = []
+    for held in ranges:
+        data = xarray.open_zarr(held.path, chunks=None, consolidated=False)
+        ordered = {name: data[name] for name in map(str, held.plan.templates[0].data_vars)}
+        data = xarray.Dataset(ordered, coords=data.coords)
+        opened.append(data.isel(network=slice(store.offset(held.plan), None)))
+    if len(opened) == 1:
+        data = opened[0]
+    else:
+        data = xarray.concat(
+            opened, "network", data_vars="minimal", coords="minimal", compat="override", join="override"
+        )
+    texts = {name: coord.astype(object) for name, coord in data.coords.items() if coord.dtype.kind in "TU"}
+    labelled: xarray.Dataset = data.assign_coords(texts)
+    labelled.attrs = _attrs(ranges, ranges[0].plan.templates)
+    return labelled
+
+
+def _statistics(ranges: Sequence[_Range]) -> xarray.Dataset:
+    import xarray
+
+    plan = ranges[0].plan
+    datasets, counts = [], []
+    for condition, run in enumerate(plan.runs):
+        gathered, networks = _merged(ranges, condition)
+        datasets.append(run.of_statistics(gathered))
+        counts.append(networks)
+    stacked = template.Stacked.of(plan.conditions, datasets).coordinates
+    names, shape = plan.conditions.names, plan.conditions.shape
+    variables: dict[str, Any] = {}
+    for name, first in datasets[0].data_vars.items():
+        if str(name).startswith("start_"):
+            dims, values = template.along(plan.conditions, [data[name] for data in datasets])
+        else:
+            values = np.stack([data[name].values for data in datasets]).reshape((*shape, *first.shape))
+            dims = (*names, *map(str, first.dims))
+        variables[str(name)] = (dims, values, dict(first.attrs))
+    about = {"long_name": "networks trained so far", "units": "1"}
+    variables["networks"] = (names, np.array(counts).reshape(shape), about)
+    return xarray.Dataset(variables, coords=stacked, attrs=_attrs(ranges, datasets))
+
+
+def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Gathered, int]:
+    """Return the statistics of all blocks of a condition that are done, and how many networks they have."""
+    run = ranges[0].plan.runs[condition]
+    empty = template.of_statistics(run)
+    parts, networks = [], 0
+    counts = dict(empty.counts)
+    for held in ranges:
+        shape = held.plan.conditions.shape
+        where = tuple(int(i) for i in np.unravel_index(condition, shape)) if shape else ()
+        for number in np.flatnonzero(held.done[condition]):
+            read = {name: np.asarray(held.arrays[name][(*where, int(number))]) for name in kept(empty)}
+            sums = {name: read[f"sum_{name}"][None] for name in empty.sums}
+            # Counts are added here, one block at a time: histograms of all blocks would not fit into memory.
+            counts = {name: counts[name] + read[f"count_{name}"] for name in counts}
+            parts.append(held.plan.gathered(condition, int(number), sums, {}))
+            begin, end = held.plan.ranges[number]
+            networks += end - begin
+    if not parts:
+        return empty, 0
+    try:
+        merged = together(parts)
+    except ValueError as error:
+        raise ValueError(
+            f"stores must meet at a multiple of {run.cut.cell} networks, whose statistics are taken together, "
+            f"got ranges from {', '.join(str(held.plan.first) for held in ranges)}"
+        ) from error
+    return Gathered(merged.sums, counts, merged.first, merged.level, merged.pairs), networks

@@ -1,0 +1,233 @@
+"""A sweep whose arguments are checked: its conditions, the blocks of networks, and what one block keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal import checks
+from shoal.fit import check_types
+from shoal.gathered import Gathered
+from shoal.loss import resolve_loss
+from shoal.method import Descent
+from shoal.run import Progress, Run
+from shoal.sweep import template
+from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
+from shoal.sweep.encoding import decode, encode
+
+if TYPE_CHECKING:
+    import xarray
+
+_BLOCK_WORK = 2**34
+"""Parameters x samples x gradients of a default block: some seconds on one core, and less on more."""
+_FLOW_GRADIENTS = 2**11  # what a network's flow takes, as a guess that only sizes blocks
+_BLOCK_BYTES = 2**26  # of a default block's records where each network is kept
+_CHUNK_BYTES = 2**31 - 2**20  # a chunk's compressor takes no more
+_MOST = 2**22
+_OBJECTS = ("network", "task", "start", "method", "record")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Networks ``begin`` to ``end`` - 1, counted from the first, of one condition: block ``number`` of it."""
+
+    condition: int
+    number: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that fixes the result of a sweep, and the blocks into which it is cut."""
+
+    conditions: Conditions
+    runs: tuple[Run, ...]
+    told: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+    block: int
+
+    @classmethod
+    def of(cls, *, over: object, block: int | None = None, progress: object = None, **arguments: Any) -> Plan:
+        """Return the sweep that these arguments of ``sweep`` ask for.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``sweep``, but for its threads, store and memory.
+        """
+        network, task, start, method, record = (arguments[name] for name in _OBJECTS)
+        check_types(network, task, start, method, record, progress)
+        checks.integer("networks", arguments["networks"], least=1, most=2**62)
+        arguments["loss"] = resolve_loss(arguments["loss"])
+        conditions = Conditions.of(over)
+        check_fields(conditions, arguments)
+        runs = []
+        for told, settings in zip(conditions.told(), conditions.settings(), strict=True):
+            try:
+                run = Run.of(**applied(arguments, settings), progress=progress)
+                _ = run.records  # which raises where the method ends before them
+            except (TypeError, ValueError) as error:
+                raise (type(error)(f"over: at {told}: {error}") if settings else error) from error
+            runs.append(run)
+        size = _block(runs, block)
+        arrays: dict[str, NDArray[Any]] = {}
+        first = runs[0]  # whose numbers are checked, and Python's
+        fixed = {name: getattr(first, name) for name in ("networks", "first", "record", "dtype")}
+        fixed |= {name: getattr(first, name) for name in NUMBERS if name not in conditions.fields}
+        told_plan = encode({**arguments, **fixed, "over": conditions.over(), "block": size}, arrays)
+        plan = cls(conditions, tuple(runs), told_plan, arrays, size)
+        template.check_alike(conditions.told(), plan.templates)
+        plan._check_ranges()
+        return plan
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], load: Callable[[str], NDArray[Any]]) -> Plan:
+        """Return the sweep of which ``told`` was written."""
+        arguments = decode(told, load)
+        return cls.of(**{**arguments, "over": regrid(arguments["over"])})
+
+    @property
+    def reduced(self) -> bool:
+        """Whether statistics are kept, and not each network."""
+        return self.runs[0].record.reduce is not None
+
+    @property
+    def networks(self) -> int:
+        """Networks of each condition."""
+        return self.runs[0].networks
+
+    @property
+    def first(self) -> int:
+        """Index of the first network."""
+        return self.runs[0].first
+
+    @property
+    def cell(self) -> int:
+        """Networks of which blocks hold whole multiples, so that a cut changes no bit."""
+        return max(run.cut.cell for run in self.runs) if self.reduced else 1
+
+    @cached_property
+    def ranges(self) -> list[tuple[int, int]]:
+        """Begin and end of each block, counted from the first network.
+
+        Each ends where the whole ends or at a multiple of its size, counted from network 0. Of statistics each is one
+        branch of the tree of indices: so ranges that are trained apart have the bits of the whole when merged.
+        """
+        at, end = self.first, self.first + self.networks
+        ranges = []
+        while at < end:
+            size = self.block
+            if self.reduced:
+                while size > self.cell and (at % size or at + size > end):
+                    size //= 2
+            last = min(end, (at // size + 1) * size)
+            ranges.append((at - self.first, last - self.first))
+            at = last
+        return ranges
+
+    @cached_property
+    def templates(self) -> list[xarray.Dataset]:
+        """What each condition records."""
+        return [template.of_run(run) for run in self.runs]
+
+    def blocks(self, done: NDArray[np.bool_]) -> Iterator[Block]:
+        """Return the blocks that are not done, condition by condition; ``done`` has shape (conditions, blocks)."""
+        for condition in range(self.conditions.count):
+            for number, (begin, end) in enumerate(self.ranges):
+                if not done[condition, number]:
+                    yield Block(condition, number, begin, end)
+
+    def work(self, block: Block) -> int:
+        """Return what a block adds to the total that progress is told."""
+        return (block.end - block.begin) * self.runs[block.condition].method.work
+
+    def gathered(self, condition: int, number: int, sums: Mapping[str, Any], counts: Mapping[str, Any]) -> Gathered:
+        """Return the statistics of a block from its arrays."""
+        run = self.runs[condition]
+        begin, end = self.ranges[number]
+        cell = run.cut.cell
+        level = (-(-(end - begin) // cell) - 1).bit_length()
+        pairs = run.kept.covariance
+        return Gathered(dict(sums), dict(counts), (self.first + begin) // cell >> level, level, tuple(pairs))
+
+    def require(self, threads: int) -> None:
+        """Raise a ValueError where a block needs more memory than there is."""
+        most = max(end - begin for begin, end in self.ranges)
+        for told, run in zip(self.conditions.told(), self.runs, strict=True):
+            try:
+                dataclasses.replace(run, networks=most).require(most, threads)
+            except ValueError as error:
+                at = f" at {told}" if told else ""
+                raise ValueError(f"block={self.block} is too large for this machine{at}: {error}") from error
+
+    def _check_ranges(self) -> None:
+        if self.reduced and self.first % self.cell:
+            below = self.first - self.first % self.cell
+            raise ValueError(
+                f"first must be a multiple of {self.cell}, the networks whose statistics are taken together, "
+                f"got {self.first}; the nearest are {below} and {below + self.cell}"
+            )
+        if self.reduced:
+            return
+        rows = min(self.block, self.networks)
+        for name, variable in self.templates[0].data_vars.items():
+            if rows * variable.nbytes > _CHUNK_BYTES:
+                raise ValueError(
+                    f"block must be smaller: {rows} networks of {name!r} have {rows * variable.nbytes} bytes, "
+                    f"of which a chunk can have {_CHUNK_BYTES}"
+                )
+
+
+def trained(run: Run, begin: int, end: int, threads: int, progress: Progress | None) -> dict[str, NDArray[Any]]:
+    """Train networks ``begin`` to ``end`` - 1 of a condition and return what its block keeps, by name.
+
+    Of statistics ``sum_NAME`` and ``count_NAME``; else the variables that ``train`` returns, networks first.
+    """
+    if run.record.reduce is not None:
+        gathered = run.expanded(run.gathered(begin, end, threads, progress))
+        return kept(gathered)
+    part = run.part(begin, end)
+    data = part.of_arrays(part.arrays(0, end - begin, threads, progress))
+    return {str(name): variable.values for name, variable in data.data_vars.items()}
+
+
+def kept(gathered: Gathered) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one node of statistics, by the names that they have in a store."""
+    sums = {f"sum_{name}": array[0] for name, array in gathered.sums.items()}
+    return {**sums, **{f"count_{name}": array for name, array in gathered.counts.items()}}
+
+
+def _block(runs: list[Run], asked: object) -> int:
+    """Return how many networks a block has: what is asked, or what takes some seconds and little memory."""
+    reduced = runs[0].record.reduce is not None
+    least = max(run.cut.cell for run in runs) if reduced else 1
+    if asked is not None:
+        block = checks.integer("block", asked, least=1, most=2**62)
+        below = 1 << (block.bit_length() - 1)
+        if block < least or block != below:
+            near = (least,) if block < least else (below, 2 * below)
+            raise ValueError(
+                f"block must be {least} networks times a power of two, got {block}; "
+                f"the nearest {'is' if len(near) == 1 else 'are'} {' and '.join(map(str, near))}"
+            )
+        return block
+    most = min(_default(run) for run in runs)
+    enough = 1 << max(0, runs[0].networks - 1).bit_length()
+    return max(least, min(_MOST, enough, 1 << (most.bit_length() - 1)))
+
+
+def _default(run: Run) -> int:
+    """Return how many networks of a training make a block, from its sizes alone: never from a clock."""
+    gradients = max(1, run.method.steps) if isinstance(run.method, Descent) else _FLOW_GRADIENTS
+    samples = run.condensed.task.samples
+    most = max(1, _BLOCK_WORK // (run.network.parameters * samples * gradients))
+    if run.record.reduce is None:
+        most = min(most, max(1, _BLOCK_BYTES // run.record_bytes(1)))
+    return most

@@ -1,0 +1,189 @@
+"""Train many networks at many conditions, block by block, into a store that a later call goes on from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.loss import Loss
+from shoal.method import Method
+from shoal.network import Network
+from shoal.record import Record
+from shoal.run import Progress
+from shoal.start import Start
+from shoal.sweep.opened import open_store
+from shoal.sweep.plan import Block, Plan, trained
+from shoal.sweep.store import Store
+from shoal.task import Task
+from shoal.threads import thread_count
+
+if TYPE_CHECKING:
+    import xarray
+
+Result = dict[str, NDArray[Any]]
+Execute = Callable[[Plan, Iterable[Block]], Iterator[tuple[Block, Result]]]
+"""Trains blocks and hands each back with what it keeps, in any order; each is written before the next is asked for."""
+
+
+def sweep(
+    network: Network,
+    task: Task,
+    start: Start,
+    *,
+    method: Method,
+    networks: int,
+    store: str | os.PathLike[str],
+    over: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    loss: str | Loss = "cross_entropy",
+    weight_decay: float = 0.0,
+    spectral_decoupling: float = 0.0,
+    record: Record | None = None,
+    seed: int = 0,
+    first: int = 0,
+    threads: int | None = None,
+    engine: str = "auto",
+    condense: str | bool = "auto",
+    dtype: str = "float64",
+    block: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Return the measures of many networks at each of many conditions, trained in blocks that are kept as they end.
+
+    The same call again goes on where the last one stopped, whatever stopped it, and gives the same bits as one that
+    nothing stopped. Each condition has the bits that ``train`` gives with its arguments.
+
+    Parameters
+    ----------
+    network, task, start, method, loss, weight_decay, spectral_decoupling, record, seed, engine, condense, dtype
+        As of ``train``: what holds where ``over`` says nothing else.
+    networks
+        How many, at each condition.
+    store
+        Folder of the Zarr store, made where there is none. Its own folder must exist.
+    over
+        What is swept. A mapping {field: values} makes a grid, with one dimension a field, of its name; the values may
+        be a mapping label -> value. A sequence of mappings {field: value} makes a list, with the dimension
+        ``condition``. None is one condition, without a dimension. Fields: those of network, task, start, method and
+        loss, as ``"start.scale"``; these five themselves (``"task"``; the dimensions of ``"network"`` and ``"loss"``
+        are called ``network_name`` and ``loss_name``); ``"seed"``, ``"weight_decay"``, ``"spectral_decoupling"``; and
+        ``"network.width"``, of all hidden layers, and ``"network.depth"``, the number of hidden layers, all of one
+        width.
+    first
+        Index of the first network of each condition: a range of a larger sweep, that ``open`` puts together with
+        others. Of statistics a multiple of the networks that are taken together, 256 or fewer: the error tells it.
+    threads
+        As of ``train``. They change no bit, nor does ``block``.
+    block
+        Networks of a block, which is lost when a sweep is stopped while it trains: a power of two, with statistics at
+        least the networks that are taken together. When left out, what takes some seconds.
+    progress
+        Called with (done, total) as that of ``train``, for the whole sweep; what earlier calls did counts as done.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``open(store)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of ``train``, at any condition; a field that cannot be swept, a value given twice; conditions that record a
+        measure in different shapes; a block that needs more memory than there is; a store of another sweep (the
+        error shows each difference), or something else in its place. All before anything is made or trained.
+    RuntimeError
+        Another process works on the store.
+    OSError
+        The store cannot be written, as on a full disk. What it holds stays whole.
+
+    Notes
+    -----
+    Time: that of the trainings, and of writing some small files a block. Memory: that of one block.
+
+    Examples
+    --------
+    >>> import shoal, tempfile
+    >>> store = tempfile.mkdtemp()
+    >>> data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5), networks=512,
+    ...                    method=shoal.Descent(0.05, 400), over={"start.scale": [0.1, 0.3]}, store=store,
+    ...                    record=shoal.Record(steps=[0, 400], reduce="moments"))
+    >>> data.loss.dims, data.loss.shape
+    (('start.scale', 'statistic', 'time'), (2, 6, 2))
+    """
+    plan = Plan.of(
+        network=network,
+        task=task,
+        start=start,
+        method=method,
+        loss=loss,
+        weight_decay=weight_decay,
+        spectral_decoupling=spectral_decoupling,
+        record=record,
+        networks=networks,
+        seed=seed,
+        first=first,
+        engine=engine,
+        condense=condense,
+        dtype=dtype,
+        over=over,
+        block=block,
+        progress=progress,
+    )
+    count = thread_count(threads)
+    plan.require(count)
+    carry_out(plan, path_of(store), lambda done: here(done, count, progress))
+    return open_store(store)
+
+
+def path_of(store: object) -> Path:
+    """Return the path of a store.
+
+    Raises
+    ------
+    TypeError
+        Neither a string nor a path.
+    """
+    if not isinstance(store, (str, os.PathLike)):
+        raise TypeError(f"store must be the path of a folder, got {store!r} of type {type(store).__name__}")
+    return Path(os.fsdecode(store))
+
+
+def carry_out(plan: Plan, path: Path, executor: Callable[[int], Execute]) -> None:
+    """Train the blocks of a plan that its store does not hold, and keep each as it ends.
+
+    ``executor`` is told how much of the work is done already, and returns what trains blocks.
+    """
+    with Store.opened(path, plan) as store:
+        done = store.done()
+        before = sum(plan.work(block) for block in plan.blocks(~done))
+        for block, result in executor(before)(plan, plan.blocks(done)):
+            store.write(block, result)
+
+
+def here(before: int, threads: int, progress: Progress | None) -> Execute:
+    """Return what trains blocks in this process, one after another, where ``before`` is the work done already."""
+
+    def execute(plan: Plan, blocks: Iterable[Block]) -> Iterator[tuple[Block, Result]]:
+        done, total = before, sum(plan.work(block) for block in plan.blocks(_none(plan)))
+        for block in blocks:
+            told = _within(progress, done, total)
+            yield block, trained(plan.runs[block.condition], block.begin, block.end, threads, told)
+            done += plan.work(block)
+        if progress is not None:
+            progress(done, total)
+
+    return execute
+
+
+def _none(plan: Plan) -> NDArray[np.bool_]:
+    return np.zeros((plan.conditions.count, len(plan.ranges)), np.bool_)
+
+
+def _within(progress: Progress | None, before: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)
