@@ -105,8 +105,8 @@ class Need:
     reduce: str | None
     block: int
 
-    def require(self) -> None:
-        """Raise when there is less memory than this.
+    def require(self, available: int | None = None) -> None:
+        """Raise when there is less memory than this: in this process, or the ``available`` bytes.
 
         Raises
         ------
@@ -114,8 +114,9 @@ class Need:
             With what is needed, what is available, and what would need less.
         """
         needed = self.records + self.work
-        available = less_than(needed)
         if available is None:
+            available = less_than(needed)
+        if available is None or available >= needed:
             return
         each = (
             ""
