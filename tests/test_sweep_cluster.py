@@ -28,7 +28,7 @@ from test_sweep import GRID, METHOD, NETWORK, RAW, RECORDS, REDUCED, START, TASK
 @contextmanager
 def workers(count: int = 2) -> Iterator[Client]:
     """Return the client of a cluster of processes of this machine, a thread each."""
-    told: dict[str, Any] = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    told: dict[str, Any] = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0"}  # of no fixed port
     with LocalCluster(n_workers=count, silence_logs=50, **told) as made, Client(made) as client:
         yield client
 

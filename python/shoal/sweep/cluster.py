@@ -213,7 +213,7 @@ def _result(future: Future[Result], told: str) -> Result:
     from distributed.scheduler import KilledWorker
 
     try:
-        result: Result = future.result()
+        return future.result()  # type: ignore[no-any-return, unused-ignore]
     except KilledWorker as error:
         raise RuntimeError(
             f"{told}: each of the workers that trained it was lost, the last at {error.last_worker.address}; it may "
@@ -224,8 +224,8 @@ def _result(future: Future[Result], told: str) -> Result:
     except Exception as error:
         error.add_note(f"in {told}")
         raise
-    future.release()
-    return result
+    finally:
+        future.release()
 
 
 def train_block(
