@@ -286,7 +286,8 @@ class Run:
             measures=self.record.measure,
             reduce=None if self.record.reduce is None else "moments",
             block=min(networks, self.cut.cell * self.cut.stretch),
-        ).require(available)
+            available=available,
+        ).require()
 
     def _gathered_bytes(self, networks: int, workers: int) -> int:
         """Return the bytes of the statistics of a call, thrice while they are merged, and of histograms."""
