@@ -1,4 +1,4 @@
-"""The command line: ``shoal reproduce``, ``shoal list``, ``shoal cite``, ``shoal info``."""
+"""The command line: ``shoal reproduce``, ``shoal sweep``, ``shoal list``, ``shoal cite``, ``shoal info``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from shoal.sweep.command import sweep_file
 
 if TYPE_CHECKING:
     from shoal.claims.claim import Outcome
@@ -74,6 +76,9 @@ def reproduce(
         console.print(f"[bold red]FAIL[/]: {', '.join(failed)} ({passed} of {len(chosen)} passed)")
         raise typer.Exit(1)
     console.print(f"[bold green]PASS[/]: all {len(chosen)} claims")
+
+
+app.command("sweep")(sweep_file)
 
 
 @app.command()

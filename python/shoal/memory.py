@@ -92,7 +92,7 @@ class Need:
     """What a training asks of the memory, and what asks for it.
 
     ``records`` and ``work`` are bytes; ``block`` is how many networks ``reduce`` takes at a time (or would, where
-    ``reduce`` is None).
+    ``reduce`` is None). ``available`` are the bytes that there are, None for those of this process.
     """
 
     records: int
@@ -104,6 +104,7 @@ class Need:
     measures: Sequence[str]
     reduce: str | None
     block: int
+    available: int | None = None
 
     def require(self) -> None:
         """Raise when there is less memory than this.
@@ -114,8 +115,8 @@ class Need:
             With what is needed, what is available, and what would need less.
         """
         needed = self.records + self.work
-        available = less_than(needed)
-        if available is None:
+        available = less_than(needed) if self.available is None else self.available
+        if available is None or available >= needed:
             return
         each = (
             ""

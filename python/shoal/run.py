@@ -262,8 +262,11 @@ class Run:
         inputs, labels = self.condensed.task.test
         return {"inputs": inputs, "labels": labels, "weights": np.full(len(labels), 1 / len(labels))}
 
-    def require(self, networks: int, threads: int) -> None:
-        """Raise a ValueError where there is too little memory to train so many networks at once."""
+    def require(self, networks: int, threads: int, available: int | None = None) -> None:
+        """Raise a ValueError where there is too little memory to train so many networks at once.
+
+        Of this process, when ``available`` does not say how many bytes there are.
+        """
         itemsize = np.dtype(self.dtype).itemsize
         at_once = networks
         if self.record.reduce is not None:
@@ -283,6 +286,7 @@ class Run:
             measures=self.record.measure,
             reduce=None if self.record.reduce is None else "moments",
             block=min(networks, self.cut.cell * self.cut.stretch),
+            available=available,
         ).require()
 
     def _gathered_bytes(self, networks: int, workers: int) -> int:

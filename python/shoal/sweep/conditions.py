@@ -99,6 +99,12 @@ class Conditions:
         chosen = itertools.product(*labels)
         return [", ".join(f"{field}={label}" for part in parts for field, label in part.items()) for parts in chosen]
 
+    def labelled(self, condition: int) -> dict[str, Any]:
+        """Return the label of each field at a condition."""
+        at = np.unravel_index(condition, self.shape) if self.axes else ()
+        chosen = zip(self.axes, at, strict=True)
+        return {field: labels[int(i)] for axis, i in chosen for field, labels in axis.labels.items()}
+
     def over(self) -> Any:
         """Return the argument that makes these conditions."""
         if not self.axes:

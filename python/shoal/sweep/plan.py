@@ -144,6 +144,11 @@ class Plan:
                 if not done[condition, number]:
                     yield Block(condition, number, begin, end)
 
+    @cached_property
+    def total_work(self) -> int:
+        """The total that progress is told."""
+        return self.networks * sum(run.method.work for run in self.runs)
+
     def work(self, block: Block) -> int:
         """Return what a block adds to the total that progress is told."""
         return (block.end - block.begin) * self.runs[block.condition].method.work
@@ -157,15 +162,21 @@ class Plan:
         pairs = run.kept.covariance
         return Gathered(dict(sums), dict(counts), (self.first + begin) // cell >> level, level, tuple(pairs))
 
-    def require(self, threads: int) -> None:
-        """Raise a ValueError where a block needs more memory than there is."""
+    def told_of(self, block: Block) -> str:
+        """Return a text that names a block: its number, its networks, and its condition."""
+        networks = f"networks {self.first + block.begin} to {self.first + block.end - 1}"
+        at = self.conditions.told()[block.condition]
+        return f"block {block.number} ({networks}){f' at {at}' if at else ''}"
+
+    def require(self, threads: int, available: int | None = None, where: str = "this machine") -> None:
+        """Raise a ValueError where a block needs more memory than there is, or than the ``available`` bytes."""
         most = max(end - begin for begin, end in self.ranges)
         for told, run in zip(self.conditions.told(), self.runs, strict=True):
             try:
-                dataclasses.replace(run, networks=most).require(most, threads)
+                dataclasses.replace(run, networks=most).require(most, threads, available)
             except ValueError as error:
                 at = f" at {told}" if told else ""
-                raise ValueError(f"block={self.block} is too large for this machine{at}: {error}") from error
+                raise ValueError(f"block={self.block} is too large for {where}{at}: {error}") from error
 
     def _check_ranges(self) -> None:
         if self.reduced and self.first % self.cell:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from shoal.loss import Loss
@@ -24,10 +24,14 @@ from shoal.threads import thread_count
 
 if TYPE_CHECKING:
     import xarray
+    from distributed import Client
 
 Result = dict[str, NDArray[Any]]
-Execute = Callable[[Plan, Iterable[Block]], Iterator[tuple[Block, Result]]]
-"""Trains blocks and hands each back with what it keeps, in any order; each is written before the next is asked for."""
+Execute = Callable[[Plan, Iterable[Block]], Generator[tuple[Block, Result], None, None]]
+"""Trains blocks and hands each back with what it keeps, in any order; each is written before the next is asked for.
+
+It is closed when the sweep ends, however that ends.
+"""
 
 
 def sweep(
@@ -50,6 +54,7 @@ def sweep(
     condense: str | bool = "auto",
     dtype: str = "float64",
     block: int | None = None,
+    client: Client | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Return the measures of many networks at each of many conditions, trained in blocks that are kept as they end.
@@ -77,12 +82,17 @@ def sweep(
         Index of the first network of each condition: a range of a larger sweep, that ``open`` puts together with
         others. Of statistics a multiple of the networks that are taken together, 256 or fewer: the error tells it.
     threads
-        As of ``train``. They change no bit, nor does ``block``.
+        As of ``train``. They change no bit, nor does ``block``. With a client: of each block, one when left out, since
+        a worker trains as many blocks at once as dask gave it threads.
     block
         Networks of a block, which is lost when a sweep is stopped while it trains: a power of two, with statistics at
         least the networks that are taken together. When left out, what takes some seconds.
+    client
+        A ``distributed.Client``: its workers train the blocks, and this process writes them; the bits are the same.
+        A block whose worker is lost is trained by another.
     progress
-        Called with (done, total) as that of ``train``, for the whole sweep; what earlier calls did counts as done.
+        Called with (done, total) as that of ``train``, for the whole sweep; what earlier calls did counts as done. With
+        a client, as blocks end.
 
     Returns
     -------
@@ -94,9 +104,12 @@ def sweep(
     TypeError, ValueError
         As of ``train``, at any condition; a field that cannot be swept, a value given twice; conditions that record a
         measure in different shapes; a block that needs more memory than there is; a store of another sweep (the
-        error shows each difference), or something else in its place. All before anything is made or trained.
+        error shows each difference), or something else in its place; a client that is no client, or a worker that
+        would have other bits. All before anything is made or trained.
+    ImportError
+        A client without ``distributed``: ``pip install 'shoal[cluster]'``.
     RuntimeError
-        Another process works on the store.
+        Another process works on the store; workers were lost again and again on one block.
     OSError
         The store cannot be written, as on a full disk. What it holds stays whole.
 
@@ -133,9 +146,17 @@ def sweep(
         block=block,
         progress=progress,
     )
-    count = thread_count(threads)
-    plan.require(count)
-    carry_out(plan, path_of(store), lambda done: here(done, count, progress))
+    path = path_of(store)
+    if client is None:
+        count = thread_count(threads)
+        plan.require(count)
+        carry_out(plan, path, lambda done: here(done, count, progress))
+    else:
+        from shoal.sweep import cluster  # whose library only those need who have a client
+
+        each = 1 if threads is None else thread_count(threads)
+        cluster.check(client, plan, each)
+        carry_out(plan, path, lambda done: cluster.elsewhere(client, done, each, progress))
     return open_store(store)
 
 
@@ -160,15 +181,17 @@ def carry_out(plan: Plan, path: Path, executor: Callable[[int], Execute]) -> Non
     with Store.opened(path, plan) as store:
         done = store.done()
         before = sum(plan.work(block) for block in plan.blocks(~done))
-        for block, result in executor(before)(plan, plan.blocks(done)):
-            store.write(block, result)
+        with contextlib.closing(executor(before)(plan, plan.blocks(done))) as trained_blocks:
+            for held in trained_blocks:
+                store.write(*held)
+                del held  # so that no block is in memory while the next is trained
 
 
 def here(before: int, threads: int, progress: Progress | None) -> Execute:
     """Return what trains blocks in this process, one after another, where ``before`` is the work done already."""
 
-    def execute(plan: Plan, blocks: Iterable[Block]) -> Iterator[tuple[Block, Result]]:
-        done, total = before, sum(plan.work(block) for block in plan.blocks(_none(plan)))
+    def execute(plan: Plan, blocks: Iterable[Block]) -> Generator[tuple[Block, Result], None, None]:
+        done, total = before, plan.total_work
         for block in blocks:
             told = _within(progress, done, total)
             yield block, trained(plan.runs[block.condition], block.begin, block.end, threads, told)
@@ -177,10 +200,6 @@ def here(before: int, threads: int, progress: Progress | None) -> Execute:
             progress(done, total)
 
     return execute
-
-
-def _none(plan: Plan) -> NDArray[np.bool_]:
-    return np.zeros((plan.conditions.count, len(plan.ranges)), np.bool_)
 
 
 def _within(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -1,0 +1,236 @@
+"""A sweep that a TOML file describes, read into the arguments of ``sweep``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal import checks, tasks
+from shoal.loss import LOSSES
+from shoal.method import METHODS
+from shoal.network import Network
+from shoal.record import Record
+from shoal.start import STARTS, Explicit
+from shoal.statistics import Statistics
+from shoal.sweep.conditions import OBJECTS
+from shoal.sweep.run import sweep
+from shoal.task import Task
+
+_NOT_OF_FILES = ("client", "progress")
+_TASK_ARRAYS = ("inputs", "labels", "weights", "test_inputs", "test_labels")
+_PATHS = {"file": ("file",), "idx": ("images", "labels", "test")}
+
+Table = dict[str, Any]
+Make = Callable[..., Any]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the arguments of ``sweep`` that a TOML file holds; paths in it are relative to its folder.
+
+    ``store`` is FILE with the ending ``.zarr`` where the file names none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no TOML, or a key is unknown, missing, or has a value that it must not have: which one, as it stands in
+        the file.
+    OSError
+        The file cannot be read.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a TOML file: {error}") from error
+    _check_keys("", told, sweep, hidden=_NOT_OF_FILES, assumed=("store",))
+    folder = path.parent
+    arguments = dict(told)
+    for name in OBJECTS:
+        if name in told:
+            arguments[name] = _built(name, name, told[name], folder)
+    if "record" in told:
+        arguments["record"] = _record(told["record"])
+    if "over" in told:
+        arguments["over"] = _over(told["over"], folder)
+    store = told.get("store", path.with_suffix(".zarr").name)
+    if not isinstance(store, str):
+        raise TypeError(f"store must be the path of a folder, got {store!r}")
+    return {**arguments, "store": folder / store}
+
+
+def _built(where: str, owner: str, told: object, folder: Path) -> Any:
+    """Return the object that a table describes; the name of a loss stays a name."""
+    if owner == "loss" and isinstance(told, str):
+        return checks.choice(where, told, LOSSES)
+    table = _table(where, told)
+    kinds = _kinds(owner)
+    assumed = "file" if "file" in table and "file" in kinds else owner
+    if "kind" not in table and assumed not in kinds:
+        raise ValueError(f"{where}.kind is missing; it must be one of {', '.join(kinds)}")
+    kind = checks.choice(f"{where}.kind", table.get("kind", assumed), kinds)
+    given = {name: value for name, value in table.items() if name != "kind"}
+    for name in _PATHS.get(kind, ()):
+        if name in given:
+            given[name] = _path(f"{where}.{name}", given[name], folder)
+    return _made(where, kinds[kind], given)
+
+
+def _kinds(owner: str) -> Mapping[str, Make]:
+    """Return what ``kind`` can be in the table of a network, task, start, method or loss, and what makes it."""
+    named: dict[str, dict[str, Make]] = {
+        "network": {
+            "network": Network,
+            "standard": Network.standard,
+            "ntk": Network.ntk,
+            "mean_field": Network.mean_field,
+        },
+        "task": {
+            **{name: getattr(tasks, name) for name in tasks.__all__ if name != "separated_by"},
+            "task": Task,
+            "file": _task_of,
+        },
+        "start": {**{kind.__name__.lower(): kind for kind in STARTS}, "file": _start_of},
+        "method": {kind.__name__.lower(): kind for kind in METHODS},
+        "loss": dict(LOSSES),
+    }
+    return named[owner]
+
+
+def _made(where: str, make: Make, given: Table) -> Any:
+    """Return what ``make`` makes of a table; its errors name the keys as they stand in the file."""
+    _check_keys(where, given, make)
+    try:
+        return make(**given)
+    except (TypeError, ValueError) as error:
+        text = str(error)
+        first = re.match(r"\w*", text)
+        named = first is not None and first[0] in inspect.signature(make).parameters
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}.{text}" if named else f"{where}: {text}") from error
+
+
+def _record(told: object) -> Record:
+    table = dict(_table("record", told))
+    if isinstance(table.get("reduce"), dict):
+        table["reduce"] = _made("record.reduce", Statistics, table["reduce"])
+    record: Record = _made("record", Record, table)
+    return record
+
+
+def _over(told: object, folder: Path) -> Any:
+    """Return the argument ``over``: of a table a grid, of an array of tables a list of conditions."""
+    if isinstance(told, list):
+        return [_condition(f"over[{i}]", _table(f"over[{i}]", one), folder) for i, one in enumerate(told)]
+    return _grid(_table("over", told), folder)
+
+
+def _grid(told: Table, folder: Path) -> Table:
+    fields: Table = {}
+    for name, values in told.items():
+        where = f"over.{_key(name)}"
+        if name not in OBJECTS:
+            fields[name] = values
+        elif isinstance(values, dict):
+            # Of one of the objects: tables are the objects themselves, by label; all else are fields of it.
+            for inner, held in values.items():
+                if isinstance(held, dict) or (name == "loss" and isinstance(held, str)):
+                    fields.setdefault(name, {})[inner] = _built(f"{where}.{_key(inner)}", name, held, folder)
+                else:
+                    fields[f"{name}.{inner}"] = held
+        elif isinstance(values, list):
+            fields[name] = [_built(f"{where}[{i}]", name, held, folder) for i, held in enumerate(values)]
+        else:
+            raise TypeError(f"{where} must be an array of tables, or a table label = table, got {values!r}")
+    return fields
+
+
+def _condition(where: str, told: Table, folder: Path) -> Table:
+    fields: Table = {}
+    for name, value in told.items():
+        if name not in OBJECTS:
+            fields[name] = value
+        elif isinstance(value, dict) and not {"kind", "file"} & set(value):
+            fields |= {f"{name}.{inner}": held for inner, held in value.items()}
+        else:
+            fields[name] = _built(f"{where}.{name}", name, value, folder)
+    return fields
+
+
+def _task_of(file: Path) -> Task:
+    arrays = _arrays(file)
+    _check_names(file, arrays, _TASK_ARRAYS, _TASK_ARRAYS[:2])
+    test = [arrays[name] for name in ("test_inputs", "test_labels") if name in arrays]
+    if len(test) == 1:
+        raise ValueError(f"file must hold both test_inputs and test_labels or neither, got one of them in {file}")
+    return Task(arrays["inputs"], arrays["labels"], arrays.get("weights"), (test[0], test[1]) if test else None)
+
+
+def _start_of(file: Path) -> Explicit:
+    arrays = _arrays(file)
+    layers = range(1, 1 + sum(name.startswith("weights_") for name in arrays))
+    weights, biases = ([f"{kind}_{layer}" for layer in layers] for kind in ("weights", "biases"))
+    _check_names(file, arrays, weights + biases, weights or ["weights_1"])
+    if any(name in arrays for name in biases):
+        _check_names(file, arrays, weights + biases, biases)
+        return Explicit([arrays[name] for name in weights], [arrays[name] for name in biases])
+    return Explicit([arrays[name] for name in weights])
+
+
+def _arrays(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(file, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    except OSError as error:
+        raise ValueError(f"file must be a .npz of NumPy, got {file}: {error.strerror or error}") from error
+    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"file must be a .npz of NumPy with arrays of numbers, got {file}") from error
+
+
+def _check_names(file: Path, arrays: Mapping[str, Any], allowed: list[str] | tuple[str, ...], needed: Any) -> None:
+    for name in needed:
+        if name not in arrays:
+            raise ValueError(f"file must hold {name}, got {', '.join(arrays) or 'nothing'} in {file}")
+    for name in arrays:
+        if name not in allowed:
+            raise ValueError(f"file must hold {', '.join(allowed)} and nothing else, got {name} in {file}")
+
+
+def _check_keys(
+    where: str, table: Table, make: Make, hidden: tuple[str, ...] = (), assumed: tuple[str, ...] = ()
+) -> None:
+    """Refuse keys that ``make`` does not take, and tables without one that it needs."""
+    prefix = f"{where}." if where else ""
+    taken = {name: held for name, held in inspect.signature(make).parameters.items() if name not in hidden}
+    for name in table:
+        if name not in taken:
+            raise ValueError(f"{prefix}{_key(name)} is not known here; allowed: {', '.join(taken) or 'no key'}")
+    for name, held in taken.items():
+        if held.default is held.empty and name not in table and name not in assumed:
+            raise ValueError(f"{prefix}{name} is missing")
+
+
+def _table(where: str, told: object) -> Table:
+    if not isinstance(told, dict):
+        raise TypeError(f"{where} must be a table, got {told!r:.200}")
+    return told
+
+
+def _path(where: str, told: object, folder: Path) -> Any:
+    """Return a path, or a pair of them, relative to the folder of the file that names it."""
+    if isinstance(told, list):
+        return tuple(_path(where, one, folder) for one in told)
+    if not isinstance(told, str):
+        raise TypeError(f"{where} must be a path, got {told!r}")
+    return folder / told
+
+
+def _key(name: str) -> str:
+    """Return a key as TOML writes it."""
+    return name if re.fullmatch(r"[\w-]+", name) else f'"{name}"'

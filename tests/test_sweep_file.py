@@ -1,0 +1,210 @@
+"""A sweep from a TOML file: what it says is what `sweep` is called with, and what is wrong is named as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal.sweep.encoding import canonical
+from shoal.sweep.file import read
+from shoal.sweep.plan import Plan
+
+TEXT = """
+networks = 700
+block = 256
+
+[network]
+widths = [2, 4, 1]
+
+[task]
+kind = "modes"
+norms = [1.7, 0.9]
+
+[start]
+kind = "gaussian"
+scale = 0.5
+
+[method]
+kind = "descent"
+rate = 0.1
+steps = 20
+
+[record]
+steps = [0, 5, 20]
+reduce = {events = ["loss > 0.5"], distribution = ["loss"], covariance = [["loss", "error"]]}
+"""
+MODES = 'kind = "modes"\nnorms = [1.7, 0.9]'
+DEFAULTS: dict[str, Any] = {
+    "loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "record": None, "seed": 0, "first": 0,
+    "engine": "auto", "condense": "auto", "dtype": "float64", "over": None, "block": None,
+}  # fmt: skip
+
+
+def written(folder: Path, text: str) -> Path:
+    """Return a file with this text."""
+    file = folder / "sweep.toml"
+    file.write_text(text)
+    return file
+
+
+def swept(text: str, folder: Path) -> str:
+    """Return the specification of the sweep that a text asks for."""
+    told = {name: value for name, value in read(written(folder, text)).items() if name not in ("store", "threads")}
+    return canonical(Plan.of(**{**DEFAULTS, **told}).told)
+
+
+def called(**changed: Any) -> str:
+    """Return the specification of the same sweep as a call."""
+    statistics = shoal.Statistics(covariance=(("loss", "error"),), events=("loss > 0.5",), distribution=("loss",))
+    told: dict[str, Any] = {
+        "network": shoal.Network((2, 4, 1)),
+        "task": shoal.tasks.modes((1.7, 0.9)),
+        "start": shoal.Gaussian(0.5),
+        "method": shoal.Descent(0.1, 20),
+        "record": shoal.Record(steps=[0, 5, 20], reduce=statistics),
+        "networks": 700,
+        "block": 256,
+    }
+    return canonical(Plan.of(**{**DEFAULTS, **told, **changed}).told)
+
+
+def test_the_file_is_the_call(tmp_path: Path) -> None:
+    """Every table becomes the object that it describes."""
+    assert swept(TEXT, tmp_path) == called()
+    assert swept(TEXT, tmp_path) != called(seed=1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ('widths = [2, 4, 1]', 'kind = "ntk"\nwidths = [2, 4, 1]', {"network": shoal.Network.ntk((2, 4, 1))}),
+        ('widths = [2, 4, 1]', 'kind = "standard"\nwidths = [2, 4, 1]\nbias = true',
+         {"network": shoal.Network.standard((2, 4, 1), bias=True)}),
+        ('widths = [2, 4, 1]', 'kind = "mean_field"\ninputs = 2\nnodes = 4\nalpha = 2.0',
+         {"network": shoal.Network.mean_field(2, 4, 2.0)}),
+        ('kind = "gaussian"', 'kind = "balanced"', {"start": shoal.Balanced(0.5)}),
+        ('kind = "gaussian"', 'kind = "separated"', {"start": shoal.Separated(0.5)}),
+        (MODES, 'inputs = [[1, 0], [0, 2]]\nlabels = [1, -1]\nweights = [3, 1]',
+         {"task": shoal.Task([[1, 0], [0, 2]], [1, -1], [3, 1])}),
+        (MODES, 'kind = "antipodal"\ndimension = 2', {"task": shoal.tasks.antipodal(dimension=2)}),
+        ('steps = 20', 'steps = 20\nstop = ["fitted", "dead"]', {"method": shoal.Descent(0.1, 20, ("fitted", "dead"))}),
+        ('networks = 700', 'networks = 700\nloss = "hinge"', {"loss": "hinge"}),
+        ('[record]', '[loss]\nkind = "hinge"\nmargin = 2.0\n[record]', {"loss": shoal.Hinge(2.0)}),
+        ('networks = 700', 'networks = 700\nseed = 3\nfirst = 512\nweight_decay = 0.1\ndtype = "float32"',
+         {"seed": 3, "first": 512, "weight_decay": 0.1, "dtype": "float32"}),
+    ],
+)  # fmt: skip
+def test_each_kind(tmp_path: Path, old: str, new: str, changed: Any) -> None:
+    """Of every table, and the numbers outside of tables."""
+    assert TEXT.count(old) == 1
+    assert swept(TEXT.replace(old, new), tmp_path) == called(**changed)
+
+
+@pytest.mark.parametrize(
+    ("text", "over"),
+    [
+        ('[over]\n"start.scale" = [0.1, 0.4]\n"network.width" = [2, 5]',
+         {"start.scale": [0.1, 0.4], "network.width": [2, 5]}),
+        ("[over]\nstart.scale = [0.1, 0.4]\nseed = [1, 2]", {"start.scale": [0.1, 0.4], "seed": [1, 2]}),
+        ('[over]\n"start.scale" = {small = 0.1, large = 0.4}', {"start.scale": {"small": 0.1, "large": 0.4}}),
+        ('[over]\nloss = ["hinge", "squared"]', {"loss": ["hinge", "squared"]}),
+        ('[over]\nloss = ["hinge", {kind = "hinge", margin = 2.0}]', {"loss": ["hinge", shoal.Hinge(2.0)]}),
+        ('[over]\nstart = [{kind = "gaussian", scale = 0.1}, {kind = "balanced", scale = 0.2}]',
+         {"start": [shoal.Gaussian(0.1), shoal.Balanced(0.2)]}),
+        ('[over.task]\neasy = {kind = "modes", norms = [1.7, 0.9]}\nhard = {kind = "modes", norms = [1.7, 0.1]}',
+         {"task": {"easy": shoal.tasks.modes((1.7, 0.9)), "hard": shoal.tasks.modes((1.7, 0.1))}}),
+        ('[over]\nnetwork = [{widths = [2, 3, 1]}, {kind = "ntk", widths = [2, 5, 1]}]',
+         {"network": [shoal.Network((2, 3, 1)), shoal.Network.ntk((2, 5, 1))]}),
+        ('[[over]]\nseed = 1\nstart.scale = 0.1\n[[over]]\nseed = 2\nstart.scale = 0.4',
+         [{"seed": 1, "start.scale": 0.1}, {"seed": 2, "start.scale": 0.4}]),
+        ('[[over]]\nstart = {kind = "balanced", scale = 0.1}\n[[over]]\nstart = {kind = "gaussian", scale = 0.4}',
+         [{"start": shoal.Balanced(0.1)}, {"start": shoal.Gaussian(0.4)}]),
+    ],
+)  # fmt: skip
+def test_what_is_swept(tmp_path: Path, text: str, over: Any) -> None:
+    """Grids and lists, fields and whole objects, with labels and without."""
+    assert swept(f"{TEXT}\n{text}\n", tmp_path) == called(over=over)
+
+
+def test_tasks_and_starts_from_files(tmp_path: Path) -> None:
+    """In the folder of the TOML file, whatever the folder of the process."""
+    inputs, labels = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([1, -1])
+    np.savez(tmp_path / "data.npz", inputs=inputs, labels=labels, test_inputs=inputs[:1], test_labels=labels[:1])
+    start = shoal.Explicit([np.ones((700, 4, 2)), np.ones((700, 1, 4))])
+    np.savez(tmp_path / "start.npz", weights_1=start.weights[0], weights_2=start.weights[1])
+    text = TEXT.replace(MODES, 'file = "data.npz"')
+    text = text.replace('kind = "gaussian"\nscale = 0.5', 'file = "start.npz"')
+    task = shoal.Task(inputs, labels, test=(inputs[:1], labels[:1]))
+    assert swept(text, tmp_path) == called(task=task, start=start)
+
+
+def test_the_store(tmp_path: Path) -> None:
+    """Beside the file, under its name, unless it names another."""
+    assert read(written(tmp_path, TEXT))["store"] == tmp_path / "sweep.zarr"
+    assert read(written(tmp_path, f'store = "../other.zarr"\n{TEXT}'))["store"] == tmp_path / ".." / "other.zarr"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "message"),
+    [
+        ("networks = 700", "networks = 700\nnetwroks = 3", ValueError, "^netwroks is not known here; allowed: netw"),
+        ("networks = 700", "networks = 700\nclient = 3", ValueError, "^client is not known here"),
+        ("networks = 700\n", "", ValueError, "^networks is missing$"),
+        ("rate = 0.1", "rates = 0.1", ValueError, "^method.rates is not known here; allowed: rate, steps, stop$"),
+        ("rate = 0.1\n", "", ValueError, "^method.rate is missing$"),
+        ("rate = 0.1", "rate = -0.1", ValueError, r"^method.rate must be positive, got -0.1$"),
+        ("rate = 0.1", 'rate = "fast"', TypeError, "^method.rate must be a number, got 'fast'"),
+        ("[2, 4, 1]", "[2, 0, 1]", ValueError, r"^network.widths\[1\] must be at least 1, got 0"),
+        ("[2, 4, 1]", "[2, 4.5, 1]", TypeError, r"^network.widths\[1\] must be an integer, got 4.5"),
+        ('kind = "gaussian"\n', "", ValueError, "^start.kind is missing; it must be one of gaussian, balanced"),
+        ('"gaussian"', '"gausian"', ValueError, "^start.kind must be one of gaussian, .*, got 'gausian'"),
+        ('"gaussian"', "3", TypeError, "^start.kind must be one of gaussian, .*, got 3"),
+        ("scale = 0.5", "scale = 0.5\ngain = 1.0", ValueError, "^start: Gaussian takes either scale or gain"),
+        ('"modes"', '"moods"', ValueError, "^task.kind must be one of antipodal, .*, got 'moods'"),
+        ("norms = [1.7, 0.9]", "norms = [1.7, -0.9]", ValueError, "^task.norms must be positive, got -0.9"),
+        ('["loss > 0.5"]', '["loss ~ 0.5"]', ValueError, "^record.reduce.events must read"),
+        ("reduce = {", "reduce = {evnts = [], ", ValueError, "^record.reduce.evnts is not known here; allowed: cova"),
+        ("steps = [0, 5, 20]", "steps = [0, 20, 5]", ValueError, "^record.steps must increase strictly"),
+        ("[network]\nwidths = [2, 4, 1]", "network = 3", TypeError, "^network must be a table, got 3$"),
+        ("networks = 700", "networks = 700\nloss = 3", TypeError, "^loss must be a table"),
+        ("networks = 700", 'networks = 700\nloss = "hing"', ValueError, "^loss must be one of cross_entropy"),
+        ("networks = 700", "networks = 700\nstore = 3", TypeError, "^store must be the path of a folder, got 3"),
+        ("networks = 700", "networks 700", ValueError, "^not a TOML file: .*line 2"),
+        (MODES, 'file = "no.npz"', ValueError, "^task.file must be a .npz of NumPy, got"),
+        (MODES, 'file = "sweep.toml"', ValueError, "^task.file must be a .npz of NumPy wi"),
+        (MODES, 'file = "bad.npz"', ValueError, "^task.file must hold labels, got inputs"),
+        (MODES, "file = 3", TypeError, "^task.file must be a path, got 3"),
+        ('kind = "modes"\n', 'file = "bad.npz"\n', ValueError, "^task.norms is not known here; allowed: file"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_as_it_stands(
+    tmp_path: Path, old: str, new: str, kind: type[Exception], message: str
+) -> None:
+    """The table, the key, what came, what is allowed."""
+    assert TEXT.count(old) == 1
+    np.savez(tmp_path / "bad.npz", inputs=np.eye(2))
+    with pytest.raises(kind, match=message):
+        read(written(tmp_path, TEXT.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("over = 3", TypeError, "^over must be a table, got 3"),
+        ("over = [3]", TypeError, r"^over\[0\] must be a table, got 3"),
+        ("[over]\nstart = 3", TypeError, "^over.start must be an array of tables, or a table label = table, got 3"),
+        ("[over]\nstart = [3]", TypeError, r"^over.start\[0\] must be a table, got 3"),
+        ('[over]\nstart = [{kind = "gaussian", scale = -1}]', ValueError, r"^over.start\[0\].scale must be positive"),
+        ('[over.task]\n"a b" = {kind = "modes"}', ValueError, r'^over.task."a b".norms is missing'),
+        ('[[over]]\nstart = {kind = "balanced"}', ValueError, r"^over\[0\].start.scale is missing"),
+    ],
+)
+def test_what_is_wrong_with_over(tmp_path: Path, text: str, kind: type[Exception], message: str) -> None:
+    """By its place in the file."""
+    file = written(tmp_path, f"{text}\n{TEXT}" if text.startswith("over =") else f"{TEXT}\n{text}\n")
+    with pytest.raises(kind, match=message):
+        read(file)
