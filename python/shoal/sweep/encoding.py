@@ -34,7 +34,7 @@ def encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, (tuple, list)):
         return [encode(held, arrays) for held in value]
     if isinstance(value, np.ndarray):
-        digest = _digest(value)
+        digest = digest_of(value)
         arrays[digest] = value
         return {"array": digest, "shape": list(value.shape)}
     return value.item() if isinstance(value, np.generic) else value
@@ -73,6 +73,7 @@ def _short(told: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _digest(array: NDArray[Any]) -> str:
+def digest_of(array: NDArray[Any]) -> str:
+    """Return the digest of an array's bits, with its dtype and shape."""
     head = f"{array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
