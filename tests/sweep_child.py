@@ -20,13 +20,13 @@ import shoal
 from test_sweep import GRID, RAW, REDUCED, swept
 
 KEPT = {"raw": RAW, "reduced": REDUCED}
-LONG: dict[str, Any] = {"over": GRID, "networks": 1500, "method": shoal.Descent(0.1, 2000), "threads": 1}
+LONG: dict[str, Any] = {"over": GRID, "networks": 1000, "method": shoal.Descent(0.1, 2000), "threads": 1}
 SHORT: dict[str, Any] = {"over": GRID, "networks": 300, "threads": 1}
 _TOUCHED = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
 
 
 def long(store: Path, record: str) -> xarray.Dataset:
-    """Sweep 24 blocks, several a second."""
+    """Sweep 16 blocks, several a second."""
     steps = shoal.Record(steps=[0, 400, 2000], reduce=KEPT[record].reduce)
     return swept(store, steps, **LONG)
 

@@ -52,9 +52,7 @@ def assert_whole(store: Path, whole: Path) -> None:
 
 
 @KINDS
-def test_killed_at_random_moments_twenty_times(
-    tmp_path: Path, record: str, generator: np.random.Generator
-) -> None:
+def test_killed_at_random_moments_twenty_times(tmp_path: Path, record: str, generator: np.random.Generator) -> None:
     """From the making of the store to the last mark; whenever a sweep ends all the same, the next begins a new one."""
     whole, folder = tmp_path / "whole", tmp_path / "stores"
     folder.mkdir()
@@ -90,7 +88,7 @@ def test_killed_between_any_two_files(tmp_path: Path, record: str, generator: np
     assert ended(started(sweep_child.killed_at, folder / "0", record, 0, told)) == 0
     count = int(told.read_text())
     assert count > 200
-    edges = np.linspace(1, count, 13)
+    edges = np.linspace(1, count, 9)
     for low, high in itertools.pairwise(edges):
         at = int(generator.integers(int(low), int(high)))
         store = folder / f"{at}"
@@ -167,6 +165,8 @@ def test_no_room(tmp_path: Path, record: str, room: str) -> None:
     errors = json.loads(done.stdout)
     for number, text, _ in errors:
         assert re.search(rf"store .*/s could not be written \({causes[number]}\); what it holds is whole", text)
-    assert {there for _, _, there in errors} == {False, True}  # while the store was made, and while it was filled
+    there = [one for _, _, one in errors]
+    assert not there[0]  # while the store was made
+    assert there[-1] or (room == "files" and record == "reduced")  # while it was filled; there, no file is as large
     assert_same(shoal.open(whole), shoal.open(copy))
     assert files(copy) == files(whole)

@@ -40,9 +40,7 @@ class Checked(WrapperStore[LocalStore]):
     def _with_store(self, store: LocalStore) -> Checked:
         return type(self)(store, self.done, self.names)
 
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Return what a file holds, or None where there is none or its block is not done.
 
         Raises
