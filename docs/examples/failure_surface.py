@@ -17,7 +17,7 @@ DEPTHS = [1, 2, 3, 4, 5, 6]
 EVENT = "error > 0"
 
 
-def swept(networks: int, store: Path, widths: list[int] = WIDTHS, depths: list[int] = DEPTHS, steps: int = 20_000):
+def swept(networks: int, store: Path, widths: list[int] = WIDTHS, depths: list[int] = DEPTHS, steps: int = 4_000):
     """Train the networks of every condition until each one's samples are all on the right side, or to the last step."""
     corners = [[1, 1], [-1, -1], [1, -1], [-1, 1]]
     return shoal.sweep(
