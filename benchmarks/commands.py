@@ -9,6 +9,7 @@ MODULES = {
     "flow": "benchmarks.flow.command",
     "startup": "benchmarks.startup",
     "scaling": "benchmarks.scaling",
+    "sweep": "benchmarks.sweep",
 }
 """Commands that measure, in the order in which ``all`` runs them and the page shows them."""
 

@@ -42,6 +42,11 @@ IMPORT_SECONDS = 0.3
 LINEAR = 0.05
 """How far from 1 the exponent of time over networks may be."""
 
+SWEEP_OVERHEAD = 0.03
+"""What a sweep may take beyond the time of the core, as a share of it."""
+SWEEP_BYTES = 300e6
+"""The most memory of a process that sweeps, with all that it imports."""
+
 
 def goal_of(case: str, dtype: str, isa: str) -> Goal | None:
     """Return the goal of a case of many networks, if it has one."""
@@ -181,6 +186,20 @@ def other_rows(result: Result) -> list[tuple[str, ...]]:
     return rows
 
 
+def sweep_rows(result: Result) -> list[tuple[str, ...]]:
+    """Return what a sweep takes beyond the core's time, and its memory."""
+    values, child = [100 * number for number in result["overhead"]], result["child"]
+    overhead = 100 * SWEEP_OVERHEAD
+    word = "reached" if values[0] < overhead else "missed"
+    told = f"{values[0]:.1f}% ({values[1]:.1f}..{values[2]:.1f}) {word}"
+    name = f"sweep of {result['networks']:,} tiny networks, time beyond the core's"
+    rows: list[tuple[str, ...]] = [(name, f"< {overhead:g}%", told, "the core alone", "-", "-")]
+    peak, least = child["peak_bytes"] / 1e6, SWEEP_BYTES / 1e6
+    word = "reached" if peak < least else "missed"
+    name = f"sweep of {child['networks']:,} tiny networks, memory"
+    return [*rows, (name, f"< {least:g} MB", f"{peak:.0f} MB {word}", "-", "-", "-")]
+
+
 ROWS = {
     "kernels": lambda result: kernel_rows(result) + thread_rows(result),
     "wide": wide_rows,
@@ -188,6 +207,7 @@ ROWS = {
     "flow": flow_rows,
     "startup": other_rows,
     "scaling": other_rows,
+    "sweep": sweep_rows,
 }
 
 

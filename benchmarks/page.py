@@ -30,6 +30,7 @@ TITLES = {
     "flow": "Gradient flow against diffrax",
     "startup": "Start-up",
     "scaling": "Scaling",
+    "sweep": "Sweeps",
 }
 
 HEAD = """# Performance

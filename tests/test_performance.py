@@ -18,6 +18,7 @@ from benchmarks.results import command_line, short
 from benchmarks.run import NEAR, Entry, Measured, Settings, near_best
 from benchmarks.scaling import about, exponent, points
 from benchmarks.sheets import Sheet, sheet_of, sheets_from, table_of
+from benchmarks.sweep import overheads
 
 pytestmark = pytest.mark.checkout
 
@@ -296,3 +297,21 @@ def test_unknown_commands_and_options_are_named(capsys):
     for parse, word in ((choice(("a", "b")), "c"), (counts, "0"), (counts, "x"), (positive, "0"), (positive, "1.5")):
         with pytest.raises(Exception, match=r"not one of|must be|lie between"):
             parse(word)
+
+
+def sweep_result(sweep=(1.01, 1.03, 1.02), peak=2.5e8):
+    seconds = {"core": [1.0, 1.0, 1.0], "sweep": list(sweep)}
+    found = {"overhead": report.median_and_band(overheads(seconds)), "networks": 1000}
+    return result("sweep", **found, child={"networks": 2000, "peak_bytes": peak})
+
+
+def test_overhead_of_a_sweep_is_taken_round_by_round():
+    assert overheads({"core": [1.0, 2.0], "sweep": [1.1, 2.0]}) == pytest.approx([0.1, 0.0])
+
+
+def test_goals_of_a_sweep():
+    rows = goals.sheet([sweep_result()]).rows
+    assert [row[1:3] for row in rows] == [("< 3%", "2.0% (1.0..3.0) reached"), ("< 300 MB", "250 MB reached")]
+    rows = goals.sheet([sweep_result(sweep=(1.01, 1.04, 1.05), peak=3.1e8)]).rows
+    assert [row[2].split()[-1] for row in rows] == ["missed", "missed"]
+    assert rows[0][0] == "sweep of 1,000 tiny networks, time beyond the core's"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -264,6 +266,10 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     jumps = iter(float((-1) ** i * i * 1e7) for i in range(10**6))
     monkeypatch.setattr(time, "time", lambda: next(jumps))
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    cut(tmp_path / "two", REDUCED, blocks=5)
+    stamps = itertools.cycle((0.0, 4e9))  # 1970 and 2096
+    for file in (tmp_path / "two").rglob("*"):
+        os.utime(file, (next(stamps),) * 2)
     assert_same(whole, swept(tmp_path / "two", over=GRID))
 
 

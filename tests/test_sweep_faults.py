@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 import shoal
 from shoal.sweep import lock
@@ -89,7 +91,7 @@ def test_an_error_while_a_block_is_written(
     calls, fsync = [0], os.fsync
 
     def full(handle: int) -> None:
-        calls[0] += 1
+        calls[0] += ".shoal-new" not in os.readlink(f"/proc/self/fd/{handle}")
         if calls[0] == 12:
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(handle)
@@ -163,22 +165,67 @@ def test_marks_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(os, "fsync", seen)
     cut(tmp_path / "s", RAW, blocks=1)
-    names = [Path(file).relative_to(tmp_path / "s").parts[0] for file in order]
+    made = [file for file in order if ".shoal-new" in file]
+    assert order[: len(made)] == made  # all of the store, before the first block
+    names = [Path(file).relative_to(tmp_path / "s").parts[0] for file in order[len(made) :]]
     assert sorted(names[:-1]) == ["diverged_at", "error", "loss", "margin", "status"]
     assert names[-1] == "done"
 
 
-def test_a_damaged_block_is_told_from_a_sound_one(tmp_path: Path) -> None:
-    """Each chunk has a check sum: one flipped bit is an error, and no wrong number."""
-    swept(tmp_path / "s", RAW, over=GRID)
-    chunk = tmp_path / "s" / "loss" / "c" / "0" / "0" / "1" / "0"
+def chunk_of(array: Path) -> Path:
+    """Return the file of the second block of the second condition."""
+    (file,) = (file for file in (array / "c" / "0" / "1" / "1").rglob("*") if file.is_file())
+    return file
+
+
+@RECORDS
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "missing"])
+def test_a_damaged_block_is_an_error_that_says_what_to_do(tmp_path: Path, record: shoal.Record, damage: str) -> None:
+    """Each chunk has a check sum: one flipped bit is no wrong number. What the error tells mends it."""
+    whole, store = swept(tmp_path / "whole", record, over=GRID), tmp_path / "s"
+    swept(store, record, over=GRID)
+    chunk = chunk_of(store / ("loss" if record is RAW else "sum_loss"))
     held = bytearray(chunk.read_bytes())
     held[len(held) // 2] ^= 1
-    chunk.write_bytes(bytes(held))
-    data = shoal.open(tmp_path / "s")
-    with pytest.raises(Exception, match="checksum"):
-        data.loss.values  # noqa: B018
-    assert np.isfinite(data.loss.isel({"network": slice(256)}).values).all()
+    chunk.unlink()
+    if damage != "missing":
+        chunk.write_bytes({"flipped": held, "cut": held[: len(held) // 2], "empty": b""}[damage])
+    what = "is missing" if damage == "missing" else "is damaged: its checksum differs"
+    with pytest.raises(ValueError, match=f"file {re.escape(str(chunk))} {what}; to have") as caught:
+        shoal.open(store).load()
+    if record is RAW:
+        data = shoal.open(store)
+        sound = {"network": slice(256)}
+        assert data.loss.isel(sound).values.tobytes() == whole.loss.isel(sound).values.tobytes()
+    told = re.search(r"remove (.*) and repeat the sweep", str(caught.value))
+    assert told is not None
+    assert Path(told[1]) == store / "done" / "c" / "0" / "1" / "1"
+    Path(told[1]).unlink()
+    assert_same(whole, swept(store, record, over=GRID))
+
+
+@RECORDS
+def test_what_a_crash_left_of_a_block_is_not_read(tmp_path: Path, record: shoal.Record) -> None:
+    """A store that is opened before it is gone on with shows such networks as not trained, in every variable."""
+    whole, cut_short, store = tmp_path / "whole", tmp_path / "cut", tmp_path / "s"
+    swept(whole, record, over=GRID)
+    cut(cut_short, record, blocks=4)
+    cut(store, record, blocks=5)
+    (store / "done" / "c" / "0" / "1" / "1").unlink()  # its files are whole, but for one
+    chunk = chunk_of(store / ("loss" if record is RAW else "sum_loss"))
+    chunk.write_bytes(chunk.read_bytes()[:7])
+    assert_same(shoal.open(cut_short), shoal.open(store))
+    assert_same(shoal.open(whole), swept(store, record, over=GRID))
+
+
+def test_a_damaged_task_is_an_error(tmp_path: Path) -> None:
+    """It is known by its digest."""
+    swept(tmp_path / "s")
+    array = zarr.open_group(tmp_path / "s" / "given", mode="r+")
+    name = min(array.array_keys())
+    array[name][...] = np.asarray(array[name][...]) + 1
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
+        shoal.open(tmp_path / "s")
 
 
 def test_a_store_that_was_being_made_is_made_anew(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,14 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert names["data"].event_share.dims == ("start.scale", "network.width", "event", "time")
     assert int(names["whole"].networks) == 4096
     assert len(os.listdir(tmp_path)) == 5
+
+
+@pytest.mark.checkout
+def test_the_failure_surface(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No network of one unit learns exclusive or, and of many units most do."""
+    example = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "examples" / "failure_surface.py"))
+    data = example["swept"](64, tmp_path / "s", widths=[1, 16], depths=[1], steps=2000)
+    share = data.event_share.sel(event=example["EVENT"]).isel(time=-1).values
+    assert share[0, 0] == 1
+    assert share[1, 0] < 0.5
+    assert "100.0%" in capsys.readouterr().out

@@ -21,6 +21,8 @@ from shoal.sweep.plan import Plan, kept
 if TYPE_CHECKING:
     import xarray
 
+    from shoal.sweep.checked import Checked
+
 _OF_RANGE = ("first", "networks", "block")
 
 
@@ -51,7 +53,8 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         Not a path, nor a sequence of paths.
     ValueError
         Not a sweep's store; stores of different sweeps, of ranges that share networks or leave some out between them;
-        of statistics also ranges that do not meet at networks that are taken together.
+        of statistics also ranges that do not meet at networks that are taken together. A file of a block that is done
+        is missing or damaged: which, and what to do; where each network is kept, when it is read.
 
     Examples
     --------
@@ -80,6 +83,7 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 class _Range:
     path: Path
     plan: Plan
+    checked: Checked
     arrays: Mapping[str, Any]
     done: NDArray[np.bool_]
 
@@ -87,9 +91,13 @@ class _Range:
     def of(cls, path: Path) -> _Range:
         import zarr
 
+        from shoal.sweep.checked import Checked
+
         plan = store.read_plan(path)
-        arrays = dict(zarr.open_group(path, mode="r").arrays())
-        return cls(path, plan, arrays, store.marks(arrays[store.DONE], plan))
+        done = store.marks(zarr.open_group(path, mode="r")[store.DONE], plan)
+        names = kept(template.of_statistics(plan.runs[0])) if plan.reduced else map(str, plan.templates[0].data_vars)
+        files = Checked.at(path.resolve(), done.reshape(*plan.conditions.shape, -1), tuple(names))
+        return cls(path, plan, files, dict(zarr.open_group(files, mode="r").arrays()), done)
 
     @property
     def end(self) -> int:
@@ -148,7 +156,7 @@ def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
 
     opened = []
     for held in ranges:
-        data = xarray.open_zarr(held.path, chunks=None, consolidated=False)
+        data = xarray.open_zarr(held.checked, chunks=None, consolidated=False)
         ordered = {name: data[name] for name in map(str, held.plan.templates[0].data_vars)}
         data = xarray.Dataset(ordered, coords=data.coords)
         opened.append(data.isel(network=slice(store.offset(held.plan), None)))

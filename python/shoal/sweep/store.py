@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.sweep import lock, template
-from shoal.sweep.encoding import canonical, differences
+from shoal.sweep.encoding import canonical, differences, digest_of
 from shoal.sweep.plan import Block, Plan, kept
 from shoal.version import VERSION
 
@@ -184,7 +184,10 @@ def read_plan(path: Path) -> Plan:
 
     def load(digest: str) -> NDArray[Any]:
         array: Any = group[f"{GIVEN}/{digest}"]
-        return np.asarray(array[...])
+        values = np.asarray(array[...])
+        if digest_of(values) != digest:
+            raise ValueError(f"file {path / GIVEN / digest} is damaged: what it holds has another digest")
+        return values
 
     return Plan.read(told, load)
 
@@ -195,6 +198,9 @@ def _create(path: Path, plan: Plan) -> None:
     shutil.rmtree(new, ignore_errors=True)  # of a process that ended while it made one
     try:
         _fill(new, plan)
+        for file in new.rglob("*"):
+            if file.is_file():
+                _to_disk(file)
         os.rename(new, path)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -211,7 +217,8 @@ def _fill(path: Path, plan: Plan) -> None:
     if not plan.reduced:
         index = np.arange(plan.first - offset(plan), plan.first + plan.networks)
         coordinates["network"] = (("network",), index, dict(plan.templates[0].network.attrs))
-    xarray.Dataset(coords=coordinates).to_zarr(path, mode="w-", zarr_format=3, consolidated=False)
+    encoding = {name: {"compressors": _compressors()} for name in coordinates}
+    xarray.Dataset(coords=coordinates).to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
     group = zarr.open_group(path, mode="r+")
     names, shape = plan.conditions.names, plan.conditions.shape
     ones = (1,) * len(shape)
@@ -275,18 +282,22 @@ def _create_array(
     dtype: np.dtype[Any],
     attrs: dict[str, Any],
 ) -> None:
-    from zarr.codecs import Crc32cCodec, ZstdCodec
-
     group.create_array(
         name,
         shape=shape,
         chunks=tuple(max(1, size) for size in chunks),
         dtype=dtype,
         fill_value={"f": np.nan, "b": False}.get(dtype.kind, -1),
-        compressors=[ZstdCodec(level=1), Crc32cCodec()],
+        compressors=_compressors(),
         dimension_names=dims,
         attributes=attrs,
     )
+
+
+def _compressors() -> list[Any]:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    return [ZstdCodec(level=1), Crc32cCodec()]
 
 
 def _group(path: Path) -> zarr.Group:

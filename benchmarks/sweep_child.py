@@ -1,0 +1,60 @@
+"""A process that sweeps the tiny case and tells what it took: ``python -m benchmarks.sweep_child N THREADS FOLDER``."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.memory import peak_bytes
+from benchmarks.sweep import arguments
+
+
+def nothing(plan: Any, blocks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Look for the first block and train none."""
+    next(iter(blocks), None)
+    return iter(())
+
+
+def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:
+    """Sweep here, into a store in a folder, then call again with all of it done, and with half."""
+    import shoal
+    from shoal.sweep.run import carry_out
+    from shoal.sweep.store import read_plan
+
+    # Everything that a sweep imports counts as "before": a first, small one brings it in.
+    shoal.sweep(**arguments(1), threads=threads, store=folder / "first")
+    store, before, marks = folder / "store", peak_bytes(), [time.perf_counter()]
+    shoal.sweep(**arguments(networks), threads=threads, store=store)
+    marks.append(time.perf_counter())
+    peak = peak_bytes()
+    shoal.sweep(**arguments(networks), threads=threads, store=store)
+    marks.append(time.perf_counter())
+    shoal.open(store)
+    marks.append(time.perf_counter())
+    files = [file for file in store.rglob("*") if file.is_file()]
+    plan, size = read_plan(store), sum(file.stat().st_size for file in files)
+    done = sorted((store / "done" / "c").iterdir(), key=lambda file: int(file.name))
+    for mark in done[len(done) // 2 :]:
+        mark.unlink()
+    begin = time.perf_counter()
+    carry_out(plan, store, lambda before: nothing)
+    half = time.perf_counter() - begin
+    return {
+        "networks": networks,
+        "seconds": marks[1] - marks[0],
+        "again_seconds": marks[2] - marks[1],
+        "open_seconds": marks[3] - marks[2],
+        "half_seconds": half,
+        "before_bytes": before,
+        "peak_bytes": peak,
+        "block": plan.block,
+        "blocks": len(done),
+        "files": len(files),
+        "file_bytes": size,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))))

@@ -1,0 +1,51 @@
+"""How often a random network fails to learn exclusive or: every width from 1 to 32, every depth from 1 to 6.
+
+    python docs/examples/failure_surface.py --networks 1000
+
+The store beside the picture keeps what was trained: the same command again goes on where it was stopped.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import shoal
+
+WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+DEPTHS = [1, 2, 3, 4, 5, 6]
+EVENT = "error > 0"
+
+
+def swept(networks: int, store: Path, widths: list[int] = WIDTHS, depths: list[int] = DEPTHS, steps: int = 4_000):
+    """Train the networks of every condition until each one's samples are all on the right side, or to the last step."""
+    corners = [[1, 1], [-1, -1], [1, -1], [-1, 1]]
+    return shoal.sweep(
+        shoal.Network((2, 8, 1)),
+        shoal.Task(corners, [1, 1, -1, -1]),
+        shoal.Gaussian(gain=np.sqrt(2)),
+        method=shoal.Descent(rate=0.05, steps=steps, stop=("fitted", "dead")),
+        record=shoal.Record(steps=[0, steps], measure=("loss", "error"), reduce=shoal.Statistics(events=(EVENT,))),
+        over={"network.width": widths, "network.depth": depths},
+        networks=networks,
+        store=store,
+        progress=lambda done, total: print(f"\r{done / total:6.1%}", end="", flush=True),
+    )
+
+
+def main() -> None:
+    """Sweep, and draw the share of networks that failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=int, default=100_000, help="at each of the 96 conditions")
+    parser.add_argument("--store", type=Path, default=Path("failure_surface.zarr"))
+    parser.add_argument("--picture", type=Path, default=Path("failure_surface.png"))
+    chosen = parser.parse_args()
+    data = swept(chosen.networks, chosen.store)
+    axes = shoal.plot.surface(data, EVENT, "network.width", "network.depth", scale="log")
+    axes.figure.savefig(chosen.picture)
+    share = data.event_share.sel(event=EVENT).isel(time=-1)
+    print(f"\n{chosen.picture}: failed, at the most {float(share.max()):.3g}, at the least {float(share.min()):.3g}")
+
+
+if __name__ == "__main__":
+    main()
