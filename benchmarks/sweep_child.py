@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from benchmarks.memory import peak_bytes
 from benchmarks.sweep import arguments
 
 
-def nothing(plan: Any, blocks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+def nothing(plan: Any, blocks: Iterable[Any]) -> Generator[tuple[Any, Any], None, None]:
     """Look for the first block and train none."""
     next(iter(blocks), None)
-    return iter(())
+    yield from ()
 
 
 def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:

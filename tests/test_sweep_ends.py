@@ -52,7 +52,7 @@ def assert_whole(store: Path, whole: Path) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(tmp_path: Path, record: str, times: int, generator: np.random.Generator) -> None:
     """From the making of the store to the last mark; whenever a sweep ends all the same, the next begins a new one."""
     whole, folder = tmp_path / "whole", tmp_path / "stores"
@@ -89,7 +89,7 @@ def test_killed_between_any_two_files(tmp_path: Path, record: str, generator: np
     assert ended(started(sweep_child.killed_at, folder / "0", record, 0, told)) == 0
     count = int(told.read_text())
     assert count > 200
-    edges = np.linspace(1, count, 7)
+    edges = np.linspace(1, count, 4)
     for low, high in itertools.pairwise(edges):
         at = int(generator.integers(int(low), int(high)))
         store = folder / f"{at}"
