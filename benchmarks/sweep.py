@@ -1,8 +1,8 @@
 """What a sweep costs beyond its trainings: ``python -m benchmarks sweep``. shoal alone.
 
 The tiny case for 1,000 steps, statistics at 11 times, into a store in a fresh folder of the system's temporary one.
-Its time is held, round by round, against the core alone: the same networks with the same records, in calls whose
-records take 64 MB, whose arrays are dropped at once. A process of its own then sweeps more of them, and tells its peak
+Its time is held, round by round, against the core alone: the same networks with the same statistics, without store,
+blocks and dataset. A process of its own then sweeps more of them, and tells its peak
 of memory, what it wrote, and what it costs to call it again when all is done, or half.
 """
 
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
 
 STEPS, TIMES = 1_000, 11
-CALL_BYTES = 2**26
-"""Of the records of one call of the core alone."""
 
 NETWORKS = {"smoke": (2_048, 10_000), "quick": (200_000, 1_000_000), "full": (1_000_000, 10_000_000)}
 """Networks of a round, and of the process of its own, by size."""
@@ -54,17 +51,14 @@ def arguments(networks: int) -> dict[str, Any]:
 
 
 def core_seconds(networks: int, threads: int) -> float:
-    """Return the seconds of the core alone, which keeps each network's records until its call ends."""
-    from shoal.sweep.plan import Plan
+    """Return the seconds of the core alone: trainings and their statistics."""
+    from shoal.run import Run
 
-    told = arguments(networks)
     rest: dict[str, Any] = {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0}
-    plan = Plan.of(**told, **rest, first=0, engine="auto", condense="auto", dtype="float64", over=None)
-    run = replace(plan.runs[0], record=replace(told["record"], reduce=None))
-    each = max(1, CALL_BYTES // run.record_bytes(1))
+    fixed: dict[str, Any] = {"first": 0, "engine": "auto", "condense": "auto", "dtype": "float64", "progress": None}
+    run = Run.of(**arguments(networks), **rest, **fixed)
     begin = time.perf_counter()
-    for first in range(0, networks, each):
-        run.arrays(first, min(networks, first + each), threads, None)
+    run.gathered(0, networks, threads, None)
     return time.perf_counter() - begin
 
 

@@ -256,5 +256,5 @@ def _set_memory(available: int | None) -> None:
     from shoal import memory
 
     if not hasattr(memory, "true_bytes"):
-        memory.true_bytes = memory.available_bytes  # type: ignore[attr-defined]
-    memory.available_bytes = memory.true_bytes if available is None else lambda: available  # type: ignore
+        memory.true_bytes = memory.available_bytes
+    memory.available_bytes = memory.true_bytes if available is None else lambda: available

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal.histogram import edges
 from shoal.interval import wilson_interval
-from shoal.method import STOP_RULES, Descent, Flow, Method
+from shoal.method import OUTCOMES, STOP_RULES, Descent, Flow, Method
 from shoal.network import Network
 from shoal.start import Explicit, Start
 from shoal.statistics import STATISTICS, Statistics
@@ -109,8 +109,7 @@ def counted(method: Method, status: NDArray[np.int64]) -> dict[str, Any]:
         for rule in method.stop or ():
             about = _attrs(f"networks that stopped because they were {rule}")
             told[rule] = ((), int(status[STOP_RULES[rule]]), about)
-    names = ("ok", "diverged", "exhausted", *STOP_RULES)
-    told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(names)}"))
+    told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
     return told | _shares("outcome", ("outcome",), status, int(status.sum()))
 
 
@@ -228,7 +227,7 @@ def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str
     texts = {
         "pair": [", ".join(pair) for pair in kept.covariance],
         "event": list(kept.events),
-        "outcome": ["ok", "diverged", "exhausted", *STOP_RULES],
+        "outcome": list(OUTCOMES),
         "rule": list(method.stop or ()) if isinstance(method, Descent) else [],
     }
     told: dict[str, Any] = {

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from shoal import checks
 
 STOP_RULES = {"fitted": 3, "satisfied": 4, "dead": 5}  # and the status of a network that has met one
+OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
+"""How a network can end, in the order of its status."""
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ class Run:
         cell, work = self.cut.cell, self.method.work
         parts = []
         for first, last in self._calls(begin, end):
-            told = _shifted(progress, (first - begin) * work, (end - begin) * work)
+            told = shifted(progress, (first - begin) * work, (end - begin) * work)
             arrays = self.arrays(first, last, threads, told, self._reduction)
             parts.append(Gathered.of_core(arrays, (self.first + first) // cell, self.kept.covariance).folded())
         return together(parts)
@@ -327,7 +327,8 @@ class Run:
         return whole + memory.record_bytes(self.network, self.condensed.task, of_samples, networks, times, itemsize)
 
 
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return a progress function for a part of work of which ``before`` is done already."""
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)

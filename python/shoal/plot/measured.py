@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from shoal import checks
 from shoal.interval import wilson_interval
-from shoal.method import STOP_RULES
+from shoal.method import OUTCOMES
 from shoal.record import MEASURES, OF_NETWORKS
 from shoal.statistics import Event
 
 if TYPE_CHECKING:
     import xarray
 
-OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
 _COMPARE: dict[str, Any] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 

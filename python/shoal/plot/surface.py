@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
+from shoal.method import OUTCOMES
 from shoal.plot import grid, measured, style
 from shoal.statistics import STATISTICS
 
@@ -88,7 +89,7 @@ def _values(
     data: xarray.Dataset, variable: str, statistic: str, dims: tuple[str, str], time: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], str]:
     """Return what the cells show, which of them show an upper bound, and what it is."""
-    if isinstance(variable, str) and (variable in measured.OUTCOMES or not variable.isidentifier()):
+    if isinstance(variable, str) and (variable in OUTCOMES or not variable.isidentifier()):
         share = measured.share_of(data, variable)
         value, none = measured.drawn(share.value, dims, time), measured.drawn(share.met, dims, time) == 0
         none &= np.isfinite(value)

@@ -14,7 +14,7 @@ from shoal.loss import Loss
 from shoal.method import Method
 from shoal.network import Network
 from shoal.record import Record
-from shoal.run import Progress
+from shoal.run import Progress, shifted
 from shoal.start import Start
 from shoal.sweep.opened import open_store
 from shoal.sweep.plan import Block, Plan, trained
@@ -193,16 +193,10 @@ def here(before: int, threads: int, progress: Progress | None) -> Execute:
     def execute(plan: Plan, blocks: Iterable[Block]) -> Generator[tuple[Block, Result], None, None]:
         done, total = before, plan.total_work
         for block in blocks:
-            told = _within(progress, done, total)
+            told = shifted(progress, done, total)
             yield block, trained(plan.runs[block.condition], block.begin, block.end, threads, told)
             done += plan.work(block)
         if progress is not None:
             progress(done, total)
 
     return execute
-
-
-def _within(progress: Progress | None, before: int, total: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, _: progress(before + done, total)

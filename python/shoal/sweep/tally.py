@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.method import STOP_RULES, Flow
+from shoal.method import OUTCOMES, Flow
 from shoal.sweep.plan import Block, Plan
 from shoal.sweep.store import DONE, marks, offset
 
-OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
 """How a network can end, in the order of its status."""
 
 

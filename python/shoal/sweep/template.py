@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shoal import dataset
 from shoal.gathered import Gathered
 from shoal.histogram import bins
-from shoal.method import STOP_RULES, Descent
+from shoal.method import OUTCOMES, STOP_RULES, Descent
 from shoal.run import Run
 from shoal.sweep.conditions import Conditions
 
@@ -57,7 +57,7 @@ def of_statistics(run: Run) -> Gathered:
     for name in run.record.measure:
         sums[name] = np.zeros((1, 4, times, *_sizes(run, name)))
     sums |= {f"pair_{i}": np.zeros((1, times)) for i in range(len(kept.covariance))}
-    counts = {"status": np.zeros(3 + len(STOP_RULES), np.int64)}
+    counts = {"status": np.zeros(len(OUTCOMES), np.int64)}
     counts |= {f"event_{i}": np.zeros(times, np.int64) for i in range(len(kept.events))}
     counts |= {
         f"histogram_{name}": np.zeros((times, *_sizes(run, name), histogram), np.int64) for name in kept.distribution
