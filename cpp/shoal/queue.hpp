@@ -1,4 +1,4 @@
-// The networks that wait for a lane. Threads take them in order, each the next few.
+// The networks that wait for a lane, or cells of them that wait for a thread. Threads take them in order, each the next few.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +20,16 @@ class Queue {
         if (next_.load(std::memory_order_relaxed) >= networks_) return {networks_, 0};  // so that those who ask in vain cannot count it out of range
         const std::int64_t first = next_.fetch_add(most, std::memory_order_relaxed);
         return {first, int(std::clamp<std::int64_t>(networks_ - first, 0, most))};
+    }
+
+    // The next few for one of `takers`: `most`, and towards the end fewer, at last one by one, so that all takers end together.
+    Some take_share(int most, int takers) {
+        std::int64_t first = next_.load(std::memory_order_relaxed), count = 0;
+        do {
+            if (first >= networks_) return {networks_, 0};
+            count = std::clamp<std::int64_t>((networks_ - first) / (2 * takers), 1, most);
+        } while (!next_.compare_exchange_weak(first, first + count, std::memory_order_relaxed));
+        return {first, int(count)};
     }
 
   private:

@@ -1,7 +1,7 @@
 // Training of networks of which statistics alone are kept, in memory that does not grow with their number.
 //
 // Networks with the same index / cell make a cell. Each thread trains a stretch of a few cells into records of its own, takes each cell's statistics while they are
-// in the cache, and takes the next stretch. Cells are fixed by the networks' indices, so neither threads, nor stretches, nor where a run begins changes the bits of
+// in the cache, and takes the next stretch; the last ones are shorter, so that all threads end together. Cells are fixed by the networks' indices, so neither threads, nor stretches, nor where a run begins changes the bits of
 // a cell that is whole. What is counted, not summed, needs no cells: whole numbers add up to the same in any order.
 #pragma once
 
@@ -31,7 +31,8 @@ struct Event {
 // What is to be kept, and where it goes.
 template <class T>
 struct Reduction {
-    std::int64_t cell, stretch;  // networks of a cell; cells of a stretch
+    std::int64_t cell;  // networks
+    int stretch;  // cells, at most
     std::vector<Measured<T>> measures;
     std::vector<std::pair<int, int>> pairs;  // of measures with as many numbers
     std::vector<Event> events;
@@ -69,17 +70,17 @@ class Stretch {
     Stretch(const Stretch&) = delete;
     Stretch& operator=(const Stretch&) = delete;
 
-    static std::int64_t count(const Run<T>& run, const Reduction<T>& reduction) {
-        const std::int64_t networks = reduction.cell * reduction.stretch;
-        return (run.first + run.networks - 1) / networks - run.first / networks + 1;
+    // Cells that hold networks of the run.
+    static std::int64_t cells(const Run<T>& run, const Reduction<T>& reduction) {
+        return (run.first + run.networks - 1) / reduction.cell - run.first / reduction.cell + 1;
     }
 
-    // The run of the networks of stretch number `number`, whose address does not change.
+    // The run of the networks of some cells, whose address does not change.
     const Run<T>& run() const { return run_; }
-    void begin(std::int64_t number) {
-        const std::int64_t networks = reduction_.cell * reduction_.stretch, begin = (whole_.first / networks + number) * networks;
+    void begin(const Queue::Some& cells) {
+        const std::int64_t begin = (whole_.first / reduction_.cell + cells.first) * reduction_.cell;
         run_.first = std::max(begin, whole_.first);
-        run_.networks = std::min(begin + networks, whole_.first + whole_.networks) - run_.first;
+        run_.networks = std::min(begin + cells.count * reduction_.cell, whole_.first + whole_.networks) - run_.first;
         run_.position = whole_.position + run_.first - whole_.first;
     }
 
@@ -160,8 +161,8 @@ class Reducer {
   public:
     Reducer(const Run<T>& run, const Method& method, const Reduction<T>& reduction) : stretch_(run, reduction), trainer_(stretch_.run(), method) {}
 
-    void train(std::int64_t number, Monitor& monitor) {
-        stretch_.begin(number);
+    void train(const Queue::Some& cells, Monitor& monitor) {
+        stretch_.begin(cells);
         Queue queue(stretch_.run().networks);
         trainer_.train(queue, monitor);
         if (!monitor.stopped()) stretch_.reduce();
@@ -177,12 +178,13 @@ class Reducer {
 template <class T, class Method>
 void train_reduced(const Run<T>& run, const Method& method, const Reduction<T>& reduction, Engine engine, int threads,
                    const std::function<void(std::int64_t)>& poll) {
-    const std::int64_t stretches = Stretch<T>::count(run, reduction);
+    const std::int64_t cells = Stretch<T>::cells(run, reduction);
     if (engine == Engine::wide) {
         Stretch<T> stretch(run, reduction);
+        Queue queue(cells);
         std::int64_t before = 0, done = 0;
-        for (std::int64_t number = 0; number < stretches; ++number, before += done) {
-            stretch.begin(number);
+        for (Queue::Some next; (next = queue.take(reduction.stretch)).count > 0; before += done) {
+            stretch.begin(next);
             train(stretch.run(), method, engine, threads, [&](std::int64_t now) { poll(before + (done = now)); });
             stretch.reduce();
         }
@@ -196,9 +198,11 @@ void train_reduced(const Run<T>& run, const Method& method, const Reduction<T>& 
             auto worker = std::make_shared<Worker>(run, method, reduction);
             const std::lock_guard lock(mutex);
             workers.push_back(worker);
-            return [worker](std::int64_t number, Monitor& monitor) { worker->train(number, monitor); };
+            return [worker, threads, most = reduction.stretch](Queue& queue, Monitor& monitor) {
+                for (Queue::Some next; !monitor.stopped() && (next = queue.take_share(most, threads)).count > 0;) worker->train(next, monitor);
+            };
         };
-        schedule(stretches, threads, make_worker, poll);
+        work_through(cells, 1, threads, make_worker, poll);
         for (const auto& worker : workers) worker->add_counts();
     });
 }

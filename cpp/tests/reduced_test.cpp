@@ -18,7 +18,7 @@ struct Kept {
     std::vector<std::int64_t> kept, event, histogram, status, stopped, stop_histogram;
     shoal::Reduction<T> reduction;
 
-    Kept(const runs::Setting& s, std::int64_t stretch) {
+    Kept(const runs::Setting& s, int stretch) {
         const std::int64_t times = std::int64_t(s.record_steps.size()), margins = times * s.samples;
         cells = (s.first + s.networks - 1) / cell - s.first / cell + 1;
         loss.resize(cells * 4 * times), margin.resize(cells * 4 * margins), product.resize(cells * times);
@@ -90,23 +90,37 @@ void same_as_of_records(const char* name, const runs::Setting& s, shoal::Engine 
     run.record = {};
     run.record.times = std::int64_t(s.record_steps.size());
     for (const int threads : {1, 2, 5})
-        for (const std::int64_t stretch : {1, 4}) {
+        for (const int stretch : {1, 4}) {
             Kept<T> found(s, stretch);
             std::int64_t done = 0;
             shoal::train_reduced(run, outcome.method, found.reduction, engine, threads, [&](std::int64_t now) {
                 CHECK(now >= done, "%s: progress falls from %lld to %lld", name, (long long)done, (long long)now);
                 done = now;
             });
-            CHECK(found == known, "%s: %d threads, %lld cells a stretch", name, threads, (long long)stretch);
+            CHECK(found == known, "%s: %d threads, %d cells a stretch", name, threads, stretch);
             CHECK(done == s.networks * s.steps, "%s: progress ends at %lld", name, (long long)done);
         }
     const std::int64_t all = std::accumulate(known.status.begin(), known.status.end(), std::int64_t(0));
     CHECK(all == s.networks, "%s: %lld networks have a status", name, (long long)all);
 }
 
+// Shares follow each other without a gap, are as large as allowed at first, never grow, and are one in the end.
+void shares_shrink() {
+    shoal::Queue queue(1000);
+    std::int64_t given = 0;
+    int last = 8;
+    for (shoal::Queue::Some next; (next = queue.take_share(8, 3)).count > 0; given += last = next.count) {
+        CHECK(next.first == given, "a share begins at %lld, after %lld", (long long)next.first, (long long)given);
+        CHECK(next.count <= last, "a share of %d after one of %d", next.count, last);
+        if (given == 0) CHECK(next.count == 8, "the first share has %d", next.count);
+    }
+    CHECK(given == 1000 && last == 1, "%lld were given, %d at last", (long long)given, last);
+}
+
 }  // namespace
 
 void run_tests() {
+    shares_shrink();
     runs::Setting tiny{{2, 4, 1}};  // packs of several registers
     tiny.networks = 150;
     runs::Setting stopping{{3, 6, 1}};
