@@ -155,7 +155,7 @@ def test_a_block_without_its_mark_is_done_again(tmp_path: Path, record: shoal.Re
 
 
 def test_marks_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a block has its mark, all its files are on the disk."""
+    """Where a block has its mark, all its files are on the disk, and the folders that name them."""
     order: list[str] = []
     fsync = os.fsync
 
@@ -165,11 +165,23 @@ def test_marks_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(os, "fsync", seen)
     cut(tmp_path / "s", RAW, blocks=1)
-    made = [file for file in order if ".shoal-new" in file]
-    assert order[: len(made)] == made  # all of the store, before the first block
-    names = [Path(file).relative_to(tmp_path / "s").parts[0] for file in order[len(made) :]]
-    assert sorted(names[:-1]) == ["diverged_at", "error", "loss", "margin", "status"]
-    assert names[-1] == "done"
+    new, store = tmp_path / ".s.shoal-new", tmp_path / "s"
+    made = [path for path in map(Path, order) if path.is_relative_to(new)]
+    in_place = order.index(str(tmp_path))
+    assert order[:in_place] == [str(path) for path in made]  # all of the store, before the first block
+    assert {path.relative_to(new) for path in made} >= {
+        path.relative_to(store) for path in store.rglob("*") if "c" not in path.relative_to(store).parts
+    }
+    paths = [Path(path).relative_to(store) for path in order[in_place + 1 :]]
+    marked = next(number for number, path in enumerate(paths) if path.parts[:1] == ("done",))
+    block = paths[:marked]
+    written = {path.parts[0] for path in block if path.parts}
+    assert written == {"diverged_at", "error", "loss", "margin", "status"}
+    for path in block:
+        assert path == Path() or path.parent in block
+    after = paths[marked:]
+    assert after[0].name.endswith(".partial")
+    assert after[1:] == [*after[0].parents]
 
 
 def chunk_of(array: Path) -> Path:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,7 @@ class Store:
         """
         at = np.unravel_index(block.condition, self.plan.conditions.shape) if self.plan.conditions.shape else ()
         where = tuple(int(i) for i in at)
+        files = []
         with _clear_errors(self.path):
             for name, values in result.items():
                 array = self.arrays[name]
@@ -100,7 +101,9 @@ class Store:
                     padding = np.full((lead, *values.shape[1:]), array.fill_value, values.dtype)
                     array[(*where, slice(first - lead, first + len(values)))] = np.concatenate([padding, values])
                 key = array.metadata.encode_chunk_key((*where, number, *[0] * (array.ndim - len(where) - 1)))
-                _to_disk(self.path / name / key)
+                files.append(self.path / name / key)
+                _to_disk(files[-1])
+            _names_to_disk(self.path, files)
             self._mark((*where, block.number))
 
     def _mark(self, at: tuple[int, ...]) -> None:
@@ -110,6 +113,7 @@ class Store:
         partial.write_bytes(b"\x01")
         _to_disk(partial)
         os.replace(partial, target)
+        _names_to_disk(self.path, [target])
 
 
 def offset(plan: Plan) -> int:
@@ -198,10 +202,12 @@ def _create(path: Path, plan: Plan) -> None:
     shutil.rmtree(new, ignore_errors=True)  # of a process that ended while it made one
     try:
         _fill(new, plan)
-        for file in new.rglob("*"):
-            if file.is_file():
-                _to_disk(file)
+        files = [file for file in new.rglob("*") if file.is_file()]
+        for file in files:
+            _to_disk(file)
+        _names_to_disk(new, files)
         os.rename(new, path)
+        _to_disk(path.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -314,9 +320,16 @@ def _remove_unfinished(path: Path) -> None:
                 (Path(folder) / name).unlink(missing_ok=True)
 
 
-def _to_disk(file: Path) -> None:
-    """Wait until a file is on the disk, so that no mark gets there before what it stands for."""
-    handle = os.open(file, os.O_RDONLY)
+def _names_to_disk(root: Path, files: Iterable[Path]) -> None:
+    """Wait until the names of files are on the disk, and those of the folders in ``root`` that lead to them."""
+    folders = {folder for file in files for folder in file.parents if folder.is_relative_to(root)}
+    for folder in sorted(folders, reverse=True):
+        _to_disk(folder)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or a folder's names, are on the disk, so that no mark gets there before what it stands for."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
