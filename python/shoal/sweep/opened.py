@@ -40,8 +40,8 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Returns
     -------
     xarray.Dataset
-        Where each network is kept, arrays are read when they are used (of several stores: at once); networks that are
-        not trained yet have status -1 and NaN. Of statistics, what the networks trained so far have; ``networks``
+        Where each network is kept, arrays are read when they are used; networks that are not trained yet have status
+        -1 and NaN. Of statistics, what the networks trained so far have; ``networks``
         counts them at each condition. Coordinates that differ between conditions have their dimensions, too; where
         the times do, they are called ``times``, and ``step`` remains. Those of tasks of different sizes are left out.
         Attributes: ``complete`` (1 or 0), ``shoal_version``, ``isa``, ``engine``, ``condensed`` and ``specification``
@@ -160,12 +160,16 @@ def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
         ordered = {name: data[name] for name in map(str, held.plan.templates[0].data_vars)}
         data = xarray.Dataset(ordered, coords=data.coords)
         opened.append(data.isel(network=slice(store.offset(held.plan), None)))
-    if len(opened) == 1:
-        data = opened[0]
-    else:
-        data = xarray.concat(
-            opened, "network", data_vars="minimal", coords="minimal", compat="override", join="override"
+    data = opened[0]
+    if len(opened) > 1:
+        from shoal.sweep.joined import Joined
+
+        bare = [one.drop_vars(list(one.data_vars)) for one in opened]
+        coordinates = xarray.concat(
+            bare, "network", data_vars="minimal", coords="minimal", compat="override", join="override"
         )
+        joined = {name: Joined.of([one[name].variable for one in opened], "network") for name in data.data_vars}
+        data = xarray.Dataset(joined, coords=coordinates.coords)
     texts = {name: coord.astype(object) for name, coord in data.coords.items() if coord.dtype.kind in "TU"}
     labelled: xarray.Dataset = data.assign_coords(texts)
     labelled.attrs = _attrs(ranges, ranges[0].plan.templates)
