@@ -187,17 +187,20 @@ def other_rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def sweep_rows(result: Result) -> list[tuple[str, ...]]:
-    """Return what a sweep takes beyond the core's time, and its memory."""
-    values, child = [100 * number for number in result["overhead"]], result["child"]
-    overhead = 100 * SWEEP_OVERHEAD
-    word = "reached" if values[0] < overhead else "missed"
+    """Return what a sweep takes beyond the core's time, by two measures, and its memory."""
+    child, goal = result["child"], 100 * SWEEP_OVERHEAD
+    values = [100 * number for number in result["overhead"]]
+    word = "open" if values[1] < goal <= values[2] else "reached" if values[0] < goal else "missed"
     told = f"{values[0]:.1f}% ({values[1]:.1f}..{values[2]:.1f}) {word}"
     name = f"sweep of {result['networks']:,} tiny networks, time beyond the core's"
-    rows: list[tuple[str, ...]] = [(name, f"< {overhead:g}%", told, "the core alone", "-", "-")]
+    rows: list[tuple[str, ...]] = [(name, f"< {goal:g}%", told, "the core alone", "-", "-")]
+    name = f"sweep of {child['networks']:,} tiny networks"
+    outside = 100 * (child["seconds"] / child["training_seconds"] - 1)
+    told = f"{outside:.1f}% {'reached' if outside < goal else 'missed'}"
+    rows.append((f"{name}, time outside of trainings", f"< {goal:g}%", told, "its trainings", "-", "-"))
     peak, least = child["peak_bytes"] / 1e6, SWEEP_BYTES / 1e6
     word = "reached" if peak < least else "missed"
-    name = f"sweep of {child['networks']:,} tiny networks, memory"
-    return [*rows, (name, f"< {least:g} MB", f"{peak:.0f} MB {word}", "-", "-", "-")]
+    return [*rows, (f"{name}, memory", f"< {least:g} MB", f"{peak:.0f} MB {word}", "-", "-", "-")]
 
 
 ROWS = {

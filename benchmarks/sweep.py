@@ -2,8 +2,8 @@
 
 The tiny case for 1,000 steps, statistics at 11 times, into a store in a fresh folder of the system's temporary one.
 Its time is held, round by round, against the core alone: the same networks with the same statistics, without store,
-blocks and dataset. A process of its own then sweeps more of them, and tells its peak
-of memory, what it wrote, and what it costs to call it again when all is done, or half.
+blocks and dataset. A process of its own then sweeps more of them, and tells how much of its time was not spent in
+trainings, its peak of memory, what it wrote, and what it costs to call it again when all is done, or half.
 """
 
 from __future__ import annotations
@@ -103,6 +103,11 @@ def in_a_process(networks: int, threads: int) -> dict[str, Any]:
     return found
 
 
+def beyond(child: dict[str, Any]) -> float:
+    """Return the seconds of a process of its own outside of its trainings."""
+    return float(child["seconds"] - child["training_seconds"])
+
+
 def rounds_table(networks: int, seconds: dict[str, list[float]]) -> Table:
     """Return a line for the core and one for the sweep."""
     table = Table(title=f"{networks:,} networks of the tiny case, {STEPS:,} steps: median (band) of the rounds")
@@ -123,6 +128,10 @@ def child_table(child: dict[str, Any]) -> Table:
     table.add_column("value", justify="right")
     for name, text in (
         ("seconds", f"{child['seconds']:.4g}"),
+        (
+            "seconds outside of trainings",
+            f"{beyond(child):.3g} ({100 * beyond(child) / child['training_seconds']:.2g}%)",
+        ),
         ("MB of memory at most", f"{child['peak_bytes'] / 1e6:.0f}"),
         ("MB of memory before: Python, libraries, a first small sweep", f"{child['before_bytes'] / 1e6:.0f}"),
         ("blocks", f"{child['blocks']:,}"),

@@ -1,5 +1,6 @@
 """A process that sweeps the tiny case and tells what it took: ``python -m benchmarks.sweep_child N THREADS FOLDER``."""
 
+import importlib
 import json
 import sys
 import time
@@ -17,6 +18,21 @@ def nothing(plan: Any, blocks: Iterable[Any]) -> Generator[tuple[Any, Any], None
     yield from ()
 
 
+def timed_trainings() -> list[float]:
+    """Return a list to which each training of a block adds its seconds, from now on."""
+    sweeping = importlib.import_module("shoal.sweep.run")  # the name shoal.sweep is the function's
+    train, seconds = sweeping.trained, []
+
+    def trained(*told: Any) -> Any:
+        begin = time.perf_counter()
+        kept = train(*told)
+        seconds.append(time.perf_counter() - begin)
+        return kept
+
+    sweeping.trained = trained  # type: ignore[attr-defined]
+    return seconds
+
+
 def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:
     """Sweep here, into a store in a folder, then call again with all of it done, and with half."""
     import shoal
@@ -25,6 +41,7 @@ def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:
 
     # Everything that a sweep imports counts as "before": a first, small one brings it in.
     shoal.sweep(**arguments(1), threads=threads, store=folder / "first")
+    trainings = timed_trainings()
     store, before, marks = folder / "store", peak_bytes(), [time.perf_counter()]
     shoal.sweep(**arguments(networks), threads=threads, store=store)
     marks.append(time.perf_counter())
@@ -44,6 +61,7 @@ def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:
     return {
         "networks": networks,
         "seconds": marks[1] - marks[0],
+        "training_seconds": sum(trainings),
         "again_seconds": marks[2] - marks[1],
         "open_seconds": marks[3] - marks[2],
         "half_seconds": half,
