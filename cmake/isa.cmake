@@ -48,25 +48,31 @@ function(shoal_core_options target isa)
   if(SHOAL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
+  if(SHOAL_TSAN)
+    target_compile_options(${target} PRIVATE -fsanitize=thread -g -O1)
+    target_link_options(${target} PRIVATE -fsanitize=thread)
+  endif()
 endfunction()
 
-# The same sources give the same bytes wherever they lie: no path of the build machine goes into the module.
-function(shoal_hide_paths target)
+# What goes into a module: the core's options, and nothing that another module could meet. The same sources give the same bytes wherever they lie: no path
+# of the build machine goes into it.
+function(shoal_module_options target isa)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  shoal_core_options(${target} ${isa})
   target_compile_options(${target} PRIVATE
     "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=shoal"
     "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build"
-    "-ffile-prefix-map=${SHOAL_EIGEN_INCLUDE}=eigen"
-    "-ffile-prefix-map=${pybind11_INCLUDE_DIR}=pybind11")
+    "-ffile-prefix-map=${SHOAL_EIGEN_INCLUDE}=eigen")
 endfunction()
 
 function(shoal_add_module isa)
   set(target "_${isa}")
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cpp/bindings/*.cpp")
   pybind11_add_module(${target} MODULE NO_EXTRAS ${sources})
+  target_link_libraries(${target} PRIVATE trainings_${isa})
   target_compile_definitions(${target} PRIVATE SHOAL_MODULE_NAME=${target})
-  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
-  shoal_core_options(${target} ${isa})
-  shoal_hide_paths(${target})
+  shoal_module_options(${target} ${isa})
+  target_compile_options(${target} PRIVATE "-ffile-prefix-map=${pybind11_INCLUDE_DIR}=pybind11")
   if(APPLE)
     target_link_options(${target} PRIVATE "LINKER:-exported_symbol,_PyInit_${target}")
   else()

@@ -1,7 +1,7 @@
 // What the Python side asks of a training, read from its arguments.
 #pragma once
 
-#include "trainings.hpp"
+#include "trainings/trainings.hpp"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

@@ -1,6 +1,7 @@
 // One number that every machine with fused multiply-add must find: a hash over all that a set of runs records, to the bit.
 #include "check.hpp"
 #include "runs.hpp"
+#include "trainings/trainings.hpp"
 
 namespace {
 

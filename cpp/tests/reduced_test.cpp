@@ -1,7 +1,7 @@
 // Trainings of which statistics alone are kept: to the bit what the same functions make of their records, whatever the threads and stretches.
-#include "shoal/reduced.hpp"
 #include "check.hpp"
 #include "runs.hpp"
+#include "trainings/trainings.hpp"
 
 #include <numeric>
 

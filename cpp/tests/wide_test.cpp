@@ -2,6 +2,7 @@
 // meet their hinge, left out exactly.
 #include "check.hpp"
 #include "runs.hpp"
+#include "trainings/trainings.hpp"
 
 #include <chrono>
 #include <stdexcept>

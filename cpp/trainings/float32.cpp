@@ -1,4 +1,4 @@
-#include "trainings.hpp"
+#include "trainings/trainings.hpp"
 
 namespace shoal {
 
