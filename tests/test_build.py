@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -22,7 +23,9 @@ EIGEN_LICENCES = {f"COPYING.{name}" for name in ("APACHE", "BSD", "MINPACK", "MP
 
 
 def run(*command: str | Path, at: Path = ROOT) -> str:
-    done = subprocess.run([str(part) for part in command], cwd=at, capture_output=True, text=True, check=False)
+    words = [str(part) for part in command]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SKBUILD_")}
+    done = subprocess.run(words, cwd=at, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 
