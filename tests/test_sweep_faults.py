@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 import zarr
 
 import shoal
@@ -38,6 +40,9 @@ test_sweep.swept(Path({store!r}), getattr(test_sweep, {record!r}), over=test_swe
 """
 
 
+Undisturbed = Callable[[shoal.Record], xarray.Dataset]
+
+
 @contextmanager
 def child(store: Path, record: str, at: int) -> Iterator[subprocess.Popen[str]]:
     """Return a process that sweeps GRID and stands still within it, once ``at`` of 56,000 network-steps are done."""
@@ -54,6 +59,18 @@ def child(store: Path, record: str, at: int) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Return what gives a sweep of GRID that nothing stopped."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+
+    @cache
+    def of(reduced: bool) -> xarray.Dataset:
+        return swept(folder / str(reduced), REDUCED if reduced else RAW, over=GRID)
+
+    return lambda record: of(record.reduce is not None)
+
+
 def raising_at(at: int, error: BaseException) -> Callable[[int, int], None]:
     """Return a progress function that raises once so much is done."""
 
@@ -67,10 +84,10 @@ def raising_at(at: int, error: BaseException) -> Callable[[int, int], None]:
 @RECORDS
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("told to stop")])
 def test_what_progress_raises_leaves_the_blocks_before_it(
-    tmp_path: Path, record: shoal.Record, error: BaseException
+    tmp_path: Path, record: shoal.Record, error: BaseException, undisturbed: Undisturbed
 ) -> None:
     """Ctrl-C as well as an error goes on to the caller, and the sweep goes on later."""
-    whole = swept(tmp_path / "whole", record, over=GRID)
+    whole = undisturbed(record)
     store = tmp_path / "s"
     with pytest.raises(type(error)):
         swept(store, record, over=GRID, progress=raising_at(30_000, error))
@@ -79,15 +96,15 @@ def test_what_progress_raises_leaves_the_blocks_before_it(
     data = swept(store, record, over=GRID, progress=lambda done, total: told.append(done))
     assert 0 < told[0] <= 30_000 + 256 * 20
     assert_same(whole, data)
-    assert {file.name for file in tmp_path.iterdir()} == {"whole", "s"}
+    assert {file.name for file in tmp_path.iterdir()} == {"s"}
 
 
 @RECORDS
 def test_an_error_while_a_block_is_written(
-    tmp_path: Path, record: shoal.Record, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, record: shoal.Record, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
 ) -> None:
     """As on a full disk: the error names the store, the block counts as not done, and is done again."""
-    whole = swept(tmp_path / "whole", record, over=GRID)
+    whole = undisturbed(record)
     calls, fsync = [0], os.fsync
 
     def full(handle: int) -> None:
@@ -105,10 +122,10 @@ def test_an_error_while_a_block_is_written(
 
 
 @pytest.mark.parametrize("record", ["RAW", "REDUCED"])
-def test_a_killed_process(tmp_path: Path, record: str) -> None:
+def test_a_killed_process(tmp_path: Path, record: str, undisturbed: Undisturbed) -> None:
     """SIGKILL in the middle: its lock goes with it, and the sweep goes on."""
     kept = RAW if record == "RAW" else REDUCED
-    whole = swept(tmp_path / "whole", kept, over=GRID)
+    whole = undisturbed(kept)
     with child(tmp_path / "s", record, at=20_000) as process:
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
@@ -116,7 +133,7 @@ def test_a_killed_process(tmp_path: Path, record: str) -> None:
     assert_same(whole, swept(tmp_path / "s", kept, over=GRID))
 
 
-def test_a_second_process_is_refused(tmp_path: Path) -> None:
+def test_a_second_process_is_refused(tmp_path: Path, undisturbed: Undisturbed) -> None:
     """The error names the first, whose work goes on."""
     with child(tmp_path / "s", "REDUCED", at=20_000) as process:
         with pytest.raises(RuntimeError, match=f"in use by process {process.pid} on {socket.gethostname()}"):
@@ -125,7 +142,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         process.communicate("\n")
         assert process.returncode == 0
     assert shoal.open(tmp_path / "s").attrs["complete"] == 1
-    assert_same(swept(tmp_path / "whole", over=GRID), swept(tmp_path / "s", over=GRID))
+    assert_same(undisturbed(REDUCED), swept(tmp_path / "s", over=GRID))
 
 
 def test_a_lock_whose_holder_gives_no_name(tmp_path: Path) -> None:
@@ -139,9 +156,11 @@ def test_a_lock_whose_holder_gives_no_name(tmp_path: Path) -> None:
 
 @RECORDS
 @pytest.mark.parametrize("damage", [b"", b"rubbish", None])
-def test_a_block_without_its_mark_is_done_again(tmp_path: Path, record: shoal.Record, damage: bytes | None) -> None:
+def test_a_block_without_its_mark_is_done_again(
+    tmp_path: Path, record: shoal.Record, damage: bytes | None, undisturbed: Undisturbed
+) -> None:
     """Whatever of it a crash has left: empty files, rubbish, none, and files that were not renamed into place."""
-    whole = swept(tmp_path / "whole", record, over=GRID)
+    whole = undisturbed(record)
     store = tmp_path / "s"
     swept(store, record, over=GRID)
     (store / "done" / "c" / "1" / "0" / "2").unlink()
@@ -192,9 +211,11 @@ def chunk_of(array: Path) -> Path:
 
 @RECORDS
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "missing"])
-def test_a_damaged_block_is_an_error_that_says_what_to_do(tmp_path: Path, record: shoal.Record, damage: str) -> None:
+def test_a_damaged_block_is_an_error_that_says_what_to_do(
+    tmp_path: Path, record: shoal.Record, damage: str, undisturbed: Undisturbed
+) -> None:
     """Each chunk has a check sum: one flipped bit is no wrong number. What the error tells mends it."""
-    whole, store = swept(tmp_path / "whole", record, over=GRID), tmp_path / "s"
+    whole, store = undisturbed(record), tmp_path / "s"
     swept(store, record, over=GRID)
     chunk = chunk_of(store / ("loss" if record is RAW else "sum_loss"))
     held = bytearray(chunk.read_bytes())
@@ -313,7 +334,7 @@ def test_what_is_no_store_stays_as_it_is(tmp_path: Path) -> None:
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
 
-def test_blocks_may_come_in_any_order(tmp_path: Path) -> None:
+def test_blocks_may_come_in_any_order(tmp_path: Path, undisturbed: Undisturbed) -> None:
     """As from workers: what trains blocks may hand them back as they end."""
     from shoal.sweep import run
     from shoal.sweep.plan import Block, Plan, trained
@@ -322,7 +343,7 @@ def test_blocks_may_come_in_any_order(tmp_path: Path) -> None:
         for block in reversed(list(blocks)):
             yield block, trained(plan.runs[block.condition], block.begin, block.end, 1, None)
 
-    whole = swept(tmp_path / "whole", over=GRID)
+    whole = undisturbed(REDUCED)
     cut(tmp_path / "s", REDUCED, blocks=2)
     plan = read_plan(tmp_path / "s")
     run.carry_out(plan, tmp_path / "s", lambda before: backwards)
