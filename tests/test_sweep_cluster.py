@@ -61,6 +61,21 @@ def test_workers_give_the_bits_of_this_process(tmp_path: Path, record: shoal.Rec
     assert again == [56_000]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"method": shoal.Flow(until=2.0), "record": shoal.Record(times=[0, 1, 2], reduce="moments")},
+        {"dtype": "float32"},
+        {"engine": "wide", "block": 512, "threads": 2},
+    ],
+    ids=["flow", "float32", "wide"],
+)
+def test_workers_train_whatever_can_be_swept(tmp_path: Path, client: Client, changed: dict[str, Any]) -> None:
+    """A gradient flow, single precision, and networks that share their threads."""
+    here = swept(tmp_path / "near", **changed)
+    assert_same(here, swept(tmp_path / "far", client=client, **changed))
+
+
 def test_an_error_in_a_block_comes_out_with_its_name(tmp_path: Path, client: Client) -> None:
     """At once, as it was raised, and the blocks that were written stay."""
     client.run(_replace_training, with_name="_fail")
