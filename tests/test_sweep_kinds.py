@@ -85,8 +85,34 @@ def test_the_default_block_is_a_function_of_sizes() -> None:
     told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0, "networks": 10**7}
     told |= {"engine": "auto", "condense": "auto", "dtype": "float64"}
     sizes = [Plan.of(**told, method=shoal.Descent(0.1, steps)).block for steps in (20, 1000, 10**6, 10**9)]
-    assert sizes == [2**22, 2**19, 2**9, 256]
+    assert sizes == [
+        2**22,
+        2**19,
+        2**13,
+        256,
+    ]  # of 10**6 steps more than the 2**9 of some seconds: 10**7 / 2**13 blocks
     assert Plan.of(**{**told, "networks": 700}, method=METHOD).block == 1024
+
+
+def test_a_sweep_of_many_conditions_has_few_blocks() -> None:
+    """Which would else take longer to write than to train, where rules stop most networks early."""
+    told: Any = {
+        "network": NETWORK,
+        "task": TASK,
+        "start": START,
+        "loss": "hinge",
+        "networks": 10**5,
+        "dtype": "float64",
+    }
+    told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0, "engine": "auto"}
+    told |= {"condense": "auto", "method": shoal.Descent(0.05, 4000, stop="fitted")}
+    over = {"network.width": list(range(1, 33)), "network.depth": [1, 2, 3, 4, 5, 6]}
+    reduced = shoal.Record(steps=[0, 4000], measure=("loss", "error"), reduce="moments")
+    plan = Plan.of(**told, over=over, record=reduced)
+    costliest = Plan.of(**told, over={"network.width": [32], "network.depth": [6]}, record=reduced)
+    assert (costliest.block, plan.block) == (2**8, 2**13)
+    large = shoal.Record(steps=range(1001), measure=("loss", "margin"))  # of each network, in little memory
+    assert Plan.of(**told, over=over, record=large).block * 8 * 1001 * (1 + 2) <= 2**26
 
 
 @pytest.mark.checkout

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _BLOCK_WORK = 2**34
 """Parameters x samples x gradients of a default block: some seconds on one core, and less on more."""
+_MINUTES = 2**5
+"""How many times that work a block may hold, so that a sweep of many conditions has no more than ``_BLOCKS``."""
+_BLOCKS = 2**11  # each of which takes some hundredths of a second to write
 _FLOW_GRADIENTS = 2**11  # what a network's flow takes, as a guess that only sizes blocks
 _BLOCK_BYTES = 2**26  # of a default block's records where each network is kept
 _CHUNK_BYTES = 2**31 - 2**20  # a chunk's compressor takes no more
@@ -216,7 +219,11 @@ def kept(gathered: Gathered) -> dict[str, NDArray[Any]]:
 
 
 def _block(runs: list[Run], asked: object) -> int:
-    """Return how many networks a block has: what is asked, or what takes some seconds and little memory."""
+    """Return how many networks a block has: what is asked, or what its sizes alone say, and never a clock.
+
+    That is what takes some seconds at the costliest condition; minutes, where there would be too many blocks: rules to
+    stop may end networks long before the last step, and then blocks would take less time to train than to write.
+    """
     reduced = runs[0].record.reduce is not None
     least = max(run.cut.cell for run in runs) if reduced else 1
     if asked is not None:
@@ -229,16 +236,16 @@ def _block(runs: list[Run], asked: object) -> int:
                 f"the nearest {'is' if len(near) == 1 else 'are'} {' and '.join(map(str, near))}"
             )
         return block
-    most = min(_default(run) for run in runs)
+    seconds = min(_BLOCK_WORK // _work(run) for run in runs)
+    few = -(-runs[0].networks * len(runs) // _BLOCKS)
+    most = max(1, seconds, min(1 << (few - 1).bit_length(), _MINUTES * seconds))
+    if not reduced:
+        most = min(most, *(max(1, _BLOCK_BYTES // run.record_bytes(1)) for run in runs))
     enough = 1 << max(0, runs[0].networks - 1).bit_length()
     return max(least, min(_MOST, enough, 1 << (most.bit_length() - 1)))
 
 
-def _default(run: Run) -> int:
-    """Return how many networks of a training make a block, from its sizes alone: never from a clock."""
+def _work(run: Run) -> int:
+    """Return parameters x samples x gradients of a network that no rule stops."""
     gradients = max(1, run.method.steps) if isinstance(run.method, Descent) else _FLOW_GRADIENTS
-    samples = run.condensed.task.samples
-    most = max(1, _BLOCK_WORK // (run.network.parameters * samples * gradients))
-    if run.record.reduce is None:
-        most = min(most, max(1, _BLOCK_BYTES // run.record_bytes(1)))
-    return most
+    return run.network.parameters * run.condensed.task.samples * gradients

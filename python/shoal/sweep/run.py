@@ -86,7 +86,8 @@ def sweep(
         a worker trains as many blocks at once as dask gave it threads.
     block
         Networks of a block, which is lost when a sweep is stopped while it trains: a power of two, with statistics at
-        least the networks that are taken together. When left out, what takes some seconds.
+        least the networks that are taken together. When left out, what takes some seconds, or up to some minutes where
+        there would be more than 2,048 blocks.
     client
         A ``distributed.Client``: its workers train the blocks, and this process writes them; the bits are the same.
         A block whose worker is lost is trained by another.
