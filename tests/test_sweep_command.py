@@ -188,7 +188,9 @@ def test_a_store_in_use(tmp_path: Path) -> None:
 
 
 CHILD = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background commands ignore
 from shoal.sweep import tally
 from shoal.cli import app
 add = tally.Tally.add
