@@ -124,8 +124,8 @@ template <class T>
 shoal::Reduction<T> read_reduction(const Request& request, std::int64_t times, const shoal::Network& network, py::dict& out) {
     const py::dict& asked = request.reduction;
     const auto known = places<T>(request, network);
-    shoal::Reduction<T> read{asked["cell"].cast<std::int64_t>(), asked["stretch"].cast<int>(), {}, {}, {}, {}, {asked["bits"].cast<int>()},
-                             asked["stops"].cast<bool>()};
+    shoal::Reduction<T> read{asked["cell"].cast<std::int64_t>(), asked["stretch"].cast<int>(), {}, {}, {}, {},
+                             {asked["bits"].cast<int>()},        asked["stops"].cast<bool>()};
     const py::ssize_t cells = (request.first + request.networks - 1) / read.cell - request.first / read.cell + 1, bins = read.bins.count();
     std::map<std::string, int> numbered;
     for (const std::string& measure : request.measures) {
