@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.report import band, median_and_band, verdict
 from benchmarks.sheets import Sheet
+from benchmarks.sweep import outside
 
 Result = dict[str, Any]
 Band = tuple[float, float, float]
@@ -195,8 +196,8 @@ def sweep_rows(result: Result) -> list[tuple[str, ...]]:
     name = f"sweep of {result['networks']:,} tiny networks, time beyond the core's"
     rows: list[tuple[str, ...]] = [(name, f"< {goal:g}%", told, "the core alone", "-", "-")]
     name = f"sweep of {child['networks']:,} tiny networks"
-    outside = 100 * (child["seconds"] / child["training_seconds"] - 1)
-    told = f"{outside:.1f}% {'reached' if outside < goal else 'missed'}"
+    spent = 100 * outside(child)
+    told = f"{spent:.1f}% {'reached' if spent < goal else 'missed'}"
     rows.append((f"{name}, time outside of trainings", f"< {goal:g}%", told, "its trainings", "-", "-"))
     peak, least = child["peak_bytes"] / 1e6, SWEEP_BYTES / 1e6
     word = "reached" if peak < least else "missed"

@@ -36,6 +36,13 @@ def share(parser: argparse.ArgumentParser, clock: bool = False, rounds: int | No
     parser.add_argument("--json", type=Path, metavar="FILE", help="save everything, every round")
 
 
+def parsed(command: str, about: str | None, words: list[str], rounds: int) -> argparse.Namespace:
+    """Return the options of a command that has only those that every command has."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {command}", description=about)
+    share(parser, rounds=rounds)
+    return parser.parse_args(words)
+
+
 def positive(text: str) -> int:
     """Parse an integer of at least 1."""
     try:

@@ -7,7 +7,6 @@ of a call that does almost nothing (one network, one step) is taken off, which e
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.cases import Case, dataset
-from benchmarks.options import console, cpus, share, size_of
+from benchmarks.options import console, cpus, parsed, size_of
 from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
 
@@ -180,9 +179,7 @@ def values_of(size: str) -> dict[str, tuple[int, ...]]:
 
 def main(words: list[str]) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks scaling", description=__doc__)
-    share(parser, rounds=ROUNDS["full"])
-    options = parser.parse_args(words)
+    options = parsed("scaling", __doc__, words, ROUNDS["full"])
     size, threads = size_of(options), cpus()
     rounds = options.rounds or ROUNDS[size]
     shown, result = console(), Result("scaling", words)

@@ -7,7 +7,6 @@ nothing, the imports that it puts off until they are needed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.cases import CASES, start_weights
-from benchmarks.options import console, contenders, cpus, share, size_of
+from benchmarks.options import console, contenders, cpus, parsed, size_of
 from benchmarks.peers import MODULES
 from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
@@ -127,9 +126,7 @@ def calls_table(calls: dict[str, list[dict[str, float]]]) -> Table:
 
 def main(words: list[str]) -> int:
     """Run the benchmark; a process that fails ends it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks startup", description=__doc__)
-    share(parser, rounds=ROUNDS["full"][0])
-    options = parser.parse_args(words)
+    options = parsed("startup", __doc__, words, ROUNDS["full"][0])
     rounds, calls_rounds = ROUNDS[size_of(options)]
     rounds = options.rounds or rounds
     shown, result = console(), Result("startup", words)

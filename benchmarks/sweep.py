@@ -8,7 +8,6 @@ trainings, its peak of memory, what it wrote, and what it costs to call it again
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.cases import CASES, dataset
-from benchmarks.options import console, cpus, share, size_of
+from benchmarks.options import console, cpus, parsed, size_of
 from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
 
@@ -103,9 +102,9 @@ def in_a_process(networks: int, threads: int) -> dict[str, Any]:
     return found
 
 
-def beyond(child: dict[str, Any]) -> float:
-    """Return the seconds of a process of its own outside of its trainings."""
-    return float(child["seconds"] - child["training_seconds"])
+def outside(child: dict[str, Any]) -> float:
+    """Return what a process of its own took outside of its trainings, as a share of them."""
+    return float(child["seconds"] / child["training_seconds"] - 1)
 
 
 def rounds_table(networks: int, seconds: dict[str, list[float]]) -> Table:
@@ -130,7 +129,7 @@ def child_table(child: dict[str, Any]) -> Table:
         ("seconds", f"{child['seconds']:.4g}"),
         (
             "seconds outside of trainings",
-            f"{beyond(child):.3g} ({100 * beyond(child) / child['training_seconds']:.2g}%)",
+            f"{child['seconds'] - child['training_seconds']:.3g} ({100 * outside(child):.2g}%)",
         ),
         ("MB of memory at most", f"{child['peak_bytes'] / 1e6:.0f}"),
         ("MB of memory before: Python, libraries, a first small sweep", f"{child['before_bytes'] / 1e6:.0f}"),
@@ -148,9 +147,7 @@ def child_table(child: dict[str, Any]) -> Table:
 
 def main(words: list[str]) -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks sweep", description=__doc__)
-    share(parser, rounds=ROUNDS["full"])
-    options = parser.parse_args(words)
+    options = parsed("sweep", __doc__, words, ROUNDS["full"])
     size, threads = size_of(options), cpus()
     networks, more = NETWORKS[size]
     shown, result = console(), Result("sweep", words)

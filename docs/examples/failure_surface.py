@@ -36,15 +36,18 @@ def swept(networks: int, store: Path, widths: list[int] = WIDTHS, depths: list[i
 def main() -> None:
     """Sweep, and draw the share of networks that failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=100_000, help="at each of the 192 conditions")
+    parser.add_argument("--networks", type=int, default=100_000, help="at each condition")
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    parser.add_argument("--depths", type=int, nargs="+", default=DEPTHS)
+    parser.add_argument("--steps", type=int, default=4_000)
     parser.add_argument("--store", type=Path, default=Path("failure_surface.zarr"))
     parser.add_argument("--picture", type=Path, default=Path("failure_surface.png"))
     chosen = parser.parse_args()
-    data = swept(chosen.networks, chosen.store)
+    data = swept(chosen.networks, chosen.store, chosen.widths, chosen.depths, chosen.steps)
     axes = shoal.plot.surface(data, EVENT, "network.width", "network.depth", scale="log")
     axes.figure.savefig(chosen.picture)
-    share = data.event_share.sel(event=EVENT).isel(time=-1)
-    print(f"\n{chosen.picture}: failed, at the most {float(share.max()):.3g}, at the least {float(share.min()):.3g}")
+    failed = data.event_count.sel(event=EVENT).isel(time=-1)
+    print(f"\n{chosen.picture}: {int(failed.sum()):,} of {int(data.networks.sum()):,} networks failed")
 
 
 if __name__ == "__main__":

@@ -236,9 +236,9 @@ def _block(runs: list[Run], asked: object) -> int:
                 f"the nearest {'is' if len(near) == 1 else 'are'} {' and '.join(map(str, near))}"
             )
         return block
-    seconds = min(_BLOCK_WORK // _work(run) for run in runs)
+    work = max(_work(run) for run in runs)
     few = -(-runs[0].networks * len(runs) // _BLOCKS)
-    most = max(1, seconds, min(1 << (few - 1).bit_length(), _MINUTES * seconds))
+    most = max(1, _BLOCK_WORK // work, min(1 << (few - 1).bit_length(), _MINUTES * _BLOCK_WORK // work))
     if not reduced:
         most = min(most, *(max(1, _BLOCK_BYTES // run.record_bytes(1)) for run in runs))
     enough = 1 << max(0, runs[0].networks - 1).bit_length()

@@ -16,8 +16,6 @@ from shoal.method import OUTCOMES, Flow
 from shoal.sweep.plan import Block, Plan
 from shoal.sweep.store import DONE, marks, offset
 
-"""How a network can end, in the order of its status."""
-
 
 @dataclass(frozen=True)
 class Outcome:
