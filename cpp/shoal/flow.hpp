@@ -5,22 +5,17 @@
 //   k_i = -grad(theta + h sum_j a_ij k_j),   theta' = theta + h sum_i b_i k_i,   error = h sum_i e_i k_i,   k_1 of the next step = k_7
 //   accept where max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)) <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
 //
-// Across a kink of the gradient (a ReLU that switches, a hinge that is met) that error says nothing. Where the pattern of active
-// units and unmet hinges differs between the two ends of an attempt, the jump bounds it: accept where h |k_7 - k_1| is within
-// tolerance too. Otherwise the switch is located by bisection along the continuous extension; the lane goes to just before it,
-// across it in a step that short, and on with the length that it had.
-//
-// Beyond a kink the stages, and with them the continuous extension, are not those of the flow before it. A lane that misses a kink `patience` times over goes
-// nearly all of the way to it instead, again and again, by how far it is and how fast it comes.
-//
-// A lane that is pushed back onto a kink from both sides slides along it (sliding.hpp): all its slopes are made tangent to it.
+// Units that switch and hinges that are met are events (kinks.hpp). All stages of an attempt hold the gates that the network has where it begins, so that what they
+// see is smooth, whatever lies ahead; where a height would fall through its surface within the attempt, the attempt is made anew as long as the way there. On the
+// surface active_set.hpp decides where the network goes on. So no step has a kink in it, and its error estimate holds.
 //
 // A lane records by the continuous extension, so what is recorded does not move the steps.
 #pragma once
 
+#include "shoal/active_set.hpp"
+#include "shoal/flow_control.hpp"
 #include "shoal/queue.hpp"
 #include "shoal/recorder.hpp"
-#include "shoal/sliding.hpp"
 
 namespace shoal {
 
@@ -63,12 +58,12 @@ constexpr double others[stages - 1][3] = {
 
 }  // namespace tsitouras
 
-// One thread's workspace; nothing is allocated after its construction.
+// One thread's workspace.
 template <AnyLanes V>
 class Flow {
   public:
     using T = typename V::Scalar;
-    static_assert(std::is_same_v<T, double>, "a single-precision clock cannot resolve the steps across a kink");
+    static_assert(std::is_same_v<T, double>, "a single-precision clock cannot resolve the steps of a flow");
     static constexpr int L = V::count;
 
     Flow(const Run<T>& run, const FlowMethod& method);
@@ -79,22 +74,16 @@ class Flow {
   private:
     void train(std::int64_t position, int count, Monitor& monitor);
 
-    // What each lane's clock says. A lane at rest (arrived, diverged or exhausted) attempts steps of length 0.
+    // A network's clock.
     struct Clock {
-        alignas(64) T now[L], length[L], attempt[L];  // time; step that it would like; step that it attempts
-        alignas(64) T taken[L], left[L];              // step just taken (0: none), and the time at which that began
-        alignas(64) T crossing[L], resume[L];         // length of the step across a located kink (0: none), and the length to go on with
-        std::int64_t accepted[L], tried[L], next_record[L];
-        std::int64_t checked[L];  // attempts when its progress was last looked at
-        alignas(64) T checked_at[L];  // time then
-        alignas(64) T after_release[L];  // length to go on with once a surface is left (0: none)
-        alignas(64) T home[L];  // length to go on with behind a kink that it approaches (0: none)
-        alignas(64) T nearer[L], jump[L];  // what part of the way to that to go; the jump that it expects there, in tolerances per time
-        int misses[L];  // attempts since the last that went as it should
-        bool leaps[L];  // this attempt goes across the kink
-        bool refused[L];  // its last attempt
-        bool slid[L];  // it has come onto a surface
-        bool changed[L];  // it came onto a surface or left one
+        double now = 0, length = 0;       // time; step that it would like
+        double resume = 0;                // step that it would like but for a surface ahead (0: none is)
+        double left = 0;                  // time at which the step just taken began
+        std::int64_t accepted = 0, tried = 0, next_record = 0;
+        int idle = 0;                     // surfaces met since time last moved on
+        bool refused = false;             // its last attempt, for its error
+        std::int64_t target = -1;         // number of the surface ahead to which the attempt should lead, or -1
+        std::vector<std::int64_t> hits;   // numbers of the surfaces that it has come to
     };
 
     struct Downhill {
@@ -104,34 +93,29 @@ class Flow {
 
     // Of the tolerance that one step may spend: the errors of the steps add up.
     static constexpr double share = 1.0 / 16.0;
+    // So many surfaces may be met at one time.
+    static constexpr int most_idle = 200;
 
-    static constexpr int patience = 5;
-
-    // Steps are never shorter: time could not tell them apart.
-    double shortest() const { return 16 * std::numeric_limits<T>::epsilon() * method_.until; }
-    bool has_kinks() const;
-    bool has_threshold() const;
-    void add_pattern(int first, int count, const Gradient<V>& pass);
-    bool slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool gates = false);
-    bool pattern_at(const T* fraction, Monitor& monitor);
-    V first_step() const;
+    // Time cannot tell shorter steps apart.
+    double shortest(const Clock& clock) const { return std::max(4 * std::numeric_limits<double>::epsilon() * clock.now, 1e-30 * method_.until); }
+    bool moves(int lane) const { return clocks_[lane].now < method_.until && cohort_.lanes.status[lane] == Status::ok && cohort_.lanes.wanted(lane); }
+    bool begin(Monitor& monitor);
+    bool is_finite(const Pack<V>& pack, int lane) const;
+    bool slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool last = false);
+    bool find_heights(const Pack<V>& at, const Pack<V>& velocity, Pack<V>& heights, Pack<V>& rates, Monitor& monitor);
+    double first_step(int lane) const;
     bool aim();
     void combine(const double* a, int terms);
     V error_ratio() const;
-    V jump_ratio() const;
-    bool judge(V ratio, V jump, Monitor& monitor);
-    void take(int lane, bool finite);
-    bool locate(const bool (&kinked)[L], const T* jump, Monitor& monitor);
-    void aim_at_kink(int lane, double low, double high);
-    bool stuck(int lane);
-    void approach(int lane);
-    bool leap(Monitor& monitor);
-    void watch(int lane, bool good, bool switched, double jump);
-    void shorten(int lane, double part);
-    void slide(int lane, bool switched);
+    void judge(V error);
+    V lowest_height() const;
+    Attempt look_at(int lane, double error, double factor, bool may_fall);
+    double find_falls(int lane);
+    void take(int lane);
     void move();
     bool settle(Monitor& monitor);
     void interpolate(const T* fraction, const T* length);
+    bool look(const std::int64_t (&times)[L], const Pack<V>& parameters, Monitor& monitor);
     bool record_start(Monitor& monitor);
     bool record_taken(Monitor& monitor);
     bool record_stopped(Monitor& monitor);
@@ -141,17 +125,15 @@ class Flow {
     Cohort<V> cohort_;
     Gradient<V> gradient_;
     Recorder<V> recorder_;
-    Sliding<V> sliding_;
-    bool has_jumps_;  // kinks at which the gradient jumps
-    Clock clock_;
-    Pack<V> trial_, seen_;  // theta', and theta at a recorded time
+    ActiveSet<V> active_;
+    Clock clocks_[L];
+    alignas(64) T attempt_[L], taken_[L];  // lengths: of the attempt, and of the step just taken; 0: none. A lane at rest attempts steps of length 0
+    bool settles_[L];                      // it has come to a surface
+    Pack<V> trial_, seen_;                 // theta', and theta at a recorded time
     std::vector<Pack<V>> k_;
-    V pattern_, pattern_before_;  // a number that tells which units are active and which hinges are unmet; of the attempt's end and of its start
-    V met_, met_before_;          // the same of the squared hinges alone, of the last stage looked at and of the start; the other losses leave it 0
-    V strayed_;                   // how far the stages' numbers of that kind lie from the start's
+    Pack<V> heights_, rates_, heights_after_, rates_after_;  // of the kinks, at both ends of the attempt
 };
 
 }  // namespace shoal
 
 #include "shoal/flow_impl.hpp"
-#include "shoal/flow_kinks.hpp"

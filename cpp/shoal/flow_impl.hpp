@@ -12,11 +12,13 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
       cohort_(run),
       gradient_(run.network, run.task, run.loss, run.penalty, run.tuning),
       recorder_(run),
-      sliding_(run, gradient_, share * method.rtol, share * method.atol),
-      has_jumps_(sliding_.has_jumps()),
+      active_(run, gradient_, share * method.rtol, share * method.atol),
       trial_(run.network.parameters),
       seen_(run.network.parameters) {
     for (int i = 0; i < tsitouras::stages; ++i) k_.emplace_back(run.network.parameters);
+    const std::int64_t kinks = std::int64_t(run.task.samples) * active_.map().per_sample;
+    for (Pack<V>* heights : {&heights_, &rates_, &heights_after_, &rates_after_}) *heights = Pack<V>(kinks);
+    for (Clock& clock : clocks_) clock.hits.reserve(16);
 }
 
 template <AnyLanes V>
@@ -31,22 +33,14 @@ void Flow<V>::train(Queue& queue, Monitor& monitor) {
 template <AnyLanes V>
 void Flow<V>::train(std::int64_t position, int count, Monitor& monitor) {
     cohort_.begin(position, count);
-    clock_ = {};
-    if (!gradient_.centre(cohort_.parameters, V(1), [&] { return !monitor.stopped(); }) || !recorder_.centre(cohort_.parameters, V(1), monitor)) return;
-    for (int lane = 0; lane < L; ++lane) sliding_.forget(lane);
-    if (!slopes(cohort_.parameters, k_[0], monitor)) return;
-    pattern_before_ = pattern_, met_before_ = met_;
-    first_step().store(clock_.length);
-    if (!record_start(monitor)) return;
+    if (!begin(monitor) || !record_start(monitor)) return;
     while (aim()) {
-        strayed_ = 0;
         for (int stage = 1; stage < tsitouras::stages; ++stage) {
             combine(tsitouras::a[stage], stage);
             if (!slopes(trial_, k_[stage], monitor, stage == tsitouras::stages - 1)) return;
-            strayed_ = max(strayed_, abs(met_ - met_before_));
         }
-        if (!leap(monitor)) return;
-        if (!judge(error_ratio(), jump_ratio(), monitor)) return;
+        if (!find_heights(trial_, k_.back(), heights_after_, rates_after_, monitor)) return;
+        judge(error_ratio());
         if (!record_taken(monitor)) return;
         move();
         if (!settle(monitor)) return;
@@ -54,92 +48,78 @@ void Flow<V>::train(std::int64_t position, int count, Monitor& monitor) {
     if (!record_stopped(monitor)) return;
     for (int lane = 0; lane < count; ++lane) {
         recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
+        const Clock& clock = clocks_[lane];
         const bool arrived = cohort_.lanes.status[lane] == Status::ok;
-        run_.record.stopped_time[position + lane] = arrived ? std::numeric_limits<double>::quiet_NaN() : clock_.now[lane];
-        run_.record.accepted[position + lane] = clock_.accepted[lane];
-        run_.record.rejected[position + lane] = clock_.tried[lane] - clock_.accepted[lane];
+        run_.record.stopped_time[position + lane] = arrived ? std::numeric_limits<double>::quiet_NaN() : clock.now;
+        run_.record.accepted[position + lane] = clock.accepted;
+        run_.record.rejected[position + lane] = clock.tried - clock.accepted;
     }
     monitor.stepped(count);
     monitor.report();
 }
 
+// The velocities at the start, and where the networks stand.
 template <AnyLanes V>
-bool Flow<V>::has_kinks() const {
-    return run_.network.activation == Activation::relu || run_.network.activation == Activation::leaky_relu || has_threshold();
-}
-
-// The squared hinge's gradient does not jump at its threshold, but is not smooth there.
-template <AnyLanes V>
-bool Flow<V>::has_threshold() const {
-    return run_.loss.kind == LossKind::hinge || run_.loss.kind == LossKind::squared_hinge;
-}
-
-// Adds the tag of each active unit and unmet hinge of a block.
-template <AnyLanes V>
-void Flow<V>::add_pattern(int first, int count, const Gradient<V>& pass) {
-    const Network& network = run_.network;
-    std::int64_t number = std::int64_t(first) * (network.units() + 1);
-    const auto tag = [&] { return V(kink_tag(number++)); };
-    for (int s = 0; s < count; ++s) {
-        if (run_.task.weights[first + s] == 0) {  // no kink of the gradient
-            number += network.units() + 1;
-            continue;
-        }
-        for (int l = 0; l < network.hidden_layers(); ++l)
-            for (int o = 0; o < network.layers[l].outputs; ++o) pattern_ = pattern_ + keep_where_positive(pass.active(l, s, o), tag());
-        if (!has_threshold()) {
-            ++number;
-            continue;
-        }
-        const V unmet = keep_where_positive(V(run_.loss.threshold) - V(T(run_.task.labels[first + s])) * pass.output(s, 0), tag());
-        pattern_ = pattern_ + unmet;
-        if (run_.loss.kind == LossKind::squared_hinge) met_ = met_ + unmet;
+bool Flow<V>::begin(Monitor& monitor) {
+    const Pack<V>& theta = cohort_.parameters;
+    const auto go_on = [&] { return !monitor.stopped(); };
+    gradient_.hold(nullptr);
+    if (!gradient_.centre(theta, V(1), go_on) || !recorder_.centre(theta, V(1), monitor)) return false;
+    for (int lane = 0; lane < L; ++lane) {
+        Clock& clock = clocks_[lane];
+        clock.now = clock.length = clock.resume = clock.left = 0;
+        clock.accepted = clock.tried = clock.next_record = 0;
+        clock.idle = 0;
+        clock.refused = false;
+        clock.hits.clear();
+        clock.target = -1;
+        active_.begin(lane, theta);
     }
-}
-
-// The velocity, and the pattern there.
-template <AnyLanes V>
-bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool gates) {
-    const bool kinks = has_kinks();
-    pattern_ = met_ = 0;
-    const auto see = [&](int first, int count, const Gradient<V>& pass) {
-        if (kinks) add_pattern(first, count, pass);
-        sliding_.see(first, count, pass);
-        return !monitor.stopped();
-    };
-    Downhill downhill{into.at(0)};
-    if (!gradient_(at, see, downhill)) return false;
-    pattern_ = sliding_.without(pattern_);
-    for (int lane = 0; lane < L; ++lane)
-        if (sliding_.slides(lane)) sliding_.follow(lane, at, into, gates);
+    gradient_.hold(active_.map().any() ? &active_.held : nullptr);
+    if (!slopes(theta, k_[0], monitor)) return false;
+    for (int lane = 0; lane < L; ++lane) {
+        if (!is_finite(k_[0], lane)) cohort_.stop(lane, Status::diverged, 0);
+        taken_[lane] = 0;
+        settles_[lane] = active_.map().any() && moves(lane);
+    }
+    if (!settle(monitor)) return false;
+    for (int lane = 0; lane < L; ++lane) clocks_[lane].length = first_step(lane);
     return true;
 }
 
-// The pattern at a fraction of the attempt.
 template <AnyLanes V>
-bool Flow<V>::pattern_at(const T* fraction, Monitor& monitor) {
-    interpolate(fraction, clock_.attempt);
-    pattern_ = met_ = 0;
-    const bool whole = gradient_.forward_only(seen_, [&](int first, int count, const Gradient<V>& pass) {
-        add_pattern(first, count, pass);
-        sliding_.see(first, count, pass);
-        return !monitor.stopped();
-    });
-    pattern_ = sliding_.without(pattern_);
-    return whole;
+bool Flow<V>::is_finite(const Pack<V>& pack, int lane) const {
+    for (int n = 0; n < run_.network.parameters; ++n)
+        if (!std::isfinite(pack.at(n)[lane])) return false;
+    return true;
 }
 
-// A hundredth of the time in which theta would move by its own size.
+// The velocity under the gates held, along the surfaces on which a lane slides.
 template <AnyLanes V>
-V Flow<V>::first_step() const {
-    V size = 0, speed = 0;
+bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool last) {
+    Downhill downhill{into.at(0)};
+    if (!gradient_(at, [&](int, int, const Gradient<V>&) { return !monitor.stopped(); }, downhill)) return false;
+    for (int lane = 0; lane < L; ++lane)
+        if (active_.slides(lane)) active_.follow(lane, at, into, last);
+    return true;
+}
+
+template <AnyLanes V>
+bool Flow<V>::find_heights(const Pack<V>& at, const Pack<V>& velocity, Pack<V>& heights, Pack<V>& rates, Monitor& monitor) {
+    return !active_.map().any() || gradient_.heights(at, velocity, heights, rates, [&] { return !monitor.stopped(); });
+}
+
+// A hundredth of the time in which theta would move by its own size, or the time in which it moves by the tolerance.
+template <AnyLanes V>
+double Flow<V>::first_step(int lane) const {
+    double size = 1.0, speed = 0.0;
     for (int n = 0; n < run_.network.parameters; ++n) {
-        const V theta = abs(cohort_.parameters[n]), scale = V(share * method_.atol) + V(share * method_.rtol) * theta;
-        size = max(size, theta / scale);
-        speed = max(speed, abs(k_[0][n]) / scale);
+        const double theta = std::abs(cohort_.parameters.at(n)[lane]), moves = std::abs(k_[0].at(n)[lane]), scale = share * (method_.atol + method_.rtol * theta);
+        if (scale == 0) continue;  // with no absolute tolerance there is no scale at 0: the error decides
+        size = std::max(size, 0.01 * theta / scale);
+        speed = std::max(speed, moves / scale);
     }
-    const V whole = method_.until, step = V(0.01) * size / speed;
-    return where_less(step, V(shortest()), V(shortest()), where_less(step, whole, step, whole));  // a network that does not move has infinite time
+    return std::clamp(size / speed, shortest(clocks_[lane]), method_.until);  // a network that does not move has infinite time
 }
 
 // Sets the length of each lane's next attempt; whether some lane is still on its way.
@@ -147,25 +127,19 @@ template <AnyLanes V>
 bool Flow<V>::aim() {
     bool any_left = false;
     for (int lane = 0; lane < L; ++lane) {
-        const double left = method_.until - clock_.now[lane];
-        if (left > 0 && (clock_.tried[lane] >= method_.max_steps || stuck(lane))) cohort_.stop(lane, Status::exhausted, clock_.accepted[lane]);
-        const bool moves = left > 0 && cohort_.lanes.status[lane] == Status::ok && cohort_.lanes.wanted(lane);
-        clock_.leaps[lane] = false;
-        if (moves && clock_.home[lane] > 0) approach(lane);
-        clock_.attempt[lane] = moves ? std::min(clock_.length[lane], left) : 0.0;
-        if (!moves) sliding_.forget(lane);
-        any_left |= moves;
+        Clock& clock = clocks_[lane];
+        if (moves(lane) && clock.tried >= method_.max_steps) cohort_.stop(lane, Status::exhausted, clock.accepted);
+        attempt_[lane] = moves(lane) ? std::min(clock.length, method_.until - clock.now) : 0.0;
+        if (!moves(lane)) active_.forget(lane);
+        any_left |= moves(lane);
     }
     return any_left;
 }
 
-// Whether a lane that has slid gets nowhere: where more surfaces meet than it can tell apart.
-// Sets the length of the next attempt to nearly all of the way to the kink ahead, or, where its jump does not matter any more, to across it.
-// Takes the lanes that go across a kink there in a straight line: where the flow behind pushes back, an average of slopes from both sides might not.
 // trial = theta + h sum_j a_j k_j over the first `terms` slopes.
 template <AnyLanes V>
 void Flow<V>::combine(const double* a, int terms) {
-    const V h = V::load(clock_.attempt);
+    const V h = V::load(attempt_);
     V weight[tsitouras::stages];
     for (int j = 0; j < terms; ++j) weight[j] = h * V(a[j]);
     for (int n = 0; n < run_.network.parameters; ++n) {
@@ -175,114 +149,166 @@ void Flow<V>::combine(const double* a, int terms) {
     }
 }
 
-// max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)): NaN or infinite where the attempt left the numbers.
+// max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)): NaN or infinite where the attempt left the numbers. What has no error is within any tolerance.
 template <AnyLanes V>
 V Flow<V>::error_ratio() const {
-    const V h = V::load(clock_.attempt), atol = share * method_.atol, rtol = share * method_.rtol;
+    const V h = V::load(attempt_), atol = share * method_.atol, rtol = share * method_.rtol, zero = 0;
     V largest = 0, bad = 0;
     for (int n = 0; n < run_.network.parameters; ++n) {
         V error = V(tsitouras::error[0]) * k_[0][n];
         for (int j = 1; j < tsitouras::stages; ++j) error = fma(V(tsitouras::error[j]), k_[j][n], error);
-        const V moved = trial_[n], ratio = abs(h * error) / fma(rtol, max(abs(cohort_.parameters[n]), abs(moved)), atol);
-        largest = max(largest, ratio);
-        bad = gather_not_finite(bad, moved + ratio);
+        error = abs(h * error);
+        const V moved = trial_[n], ratio = error / fma(rtol, max(abs(cohort_.parameters[n]), abs(moved)), atol);
+        largest = max(largest, where_less(zero, error, ratio, zero));
+        bad = gather_not_finite(bad, moved + error);
     }
     return largest + bad;
 }
 
-// max_n h |k_7 - k_1| / (atol + rtol max(|theta_n|, |theta'_n|)), which bounds the error of an attempt across a kink.
+// Accepts or refuses each lane's attempt and sets its next length.
 template <AnyLanes V>
-V Flow<V>::jump_ratio() const {
-    const V h = V::load(clock_.attempt), atol = share * method_.atol, rtol = share * method_.rtol;
-    V largest = 0;
-    for (int n = 0; n < run_.network.parameters; ++n) {
-        const V jump = abs(h * (k_[tsitouras::stages - 1][n] - k_[0][n]));
-        largest = max(largest, jump / fma(rtol, max(abs(cohort_.parameters[n]), abs(trial_[n])), atol));
+void Flow<V>::judge(V error) {
+    alignas(64) T errors[L], factors[L], lowest[L];
+    error.store(errors);
+    (V(0.9) * exp(V(-0.2) * log(where_less(error, V(1e-10), V(1e-10), error)))).store(factors);
+    lowest_height().store(lowest);
+    for (int lane = 0; lane < L; ++lane) {
+        Clock& clock = clocks_[lane];
+        taken_[lane] = 0.0;
+        settles_[lane] = false;
+        if (attempt_[lane] == 0.0) continue;
+        ++clock.tried;
+        const Decision decision = decide(look_at(lane, errors[lane], factors[lane], lowest[lane] < 0));
+        const bool refused = decision.act == Act::again, taken = decision.act == Act::take || decision.act == Act::settle;
+        // A surface ahead shortens this step, not those behind it.
+        if (refused && decision.surface) clock.resume = std::max(clock.resume, attempt_[lane]);
+        clock.length = taken ? std::max(decision.length, clock.resume) : decision.length;
+        if (taken) clock.resume = 0;
+        clock.refused = refused && !decision.surface;
+        if (!(refused && decision.surface)) clock.target = -1;
+        settles_[lane] = decision.act == Act::settle || decision.act == Act::at_once;
+        if (taken) take(lane);
+        if (decision.act == Act::give_up) fprintf(stderr,"WHY giveup %g\n",clock.now),cohort_.stop(lane, Status::exhausted, clock.accepted);
+        if (decision.act == Act::diverge) cohort_.stop(lane, Status::diverged, clock.accepted);
     }
-    return largest;
 }
 
-// Accepts or refuses each lane's attempt and sets its next length. An attempt of the shortest length is always taken: across a kink it is within rounding of
-// the kink, and a network whose numbers are lost there has diverged.
+// What can be below 0 within the attempt only where this is: the least of each height's ends and of the inner control points of its cubic.
 template <AnyLanes V>
-bool Flow<V>::judge(V ratio, V jump, Monitor& monitor) {
-    alignas(64) T ratios[L], factors[L], jumps[L], before[L], after[L], strays[L];
-    ratio.store(ratios);
-    strayed_.store(strays);
-    jump.store(jumps);
-    pattern_before_.store(before);
-    pattern_.store(after);
-    (V(0.9) * exp(V(-0.2) * log(where_less(ratio, V(1e-10), V(1e-10), ratio)))).store(factors);
-    bool kinked[L], some = false;
-    for (int lane = 0; lane < L; ++lane) {
-        clock_.taken[lane] = 0.0;
-        kinked[lane] = false;
-        const double h = clock_.attempt[lane];
-        if (h == 0.0) continue;
-        ++clock_.tried[lane];
-        const bool finite = ratios[lane] - ratios[lane] == 0.0, switched = before[lane] != after[lane], shortest_step = h <= 4 * shortest();
-        const bool approaches = clock_.home[lane] > 0;
-        const bool over = finite && (switched || clock_.leaps[lane]) && jumps[lane] > 1.0 && !shortest_step;
-        kinked[lane] = over && !approaches;
-        some |= kinked[lane];
-        // An attempt that ends where it should, while a stage of it looked beyond a squared hinge.
-        const bool strayed = finite && !switched && strays[lane] != 0.0 && jumps[lane] > 1.0;
-        const bool smooth = finite && ratios[lane] <= 1.0 && !over && !strayed;
-        const double part = smooth ? sliding_.part(lane, h) : 1.0;
-        const bool good = smooth && (part == 1.0 || shortest_step);
-        if (good || shortest_step) take(lane, finite);
-        if (smooth && !good)
-            shorten(lane, part);
-        else if (!kinked[lane]) {
-            const double most = strayed ? 0.5 : clock_.refused[lane] ? 1.0 : 5.0, factor = finite ? std::clamp(factors[lane], 0.2, most) : 0.2;
-            clock_.length[lane] = std::max(h * (shortest_step ? std::max(factor, 1.0) : factor), shortest());
-            if (good && clock_.crossing[lane] > 0) {
-                // Before the kink: across it now. Not yet across, because the kink was not quite where it was seen: a longer step, or the search begins anew.
-                clock_.length[lane] = switched ? clock_.resume[lane] : clock_.crossing[lane];
-                clock_.crossing[lane] = switched ? 0.0 : 4.0 * clock_.crossing[lane];
-            }
-        }
-        clock_.refused[lane] = !good;
-        if (has_jumps_ && !strayed) watch(lane, good, switched, jumps[lane]);
-        if (clock_.taken[lane] > 0 && finite) slide(lane, switched);
+V Flow<V>::lowest_height() const {
+    const V third = V::load(attempt_) * V(1.0 / 3.0);
+    V lowest = 0;
+    for (std::int64_t n = 0; n < std::int64_t(run_.task.samples) * active_.map().per_sample; ++n) {
+        const V side = active_.sides[n], before = heights_[n], after = heights_after_[n];
+        const V inner = min(fma(third, rates_[n], before) * side, fma(-third, rates_after_[n], after) * side);
+        lowest = min(lowest, min(after * side, inner));
     }
-    // The pattern of the attempts' ends: the search below overwrites it.
-    const V end = pattern_, met = met_;
-    if (some && !locate(kinked, jumps, monitor)) return false;
-    const V zero = 0, taken = V::load(clock_.taken);
-    pattern_before_ = where_less(zero, taken, end, pattern_before_);
-    met_before_ = where_less(zero, taken, met, met_before_);
+    return lowest;
+}
+
+// What there is to decide about a lane's attempt. Finds the surfaces to which it has come.
+template <AnyLanes V>
+Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
+    Clock& clock = clocks_[lane];
+    Attempt attempt{attempt_[lane], shortest(clock), error - error == 0.0, error, factor};
+    attempt.refused_before = clock.refused;
+    clock.hits.clear();
+    if (!attempt.finite || error > 1.0) return attempt;
+    if (may_fall) attempt.fall = find_falls(lane);
+    if (attempt.fall > 1.0 && clock.target >= 0 && clock.hits.empty()) {
+        // It stopped short of the surface that it was sent to.
+        const double side = active_.sides.at(clock.target)[lane];
+        if (side * rates_after_.at(clock.target)[lane] < 0 && active_.is_near(lane, trial_, clock.target)) clock.hits.push_back(clock.target);
+    }
+    attempt.arrived = attempt.fall > 1.0 && !clock.hits.empty();
+    if (active_.slides(lane)) {
+        attempt.part = active_.part(lane, attempt.length);
+        attempt.lets_go = active_.lets_go(lane);
+        attempt.turn = active_.turn(lane);
+        attempt.usual = std::max(clock.resume, attempt.length);
+    }
+    return attempt;
+}
+
+// At what part of the attempt the first height falls through its surface, but for those that end so near to it that the network is there. The surface is the target;
+// those are the hits, and so are surfaces through which heights fall where the attempt begins.
+template <AnyLanes V>
+double Flow<V>::find_falls(int lane) {
+    Clock& clock = clocks_[lane];
+    const double h = attempt_[lane];
+    double first = std::numeric_limits<double>::infinity();
+    std::vector<std::int64_t>& near = clock.hits;
+    for (std::int64_t n = 0; n < std::int64_t(run_.task.samples) * active_.map().per_sample; ++n) {
+        const double side = active_.sides.at(n)[lane];
+        if (side == 0) continue;
+        const double before = side * heights_.at(n)[lane], after = side * heights_after_.at(n)[lane];
+        const double rate = side * h * rates_.at(n)[lane], rate_after = side * h * rates_after_.at(n)[lane];
+        if (after >= 0 && before + rate / 3 >= 0 && after - rate_after / 3 >= 0) continue;
+        const Fall fall = find_fall(before, rate, after, rate_after);
+        if (!(fall.at <= 1.0) || !active_.is_beyond_rounding(lane, trial_, n, fall.depth)) continue;
+        if (after < 0 && fall.at * h > shortest(clock) && active_.is_near(lane, trial_, n)) {
+            near.push_back(n);
+            continue;
+        }
+        if (fall.at < first) first = fall.at, clock.target = n;
+    }
+    if (first > 1.0) return first;
+    near.clear();
+    if (first * h <= shortest(clock)) near.push_back(clock.target);
+    return first;
+}
+
+template <AnyLanes V>
+void Flow<V>::take(int lane) {
+    Clock& clock = clocks_[lane];
+    const double h = attempt_[lane], left = method_.until - clock.now;
+    ++clock.accepted;
+    clock.left = clock.now;
+    taken_[lane] = h;
+    clock.now = h == left ? method_.until : clock.now + h;
+    clock.idle = clock.now > clock.left + 8 * shortest(clock) ? 0 : clock.idle;
+    active_.advance(lane);
+}
+
+// theta <- theta', k_1 <- k_7 and the heights likewise, in the lanes that took their attempt.
+template <AnyLanes V>
+void Flow<V>::move() {
+    const V taken = V::load(taken_), zero = 0;
+    const auto go_on = [&](Pack<V>& from, const Pack<V>& to, std::int64_t count) {
+        for (std::int64_t n = 0; n < count; ++n) where_less(zero, taken, to[n], from[n]).store(from.at(n));
+    };
+    go_on(cohort_.parameters, trial_, run_.network.parameters);
+    go_on(k_[0], k_[tsitouras::stages - 1], run_.network.parameters);
+    const std::int64_t kinks = std::int64_t(run_.task.samples) * active_.map().per_sample;
+    go_on(heights_, heights_after_, kinks);
+    go_on(rates_, rates_after_, kinks);
+}
+
+// Puts the lanes that slide back onto their surfaces, and decides how those go on that have come to one.
+template <AnyLanes V>
+bool Flow<V>::settle(Monitor& monitor) {
+    Pack<V>& theta = cohort_.parameters;
+    alignas(64) T changed[L];
+    bool some = false;
+    for (int lane = 0; lane < L; ++lane) {
+        changed[lane] = 0;
+        if (taken_[lane] > 0 && active_.slides(lane)) active_.put_back(lane, theta);
+        if (!settles_[lane] || cohort_.lanes.status[lane] != Status::ok) continue;
+        changed[lane] = 1;
+        some = true;
+        const bool determined = ++clocks_[lane].idle < most_idle && active_.settle(lane, theta, k_[0], clocks_[lane].hits);
+        if (!determined) fprintf(stderr,"  lane %d t %.17g idle %d\n",lane,clocks_[lane].now,clocks_[lane].idle), cohort_.stop(lane, Status::exhausted, clocks_[lane].accepted);
+    }
+    if (!some) return true;
+    if (!find_heights(theta, k_[0], heights_after_, rates_after_, monitor)) return false;
+    const V here = V::load(changed), zero = 0;
+    for (std::int64_t n = 0; n < std::int64_t(run_.task.samples) * active_.map().per_sample; ++n) {
+        where_less(zero, here, heights_after_[n], heights_[n]).store(heights_.at(n));
+        where_less(zero, here, rates_after_[n], rates_[n]).store(rates_.at(n));
+    }
     return true;
 }
 
-template <AnyLanes V>
-void Flow<V>::take(int lane, bool finite) {
-    const double h = clock_.attempt[lane];
-    ++clock_.accepted[lane];
-    if (!finite) cohort_.stop(lane, Status::diverged, clock_.accepted[lane]);
-    clock_.left[lane] = clock_.now[lane];
-    clock_.taken[lane] = h;
-    clock_.now[lane] = h == method_.until - clock_.now[lane] ? method_.until : clock_.now[lane] + h;
-}
-
-// Brackets the first switch within each kinked lane's attempt, until the jump across the bracket is within a quarter of the tolerance.
-// Next attempt: to just before the kink, or across it where it begins at once.
-// Counts the refusals one after another, until the lane approaches the kink step by step; and whether it got there. One that has slid already is at a kink
-// often: steps towards one that is not where it was seen count too.
-// To where a surface lets the lane go, within the attempt.
-// Whether the step that the lane takes ends on a surface, on which it stays.
-// theta <- theta', k_1 <- k_7 in the lanes that took their attempt.
-template <AnyLanes V>
-void Flow<V>::move() {
-    const V taken = V::load(clock_.taken), zero = 0;
-    Pack<V>& theta = cohort_.parameters;
-    for (int n = 0; n < run_.network.parameters; ++n) {
-        where_less(zero, taken, trial_[n], theta[n]).store(theta.at(n));
-        where_less(zero, taken, k_[tsitouras::stages - 1][n], k_[0][n]).store(k_[0].at(n));
-    }
-}
-
-// Puts the lanes that slide back onto their surfaces, lets go of those that let go, and finds the velocities where that changed them.
 // seen = theta at the fraction x of an attempt of that length.
 template <AnyLanes V>
 void Flow<V>::interpolate(const T* fraction, const T* length) {
@@ -300,13 +326,22 @@ void Flow<V>::interpolate(const T* fraction, const T* length) {
     }
 }
 
+// A record of its own forward pass, by the gates that the parameters say.
+template <AnyLanes V>
+bool Flow<V>::look(const std::int64_t (&times)[L], const Pack<V>& parameters, Monitor& monitor) {
+    gradient_.hold(nullptr);
+    const bool whole = recorder_.look(gradient_, cohort_.lanes, times, parameters, monitor);
+    gradient_.hold(active_.map().any() ? &active_.held : nullptr);
+    return whole;
+}
+
 // The record at time 0, where there is one.
 template <AnyLanes V>
 bool Flow<V>::record_start(Monitor& monitor) {
     if (method_.record_times.empty() || method_.record_times[0] > 0) return true;
     std::int64_t times[L] = {};
-    std::fill_n(clock_.next_record, L, 1);
-    return recorder_.look(gradient_, cohort_.lanes, times, cohort_.parameters, monitor);
+    for (Clock& clock : clocks_) clock.next_record = 1;
+    return look(times, cohort_.parameters, monitor);
 }
 
 // The records that lie within the steps just taken: one of each lane at a time.
@@ -317,16 +352,17 @@ bool Flow<V>::record_taken(Monitor& monitor) {
         alignas(64) double fraction[L];
         bool some = false;
         for (int lane = 0; lane < L; ++lane) {
-            std::int64_t& next = clock_.next_record[lane];
-            const bool due = clock_.taken[lane] > 0 && next < run_.record.times && method_.record_times[next] <= clock_.now[lane];
+            Clock& clock = clocks_[lane];
+            const std::int64_t next = clock.next_record;
+            const bool due = taken_[lane] > 0 && next < run_.record.times && method_.record_times[next] <= clock.now;
             times[lane] = due ? next : -1;
-            fraction[lane] = due ? std::min(1.0, (method_.record_times[next] - clock_.left[lane]) / clock_.taken[lane]) : 0.0;
-            next += due;
+            fraction[lane] = due ? std::min(1.0, (method_.record_times[next] - clock.left) / taken_[lane]) : 0.0;
+            clock.next_record += due;
             some |= due;
         }
         if (!some) return true;
-        interpolate(fraction, clock_.taken);
-        if (!recorder_.look(gradient_, cohort_.lanes, times, seen_, monitor)) return false;
+        interpolate(fraction, taken_);
+        if (!look(times, seen_, monitor)) return false;
     }
 }
 
@@ -336,12 +372,12 @@ bool Flow<V>::record_stopped(Monitor& monitor) {
     std::int64_t times[L];
     bool some = false;
     for (int lane = 0; lane < L; ++lane) {
-        const std::int64_t next = clock_.next_record[lane];
+        const std::int64_t next = clocks_[lane].next_record;
         const bool due = cohort_.lanes.status[lane] != Status::ok && next < run_.record.times;
         times[lane] = due ? next : -1;
         some |= due;
     }
-    if (some && !recorder_.look(gradient_, cohort_.lanes, times, cohort_.parameters, monitor)) return false;
+    if (some && !look(times, cohort_.parameters, monitor)) return false;
     if (some) recorder_.hold();
     return true;
 }

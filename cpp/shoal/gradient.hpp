@@ -13,6 +13,7 @@
 // the last hidden layer, dW = z Q and dz_o = sum_k W_ok Q_ok (biases: one more k), and the input gradient uses z W in place of W.
 #pragma once
 
+#include "shoal/kinks.hpp"
 #include "shoal/loss.hpp"
 #include "shoal/pack.hpp"
 #include "shoal/shapes.hpp"
@@ -49,7 +50,7 @@ class Gradient {
             if (!see(first, count, *this)) return false;
             decouples_.empty() ? residuals<false>(first, count) : residuals<true>(first, count);
             const T* const inputs = below(0, first);
-            const int pulling = pulling_inputs_.empty() ? count : gather_pulling(inputs, count);
+            const int pulling = pulling_inputs_.empty() || held_ ? count : gather_pulling(inputs, count);
             backward(effective, first, pulling, plan, pulling < count ? pulling_inputs_.data() : inputs);
             return true;
         });
@@ -68,6 +69,13 @@ class Gradient {
         });
     }
 
+    // From here on all gates are these, whatever the parameters say; nullptr: as the parameters say.
+    void hold(const HeldGates<V>* gates);
+
+    // The heights of the kinks at `parameters`, and how fast they change where the parameters move at `velocity`, both by the held gates.
+    template <class GoOn>
+    bool heights(const Pack<V>& parameters, const Pack<V>& velocity, Pack<V>& heights, Pack<V>& rates, GoOn&& go_on);
+
     // What `see` may look at, for a sample of the current block: the logits, and whether a hidden unit is active (1 or 0).
     V output(int sample, int number) const { return values_.back()[sample * rows_.back() + number]; }
     V active(int layer, int sample, int unit) const;
@@ -80,7 +88,9 @@ class Gradient {
 
   private:
     V value(int layer, int sample, int unit) const { return values_[layer][sample * rows_[layer] + unit]; }
-    bool holds_gates(int layer) const { return network_.gates_last_hidden() && layer == network_.hidden_layers() - 1; }
+    bool holds_units() const { return held_ && held_->map.units; }
+    bool gated() const { return network_.gated() && !holds_units(); }
+    bool holds_gates(int layer) const { return network_.gates_last_hidden() && !holds_units() && layer == network_.hidden_layers() - 1; }
     template <class Do>
     bool for_each_block(Do&& act);
     const Pack<V>& scale(const Pack<V>& parameters);
@@ -94,9 +104,15 @@ class Gradient {
     void residuals_of(int first, int count);
     template <bool decoupled>
     void softmax_residuals(int first, int count);
+    template <bool decoupled>
+    void held_residuals(int first, int count);
+    void pass_held_gates(int layer, int first, int count);
+    void differentiate_held(int layer, int first, int count);
+    Product<T> forward_product(int layer, int first, const T* matrix, const T* biases, T* to) const;
+    void forward_with_rates(const Pack<V>& parameters, const Pack<V>& velocity, int layer, int first, const BlockPlan& plan);
     int gather_pulling(const T* inputs, int count);
     void add_biases(int layer, int first, int count);
-    void gate_last_hidden(int count);
+    void gate_last_hidden(int first, int count);
     void backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan, const T* inputs);
     template <class Take>
     void hand_over(const Pack<V>& parameters, const Pack<V>& effective, Take& taker);
@@ -126,8 +142,12 @@ class Gradient {
     std::vector<T> gains_, shrinks_;  // r s (biases: r) and r L of each parameter; empty where all scales and rates are 1
     Pack<V> effective_;  // s W, where there are scales
     Pack<V> at_start_;  // the outputs of a centred network, samples x outputs
+    const HeldGates<V>* held_ = nullptr;
+    std::vector<Pack<V>> tangents_;  // one a layer: how fast h changes
+    Pack<V> effective_velocity_;     // where there are scales
 };
 
 }  // namespace shoal
 
 #include "shoal/gradient_impl.hpp"
+#include "shoal/gradient_held.hpp"

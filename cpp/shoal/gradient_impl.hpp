@@ -126,17 +126,18 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
                            layer.inputs,
                            biases ? Begin::column : Begin::zero,
                            biases,
-                           hidden ? finishes[int(phi)] : Finish::store,
+                           hidden && !holds_units() ? finishes[int(phi)] : Finish::store,
                            T(network_.slope),
                            nullptr};
         if (holds_gates(l)) begin_output(parameters, count, product);
-        if (shape_ >= 0)
+        if (shape_ >= 0 && !holds_units())
             tiles::fixed<V, Pass::forward>[shape_](product, count);
         else if (l == 0)
             multiply<V, Pass::forward, true>(plan.layers[l].forward, product);
         else
             multiply<V, Pass::forward, false>(plan.layers[l].forward, product);
         if (holds_gates(l)) return;
+        if (hidden && holds_units()) pass_held_gates(l, first, count);
         if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, values_[l].at(0), count, layer.outputs, rows_[l]);
     }
 }
@@ -161,6 +162,7 @@ V Gradient<V>::active(int layer, int sample, int unit) const {
 template <AnyLanes V>
 template <bool decoupled>
 void Gradient<V>::residuals(int first, int count) {
+    if (held_ && held_->map.hinge >= 0) return held_residuals<decoupled>(first, count);
     if (network_.outputs() > 1) return softmax_residuals<decoupled>(first, count);
     switch (loss_.kind) {
         case LossKind::cross_entropy: return residuals_of<LossKind::cross_entropy, decoupled>(first, count);
@@ -246,16 +248,22 @@ void Gradient<V>::add_biases(int l, int first, int count) {
     if (layer.biases < 0) return;
     for (int o = 0; o < layer.outputs; ++o) {
         V sum = first == 0 ? V(0) : slope_[layer.biases + o];
-        for (int s = 0; s < count; ++s) sum = sum + (l == 0 && network_.gated() ? through(value(l, s, o), values_.back()[s]) : value(l, s, o));
+        for (int s = 0; s < count; ++s) sum = sum + (l == 0 && gated() ? through(value(l, s, o), values_.back()[s]) : value(l, s, o));
         sum.store(slope_.at(layer.biases + o));
     }
 }
 
 // h, or the gates, -> phi'(a) delta_s in the last hidden layer.
 template <AnyLanes V>
-void Gradient<V>::gate_last_hidden(int count) {
+void Gradient<V>::gate_last_hidden(int first, int count) {
     const int l = network_.hidden_layers() - 1, units = network_.layers[l].outputs;
     const V leak = T(network_.slope);
+    if (holds_units()) {
+        differentiate_held(l, first, count);
+        for (int s = 0; s < count; ++s)
+            for (int o = 0; o < units; ++o) (value(l, s, o) * values_.back()[s]).store(values_[l].at(s * rows_[l] + o));
+        return;
+    }
     const auto for_each = [&](auto&& gated) {
         for (int s = 0; s < count; ++s) {
             const V delta = values_.back()[s];
@@ -275,7 +283,7 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
     int l = network_.hidden_layers();
     if (homogeneous_) {
         add_biases(l, first, count);
-        if (!network_.gated()) gate_last_hidden(count);
+        if (!gated()) gate_last_hidden(first, count);
         --l;
     }
     const Begin begin = first == 0 ? Begin::zero : Begin::stored;
@@ -293,22 +301,23 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
                                  Finish::store,
                                  T(0),
                                  values_.back().at(0)};
-        if (shape_ >= 0)
+        if (shape_ >= 0 && !holds_units())
             tiles::fixed<V, Pass::gated_weight_gradient>[shape_](weights, count);
         else if (l > 0)
             multiply<V, Pass::weight_gradient, false>(plan.layers[l].weights, weights);
-        else if (network_.gated())
+        else if (gated())
             multiply<V, Pass::gated_weight_gradient, true>(plan.layers[l].weights, weights);
         else
             multiply<V, Pass::weight_gradient, true>(plan.layers[l].weights, weights);
         add_biases(l, first, count);
         if (l == 0) break;
         if (!is_piecewise_linear(phi)) differentiate_all<V>(phi, values_[l - 1].at(0), count, layer.inputs, rows_[l - 1]);
+        if (holds_units()) differentiate_held(l - 1, first, count);
         const bool scaled = homogeneous_ && l == network_.hidden_layers() - 1;
         const T* const matrix = scaled ? scaled_.at(0) : parameters.at(layer.weights);
         multiply<V, Pass::input_gradient, false>(
             plan.layers[l].inputs, Product<T>{values_[l].at(0), matrix, values_[l - 1].at(0), rows_[l - 1], rows_[l], layer.inputs, layer.outputs, Begin::zero,
-                                              nullptr, finishes[int(phi)], T(network_.slope), nullptr});
+                                              nullptr, holds_units() ? Finish::times_stored : finishes[int(phi)], T(network_.slope), nullptr});
     }
 }
 

@@ -1,0 +1,117 @@
+// On which side of each kink (kinks.hpp) the networks of a pack are, and along which kinks they slide.
+//
+// On a surface the gradient jumps. Where the flows of both sides push onto it, the network stays on it and moves by Filippov's rule: by the one velocity that is a
+// mean of both and tangent to it. Of a gradient that is its orthogonal projection on the tangents of all surfaces along which the network slides, whichever gates
+// it is evaluated with, since gates change it along the surfaces' normals alone:
+//
+//   u' = -dL/du - sum_b w_b n_b,   n_b u' = 0,   u = theta / sqrt(rate)
+//
+// A network slides along a surface as long as the mean's weight, the surface's gate, lies between 0 and 1; u' is continuous where it leaves.
+//
+// Surfaces of equal or parallel inputs are one surface, and so are those of units above that hear of nothing else: a bundle. On its upper side (above the surface
+// that it is named after) each of its members is open or closed, and on its lower side.
+#pragma once
+
+#include "shoal/complementarity.hpp"
+#include "shoal/single.hpp"
+
+#include <limits>
+#include <numeric>
+
+namespace shoal {
+
+template <AnyLanes V>
+class ActiveSet {
+  public:
+    using T = typename V::Scalar;
+    static constexpr int L = V::count;
+
+    // The tolerances are those that one step may spend.
+    ActiveSet(const Run<T>& run, const Gradient<V>& gradient, double rtol, double atol);
+
+    const KinkMap& map() const { return held.map; }
+    HeldGates<V> held;
+    Pack<V> sides;  // of each kink: 1 above, -1 below; 0 where the network slides along it, or where it does not matter
+
+    bool slides(int lane) const { return !bundles_[lane].empty(); }
+    void forget(int lane) { bundles_[lane].clear(); }
+
+    // Puts the gates of a lane as the heights say. To be called before the velocity is found, and `settle` after it.
+    void begin(int lane, const Pack<V>& theta);
+
+    // Makes the lane's slope the velocity along its surfaces, and finds their gates if asked.
+    void follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gates);
+    // What part of a step of length h to take, so that no gate goes beyond its range for long enough to matter; 1 where none does.
+    double part(int lane, double h) const;
+    // Whether a surface does not hold the network any more, so that `settle` has to be called.
+    bool lets_go(int lane) const;
+    // At what part of the step a surface turns from pushing back to pushing away: from there on the flow may leave it on either side, and is not determined.
+    // Infinite where none does.
+    double turn(int lane) const;
+    // The step was taken: its last gates are the next one's first.
+    void advance(int lane);
+    // Back onto the surfaces, from which steps stray within the tolerance.
+    void put_back(int lane, Pack<V>& theta);
+
+    // Whether a surface is so near to theta that to go there is within the tolerance.
+    bool is_near(int lane, const Pack<V>& theta, std::int64_t number);
+    // Whether a height of the lane at theta is beyond rounding of 0.
+    bool is_beyond_rounding(int lane, const Pack<V>& theta, std::int64_t number, double height);
+
+    // The network has come to these surfaces: decides on which side of them, or along which of them it goes on, and finds its velocity, given that under the gates
+    // so far. False where that is not determined.
+    bool settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits);
+
+  private:
+    struct Member {
+        Surface surface;
+        bool above, below;  // open on the bundle's upper side; on its lower one
+    };
+
+    struct Bundle {
+        std::vector<Member> members;  // the first gives it its name: above it is up
+        double first = 0, last = 0;   // its gate where the step begins and where it ends
+        double first_pull = 0, pull = 0;  // at both ends: how fast the gate pulls along the normal, which it does backwards
+        bool holds = true;            // whether it does: a unit that nothing pulls at any more does not
+        bool repels = false;          // it pulls forwards
+        double reach = 0;             // the largest entry of its normal, in tolerances
+    };
+
+    double* row(int i) { return rows_.data() + std::int64_t(i) * parameters_; }
+    double* normal(int i) { return normals_.data() + std::int64_t(i) * parameters_; }
+    double dot(const double* a, const double* b) const;
+    void load_gates(int lane, int sample);
+    void set_gates(int sample, const std::vector<Bundle>& bundles, const std::vector<double>& values);
+    void set_side(int lane, const Member& member, double side);
+    double orthogonalise(int i);
+    void find_normals(int lane, const std::vector<Bundle>& bundles);
+    void add_velocity(int sample, double factor, std::vector<double>& to);
+    void find_samples(const std::vector<Bundle>& bundles, std::size_t begin, std::size_t end);
+    void linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values);
+    void move_onto(int lane, Pack<V>& theta, int count);
+    bool is_member(const Surface& surface) const;
+    double input_length(int sample) const;
+    bool is_met(const Surface& surface);
+    bool is_deaf(const Surface& surface);
+    bool add_surface(int lane, const Surface& surface, bool joins);
+    bool find_coincident(int lane);
+    void add_deaf(int lane, std::size_t b);
+    bool decide(int lane, std::size_t sliding);
+
+    const Run<T>& run_;
+    Single<V> single_;
+    double rtol_, atol_;
+    int parameters_, capacity_;
+    std::vector<Bundle> bundles_[L], meeting_;
+    std::vector<double> raw_[L], base_[L];  // du/dt under the gates held, not yet tangent: where the attempt ends, and where it begins
+    std::vector<double> gates_;   // of one sample
+    std::vector<double> normals_, rows_, overlaps_;  // n_i = sum_j overlap_ij row_j with orthonormal rows
+    std::vector<double> along_, values_, velocity_, jump_;
+    std::vector<int> samples_;
+    Complementarity problem_;
+};
+
+}  // namespace shoal
+
+#include "shoal/active_set_events.hpp"
+#include "shoal/active_set_impl.hpp"

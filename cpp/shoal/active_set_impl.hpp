@@ -1,0 +1,251 @@
+// Parts of ActiveSet: velocities and gates along the surfaces on which a network slides. active_set_events.hpp has how it comes onto them and leaves them.
+#pragma once
+
+#include "shoal/active_set.hpp"
+
+#include <limits>
+#include <numeric>
+
+namespace shoal {
+
+template <AnyLanes V>
+ActiveSet<V>::ActiveSet(const Run<T>& run, const Gradient<V>& gradient, double rtol, double atol)
+    : held(run.network, run.loss, run.task.samples),
+      sides(std::int64_t(run.task.samples) * held.map.per_sample),
+      run_(run),
+      single_(run, gradient, held.map),
+      rtol_(rtol),
+      atol_(atol),
+      parameters_(run.network.parameters),
+      gates_(held.map.per_sample) {
+    // No more independent normals than parameters; and 32 MB of them at most.
+    constexpr std::int64_t most = 1 << 22;
+    capacity_ = held.map.any() ? int(std::min<std::int64_t>({parameters_, 512, std::max<std::int64_t>(1, most / parameters_)})) : 0;
+    for (auto* velocities : {&raw_, &base_})
+        for (std::vector<double>& velocity : *velocities) velocity.resize(held.map.any() ? parameters_ : 0);
+    normals_.resize(std::int64_t(capacity_ + 1) * parameters_);
+    rows_.resize(normals_.size());
+    overlaps_.resize(std::int64_t(capacity_ + 1) * (capacity_ + 1));
+    along_.resize(capacity_ + 1);
+    velocity_.resize(parameters_);
+    jump_.resize(parameters_);
+}
+
+template <AnyLanes V>
+double ActiveSet<V>::dot(const double* a, const double* b) const {
+    return std::inner_product(a, a + parameters_, b, 0.0);
+}
+
+template <AnyLanes V>
+void ActiveSet<V>::load_gates(int lane, int sample) {
+    const std::int64_t first = std::int64_t(sample) * map().per_sample;
+    for (int n = 0; n < map().per_sample; ++n) gates_[n] = held.gates.at(first + n)[lane];
+}
+
+// Gives the members of the bundles the gates that these values of the bundles' own mean for them, in the gates of one sample.
+template <AnyLanes V>
+void ActiveSet<V>::set_gates(int sample, const std::vector<Bundle>& bundles, const std::vector<double>& values) {
+    for (std::size_t b = 0; b < bundles.size(); ++b)
+        for (const Member& member : bundles[b].members) {
+            if (member.surface.sample != sample) continue;
+            const double closed = map().closed(member.surface.layer);
+            double open = values[b] * member.above + (1 - values[b]) * member.below;
+            // What hears of the sample through a lower member alone is as on the side on which that is open, which alone makes the mean.
+            for (const Member& other : bundles[b].members)
+                if (closed == 0 && other.surface.sample == sample && other.surface.layer < member.surface.layer) open = other.above ? member.above : member.below;
+            gates_[map().place(member.surface.layer, member.surface.unit)] = closed + (1 - closed) * open;
+        }
+}
+
+// Puts a kink above (1) or below (-1); or, for 0, closed with the network sliding along it.
+template <AnyLanes V>
+void ActiveSet<V>::set_side(int lane, const Member& member, double side) {
+    const std::int64_t number = map().number(member.surface);
+    sides.lane(number, lane) = T(side);
+    held.gates.lane(number, lane) = T(side > 0 ? 1.0 : map().closed(member.surface.layer));
+}
+
+// Makes row i the part of normal i that is orthogonal to the rows before it, of length 1; returns the length that it had, 0 where it is within rounding of that.
+template <AnyLanes V>
+double ActiveSet<V>::orthogonalise(int i) {
+    double* const own = row(i);
+    std::copy_n(normal(i), parameters_, own);
+    const double whole = std::sqrt(dot(own, own));
+    double* const overlap = overlaps_.data() + std::int64_t(i) * (capacity_ + 1);
+    std::fill_n(overlap, capacity_ + 1, 0.0);
+    for (int round = 0; round < 2; ++round)
+        for (int j = 0; j < i; ++j) {
+            const double part = dot(row(j), own);
+            for (int n = 0; n < parameters_; ++n) own[n] -= part * row(j)[n];
+            overlap[j] += part;
+        }
+    const double length = std::sqrt(dot(own, own));
+    const bool dependent = !(length > 1e-7 * whole);
+    for (int n = 0; n < parameters_; ++n) own[n] = dependent ? 0.0 : own[n] / length;
+    return overlap[i] = dependent ? 0.0 : length;
+}
+
+// The normals of the bundles and their heights (into along_), at the parameters that are loaded.
+template <AnyLanes V>
+void ActiveSet<V>::find_normals(int lane, const std::vector<Bundle>& bundles) {
+    for (std::size_t i = 0; i < bundles.size(); ++i) {
+        const Surface& surface = bundles[i].members.front().surface;
+        load_gates(lane, surface.sample);
+        single_.forward(surface.sample, gates_.data());
+        along_[i] = single_.height(surface);
+        single_.normal(surface, gates_.data(), normal(int(i)));
+        orthogonalise(int(i));
+    }
+}
+
+template <AnyLanes V>
+void ActiveSet<V>::follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gates) {
+    std::vector<Bundle>& bundles = bundles_[lane];
+    single_.load(at, lane);
+    find_normals(lane, bundles);
+    std::vector<double>& raw = raw_[lane];
+    for (int n = 0; n < parameters_; ++n) raw[n] = slope.at(n)[lane] / single_.root(n);
+    velocity_ = raw;
+    for (int j = 0; j < int(bundles.size()); ++j) {
+        const double part = dot(row(j), velocity_.data());
+        for (int n = 0; n < parameters_; ++n) velocity_[n] -= part * row(j)[n];
+    }
+    for (int n = 0; n < parameters_; ++n) slope.at(n)[lane] = T(velocity_[n] * single_.root(n));
+    if (!gates) return;
+    values_.clear();
+    for (const Bundle& bundle : bundles) values_.push_back(std::clamp(bundle.first, 0.0, 1.0));
+    // Gates multiply one another only within a sample: two rounds find most of them to rounding.
+    for (int round = 0; round < 4; ++round) {
+        linearise(lane, raw, bundles, values_);
+        const bool found = problem_.slide();
+        double moved = 0.0;
+        for (std::size_t b = 0; b < bundles.size(); ++b) {
+            const double now = found ? problem_.gates[b] : values_[b];
+            moved = std::max(moved, std::abs(now - values_[b]));
+            values_[b] = now;
+        }
+        if (moved <= 1e-12) break;
+    }
+    for (int b = 0; b < int(bundles.size()); ++b) {
+        Bundle& bundle = bundles[b];
+        bundle.last = values_[b];
+        bundle.pull = problem_.response(b, b) / dot(normal(b), normal(b));
+        bundle.holds = problem_.response(b, b) < -problem_.faint[b];
+        bundle.repels = problem_.response(b, b) > problem_.faint[b];
+        bundle.reach = 0.0;
+        for (int n = 0; n < parameters_; ++n)
+            bundle.reach = std::max(bundle.reach, single_.root(n) * std::abs(normal(b)[n]) / (atol_ + rtol_ * std::abs(double(at.at(n)[lane])) + 1e-300));
+    }
+}
+
+// Adds factor x the velocity that a sample causes under the gates loaded.
+template <AnyLanes V>
+void ActiveSet<V>::add_velocity(int sample, double factor, std::vector<double>& to) {
+    single_.forward(sample, gates_.data());
+    single_.add_velocity(sample, gates_.data(), factor, to.data());
+}
+
+// The samples of those bundles, into samples_.
+template <AnyLanes V>
+void ActiveSet<V>::find_samples(const std::vector<Bundle>& bundles, std::size_t begin, std::size_t end) {
+    samples_.clear();
+    for (std::size_t b = begin; b < end; ++b)
+        for (const Member& member : bundles[b].members) samples_.push_back(member.surface.sample);
+    std::sort(samples_.begin(), samples_.end());
+    samples_.erase(std::unique(samples_.begin(), samples_.end()), samples_.end());
+}
+
+// With those values of the bundles' gates: the velocity, given that under the gates held, and how fast the bundles' heights change as a linear function of the gates.
+template <AnyLanes V>
+void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values) {
+    const int count = int(bundles.size());
+    if (problem_.count() != count) problem_.resize(count);
+    velocity_ = held_velocity;
+    find_samples(bundles, 0, bundles.size());
+    for (const int sample : samples_) {
+        load_gates(lane, sample);
+        add_velocity(sample, -1.0, velocity_);
+        set_gates(sample, bundles, values);
+        add_velocity(sample, 1.0, velocity_);
+    }
+    double size = std::sqrt(dot(velocity_.data(), velocity_.data()));
+    for (int b = 0; b < count; ++b) {
+        std::fill(jump_.begin(), jump_.end(), 0.0);
+        find_samples(bundles, b, b + 1);
+        const double own = values[b];
+        for (const int sample : samples_)
+            for (const double side : {1.0, 0.0}) {
+                load_gates(lane, sample);
+                values[b] = side;
+                set_gates(sample, bundles, values);
+                add_velocity(sample, side > 0 ? 1.0 : -1.0, jump_);
+            }
+        values[b] = own;
+        size = std::max(size, std::sqrt(dot(jump_.data(), jump_.data())));
+        for (int c = 0; c < count; ++c) problem_.response(c, b) = dot(normal(c), jump_.data());
+    }
+    for (int b = 0; b < count; ++b) {
+        problem_.speeds[b] = dot(normal(b), velocity_.data());
+        for (int c = 0; c < count; ++c) problem_.speeds[b] -= problem_.response(b, c) * values[c];
+        problem_.noise[b] = 1e-14 * size * std::sqrt(dot(normal(b), normal(b)));
+        problem_.faint[b] = 1e-12 * size * std::sqrt(dot(normal(b), normal(b)));
+    }
+}
+
+template <AnyLanes V>
+double ActiveSet<V>::part(int lane, double h) const {
+    double part = 1.0;
+    for (const Bundle& bundle : bundles_[lane]) {
+        if (!bundle.holds || (bundle.last <= 1.0 && bundle.last >= 0.0)) continue;
+        const double bound = bundle.last > 1.0 ? 1.0 : 0.0;
+        const double reached = std::clamp((bound - bundle.first) / (bundle.last - bundle.first), 0.0, 1.0), beyond = 1.0 - reached;
+        // Beyond its range the gate grows about linearly, and pulls along the normal all the while.
+        const double error = 0.5 * beyond * h * std::abs((bundle.last - bound) * bundle.pull) * bundle.reach;
+        if (error > 1.0) part = std::min(part, reached + 0.5 * beyond / std::sqrt(error));
+    }
+    return part;
+}
+
+template <AnyLanes V>
+bool ActiveSet<V>::lets_go(int lane) const {
+    return std::any_of(bundles_[lane].begin(), bundles_[lane].end(), [](const Bundle& bundle) {
+        return !bundle.holds || bundle.last > 1.0 + Complementarity::slack || bundle.last < -Complementarity::slack;
+    });
+}
+
+template <AnyLanes V>
+double ActiveSet<V>::turn(int lane) const {
+    double turn = std::numeric_limits<double>::infinity();
+    for (const Bundle& bundle : bundles_[lane])
+        if (bundle.repels) turn = std::min(turn, bundle.first_pull / (bundle.first_pull - bundle.pull));
+    return turn;
+}
+
+template <AnyLanes V>
+void ActiveSet<V>::advance(int lane) {
+    if (!slides(lane)) return;
+    for (Bundle& bundle : bundles_[lane]) bundle.first = bundle.last, bundle.first_pull = bundle.pull;
+    base_[lane] = raw_[lane];
+}
+
+// Moves the lane's parameters by the shortest way to where the heights in along_ are 0.
+template <AnyLanes V>
+void ActiveSet<V>::move_onto(int lane, Pack<V>& theta, int count) {
+    for (int i = 0; i < count; ++i) {
+        const double* const overlap = overlaps_.data() + std::int64_t(i) * (capacity_ + 1);
+        double left = -along_[i];
+        for (int j = 0; j < i; ++j) left -= overlap[j] * along_[j];
+        along_[i] = overlap[i] == 0 ? 0.0 : left / overlap[i];
+    }
+    for (int j = 0; j < count; ++j)
+        for (int n = 0; n < parameters_; ++n) theta.at(n)[lane] += T(single_.root(n) * row(j)[n] * along_[j]);
+}
+
+template <AnyLanes V>
+void ActiveSet<V>::put_back(int lane, Pack<V>& theta) {
+    single_.load(theta, lane);
+    find_normals(lane, bundles_[lane]);
+    move_onto(lane, theta, int(bundles_[lane].size()));
+}
+
+}  // namespace shoal

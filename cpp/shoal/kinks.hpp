@@ -1,0 +1,64 @@
+// The kinks of a training: surfaces in the space of parameters on which the gradient jumps or bends.
+//
+// Each surface is the zero of a height. The height of a (leaky) ReLU for one sample is its pre-activation a; that of a hinge, threshold - y f. Above it the gate is
+// open: the unit passes a on, the hinge is unmet. Below it the gate is closed. With every gate held where it is, the gradient is a smooth function of the
+// parameters, on both sides of every surface.
+#pragma once
+
+#include "shoal/loss.hpp"
+#include "shoal/network.hpp"
+#include "shoal/pack.hpp"
+
+namespace shoal {
+
+// The kink of one unit for one sample; of a hinge where the layer is the output's.
+struct Surface {
+    int sample, layer, unit;
+};
+
+// Which layers have kinks, and where the number of each kink stands among those of all samples.
+struct KinkMap {
+    int hidden_layers, hinge = -1, per_sample = 0;  // hinge: place among a sample's kinks, or -1
+    bool units = false;                             // whether hidden units have kinks
+    bool jumps = false;                             // whether the gradient jumps at the hinge: a squared hinge only bends
+    double closed_unit = 0;                         // the gate of a closed unit: the slope of a leaky ReLU
+    std::vector<int> first;                         // place of each hidden layer's first unit
+
+    KinkMap(const Network& network, const Loss& loss) : hidden_layers(network.hidden_layers()) {
+        units = network.activation == Activation::relu || network.activation == Activation::leaky_relu;
+        if (network.activation == Activation::leaky_relu) closed_unit = network.slope;
+        for (int l = 0; l < hidden_layers; ++l) {
+            first.push_back(per_sample);
+            if (units) per_sample += network.layers[l].outputs;
+        }
+        jumps = loss.kind == LossKind::hinge;
+        if (network.outputs() == 1 && (jumps || loss.kind == LossKind::squared_hinge)) hinge = per_sample++;
+        units = units && hidden_layers > 0;
+    }
+
+    bool any() const { return per_sample > 0; }
+    bool is_hinge(int layer) const { return layer == hidden_layers; }
+    bool has(int layer) const { return is_hinge(layer) ? hinge >= 0 : units; }
+    int place(int layer, int unit) const { return is_hinge(layer) ? hinge : first[layer] + unit; }
+    double closed(int layer) const { return is_hinge(layer) ? 0.0 : closed_unit; }
+    std::int64_t number(const Surface& surface) const { return std::int64_t(surface.sample) * per_sample + place(surface.layer, surface.unit); }
+
+    Surface surface(std::int64_t number) const {
+        const int sample = int(number / per_sample), place = int(number % per_sample);
+        if (place == hinge) return {sample, hidden_layers, 0};
+        int layer = hidden_layers - 1;
+        while (first[layer] > place) --layer;
+        return {sample, layer, place - first[layer]};
+    }
+};
+
+// The gates of a pack's networks, held at what they are while the parameters move: 1 open, KinkMap::closed closed.
+template <AnyLanes V>
+struct HeldGates {
+    KinkMap map;
+    Pack<V> gates;  // samples x per_sample
+
+    HeldGates(const Network& network, const Loss& loss, int samples) : map(network, loss), gates(std::int64_t(samples) * map.per_sample) {}
+};
+
+}  // namespace shoal
