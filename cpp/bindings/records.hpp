@@ -98,6 +98,7 @@ py::dict allocate(const Request& request, std::int64_t times, const shoal::Netwo
         record.stopped_time = add_array<double>(out, "stopped_time", {networks});
         record.accepted = add_array<std::int64_t>(out, "accepted", {networks});
         record.rejected = add_array<std::int64_t>(out, "rejected", {networks});
+        record.gave_up = reinterpret_cast<shoal::GaveUp*>(add_array<std::int8_t>(out, "gave_up", {networks}));
     }
     return out;
 }

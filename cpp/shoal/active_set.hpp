@@ -14,6 +14,7 @@
 
 #include "shoal/complementarity.hpp"
 #include "shoal/single.hpp"
+#include "shoal/sink.hpp"
 
 #include <limits>
 #include <numeric>
@@ -34,7 +35,7 @@ class ActiveSet {
     Pack<V> sides;  // of each kink: 1 above, -1 below; 0 where the network slides along it, or where it does not matter
 
     bool slides(int lane) const { return !bundles_[lane].empty(); }
-    void forget(int lane) { bundles_[lane].clear(); }
+    void forget(int lane) { bundles_[lane].clear(), collapsed_[lane].clear(); }
 
     // Puts the gates of a lane as the heights say. To be called before the velocity is found, and `settle` after it.
     void begin(int lane, const Pack<V>& theta);
@@ -43,6 +44,8 @@ class ActiveSet {
     void follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gates);
     // What part of a step of length h to take, so that no gate goes beyond its range for long enough to matter; 1 where none does.
     double part(int lane, double h) const;
+    // At what part of the step the first gate leaves its range; infinite where none does.
+    double exit(int lane) const;
     // Whether a surface does not hold the network any more, so that `settle` has to be called.
     bool lets_go(int lane) const;
     // At what part of the step a surface turns from pushing back to pushing away: from there on the flow may leave it on either side, and is not determined.
@@ -58,22 +61,28 @@ class ActiveSet {
     // Whether a height of the lane at theta is beyond rounding of 0.
     bool is_beyond_rounding(int lane, const Pack<V>& theta, std::int64_t number, double height);
 
+    // Whether the units that have lost their incoming weights stay without.
+    bool rests(int lane, const Pack<V>& theta);
+
     // The network has come to these surfaces: decides on which side of them, or along which of them it goes on, and finds its velocity, given that under the gates
-    // so far. False where that is not determined.
-    bool settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits);
+    // so far. False where that is not determined. `again`: it has just been decided here, and yet a surface is met: speeds that were taken for rounding are none.
+    bool settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again);
 
   private:
     struct Member {
         Surface surface;
         bool above, below;  // open on the bundle's upper side; on its lower one
+        // There it has the gate that an earlier bundle gives it, of which it is a member too.
+        bool shared_above = false, shared_below = false;
+        bool shared() const { return shared_above || shared_below; }
     };
 
     struct Bundle {
         std::vector<Member> members;  // the first gives it its name: above it is up
         double first = 0, last = 0;   // its gate where the step begins and where it ends
         double first_pull = 0, pull = 0;  // at both ends: how fast the gate pulls along the normal, which it does backwards
+        double slack = 0;             // to within this the gate is known
         bool holds = true;            // whether it does: a unit that nothing pulls at any more does not
-        bool repels = false;          // it pulls forwards
         double reach = 0;             // the largest entry of its normal, in tolerances
     };
 
@@ -89,7 +98,9 @@ class ActiveSet {
     void find_samples(const std::vector<Bundle>& bundles, std::size_t begin, std::size_t end);
     void linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values);
     void move_onto(int lane, Pack<V>& theta, int count);
+    bool same(const Surface& a, const Surface& b) const { return map().number(a) == map().number(b); }
     bool is_member(const Surface& surface) const;
+    void remove(const Surface& surface, std::vector<Bundle>& bundles, std::size_t end) const;
     double input_length(int sample) const;
     bool is_met(const Surface& surface);
     bool is_deaf(const Surface& surface);
@@ -97,18 +108,28 @@ class ActiveSet {
     bool find_coincident(int lane);
     void add_deaf(int lane, std::size_t b);
     bool decide(int lane, std::size_t sliding);
+    double take_gates(std::vector<double>& values) const;
+    void dissolve_deaf(int lane);
+    void add_all_velocities(int lane, double factor);
+    bool is_sink(int lane, int layer, int unit);
+    bool collapse(int lane, Pack<V>& theta, const Surface& surface);
 
     const Run<T>& run_;
     Single<V> single_;
     double rtol_, atol_;
     int parameters_, capacity_;
     std::vector<Bundle> bundles_[L], meeting_;
+    std::vector<Surface> collapsed_[L];  // of each unit without incoming weights, any
+    std::vector<Surface> crowded_;       // surfaces met that depend on several others
+    std::vector<double> heard_, pulls_;
+    Sink sink_;
     std::vector<double> raw_[L], base_[L];  // du/dt under the gates held, not yet tangent: where the attempt ends, and where it begins
     std::vector<double> gates_;   // of one sample
     std::vector<double> normals_, rows_, overlaps_;  // n_i = sum_j overlap_ij row_j with orthonormal rows
     std::vector<double> along_, values_, velocity_, jump_;
     std::vector<int> samples_;
     Complementarity problem_;
+    double noise_ = 1e-12;  // of velocities, relative
 };
 
 }  // namespace shoal

@@ -53,8 +53,8 @@ bool ActiveSet<V>::is_beyond_rounding(int lane, const Pack<V>& theta, std::int64
     return std::abs(height) > height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(jump_.data(), jump_.data())));
 }
 
-// Takes a surface on which the network stands among those that meet there: as one of its own, or as a member of the bundle to which it is parallel. False where it
-// depends on several of them; `joins`: where it would be one of its own, it is left out.
+// Takes a surface on which the network stands among those that meet there: as one of its own, or as a member of the bundle to which it is parallel. False where
+// there are too many. One that depends on several of them is crowded; `joins`: where it would be one of its own, it is left out.
 template <AnyLanes V>
 bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
     const int own = int(meeting_.size());
@@ -74,7 +74,10 @@ bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
         return true;
     }
     if (joins) return true;
-    if (orthogonalise(own) == 0) return false;
+    if (orthogonalise(own) == 0) {
+        crowded_.push_back(surface);
+        return true;
+    }
     Bundle bundle;
     bundle.members.push_back({surface, true, false});
     bundle.first = bundle.last = sides.lane(map().number(surface), lane) > 0 ? 1.0 : 0.0;
@@ -84,9 +87,11 @@ bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
 
 template <AnyLanes V>
 bool ActiveSet<V>::is_member(const Surface& surface) const {
+    for (const Surface& crowded : crowded_)
+        if (same(crowded, surface)) return true;
     for (const Bundle& bundle : meeting_)
         for (const Member& member : bundle.members)
-            if (map().number(member.surface) == map().number(surface)) return true;
+            if (same(member.surface, surface)) return true;
     return false;
 }
 
@@ -110,6 +115,19 @@ template <AnyLanes V>
 bool ActiveSet<V>::is_deaf(const Surface& surface) {
     const double* const n = normal(int(meeting_.size()));
     return surface.layer > 0 && !map().is_hinge(surface.layer) && std::sqrt(dot(n, n)) <= 1e-12 * input_length(surface.sample);
+}
+
+// Takes a surface out of the first `end` bundles, whose own gates it does not follow any more.
+template <AnyLanes V>
+void ActiveSet<V>::remove(const Surface& surface, std::vector<Bundle>& bundles, std::size_t end) const {
+    for (std::size_t b = 0; b < end; ++b) {
+        auto& members = bundles[b].members;
+        std::erase_if(members, [&](const Member& member) { return same(member.surface, surface); });
+        if (members.empty() || members.front().above) continue;
+        // The name goes to another, above which the bundle's lower side lies.
+        for (Member& member : members) std::swap(member.above, member.below), std::swap(member.shared_above, member.shared_below);
+        bundles[b].first = 1 - bundles[b].first, bundles[b].last = 1 - bundles[b].last;
+    }
 }
 
 // Adds all other surfaces on which the network stands.
@@ -143,6 +161,9 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
     values_.assign(meeting_.size(), 0.0);
     for (const int sample : samples_) {
         const std::size_t before = meeting_[b].members.size();
+        int lowest = map().hidden_layers;
+        for (const Member& member : meeting_[b].members)
+            if (member.surface.sample == sample) lowest = std::min(lowest, member.surface.layer);
         for (const bool up : {true, false}) {
             load_gates(lane, sample);
             for (std::size_t c = 0; c < meeting_.size(); ++c) values_[c] = std::clamp(meeting_[c].first, 0.0, 1.0);
@@ -154,15 +175,17 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
                 for (double& entry : jump_) entry = -entry;
             single_.rates(sample, gates_.data(), jump_.data(), [&](int layer, int unit, double rate) {
                 const Surface surface{sample, layer, unit};
-                if (layer == 0 || map().is_hinge(layer) || rate == 0) return;
+                if (layer <= lowest || map().is_hinge(layer) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
                 if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
                 auto& members = meeting_[b].members;
-                auto own = std::find_if(members.begin() + std::ptrdiff_t(before), members.end(),
-                                        [&](const Member& member) { return map().number(member.surface) == map().number(surface); });
+                auto own = std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
                 if (own == members.end()) {
-                    if (is_member(surface)) return;
-                    own = members.insert(members.end(), {surface, false, false});
+                    const bool shared = is_member(surface);
+                    if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before), [&](const Member& member) { return same(member.surface, surface); }))
+                        return;
+                    own = members.insert(members.end(), {surface, false, false, shared, shared});
                 }
+                (up ? own->shared_above : own->shared_below) = false;
                 (up ? own->above : own->below) = rate > 0;
                 gates_[map().place(layer, unit)] = rate > 0 ? 1.0 : map().closed(layer);
             });
@@ -170,32 +193,141 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
     }
 }
 
+// Whether a unit without incoming weights stays without, the gates of the bundles that meet being what they are.
 template <AnyLanes V>
-bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits) {
+bool ActiveSet<V>::is_sink(int lane, int layer, int unit) {
+    heard_.clear();
+    pulls_.clear();
+    values_.clear();
+    for (const Bundle& bundle : meeting_) values_.push_back(std::clamp(bundle.first, 0.0, 1.0));
+    for (int sample = 0; sample < run_.task.samples; ++sample) {
+        if (run_.task.weights[sample] == 0) continue;
+        load_gates(lane, sample);
+        set_gates(sample, meeting_, values_);
+        single_.forward(sample, gates_.data());
+        pulls_.push_back(single_.pull({sample, layer, unit}, gates_.data(), jump_.data()));
+        single_.add_heard(sample, layer, heard_);
+    }
+    return sink_.holds(int(heard_.size() / pulls_.size()), heard_, pulls_);
+}
+
+// Adds factor x the velocity that all samples cause under the gates held to the one where the attempt begins.
+template <AnyLanes V>
+void ActiveSet<V>::add_all_velocities(int lane, double factor) {
+    for (int sample = 0; sample < run_.task.samples; ++sample) {
+        if (run_.task.weights[sample] == 0) continue;
+        load_gates(lane, sample);
+        add_velocity(sample, factor, base_[lane]);
+    }
+}
+
+// The surfaces of one unit meet where it has no incoming weights: takes them away, where the flow leaves it so, and with them its surfaces from those that meet.
+template <AnyLanes V>
+bool ActiveSet<V>::collapse(int lane, Pack<V>& theta, const Surface& surface) {
+    const int l = surface.layer, unit = surface.unit;
+    if (map().is_hinge(l) || map().closed_unit != 0) return false;
+    const auto is_of_unit = [&](const Surface& other) { return other.layer == l && other.unit == unit; };
+    const Layer& layer = run_.network.layers[l];
+    single_.load(theta, lane);
+    for (int sample = 0; sample < run_.task.samples; ++sample) {
+        load_gates(lane, sample);
+        single_.forward(sample, gates_.data());
+        const Surface own{sample, l, unit};
+        if (run_.task.weights[sample] != 0 && !is_met(own)) return false;
+    }
+    const auto foreign = [&](const Member& member) { return !is_of_unit(member.surface) && member.surface.layer <= l; };
+    const auto of_unit = [&](const Bundle& bundle) { return is_of_unit(bundle.members.front().surface); };
+    for (const Bundle& bundle : meeting_)
+        if (of_unit(bundle) && std::any_of(bundle.members.begin(), bundle.members.end(), foreign)) return false;
+    add_all_velocities(lane, -1.0);
+    for (const Bundle& bundle : meeting_)
+        if (of_unit(bundle))
+            for (const Member& member : bundle.members) set_side(lane, member, -1.0);
+    for (int sample = 0; sample < run_.task.samples; ++sample)
+        if (run_.task.weights[sample] != 0) set_side(lane, {{sample, l, unit}, false, false}, -1.0);
+    add_all_velocities(lane, 1.0);
+    std::erase_if(meeting_, of_unit);
+    std::erase_if(crowded_, is_of_unit);
+    for (int i = 0; i < layer.inputs; ++i) theta.at(layer.weights + unit * layer.inputs + i)[lane] = 0;
+    if (layer.biases >= 0) theta.at(layer.biases + unit)[lane] = 0;
+    single_.load(theta, lane);
+    collapsed_[lane].push_back(surface);
+    return is_sink(lane, l, unit);
+}
+
+template <AnyLanes V>
+bool ActiveSet<V>::rests(int lane, const Pack<V>& theta) {
+    if (collapsed_[lane].empty()) return true;
+    single_.load(theta, lane);
+    meeting_ = bundles_[lane];
+    return std::all_of(collapsed_[lane].begin(), collapsed_[lane].end(), [&](const Surface& unit) { return is_sink(lane, unit.layer, unit.unit); });
+}
+
+template <AnyLanes V>
+bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again) {
     if (!slides(lane))
         for (int n = 0; n < parameters_; ++n) base_[lane][n] = slope.at(n)[lane] / single_.root(n);
     single_.load(theta, lane);
     meeting_ = bundles_[lane];
-    const std::size_t sliding = meeting_.size();
+    crowded_.clear();
+    std::size_t sliding = meeting_.size();
     find_normals(lane, meeting_);
     for (const std::int64_t hit : hits)
-        if (!is_member(map().surface(hit)) && !add_surface(lane, map().surface(hit), false)) return fprintf(stderr,"WHY hit dependent\n"),false;
+        if (!is_member(map().surface(hit)) && !add_surface(lane, map().surface(hit), false)) return false;
     if (meeting_.size() > sliding) {
         move_onto(lane, theta, int(meeting_.size()));
         single_.load(theta, lane);
         find_normals(lane, meeting_);
     }
-    if (!find_coincident(lane)) return fprintf(stderr,"WHY coincident dependent\n"),false;
-    if (meeting_.empty()) return true;
+    if (!find_coincident(lane)) return false;
+    if (meeting_.empty() && crowded_.empty()) return true;
+    while (!crowded_.empty()) {
+        const Surface crowded = crowded_.front();
+        if (!collapse(lane, theta, crowded)) return false;
+        const auto along = [&](const Bundle& bundle) { return sides.lane(map().number(bundle.members.front().surface), lane) == 0; };
+        sliding = std::size_t(std::count_if(meeting_.begin(), meeting_.end(), along));
+        find_normals(lane, meeting_);
+    }
     for (std::size_t b = sliding; b < meeting_.size(); ++b) add_deaf(lane, b);
-    if (!decide(lane, sliding)) return false;
-    find_normals(lane, bundles_[lane]);
+    noise_ = again ? 1e-15 : 1e-12;
+    const bool decided = decide(lane, sliding);
+    noise_ = 1e-12;
+    if (!decided) return false;
+    dissolve_deaf(lane);
     for (int j = 0; j < int(bundles_[lane].size()); ++j) {
         const double part = dot(row(j), velocity_.data());
         for (int n = 0; n < parameters_; ++n) velocity_[n] -= part * row(j)[n];
     }
     for (int n = 0; n < parameters_; ++n) slope.at(n)[lane] = T(velocity_[n] * single_.root(n));
     return true;
+}
+
+// Units that hear of a sample through units alone that are closed by now do not slide along its surface any more: nothing moves their heights.
+template <AnyLanes V>
+void ActiveSet<V>::dissolve_deaf(int lane) {
+    std::vector<Bundle>& bundles = bundles_[lane];
+    find_normals(lane, bundles);
+    const std::size_t before = bundles.size();
+    for (std::size_t b = bundles.size(); b-- > 0;) {
+        const Surface& surface = bundles[b].members.front().surface;
+        if (surface.layer == 0 || map().is_hinge(surface.layer)) continue;
+        if (std::sqrt(dot(normal(int(b)), normal(int(b)))) > 1e-12 * input_length(surface.sample)) continue;
+        for (const Member& member : bundles[b].members) set_side(lane, member, -1.0);
+        bundles.erase(bundles.begin() + std::ptrdiff_t(b));
+    }
+    if (bundles.size() < before) find_normals(lane, bundles);
+}
+
+// The gates that were found, in their range, in place of those values; by how much one changes, in what is known of it.
+template <AnyLanes V>
+double ActiveSet<V>::take_gates(std::vector<double>& values) const {
+    double moved = 0.0;
+    for (std::size_t b = 0; b < values.size(); ++b) {
+        const double gate = std::clamp(problem_.gates[b], -1.0, 2.0);
+        moved = std::max(moved, std::abs(gate - values[b]) / problem_.slack(int(b)));
+        values[b] = gate;
+    }
+    return moved;
 }
 
 // Finds where the network goes on, and puts its gates so.
@@ -208,35 +340,64 @@ bool ActiveSet<V>::decide(int lane, std::size_t sliding) {
         values[b] = std::clamp(meeting_[b].first, 0.0, 1.0);
         problem_.stands[b] = b < sliding ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
     }
+    // Gates multiply one another only where the surfaces of one sample meet: elsewhere one round finds the answer, and another one confirms it.
     bool settled = false;
-    for (int round = 0; round < 12 && !settled; ++round) {
+    for (int round = 0; round < 6 && !settled; ++round) {
         linearise(lane, base_[lane], meeting_, values);
-        const auto was=problem_.stands; if (!problem_.solve()) {for(int i=0;i<int(count);++i){const Surface&u=meeting_[i].members[0].surface; fprintf(stderr,"  [%d] s%d l%d u%d mem%d was%d now%d val %.6g gate %.6g q %.4g speed %.4g noise %.2g faint %.2g M:",i,u.sample,u.layer,u.unit,int(meeting_[i].members.size()),int(was[i]),int(problem_.stands[i]),values[i],problem_.gates[i],problem_.speeds[i],problem_.speed(i),problem_.noise[i],problem_.faint[i]);for(int j=0;j<int(count);++j)fprintf(stderr," %.3g",problem_.response(i,j));fprintf(stderr,"\n");}} if (!problem_.solve()) return fprintf(stderr,"WHY unsolved m=%d round %d\n",int(count),round),false;
-        double moved = 0.0;
-        for (std::size_t b = 0; b < count; ++b) moved = std::max(moved, std::abs(problem_.gates[b] - values[b]));
-        settled = moved <= 1e-11;
-        for (std::size_t b = 0; b < count; ++b) values[b] = std::clamp(problem_.gates[b], 0.0, 1.0);
+        if (!problem_.solve()) break;
+        settled = take_gates(values) <= 1.0;
     }
-    if (!settled) return fprintf(stderr,"WHY unsettled m=%d\n",int(count)),false;
+    // There the stands are changed one by one, each time with the gates that belong to them.
+    for (int round = 0; round < 20 + 10 * int(count) && !settled; ++round) {
+        if (round == 0)
+            for (std::size_t b = 0; b < count; ++b) {
+                values[b] = std::clamp(meeting_[b].first, 0.0, 1.0);
+                problem_.stands[b] = b < sliding ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
+            }
+        bool found = false;
+        for (int turn = 0; turn < 12 && !found; ++turn) {
+            linearise(lane, base_[lane], meeting_, values);
+            if (!problem_.find_gates()) break;
+            found = take_gates(values) <= 1.0;
+        }
+        if (!found) return false;
+        settled = !problem_.change_worst();
+    }
+    if (!settled) return false;
+    // The gates that are left behind, and what the velocity is without.
+    base_[lane] = velocity_;
+    find_samples(meeting_, 0, count);
+    const std::vector<int> samples = samples_;
+    for (const int sample : samples) {
+        load_gates(lane, sample);
+        set_gates(sample, meeting_, values);
+        add_velocity(sample, -1.0, base_[lane]);
+    }
     bundles_[lane].clear();
+    for (std::size_t b = count; b-- > 0;) {
+        const Stand stand = problem_.stands[b];
+        if (stand == Stand::along) {
+            for (const Member& member : meeting_[b].members) set_side(lane, member, 0.0);
+            continue;
+        }
+        const bool above = stand == Stand::above;
+        const std::vector<Member> members = meeting_[b].members;
+        for (const Member& member : members) {
+            if (above ? member.shared_above : member.shared_below) continue;
+            set_side(lane, member, (above ? member.above : member.below) ? 1.0 : -1.0);
+            if (member.shared()) remove(member.surface, meeting_, b);
+        }
+    }
     for (std::size_t b = 0; b < count; ++b) {
         Bundle& bundle = meeting_[b];
-        const Stand stand = problem_.stands[b];
-        for (const Member& member : bundle.members)
-            set_side(lane, member, stand == Stand::along ? 0.0 : (stand == Stand::above ? member.above : member.below) ? 1.0 : -1.0);
-        if (stand != Stand::along) continue;
+        if (problem_.stands[b] != Stand::along || bundle.members.empty()) continue;
         bundle.first = bundle.last = values[b];
         bundle.first_pull = problem_.response(int(b), int(b)) / dot(normal(int(b)), normal(int(b)));
         bundles_[lane].push_back(bundle);
     }
-    // The velocity under the gates now held, in case that more surfaces are met before the next step.
-    base_[lane] = velocity_;
-    find_samples(meeting_, 0, count);
-    for (const int sample : samples_) {
+    for (const int sample : samples) {
         load_gates(lane, sample);
         add_velocity(sample, 1.0, base_[lane]);
-        set_gates(sample, meeting_, values);
-        add_velocity(sample, -1.0, base_[lane]);
     }
     return true;
 }

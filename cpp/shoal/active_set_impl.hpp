@@ -49,11 +49,15 @@ void ActiveSet<V>::set_gates(int sample, const std::vector<Bundle>& bundles, con
         for (const Member& member : bundles[b].members) {
             if (member.surface.sample != sample) continue;
             const double closed = map().closed(member.surface.layer);
-            double open = values[b] * member.above + (1 - values[b]) * member.below;
-            // What hears of the sample through a lower member alone is as on the side on which that is open, which alone makes the mean.
+            double& gate = gates_[map().place(member.surface.layer, member.surface.unit)];
+            const double before = (gate - closed) / (1 - closed);
+            double open = values[b] * (member.shared_above ? before : member.above) + (1 - values[b]) * (member.shared_below ? before : member.below);
+            // What hears of the sample through the bundle's lowest unit alone is as on the side on which that is open, which alone makes the mean.
+            const Member* lowest = &member;
             for (const Member& other : bundles[b].members)
-                if (closed == 0 && other.surface.sample == sample && other.surface.layer < member.surface.layer) open = other.above ? member.above : member.below;
-            gates_[map().place(member.surface.layer, member.surface.unit)] = closed + (1 - closed) * open;
+                if (other.surface.sample == sample && other.surface.layer < lowest->surface.layer) lowest = &other;
+            if (lowest != &member && closed == 0 && !member.shared()) open = lowest->above ? member.above : member.below;
+            gate = closed + (1 - closed) * open;
         }
 }
 
@@ -121,17 +125,17 @@ void ActiveSet<V>::follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gate
         double moved = 0.0;
         for (std::size_t b = 0; b < bundles.size(); ++b) {
             const double now = found ? problem_.gates[b] : values_[b];
-            moved = std::max(moved, std::abs(now - values_[b]));
+            moved = std::max(moved, std::abs(now - values_[b]) / problem_.slack(int(b)));
             values_[b] = now;
         }
-        if (moved <= 1e-12) break;
+        if (moved <= 1.0) break;
     }
     for (int b = 0; b < int(bundles.size()); ++b) {
         Bundle& bundle = bundles[b];
         bundle.last = values_[b];
+        bundle.slack = problem_.slack(b);
         bundle.pull = problem_.response(b, b) / dot(normal(b), normal(b));
         bundle.holds = problem_.response(b, b) < -problem_.faint[b];
-        bundle.repels = problem_.response(b, b) > problem_.faint[b];
         bundle.reach = 0.0;
         for (int n = 0; n < parameters_; ++n)
             bundle.reach = std::max(bundle.reach, single_.root(n) * std::abs(normal(b)[n]) / (atol_ + rtol_ * std::abs(double(at.at(n)[lane])) + 1e-300));
@@ -173,22 +177,23 @@ void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity,
         std::fill(jump_.begin(), jump_.end(), 0.0);
         find_samples(bundles, b, b + 1);
         const double own = values[b];
-        for (const int sample : samples_)
-            for (const double side : {1.0, 0.0}) {
+        for (const double side : {1.0, 0.0}) {
+            values[b] = side;
+            for (const int sample : samples_) {
                 load_gates(lane, sample);
-                values[b] = side;
                 set_gates(sample, bundles, values);
                 add_velocity(sample, side > 0 ? 1.0 : -1.0, jump_);
             }
+            size = std::max(size, std::sqrt(dot(jump_.data(), jump_.data())));
+        }
         values[b] = own;
-        size = std::max(size, std::sqrt(dot(jump_.data(), jump_.data())));
         for (int c = 0; c < count; ++c) problem_.response(c, b) = dot(normal(c), jump_.data());
     }
     for (int b = 0; b < count; ++b) {
         problem_.speeds[b] = dot(normal(b), velocity_.data());
         for (int c = 0; c < count; ++c) problem_.speeds[b] -= problem_.response(b, c) * values[c];
-        problem_.noise[b] = 1e-14 * size * std::sqrt(dot(normal(b), normal(b)));
-        problem_.faint[b] = 1e-12 * size * std::sqrt(dot(normal(b), normal(b)));
+        problem_.noise[b] = noise_ * size * std::sqrt(dot(normal(b), normal(b)));
+        problem_.faint[b] = 1e-11 * size * std::sqrt(dot(normal(b), normal(b)));
     }
 }
 
@@ -209,7 +214,7 @@ double ActiveSet<V>::part(int lane, double h) const {
 template <AnyLanes V>
 bool ActiveSet<V>::lets_go(int lane) const {
     return std::any_of(bundles_[lane].begin(), bundles_[lane].end(), [](const Bundle& bundle) {
-        return !bundle.holds || bundle.last > 1.0 + Complementarity::slack || bundle.last < -Complementarity::slack;
+        return !bundle.holds || bundle.last > 1.0 + bundle.slack || bundle.last < -bundle.slack;
     });
 }
 
@@ -217,8 +222,17 @@ template <AnyLanes V>
 double ActiveSet<V>::turn(int lane) const {
     double turn = std::numeric_limits<double>::infinity();
     for (const Bundle& bundle : bundles_[lane])
-        if (bundle.repels) turn = std::min(turn, bundle.first_pull / (bundle.first_pull - bundle.pull));
+        if (!bundle.holds) turn = std::min({turn, 1.0, bundle.first_pull / (bundle.first_pull - bundle.pull)});
     return turn;
+}
+
+template <AnyLanes V>
+double ActiveSet<V>::exit(int lane) const {
+    double exit = std::numeric_limits<double>::infinity();
+    for (const Bundle& bundle : bundles_[lane])
+        if (bundle.holds && (bundle.last > 1.0 || bundle.last < 0.0))
+            exit = std::min(exit, std::clamp(((bundle.last > 1.0 ? 1.0 : 0.0) - bundle.first) / (bundle.last - bundle.first), 0.0, 1.0));
+    return exit;
 }
 
 template <AnyLanes V>

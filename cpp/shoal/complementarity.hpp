@@ -53,25 +53,6 @@ class Complementarity {
         return count_ <= 6 && search() && leave_edges();
     }
 
-    // Whether the present stands agree with gates and speeds.
-    bool agrees() { return find_gates() && find_violated(true) < 0; }
-
-    // The gates with which the network slides along all of the surfaces, whatever their range; false where there are none.
-    bool slide() {
-        std::fill(stands.begin(), stands.end(), Stand::along);
-        return find_gates();
-    }
-
-    double speed(int i) const {
-        double sum = speeds[i];
-        for (int j = 0; j < count_; ++j) sum += response(i, j) * gates[j];
-        return sum;
-    }
-
-    // Gates are held to their range to within this.
-    static constexpr double slack = 1e-13;
-
-  private:
     // The gates of the surfaces along which the network slides, by elimination with pivots from the diagonal block.
     bool find_gates() {
         along_.clear();
@@ -93,6 +74,32 @@ class Complementarity {
         return true;
     }
 
+    // Changes the stand of the surface that agrees least; false where all agree.
+    bool change_worst() {
+        const int worst = find_violated(true);
+        if (worst >= 0) change(worst);
+        return worst >= 0;
+    }
+
+    // Whether the present stands agree with gates and speeds.
+    bool agrees() { return find_gates() && find_violated(true) < 0; }
+
+    // The gates with which the network slides along all of the surfaces, whatever their range; false where there are none.
+    bool slide() {
+        std::fill(stands.begin(), stands.end(), Stand::along);
+        return find_gates();
+    }
+
+    double speed(int i) const {
+        double sum = speeds[i];
+        for (int j = 0; j < count_; ++j) sum += response(i, j) * gates[j];
+        return sum;
+    }
+
+    // To within this a gate is known, and held to its range.
+    double slack(int i) const { return 1e-13 + noise[i] / std::max(std::abs(response(i, i)), 1e-300); }
+
+  private:
     bool eliminate(int size) {
         const int width = size + 1;
         for (int k = 0; k < size; ++k) {
@@ -121,7 +128,7 @@ class Complementarity {
     // Where a gate is at the end of its range, nothing holds the network on the surface: descent steps across and stays there, as a unit does that dies.
     bool leave_edges() {
         for (int i = 0; i < count_; ++i) {
-            if (stands[i] != Stand::along || std::min(gates[i], 1.0 - gates[i]) > slack) continue;
+            if (stands[i] != Stand::along || std::min(gates[i], 1.0 - gates[i]) > slack(i)) continue;
             stands[i] = gates[i] > 0.5 ? Stand::above : Stand::below;
             if (agrees()) continue;
             stands[i] = Stand::along;
@@ -137,7 +144,7 @@ class Complementarity {
         for (int i = 0; i < count_; ++i) {
             double beyond = 0.0;
             if (stands[i] == Stand::along) {
-                beyond = std::max(gates[i] - 1.0, -gates[i]) - slack;
+                beyond = std::max(gates[i] - 1.0, -gates[i]) - slack(i);
             } else {
                 const double towards = stands[i] == Stand::above ? -speed(i) : speed(i), scale = std::abs(response(i, i)) + std::abs(speeds[i]);
                 beyond = towards > noise[i] ? towards / scale : 0.0;

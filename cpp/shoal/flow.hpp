@@ -83,6 +83,7 @@ class Flow {
         int idle = 0;                     // surfaces met since time last moved on
         bool refused = false;             // its last attempt, for its error
         std::int64_t target = -1;         // number of the surface ahead to which the attempt should lead, or -1
+        GaveUp gave_up = GaveUp::no;
         std::vector<std::int64_t> hits;   // numbers of the surfaces that it has come to
     };
 
@@ -112,6 +113,7 @@ class Flow {
     Attempt look_at(int lane, double error, double factor, bool may_fall);
     double find_falls(int lane);
     void take(int lane);
+    void give_up(int lane, GaveUp reason);
     void move();
     bool settle(Monitor& monitor);
     void interpolate(const T* fraction, const T* length);

@@ -57,6 +57,7 @@ struct Attempt {
     double part = 1.0;            // what part of it keeps the gates of sliding surfaces in their range
     bool lets_go = false;         // a gate leaves its range at its end
     double turn = std::numeric_limits<double>::infinity();  // at what part of it a surface begins to push away; infinite: none does
+    double exit = std::numeric_limits<double>::infinity();  // at what part of it a gate leaves its range
     double usual = 0;             // the length without surfaces ahead
     bool refused_before = false;  // the attempt before, for its error
 };
@@ -66,7 +67,8 @@ enum class Act : std::int8_t {
     settle,   // go on from its end, where surfaces are met or let go
     at_once,  // a surface is met where the attempt began
     again,    // try another length
-    give_up,  // time cannot tell shorter lengths apart, or the flow is not determined any more
+    give_up,  // time cannot tell shorter lengths apart
+    leave,    // the flow is not determined any more
     diverge   // the numbers are lost however short it is
 };
 
@@ -83,8 +85,8 @@ inline Decision decide(const Attempt& a) {
     if (a.error > 1.0) return can_shorten ? again(std::clamp(a.factor, 0.2, 1.0), false) : Decision{Act::give_up, a.length};
     const double next = std::max(a.length * std::clamp(a.factor, 0.2, a.refused_before ? 1.0 : 5.0), a.shortest);
     if (!a.arrived && a.fall <= 1.0) return a.fall * a.length > a.shortest ? again(a.fall, true) : Decision{Act::at_once, a.length};
-    // A gate that leaves its range does so before its surface turns; one that does not leaves the flow undetermined.
-    if (a.turn <= 1.0) return a.turn * a.length > 1e-6 * a.usual ? again(0.5 * a.turn, true) : Decision{Act::give_up, a.length};
+    // A gate that leaves its range does so before its surface turns, or as it does; one that does not leaves the flow undetermined.
+    if (a.turn <= 1.0 && a.exit > 1.001 * a.turn) return a.turn * a.length > 1e-6 * a.usual ? again(0.5 * a.turn, true) : Decision{Act::leave, a.length};
     if (a.part < 1.0 && can_shorten) return again(a.part, true);
     return {a.arrived || a.lets_go ? Act::settle : Act::take, next};
 }

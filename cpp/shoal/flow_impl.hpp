@@ -53,6 +53,7 @@ void Flow<V>::train(std::int64_t position, int count, Monitor& monitor) {
         run_.record.stopped_time[position + lane] = arrived ? std::numeric_limits<double>::quiet_NaN() : clock.now;
         run_.record.accepted[position + lane] = clock.accepted;
         run_.record.rejected[position + lane] = clock.tried - clock.accepted;
+        if (run_.record.gave_up) run_.record.gave_up[position + lane] = clock.gave_up;
     }
     monitor.stepped(count);
     monitor.report();
@@ -70,6 +71,7 @@ bool Flow<V>::begin(Monitor& monitor) {
         clock.now = clock.length = clock.resume = clock.left = 0;
         clock.accepted = clock.tried = clock.next_record = 0;
         clock.idle = 0;
+        clock.gave_up = GaveUp::no;
         clock.refused = false;
         clock.hits.clear();
         clock.target = -1;
@@ -128,7 +130,7 @@ bool Flow<V>::aim() {
     bool any_left = false;
     for (int lane = 0; lane < L; ++lane) {
         Clock& clock = clocks_[lane];
-        if (moves(lane) && clock.tried >= method_.max_steps) cohort_.stop(lane, Status::exhausted, clock.accepted);
+        if (moves(lane) && clock.tried >= method_.max_steps) give_up(lane, GaveUp::steps);
         attempt_[lane] = moves(lane) ? std::min(clock.length, method_.until - clock.now) : 0.0;
         if (!moves(lane)) active_.forget(lane);
         any_left |= moves(lane);
@@ -188,7 +190,8 @@ void Flow<V>::judge(V error) {
         if (!(refused && decision.surface)) clock.target = -1;
         settles_[lane] = decision.act == Act::settle || decision.act == Act::at_once;
         if (taken) take(lane);
-        if (decision.act == Act::give_up) fprintf(stderr,"WHY giveup %g\n",clock.now),cohort_.stop(lane, Status::exhausted, clock.accepted);
+        if (decision.act == Act::give_up) give_up(lane, GaveUp::resolution);
+        if (decision.act == Act::leave) give_up(lane, GaveUp::undetermined);
         if (decision.act == Act::diverge) cohort_.stop(lane, Status::diverged, clock.accepted);
     }
 }
@@ -225,6 +228,7 @@ Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
         attempt.part = active_.part(lane, attempt.length);
         attempt.lets_go = active_.lets_go(lane);
         attempt.turn = active_.turn(lane);
+        attempt.exit = active_.exit(lane);
         attempt.usual = std::max(clock.resume, attempt.length);
     }
     return attempt;
@@ -270,6 +274,12 @@ void Flow<V>::take(int lane) {
     active_.advance(lane);
 }
 
+template <AnyLanes V>
+void Flow<V>::give_up(int lane, GaveUp reason) {
+    cohort_.stop(lane, Status::exhausted, clocks_[lane].accepted);
+    clocks_[lane].gave_up = reason;
+}
+
 // theta <- theta', k_1 <- k_7 and the heights likewise, in the lanes that took their attempt.
 template <AnyLanes V>
 void Flow<V>::move() {
@@ -293,11 +303,12 @@ bool Flow<V>::settle(Monitor& monitor) {
     for (int lane = 0; lane < L; ++lane) {
         changed[lane] = 0;
         if (taken_[lane] > 0 && active_.slides(lane)) active_.put_back(lane, theta);
+        if (taken_[lane] > 0 && !active_.rests(lane, theta)) give_up(lane, GaveUp::undetermined);
         if (!settles_[lane] || cohort_.lanes.status[lane] != Status::ok) continue;
         changed[lane] = 1;
         some = true;
-        const bool determined = ++clocks_[lane].idle < most_idle && active_.settle(lane, theta, k_[0], clocks_[lane].hits);
-        if (!determined) fprintf(stderr,"  lane %d t %.17g idle %d\n",lane,clocks_[lane].now,clocks_[lane].idle), cohort_.stop(lane, Status::exhausted, clocks_[lane].accepted);
+        const bool determined = ++clocks_[lane].idle < most_idle && active_.settle(lane, theta, k_[0], clocks_[lane].hits, clocks_[lane].idle > 3);
+        if (!determined) give_up(lane, GaveUp::undetermined);
     }
     if (!some) return true;
     if (!find_heights(theta, k_[0], heights_after_, rates_after_, monitor)) return false;

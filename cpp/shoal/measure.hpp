@@ -277,7 +277,7 @@ template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const {
     const std::int64_t network = lanes.network[lane];
-    const bool lost = is_lost(lanes.status[lane]);
+    const bool lost = lanes.status[lane] == Status::diverged;  // what gave up has a last state, from which it can go on
     const auto copy = [&](T* array, int from, std::int64_t size) {
         for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = lost ? std::numeric_limits<T>::quiet_NaN() : parameters.at(from + n)[lane];
     };

@@ -8,8 +8,11 @@
 
 namespace shoal {
 
-// exhausted: the flow took all the steps it may; fitted, satisfied, dead: descent met that rule, and stopped there (stop.hpp).
+// exhausted: the flow gave up (GaveUp); fitted, satisfied, dead: descent met that rule, and stopped there (stop.hpp).
 enum class Status : std::int8_t { ok, diverged, exhausted, fitted, satisfied, dead };
+
+// Why a flow was exhausted: it took all the steps it may; time cannot tell shorter steps apart; it came to where gradient flow is not determined.
+enum class GaveUp : std::int8_t { no, steps, resolution, undetermined };
 
 // Whether there is nothing to record of it any more.
 constexpr bool is_lost(Status status) { return status == Status::diverged || status == Status::exhausted; }
@@ -36,6 +39,7 @@ struct Record : SampleRecord<T> {
     std::int64_t* stopped_at = nullptr;                  // (networks,): number of steps after which it diverged, gave up or met a rule, -1 where it did not
     double* stopped_time = nullptr;                      // of a flow (networks,): the time of that, NaN where it did not
     std::int64_t *accepted = nullptr, *rejected = nullptr;  // of a flow (networks,): steps taken, steps tried again
+    GaveUp* gave_up = nullptr;                           // of a flow (networks,), or null
     bool keeps_weights() const { return !trajectory.empty() || !weights.empty(); }
     bool looks_at_units() const { return active || unit_active || pattern; }
     bool looks_at_samples() const { return this->wanted() || looks_at_units(); }

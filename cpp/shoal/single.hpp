@@ -59,6 +59,18 @@ class Single {
     // Adds factor x the velocity du/dt that the sample causes.
     void add_velocity(int sample, const double* gates, double factor, double* to);
 
+    // The pull on a unit's pre-activation, -dL/da where it is open, from the sample that was run forward under these gates.
+    double pull(const Surface& surface, double* gates, double* scratch) {
+        gates[map_.place(surface.layer, surface.unit)] = 1.0;
+        add_velocity(surface.sample, gates, 0.0, scratch);
+        return signals_[surface.layer][surface.unit];
+    }
+    // What a unit of the layer hears of the sample: the values below, and 1 for its bias.
+    void add_heard(int sample, int layer, std::vector<double>& to) const {
+        to.insert(to.end(), below(sample, layer), below(sample, layer) + run_.network.layers[layer].inputs);
+        if (run_.network.layers[layer].biases >= 0) to.push_back(1.0);
+    }
+
   private:
     template <bool by_heights, class Gates>
     void run_forward(int sample, Gates* gates);

@@ -61,9 +61,13 @@ def measured(network: Network, arrays: Mapping[str, Any], measures: Sequence[str
     return variables
 
 
+GAVE_UP = "0 did not, 1 tried all its steps, 2 needs steps that time cannot tell apart, 3 flow not determined"
+"""Why a flow ended before its time."""
+
+
 def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that say which networks were not trained to the end, and when, and a flow's steps."""
-    meaning = "0 trained to the end, 1 diverged" + (", 2 exhausted its steps" if isinstance(method, Flow) else "")
+    meaning = "0 trained to the end, 1 diverged" + (", 2 gave up" if isinstance(method, Flow) else "")
     if isinstance(method, Descent) and method.stop:
         meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
     told = {"status": (("network",), arrays["status"], _attrs(meaning))}
@@ -77,7 +81,8 @@ def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
         return told
     return {
         **told,
-        "stopped_at": (("network",), arrays["stopped_time"], _attrs("time at which it diverged or was exhausted")),
+        "stopped_at": (("network",), arrays["stopped_time"], _attrs("time at which it diverged or gave up")),
+        "gave_up": (("network",), arrays["gave_up"], _attrs(GAVE_UP)),
         "accepted": (("network",), arrays["accepted"], _attrs("steps taken")),
         "rejected": (("network",), arrays["rejected"], _attrs("steps tried and not taken")),
     }
@@ -104,7 +109,7 @@ def counted(method: Method, status: NDArray[np.int64]) -> dict[str, Any]:
     """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
     told: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
     if isinstance(method, Flow):
-        told["exhausted"] = ((), int(status[2]), _attrs("networks that exhausted their steps, left out"))
+        told["exhausted"] = ((), int(status[2]), _attrs("networks whose flow gave up, left out"))
     else:
         for rule in method.stop or ():
             about = _attrs(f"networks that stopped because they were {rule}")

@@ -78,7 +78,7 @@ def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: i
         numbers += passes * network.parameters * (lanes + 3)
     if network.centred:
         numbers += samples * network.outputs * lanes
-    worker = pack + numbers * itemsize + 8 * network.parameters + method.sliding_bytes(network.parameters)
+    worker = pack + numbers * itemsize + 8 * network.parameters + method.kink_bytes(network, task.samples, lanes)
     return workers * worker + task_bytes(task, itemsize)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
+from shoal.network import Network
 
 STOP_RULES = {"fitted": 3, "satisfied": 4, "dead": 5}  # and the status of a network that has met one
 OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
@@ -84,8 +85,8 @@ class Descent:
         """Packs of parameters that the core keeps for the method, beside those trained and their gradient."""
         return 0
 
-    def sliding_bytes(self, parameters: int) -> int:
-        """Bytes in which the core follows networks along kinks."""
+    def kink_bytes(self, network: Network, samples: int, lanes: int) -> int:
+        """Bytes in which the core follows networks across and along kinks."""
         return 0
 
     def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
@@ -134,11 +135,15 @@ class Flow:
 
     Notes
     -----
-    float64 only. Where the gradients on both sides of a kink push towards it, the flow slides along the kink, by the
-    one mean of both that is tangent to it (Filippov): so a unit can stay at 0 for a sample, or a margin at the
-    threshold of the hinge. Which units a network that slides has active is then decided by rounding. A few such
-    networks come to where the flow is not determined, or where more kinks meet than can be told apart; those get
-    status 2, and their records before that time stand.
+    float64 only. ReLUs that switch and hinges that are met are located, and no step goes across one. Where the
+    gradients on both sides push towards a kink, the flow slides along it, by the one mean of both that is tangent to it
+    (Filippov): so a unit can stay at 0 for a sample, or a margin at the threshold of the hinge.
+
+    A network that does not reach ``until`` has status 2. Its records up to ``stopped_at`` stand, its final weights are
+    those at that time, and ``gave_up`` says why: 1, it took ``max_steps``; 2, time in float64 cannot tell apart the
+    steps that the tolerance asks for; 3, gradient flow is not determined there. That happens where a unit slides along
+    a sample while the sign of its output weight changes: from there on both sides of the kink push away from it. It also
+    happens where a unit loses all its incoming weights while some direction would let them grow again.
 
     Source: docs/theory.md section 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
 
@@ -174,10 +179,15 @@ class Flow:
         """Packs of parameters that the core keeps for the method: seven slopes, a trial and a record."""
         return 9
 
-    def sliding_bytes(self, parameters: int) -> int:
-        """Bytes in which the core follows networks along kinks: a normal for each surface, and their products."""
-        surfaces = min(parameters, 512, max(1, 2**22 // parameters))
-        return 8 * (surfaces + 1) * (parameters + surfaces)
+    def kink_bytes(self, network: Network, samples: int, lanes: int) -> int:
+        """Bytes in which the core follows networks across and along kinks.
+
+        Six numbers for each kink and lane, and two velocities for each lane; normals of the surfaces along which one
+        network slides, twice, and their products.
+        """
+        kinks = samples * (network.units + 1)
+        surfaces = min(network.parameters, 512, max(1, 2**22 // network.parameters)) + 1
+        return 8 * (lanes * (6 * kinks + 2 * network.parameters) + surfaces * (2 * network.parameters + surfaces))
 
     def for_core(self, times: NDArray[np.float64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the times to record."""

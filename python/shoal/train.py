@@ -90,8 +90,8 @@ def train(
         diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
         ``diverged`` counts them. It is 3 to 5 for networks that met a rule of ``Descent(stop=...)``, at step
         ``stopped_at``, from which on they stand still; statistics keep them and count each rule. Of a flow it is 2 for
-        networks that spent ``max_steps``, ``stopped_at`` is the time at which either happened, and ``accepted`` and
-        ``rejected`` count steps. ``weights_1`` ... hold final weights.
+        networks that gave up, ``gave_up`` says why, ``stopped_at`` is the time of either, and ``accepted`` and
+        ``rejected`` count steps. ``weights_1`` ... hold final weights: of a flow that gave up its last ones.
         The attribute ``engine`` is the one that was used; ``condensed`` tells how many samples and inputs there were,
         and how many were trained on, as JSON; ``specification`` and the arrays beside it repeat the run:
         see ``shoal.specification``.

@@ -31,6 +31,7 @@ def of_networks(run: Run) -> xarray.Dataset:
         "stopped_time": np.zeros(1),
         "accepted": np.zeros(1, np.int64),
         "rejected": np.zeros(1, np.int64),
+        "gave_up": np.zeros(1, np.int8),
     }
     shapes = list(zip(network.widths[1:], network.widths[:-1], strict=True))
     layers: dict[str, list[tuple[int, ...]]] = {
@@ -155,7 +156,7 @@ def _measure(name: str) -> str:
 def _remedy(name: str) -> str:
     if name.startswith("start_"):
         return "starts given by arrays must all have the same widths"
-    if name in ("diverged_at", "stopped_at", "accepted", "rejected", "exhausted", *STOP_RULES):
+    if name in ("diverged_at", "stopped_at", "accepted", "rejected", "gave_up", "exhausted", *STOP_RULES):
         return "sweep methods of one kind, with the same rules to stop"
     return (
         f"leave {_measure(name)!r} out of Record(measure=...), give all conditions the same times, "
