@@ -74,7 +74,8 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
         biases = (4 if tested else 2) * 31 * lanes * 4 if bias else 0
         units = 30 * lanes * 4
         kept = packs * network.parameters * lanes * 4
-        kept += 8 * 513 * (network.parameters + 512) if packs else 0  # it may slide on 512 kinks at once
+        if packs:  # six numbers for each kink, two velocities; it may slide on 512 kinks at once
+            kept += 8 * lanes * (6 * 2 * 31 + 2 * network.parameters) + 8 * 513 * (2 * network.parameters + 513)
         assert found[1] - found[0] == pack + biases + units + kept + 8 * network.parameters + 3 * (2 + tested) * 4
         assert 2 * found[0] - found[1] == (2 + tested) * (30 * 4 + 8 + 4)
 

@@ -50,7 +50,9 @@ bool ActiveSet<V>::is_beyond_rounding(int lane, const Pack<V>& theta, std::int64
     load_gates(lane, surface.sample);
     single_.forward(surface.sample, gates_.data());
     single_.normal(surface, gates_.data(), jump_.data());
-    return std::abs(height) > height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(jump_.data(), jump_.data())));
+    // A squared hinge bends so little just beyond its threshold that a network may rest there, held back by what it is short of.
+    const double rounding = map().is_hinge(surface.layer) && !map().jumps ? 1e3 * height_rounding : height_rounding;
+    return std::abs(height) > rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(jump_.data(), jump_.data())));
 }
 
 // Takes a surface on which the network stands among those that meet there: as one of its own, or as a member of the bundle to which it is parallel. False where
