@@ -113,13 +113,17 @@ class Slide:
         # Those that move come first: their parts are asked for.
         self.basis = [*self.moving, *(group for group in spanning if group not in self.moving)]
         self.dependent = not set(self.moving) <= set(spanning)
-        # Gates of layers behind that open with a unit that slides.
-        self.vertex = gated.settle(flat, mode.with_gates(self.moving, np.full(len(self.moving), 0.5)))
+        self.vertex = self._vertex(flat)
+
+    def _vertex(self, flat: Array) -> Mode:
+        """Return the mode with all that slides closed, but the gates of layers behind as they are when it opens."""
+        vertex = self.gated.settle(flat, self.mode.with_gates(self.moving, np.full(len(self.moving), 0.5)))
         for group in self.moving:
             for s, _ in group.members:
-                self.vertex.gates[group.l][s, group.i] = 0.0
+                vertex.gates[group.l][s, group.i] = 0.0
             if group.l < 0:
-                self.vertex.pulls[group.i] = 0.0
+                vertex.pulls[group.i] = 0.0
+        return vertex
 
     def velocity(self, flat: Array) -> tuple[Array, Array, float]:
         """Return the velocity, how much of each normal of the basis was taken off, and the size before that."""
@@ -143,6 +147,8 @@ class Slide:
         Opened by g, a gate adds g d times its normal to the velocity, with the derivative d of the loss behind it. That
         is minus what the projection took off. Layers behind are opened first, for d has their gates.
         """
+        if self.gated.layers > 2:
+            self.vertex = self._vertex(flat)
         _, parts, _ = self.velocity(flat)
         return self._opened(flat, dict(zip(self.basis, parts, strict=True)))
 
@@ -170,13 +176,13 @@ class Slide:
                 jumps = (1 - gated.slope) * delta[which, group.i] * sizes / sizes[0]
                 total = jumps.sum()
                 attracts[group] = -total * sizes[0]
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    values[group] = (jumps[signs < 0].sum() - parts[group]) / total
+                above = jumps[signs < 0].sum() - parts[group]
+                values[group] = above / total if abs(above) < 1e9 * abs(total) else 1e9
                 mode.gates[layer][which, group.i] = np.where(signs > 0, values[group], 1 - values[group])
             delta = delta * gated.slopes(layer, mode, entering[layer + 1])
         ordered = [(values[group], attracts[group]) for group in self.moving]
         both = np.array(ordered).reshape(-1, 2)
-        return np.nan_to_num(both[:, 0], nan=-1e9, posinf=1e9, neginf=-1e9), both[:, 1], mode
+        return both[:, 0], both[:, 1], mode
 
     def slack(self, flat: Array, mode: Mode, k: int) -> tuple[float, bool]:
         """Return how firmly unit k is held that has nowhere to go, and whether no gates at all could hold it.

@@ -210,8 +210,10 @@ class Gated:
                 h = np.where(at, 0.0, self.opened(mode.gates[layer][s]) * a)
                 if at.any() and not h.any() and layer + 2 < self.layers:
                     can_open = at & (mode.gates[layer][s] > 0)
-                    if can_open.sum() > 1 or self.slope:
-                        raise UndeterminedError("several units of a layer open at once for a sample")
+                    if can_open.sum() > 1:  # those that open are ahead of those that slide
+                        can_open = at & (mode.gates[layer][s] == 1)
+                    if can_open.sum() != 1 and (at & (mode.gates[layer][s] > 0)).any() or self.slope:
+                        raise UndeterminedError("not decided: several units of a layer open at once for a sample")
                     direction = can_open.astype(float)
         return mode
 
