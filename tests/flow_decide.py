@@ -125,13 +125,12 @@ class Slide:
                 vertex.pulls[group.i] = 0.0
         return vertex
 
-    def velocity(self, flat: Array) -> tuple[Array, Array, float]:
-        """Return the velocity, how much of each normal of the basis was taken off, and the size before that."""
+    def velocity(self, flat: Array) -> tuple[Array, Array]:
+        """Return the velocity, and how much of each normal of the basis was taken off."""
         passed = self.gated.forward(flat, self.vertex)
         field = self.gated.velocity(flat, self.vertex, passed)
-        size = float(np.linalg.norm(field))
         if not self.basis:
-            return field, np.zeros(0), size
+            return field, np.zeros(0)
         normals = np.array([self.gated.normal(flat, self.vertex, group, passed[0]) for group in self.basis])
         lengths = np.linalg.norm(normals, axis=1)
         scaled = normals / lengths[:, None]
@@ -139,7 +138,7 @@ class Slide:
         parts = np.linalg.solve(gram, scaled @ field)
         left = field - scaled.T @ parts
         more = np.linalg.solve(gram, scaled @ left)
-        return left - scaled.T @ more, (parts + more) / lengths, size
+        return left - scaled.T @ more, (parts + more) / lengths
 
     def openings(self, flat: Array) -> tuple[Array, Array, Mode]:
         """Return how far the moving groups are open, how strongly they attract (positive), and the mode with that.
@@ -149,7 +148,7 @@ class Slide:
         """
         if self.gated.layers > 2:
             self.vertex = self._vertex(flat)
-        _, parts, _ = self.velocity(flat)
+        _, parts = self.velocity(flat)
         return self._opened(flat, dict(zip(self.basis, parts, strict=True)))
 
     def _opened(self, flat: Array, parts: dict[Group, float]) -> tuple[Array, Array, Mode]:
@@ -216,9 +215,7 @@ class Slide:
         held = linprog(np.zeros(len(members)), A_eq=towards, b_eq=-inside @ base / size, bounds=(0, 1))
         return least, held.status == 2
 
-    def _block_and_jumps(
-        self, flat: Array, mode: Mode, layer: int, i: int, members: list[int]
-    ) -> tuple[Array, Array]:
+    def _block_and_jumps(self, flat: Array, mode: Mode, layer: int, i: int, members: list[int]) -> tuple[Array, Array]:
         """Return the velocity of a unit's incoming weights with all members closed, and what each adds opened."""
         weights, _ = self.gated.unpacked(flat)
         entering, leaving = self.gated.forward(flat, mode)
@@ -255,7 +252,8 @@ def choice(gated: Gated, flat: Array, here: Mode, groups: list[Group], signs: tu
     slide = Slide(gated, flat, mode)
     if slide.dependent:
         return Choice(signs, mode, flat, False)
-    velocity, _, size = slide.velocity(flat)
+    velocity, _ = slide.velocity(flat)
+    size = gated.size(flat, here)
     entering, _ = gated.forward(flat, slide.vertex)
     for group, sign in zip(groups, signs, strict=True):
         if sign:
@@ -293,8 +291,9 @@ def decide(gated: Gated, flat: Array, mode: Mode, keep: bool = False) -> Mode:
     if not good:
         raise UndeterminedError(f"not decided: {len(groups)} surfaces meet, and no combination is consistent")
     if not same or unstable:
-        told = [c.signs for c in good] + ["a rest that is not stable"] * unstable
-        raise UndeterminedError(f"not unique: {len(groups)} surfaces meet, and {told} are consistent")
+        told = sorted({f"{np.linalg.norm(c.velocity):.3g}": str(c.signs) for c in good}.items())
+        told += [("", "a rest that is not stable")] * unstable
+        raise UndeterminedError(f"not unique: {len(groups)} surfaces meet, and these (by speed) are consistent: {told}")
     return finished(gated, flat, good[0])
 
 

@@ -148,6 +148,16 @@ class Gated:
                 delta = (delta @ weights[layer]) * self.slopes(layer - 1, mode, entering[layer])
         return out
 
+    def size(self, flat: Array, mode: Mode) -> float:
+        """Return the length of the gradient if nothing in it cancelled and every margin pulled."""
+        entering, leaving = self.forward(flat, mode)
+        weights, _ = self.unpacked(flat)
+        delta, total = np.abs(self.pull(leaving[-1], np.ones(self.samples))), 0.0
+        for layer in reversed(range(self.layers)):
+            total += float(((delta.T @ np.abs(entering[layer])) ** 2).sum())
+            delta = delta @ np.abs(weights[layer])
+        return float(np.sqrt(total))
+
     def slopes(self, layer: int, mode: Mode, after: Array) -> Array:
         """Return the derivatives of the units of a hidden layer, whose outputs are ``after``."""
         if self.kinked:

@@ -22,7 +22,7 @@ from flow_gates import Gated
 from flow_reference import Answer, integrate
 
 Array = NDArray[np.float64]
-HERE = Path(__file__).parent
+CODE = b"".join((Path(__file__).parent / f"flow_{name}.py").read_bytes() for name in ("gates", "decide", "reference"))
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
 TIMES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 14.0, 20.0)
 EACH = 4
@@ -145,8 +145,7 @@ def answer(posed: Problem, k: int, cache: Path | None = None, times: Sequence[fl
     flat = gated.packed([w[k] for w in weights], [b[k] for b in biases])
     place = None
     if cache is not None:
-        code = b"".join((HERE / f"flow_{name}.py").read_bytes() for name in ("gates", "decide", "reference"))
-        key = hashlib.sha256(code + str(posed).encode() + flat.tobytes() + np.array(times).tobytes()).hexdigest()
+        key = hashlib.sha256(CODE + str(posed).encode() + flat.tobytes() + np.array(times).tobytes()).hexdigest()
         place = cache / f"{posed.kind}-{posed.index}-{k}-{key[:16]}.pickle"
         if place.exists():
             return pickle.loads(place.read_bytes())

@@ -55,8 +55,7 @@ class Piece:
 
     def at_rest(self, flat: Array, time: float) -> bool:
         """Return whether nothing moves any more until a time so far away."""
-        velocity, _, size = self.slide.velocity(flat)
-        speed = np.linalg.norm(velocity)
+        speed, size = np.linalg.norm(self.velocity(time, flat)), self.gated.size(flat, self.mode)
         return bool(speed <= 1e-14 * size or speed * time <= 1e-15 * np.linalg.norm(flat))
 
     def watched(self, flat: Array) -> Array:
