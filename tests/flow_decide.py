@@ -232,7 +232,7 @@ class Slide:
 
 @dataclass
 class Choice:
-    """One combination at a point: which groups are open (+1), closed (-1) or slide (0), and whether it is consistent."""
+    """One combination at a point, groups open (+1), closed (-1) or sliding (0), and whether it is consistent."""
 
     signs: tuple[int, ...]
     mode: Mode
@@ -273,7 +273,7 @@ def choice(gated: Gated, flat: Array, here: Mode, groups: list[Group], signs: tu
 def decide(gated: Gated, flat: Array, mode: Mode, keep: bool = False) -> Mode:
     """Return the mode in which the flow leaves a point where surfaces meet.
 
-    Combinations of the same velocity are the same flow: of those the one that slides least is taken, or most (``keep``).
+    Combinations of one velocity are one flow: of those the one that slides least is taken, or most (``keep``).
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """One network with its gates written out: what the reference integration of flow_reference.py differentiates.
 
-A *gate* is the derivative of a hidden unit on a sample (0 or the slope, and 1), or the derivative of a hinge at a margin.
-A *mode* fixes all gates. Inside a mode the field is smooth. A *surface* is the set on which one gate changes. Surfaces of
-one unit whose samples are multiples of each other are one surface, a ``Group``: its members open and close together.
+A *gate* is the derivative of a hidden unit on a sample (0 or the slope, and 1), or that of a hinge at a margin. A *mode*
+fixes all gates. Inside a mode the field is smooth. A *surface* is the set on which one gate changes. Surfaces of one unit
+whose samples are multiples of each other are one surface, a ``Group``: its members open and close together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class UndeterminedError(Exception):
 
 @dataclass(frozen=True)
 class Group:
-    """Coincident surfaces: unit ``i`` of layer ``l`` on samples with signs; of a margin, ``l`` is -1 and ``i`` the sample."""
+    """Coincident surfaces: unit ``i`` of layer ``l``, samples with signs; of a margin ``l`` is -1, ``i`` the sample."""
 
     l: int  # noqa: E741
     i: int
@@ -202,8 +202,8 @@ class Gated:
     def settle(self, flat: Array, mode: Mode) -> Mode:
         """Set the gates of units that see only units held at 0, by the direction in which those leave 0.
 
-        Without biases a sample on which no unit of a layer is active is 0 in all layers behind. Where one unit stands at
-        0 for it and can open, the layers behind see a small positive multiple of that unit alone.
+        Without biases a sample on which no unit of a layer is active is 0 in all layers behind. Where one unit is at 0
+        for it and can open, the layers behind see a small positive multiple of that unit alone.
         """
         if not self.kinked or self.layers < 3 or self.bias:
             return mode
@@ -222,7 +222,7 @@ class Gated:
                     can_open = at & (mode.gates[layer][s] > 0)
                     if can_open.sum() > 1:  # those that open are ahead of those that slide
                         can_open = at & (mode.gates[layer][s] == 1)
-                    if can_open.sum() != 1 and (at & (mode.gates[layer][s] > 0)).any() or self.slope:
+                    if (can_open.sum() != 1 and (at & (mode.gates[layer][s] > 0)).any()) or self.slope:
                         raise UndeterminedError("not decided: several units of a layer open at once for a sample")
                     direction = can_open.astype(float)
         return mode

@@ -1,9 +1,8 @@
 """An independent gradient flow of one network in the sense of Filippov, slow and obvious, event by event.
 
-Between events all gates are fixed (flow_gates.py) and the field is smooth: SciPy's method of order 8 at rtol 1e-12.
-An event is a surface that is reached or a gate that slides and is at the end of its range; flow_decide.py then says which
-gates open, close or slide. The gradient jumps along the normal of a surface, since the loss is continuous. So the sliding
-velocity is the gradient of any side, without its part along the normals of all that slides; the gates follow from it.
+Between events all gates are fixed (flow_gates.py) and the field is smooth: SciPy's method of order 8 at rtol 1e-12. An
+event is a surface that is reached, or a gate that slides and is at the end of its range. flow_decide.py then says which
+gates open, close or slide.
 """
 
 from __future__ import annotations
