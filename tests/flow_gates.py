@@ -1,8 +1,9 @@
 """One network with its gates written out: what the reference integration of flow_reference.py differentiates.
 
-A *gate* is the derivative of a hidden unit on a sample (0 or the slope, and 1), or that of a hinge at a margin. A *mode*
-fixes all gates. Inside a mode the field is smooth. A *surface* is the set on which one gate changes. Surfaces of one unit
-whose samples are multiples of each other are one surface, a ``Group``: its members open and close together.
+A *gate* is the derivative of a hidden unit on a sample (0 or the slope, and 1), or that of a hinge at a margin.
+A *mode* fixes all gates. Inside a mode the field is smooth. A *surface* is the set on which one gate changes.
+Surfaces of one unit whose samples are multiples of each other are one surface, a ``Group``: its members open and
+close together.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ SLIDING = [
     ("random", 1, 0),
     ("collinear", 1, 1),
     ("biases", 1, 0),
-    ("hinge", 2, 0),
     ("separable", 1, 0),
     ("deep", 1, 1),
 ]
@@ -67,7 +66,8 @@ def test_descent_tends_to_the_reference_with_its_rate(kind: str) -> None:
         for rate in rates:
             data = shoal.train(
                 posed.network, posed.task, shoal.Explicit(weights, biases or None), loss=posed.loss,
-                method=shoal.Descent(rate, round(times[-1] / rate)), record=shoal.Record(times=times, measure=("margin",)),
+                method=shoal.Descent(rate, round(times[-1] / rate)),
+                record=shoal.Record(times=times, measure=("margin",)),
             )  # fmt: skip
             gap = np.abs(data.margin.values[0] - right.margins).max(axis=1) / problems.scales(right.margins)
             gaps.append(gap[kept].max())
