@@ -258,6 +258,33 @@ def test_two_samples_on_a_line_agree_with_the_reference(labels: list[int], other
         assert (gaps <= 10 * rtol * max(1.0, float(np.abs(right.margins[kept]).max(initial=1)))).all(), k
 
 
+# B6 and B8: a surface that is crossed and crossed back within a step, and then a unit that collapses.
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6, 1e-8, 1e-10])
+def test_a_surface_crossed_and_crossed_back_is_seen_and_a_leaky_unit_that_collapses_is_not_determined(
+    rtol: float,
+) -> None:
+    """Unit 2 leaves a sample for .014. At 1.80297 its weights and bias are 0, with five ways to leave.
+
+    From there descent at rates 1e-3, 1e-4 and 1e-5 ends with margins .185, .095 and .185, and flows of one branch or
+    another ended with status 0.
+    """
+    inputs = [[-1.1, -0.7], [-0.8, 0.3], [-0.2, 0.1], [0.8, 0.9], [0.5, -0.5], [-0.8, -0.8], [-0.3, -0.1]]
+    task = shoal.Task(inputs, [1, 1, -1, 1, 1, -1, 1])
+    network = shoal.Network((2, 3, 1), "leaky_relu", slope=0.1, bias=True)
+    weights = [np.array([[[-0.476, 0.643], [0.099, -0.938], [0.433, 0.401]]]), np.array([[[-0.404, -0.115, -1.851]]])]
+    start = shoal.Explicit(weights, [np.array([[-0.159, -0.387, 0.546]]), np.array([[0.053]])])
+    times = np.array([0.5, 0.75, 1.0, 1.4, 1.8, 10.0])
+    right = answer(network, task, start, "squared_hinge", times)
+    assert right.reason.startswith("not unique")
+    assert right.ended == pytest.approx(1.8029722, abs=1e-6)
+    data = flown(network, task, start, 10.0, rtol, loss="squared_hinge", record=recorded(times))
+    np.testing.assert_allclose(data.margin.values[0, :5], right.margins[:5], atol=10 * rtol, rtol=0)
+    assert data.status.values.tolist() == [2]
+    assert data.stopped_at.item() == pytest.approx(right.ended, abs=1e-2)
+
+
 # B7: a long flow, and tight tolerances, lost networks that others solve.
 
 
