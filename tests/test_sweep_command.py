@@ -38,6 +38,12 @@ TEXTS = {
 EXAMPLES = sorted((Path(__file__).parents[1] / "docs" / "examples").glob("*.toml"))
 
 
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of the test, where stores begin."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run(*words: Any) -> Any:
     """Return what the command does with these words."""
     return CliRunner().invoke(app, ["sweep", *map(str, words)])
@@ -127,6 +133,19 @@ def test_networks_that_diverge_are_counted(tmp_path: Path, monkeypatch: pytest.M
     again = run(file)
     assert again.exit_code == 0, again.output
     assert f", diverged {diverged:,}," in again.output.splitlines()[-1]
+
+
+def test_the_store_begins_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not beside the file, which may lie where nothing can be written; the last line says where."""
+    for name in ("files", "work"):
+        (tmp_path / name).mkdir()
+    file = written(tmp_path / "files")
+    monkeypatch.chdir(tmp_path / "work")
+    done = run(Path("..") / "files" / file.name)
+    assert done.exit_code == 0, done.output
+    assert f"in {tmp_path / 'work' / 'grid.zarr'}" in done.output
+    assert [one.name for one in (tmp_path / "work").iterdir()] == ["grid.zarr"]
+    assert [one.name for one in (tmp_path / "files").iterdir()] == ["grid.toml"]
 
 
 def test_quiet_says_nothing(tmp_path: Path) -> None:

@@ -143,8 +143,8 @@ def test_tasks_and_starts_from_files(tmp_path: Path) -> None:
 
 
 def test_the_store(tmp_path: Path) -> None:
-    """Beside the file, under its name, unless it names another."""
-    assert read(written(tmp_path, TEXT))["store"] == tmp_path / "sweep.zarr"
+    """In the working folder, under the file's name, unless it names another: relative to its own folder."""
+    assert read(written(tmp_path, TEXT))["store"] == Path("sweep.zarr")
     assert read(written(tmp_path, f'store = "../other.zarr"\n{TEXT}'))["store"] == tmp_path / ".." / "other.zarr"
 
 

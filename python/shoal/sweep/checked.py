@@ -1,44 +1,46 @@
-"""A sweep's store as it is read: blocks that are done, each checked, and nothing of those that are not."""
+"""A sweep's store as Zarr reads and writes it: each file checked as it is read, and noted as it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest
 from zarr.storage import LocalStore, WrapperStore
+
+from shoal.sweep import disk
+from shoal.sweep.marks import Marks, Sums
+from shoal.sweep.sealed import GROUP, Sealed, check_sum
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-_SUM = Crc32cCodec()
-
 
 class Checked(WrapperStore[LocalStore]):
     """The files of a store, of which chunks without their block's mark are not there, and damaged ones an error.
 
-    Zarr itself takes a missing chunk for one of fill values, and reads whatever a crash left of a block that has no
-    mark; its error about a check sum names no file. ``done`` has shape (conditions..., blocks), as read when the store
-    was opened, so that all variables show the same blocks while others are written. ``names`` are the variables that
-    are cut into blocks.
+    Zarr itself takes a missing chunk for one of fill values, reads whatever a crash left of a block that has no mark,
+    and binds no file to its place. ``done`` has shape (conditions..., blocks), as read when the store was opened, so
+    that all variables show the same blocks while others are written. ``noted`` are sizes and checksums of the files
+    that were written, by variable.
     """
 
-    def __init__(self, store: LocalStore, done: NDArray[np.bool_], names: Collection[str]) -> None:
+    def __init__(self, store: LocalStore, sealed: Sealed, marks: Marks, done: NDArray[np.bool_]) -> None:
         super().__init__(store)
-        self.done, self.names = done, frozenset(names)
+        self.sealed, self.marks, self.done = sealed, marks, done
+        self.noted: Sums = {}
 
     @classmethod
-    def at(cls, path: Path, done: NDArray[np.bool_], names: Collection[str]) -> Checked:
-        """Return the files in a folder, to be read only."""
-        return cls(LocalStore(path, read_only=True), done, names)
+    def of(cls, sealed: Sealed, marks: Marks, done: NDArray[np.bool_], *, read_only: bool) -> Checked:
+        """Return the files of a store."""
+        return cls(LocalStore(sealed.path, read_only=read_only), sealed, marks, done)
 
     def _with_store(self, store: LocalStore) -> Checked:
-        return type(self)(store, self.done, self.names)
+        return type(self)(store, self.sealed, self.marks, self.done)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Return what a file holds, or None where there is none or its block is not done.
@@ -46,26 +48,59 @@ class Checked(WrapperStore[LocalStore]):
         Raises
         ------
         ValueError
-            A file of a block that is done is missing or damaged: which, and what to do.
+            The file is missing or damaged: which, and what to do.
         """
-        name, _, chunk = key.partition("/c/")
-        if name not in self.names or not chunk:
+        if key == GROUP:
             return await super().get(key, prototype, byte_range)
-        at = tuple(map(int, chunk.split("/")))[: self.done.ndim]
-        if not self.done[at]:
+        name, _, chunk = key.partition("/c/")
+        if chunk and name in self.marks.names:
+            at = tuple(map(int, chunk.split("/")))[: self.done.ndim]
+            if not self.done[at]:
+                return None
+            content = await asyncio.to_thread(self._of_block, at, name, key)
+        elif key in self.sealed.sums:
+            content = await asyncio.to_thread(self._of_store, key)
+        else:
             return None
-        held = await super().get(key, prototype, byte_range)
-        if held is None:
-            raise ValueError(self._told(key, at, "is missing"))
-        if byte_range is None:
-            spec: Any = SimpleNamespace(prototype=prototype)  # all of it that this codec reads
-            try:
-                await _SUM.decode([(held, spec)])
-            except ValueError as error:
-                raise ValueError(self._told(key, at, "is damaged: its checksum differs")) from error
-        return held
+        return prototype.buffer.from_bytes(content if byte_range is None else _part(content, byte_range))
 
-    def _told(self, key: str, at: tuple[int, ...], what: str) -> str:
-        root = self._store.root
-        mark = root.joinpath("done", "c", *map(str, at))
-        return f"file {root / key} {what}; to have its block trained again, remove {mark} and repeat the sweep"
+    def _of_block(self, at: tuple[int, ...], name: str, key: str) -> bytes:
+        try:
+            return self.marks.content(at, name, key)
+        except disk.Link:
+            raise
+        except disk.Damage as damage:
+            mark = self.marks.path / self.marks.key(at)
+            text = f"{damage}; to have its block trained again, remove {mark} and repeat the sweep"
+            raise ValueError(text) from damage
+
+    def _of_store(self, key: str) -> bytes:
+        try:
+            return self.sealed.content(key)
+        except disk.Link:
+            raise
+        except disk.Damage as damage:
+            raise ValueError(f"{damage}; repeat the sweep, which makes it again") from damage
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Return the names in a folder that were made with the store: what else lies there is not of it."""
+        inside = f"{prefix.rstrip('/')}/" if prefix else ""
+        for name in dict.fromkeys(
+            key.removeprefix(inside).partition("/")[0] for key in (GROUP, *self.sealed.sums) if key.startswith(inside)
+        ):
+            yield name
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write a file, and note its size and checksum."""
+        self._check_writable()
+        content = value.to_bytes()
+        self.noted[key.partition("/")[0]] = len(content), check_sum(key, content, self.marks.seal)
+        await asyncio.to_thread(disk.write, self.marks.path, key, content)
+
+
+def _part(content: bytes, asked: ByteRequest) -> bytes:
+    """Return the bytes of a file that are asked for."""
+    if isinstance(asked, RangeByteRequest):
+        return content[asked.start : asked.end]
+    begin = asked.offset if isinstance(asked, OffsetByteRequest) else max(0, len(content) - asked.suffix)
+    return content[begin:]

@@ -34,7 +34,7 @@ Show = Callable[[str, float], None]
 def sweep_file(
     file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="What to sweep: docs/sweep.md has its keys.")],
     store: Annotated[
-        Path | None, typer.Option(help="Folder of the Zarr store; FILE with the ending .zarr when nothing names one.")
+        Path | None, typer.Option(help="Folder of the Zarr store; by default ./FILE with the ending .zarr.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=4096, help="As of shoal reproduce.")] = None,
     log: Annotated[Path | None, typer.Option(help="File that gets a line of JSON for each block.")] = None,
@@ -82,7 +82,7 @@ def _checked(file: Path, store: Path | None, threads: int | None, log: Path | No
     stores.check(path.resolve())
     if log is not None:
         logs.check(log)
-    return plan, path, count
+    return plan, path.absolute(), count
 
 
 def _end(file: Path, error: Exception, status: int) -> NoReturn:
@@ -106,7 +106,7 @@ class _Watch:
 
     def executor(self, before: int) -> Execute:
         """Return what trains blocks here, watched; ``before`` is the work that was done earlier."""
-        self.tally = tally = Tally.begin(self.plan, self.path, before)
+        self.tally = tally = Tally.begin(self.path, before)
         self.begun = tally.networks
 
         def execute(plan: Plan, blocks: Iterable[Block]) -> Generator[tuple[Block, Result], None, None]:

@@ -35,7 +35,8 @@ Make = Callable[..., Any]
 def read(path: Path) -> dict[str, Any]:
     """Return the arguments of ``sweep`` that a TOML file holds; paths in it are relative to its folder.
 
-    ``store`` is FILE with the ending ``.zarr`` where the file names none.
+    If the file names no store, ``store`` is the name of the file with the ending ``.zarr``, in the working folder: that
+    of the file may be read-only, or someone's checkout.
 
     Raises
     ------
@@ -59,10 +60,11 @@ def read(path: Path) -> dict[str, Any]:
         arguments["record"] = _record(told["record"])
     if "over" in told:
         arguments["over"] = _over(told["over"], folder)
-    store = told.get("store", path.with_suffix(".zarr").name)
-    if not isinstance(store, str):
-        raise TypeError(f"store must be the path of a folder, got {store!r}")
-    return {**arguments, "store": folder / store}
+    if "store" not in told:
+        return {**arguments, "store": Path(path.with_suffix(".zarr").name)}
+    if not isinstance(told["store"], str):
+        raise TypeError(f"store must be the path of a folder, got {told['store']!r}")
+    return {**arguments, "store": folder / told["store"]}
 
 
 def _built(where: str, owner: str, told: object, folder: Path) -> Any:

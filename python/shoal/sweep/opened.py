@@ -5,23 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal.gathered import Gathered, together
-from shoal.sweep import store, template
+from shoal.sweep import template
+from shoal.sweep.contents import Contents
+from shoal.sweep.create import offset
 from shoal.sweep.encoding import canonical, differences
-from shoal.sweep.plan import Plan, kept
+from shoal.sweep.plan import Plan
 
 if TYPE_CHECKING:
     import xarray
-
-    from shoal.sweep.checked import Checked
 
 _OF_RANGE = ("first", "networks", "block")
 
@@ -82,22 +81,15 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 @dataclass(frozen=True)
 class _Range:
     path: Path
-    plan: Plan
-    checked: Checked
-    arrays: Mapping[str, Any]
-    done: NDArray[np.bool_]
+    held: Contents
 
     @classmethod
     def of(cls, path: Path) -> _Range:
-        import zarr
+        return cls(path, Contents.read(path))
 
-        from shoal.sweep.checked import Checked
-
-        plan = store.read_plan(path)
-        done = store.marks(zarr.open_group(path, mode="r")[store.DONE], plan)
-        names = kept(template.of_statistics(plan.runs[0])) if plan.reduced else map(str, plan.templates[0].data_vars)
-        files = Checked.at(path.resolve(), done.reshape(*plan.conditions.shape, -1), tuple(names))
-        return cls(path, plan, files, dict(zarr.open_group(files, mode="r").arrays()), done)
+    @property
+    def plan(self) -> Plan:
+        return self.held.plan
 
     @property
     def end(self) -> int:
@@ -125,15 +117,15 @@ def _check_meet(earlier: _Range, later: _Range) -> None:
 
 def _of_sweep(held: _Range) -> dict[str, Any]:
     """Return what ranges of one sweep share: all but the range, and the instruction set where it decides on bits."""
-    made = store.attributes(held.path)
-    told = {name: value for name, value in json.loads(made["specification"]).items() if name not in _OF_RANGE}
-    fused = "baseline" if made["isa"] == "baseline" else "fused"
-    return {**told, "shoal_version": made["shoal_version"], "isa": fused}
+    made = held.held.sealed
+    told = {name: value for name, value in made.told.items() if name not in _OF_RANGE}
+    fused = "baseline" if made.isa == "baseline" else "fused"
+    return {**told, "shoal_version": made.shoal_version, "isa": fused}
 
 
 def _attrs(ranges: Sequence[_Range], datasets: Sequence[xarray.Dataset]) -> dict[str, Any]:
     """Return the attributes: those of ``train``, with the specification of the sweep where fields are swept."""
-    plan, made = ranges[0].plan, store.attributes(ranges[0].path)
+    plan, made = ranges[0].plan, ranges[0].held.sealed
     networks = sum(held.plan.networks for held in ranges)
     attrs: dict[str, Any] = dict(datasets[0].attrs)
     for name in ("engine", "condensed"):
@@ -147,32 +139,31 @@ def _attrs(ranges: Sequence[_Range], datasets: Sequence[xarray.Dataset]) -> dict
         attrs["specification"] = json.dumps(
             {**json.loads(attrs["specification"]), "networks": networks, "first": plan.first}
         )
-    attrs |= {"shoal_version": made["shoal_version"], "isa": made["isa"]}
-    return attrs | {"complete": int(all(held.done.all() for held in ranges))}
+    attrs |= {"shoal_version": made.shoal_version, "isa": made.isa}
+    return attrs | {"complete": int(all(one.held.done.all() for one in ranges))}
 
 
 def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
+    import pandas
     import xarray
 
+    plan = ranges[0].plan
+    coordinates: dict[str, Any] = dict(template.Stacked.of(plan.conditions, plan.templates).coordinates)
     opened = []
-    for held in ranges:
-        data = xarray.open_zarr(held.checked, chunks=None, consolidated=False)
-        ordered = {name: data[name] for name in map(str, held.plan.templates[0].data_vars)}
-        data = xarray.Dataset(ordered, coords=data.coords)
-        opened.append(data.isel(network=slice(store.offset(held.plan), None)))
+    for one in ranges:
+        # Coordinates follow from the specification; those in the store are for other programs.
+        data = xarray.open_zarr(one.held.files, chunks=None, consolidated=False, drop_variables=list(coordinates))
+        opened.append(data[list(one.plan.names)].isel(network=slice(offset(one.plan), None)))
     data = opened[0]
     if len(opened) > 1:
         from shoal.sweep.joined import Joined
 
-        bare = [one.drop_vars(list(one.data_vars)) for one in opened]
-        coordinates = xarray.concat(
-            bare, "network", data_vars="minimal", coords="minimal", compat="override", join="override"
-        )
-        joined = {name: Joined.of([one[name].variable for one in opened], "network") for name in data.data_vars}
-        data = xarray.Dataset(joined, coords=coordinates.coords)
-    texts = {name: coord.astype(object) for name, coord in data.coords.items() if coord.dtype.kind in "TU"}
-    labelled: xarray.Dataset = data.assign_coords(texts)
-    labelled.attrs = _attrs(ranges, ranges[0].plan.templates)
+        data = xarray.Dataset({name: Joined.of([one[name].variable for one in opened], "network") for name in data})
+    # A range takes no memory, however many networks there are.
+    index = pandas.RangeIndex(plan.first, ranges[-1].end)
+    coordinates["network"] = ("network", index, dict(plan.templates[0].network.attrs))
+    labelled: xarray.Dataset = data.assign_coords(coordinates)
+    labelled.attrs = _attrs(ranges, plan.templates)
     return labelled
 
 
@@ -206,15 +197,14 @@ def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Gathered, int]:
     empty = template.of_statistics(run)
     parts, networks = [], 0
     counts = dict(empty.counts)
-    for held in ranges:
-        shape = held.plan.conditions.shape
-        where = tuple(int(i) for i in np.unravel_index(condition, shape)) if shape else ()
-        for number in np.flatnonzero(held.done[condition]):
-            read = {name: np.asarray(held.arrays[name][(*where, int(number))]) for name in kept(empty)}
+    for one in ranges:
+        held, where = one.held, one.held.at(condition)
+        for number in map(int, np.flatnonzero(held.done[condition])):
+            read = {name: np.asarray(array[(*where, number)]) for name, array in held.arrays.items()}
             sums = {name: read[f"sum_{name}"][None] for name in empty.sums}
             # Counts are added here, one block at a time: histograms of all blocks would not fit into memory.
             counts = {name: counts[name] + read[f"count_{name}"] for name in counts}
-            parts.append(held.plan.gathered(condition, int(number), sums, {}))
+            parts.append(held.plan.gathered(condition, number, sums, {}))
             begin, end = held.plan.ranges[number]
             networks += end - begin
     if not parts:

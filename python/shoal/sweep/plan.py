@@ -20,6 +20,7 @@ from shoal.run import Progress, Run
 from shoal.sweep import template
 from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
 from shoal.sweep.encoding import decode, encode
+from shoal.sweep.ranges import Ranges
 
 if TYPE_CHECKING:
     import xarray
@@ -33,6 +34,7 @@ _FLOW_GRADIENTS = 2**11  # what a network's flow takes, as a guess that only siz
 _BLOCK_BYTES = 2**26  # of a default block's records where each network is kept
 _CHUNK_BYTES = 2**31 - 2**20  # a chunk's compressor takes no more
 _MOST = 2**22
+_MOST_BLOCKS = 2**20  # of all conditions: each has a file for each variable
 _OBJECTS = ("network", "task", "start", "method", "record")
 
 
@@ -71,6 +73,8 @@ class Plan:
         arguments["loss"] = resolve_loss(arguments["loss"])
         conditions = Conditions.of(over)
         check_fields(conditions, arguments)
+        if conditions.count > _MOST_BLOCKS:
+            raise ValueError(f"over must make at most {_MOST_BLOCKS:,} conditions, got {conditions.count:,}")
         runs = []
         for told, settings in zip(conditions.told(), conditions.settings(), strict=True):
             try:
@@ -86,6 +90,7 @@ class Plan:
         fixed |= {name: getattr(first, name) for name in NUMBERS if name not in conditions.fields}
         told_plan = encode({**arguments, **fixed, "over": conditions.over(), "block": size}, arrays)
         plan = cls(conditions, tuple(runs), told_plan, arrays, size)
+        plan._check_count()
         template.check_alike(conditions.told(), plan.templates)
         plan._check_ranges()
         return plan
@@ -117,23 +122,14 @@ class Plan:
         return max(run.cut.cell for run in self.runs) if self.reduced else 1
 
     @cached_property
-    def ranges(self) -> list[tuple[int, int]]:
-        """Begin and end of each block, counted from the first network.
+    def ranges(self) -> Ranges:
+        """Begin and end of each block, counted from the first network."""
+        return Ranges(self.first, self.networks, self.block, self.cell if self.reduced else self.block)
 
-        Each ends where the whole ends or at a multiple of its size, counted from network 0. Of statistics each is one
-        branch of the tree of indices: so ranges that are trained apart have the bits of the whole when merged.
-        """
-        at, end = self.first, self.first + self.networks
-        ranges = []
-        while at < end:
-            size = self.block
-            if self.reduced:
-                while size > self.cell and (at % size or at + size > end):
-                    size //= 2
-            last = min(end, (at // size + 1) * size)
-            ranges.append((at - self.first, last - self.first))
-            at = last
-        return ranges
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The variables that are cut into blocks: each has one file a block."""
+        return tuple(kept(template.of_statistics(self.runs[0])) if self.reduced else map(str, self.templates[0]))
 
     @cached_property
     def templates(self) -> list[xarray.Dataset]:
@@ -143,9 +139,8 @@ class Plan:
     def blocks(self, done: NDArray[np.bool_]) -> Iterator[Block]:
         """Return the blocks that are not done, condition by condition; ``done`` has shape (conditions, blocks)."""
         for condition in range(self.conditions.count):
-            for number, (begin, end) in enumerate(self.ranges):
-                if not done[condition, number]:
-                    yield Block(condition, number, begin, end)
+            for number in map(int, np.flatnonzero(~done[condition])):
+                yield Block(condition, number, *self.ranges[number])
 
     @cached_property
     def total_work(self) -> int:
@@ -173,13 +168,23 @@ class Plan:
 
     def require(self, threads: int, available: int | None = None, where: str = "this machine") -> None:
         """Raise a ValueError where a block needs more memory than there is, or than the ``available`` bytes."""
-        most = max(end - begin for begin, end in self.ranges)
+        most = self.ranges.most
         for told, run in zip(self.conditions.told(), self.runs, strict=True):
             try:
                 dataclasses.replace(run, networks=most).require(most, threads, available)
             except ValueError as error:
                 at = f" at {told}" if told else ""
                 raise ValueError(f"block={self.block} is too large for {where}{at}: {error}") from error
+
+    def _check_count(self) -> None:
+        """Refuse more blocks than a folder can have files, and a call can look for when it goes on."""
+        count = self.conditions.count * len(self.ranges)
+        if count > _MOST_BLOCKS:
+            at = f" at each of {self.conditions.count:,} conditions" if self.conditions.axes else ""
+            raise ValueError(
+                f"block must be larger: {self.networks:,} networks{at} in blocks of {self.block:,} are {count:,} "
+                f"blocks, each with files of its own; a store can have {_MOST_BLOCKS:,}"
+            )
 
     def _check_ranges(self) -> None:
         if self.reduced and self.first % self.cell:

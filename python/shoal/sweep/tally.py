@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.method import OUTCOMES, Flow
+from shoal.sweep.contents import Contents
+from shoal.sweep.create import offset
 from shoal.sweep.plan import Block, Plan
-from shoal.sweep.store import DONE, marks, offset
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Outcome:
         return cls(result["count_status"], {str(event): int(result[f"count_event_{i}"][-1]) for i, event in named})
 
     @classmethod
-    def kept(cls, plan: Plan, arrays: Mapping[str, Any], done: NDArray[np.bool_]) -> Outcome:
-        """Return how the networks of the blocks of a store ended that are ``done`` (conditions, blocks)."""
+    def kept(cls, held: Contents) -> Outcome:
+        """Return how the networks of the blocks of a store ended that are done."""
+        plan, arrays = held.plan, held.arrays
         events = plan.runs[0].kept.events if plan.reduced else ()
         whole = cls(np.zeros(len(OUTCOMES), np.int64), dict.fromkeys(events, 0))
-        for condition in np.flatnonzero(done.any(axis=1)):
-            shape = plan.conditions.shape
-            where = tuple(int(i) for i in np.unravel_index(condition, shape)) if shape else ()
-            for first, last in _stretches(done[condition]):
+        for condition in map(int, np.flatnonzero(held.done.any(axis=1))):
+            where = held.at(condition)
+            for first, last in _stretches(held.done[condition]):
                 if plan.reduced:
                     at = (*where, slice(first, last + 1))
                     statuses = np.asarray(arrays["count_status"][at]).sum(axis=0)
@@ -86,14 +87,11 @@ class Tally:
         self.begun, self.work_before, self.networks_before = self.clock(), self.work, self.networks
 
     @classmethod
-    def begin(cls, plan: Plan, path: Path, work: int) -> Tally:
+    def begin(cls, path: Path, work: int) -> Tally:
         """Return the counts with which a call begins."""
-        import zarr
-
-        arrays: dict[str, Any] = dict(zarr.open_group(path, mode="r").arrays())
-        done = marks(arrays[DONE], plan)
-        sizes = np.array([end - begin for begin, end in plan.ranges])
-        return cls(plan, Outcome.kept(plan, arrays, done), work, int((done * sizes).sum()))
+        held = Contents.read(path)
+        networks = sum(block.end - block.begin for block in held.plan.blocks(~held.done))
+        return cls(held.plan, Outcome.kept(held), work, networks)
 
     @property
     def all(self) -> int:

@@ -1,0 +1,175 @@
+"""A store as it is made: all files but those of the blocks, at once or not at all; lost ones are made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shoal.sweep import disk, sealed, template
+from shoal.sweep.encoding import canonical
+from shoal.sweep.marks import DONE, Marks
+from shoal.sweep.plan import Plan, kept
+from shoal.sweep.sealed import Sealed
+from shoal.version import VERSION
+
+if TYPE_CHECKING:
+    import zarr
+
+GIVEN = "given"
+
+
+def offset(plan: Plan) -> int:
+    """Return how many rows stand before the first network, so that chunks begin where blocks do."""
+    return 0 if plan.reduced or len(plan.ranges) == 1 else plan.first % plan.block
+
+
+def rows(plan: Plan) -> int:
+    """Return how many networks a chunk has where each network is kept."""
+    return plan.networks if len(plan.ranges) == 1 else plan.block
+
+
+def create(path: Path, plan: Plan) -> None:
+    """Make the store: beside its place, and then moved there, so that it is there as a whole or not at all."""
+    new = _beside(path)
+    try:
+        _fill(new, plan)
+        files = [file for file in new.rglob("*") if file.is_file()]
+        for file in files:
+            disk.to_disk(file)
+        for folder in disk.folders_of(new, files):
+            disk.to_disk(folder)
+        os.rename(new, path)
+        disk.to_disk(path.parent)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def mend(held: Sealed, plan: Plan, damaged: Mapping[str, disk.Damage]) -> None:
+    """Make the damaged ones of the files again that were made with the store: the plan says what they hold.
+
+    Raises
+    ------
+    ValueError
+        A symbolic link leads to one; or one is not the same when it is made again, as by other versions of libraries.
+    """
+    if not damaged:
+        return
+    for damage in damaged.values():
+        if isinstance(damage, disk.Link):
+            raise damage
+    new = _beside(held.path)
+    try:
+        _fill(new, plan)
+        for key, damage in damaged.items():
+            content = (new / key).read_bytes() if (new / key).is_file() else b""
+            if sealed.check_sum(key, content).hex() != held.sums[key]:
+                raise ValueError(
+                    f"{damage}, and what would be made in its place is not the same: "
+                    "restore it from a copy, or repeat the sweep into another store"
+                ) from damage
+            disk.write(held.path, key, content)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    for key in damaged:
+        disk.to_disk(held.path / key)
+    for folder in disk.folders_of(held.path, [held.path / key for key in damaged]):
+        disk.to_disk(folder)
+
+
+def _beside(path: Path) -> Path:
+    """Return the folder in which a store is made, without what a process left that ended while it made one."""
+    new = path.with_name(f".{path.name}.shoal-new")
+    shutil.rmtree(new, ignore_errors=True)
+    return new
+
+
+def _fill(path: Path, plan: Plan) -> None:
+    import xarray
+    import zarr
+
+    from shoal import _core
+
+    coordinates = template.Stacked.of(plan.conditions, plan.templates).coordinates
+    encoding = {name: {"compressors": _compressors()} for name in coordinates}
+    xarray.Dataset(coords=coordinates).to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
+    group = zarr.open_group(path, mode="r+")
+    names, shape = plan.conditions.names, plan.conditions.shape
+    ones = (1,) * len(shape)
+    if plan.reduced:
+        _create_statistics(group, plan)
+    else:
+        for name, variable in plan.templates[0].data_vars.items():
+            _create_array(
+                group,
+                str(name),
+                (*names, *map(str, variable.dims)),
+                (*shape, offset(plan) + plan.networks, *variable.shape[1:]),
+                (*ones, rows(plan), *variable.shape[1:]),
+                variable.dtype,
+                dict(variable.attrs),
+            )
+    length = Marks.length(plan.names)
+    group.create_array(
+        DONE,
+        shape=(*shape, length * len(plan.ranges)),
+        chunks=(*ones, length),
+        dtype="uint8",
+        fill_value=0,
+        compressors=None,
+        dimension_names=(*names, "done_byte"),
+        attributes={"long_name": f"marks of blocks, {length} bytes each; 0 where a block is not done"},
+    )
+    given = group.create_group(GIVEN)
+    for digest, values in plan.arrays.items():
+        given.create_array(digest, shape=values.shape, dtype=values.dtype)[...] = values
+    told: dict[str, Any] = {"specification": canonical(plan.told), "shoal_version": VERSION, "isa": _core.isa}
+    if not plan.reduced:
+        told["network_of_row_0"] = plan.first - offset(plan)
+    sealed.close(path, told)
+
+
+def _create_statistics(group: zarr.Group, plan: Plan) -> None:
+    names, shape = plan.conditions.names, plan.conditions.shape
+    for name, values in kept(template.of_statistics(plan.runs[0])).items():
+        dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
+        _create_array(
+            group,
+            name,
+            (*names, "block", *dims),
+            (*shape, len(plan.ranges), *values.shape),
+            (*[1] * len(shape), 1, *values.shape),
+            values.dtype,
+            {},
+        )
+
+
+def _create_array(
+    group: zarr.Group,
+    name: str,
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: np.dtype[Any],
+    attrs: dict[str, Any],
+) -> None:
+    group.create_array(
+        name,
+        shape=shape,
+        chunks=tuple(max(1, size) for size in chunks),
+        dtype=dtype,
+        fill_value={"f": np.nan, "b": False}.get(dtype.kind, -1),
+        compressors=_compressors(),
+        dimension_names=dims,
+        attributes=attrs,
+    )
+
+
+def _compressors() -> list[Any]:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    return [ZstdCodec(level=1), Crc32cCodec()]
