@@ -5,8 +5,6 @@
 // on the lane that it sits in, or on its neighbours. One register (R = 1) leaves most room for tiles; two hide the latencies of networks too small to tile.
 #pragma once
 
-// Eigen's approximate square roots (on AVX-512) would give other bits there than the exact ones elsewhere.
-#define EIGEN_FAST_MATH 0
 #include <Eigen/Core>
 
 #include <concepts>
@@ -21,6 +19,10 @@
 #else
 #define SHOAL_UNROLL _Pragma("GCC unroll 64")
 #define SHOAL_UNROLL_TWICE _Pragma("GCC unroll 2")
+#endif
+
+#if EIGEN_FAST_MATH
+#error "EIGEN_FAST_MATH must be 0: Eigen's approximate square roots (on AVX-512) would give other bits there than the exact ones elsewhere"
 #endif
 
 namespace shoal {
@@ -172,9 +174,15 @@ template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V with_sign_of(V x, V a)
     SHOAL_EACH(V, r, packet::por(a.value[r], packet::pand(x.value[r], packet::pset1<typename V::Packet>(typename V::Scalar(-0.0)))));
 
-// Zero while every a is finite; not zero, for good, once `seen` is not.
-template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, V a) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::psub(a.value[r], a.value[r])));
+// Zero while every a is finite; not zero, for good, once `seen` is not. `Several` holds one or more numbers for each of V.
+template <AnyLanes V, AnyLanes Several>
+EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, Several a) {
+    SHOAL_UNROLL for (int r = 0; r < Several::registers; ++r) {
+        auto& gathered = seen.value[r % V::registers];
+        gathered = packet::por(gathered, packet::psub(a.value[r], a.value[r]));
+    }
+    return seen;
+}
 
 // All bits zero while every a has the bits of its b; not, for good, once some bit differs.
 template <AnyLanes V>
