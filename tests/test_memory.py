@@ -76,7 +76,7 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
         kept = packs * network.parameters * lanes * 4
         kept += 8 * 513 * (network.parameters + 512) if packs else 0  # it may slide on 512 kinks at once
         assert found[1] - found[0] == pack + biases + units + kept + 8 * network.parameters + 3 * (2 + tested) * 4
-        assert 2 * found[0] - found[1] == (2 + tested) * (30 * 4 + 8 + 4)
+        assert 2 * found[0] - found[1] == (2 + tested) * (30 * 4 + 4 + 8 + 8 + 4)
 
 
 def test_scales_rates_and_centred_outputs_take_what_is_asked_for() -> None:
@@ -149,8 +149,8 @@ def test_test_samples_are_asked_for_before_training(monkeypatch: pytest.MonkeyPa
     for test in (None, (np.ones((10**5, 50)), np.ones(10**5))):
         train(network=network, task=shoal.Task(np.eye(50), [1] * 50, test=test), networks=1, threads=1)
     values = _core.pack_bytes(network.widths, 10**5, "float64")
-    # The inputs, and labels, weights and three numbers a sample; and the values of one block of samples only.
-    assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 3 * 8) + values
+    # The inputs, labels, weights, repeats, places, and three numbers a sample; and the values of one block only.
+    assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 8 + 4 + 3 * 8) + values
     assert values < (2 * network.parameters + 256 * 42) * lanes * 8
 
 

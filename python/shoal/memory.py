@@ -84,7 +84,7 @@ def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: i
 
 def task_bytes(task: Task, itemsize: int) -> int:
     """Return the bytes of the core's copy of the task, in its dtype."""
-    return (task.samples + task.test_samples) * (task.dimension * itemsize + 8 + itemsize)
+    return (task.samples + task.test_samples) * (task.dimension * itemsize + itemsize + 8 + 8 + 4)
 
 
 @dataclass(frozen=True)
