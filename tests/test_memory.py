@@ -72,7 +72,7 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
         task = shoal.Task(np.ones((2, 30)), [1, -1], test=test)
         found = [memory.work_bytes(network, task, method, pack, lanes, workers, 4) for workers in (1, 2)]
         biases = (4 if tested else 2) * 31 * lanes * 4 if bias else 0
-        units = 30 * lanes * 4
+        units = 30 * lanes * 8
         kept = packs * network.parameters * lanes * 4
         kept += 8 * 513 * (network.parameters + 512) if packs else 0  # it may slide on 512 kinks at once
         assert found[1] - found[0] == pack + biases + units + kept + 8 * network.parameters + 3 * (2 + tested) * 4

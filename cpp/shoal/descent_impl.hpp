@@ -46,7 +46,7 @@ template <bool watchful>
 bool Descent<V>::step(Monitor& monitor) {
     Move<watchful> move{cohort_.parameters.at(0), V::load(minus_rates_)};
     if (!gradient_(cohort_.parameters, [&](int first, int count, const Gradient<V>& pass) { return see(first, count, pass, monitor); }, move)) return false;
-    const bool lost = any(gather_not_finite(move.not_finite, gradient_.lost()));
+    const bool lost = gathered(gather_not_finite(move.not_finite, gradient_.lost()));
     bool leave = lost && let_go_of_those_who_diverged(gradient_.lost());  // by the loss before the step, which may be recorded now
     if (records_) end_records();
     ++clock_;

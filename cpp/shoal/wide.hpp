@@ -274,7 +274,7 @@ class Training {
             seen = seen + model_.move(part, slopes_, V(-method_.rate));
             slack_.follow(part, model_);
         }
-        if (any(seen)) lost_.store(true, std::memory_order_relaxed);
+        if (gathered(seen)) lost_.store(true, std::memory_order_relaxed);
     }
 };
 

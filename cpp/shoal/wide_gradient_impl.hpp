@@ -127,7 +127,7 @@ bool Passes<T>::lost(const Samples<T>& samples, const Block& block) const {
             const V m = V::load(margins);
             seen = gather_not_finite(seen, witness(loss_.kind, threshold, residual(loss_.kind, threshold, m), m));
         }
-        return any(seen);
+        return gathered(seen);
     }
     for (int s = 0; s < block.count; ++s) {
         const T* const o = samples.outputs.data() + std::int64_t(block.sample(s)) * outputs;
@@ -135,7 +135,7 @@ bool Passes<T>::lost(const Samples<T>& samples, const Block& block) const {
         for (int k = 0; k < outputs; ++k) top = std::max(top, o[k]), nothing += o[k] - o[k];
         seen = gather_not_finite(seen, V(top - o[samples.task.labels[block.sample(s)]] + nothing));
     }
-    return any(seen);
+    return gathered(seen);
 }
 
 template <class T>
