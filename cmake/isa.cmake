@@ -36,6 +36,7 @@ function(shoal_core_options target isa)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cpp")
   target_include_directories(${target} SYSTEM PRIVATE "${SHOAL_EIGEN_INCLUDE}")
   target_compile_definitions(${target} PRIVATE
+    EIGEN_FAST_MATH=0 # see lanes.hpp; here, so that no order of includes can change it
     SHOAL_ISA="${isa}" SHOAL_VERSION="${SHOAL_VERSION}" SHOAL_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
   # No -ffast-math: it changes results, and it sets flush-to-zero for the whole process. Contraction is explicit (shoal::fma), so
   # that every instruction set with fused multiply-add computes the same bits. errno is not looked at anywhere.
@@ -48,9 +49,10 @@ function(shoal_core_options target isa)
   if(SHOAL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
-  if(SHOAL_TSAN)
-    target_compile_options(${target} PRIVATE -fsanitize=thread -g -O1)
-    target_link_options(${target} PRIVATE -fsanitize=thread)
+  if(SHOAL_SANITIZE)
+    target_compile_definitions(${target} PRIVATE _GLIBCXX_ASSERTIONS)
+    target_compile_options(${target} PRIVATE -fsanitize=${SHOAL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1 -O1)
+    target_link_options(${target} PRIVATE -fsanitize=${SHOAL_SANITIZE})
   endif()
 endfunction()
 

@@ -45,6 +45,11 @@ class Problem:
     def started(self, start: Parameters) -> Problem:
         return replace(self, start=start) if self.centred else self
 
+    def learnt(self) -> Problem:
+        """Return it without the samples of weight 0, which are measured and not learnt."""
+        kept = self.weights > 0
+        return replace(self, inputs=self.inputs[kept], labels=self.labels[kept], weights=self.weights[kept])
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -75,7 +80,7 @@ def problem_of_test(network: Any, task: Any, loss: Any) -> Problem:
 def activate(kind: str, slope: float, a: Array) -> Array:
     positive = np.real(a) > 0
     if kind == "relu":
-        return np.where(positive, a, 0 * a)
+        return np.where(positive, a, np.zeros_like(a))
     if kind == "leaky_relu":
         return np.where(positive, a, slope * a)
     if kind == "linear":
@@ -103,7 +108,7 @@ def derivative(kind: str, slope: float, a: Array) -> Array:
 
 def loss_of_margin(kind: str, threshold: float, m: Array) -> Array:
     """Return l(m)."""
-    gap = np.where(np.real(m) < threshold, threshold - m, 0 * m)
+    gap = np.where(np.real(m) < threshold, threshold - m, np.zeros_like(m))
     if kind == "cross_entropy":
         return _softplus(-m)
     if kind == "hinge":
@@ -163,6 +168,7 @@ def sample_losses(setup: Problem, outputs: Array) -> Array:
 
 def objective(setup: Problem, parameters: Parameters) -> Any:
     """Return what is descended: the loss, decay / 2 |theta|^2, and decoupling / 2 sum_s p_s |f(x_s)|^2."""
+    setup = setup.learnt()
     outputs = forward(setup, parameters)[1][-1]
     squares = sum((array**2).sum() for array in (*parameters.weights, *parameters.biases))
     shrink = setup.spectral_decoupling / 2 * (setup.weights[:, None] * outputs**2).sum()
@@ -171,6 +177,7 @@ def objective(setup: Problem, parameters: Parameters) -> Any:
 
 def gradient(setup: Problem, parameters: Parameters) -> Parameters:
     """Return the gradient of the objective, by backpropagation."""
+    setup = setup.learnt()
     entering, leaving = forward(setup, parameters)
     outputs = leaving[-1]
     if outputs.shape[1] == 1:
@@ -189,7 +196,9 @@ def gradient(setup: Problem, parameters: Parameters) -> Parameters:
             biases.insert(0, delta.sum(axis=0))
         if layer:
             slopes = derivative(setup.activation, setup.slope, leaving[layer - 1])
-            delta = (delta @ used[layer]) * slopes
+            delta = np.where(
+                slopes == 0, 0.0, (delta @ used[layer]) * slopes
+            )  # a closed gate lets nothing through, infinity neither
     return Parameters(
         [g + setup.weight_decay * w for g, w in zip(weights, parameters.weights, strict=True)],
         [g + setup.weight_decay * b for g, b in zip(biases, parameters.biases, strict=True)],
@@ -220,6 +229,11 @@ def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
     _, leaving = forward(setup, parameters)
     outputs = leaving[-1]
     margins = margins_of(setup, outputs)
+    kept = setup.weights > 0  # 0 times an infinite loss is no number
+
+    def mean(values: Array) -> Any:
+        return (setup.weights[kept] * values[kept]).sum()
+
     if outputs.shape[1] == 1:
         wrong = np.where(margins < 0, 1.0, np.where(margins == 0, 0.5, 0.0))
         confidence = _sigmoid(margins)
@@ -238,9 +252,9 @@ def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
         if parameters.biases:
             balance[layer] = balance[layer] + parameters.biases[layer] ** 2
     return {
-        "loss": (setup.weights * sample_losses(setup, outputs)).sum(),
-        "error": (setup.weights * wrong).sum(),
-        "soft_error": (setup.weights * (1 - confidence)).sum(),
+        "loss": mean(sample_losses(setup, outputs)),
+        "error": mean(wrong),
+        "soft_error": mean(1 - confidence),
         "margin": margins,
         "layer_norm": np.array([np.sqrt((w**2).sum()) for w in parameters.weights]),
         "balance": np.concatenate([*balance, np.zeros(0)]),
@@ -250,10 +264,19 @@ def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
     }
 
 
+def diverged(setup: Problem, parameters: Parameters) -> bool:
+    """Return whether a parameter, or an output or the loss of a sample that is learnt, is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        outputs = forward(setup.learnt(), parameters)[1][-1]
+        vital = (outputs, sample_losses(setup.learnt(), outputs))
+    return not (parameters.finite() and all(np.isfinite(values).all() for values in vital))
+
+
 def train(setup: Problem, start: Parameters, rate: float, record_steps: Sequence[int]) -> dict[str, Any]:
     """Return every measure at every recorded step, the final parameters, and where the network diverged (or -1).
 
-    From the step at which a weight stopped being finite, all measures are NaN and the parameters stand still.
+    From the step at which a weight or the loss stopped being finite, all measures are NaN and the parameters
+    stand still.
     """
     recorded: dict[str, list[Array]] = {}
     setup, parameters, diverged_at = setup.started(start), start, -1
@@ -261,7 +284,7 @@ def train(setup: Problem, start: Parameters, rate: float, record_steps: Sequence
     for step in range(max(wanted) + 1):
         if step and diverged_at < 0:
             parameters = descend(setup, parameters, rate)
-        if diverged_at < 0 and not parameters.finite():
+        if diverged_at < 0 and diverged(setup, parameters):
             diverged_at = step
         if step in wanted:
             for name, value in measures(setup, parameters).items():
@@ -283,7 +306,7 @@ def _sigmoid(a: Array) -> Array:
 def _softplus(a: Array) -> Array:
     positive = np.real(a) > 0
     small = np.exp(np.where(positive, -a, a))
-    return np.where(positive, a, 0 * a) + np.log1p(small)
+    return np.where(positive, a, np.zeros_like(a)) + np.log1p(small)
 
 
 def _softmax(outputs: Array) -> Array:

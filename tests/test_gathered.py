@@ -169,19 +169,19 @@ def test_parts_that_share_a_cell_or_are_out_of_order_are_refused() -> None:
 
 
 @pytest.mark.parametrize("at", [[0], [599], [3, 300], [300, 599], [0, 300, 599]])
-def test_an_infinite_loss_makes_an_infinite_mean_wherever_it_is(at: list[int]) -> None:
+def test_an_infinite_test_loss_makes_an_infinite_mean_wherever_it_is(at: list[int]) -> None:
     weights = np.full((600, 1, 1), 0.5)
     weights[at] = -800.0  # exp(800)
     data = shoal.train(
         shoal.Network((1, 1)),
-        shoal.Task([[1]], [1]),
+        shoal.Task([[1e-3]], [1], test=([[1]], [1])),  # of what is learnt the loss is finite
         shoal.Explicit([weights]),
         method=shoal.Descent(0.1, 0),
         loss="exponential",
-        record=shoal.Record(steps=[0], measure=("loss",), reduce="moments"),
+        record=shoal.Record(steps=[0], measure=("test_loss",), reduce="moments"),
     )
     assert int(data.diverged) == 0
-    loss = data.loss.isel(time=0)
+    loss = data.test_loss.isel(time=0)
     assert loss.sel(statistic="mean") == np.inf
     assert loss.sel(statistic="max") == np.inf
     assert loss.sel(statistic="min") == np.exp(-0.5)

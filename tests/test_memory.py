@@ -72,12 +72,12 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
         task = shoal.Task(np.ones((2, 30)), [1, -1], test=test)
         found = [memory.work_bytes(network, task, method, pack, lanes, workers, 4) for workers in (1, 2)]
         biases = (4 if tested else 2) * 31 * lanes * 4 if bias else 0
-        units = 30 * lanes * 4
+        units = 30 * lanes * 8
         kept = packs * network.parameters * lanes * 4
         if packs:  # six numbers for each kink, two velocities; it may slide on 512 kinks at once
             kept += 8 * lanes * (6 * 2 * 31 + 2 * network.parameters) + 8 * 513 * (2 * network.parameters + 513)
         assert found[1] - found[0] == pack + biases + units + kept + 8 * network.parameters + 3 * (2 + tested) * 4
-        assert 2 * found[0] - found[1] == (2 + tested) * (30 * 4 + 8 + 4)
+        assert 2 * found[0] - found[1] == (2 + tested) * (30 * 4 + 4 + 8 + 8 + 4)
 
 
 def test_scales_rates_and_centred_outputs_take_what_is_asked_for() -> None:
@@ -150,8 +150,8 @@ def test_test_samples_are_asked_for_before_training(monkeypatch: pytest.MonkeyPa
     for test in (None, (np.ones((10**5, 50)), np.ones(10**5))):
         train(network=network, task=shoal.Task(np.eye(50), [1] * 50, test=test), networks=1, threads=1)
     values = _core.pack_bytes(network.widths, 10**5, "float64")
-    # The inputs, and labels, weights and three numbers a sample; and the values of one block of samples only.
-    assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 3 * 8) + values
+    # The inputs, labels, weights, repeats, places, and three numbers a sample; and the values of one block only.
+    assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 8 + 4 + 3 * 8) + values
     assert values < (2 * network.parameters + 256 * 42) * lanes * 8
 
 

@@ -187,7 +187,7 @@ def test_a_network_that_diverges_is_marked_and_its_neighbours_keep_their_bits(
     wild = [4, 13]
     weights = [array.copy() for array in start.weights]
     for array in weights:
-        array[wild] *= 300
+        array[wild] *= 300 if loss == "squared" else 10  # the loss is finite at the start
     arguments: dict[str, Any] = {
         "network": network,
         "task": task,

@@ -1,4 +1,5 @@
 // The compiled module of one instruction set: arrays in, the GIL released once, arrays out. No arithmetic here.
+#include "check.hpp"
 #include "records.hpp"
 #include "shoal/peak.hpp"
 
@@ -26,7 +27,7 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         request.first,
         request.seed,
         {request.weight_decay, request.spectral_decoupling},
-        read_test<T>(request.test),
+        task_of<T>(request.test),
         read_span(request.span),
         request.tuning,
     };
@@ -41,7 +42,9 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
     const auto poll = [&](std::int64_t done) {
         const py::gil_scoped_acquire gil;
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-        if (!request.progress.is_none()) request.progress(done, total);
+        if (request.progress.is_none()) return;
+        const shoal::Arithmetic callers(request.callers);
+        request.progress(done, total);
     };
     {
         const py::gil_scoped_release release;
@@ -55,6 +58,7 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
 
 template <class T>
 py::dict train_as(const Request& request) {
+    check<T>(request);
     const py::dict& method = request.method;
     const auto kind = method["kind"].cast<std::string>();
     if (kind == "descent") {
@@ -85,15 +89,25 @@ auto with_dtype(const std::string& dtype, Act&& act) {
 // None: what suits this machine. Only tests ask for anything else.
 shoal::Tuning read_tuning(const py::object& tuning) {
     if (tuning.is_none()) return shoal::Tuning::of_this_machine();
-    const auto [nearest, second, fixed] = tuning.cast<std::tuple<std::int64_t, std::int64_t, bool>>();
-    return {nearest, second, fixed};
+    try {
+        const auto [nearest, second, fixed] = tuning.cast<std::tuple<std::int64_t, std::int64_t, bool>>();
+        return {nearest, second, fixed};
+    } catch (const py::cast_error&) {
+        throw py::type_error("tuning must be None or (bytes of the first cache, of the second, whether shapes are fixed), got " + type_of(tuning));
+    }
 }
 
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
-               Array<double> inputs, Array<std::int64_t> labels, Array<double> weights, Array<double> repeats, Array<double> span, py::dict test,
-               std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start, py::dict method,
+               const py::object& inputs, const py::object& labels, const py::object& weights, const py::object& repeats, const py::object& span,
+               const py::dict& test, std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start, py::dict method,
                std::vector<std::string> measures, py::dict reduction, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads,
                const std::string& engine, const std::string& dtype, py::object progress, const py::object& tuning) {
+    const shoal::Arithmetic arithmetic;
+    check_widths(widths);
+    const auto points = read_array<double>(inputs, "inputs", {-1, widths.front()});
+    const py::ssize_t samples = points.shape(0);
+    auto tested = read_test(test, widths.front());
+    check_counts(samples, tested ? tested->inputs.shape(0) : 0, networks, threads);
     const Request request{std::move(widths),
                           std::move(activation),
                           slope,
@@ -101,12 +115,12 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           std::move(scales),
                           std::move(rates),
                           centred,
-                          std::move(inputs),
-                          std::move(labels),
-                          std::move(weights),
-                          std::move(repeats),
-                          std::move(span),
-                          std::move(test),
+                          points,
+                          read_array<std::int64_t>(labels, "labels", {samples}),
+                          read_array<double>(weights, "weights", {samples}),
+                          read_array<double>(repeats, "repeats", {samples}),
+                          read_array<double>(span, "span", {-1, -1}),
+                          std::move(tested),
                           std::move(loss),
                           threshold,
                           weight_decay,
@@ -121,12 +135,17 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           threads,
                           shoal::engine_named(engine),
                           std::move(progress),
-                          read_tuning(tuning)};
+                          read_tuning(tuning),
+                          arithmetic.before()};
     return with_dtype(dtype, [&](auto number) { return train_as<decltype(number)>(request); });
 }
 
 // The directions that inputs span, orthonormal rows, and the inputs' coordinates along them; None where there are more than `most`.
-py::object span(const Array<double>& inputs, int most) {
+py::object span(const py::object& given, int most) {
+    const shoal::Arithmetic arithmetic;
+    const auto inputs = finite(read_array<double>(given, "inputs", {-1, -1}), "inputs");
+    require(inputs.shape(1) <= std::numeric_limits<int>::max(), "inputs", "of at most 2147483647 columns", inputs.shape(1));
+    require(most >= 0, "most", "not negative", most);
     const std::int64_t samples = inputs.shape(0);
     const shoal::Span found = shoal::span_of(inputs.data(), samples, int(inputs.shape(1)), most);
     if (found.rank > most) return py::none();
@@ -139,6 +158,7 @@ py::object span(const Array<double>& inputs, int most) {
 // act(network, V()) with the lanes that packs of many such networks have.
 template <class Act>
 auto with_pack(const std::vector<int>& widths, const std::string& dtype, Act&& act) {
+    check_widths(widths);
     const shoal::Network network(widths, shoal::Activation::relu, 0.0, false);
     return with_dtype(dtype, [&](auto number) {
         constexpr auto many = std::numeric_limits<std::int64_t>::max();
@@ -154,6 +174,7 @@ std::vector<std::pair<int, int>> fixed_shapes() {
 }
 
 bool is_fixed(const std::vector<int>& widths, const std::string& activation) {
+    check_widths(widths);
     return shoal::fixed_shape<shoal::Lanes<double>>(shoal::Network(widths, shoal::activation_named(activation), 0.0, false)) >= 0;
 }
 
@@ -163,6 +184,7 @@ std::pair<std::int64_t, std::int64_t> caches() {
 }
 
 std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::string& dtype) {
+    check_counts(samples, 0, 1, 1);
     return with_pack(widths, dtype, [&](const auto& network, auto lanes) { return shoal::Gradient<decltype(lanes)>::working_set(network, samples); });
 }
 
@@ -172,6 +194,8 @@ int pack_networks(const std::vector<int>& widths, const std::string& dtype) {
 
 std::int64_t wide_bytes(const std::vector<int>& widths, bool bias, bool centred, int samples, int test_samples, std::int64_t networks, int threads,
                         const std::string& dtype) {
+    check_widths(widths);
+    check_counts(samples, test_samples, networks, threads);
     const shoal::Network network(widths, shoal::Activation::relu, 0.0, bias, {}, {}, centred);
     return with_dtype(dtype, [&](auto number) { return shoal::wide::bytes<decltype(number)>(network, samples, test_samples, networks, threads); });
 }
@@ -206,6 +230,8 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
     m.def(
         "fma_peak",
         [](int threads, const std::string& dtype, double seconds) {
+            check_counts(1, 0, 1, threads);
+            check_number<double>(seconds, "seconds", true);
             return with_dtype(dtype, [&](auto number) { return shoal::fma_peak<decltype(number)>(threads, seconds); });
         },
         "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());

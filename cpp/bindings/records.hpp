@@ -16,7 +16,7 @@ Number* add_array(py::dict& out, const std::string& name, const std::vector<py::
 
 // One array a layer: (leading, outputs, inputs), or (leading, outputs) for biases.
 template <class T>
-std::vector<T*> add_layers(py::dict& out, const char* name, const Request& request, const shoal::Network& network, std::vector<py::ssize_t> leading,
+std::vector<T*> add_layers(py::dict& out, const char* name, const Request& request, const shoal::Network& network, const std::vector<py::ssize_t>& leading,
                            bool biases) {
     py::list arrays;
     std::vector<T*> to;
@@ -42,7 +42,7 @@ struct Place {
 #define SHOAL_IN(field) [](shoal::Record<T>& record) -> T*& { return record.field; }
 template <class T>
 std::map<std::string, Place<T>> places(const Request& request, const shoal::Network& network) {
-    const py::ssize_t samples = request.inputs.shape(0), tested = request.test.empty() ? 0 : py::len(request.test["labels"]), units = network.units();
+    const py::ssize_t samples = request.inputs.shape(0), tested = request.test ? request.test->inputs.shape(0) : 0, units = network.units();
     return {{"loss", {SHOAL_IN(loss), {}}},
             {"error", {SHOAL_IN(error), {}}},
             {"soft_error", {SHOAL_IN(soft_error), {}}},
@@ -59,7 +59,7 @@ std::map<std::string, Place<T>> places(const Request& request, const shoal::Netw
 #undef SHOAL_IN
 
 inline void check_measure(const Request& request, const std::string& measure) {
-    if (measure.starts_with("test_") && request.test.empty()) throw py::value_error("measures must not hold " + measure + " without test samples");
+    if (measure.starts_with("test_") && !request.test) throw py::value_error("measures must not hold " + measure + " without test samples");
 }
 
 // The shape of an array: what leads, the times, and the measure's own.

@@ -1,20 +1,19 @@
 // What the Python side asks of a training, read from its arguments.
 #pragma once
 
+#include "arguments.hpp"
 #include "trainings/trainings.hpp"
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <string>
-
-namespace py = pybind11;
+#include <optional>
 
 namespace shoal::bindings {
 
-template <class Number>
-using Array = py::array_t<Number, py::array::c_style | py::array::forcecast>;
+// Samples that are measured alone.
+struct TestSamples {
+    Array<double> inputs;
+    Array<std::int64_t> labels;
+    Array<double> weights;
+};
 
 // What the Python side has checked and laid out; see _kernel.pyi.
 struct Request {
@@ -28,7 +27,7 @@ struct Request {
     Array<std::int64_t> labels;
     Array<double> weights, repeats;
     Array<double> span;  // (rank, all inputs): what network and inputs have the coordinates of; of no rows where they are as given
-    py::dict test;
+    std::optional<TestSamples> test;
     std::string loss;
     double threshold, weight_decay, spectral_decoupling;
     py::dict start;
@@ -41,6 +40,7 @@ struct Request {
     shoal::Engine engine;
     py::object progress;
     shoal::Tuning tuning;
+    shoal::Arithmetic::Mode callers;  // arithmetic, in which progress is told
 };
 
 template <class Number>
@@ -74,13 +74,20 @@ inline shoal::Start read_start(const py::dict& start, std::vector<Array<double>>
     return read;
 }
 
-// The test samples, all of the same weight; none where the dict is empty.
-template <class T>
-std::optional<shoal::Task<T>> read_test(const py::dict& test) {
+// None where the dict is empty.
+inline std::optional<TestSamples> read_test(const py::dict& test, py::ssize_t dimension) {
     if (test.empty()) return {};
-    const auto inputs = test["inputs"].cast<Array<double>>(), weights = test["weights"].cast<Array<double>>();
-    const auto labels = test["labels"].cast<Array<std::int64_t>>();
-    return shoal::Task<T>(int(inputs.shape(0)), int(inputs.shape(1)), inputs.data(), labels.data(), weights.data());
+    TestSamples read{read_array<double>(entry(test, "test", "inputs"), "test inputs", {-1, dimension}), {}, {}};
+    const py::ssize_t samples = read.inputs.shape(0);
+    read.labels = read_array<std::int64_t>(entry(test, "test", "labels"), "test labels", {samples});
+    read.weights = read_array<double>(entry(test, "test", "weights"), "test weights", {samples});
+    return read;
+}
+
+template <class T>
+std::optional<shoal::Task<T>> task_of(const std::optional<TestSamples>& test) {
+    if (!test) return {};
+    return shoal::Task<T>(int(test->inputs.shape(0)), int(test->inputs.shape(1)), test->inputs.data(), test->labels.data(), test->weights.data());
 }
 
 inline std::optional<shoal::Span> read_span(const Array<double>& span) {

@@ -58,7 +58,7 @@ class Cohort {
         if (!std::isfinite(T(largest))) stop(lane, Status::diverged, 0);
     }
 
-    // Empties a lane: its numbers are 0 from here on, which disturb nobody.
+    // Empties a lane: its numbers are 0 from here on.
     void leave(int lane) {
         lanes.network[lane] = -1;
         for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(0);

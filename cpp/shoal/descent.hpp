@@ -55,11 +55,11 @@ class Descent {
     // theta <- theta - rate grad, and a look at whether it is still finite; a watchful one also looks at whether it has moved at all.
     template <bool watchful>
     struct Move {
-        T *parameters, minus_rate;
-        V not_finite, moved = V(0);
+        T* parameters;
+        V minus_rate, not_finite = V(0), moved = V(0);
 
         EIGEN_ALWAYS_INLINE void operator()(int number, V parameter, V slope) {
-            const V there = fma(V(minus_rate), slope, parameter);
+            const V there = fma(minus_rate, slope, parameter);
             there.store(parameters + std::int64_t(number) * V::count);
             not_finite = gather_not_finite(not_finite, there);
             if constexpr (watchful) moved = gather_difference(moved, there, parameter);
@@ -74,12 +74,13 @@ class Descent {
     bool attend(Queue& queue, Monitor& monitor);
     bool finish(Monitor& monitor);
     bool fill(Queue& queue, Monitor& monitor);
+    void leave(int lane);
     bool look(const std::int64_t (&times)[L], Monitor& monitor);
     bool begin_records(const Monitor& monitor);
     void end_records();
     std::int64_t next_due() const;
     void let_go_of_those_who_meet_a_rule();
-    bool let_go_of_those_who_diverged(V not_finite);
+    bool let_go_of_those_who_diverged(V lost);
     bool let_go_of_those_at_rest(V moved);
 
     const Run<T>& run_;
@@ -92,6 +93,7 @@ class Descent {
 
     std::int64_t clock_ = 0, due_ = 0;           // steps of the pack; at which of them some lane next has something to record, or ends
     std::int64_t begun_[L], next_[L], times_[L];  // when a lane's network came, its next record, and the one that it takes now
+    alignas(64) T minus_rates_[L];               // 0 where no network is
     bool leaves_[L];
     bool records_ = false, met_ = false;  // some lane takes a record now; some lane's network meets a rule
     int wanted_ = 0;                      // lanes

@@ -25,7 +25,7 @@ std::int64_t Descent<V>::refill_period(const Run<T>& run, const DescentMethod<T>
 template <AnyLanes V>
 void Descent<V>::train(Queue& queue, Monitor& monitor) {
     clock_ = due_ = 0, last_come_ = false;
-    for (int lane = 0; lane < L; ++lane) cohort_.leave(lane), leaves_[lane] = false;
+    for (int lane = 0; lane < L; ++lane) leave(lane);
     while (true) {
         const bool attended = clock_ >= due_;
         if (attended && !(attend(queue, monitor) && begin_records(monitor))) return;
@@ -44,12 +44,15 @@ void Descent<V>::train(Queue& queue, Monitor& monitor) {
 template <AnyLanes V>
 template <bool watchful>
 bool Descent<V>::step(Monitor& monitor) {
-    Move<watchful> move{cohort_.parameters.at(0), -method_.rate, V(0)};
+    Move<watchful> move{cohort_.parameters.at(0), V::load(minus_rates_)};
     if (!gradient_(cohort_.parameters, [&](int first, int count, const Gradient<V>& pass) { return see(first, count, pass, monitor); }, move)) return false;
+    const bool lost = gathered(gather_not_finite(move.not_finite, gradient_.lost()));
+    bool leave = lost && let_go_of_those_who_diverged(gradient_.lost());  // by the loss before the step, which may be recorded now
     if (records_) end_records();
     ++clock_;
     monitor.stepped(wanted_);
-    if (any(move.not_finite) && let_go_of_those_who_diverged(move.not_finite)) due_ = clock_;
+    if (lost) leave |= let_go_of_those_who_diverged(move.not_finite);
+    if (leave) due_ = clock_;
     if (watchful && let_go_of_those_at_rest(move.moved)) due_ = clock_;
     return true;
 }
@@ -61,7 +64,7 @@ bool Descent<V>::see(int first, int count, const Gradient<V>& pass, const Monito
     if (records_ && run_.record.looks_at_samples()) recorder_.see(first, count, pass);
     if (method_.stop.any()) {
         stops_.see(first, count, pass);
-        for (int lane = 0; first + count == run_.task.samples && lane < L; ++lane) met_ |= cohort_.lanes.wanted(lane) && stops_.status(lane) != Status::ok;
+        for (int lane = 0; first + count == run_.task.learnt && lane < L; ++lane) met_ |= cohort_.lanes.wanted(lane) && stops_.status(lane) != Status::ok;
     }
     return !met_ && !monitor.stopped();
 }
@@ -98,10 +101,16 @@ bool Descent<V>::finish(Monitor& monitor) {
         if (method_.stop.any() && stops_.status(lane) != Status::ok) cohort_.stop(lane, stops_.status(lane), step_of(lane));
         recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
         monitor.stepped(method_.steps - step_of(lane));
-        cohort_.leave(lane);
-        leaves_[lane] = false;
+        leave(lane);
     }
     return true;
+}
+
+template <AnyLanes V>
+void Descent<V>::leave(int lane) {
+    cohort_.leave(lane);
+    leaves_[lane] = false;
+    minus_rates_[lane] = 0;
 }
 
 // Takes networks from the queue into the lanes that are free, when it is time.
@@ -117,6 +126,7 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
         if (cohort_.lanes.wanted(lane)) continue;
         cohort_.begin_lane(lane, first + taken++);
         fresh[lane] = 1;
+        minus_rates_[lane] = -method_.rate;
         begun_[lane] = clock_;
         next_[lane] = 0;
         leaves_[lane] = method_.retire && cohort_.lanes.status[lane] != Status::ok;
@@ -126,7 +136,7 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
     return gradient_.centre(cohort_.parameters, lanes, [&] { return !monitor.stopped(); }) && recorder_.centre(cohort_.parameters, lanes, monitor);
 }
 
-// A forward pass of its own for the records of lanes that leave, and of all that come after; and for the rules.
+// A forward pass of its own for the records of lanes that leave, and of all that come after; for the rules; and for whether the loss after the last step is finite.
 template <AnyLanes V>
 bool Descent<V>::look(const std::int64_t (&times)[L], Monitor& monitor) {
     const bool rules = method_.stop.any(), records = std::any_of(times, times + L, [](std::int64_t time) { return time >= 0; });
@@ -138,7 +148,15 @@ bool Descent<V>::look(const std::int64_t (&times)[L], Monitor& monitor) {
         if (rules) stops_.see(first, count, pass);
         return !monitor.stopped();
     };
-    if ((looks || rules) && !gradient_.forward_only(cohort_.parameters, see_block)) return false;
+    bool ends = false;
+    for (int lane = 0; lane < L; ++lane) ends |= leaves_[lane] && step_of(lane) == method_.steps;
+    if (looks || rules || ends) {
+        if (!gradient_.forward_only(cohort_.parameters, see_block)) return false;
+        alignas(64) T lost[L];
+        gradient_.lost().store(lost);
+        for (int lane = 0; lane < L; ++lane)
+            if (leaves_[lane] && lost[lane] != 0) cohort_.stop(lane, Status::diverged, step_of(lane));
+    }
     if (records) recorder_.end(), recorder_.hold();
     return true;
 }
@@ -182,16 +200,16 @@ void Descent<V>::let_go_of_those_who_meet_a_rule() {
     due_ = clock_;
 }
 
-// Their numbers stay not finite by themselves, and no other lane reads them.
+// Those in whose lanes `lost` is not 0. No other lane reads their numbers.
 template <AnyLanes V>
-bool Descent<V>::let_go_of_those_who_diverged(V not_finite) {
+bool Descent<V>::let_go_of_those_who_diverged(V lost) {
     alignas(64) T gathered[L];
-    not_finite.store(gathered);
+    lost.store(gathered);
     bool some = false;
     for (int lane = 0; lane < L; ++lane) {
         if (gathered[lane] == 0 || !cohort_.lanes.wanted(lane)) continue;
         cohort_.stop(lane, Status::diverged, step_of(lane));
-        some = leaves_[lane] = method_.retire;
+        some |= leaves_[lane] = method_.retire;
     }
     return some;
 }

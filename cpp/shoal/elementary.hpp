@@ -50,9 +50,7 @@ struct Constants<float> {
 // The bits of one register, for exponents (vector types of GCC and Clang).
 template <AnyLanes V>
 struct Bits {
-    using Integer = std::conditional_t<sizeof(typename V::Scalar) == 8, std::int64_t, std::int32_t>;
-    using Unsigned = std::make_unsigned_t<Integer>;
-    typedef Integer Signed __attribute__((vector_size(sizeof(typename V::Packet))));
+    using Unsigned = std::conditional_t<sizeof(typename V::Scalar) == 8, std::uint64_t, std::uint32_t>;
     typedef Unsigned Word __attribute__((vector_size(sizeof(typename V::Packet))));
 };
 
@@ -95,9 +93,9 @@ EIGEN_ALWAYS_INLINE V round(V x) {
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V power_of_two(V n) {
     using C = Constants<typename V::Scalar>;
-    using B = typename Bits<V>::Signed;
+    using Word = typename Bits<V>::Word;  // unsigned: that of a NaN runs over
     const V shifted = n + V(C::to_integer);
-    SHOAL_EACH(V, r, (typename V::Packet)(((B)shifted.value[r] << C::mantissa) + C::one));
+    SHOAL_EACH(V, r, (typename V::Packet)(((Word)shifted.value[r] << C::mantissa) + typename Bits<V>::Unsigned(C::one)));
 }
 
 // x = n ln2 + r; returns n, and expm1(r) through `tail`. x must be within exp's range or NaN.
@@ -150,16 +148,16 @@ EIGEN_ALWAYS_INLINE V expm1(V x) {
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V split_octave(V x, V& f) {
     using C = Constants<typename V::Scalar>;
-    using B = typename Bits<V>::Signed;
     using Word = typename Bits<V>::Word;
-    // The octave is shifted, as an unsigned number, into the low bits of to_integer, which is then subtracted again.
-    constexpr typename Bits<V>::Integer bias = typename Bits<V>::Integer(1) << (sizeof(typename V::Scalar) == 8 ? 10 : 7);
+    using Unsigned = typename Bits<V>::Unsigned;
+    // The octave is shifted into the low bits of to_integer, which is then subtracted again. All in unsigned numbers, which may run over.
+    constexpr Unsigned bias = Unsigned(1) << (sizeof(typename V::Scalar) == 8 ? 10 : 7), mask = C::mantissa_mask, sqrt_half = C::sqrt_half;
     const V magic = C::to_integer;
     V k;
     SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) {
-        const B from_half = (B)x.value[r] - C::sqrt_half;  // counts octaves from sqrt(1/2)
-        f.value[r] = (typename V::Packet)((from_half & C::mantissa_mask) + C::sqrt_half);
-        k.value[r] = (typename V::Packet)((B)((Word)(from_half + (bias << C::mantissa)) >> C::mantissa) + (B)magic.value[r]);
+        const Word from_half = (Word)x.value[r] - sqrt_half;  // counts octaves from sqrt(1/2)
+        f.value[r] = (typename V::Packet)((from_half & mask) + sqrt_half);
+        k.value[r] = (typename V::Packet)(((from_half + (bias << C::mantissa)) >> C::mantissa) + (Word)magic.value[r]);
     }
     return k - V(C::to_integer + bias);
 }
@@ -220,15 +218,15 @@ EIGEN_ALWAYS_INLINE V tanh(V x) {
 EIGEN_ALWAYS_INLINE void sincos_turn(Lanes<double> u, Lanes<double>& sine, Lanes<double>& cosine) {
     using C = Constants<double>;
     using V = Lanes<double>;
-    using B = Bits<V>::Signed;
+    using Word = Bits<V>::Word;
     const V magic = C::to_integer;
     const V quarter_turns = V(4) * u;
     const V shifted = quarter_turns + magic;
     const V x = quarter_turns - (shifted - magic);
     const V q = x * x;
-    const B s = (B)(x * horner(C::sin_ratio, q)).value[0], c = (B)fma(q, horner(C::cos_tail, q), V(1)).value[0];
-    const B quadrant = (B)shifted.value[0] & 3, odd = -(quadrant & 1);
-    const B sine_sign = (quadrant & 2) << 62, cosine_sign = ((quadrant + 1) & 2) << 62;
+    const Word s = (Word)(x * horner(C::sin_ratio, q)).value[0], c = (Word)fma(q, horner(C::cos_tail, q), V(1)).value[0];
+    const Word quadrant = (Word)shifted.value[0] & 3, odd = -(quadrant & 1);
+    const Word sine_sign = (quadrant & 2) << 62, cosine_sign = ((quadrant + 1) & 2) << 62;
     sine.value[0] = (V::Packet)(((s & ~odd) | (c & odd)) ^ sine_sign);
     cosine.value[0] = (V::Packet)(((c & ~odd) | (s & odd)) ^ cosine_sign);
 }

@@ -4,6 +4,8 @@
 //   residual   delta_N = -p_s y_s r(y_s f_s)    (K outputs: p_s (softmax - 1[k=y]))
 //   backward   dW_l += delta_l^T h_{l-1},   delta_{l-1} = phi'(a_{l-1}) (delta_l W_l)
 //
+// Samples of weight 0 are seen, in blocks of their own, and go no further than their forward pass.
+//
 // With penalties (loss.hpp) delta_N += S p_s f_s, and at the end the gradient += L theta.
 //
 // Where layers have scales, all passes read the effective weights s_l W_l in place of W_l, and with scales or rates the slope that is handed over is that of the
@@ -48,6 +50,7 @@ class Gradient {
             forward(effective, first, count, plan);
             if (network_.centred) subtract_start(first, count);
             if (!see(first, count, *this)) return false;
+            if (first >= task_.learnt) return true;
             decouples_.empty() ? residuals<false>(first, count) : residuals<true>(first, count);
             const T* const inputs = below(0, first);
             const int pulling = pulling_inputs_.empty() || held_ ? count : gather_pulling(inputs, count);
@@ -65,6 +68,7 @@ class Gradient {
         return for_each_block([&](int first, int count, const BlockPlan& plan) {
             forward(effective, first, count, plan);
             if (network_.centred) subtract_start(first, count);
+            for (int s = 0; s < count && first < task_.learnt; ++s) lost_ = gather_not_finite(lost_, witness(first, s));
             return bool(see(first, count, *this));
         });
     }
@@ -79,6 +83,11 @@ class Gradient {
     // What `see` may look at, for a sample of the current block: the logits, and whether a hidden unit is active (1 or 0).
     V output(int sample, int number) const { return values_.back()[sample * rows_.back() + number]; }
     V active(int layer, int sample, int unit) const;
+    // A number that is finite exactly where the sample's outputs and its loss are; `first` is the first sample of the current block.
+    V witness(int first, int sample) const;
+
+    // Behind a whole pass: not 0 in the lanes in which the loss of a sample that is learnt, or an output, was not finite. Those networks have diverged.
+    V lost() const { return lost_; }
 
     // Bytes that one pack walks through in a step: parameters, their gradient, and a block's values.
     static std::int64_t working_set(const Network& network, int samples, const Tuning& tuning = Tuning::of_this_machine());
@@ -129,8 +138,8 @@ class Gradient {
     T decay_;  // L
     bool homogeneous_;
     int shape_;  // in the list of shapes.hpp, or -1
-    Cut blocks_;
-    BlockPlan large_, small_;
+    Blocks blocks_, rest_;  // of the samples that are learnt, and of the others behind them
+    V lost_ = 0;
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
     std::vector<Pack<V>> values_;  // one a layer: h (or gates) after the forward pass, delta after the backward pass

@@ -13,13 +13,12 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
       decay_(T(penalty.weight_decay)),
       homogeneous_(network.homogeneous_head()),
       shape_(tuning.fixed_shapes ? fixed_shape<V>(network) : -1),
-      blocks_(cut_samples<V>(network, task.samples, tuning)),
-      large_(BlockPlan::of<V>(network, blocks_.size)),
-      small_(BlockPlan::of<V>(network, std::max(1, blocks_.size - 1))),
+      blocks_(Blocks::of<V>(network, cut_samples<V>(network, task.learnt, tuning))),
+      rest_(task.learnt < task.samples ? Blocks::of<V>(network, Cut::of(task.samples - task.learnt, blocks_.cut.size)) : Blocks{}),
       slope_(network.parameters) {
     for (const Layer& layer : network.layers) {
         rows_.push_back(row_length(layer.outputs));
-        values_.emplace_back(blocks_.size * rows_.back());
+        values_.emplace_back(blocks_.cut.size * rows_.back());
     }
     for (int s = 0; s < task.samples; ++s) {
         signs_.push_back(T(task.labels[s]));
@@ -38,7 +37,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
     }
     // Packs of several registers are those of networks so small that looking for samples to leave out costs more than they do.
     const bool can_rest = loss.kind == LossKind::hinge || loss.kind == LossKind::squared_hinge;
-    if (can_rest && V::registers == 1 && network.gated() && decouples_.empty()) pulling_inputs_.resize(std::int64_t(blocks_.size) * task.dimension);
+    if (can_rest && V::registers == 1 && network.gated() && decouples_.empty()) pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
 
@@ -53,12 +52,15 @@ std::int64_t Gradient<V>::working_set(const Network& network, int samples, const
 template <AnyLanes V>
 template <class Do>
 bool Gradient<V>::for_each_block(Do&& act) {
-    for (int block = 0, first = 0; block < blocks_.large + blocks_.small; ++block) {
-        const bool large = block < blocks_.large;
-        const int count = large ? blocks_.size : blocks_.size - 1;
-        if (!act(first, count, large ? large_ : small_)) return false;
-        first += count;
-    }
+    lost_ = 0;
+    int first = 0;
+    for (const Blocks* const blocks : {&blocks_, &rest_})
+        for (int block = 0; block < blocks->cut.large + blocks->cut.small; ++block) {
+            const bool large = block < blocks->cut.large;
+            const int count = large ? blocks->cut.size : blocks->cut.size - 1;
+            if (!act(first, count, large ? blocks->large : blocks->small)) return false;
+            first += count;
+        }
     return true;
 }
 
@@ -160,6 +162,22 @@ V Gradient<V>::active(int layer, int sample, int unit) const {
 }
 
 template <AnyLanes V>
+V Gradient<V>::witness(int first, int sample) const {
+    const int own = int(task_.labels[first + sample]);
+    if (network_.outputs() == 1) {
+        const V threshold = T(loss_.threshold), m = V(T(own)) * output(sample, 0);
+        return shoal::witness(loss_.kind, threshold, residual(loss_.kind, threshold, m), m);
+    }
+    V top = output(sample, 0), nothing = 0;
+    for (int k = 0; k < network_.outputs(); ++k) {
+        const V o = output(sample, k);
+        top = max(top, o);
+        nothing = nothing + (o - o);
+    }
+    return top - output(sample, own) + nothing;
+}
+
+template <AnyLanes V>
 template <bool decoupled>
 void Gradient<V>::residuals(int first, int count) {
     if (held_ && held_->map.hinge >= 0) return held_residuals<decoupled>(first, count);
@@ -178,10 +196,12 @@ void Gradient<V>::residuals(int first, int count) {
 template <AnyLanes V>
 template <LossKind kind, bool decoupled>
 void Gradient<V>::residuals_of(int first, int count) {
+    V lost = lost_;
     const auto some = [&]<class Several>(Several, int s) __attribute__((always_inline)) {
         T* const at = values_.back().at(s);
         const Several y = Several::template spread<V::registers>(&signs_[first + s]), minus_yp = Several::template spread<V::registers>(&pulls_[first + s]);
-        const Several f = Several::load(at), delta = minus_yp * residual(kind, Several(T(loss_.threshold)), y * f);
+        const Several threshold = T(loss_.threshold), f = Several::load(at), m = y * f, r = residual(kind, threshold, m), delta = minus_yp * r;
+        lost = gather_not_finite(lost, shoal::witness(kind, threshold, r, m));
         if constexpr (decoupled)
             fma(Several::template spread<V::registers>(&decouples_[first + s]), f, delta).store(at);
         else
@@ -191,6 +211,7 @@ void Gradient<V>::residuals_of(int first, int count) {
     int s = 0;
     for (; s + together <= count; s += together) some(Lanes<T, together * V::registers>(), s);
     for (; s < count; ++s) some(V(), s);
+    lost_ = lost;
 }
 
 template <AnyLanes V>
@@ -200,6 +221,7 @@ void Gradient<V>::softmax_residuals(int first, int count) {
     const int outputs = network_.outputs();
     for (int s = 0; s < count; ++s) {
         const std::int64_t own = task_.labels[first + s], row = s * rows_.back();
+        lost_ = gather_not_finite(lost_, witness(first, s));
         V top = values[row], others = 0, sum = 0;
         for (int k = 1; k < outputs; ++k) top = max(top, values[row + k]);
         for (int k = 0; k < outputs; ++k) {

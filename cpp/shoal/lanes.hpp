@@ -5,12 +5,11 @@
 // on the lane that it sits in, or on its neighbours. One register (R = 1) leaves most room for tiles; two hide the latencies of networks too small to tile.
 #pragma once
 
-// Eigen's approximate square roots (on AVX-512) would give other bits there than the exact ones elsewhere.
-#define EIGEN_FAST_MATH 0
 #include <Eigen/Core>
 
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 // Before a loop of constant length that is to be written out in full, so that registers may be indexed by its counter; and before one of which two rounds are to be
@@ -21,6 +20,10 @@
 #else
 #define SHOAL_UNROLL _Pragma("GCC unroll 64")
 #define SHOAL_UNROLL_TWICE _Pragma("GCC unroll 2")
+#endif
+
+#if EIGEN_FAST_MATH
+#error "EIGEN_FAST_MATH must be 0: Eigen's approximate square roots (on AVX-512) would give other bits there than the exact ones elsewhere"
 #endif
 
 namespace shoal {
@@ -140,6 +143,25 @@ EIGEN_ALWAYS_INLINE Packet keep(Packet a, Packet x) {
 }
 #endif
 
+// Whether some bit of a register is set.
+#if defined(__AVX512F__)
+EIGEN_ALWAYS_INLINE bool some_bit(__m512i bits) { return _mm512_test_epi64_mask(bits, bits) != 0; }
+EIGEN_ALWAYS_INLINE bool some_bit(__m512d a) { return some_bit(_mm512_castpd_si512(a)); }
+EIGEN_ALWAYS_INLINE bool some_bit(__m512 a) { return some_bit(_mm512_castps_si512(a)); }
+#elif defined(__AVX__)
+EIGEN_ALWAYS_INLINE bool some_bit(__m256i bits) { return !_mm256_testz_si256(bits, bits); }
+EIGEN_ALWAYS_INLINE bool some_bit(__m256d a) { return some_bit(_mm256_castpd_si256(a)); }
+EIGEN_ALWAYS_INLINE bool some_bit(__m256 a) { return some_bit(_mm256_castps_si256(a)); }
+#else
+template <class Packet>
+EIGEN_ALWAYS_INLINE bool some_bit(Packet a) {
+    std::uint64_t words[sizeof(Packet) / 8], all = 0;
+    std::memcpy(words, &a, sizeof a);
+    for (const std::uint64_t word : words) all |= word;
+    return all != 0;
+}
+#endif
+
 }  // namespace packet_choice
 
 // a < b ? x : y in each lane; false where a or b is NaN.
@@ -172,15 +194,29 @@ template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V with_sign_of(V x, V a)
     SHOAL_EACH(V, r, packet::por(a.value[r], packet::pand(x.value[r], packet::pset1<typename V::Packet>(typename V::Scalar(-0.0)))));
 
-// Zero while every a is finite; not zero, for good, once `seen` is not.
-template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, V a) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::psub(a.value[r], a.value[r])));
+// All bits zero while every a is finite; not zero, for good, once `seen` is not. `Several` holds one or more numbers for each of V.
+template <AnyLanes V, AnyLanes Several>
+EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, Several a) {
+    SHOAL_UNROLL for (int r = 0; r < Several::registers; ++r) {
+        auto& gathered = seen.value[r % V::registers];
+        gathered = packet::por(gathered, packet::psub(a.value[r], a.value[r]));
+    }
+    return seen;
+}
 
 // All bits zero while every a has the bits of its b; not, for good, once some bit differs.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V gather_difference(V seen, V a, V b) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::pxor(a.value[r], b.value[r])));
 
-// Whether some lane of what `gather_not_finite` gathered is not zero.
+// Whether `gather_not_finite` or `gather_difference` gathered anything.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE bool gathered(V seen) {
+    auto all = seen.value[0];
+    SHOAL_UNROLL for (int r = 1; r < V::registers; ++r) all = packet::por(all, seen.value[r]);
+    return packet_choice::some_bit(all);
+}
+
+// Whether some lane is not zero.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE bool any(V seen) {
     alignas(64) typename V::Scalar lanes[V::count];

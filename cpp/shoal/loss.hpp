@@ -76,4 +76,18 @@ EIGEN_ALWAYS_INLINE V loss_value(LossKind kind, V threshold, V m) {
     return zero;
 }
 
+// Finite exactly where the margin m and l(m) are, given r = r(m): a network has diverged where that of a sample which it learns is not.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V witness(LossKind kind, V threshold, V r, V m) {
+    const V half = 0.5;
+    switch (kind) {
+        case LossKind::cross_entropy: return m;
+        case LossKind::hinge: return threshold - m;
+        case LossKind::squared_hinge: return fma(half * r, r, m);
+        case LossKind::exponential: return r + m;
+        case LossKind::squared: return half * r * r;
+    }
+    return m;
+}
+
 }  // namespace shoal

@@ -27,6 +27,11 @@ class SampleMeasure {
         sight.put(record_.loss, 1, 0, sums_.loss);
         sight.put(record_.error, 1, 0, sums_.error);
         sight.put(record_.soft_error, 1, 0, sums_.soft_error);
+        forget(sight);
+    }
+
+    // Lanes that are lost get nothing.
+    void forget(const Sight<V>& sight) const {
         for (T* array : {record_.loss, record_.error, record_.soft_error}) sight.forget(array, 1);
         sight.forget(record_.margin, task_.samples);
     }
@@ -42,11 +47,12 @@ class SampleMeasure {
     };
 
     void add(int sample, V margin, V loss, V error, V soft_error, const Sight<V>& sight) {
-        const V p = task_.weights[sample];
-        sums_.loss = fma(p, loss, sums_.loss);
-        sums_.error = fma(p, error, sums_.error);
-        sums_.soft_error = fma(p, soft_error, sums_.soft_error);
-        sight.put(record_.margin, task_.samples, sample, margin);
+        if (const V p = task_.weights[sample]; sample < task_.learnt) {  // 0 times an infinite loss would be no number
+            sums_.loss = fma(p, loss, sums_.loss);
+            sums_.error = fma(p, error, sums_.error);
+            sums_.soft_error = fma(p, soft_error, sums_.soft_error);
+        }
+        sight.put(record_.margin, task_.samples, task_.place[sample], margin);
     }
     void see_logit(int sample, V logit, const Sight<V>& sight);
     template <class Pass>
@@ -92,44 +98,43 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     add(sample, m, loss_value(LossKind::cross_entropy, zero, -v), error, sigmoid_of_minus(-v), sight);
 }
 
-// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`.
+// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`. Counts are in double precision, which holds all whole numbers
+// up to 2^53: single precision would stick at 2^24 samples.
 template <AnyLanes V>
 class UnitMeasure {
   public:
     using T = typename V::Scalar;
 
     UnitMeasure(const Network& network, const Task<T>& task, const Record<T>& record)
-        : network_(network), task_(task), record_(record), counts_(network.units()) {}
+        : network_(network), task_(task), record_(record), counts_(std::size_t(network.units()) * V::count) {}
 
-    void clear() {
-        for (int unit = 0; unit < network_.units(); ++unit) V(0).store(counts_.at(unit));
-    }
+    void clear() { std::fill(counts_.begin(), counts_.end(), 0.0); }
 
     void see(int first, int count, const Gradient<V>& pass, const Sight<V>& sight) {
         if (!record_.looks_at_units()) return;
         for (int l = 0, unit = 0; l < network_.hidden_layers(); ++l)
-            for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
-                V sum = counts_[unit];
+            for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit)
                 for (int s = 0; s < count; ++s) {
                     const V active = pass.active(l, s, o);
-                    sum = fma(V(task_.repeats[first + s]), active, sum);
-                    sight.put(record_.pattern, each(), std::int64_t(unit) * task_.samples + first + s, active);
+                    alignas(64) T lanes[V::count];
+                    active.store(lanes);
+                    for (int lane = 0; lane < V::count; ++lane) counted(unit, lane) += task_.repeats[first + s] * double(lanes[lane]);
+                    sight.put(record_.pattern, each(), std::int64_t(unit) * task_.samples + task_.place[first + s], active);
                 }
-                sum.store(counts_.at(unit));
-            }
     }
 
-    // Takes a unit's count from whoever has counted elsewhere.
-    void take(int unit, V count) { count.store(counts_.at(unit)); }
+    // Takes a unit's count, the same in all lanes, from whoever has counted elsewhere.
+    void take(int unit, double count) { std::fill_n(&counted(unit, 0), V::count, count); }
 
     void write(const Sight<V>& sight) const {
         for (int l = 0, unit = 0; l < network_.hidden_layers(); ++l) {
-            V layer = 0;
+            double layer[V::count] = {};
             for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
-                layer = layer + counts_[unit];
-                sight.put(record_.unit_active, network_.units(), unit, counts_[unit] / V(task_.repeated));
+                const double* const counts = &counts_[std::size_t(unit) * V::count];
+                for (int lane = 0; lane < V::count; ++lane) layer[lane] += counts[lane];
+                sight.put(record_.unit_active, network_.units(), unit, fraction(counts, task_.repeated));
             }
-            sight.put(record_.active, network_.hidden_layers(), l, layer / V(task_.repeated * T(network_.layers[l].outputs)));
+            sight.put(record_.active, network_.hidden_layers(), l, fraction(layer, task_.repeated * network_.layers[l].outputs));
         }
         sight.forget(record_.active, network_.hidden_layers());
         sight.forget(record_.unit_active, network_.units());
@@ -144,11 +149,17 @@ class UnitMeasure {
 
   private:
     std::int64_t each() const { return std::int64_t(network_.units()) * task_.samples; }
+    double& counted(int unit, int lane) { return counts_[std::size_t(unit) * V::count + lane]; }
+    static V fraction(const double* counts, double whole) {
+        alignas(64) T lanes[V::count];
+        for (int lane = 0; lane < V::count; ++lane) lanes[lane] = T(counts[lane] / whole);
+        return V::load(lanes);
+    }
 
     const Network& network_;
     const Task<T>& task_;
     const Record<T>& record_;
-    Pack<V> counts_;  // of samples on which the unit is active
+    std::vector<double> counts_;  // of samples on which the unit is active: units x lanes
 };
 
 // What the parameters say by themselves.
@@ -164,6 +175,13 @@ class ParameterMeasure {
         write_norms(parameters, sight);
         write_balance(parameters, sight);
         write_trajectory(parameters, sight);
+        forget(sight);
+    }
+    // Lanes that are lost get nothing.
+    void forget(const Sight<V>& sight) const {
+        sight.forget(record_.layer_norm, std::int64_t(network_.layers.size()));
+        sight.forget(record_.balance, network_.units());
+        for_each_trajectory(sight, [&](T* array, std::int64_t size) { sight.forget(array, size); });
     }
     void hold(const Sight<V>& sight) const;
     template <class Parameters>
@@ -180,6 +198,8 @@ class ParameterMeasure {
     void write_whole(const Parameters& parameters, const Sight<V>& sight) const;
     template <class Parameters>
     void write_first(const PackLanes<V>& lanes, int lane, const Parameters& parameters, T* to) const;
+    template <class Act>
+    void for_each_trajectory(const Sight<V>& sight, Act&& act) const;
     std::int64_t first_size(const Sight<V>& sight) const { return first_size(*sight.lanes); }
     std::int64_t first_size(const PackLanes<V>& lanes) const {
         const Layer& layer = network_.layers.front();
@@ -202,7 +222,6 @@ void ParameterMeasure<V>::write_norms(const Parameters& parameters, const Sight<
         for (int n = 0; n < layer.inputs * layer.outputs; ++n) sum = fma(parameters[layer.weights + n], parameters[layer.weights + n], sum);
         sight.put(record_.layer_norm, layers, l, sqrt(sum));
     }
-    sight.forget(record_.layer_norm, layers);
 }
 
 // |weights and bias into a hidden unit|^2 - r_in / r_out |weights out of it|^2, which gradient flow conserves for homogeneous activations, whatever the scales.
@@ -223,7 +242,6 @@ void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sigh
             sight.put(record_.balance, network_.units(), item++, incoming - ratio * outgoing);
         }
     }
-    sight.forget(record_.balance, network_.units());
 }
 
 template <AnyLanes V>
@@ -231,7 +249,6 @@ template <class Parameters>
 void ParameterMeasure<V>::write_trajectory(const Parameters& parameters, const Sight<V>& sight) const {
     const auto copy = [&](T* array, int from, std::int64_t size) {
         for (std::int64_t n = 0; n < size; ++n) sight.put(array, size, n, parameters[from + n]);
-        sight.forget(array, size);
     };
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
@@ -249,7 +266,6 @@ template <class Parameters>
 void ParameterMeasure<V>::write_whole(const Parameters& parameters, const Sight<V>& sight) const {
     const std::int64_t size = first_size(sight);
     sight.each_lane(record_.trajectory[0], size, [&](int lane, T* to) { write_first(*sight.lanes, lane, parameters, to); });
-    sight.forget(record_.trajectory[0], size);
 }
 
 template <AnyLanes V>
@@ -265,10 +281,17 @@ template <AnyLanes V>
 void ParameterMeasure<V>::hold(const Sight<V>& sight) const {
     sight.hold(record_.layer_norm, std::int64_t(network_.layers.size()));
     sight.hold(record_.balance, network_.units());
+    for_each_trajectory(sight, [&](T* array, std::int64_t size) { sight.hold(array, size); });
+}
+
+// act(array, its numbers of one network and time) for each array of a trajectory.
+template <AnyLanes V>
+template <class Act>
+void ParameterMeasure<V>::for_each_trajectory(const Sight<V>& sight, Act&& act) const {
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
-        sight.hold(record_.trajectory[l], l == 0 ? first_size(sight) : std::int64_t(layer.inputs) * layer.outputs);
-        if (!record_.trajectory_biases.empty()) sight.hold(record_.trajectory_biases[l], layer.outputs);
+        act(record_.trajectory[l], l == 0 ? first_size(sight) : std::int64_t(layer.inputs) * layer.outputs);
+        if (!record_.trajectory_biases.empty()) act(record_.trajectory_biases[l], layer.outputs);
     }
 }
 

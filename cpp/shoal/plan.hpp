@@ -86,7 +86,7 @@ template <AnyLanes V>
 Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t row = 0;
     for (const Layer& layer : network.layers) row += row_length(layer.outputs) * V::count * std::int64_t(sizeof(typename V::Scalar));
-    const int largest = std::min(samples, int(std::clamp<std::int64_t>(tuning.block_bytes(V::registers > 1) / row, 8, 256)));
+    const int largest = std::min(samples, int(std::clamp<std::int64_t>(tuning.block_bytes(V::registers > 1) / std::max<std::int64_t>(row, 1), 8, 256)));
     Cut best = Cut::of(samples, largest);
     double fewest = 1e300;
     for (int size = largest; size >= 1 && size >= largest / 2; --size) {
@@ -97,6 +97,17 @@ Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     }
     return best;
 }
+
+// A cut of samples, with the plans of its large blocks and of its small ones.
+struct Blocks {
+    Cut cut{};
+    BlockPlan large, small;
+
+    template <AnyLanes V>
+    static Blocks of(const Network& network, Cut cut) {
+        return {cut, BlockPlan::of<V>(network, cut.size), BlockPlan::of<V>(network, std::max(1, cut.size - 1))};
+    }
+};
 
 // Carries out a product as planned.
 template <AnyLanes V, Pass pass, bool shared>

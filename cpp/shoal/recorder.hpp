@@ -45,7 +45,10 @@ class Recorder {
         units_.see(first, count, pass, sight_);
     }
 
+    // Lanes of which the pass showed that they are lost, and whose status says so, get nothing.
     void end() {
+        parameters_.forget(sight_);
+        if (test_) test_->measure.forget(sight_);
         samples_.write(sight_);
         units_.write(sight_);
     }

@@ -1,6 +1,7 @@
 // Networks to threads: std::thread for the length of one call, a queue, and a caller that stays awake for interrupts and progress.
 #pragma once
 
+#include "shoal/arithmetic.hpp"
 #include "shoal/monitor.hpp"
 #include "shoal/queue.hpp"
 
@@ -15,7 +16,7 @@
 
 namespace shoal {
 
-// Runs `body(0)` ... `body(wanted - 1)`, each on a thread of its own; `missing()` is called for each thread that the system would not give, of which there may be
+// Runs `body(0)` ... `body(wanted - 1)`, each on a thread of its own, in the standard arithmetic; `missing()` is called for each thread that the system would not give, of which there may be
 // any number but all. The calling thread calls `poll(done)` every 50 ms and once at the end; when it or a body throws, `progress` says stop and the first exception
 // goes on to the caller, once all threads have come to their end.
 inline void run_threads(int wanted, Progress& progress, const std::function<void(int)>& body, const std::function<void()>& missing,
@@ -27,6 +28,7 @@ inline void run_threads(int wanted, Progress& progress, const std::function<void
 
     const auto guarded = [&](int worker) {
         try {
+            const Arithmetic arithmetic;
             body(worker);
         } catch (...) {
             progress.stop();

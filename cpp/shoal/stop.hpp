@@ -1,5 +1,5 @@
 // Rules by which descent ends a network before its last step. They are looked at in the forward pass of each step, so that what is recorded does not matter;
-// samples of weight 0, which are measured and not learnt, do not count.
+// samples of weight 0, which are measured and not learnt, do not count. A network whose loss is not finite has diverged, and meets none.
 //
 //   fitted      y f > 0 on every sample (K outputs: that of its label is the largest)
 //   satisfied   y f >= h on every sample: no hinge is left
@@ -26,13 +26,13 @@ class Stops {
         : network_(network), task_(task), threshold_(T(loss.threshold)), rules_(rules), active_(network.hidden_layers()) {}
 
     void clear() {
-        unfitted_ = unmet_ = V(0);
+        unfitted_ = unmet_ = lost_ = V(0);
         active_.clear();
     }
 
     void see(int first, int count, const Gradient<V>& pass) {
-        for (int s = 0; s < count; ++s) {
-            if (task_.weights[first + s] == 0) continue;
+        for (int s = 0; s < count && first + s < task_.learnt; ++s) {
+            lost_ = gather_not_finite(lost_, pass.witness(first, s));
             if (rules_.fitted || rules_.satisfied) see_margin(margin(first + s, s, pass));
             if (rules_.dead) see_units(s, pass);
         }
@@ -40,6 +40,7 @@ class Stops {
 
     // The rule that the lane's network meets; the first of them, where it meets several.
     Status status(int lane) const {
+        if (lane_of(lost_, lane) != 0) return Status::ok;
         if (rules_.fitted && lane_of(unfitted_, lane) == 0) return Status::fitted;
         if (rules_.satisfied && lane_of(unmet_, lane) == 0) return Status::satisfied;
         for (int l = 0; rules_.dead && l < network_.hidden_layers(); ++l)
@@ -57,11 +58,10 @@ class Stops {
         return pass.output(row, own) - top;
     }
 
-    // A margin that is not a number counts against both.
     void see_margin(V m) {
         const V zero = 0, one = 1;
         unfitted_ = unfitted_ + where_less(zero, m, zero, one);
-        unmet_ = unmet_ + where_less(m, V(threshold_), one, m - m);
+        unmet_ = unmet_ + where_less(m, V(threshold_), one, zero);
     }
 
     void see_units(int row, const Gradient<V>& pass) {
@@ -83,6 +83,7 @@ class Stops {
     T threshold_;
     StopRules rules_;
     V unfitted_, unmet_;  // how many samples are
+    V lost_;              // not 0 where some loss is not finite
     Pack<V> active_;      // of each hidden layer, whether some unit is active
 };
 

@@ -1,7 +1,11 @@
 // The dataset that all networks share: inputs, labels and the weight ("frequency") of each sample.
+//
+// Samples of weight 0 are measured, not learnt. They stand behind the others, so that no pass of a gradient meets them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <numeric>
 #include <vector>
 
@@ -10,19 +14,27 @@ namespace shoal {
 template <class T>
 struct Task {
     int samples, dimension;
+    int learnt;                        // how many samples have a weight: the first ones
+    std::vector<int> place;            // where the caller has each sample
     std::vector<T> inputs;             // samples x dimension
     std::vector<std::int64_t> labels;  // -1, +1 for one output; 0..K-1 for K
     std::vector<T> weights;            // sum to 1
-    std::vector<T> repeats;            // of how many equal samples each is the only one
-    T repeated;                        // their sum
+    std::vector<double> repeats;       // of how many equal samples each is the only one
+    double repeated;                   // their sum
 
     Task(int samples, int dimension, const double* x, const std::int64_t* y, const double* p, const double* repeat = nullptr)
-        : samples(samples), dimension(dimension), inputs(x, x + std::int64_t(samples) * dimension), labels(y, y + samples), weights(p, p + samples) {
-        if (repeat)
-            repeats.assign(repeat, repeat + samples);
-        else
-            repeats.assign(samples, T(1));
-        repeated = std::accumulate(repeats.begin(), repeats.end(), T(0));
+        : samples(samples), dimension(dimension), place(samples) {
+        std::iota(place.begin(), place.end(), 0);
+        learnt = int(std::stable_partition(place.begin(), place.end(), [&](int s) { return T(p[s]) != 0; }) - place.begin());
+        inputs.reserve(std::int64_t(samples) * dimension);
+        for (const int s : place) {
+            std::transform(x + std::int64_t(s) * dimension, x + std::int64_t(s + 1) * dimension, std::back_inserter(inputs),
+                           [](double number) { return T(number); });
+            labels.push_back(y[s]);
+            weights.push_back(T(p[s]));
+            repeats.push_back(repeat ? repeat[s] : 1.0);
+        }
+        repeated = std::accumulate(repeats.begin(), repeats.end(), 0.0);
     }
 };
 

@@ -26,15 +26,16 @@ class Training {
           recorder_(run),
           slack_(run),
           drawing_(run.network, run.span),
-          shares_(shares(run.network, run.task.samples)),
+          shares_(shares(run.network, run.task.learnt)),
+          rest_shares_(run.task.learnt < run.task.samples ? shares(run.network, run.task.samples - run.task.learnt) : 0),
           stops_(run, method.stop, shares_) {
         for (int n = 0; n < (members == 1 ? std::min(2, shares_) : shares_); ++n) slopes_.emplace_back(run.network);
         if (members == 1 && shares_ > 1) current_.push_back(std::move(slopes_.back())), slopes_.pop_back();
-        activity_.resize(shares_);
+        activity_.resize(shares_ + rest_shares_);
         seen_.assign(shares_, 0);
         for (Activity<T>& activity : activity_)
             for (int l = 0; run.record.looks_at_units() && l < run.network.hidden_layers(); ++l)
-                activity.counts.emplace_back(groups<V>(run.network.layers[l].outputs));
+                activity.counts.emplace_back(filled<T>(run.network.layers[l].outputs));
         if (run.test && run.record.test.wanted()) test_.emplace(run.network, *run.test, 0.0);
         test_shares_ = test_ ? shares(run.network, test_->task.samples) : 0;
     }
@@ -72,13 +73,14 @@ class Training {
             case Stage::start:
                 step_ = record_ = 0, recorded_ = false;
                 if (run_.network.centred) {
-                    stage_ = Stage::centre, first_item_ = 0, items_ = shares_ + test_shares_;
+                    stage_ = Stage::centre, first_item_ = 0, items_ = shares_ + rest_shares_ + test_shares_;
                     break;
                 }
                 [[fallthrough]];
             case Stage::centred: stage_ = Stage::shares, plan_step(monitor); break;
             case Stage::centre: stage_ = Stage::centred; break;
             case Stage::shares:
+                if (lost_.exchange(false) && !stopped()) stop(Status::diverged);
                 if (stops_.any() && !stopped()) stop(stops_.status(samples_));
                 stage_ = last_ ? Stage::start : Stage::move;
                 break;
@@ -97,7 +99,7 @@ class Training {
         monitor.report();
     }
 
-    // How many samples have gone through forward passes so far, those of the test set not counted.
+    // How many samples that are learnt have gone through forward passes so far.
     std::int64_t samples_seen() const { return std::accumulate(seen_.begin(), seen_.end(), std::int64_t(0)); }
 
   private:
@@ -111,7 +113,7 @@ class Training {
     Recorder<T> recorder_;
     Slack<T> slack_;
     Drawing drawing_;
-    int shares_, test_shares_ = 0;
+    int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
     Stops<T> stops_;
     std::vector<Slopes<T>> slopes_;   // of each share; a member alone adds them up as they come,
     std::vector<Slopes<T>> current_;  // one after the other
@@ -120,9 +122,9 @@ class Training {
 
     Stage stage_ = Stage::start;
     std::int64_t step_ = 0, record_ = 0;
-    int first_item_ = 0, items_ = 0;  // shares to be seen, those of the test samples behind the others
+    int first_item_ = 0, items_ = 0;  // shares to be seen, in that order
     bool recorded_ = false, last_ = false, leave_ = false;
-    std::atomic<bool> lost_{false};  // a parameter is not finite
+    std::atomic<bool> lost_{false};  // a parameter, or the loss, is not finite
     std::atomic<int> next_{0};
 
     void start(std::int64_t network) {
@@ -159,12 +161,14 @@ class Training {
         const std::vector<std::int64_t>& steps = method_.record_steps;
         recorded_ = record_ < std::int64_t(steps.size()) && steps[record_] == step_;
         last_ = step_ == method_.steps;
-        plan_shares(!last_ || stops_.any());
+        plan_shares(true);
     }
 
+    // Which samples are seen: those that are learnt where someone has to see them, and those that are measured beside them.
     void plan_shares(bool seen) {
-        first_item_ = seen || (recorded_ && run_.record.looks_at_samples()) ? 0 : shares_;
-        items_ = shares_ + (recorded_ ? test_shares_ : 0);
+        const bool looks = recorded_ && run_.record.looks_at_samples();
+        first_item_ = looks ? 0 : seen ? rest_shares_ : rest_shares_ + shares_;
+        items_ = rest_shares_ + shares_ + (recorded_ ? test_shares_ : 0);
     }
 
     // Whether the network has diverged or meets a rule, and has nothing more to learn.
@@ -192,31 +196,49 @@ class Training {
 
     void take_shares(Monitor& monitor, Passes<T>& passes) {
         for (int item; (item = first_item_ + next_.fetch_add(1, std::memory_order_relaxed)) < items_;) {
-            if (item >= shares_)
-                see_blocks(monitor, Share::of(test_->task.samples, test_shares_, item - shares_),
+            const int share = item - rest_shares_;
+            if (share >= shares_)
+                see_blocks(monitor, Share::of(test_->task.samples, test_shares_, share - shares_),
                            [&](const Block& block) { passes.forward(model_, *test_, block); });
+            else if (share >= 0)
+                take_share(share, monitor, passes);
             else
-                take_share(item, monitor, passes);
+                measure_share(item, monitor, passes);
         }
     }
 
+    // Of the samples of weight 0.
+    void measure_share(int item, Monitor& monitor, Passes<T>& passes) {
+        const bool looks = begin_activity(item);
+        Share samples = Share::of(run_.task.samples - run_.task.learnt, rest_shares_, item);
+        samples.first += run_.task.learnt;
+        see_blocks(monitor, samples, [&](const Block& block) {
+            passes.forward(model_, samples_, block);
+            if (looks) passes.see_units(block.first, block.count, run_.task, activity_[item]);
+        });
+    }
+
+    // Whether the units' activity is looked at in this pass.
+    bool begin_activity(int item) {
+        if (stage_ != Stage::shares || !recorded_ || !run_.record.looks_at_units()) return false;
+        for (std::vector<double>& counts : activity_[item].counts) std::fill(counts.begin(), counts.end(), 0.0);
+        activity_[item].pattern = recorder_.pattern(run_.record, record_, run_.task.samples);
+        return true;
+    }
+
     void take_share(int share, Monitor& monitor, Passes<T>& passes) {
-        const bool back = stage_ == Stage::shares && !last_, looks = stage_ == Stage::shares && recorded_ && run_.record.looks_at_units();
+        const bool back = stage_ == Stage::shares && !last_, looks = begin_activity(rest_shares_ + share);
         const bool adds = !current_.empty() && share > 0;
         Slopes<T>& slopes = adds ? current_[0] : slopes_[current_.empty() ? share : 0];
-        Activity<T>& activity = activity_[share];
-        if (looks) {
-            for (Pack<V>& counts : activity.counts) counts.clear();
-            activity.pattern = recorder_.pattern(run_.record, record_, run_.task.samples);
-        }
         const bool rests = back && slack_.kept() && !stops_.looks_at_units() && !(recorded_ && run_.record.looks_at_samples());
-        const Share samples = Share::of(run_.task.samples, shares_, share);
+        const Share samples = Share::of(run_.task.learnt, shares_, share);
         Begin begin = Begin::zero;
         stops_.begin(share);
         const auto see = [&](const Block& block) {
             passes.forward(model_, samples_, block);
+            if (stage_ == Stage::shares && passes.lost(samples_, block)) lost_.store(true, std::memory_order_relaxed);
             seen_[share] += block.count;
-            if (looks) passes.see_units(block.first, block.count, run_.task, activity);
+            if (looks) passes.see_units(block.first, block.count, run_.task, activity_[rest_shares_ + share]);
             stops_.see(share, block, passes);
             if (back && slack_.kept()) slack_.look(samples_, block);
             if (back) passes.backward(model_, samples_, block, slopes, begin);
@@ -252,7 +274,7 @@ class Training {
             seen = seen + model_.move(part, slopes_, V(-method_.rate));
             slack_.follow(part, model_);
         }
-        if (any(seen)) lost_.store(true, std::memory_order_relaxed);
+        if (gathered(seen)) lost_.store(true, std::memory_order_relaxed);
     }
 };
 

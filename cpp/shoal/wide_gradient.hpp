@@ -1,6 +1,6 @@
 // The passes of one wide network over one block of samples: what each thread does with a share, in a workspace of its own.
 //
-// As gradient.hpp, with the units in the lanes. Samples that do not pull at the parameters (a hinge that is met, a weight of 0) are left out of the backward
+// As gradient.hpp, with the units in the lanes. Samples that do not pull at the parameters (a hinge that is met) are left out of the backward
 // pass: the rows of the others are gathered, which changes no bit.
 #pragma once
 
@@ -37,8 +37,8 @@ struct Block {
 // Whether units are active on the samples of one share.
 template <class T>
 struct Activity {
-    std::vector<Pack<Lanes<T>>> counts;  // of samples, a number for each hidden unit; empty where nobody asks
-    bool* pattern = nullptr;             // (hidden units, samples); null where nobody asks
+    std::vector<std::vector<double>> counts;  // of samples, a number for each unit of each hidden layer; empty where nobody asks
+    bool* pattern = nullptr;                  // (hidden units, samples); null where nobody asks
 };
 
 template <class T>
@@ -51,10 +51,12 @@ class Passes {
 
     // The outputs of the samples of a block.
     void forward(const Model<T>& model, Samples<T>& samples, const Block& block);
+    // Whether the loss of a sample of the last forward pass, or an output, is not finite.
+    bool lost(const Samples<T>& samples, const Block& block) const;
     // Adds which units are active on the samples of the last forward pass.
     void see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const;
-    // Whether some unit of a hidden layer is active on a sample of the last forward pass that has a weight.
-    bool some_active(int layer, const Block& block, const Task<T>& task) const;
+    // Whether some unit of a hidden layer is active on a sample of the last forward pass.
+    bool some_active(int layer, const Block& block) const;
     // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them. A block of none begins with 0, after no forward pass.
     void backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Slopes<T>& slopes, Begin begin);
 

@@ -113,10 +113,35 @@ void Passes<T>::dot(const Model<T>& model, int count) {
 }
 
 template <class T>
-bool Passes<T>::some_active(int layer, const Block& block, const Task<T>& task) const {
+bool Passes<T>::lost(const Samples<T>& samples, const Block& block) const {
+    const int outputs = network_.outputs();
+    V seen = 0;
+    if (outputs == 1) {
+        const V threshold = T(loss_.threshold);
+        for (int s = 0; s < block.count; s += L) {
+            alignas(64) T margins[L] = {};
+            for (int i = 0; i < std::min(L, block.count - s); ++i) {
+                const int sample = block.sample(s + i);
+                margins[i] = samples.signs[sample] * samples.outputs[sample];
+            }
+            const V m = V::load(margins);
+            seen = gather_not_finite(seen, witness(loss_.kind, threshold, residual(loss_.kind, threshold, m), m));
+        }
+        return gathered(seen);
+    }
+    for (int s = 0; s < block.count; ++s) {
+        const T* const o = samples.outputs.data() + std::int64_t(block.sample(s)) * outputs;
+        T top = o[0], nothing = 0;
+        for (int k = 0; k < outputs; ++k) top = std::max(top, o[k]), nothing += o[k] - o[k];
+        seen = gather_not_finite(seen, V(top - o[samples.task.labels[block.sample(s)]] + nothing));
+    }
+    return gathered(seen);
+}
+
+template <class T>
+bool Passes<T>::some_active(int layer, const Block& block) const {
     const int outputs = network_.layers[layer].outputs;
     for (int n = 0; n < block.count; ++n) {
-        if (task.weights[block.sample(n)] == 0) continue;
         const T* const h = values_[layer].at(n * row_numbers<T>(outputs) / L);
         if (std::any_of(h, h + outputs, [&](T value) { return value > active_above(network_.activation); })) return true;
     }
@@ -125,19 +150,17 @@ bool Passes<T>::some_active(int layer, const Block& block, const Task<T>& task) 
 
 template <class T>
 void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const {
-    const V above = T(active_above(network_.activation)), one = 1, zero = 0;
+    const T above = T(active_above(network_.activation));
     std::int64_t before = 0;
     for (int l = 0; l < network_.hidden_layers(); before += network_.layers[l++].outputs) {
         const int outputs = network_.layers[l].outputs;
-        const std::int64_t row = row_numbers<T>(outputs) / L;
-        for (int g = 0; g < groups<V>(outputs); ++g) {
-            V sum = activity.counts[l][g];
-            for (int s = 0; s < count; ++s) sum = fma(V(task.repeats[first + s]), where_less(above, values_[l][s * row + g], one, zero), sum);
-            sum.store(activity.counts[l].at(g));
+        for (int s = 0; s < count; ++s) {
+            const T* const h = values_[l].at(s * row_numbers<T>(outputs) / L);
+            const double repeats = task.repeats[first + s];
+            double* const counts = activity.counts[l].data();
+            for (int o = 0; o < outputs; ++o) counts[o] += h[o] > above ? repeats : 0.0;
+            for (int o = 0; activity.pattern && o < outputs; ++o) activity.pattern[(before + o) * task.samples + task.place[first + s]] = h[o] > above;
         }
-        for (int o = 0; activity.pattern && o < outputs; ++o)
-            for (int s = 0; s < count; ++s)
-                activity.pattern[(before + o) * task.samples + first + s] = values_[l].at(s * row)[o] > T(active_above(network_.activation));
     }
 }
 

@@ -40,7 +40,7 @@ constexpr std::int64_t most_share_numbers = std::int64_t(1) << 26;  // of the gr
 
 // In how many shares the samples are cut.
 inline int shares(const Network& network, int samples) {
-    const std::int64_t affordable = std::max<std::int64_t>(4, most_share_numbers / network.parameters);
+    const std::int64_t affordable = std::max<std::int64_t>(4, most_share_numbers / std::max(network.parameters, 1));
     const std::int64_t wanted = (std::int64_t(samples) + least_share_samples - 1) / least_share_samples;
     return int(std::min<std::int64_t>({wanted, affordable, most_shares}));
 }

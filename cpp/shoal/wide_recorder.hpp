@@ -31,15 +31,16 @@ class Recorder {
         parameters_.write(Numbers{parameters.data()}, sight_);
     }
 
-    // Ends it, once all samples have been seen at those parameters.
+    // Ends it, once all samples have been seen at those parameters. A network that they showed to be lost gets nothing.
     void end(const Samples<T>& samples, const Samples<T>* test, const std::vector<Activity<T>>& shares) {
+        parameters_.forget(sight_);
         measure(samples_, samples);
         if (test) measure(test_, *test);
         for (int l = 0, unit = 0; l < network_.hidden_layers() && !shares[0].counts.empty(); ++l)
             for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
-                T sum = 0;
-                for (const Activity<T>& share : shares) sum += share.counts[l].at(0)[o];
-                units_.take(unit, V(sum));
+                double sum = 0;
+                for (const Activity<T>& share : shares) sum += share.counts[l][o];
+                units_.take(unit, sum);
             }
         units_.write(sight_);
     }

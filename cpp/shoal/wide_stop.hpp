@@ -23,18 +23,17 @@ class Stops {
     void see(int share, const Block& block, const Passes<T>& passes) {
         for (int l = 0; rules_.dead && l < layers_; ++l) {
             char& lives = lives_[std::size_t(share) * layers_ + l];
-            lives = lives || passes.some_active(l, block, run_.task);
+            lives = lives || passes.some_active(l, block);
         }
     }
 
     // The first rule that the network meets, when all shares have been seen.
     Status status(const Samples<T>& samples) const {
         bool fitted = rules_.fitted, satisfied = rules_.satisfied;
-        for (int s = 0; s < run_.task.samples && (fitted || satisfied); ++s) {
-            if (run_.task.weights[s] == 0) continue;
+        for (int s = 0; s < run_.task.learnt && (fitted || satisfied); ++s) {
             const T m = margin(samples, s);
             fitted = fitted && m > 0;
-            satisfied = satisfied && m >= T(run_.loss.threshold) && std::isfinite(m);
+            satisfied = satisfied && m >= T(run_.loss.threshold);
         }
         if (fitted) return Status::fitted;
         if (satisfied) return Status::satisfied;

@@ -84,21 +84,32 @@ class Condensed:
 
 
 def _merge(task: Task, how: str | bool) -> tuple[Task, NDArray[np.int64] | None]:
-    """Return the task with each sample once, in the order in which they first come, and the row of each sample."""
-    if how is False or (how == "auto" and task.samples < _LEAST):
+    """Return the task with each sample once, in the order in which they first come, and the row of each sample.
+
+    Samples of weight 0 come behind the others and do not decide whether it is worth it: they are measured, not learnt.
+    """
+    learnt = int(np.count_nonzero(task.weights))
+    if how is False or (how == "auto" and learnt < _LEAST):
         return task, None
-    most = task.samples // 2 if how == "auto" else task.samples - 1
-    keys = np.column_stack([task.inputs.view(np.uint64), task.labels.view(np.uint64)])
+    most = learnt // 2 if how == "auto" else task.samples - 1
+    order = np.argsort(task.weights == 0, kind="stable")
+    keys = np.column_stack([task.inputs.view(np.uint64), task.labels.view(np.uint64)])[order]
+
+    def too_many(first: NDArray[np.int64]) -> bool:
+        return (int(np.count_nonzero(first < learnt)) if how == "auto" else len(first)) > most
+
     found = _groups(keys @ _multipliers(keys.shape[1]))
-    if len(found[0]) > most:  # rows of different sums differ
+    if too_many(found[0]):  # rows of different sums differ
         return task, None
     if (keys[found[0]][found[1]] != keys).any():
         found = _groups(np.ascontiguousarray(keys).view(np.dtype((np.void, keys.itemsize * keys.shape[1])))[:, 0])
-    first, row = found
-    if len(first) > most:
+    first, place = found
+    if too_many(first):
         return task, None
+    row = np.empty_like(place)
+    row[order] = place
     weights = np.bincount(row, weights=task.weights)
-    return Task(task.inputs[first], task.labels[first], weights, task.test), row
+    return Task(task.inputs[order[first]], task.labels[order[first]], weights, task.test), row
 
 
 def _groups(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

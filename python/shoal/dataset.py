@@ -73,7 +73,7 @@ def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     told = {"status": (("network",), arrays["status"], _attrs(meaning))}
     if isinstance(method, Descent):
         diverged = arrays["status"] == 1
-        at = _attrs("first step with a weight not finite, or -1")
+        at = _attrs("first step with a weight or the loss not finite, or -1")
         told["diverged_at"] = (("network",), np.where(diverged, arrays["stopped_at"], -1), at)
         if method.stop:
             at = _attrs("first step at which it meets a rule to stop, or -1")

@@ -66,25 +66,26 @@ def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: i
     """Return the bytes in which the core trains: the task in its dtype, and a working set for each thread.
 
     ``pack`` is the core's count of parameters, gradient and the values of a block of samples, all without biases, for
-    the samples and once more for the test samples. Beside them stand the biases and their gradient, a number for each
-    hidden unit, the start of one network in float64, three numbers a sample, and what the method keeps; of networks
+    the samples and once more for the test samples. Beside them stand the biases and their gradient, a count for each
+    hidden unit and the start of one network in float64, three numbers a sample, and what the method keeps; of networks
     with scales or rates their scaled weights and three factors a parameter; of centred networks their first outputs.
     """
     biases = sum(network.widths[1:]) if network.bias else 0
     samples, passes = task.samples + task.test_samples, 1 if task.test is None else 2
     kept = method.packs * network.parameters
-    numbers = (2 * passes * biases + network.units + kept) * lanes + 3 * samples
+    numbers = (2 * passes * biases + kept) * lanes + 3 * samples
     if set((*network.scales, *network.rates)) != {1.0}:
         numbers += passes * network.parameters * (lanes + 3)
     if network.centred:
         numbers += samples * network.outputs * lanes
-    worker = pack + numbers * itemsize + 8 * network.parameters + method.kink_bytes(network, task.samples, lanes)
+    worker = pack + numbers * itemsize + 8 * (network.parameters + network.units * lanes)
+    worker += method.kink_bytes(network, task.samples, lanes)
     return workers * worker + task_bytes(task, itemsize)
 
 
 def task_bytes(task: Task, itemsize: int) -> int:
     """Return the bytes of the core's copy of the task, in its dtype."""
-    return (task.samples + task.test_samples) * (task.dimension * itemsize + 8 + itemsize)
+    return (task.samples + task.test_samples) * (task.dimension * itemsize + itemsize + 8 + 8 + 4)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,219 @@
+// Whether the parts of a request fit together: whatever passes here trains, and ends.
+#pragma once
+
+#include "request.hpp"
+
+#include <set>
+
+namespace shoal::bindings {
+
+// Widths whose parameters an int can number.
+inline void check_widths(const std::vector<int>& widths) {
+    require(widths.size() >= 2, "widths", "at least the inputs and the outputs", std::to_string(widths.size()) + " numbers");
+    std::int64_t parameters = 0;
+    for (std::size_t l = 0; l < widths.size(); ++l) {
+        require(widths[l] >= 1, "widths", "positive", widths[l]);
+        if (l > 0) parameters += (std::int64_t(widths[l - 1]) + 1) * widths[l];
+        require(parameters <= std::numeric_limits<int>::max(), "widths", "of at most 2147483647 parameters", "more");
+    }
+}
+
+inline void check_counts(std::int64_t samples, std::int64_t test_samples, std::int64_t networks, int threads) {
+    constexpr int most = std::numeric_limits<int>::max();
+    require(samples >= 1 && samples <= most, "samples", "from 1 to 2147483647", samples);
+    require(test_samples >= 0 && test_samples <= most, "test samples", "from 0 to 2147483647", test_samples);
+    require(networks >= 1, "networks", "positive", networks);
+    require(threads >= 1 && threads <= 1 << 20, "threads", "from 1 to 1048576", threads);
+}
+
+inline void check_tuning(const shoal::Tuning& tuning) {
+    for (const std::int64_t bytes : {tuning.nearest_cache, tuning.second_cache})
+        require(bytes >= 1 && bytes <= std::int64_t(1) << 40, "tuning", "of caches from 1 to 2^40 bytes", bytes);
+}
+
+template <class T>
+void check_number(double number, const std::string& name, bool may_be_zero) {
+    const bool holds = std::isfinite(number) && std::isfinite(T(number)) && (may_be_zero ? number >= 0 : number > 0);
+    require(holds, name, std::string(may_be_zero ? "finite and not negative" : "finite and positive") + " in the dtype", number);
+}
+
+inline void check_one_a_layer(const std::vector<double>& numbers, std::size_t layers, const std::string& name) {
+    require(numbers.empty() || numbers.size() == layers, name, "one number a layer, or none", std::to_string(numbers.size()) + " numbers");
+    for (const double number : numbers) require(std::isfinite(number) && number > 0, name, "finite and positive", number);
+}
+
+// Samples as they are laid out: their arrays fit each other and the network.
+template <class T>
+void check_samples(const std::string& of, const Array<double>& inputs, const Array<std::int64_t>& labels, const Array<double>& weights, int outputs) {
+    const double largest = std::numeric_limits<T>::max();
+    for (const double* x = inputs.data(); x != inputs.data() + inputs.size(); ++x) require(std::abs(*x) <= largest, of + "inputs", "finite in the dtype", *x);
+    for (const std::int64_t* y = labels.data(); y != labels.data() + labels.size(); ++y) {
+        const bool known = outputs == 1 ? *y == -1 || *y == 1 : *y >= 0 && *y < outputs;
+        require(known, of + "labels", outputs == 1 ? "-1 or +1 for one output" : "from 0 to " + std::to_string(outputs - 1), *y);
+    }
+    double sum = 0;
+    for (const double* p = weights.data(); p != weights.data() + weights.size(); ++p) {
+        require(std::isfinite(*p) && *p >= 0, of + "weights", "finite and not negative", *p);
+        sum += *p;
+    }
+    require(std::abs(sum - 1) <= 1e-6, of + "weights", "of sum 1", sum);
+}
+
+template <class T>
+void check_task(const Request& request) {
+    check_samples<T>("", request.inputs, request.labels, request.weights, request.widths.back());
+    for (py::ssize_t s = 0; s < request.repeats.size(); ++s) {
+        const double repeats = request.repeats.data()[s];
+        require(repeats >= 1 && repeats <= 0x1p53, "repeats", "from 1 to 2^53", repeats);
+    }
+    if (request.test) check_samples<T>("test ", request.test->inputs, request.test->labels, request.test->weights, request.widths.back());
+    const py::ssize_t rank = request.span.shape(0);
+    if (rank == 0) return;
+    require(rank == request.widths.front() && rank <= request.span.shape(1), "span", "of as many rows as there are inputs, and no more than columns",
+            shown(bindings::shape_of(request.span)));
+    finite(request.span, "span");
+    require(request.weight_decay == 0, "weight_decay", "0 with a span", request.weight_decay);
+    std::vector<int> drawn = request.widths;
+    require(request.span.shape(1) <= std::numeric_limits<int>::max(), "span", "of at most 2147483647 columns", request.span.shape(1));
+    drawn.front() = int(request.span.shape(1));
+    check_widths(drawn);
+}
+
+template <class T>
+void check_start(const Request& request) {
+    const py::dict& start = request.start;
+    const std::size_t layers = request.widths.size() - 1;
+    const auto kind = read<std::string>(start, "start", "kind");
+    const py::ssize_t dimension = request.span.shape(0) > 0 ? request.span.shape(1) : request.widths.front();
+    if (kind == "gaussian") {
+        const auto scales = read<std::vector<double>>(start, "start", "scales");
+        require(scales.size() == layers, "start['scales']", "one number a layer", std::to_string(scales.size()) + " numbers");
+        for (const double scale : scales) check_number<double>(scale, "start['scales']", true);
+    } else if (kind == "balanced") {
+        check_number<double>(read<double>(start, "start", "scale"), "start['scale']", true);
+    } else if (kind == "separated") {
+        require(layers == 2, "widths", "of two layers for start separated", std::to_string(layers) + " layers");
+        for (const char* name : {"scale", "output_scale"}) check_number<double>(read<double>(start, "start", name), name, true);
+        const auto directions = finite(read_array<double>(entry(start, "start", "directions"), "start['directions']", {-1, dimension}), "start['directions']");
+        const auto rows = read_array<std::int64_t>(entry(start, "start", "mode_direction"), "start['mode_direction']", {-1});
+        finite(read_array<double>(entry(start, "start", "mode_sign"), "start['mode_sign']", {rows.size()}), "start['mode_sign']");
+        require(rows.size() >= 1 && rows.size() <= std::numeric_limits<int>::max(), "start['mode_direction']", "of at least one mode", rows.size());
+        for (py::ssize_t mode = 0; mode < rows.size(); ++mode)
+            require(rows.data()[mode] >= 0 && rows.data()[mode] < directions.shape(0), "start['mode_direction']", "a row of start['directions']",
+                    rows.data()[mode]);
+    } else if (kind == "explicit") {
+        const auto weights = read<py::list>(start, "start", "weights"), biases = read<py::list>(start, "start", "biases");
+        require(weights.size() == layers, "start['weights']", "one array a layer", std::to_string(weights.size()) + " arrays");
+        require(biases.size() == (request.bias ? layers : 0), "start['biases']", "one array a layer, or none without biases",
+                std::to_string(biases.size()) + " arrays");
+        for (std::size_t l = 0; l < layers; ++l) {
+            const py::ssize_t inputs = l == 0 ? dimension : request.widths[l];
+            finite(read_array<double>(weights[l], "start['weights']", {request.networks, request.widths[l + 1], inputs}), "start['weights']");
+            if (request.bias) finite(read_array<double>(biases[l], "start['biases']", {request.networks, request.widths[l + 1]}), "start['biases']");
+        }
+    } else {
+        throw py::value_error("start kind must be gaussian, balanced, separated or explicit, got " + kind);
+    }
+}
+
+template <class Number>
+void check_records(const Array<Number>& records, Number last, const std::string& name) {
+    for (py::ssize_t n = 0; n < records.size(); ++n) {
+        const Number at = records.data()[n];
+        require(at >= 0 && at <= last, name, "from 0 to the end", at);
+        require(n == 0 || at > records.data()[n - 1], name, "increasing", at);
+    }
+}
+
+// Returns how many records there are.
+template <class T>
+std::int64_t check_method(const Request& request) {
+    const py::dict& method = request.method;
+    const auto kind = read<std::string>(method, "method", "kind");
+    if (kind == "descent") {
+        check_number<T>(read<double>(method, "method", "rate"), "method['rate']", false);
+        const auto steps = read<std::int64_t>(method, "method", "steps");
+        require(steps >= 0, "method['steps']", "not negative", steps);
+        times(request.networks, steps, "networks x steps");
+        const auto records = read_array<std::int64_t>(entry(method, "method", "record_steps"), "method['record_steps']", {-1});
+        check_records(records, steps, "method['record_steps']");
+        for (const char* rule : {"fitted", "satisfied", "dead", "retire"}) read<bool>(method, "method", rule);
+        return records.size();
+    }
+    require(kind == "flow" && std::is_same_v<T, double>, "method", "descent, or flow in float64", kind);
+    const double until = read<double>(method, "method", "until"), rtol = read<double>(method, "method", "rtol");
+    check_number<T>(until, "method['until']", false);
+    require(rtol >= 1e-15 && rtol <= 1, "method['rtol']", "from 1e-15 to 1", rtol);
+    check_number<T>(read<double>(method, "method", "atol"), "method['atol']", true);
+    const auto most = read<std::int64_t>(method, "method", "max_steps");
+    require(most >= 1, "method['max_steps']", "positive", most);
+    const auto records = read_array<double>(entry(method, "method", "record_times"), "method['record_times']", {-1});
+    check_records(records, until, "method['record_times']");
+    return records.size();
+}
+
+inline void check_reduction(const Request& request) {
+    const py::dict& asked = request.reduction;
+    if (asked.empty()) return;
+    const auto cell = read<std::int64_t>(asked, "reduction", "cell");
+    const int stretch = read<int>(asked, "reduction", "stretch"), bits = read<int>(asked, "reduction", "bits");
+    require(cell >= 1, "reduction['cell']", "positive", cell);
+    require(stretch >= 1, "reduction['stretch']", "positive", stretch);
+    require(bits >= 0 && bits <= 16, "reduction['bits']", "from 0 to 16", bits);
+    times(cell, stretch, "reduction['cell'] x reduction['stretch']");
+    read<bool>(asked, "reduction", "stops");
+    const std::set<std::string> measures(request.measures.begin(), request.measures.end());
+    const auto check = [&](const std::string& measure, const std::string& name) { require(measures.contains(measure), name, "of what is measured", measure); };
+    for (const auto& [one, other] : read<std::vector<std::pair<std::string, std::string>>>(asked, "reduction", "pairs"))
+        check(one, "reduction['pairs']"), check(other, "reduction['pairs']");
+    for (const auto& [measure, relation, threshold] : read<std::vector<std::tuple<std::string, std::string, double>>>(asked, "reduction", "events")) {
+        check(measure, "reduction['events']");
+        require(!std::isnan(threshold), "reduction['events']", "held against numbers", threshold);
+    }
+    const auto distributed = read<std::vector<std::string>>(asked, "reduction", "distributed");
+    for (const std::string& measure : distributed) check(measure, "reduction['distributed']");
+    require_distinct(distributed, "reduction['distributed']");
+}
+
+// What is kept can be counted, in bytes.
+inline void check_size(const Request& request, std::int64_t records) {
+    std::int64_t largest = request.inputs.shape(0), units = 0;  // numbers of one network and time
+    if (request.test) largest = std::max<std::int64_t>(largest, request.test->inputs.shape(0));
+    for (std::size_t l = 0; l + 1 < request.widths.size(); ++l) {
+        const std::int64_t inputs = l == 0 && request.span.shape(0) > 0 ? request.span.shape(1) : request.widths[l];
+        largest = std::max(largest, times(inputs, request.widths[l + 1], "widths"));
+        if (l > 0) units += request.widths[l];
+    }
+    largest = std::max(largest, times(units, request.inputs.shape(0), "samples x hidden units"));
+    const std::int64_t each = times(times(largest, std::max<std::int64_t>(records, 1), "numbers x records"), 4 * sizeof(double), "numbers x records");
+    std::int64_t together = request.networks;
+    if (!request.reduction.empty()) {
+        const auto cell = read<std::int64_t>(request.reduction, "reduction", "cell");
+        times(each, shoal::Bins{read<int>(request.reduction, "reduction", "bits")}.count(), "numbers x records x bins");
+        together = std::max(request.networks / cell + 2, std::min(request.networks, cell * read<int>(request.reduction, "reduction", "stretch")));
+    }
+    times(each, together, "networks x numbers x records");
+}
+
+template <class T>
+void check(const Request& request) {
+    const std::size_t layers = request.widths.size() - 1;
+    require(request.slope >= 0 && request.slope <= 1, "slope", "from 0 to 1", request.slope);
+    check_one_a_layer(request.scales, layers, "scales");
+    check_one_a_layer(request.rates, layers, "rates");
+    check_number<T>(request.threshold, "threshold", false);
+    check_number<T>(request.weight_decay, "weight_decay", true);
+    check_number<T>(request.spectral_decoupling, "spectral_decoupling", true);
+    require(request.widths.back() == 1 || request.loss == "cross_entropy", "loss", "cross_entropy for several outputs", request.loss);
+    require(request.first >= 0 && request.first <= std::numeric_limits<std::int64_t>::max() - request.networks, "first",
+            "not negative, and countable with the networks", request.first);
+    require(request.progress.is_none() || PyCallable_Check(request.progress.ptr()), "progress", "a function or None", type_of(request.progress));
+    check_tuning(request.tuning);
+    check_task<T>(request);
+    check_start<T>(request);
+    require_distinct(request.measures, "measures");
+    check_reduction(request);
+    check_size(request, check_method<T>(request));
+}
+
+}  // namespace shoal::bindings
