@@ -93,7 +93,7 @@ class Pass:
 
     def near_kinks(self, setup: Problem) -> Array:
         """Return which networks have a unit at a kink within rounding."""
-        if setup.activation not in ("relu", "leaky_relu"):
+        if jump_of_slope(setup) == 0:
             return np.zeros(self.leaving[-1].mid.shape[:-2], bool)
         near = [undecided(a).any(axis=(-1, -2)) for a in self.leaving[:-1]]
         return np.logical_or.reduce([np.zeros(self.leaving[-1].mid.shape[:-2], bool), *near])
@@ -107,6 +107,11 @@ def undecided(a: Ball) -> Array:
 def at_most_one(rad: Array, of: Ball) -> Array:
     """Return the bound of a number in 0..1 that is made of ``of``: anything where that may overflow."""
     return np.where(np.isfinite(of.rad), np.minimum(1.0, rad), np.inf)
+
+
+def jump_of_slope(setup: Problem) -> float:
+    """Return by how much the slope of the activation jumps at 0."""
+    return {"relu": 1.0, "leaky_relu": 1 - setup.slope}.get(setup.activation, 0.0)
 
 
 def extra_roundings(setup: Problem) -> int:
@@ -146,7 +151,7 @@ def activated(setup: Problem, a: Ball, size: Array, form: Format) -> tuple[Ball,
     own = {"relu": 1, "linear": 1, "leaky_relu": 2}.get(setup.activation, FUNCTION_UNITS + 1)
     rad = a.rad + own * form.eps * np.abs(z) + form.tiny * (z != 0)
     size = size + (np.log(2) if setup.activation == "softplus" else 0.0)
-    if setup.activation == "relu":  # exactly 0 where it is surely off
+    if jump_of_slope(setup) == 1:  # exactly 0 where it is surely off
         off = a.mid + a.rad <= 0
         rad, size = np.where(off, 0.0, rad), np.where(off, 0.0, size)
     return Ball(z, rad), size
@@ -155,8 +160,7 @@ def activated(setup: Problem, a: Ball, size: Array, form: Format) -> tuple[Ball,
 def slopes(setup: Problem, a: Ball, form: Format) -> Ball:
     mid = reference.derivative(setup.activation, setup.slope, a.mid)
     if setup.activation in PIECEWISE:
-        jump = {"relu": 1.0, "leaky_relu": 1 - setup.slope, "linear": 0.0}[setup.activation]
-        return Ball(mid, jump * undecided(a) + form.eps * mid)
+        return Ball(mid, jump_of_slope(setup) * undecided(a) + form.eps * mid)
     steepest = {"tanh": 0.77, "softplus": 0.25}[setup.activation]
     return Ball(mid, at_most_one(steepest * a.rad + (FUNCTION_UNITS + 1) * form.eps, a))
 
@@ -184,7 +188,7 @@ def residuals(setup: Problem, m: Ball, form: Format) -> Ball:
     shift = {"squared": 1.0, "squared_hinge": setup.threshold}.get(setup.loss, 0.0)
     ends = np.maximum(np.abs(low - mid), np.abs(high - mid))
     rad = ends + FUNCTION_UNITS * form.eps * (np.abs(mid) + shift) + form.tiny * (mid != 0)
-    return form.ball(mid, rad, np.abs(mid))
+    return form.ball(mid, np.where(np.isfinite(m.rad), rad, np.inf), np.abs(mid))
 
 
 def confidences(setup: Problem, outputs: Ball, form: Format) -> Ball:

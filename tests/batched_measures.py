@@ -36,7 +36,7 @@ def _weighted(setup: Problem, values: Ball, form: Format) -> Ball:
     share = setup.weights
     mid = np.where(share > 0, share * values.mid, 0.0).sum(axis=-1)
     rad = np.where(share > 0, share * values.rad, 0.0).sum(axis=-1)
-    size = np.where(share > 0, share * np.abs(values.mid), 0.0).sum(axis=-1)
+    size = np.where(share > 0, share * values.most, 0.0).sum(axis=-1)
     own = (len(share) + 4) * form.eps * size + (len(share) + 1) * form.tiny * (size > 0)
     return form.ball(mid, rad + own, size)
 
