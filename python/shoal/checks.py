@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +42,10 @@ def real(name: str, value: object) -> float:
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer or a fraction beyond the largest float
+        number = math.inf if value > 0 else -math.inf  # type: ignore[operator]
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}")
     return number
@@ -109,12 +112,11 @@ def real_array(name: str, values: ArrayLike, *, dimensions: int, shape: str) -> 
     ValueError
         Ragged, empty, the wrong number of dimensions, or something in it is NaN or infinite.
     """
-    given = _as_array(name, values, shape)
-    if given.dtype.kind not in "buif":
-        raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
+    given = real_numbers(name, values, shape)
     if given.ndim != dimensions or given.size == 0:
         raise ValueError(f"{name} must have shape {shape}, none of them zero, got shape {given.shape}")
-    array = np.array(given, dtype=np.float64, order="C")
+    with np.errstate(over="ignore"):  # a wider float beyond the largest float64 is infinite, which is refused
+        array = np.array(given, dtype=np.float64, order="C")
     broken = ~np.isfinite(array)
     if broken.any():
         at = tuple(int(i) for i in np.argwhere(broken)[0])
@@ -123,8 +125,51 @@ def real_array(name: str, values: ArrayLike, *, dimensions: int, shape: str) -> 
     return array
 
 
-def _as_array(name: str, values: ArrayLike, shape: str) -> NDArray[Any]:
+def sequence(name: str, values: object, what: str) -> list[Any]:
+    """Return the entries of ``values``; ``what`` is how the message words what is wanted.
+
+    Raises
+    ------
+    TypeError
+        It is a string, or nothing that has entries.
+    """
     try:
-        return np.asarray(values)
+        if isinstance(values, (str, bytes)):
+            raise TypeError
+        return [*cast(Iterable[Any], values)]
+    except TypeError as error:
+        raise TypeError(f"{name} must be {what}, got {values!r:.200}") from error
+
+
+def flag(name: str, value: object) -> bool:
+    """Return ``value`` when it is True or False.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r:.200}")
+    return value
+
+
+def real_numbers(name: str, values: ArrayLike, shape: str) -> NDArray[Any]:
+    """Return ``values`` as an array of whatever shape and real dtype they have.
+
+    Raises
+    ------
+    TypeError
+        The values are not real numbers.
+    ValueError
+        Ragged.
+    """
+    try:
+        given = np.asarray(values)
     except ValueError as error:  # NumPy's own message does not say which argument was ragged
         raise ValueError(f"{name} must have shape {shape}, got rows of different lengths") from error
+    except Exception as error:  # whatever an object's own conversion raises
+        raise TypeError(f"{name} must hold real numbers, got an object of type {type(values).__name__}") from error
+    if given.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
+    return given

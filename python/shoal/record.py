@@ -157,9 +157,9 @@ def _increasing(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _increasing_steps(values: ArrayLike) -> tuple[int, ...]:
+    _increasing("steps", values)
     if np.asarray(values).dtype.kind not in "ui":
         raise TypeError(f"steps must be integers, got dtype {np.asarray(values).dtype}")
-    _increasing("steps", values)
     return tuple(int(step) for step in np.asarray(values))
 
 

@@ -223,7 +223,7 @@ class Explicit(Start):
 
     def __init__(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike] | None = None) -> None:
         layers = _arrays("weights", weights, 3, "(networks, outputs, inputs)")
-        offsets = _arrays("biases", biases, 2, "(networks, outputs)") if biases is not None and len(biases) else ()
+        offsets = _arrays("biases", () if biases is None else biases, 2, "(networks, outputs)")
         if not layers:
             raise ValueError("weights must hold one array a layer, got none")
         for name, arrays in (("weights", layers), ("biases", offsets)):
