@@ -28,8 +28,11 @@ from shoal.method import STOP_RULES
 from support import layers
 
 DIVERGED = 1
-# TODO(merge): A2, A10 and A11 (a loss that is not finite) and A13 (`active` of softplus) are mended elsewhere.
-STRICT = "SHOAL_FUZZ_STRICT" in os.environ
+# TODO(merge): known faults, looked over unless the environment says SHOAL_FUZZ_STRICT=loss,softplus.
+# "loss": a network whose loss is not finite has diverged, and samples of weight 0 do nothing.
+# "softplus": `active` counts what is positive, however small it is.
+_STRICT = os.environ.get("SHOAL_FUZZ_STRICT", "").split(",")
+FINITE, SOFTPLUS = "loss" in _STRICT, "softplus" in _STRICT
 
 
 @dataclass
@@ -197,7 +200,7 @@ def check_start(trained: Trained) -> None:
 def check_measures(trained: Trained) -> None:
     """Assert every recorded measure; of a network that has diverged there is none, of any other the loss is finite."""
     case, form, lost = trained.case, trained.form, trained.lost
-    softplus = case.network.activation == "softplus" and not STRICT
+    softplus = case.network.activation == "softplus" and not SOFTPLUS
     expected = batched_measures.all_measures(
         trained.setup, trained.state, trained.run, form, 4 * form.eps if softplus else 0.0
     )
@@ -215,7 +218,7 @@ def check_measures(trained: Trained) -> None:
         gone = np.broadcast_to(lost.reshape(*lost.shape, *(1,) * (found.ndim - 2)), found.shape)
         wrong = np.where(gone, ~np.isnan(found) if name != "pattern" else found != 0, ~fits(found, ball))
         if name == "loss":
-            wrong = wrong | (~gone & ~np.isfinite(found)) if STRICT else wrong & np.isfinite(found)
+            wrong = wrong | (~gone & ~np.isfinite(found)) if FINITE else wrong & np.isfinite(found)
         assert not wrong.any(), show(case, name, wrong, found, ball)
     for name in trained.data:
         if str(name).startswith("weights_") or str(name).startswith("biases_"):
@@ -258,7 +261,7 @@ def may_lose(trained: Trained, state: State) -> Array:
     """Return of which states (networks, steps) the loss may be no number that the format holds."""
     outputs = trained.passed(trained.setup.inputs, state).leaving[-1]
     losses = batched.sample_losses(trained.setup, outputs, trained.form)
-    counts = trained.setup.weights > 0
+    counts = trained.setup.weights > (0 if FINITE else -1)
     return ~np.isfinite(losses.rad[..., counts]).all(axis=-1) | ~np.isfinite(losses.mid[..., counts]).all(axis=-1)
 
 

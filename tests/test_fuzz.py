@@ -6,6 +6,7 @@ range is ``SHOAL_FUZZ_SEEDS=1000-2000``.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 import fuzz_checks
 from fuzz_cases import Case, case
 from fuzz_checks import Seen, check
+from fuzz_flows import flow, is_smooth
 from fuzz_relations import RELATIONS as OF_TRAININGS
 from fuzz_statistics import RELATIONS as OF_STATISTICS
 from reference import Problem
@@ -98,5 +100,21 @@ def test_many_random_trainings_are_the_oracles(chunk: int) -> None:
     for seed in range(1000 + chunk * CASES, 1000 + (chunk + 1) * CASES):
         seen += compare(seed, most=60)
     assert seen.networks >= NETWORKS
-    assert seen.near_kinks <= 0.03 * seen.states, "kinks within rounding"
-    assert seen.unbounded <= 0.03 * seen.states, "numbers that may overflow"
+    assert seen.near_kinks <= 0.05 * seen.states, "kinks within rounding"
+    assert seen.unbounded <= 0.05 * seen.states, "numbers that may overflow"
+
+
+def flows(first: int, count: int) -> int:
+    """Compare so many flows, and return how many arrived."""
+    smooth = (of for of in (case(seed, most=2) for seed in itertools.count(first)) if is_smooth(of))
+    return sum(flow(of) for of in itertools.islice(smooth, count))
+
+
+def test_smooth_random_flows_are_the_oracles() -> None:
+    assert flows(0, 6) >= 6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_many_smooth_random_flows_are_the_oracles() -> None:
+    assert flows(1000, 60) >= 54
