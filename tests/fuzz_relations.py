@@ -145,6 +145,27 @@ def from_the_start(case: Case) -> None:
         assert ((np.abs(array - mid) <= rad) | ~np.isfinite(rad)).all(), case
 
 
+def flows(case: Case) -> None:
+    """A flow, along kinks too, has the same bits on any threads, with any neighbours and other times recorded."""
+    until = 2.0 / max(1.0, *case.network.rates)
+    method = shoal.Flow(until, rtol=1e-5, atol=1e-8, max_steps=400)
+    times = np.linspace(0, until, 4)
+    given = {"method": method, "dtype": "float64", "engine": "auto"}
+    names = tuple(name for name in case.measures if name not in ("trajectory", "weights"))
+    whole = case.train(shoal.Record(times=times, measure=names), threads=1, **given)
+    same_bits(case.train(shoal.Record(times=times, measure=names), threads=3, **given), whole, case)
+    few = case.train(shoal.Record(times=times[[1, 3]], measure=names), **given)
+    same_bits(few, whole.isel(time=[1, 3]), case)
+    cut, start, first = int(case.draw.integers(case.networks)), case.arguments["start"], case.arguments["first"]
+    for begin, end in {(0, cut), (cut, case.networks)} - {(0, 0)}:
+        own = start.block(begin, end) if isinstance(start, shoal.Explicit) else start
+        part = case.train(
+            shoal.Record(times=times, measure=names),
+            **{**given, "start": own, "first": first + begin, "networks": end - begin},
+        )
+        same_bits(part, whole.isel(network=slice(begin, end)), case)
+
+
 RELATIONS: tuple[Relation, ...] = (
-    threads, parts, records, instruction_sets, again, resumed, permuted, from_the_start,
+    threads, parts, records, instruction_sets, again, resumed, permuted, from_the_start, flows,
 )  # fmt: skip
