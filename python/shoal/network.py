@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from shoal import checks
+from shoal.frozen import Frozen
 
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
 _DEFAULT_SLOPE = 0.01
@@ -15,8 +16,8 @@ _MOST_PARAMETERS = 2**30  # the core numbers the parameters of a network with 32
 _LEAST_FACTOR, _MOST_FACTOR = 1e-100, 1e100  # of scales and rates: products and ratios of them stay numbers
 
 
-@dataclass(frozen=True, init=False, repr=False)
-class Network:
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Network(Frozen):
     """A fully connected network, given by its layer widths and its parametrisation.
 
     The pre-activation of layer l is ``scales[l] * W_l h + b_l``; the activation stands after every weight layer but the

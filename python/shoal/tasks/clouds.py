@@ -194,11 +194,10 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
 
 def _spreads(spread: ArrayLike, clusters: int) -> Floats:
     """Return one standard deviation a cluster."""
-    shape = "(clusters,) or be one number"
-    given = checks.real_numbers("spread", spread, shape)
+    given = checks.plain("spread", spread)
     if given.ndim == 0:
         return np.full(clusters, checks.not_negative("spread", given[()]))
-    spreads = checks.real_array("spread", given, dimensions=1, shape=shape)
+    spreads = checks.real_array("spread", given, dimensions=1, shape="(clusters,) or be one number")
     if len(spreads) != clusters:
         raise ValueError(f"spread must be one number or have one entry a cluster, {clusters}, got {len(spreads)}")
     if (spreads < 0).any():
