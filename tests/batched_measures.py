@@ -55,12 +55,12 @@ def of_samples(setup: Problem, outputs: Ball, form: Format, prefix: str = "") ->
     return {prefix + name: ball for name, ball in found.items()}
 
 
-def of_units(run: Pass, form: Format, tiniest: float) -> dict[str, Ball]:
-    """Return which units are active; where ``tiniest`` is above 0, pre-activations below it may count as inactive."""
+def of_units(run: Pass, form: Format) -> dict[str, Ball]:
+    """Return which units are active."""
     active, near = [], []
     for a in run.leaving[:-1]:
         active.append((a.mid > 0).swapaxes(-1, -2))
-        near.append((undecided(a) | ((a.mid > 0) & (a.mid <= tiniest))).swapaxes(-1, -2))
+        near.append(undecided(a).swapaxes(-1, -2))
     leading, samples = run.leaving[-1].mid.shape[:-2], run.leaving[-1].mid.shape[-2]
     none = np.zeros((*leading, 0, samples), bool)
     pattern = Ball(np.concatenate([*active, none], axis=-2), np.concatenate([*near, none], axis=-2).astype(float))
@@ -113,11 +113,11 @@ def _stacked(values: list[Array], leading: tuple[int, ...]) -> Array:
     return np.stack(values, axis=-1) if values else np.zeros((*leading, 0))
 
 
-def all_measures(setup: Problem, state: State, run: Pass, form: Format, tiniest: float = 0.0) -> dict[str, Ball]:
+def all_measures(setup: Problem, state: State, run: Pass, form: Format) -> dict[str, Ball]:
     """Return every measure on the training samples and of the parameters."""
     with np.errstate(all="ignore"):
         return {
             **of_samples(setup, run.leaving[-1], form),
-            **of_units(run, form, tiniest),
+            **of_units(run, form),
             **of_parameters(setup, state, form),
         }
