@@ -6,6 +6,7 @@
 
 #include "shoal/elementary.hpp"
 
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -24,6 +25,20 @@ inline Activation activation_named(const std::string& name) {
 
 inline bool is_piecewise_linear(Activation activation) { return activation <= Activation::linear; }
 
+// ln 2, and the next number above it.
+template <class T>
+inline constexpr T ln2 = T(0.693147180559945309);
+template <class T>
+inline constexpr T above_ln2 = ln2<T> * (1 + std::numeric_limits<T>::epsilon());
+
+// ln(1 + e^a). Above ln 2 if and only if a > 0, so that h tells the sign of a: by rounding alone it would not for |a| < 2e-16 (float 1e-7). NaN stays NaN.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V softplus(V a) {
+    using T = typename V::Scalar;
+    const V h = max(a, V(0)) + log1p(exp_minus_abs(a));
+    return where_less(V(0), a, larger(h, V(above_ln2<T>)), min(h, V(ln2<T>)));
+}
+
 // phi(a).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V activate(Activation activation, V a, V slope) {
@@ -32,7 +47,7 @@ EIGEN_ALWAYS_INLINE V activate(Activation activation, V a, V slope) {
         case Activation::leaky_relu: return where_less(a, V(0), slope * a, a);
         case Activation::linear: return a;
         case Activation::tanh: return tanh(a);
-        case Activation::softplus: return max(a, V(0)) + log1p(exp_minus_abs(a));
+        case Activation::softplus: return softplus(a);
     }
     return a;
 }
@@ -90,6 +105,6 @@ void differentiate_all(Activation activation, typename V::Scalar* values, std::i
 }
 
 // The value h above which a unit counts as active: its pre-activation is positive.
-inline double active_above(Activation activation) { return activation == Activation::softplus ? 0.693147180559945309 : 0.0; }
+inline double active_above(Activation activation) { return activation == Activation::softplus ? ln2<double> : 0.0; }
 
 }  // namespace shoal

@@ -114,10 +114,10 @@ def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
 
 def check_condense(condense: object) -> None:
     """Refuse what is neither ``auto`` nor True nor False."""
-    if isinstance(condense, bool) or condense == "auto":
+    if isinstance(condense, bool) or (isinstance(condense, str) and condense == "auto"):
         return
     kind = ValueError if isinstance(condense, str) else TypeError
-    raise kind(f"condense must be 'auto', True or False, got {condense!r}")
+    raise kind(f"condense must be 'auto', True or False, got {condense!r:.200}")
 
 
 def check_method(method: Method, networks: int, dtype: str) -> None:

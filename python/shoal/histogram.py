@@ -75,11 +75,13 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     """
     import xarray
 
+    if not isinstance(data, xarray.Dataset):
+        raise TypeError(f"data must be an xarray.Dataset that train or open returned, got {type(data).__name__}")
     variable = f"{name}_histogram"
     if variable not in data:
         kept = [str(one).removesuffix("_histogram") for one in data if str(one).endswith("_histogram")]
         raise ValueError(f"name must have a histogram, of which there are {', '.join(kept) or 'none'}, got {name!r}")
-    wanted = checks.real_array("q", np.atleast_1d(np.asarray(q, dtype=np.float64)), dimensions=1, shape="(quantiles,)")
+    wanted = checks.real_array("q", np.atleast_1d(checks.plain("q", q)), dimensions=1, shape="(quantiles,)")
     if (wanted < 0).any() or (wanted > 1).any():
         raise ValueError(f"q must lie in [0, 1], got {wanted[(wanted < 0) | (wanted > 1)][0]:g}")
     counted = data[variable].fillna(0).astype(np.int64).transpose("bin", ...)  # conditions not yet run have NaN

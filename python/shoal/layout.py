@@ -12,6 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from shoal import checks
+
 __all__ = ["Floats", "Layout", "Values", "broadcast", "networks_first", "values_of"]
 
 Values = ArrayLike | xr.DataArray
@@ -55,7 +57,7 @@ class Layout:
 
 def values_of(name: str, given: Values) -> Floats:
     """Return the numbers as float64; a prediction must be finite, a bias or an error also not negative."""
-    values = np.asarray(given, dtype=np.float64)
+    values = np.asarray(checks.plain(name, given), dtype=np.float64)
     if name in ("predicted", "bias", "standard_error") and not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
     if name in ("bias", "standard_error") and (values < 0).any():

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from shoal import checks
+from shoal.frozen import Frozen
 
 
-class Loss(ABC):
+class Loss(Frozen, ABC):
     """What every loss has: its ``name`` and its ``threshold``, the margin at which a hinge is satisfied.
 
     It is a type and not itself a loss: the core knows the five losses below and no other.
@@ -31,7 +32,7 @@ class _WithoutThreshold(Loss):
         return 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _WithThreshold(Loss):
     margin: float = 1.0
 
@@ -45,28 +46,28 @@ class _WithThreshold(Loss):
         return self.margin
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CrossEntropy(_WithoutThreshold):
     """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
 
     name: ClassVar[str] = "cross_entropy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exponential(_WithoutThreshold):
     """l(m) = r(m) = exp(-m)."""
 
     name: ClassVar[str] = "exponential"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Squared(_WithoutThreshold):
     """l(m) = (1 - m)^2 / 2, r(m) = 1 - m."""
 
     name: ClassVar[str] = "squared"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hinge(_WithThreshold):
     """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``margin``.
 
@@ -86,7 +87,7 @@ class Hinge(_WithThreshold):
     name: ClassVar[str] = "hinge"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SquaredHinge(_WithThreshold):
     """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``margin``.
 

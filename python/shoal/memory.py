@@ -126,8 +126,8 @@ class Need:
         )
         raise ValueError(
             f"networks={self.networks} of widths {self.network.widths} with {self.times} recorded times of "
-            f"{', '.join(self.measures)} needs {_gigabytes(needed)} of memory, {_gigabytes(available)} is available: "
-            f"{_gigabytes(self.records)} for records{each}, {_gigabytes(self.work)} to train in "
+            f"{', '.join(self.measures)} needs {gigabytes(needed)} of memory, {gigabytes(available)} is available: "
+            f"{gigabytes(self.records)} for records{each}, {gigabytes(self.work)} to train in "
             f"on threads={self.workers}; {self._remedy()}"
         )
 
@@ -141,8 +141,9 @@ class Need:
         return "train fewer networks at once, record fewer times or measures, or use Record(reduce='moments')"
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.3g} GB" if size >= 10**7 else "less than 0.01 GB"
+def gigabytes(size: int) -> str:
+    """Return a size in words, however large."""
+    return f"{min(size, 10**300) / 1e9:.3g} GB" if size >= 10**7 else "less than 0.01 GB"
 
 
 def _machine_bytes() -> int | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
+from shoal.frozen import Frozen
 from shoal.network import Network
 
 STOP_RULES = {"fitted": 3, "satisfied": 4, "dead": 5}  # and the status of a network that has met one
@@ -17,8 +18,8 @@ OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
 """How a network can end, in the order of its status."""
 
 
-@dataclass(frozen=True)
-class Descent:
+@dataclass(frozen=True, eq=False)
+class Descent(Frozen):
     """Full-batch gradient descent: theta <- theta - rate * gradient, ``steps`` times.
 
     Time is step x rate: as the rate goes to zero, descent becomes gradient flow, from which it is a distance
@@ -107,8 +108,8 @@ def _stop_rules(stop: object) -> tuple[str, ...] | None:
     return names or None
 
 
-@dataclass(frozen=True)
-class Flow:
+@dataclass(frozen=True, eq=False)
+class Flow(Frozen):
     """Gradient flow, dtheta/dt = -gradient: the limit of descent as the rate goes to zero.
 
     An embedded Runge-Kutta pair of order 5(4) with a step of its own for every network. A step is accepted when each

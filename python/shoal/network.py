@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from shoal import checks
+from shoal.frozen import Frozen
 
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
 _DEFAULT_SLOPE = 0.01
@@ -15,8 +16,8 @@ _MOST_PARAMETERS = 2**30  # the core numbers the parameters of a network with 32
 _LEAST_FACTOR, _MOST_FACTOR = 1e-100, 1e100  # of scales and rates: products and ratios of them stay numbers
 
 
-@dataclass(frozen=True, init=False, repr=False)
-class Network:
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Network(Frozen):
     """A fully connected network, given by its layer widths and its parametrisation.
 
     The pre-activation of layer l is ``scales[l] * W_l h + b_l``; the activation stands after every weight layer but the
@@ -96,9 +97,8 @@ class Network:
         rates: Sequence[float] | None = None,
         centred: bool = False,
     ) -> None:
-        if isinstance(widths, str) or not isinstance(widths, Iterable):
-            raise TypeError(f"widths must be a sequence of integers such as (10, 20, 1), got {widths!r}")
-        numbers = tuple(checks.integer(f"widths[{i}]", width, least=1) for i, width in enumerate(widths))
+        given = checks.sequence("widths", widths, "a sequence of integers such as (10, 20, 1)")
+        numbers = tuple(checks.integer(f"widths[{i}]", width, least=1) for i, width in enumerate(given))
         if len(numbers) < 2:
             raise ValueError(f"widths must name at least the inputs and the outputs, got {numbers}")
         checks.choice("activation", activation, ACTIVATIONS)
@@ -108,8 +108,7 @@ class Network:
         if activation != "leaky_relu" and slope != _DEFAULT_SLOPE:
             raise ValueError(f"slope is for leaky_relu only, got slope={slope} with activation={activation!r}")
         for name, flag in (("bias", bias), ("centred", centred)):
-            if not isinstance(flag, bool):
-                raise TypeError(f"{name} must be True or False, got {flag!r}")
+            checks.flag(name, flag)
         fields = {
             "widths": numbers,
             "activation": activation,
@@ -214,8 +213,8 @@ class Network:
         >>> Network.mean_field(100, 400, alpha=2.0).scales
         (0.1, 0.005)
         """
-        d = checks.integer("inputs", inputs, least=1)
-        m = checks.integer("nodes", nodes, least=1)
+        d = checks.integer("inputs", inputs, least=1, most=_MOST_PARAMETERS)
+        m = checks.integer("nodes", nodes, least=1, most=_MOST_PARAMETERS)
         alpha = checks.positive("alpha", alpha)
         if not _LEAST_FACTOR < alpha / m < _MOST_FACTOR:
             raise ValueError(
@@ -264,9 +263,8 @@ def _one_a_layer(name: str, given: Sequence[float] | None, widths: tuple[int, ..
     layers = len(widths) - 1
     if given is None:
         return (1.0,) * layers
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"{name} must be a sequence of {layers} numbers, one a weight layer, got {given!r}")
-    numbers = tuple(checks.positive(f"{name}[{i}]", value) for i, value in enumerate(given))
+    held = checks.sequence(name, given, f"a sequence of {layers} numbers, one a weight layer")
+    numbers = tuple(checks.positive(f"{name}[{i}]", value) for i, value in enumerate(held))
     if len(numbers) != layers:
         raise ValueError(f"{name} must hold one number for each of the {layers} weight layers, got {numbers}")
     for i, number in enumerate(numbers):

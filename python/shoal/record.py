@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.frozen import Frozen
 from shoal.method import Descent, Flow, Method
 from shoal.statistics import Statistics
 
@@ -23,8 +24,8 @@ MEASURES = (
 DEFAULT_INTERVALS = 100
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, eq=False)
+class Record(Frozen):
     """The steps at which the networks are measured, and the measures.
 
     Parameters
@@ -157,10 +158,11 @@ def _increasing(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _increasing_steps(values: ArrayLike) -> tuple[int, ...]:
-    if np.asarray(values).dtype.kind not in "ui":
-        raise TypeError(f"steps must be integers, got dtype {np.asarray(values).dtype}")
-    _increasing("steps", values)
-    return tuple(int(step) for step in np.asarray(values))
+    given = checks.plain("steps", values)
+    if given.dtype.kind not in "ui":
+        raise TypeError(f"steps must be integers, got dtype {given.dtype}")
+    _increasing("steps", given)
+    return tuple(int(step) for step in given)
 
 
 def _measures(measure: object) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
 from shoal.directions import mode_directions
+from shoal.frozen import Frozen
 from shoal.network import Network
 from shoal.task import Task
 
 
-class Start(ABC):
+class Start(Frozen, ABC):
     """What every start has: a way to tell the core what to draw.
 
     It is a type and not itself a start: the core knows the four starts below and no other.
@@ -39,7 +40,7 @@ class Start(ABC):
         return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gaussian(Start):
     """Every weight drawn from a normal distribution of mean 0; biases 0. Give one of the two.
 
@@ -82,7 +83,7 @@ class Gaussian(Start):
         return {f"gain / sqrt(fan-in {fan})": self.gain / math.sqrt(fan) for fan in fans}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Balanced(Start):
     """First layer normal; then each hidden unit's outgoing weights have the norm of its incoming ones.
 
@@ -117,7 +118,7 @@ class Balanced(Start):
         return {"scale": self.scale}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Separated(Start):
     """Two-layer networks of one output whose hidden units are each active on one mode of the task only.
 
@@ -223,7 +224,7 @@ class Explicit(Start):
 
     def __init__(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike] | None = None) -> None:
         layers = _arrays("weights", weights, 3, "(networks, outputs, inputs)")
-        offsets = _arrays("biases", biases, 2, "(networks, outputs)") if biases is not None and len(biases) else ()
+        offsets = _arrays("biases", () if biases is None else biases, 2, "(networks, outputs)")
         if not layers:
             raise ValueError("weights must hold one array a layer, got none")
         for name, arrays in (("weights", layers), ("biases", offsets)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shoal import checks
+from shoal.frozen import Frozen
 
 STATISTICS = ("count", "mean", "variance", "standard_error", "min", "max")
 OF_TIME = ("loss", "error", "soft_error", "test_loss", "test_error", "test_soft_error")
@@ -44,8 +45,8 @@ class Event(NamedTuple):
         return f"{self.measure} {self.relation} {short if float(short) == self.threshold else repr(self.threshold)}"
 
 
-@dataclass(frozen=True)
-class Statistics:
+@dataclass(frozen=True, eq=False)
+class Statistics(Frozen):
     """Statistics over networks in place of the networks, for ``Record(reduce=...)``.
 
     Count, mean, variance, standard error, least and largest of every measure are always kept; networks that diverge

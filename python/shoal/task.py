@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.frozen import Frozen
 
 
 class Samples(NamedTuple):
@@ -20,7 +21,7 @@ class Samples(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Task:
+class Task(Frozen):
     """Labelled samples, each with a weight.
 
     Lists and arrays of any order, stride and real dtype are taken; the task keeps read-only copies.
@@ -49,10 +50,11 @@ class Task:
     Raises
     ------
     TypeError
-        Something in an argument is not a real number, or ``test`` is not a pair.
+        Something in an argument is not a real number or is masked, labels are bools, or ``test`` is not a pair.
     ValueError
-        Shapes that do not fit, NaN or infinite values, labels that are neither -1/+1 nor 0..K-1 (those of ``test``
-        together with the others), negative weights or weights whose sum is zero.
+        Shapes that do not fit, tables (of pandas or xarray) whose rows have different labels, NaN or infinite values,
+        labels that are neither -1/+1 nor 0..K-1 (those of ``test`` together with the others), negative weights or
+        weights whose sum is zero.
 
     Examples
     --------
@@ -72,7 +74,10 @@ class Task:
         weights: ArrayLike | None = None,
         test: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
-        points = checks.real_array("inputs", inputs, dimensions=2, shape="(samples, inputs)")
+        _check_axes("inputs", inputs)
+        checks.same_order(("inputs", "labels"), inputs, labels)
+        checks.same_order(("inputs", "weights"), inputs, weights)
+        points = checks.real_array("inputs", inputs, dimensions=2, shape="(samples, inputs)", flags=True)
         object.__setattr__(self, "inputs", points)
         object.__setattr__(self, "labels", _labels(labels, len(points)))
         object.__setattr__(self, "weights", _weights(weights, len(points)))
@@ -102,6 +107,12 @@ class Task:
         return int(self.inputs.shape[1])
 
 
+def _check_axes(name: str, inputs: object) -> None:
+    """Refuse a DataArray whose axes are named, and stand the other way round."""
+    if getattr(inputs, "dims", None) in (("input", "sample"), ("input", "test_sample")):
+        raise ValueError(f"{name} must have shape (samples, inputs), got dimensions (input, sample): transpose them")
+
+
 def _labels(labels: ArrayLike, samples: int, of: str = "") -> NDArray[np.int64]:
     given = checks.real_array(f"{of}labels", labels, dimensions=1, shape="(samples,)")
     if len(given) != samples:
@@ -126,7 +137,9 @@ def _check_labels(name: str, labels: NDArray[np.floating | np.int64]) -> None:
 def _test(test: object, task: Task) -> Samples:
     if not isinstance(test, (tuple, list)) or len(test) != 2:
         raise TypeError(f"test must be a pair (inputs, labels) or None, got {test!r:.200}")
-    inputs = checks.real_array("test inputs", test[0], dimensions=2, shape="(samples, inputs)")
+    _check_axes("test inputs", test[0])
+    checks.same_order(("test inputs", "test labels"), test[0], test[1])
+    inputs = checks.real_array("test inputs", test[0], dimensions=2, shape="(samples, inputs)", flags=True)
     if inputs.shape[1] != task.dimension:
         raise ValueError(f"test inputs must have the {task.dimension} columns that inputs has, got {inputs.shape[1]}")
     labels = _labels(test[1], len(inputs), "test ")
@@ -138,7 +151,7 @@ def _weights(weights: ArrayLike | None, samples: int) -> NDArray[np.float64]:
     if weights is None:
         given = np.ones(samples)
     else:
-        given = checks.real_array("weights", weights, dimensions=1, shape="(samples,)")
+        given = checks.real_array("weights", weights, dimensions=1, shape="(samples,)", flags=True)
     if len(given) != samples:
         raise ValueError(f"weights must have one entry a sample: inputs has {samples} rows, weights has {len(given)}")
     if (given < 0).any():

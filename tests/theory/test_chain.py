@@ -221,7 +221,9 @@ def test_a_deep_relu_network_of_aligned_layers_is_a_chain(strengths):
         ({"strengths": (1.0, 1.0), "loss": "huber"}, "huber"),
         ({"strengths": (1.0, 1.0), "activation": "tanh"}, "activation must be one of linear, relu"),
         ({"strengths": (-1.0, 1.0), "activation": "relu"}, "strengths before the last must not be negative"),
-        ({"strengths": (1e200, 1e200)}, "so large that their product overflows"),
+        ({"strengths": (1e200, 1e200)}, "must lie within 1e\\+100 of 0"),
+        ({"strengths": (1e60, 1e60)}, "must make a start within 1e\\+100 of 0"),
+        ({"strengths": (1e4, -1e4)}, "must make a start of at least -1e\\+06"),
         ({"strengths": (1e-100,) * 6}, "so small that their product underflows"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -105,3 +106,22 @@ def test_refusals():
         TrainedNoise(MeanFieldHinge(400, 1))
     with pytest.raises(ValueError, match=r"times must not be negative or NaN, got -1\.0"):
         TrainedNoise(MeanFieldHinge(400, 30)).error(-1.0)
+
+
+@pytest.mark.parametrize("inputs", [3, 4, 8, 80])
+def test_kernels_of_the_noise_are_the_eigenvalues_that_the_docs_define(inputs):
+    """Of E_w[|w.x||w.x'|] and E_w[sgn(w.x) sgn(w.x')] x.x' on degree 0 and 2, by Funk and Hecke's formula."""
+    across = inputs - 1
+    density = lambda t: (1 - t**2) ** (mpmath.mpf(across - 3) / 2)  # noqa: E731
+    sine = lambda t: mpmath.asin(t)  # noqa: E731
+    kernels = (
+        lambda t: across * 2 / mpmath.pi * (mpmath.sqrt(1 - t**2) + t * sine(t)),
+        lambda t: across * 2 / mpmath.pi * t * sine(t),
+    )
+    harmonics = (lambda t: mpmath.mpf(1), lambda t: (across * t**2 - 1) / (across - 1))
+    whole = mpmath.quad(density, [-1, 0, 1])
+    _, *found = TrainedNoise(MeanFieldHinge(400, inputs))._kinds()
+    for kernel, values in zip(kernels, found, strict=True):
+        for harmonic, value in zip(harmonics, values[1:], strict=True):
+            mean = mpmath.quad(lambda t, k=kernel, p=harmonic: density(t) * k(t) * p(t), [-1, 0, 1]) / whole
+            assert value == pytest.approx(float(mean), rel=1e-6)

@@ -197,3 +197,39 @@ def test_the_flow_grows_along_the_separator_and_its_loss_falls_like_its_square_o
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("small", [1e-5, 1e-6, 1e-20, 1e-150])
+def test_a_separator_that_has_to_be_long_is_right(small):
+    found = separator([[1.0, small], [-1.0, small]], [1, 1])
+    assert found[1] == pytest.approx(1 / small, rel=1e-15)
+    assert abs(found[0]) <= 1e-30
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "expected"),
+    [
+        ([[1.0, 1.0], [1.0, 1.0], [2.0, 2.0]], [1, 1, 1], [0.5, 0.5]),  # equal samples
+        ([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], [1, -1, 1], [1.0, 1.0]),  # antipodal ones
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]], [1, 1, 1], [1.0, 1.0, 0.0]),  # a sum of two others
+        ([[2.0, 0.0], [1.0, 1.0], [1.0, -1.0]], [1, 1, 1], [1.0, 0.0]),  # three at the margin of two directions
+        ([[1e300, 1e-300], [-1e300, 1e-300]], [1, 1], [0.0, 1e300]),
+    ],
+)
+def test_a_separator_where_samples_at_the_margin_depend_on_each_other(inputs, labels, expected):
+    assert np.allclose(separator(inputs, labels), expected, rtol=1e-15, atol=1e-30)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_more_points_than_dimensions_are_told_apart_exactly(seed):
+    """Rounded by no one: points that a sum of others takes to 0 are not separable, and one unit moved they are."""
+    generator = np.random.default_rng(seed)
+    points = generator.integers(-5, 6, (4, 3)).astype(np.float64)
+    opposite = -points.sum(axis=0, keepdims=True)
+    with pytest.raises(ValueError, match="no w has"):
+        separator(np.concatenate([points, opposite]), np.ones(5))
+    lifted = np.concatenate([points, opposite])
+    lifted = np.column_stack([lifted, np.full(5, 2.0**-40)])
+    w = separator(lifted, np.ones(5))
+    assert (lifted @ w).min() >= 1 - 1e-3
+    assert w[3] == pytest.approx(2.0**40, rel=1e-12)

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from shoal import checks
 from shoal.dynamics.series import Floats
 from shoal.network import Network
 
@@ -243,7 +244,7 @@ def _start_of(data: xr.Dataset, layers: list[xr.DataArray], outputs: Floats) -> 
 
 def _directions(given: Directions, inputs: int) -> tuple[Floats, dict[str, Any]]:
     """Return the directions as rows, and the coordinate that labels them."""
-    values = np.asarray(given)
+    values = checks.plain("directions", given)
     if values.dtype.kind not in "buif":
         raise TypeError(f"directions must hold real numbers, got dtype {values.dtype}")
     if values.ndim != 2 or values.shape[1] != inputs or not len(values):

@@ -49,7 +49,7 @@ def modes(
     classes = checks.integer("classes", classes, least=2)
     wide = _dimension(dimension, len(lengths))
     index = np.arange(len(lengths))
-    labels = 1 - 2 * (index % 2) if classes == 2 else index % classes
+    labels = 1 - 2 * (index % 2) if classes == 2 else index % min(classes, len(index))
     return Task(_axes(lengths, wide), labels, shares("frequencies", frequencies, len(lengths), "sample"))
 
 
@@ -133,7 +133,12 @@ def features(
     """
     lengths = _norms(norms)
     wide = _dimension(dimension, len(lengths))
-    types = [tuple(sample) for sample in samples]
+    checks.flag("mirrored", mirrored)
+    each = "a sequence of types of sample such as [(0,), (0, 1)]"
+    types = [
+        tuple(checks.sequence(f"samples[{i}]", held, "features such as (0, 1)"))
+        for i, held in enumerate(checks.sequence("samples", samples, each))
+    ]
     if not types:
         raise ValueError("samples must name at least one type of sample such as (0, 1), got none")
     require_room((2 if mirrored else 1) * len(types), wide, arrays=3 if mirrored else 2)

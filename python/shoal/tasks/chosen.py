@@ -34,12 +34,11 @@ def grouped(classes: Sequence[int | Sequence[int]], least: int, most: int, kind:
     ValueError
         Fewer than two classes, an empty one, a label that is repeated or outside of what is allowed.
     """
-    if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise TypeError(f"classes must be a sequence of {kind} or of groups of them, got {classes!r}")
     groups: Groups = []
-    for i, entry in enumerate(classes):
+    for i, entry in enumerate(checks.sequence("classes", classes, f"a sequence of {kind} or of groups of them")):
         if isinstance(entry, Iterable) and not isinstance(entry, str):
-            held = [checks.integer(f"classes[{i}][{j}]", k, least=least, most=most) for j, k in enumerate(entry)]
+            several = checks.sequence(f"classes[{i}]", entry, f"one of the {kind} or a group of them")
+            held = [checks.integer(f"classes[{i}][{j}]", k, least=least, most=most) for j, k in enumerate(several)]
         else:
             held = [checks.integer(f"classes[{i}]", entry, least=least, most=most)]
         if not held:
@@ -112,6 +111,8 @@ def normalised(
     inputs: NDArray[np.float64], test: NDArray[np.float64], centre: bool, standardise: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return both less the means, and over the spreads, of ``inputs``, as asked; what does not vary there becomes 0."""
+    for name, asked in (("centre", centre), ("standardise", standardise)):
+        checks.flag(name, asked)
     varies = inputs.max(axis=0) > inputs.min(axis=0)
     if centre or standardise:
         mean = inputs.mean(axis=0)

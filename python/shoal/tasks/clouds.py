@@ -174,7 +174,7 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
            [1., 0.]])
     """
     samples = checks.integer("samples", samples, least=2)
-    noise = checks.not_negative("noise", noise)
+    noise = abs(checks.not_negative("noise", noise))  # -0.0 is 0
     test_samples = checks.integer("test_samples", test_samples, least=0)
     training, testing = streams(seed, 2)
     require_room(samples, 2, test_samples)
@@ -194,7 +194,7 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
 
 def _spreads(spread: ArrayLike, clusters: int) -> Floats:
     """Return one standard deviation a cluster."""
-    given = np.asarray(spread)
+    given = checks.plain("spread", spread)
     if given.ndim == 0:
         return np.full(clusters, checks.not_negative("spread", given[()]))
     spreads = checks.real_array("spread", given, dimensions=1, shape="(clusters,) or be one number")

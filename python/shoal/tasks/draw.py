@@ -63,8 +63,8 @@ def require_room(samples: int, inputs: int, test_samples: int = 0, *, arrays: in
     if available is not None:
         told = f"{samples} samples" + (f" and {test_samples} test samples" if test_samples else "")
         raise ValueError(
-            f"a task must fit into memory, got {told} of {inputs} inputs, which need {needed / 1e9:.3g} GB;"
-            f" {available / 1e9:.3g} GB is available"
+            f"a task must fit into memory, got {told} of {inputs} inputs, which need {memory.gigabytes(needed)};"
+            f" {memory.gigabytes(available)} is available"
         )
 
 

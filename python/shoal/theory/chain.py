@@ -27,8 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
 from shoal.loss import Loss
-from shoal.theory.domains import not_negative
-from shoal.theory.mode import Mode
+from shoal.theory.domains import MOST, bounded, not_negative, numbers, size
+from shoal.theory.mode import LOWEST, Mode
 from shoal.theory.quadrature import QuadratureClock
 from shoal.theory.residual import Residual, residual_of
 from shoal.theory.strand import Driven, Free, Strand
@@ -36,8 +36,11 @@ from shoal.theory.strand import Driven, Free, Strand
 Array = NDArray[np.float64]
 
 LATEST = 1e300
-"""Largest clock p rho t that is told from infinity, and the margin that cross-entropy has by then."""
-HIGHEST = 690.0
+"""Largest clock p rho t that is told from infinity."""
+FURTHEST = 1e4
+"""Start above which no clock below LATEST moves the margin under a loss without end: r < e^-FURTHEST."""
+LARGE = 600.0
+"""Margin from which e^m is kept times a power of e, because it nears the largest double."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,13 @@ class Chain:
     Parameters
     ----------
     strengths
-        (N,) float, a_1 .. a_N at time 0, N at least 1. With ``activation="relu"`` those before the last are not
+        (N,) float, a_1 .. a_N at time 0, N at least 1, each at most 1e100 in magnitude, and their margin from -1e6 to
+        1e100. With ``activation="relu"`` those before the last are not
         negative.
     norm
-        rho, the norm of the input, positive.
+        rho, the norm of the input, from 1e-100 to 1e100.
     frequency
-        p, the summed weight of the samples of this mode, positive.
+        p, the summed weight of the samples of this mode, from 1e-100 to 1e100.
     loss
         Name or loss object.
     activation
@@ -75,7 +79,7 @@ class Chain:
     TypeError
         An argument is not a number, or the loss neither a name nor a loss.
     ValueError
-        An argument is out of the range above, or the product of the strengths is beyond the doubles.
+        An argument is out of the range above, or the product of the strengths is below the doubles.
 
     Notes
     -----
@@ -104,12 +108,12 @@ class Chain:
         """Check every argument; the class says what is allowed."""
         if isinstance(self.strengths, str) or not isinstance(self.strengths, Iterable):
             raise TypeError(f"strengths must be a sequence of numbers, got {self.strengths!r}")
-        strengths = tuple(checks.real(f"strengths[{i}]", value) for i, value in enumerate(self.strengths))
+        strengths = tuple(bounded(f"strengths[{i}]", value) for i, value in enumerate(self.strengths))
         if not strengths:
             raise ValueError("strengths must name at least one layer, got none")
         object.__setattr__(self, "strengths", strengths)
-        object.__setattr__(self, "norm", checks.positive("norm", self.norm))
-        object.__setattr__(self, "frequency", checks.positive("frequency", self.frequency))
+        object.__setattr__(self, "norm", size("norm", self.norm))
+        object.__setattr__(self, "frequency", size("frequency", self.frequency))
         checks.choice("activation", self.activation, ("linear", "relu"))
         residual_of(self.loss)
         if self.activation == "relu" and min(strengths[:-1], default=0.0) < 0:
@@ -119,8 +123,10 @@ class Chain:
             )
         if self.start == 0 and all(strengths):
             raise ValueError(f"strengths must not be so small that their product underflows, got {strengths}")
-        if not math.isfinite(self.start):
-            raise ValueError(f"strengths must not be so large that their product overflows, got {strengths}")
+        if not abs(self.start) <= MOST:
+            raise ValueError(f"strengths must make a start within {MOST:g} of 0, got {self.start:g} of {strengths}")
+        if self.start < LOWEST:
+            raise ValueError(f"strengths must make a start of at least {LOWEST:g}, got {self.start:g} of {strengths}")
 
     @property
     def depth(self) -> int:
@@ -160,17 +166,19 @@ class Chain:
         Raises
         ------
         ValueError
-            A time is negative or NaN.
+            A time is negative or NaN, or the clock p rho t finite and above 1e300.
 
         Notes
         -----
         Source: docs/theory.md section 4.
         """
-        given = not_negative("times", times)
+        given = self._times(times)
         if self.depth == 1:
             return self._single.margin(given)
         x = self._x(given.ravel())
-        margins = np.where(given.ravel() == 0, self.start, self._strand.margin(x) * self._mirror)
+        margins = self._strand.margin(x) * self._mirror
+        margins = np.maximum(margins, self.start) if self._mirror > 0 else np.minimum(margins, self.start)
+        margins = np.where(given.ravel() == 0, self.start, margins)
         return np.asarray(margins.reshape(given.shape), dtype=np.float64)
 
     def layers(self, times: ArrayLike) -> Array:
@@ -184,13 +192,13 @@ class Chain:
         Raises
         ------
         ValueError
-            A time is negative or NaN.
+            A time is negative or NaN, or the clock p rho t finite and above 1e300.
 
         Notes
         -----
         Source: docs/theory.md section 4.
         """
-        given = not_negative("times", times)
+        given = self._times(times)
         if self.depth == 1:
             return np.asarray(self._single.margin(given) / self.norm)[None]
         x = self._x(given.ravel())
@@ -225,7 +233,7 @@ class Chain:
         """
         if self.depth == 1:
             return self._single.time(margin)
-        given = np.asarray(margin, dtype=np.float64)
+        given = numbers("margin", margin)
         flat, start, target = given.ravel() * self._mirror, self.start * self._mirror, self._target
         if not (flat >= start).all():
             side = "at most" if self._mirror < 0 else "at least"
@@ -233,13 +241,29 @@ class Chain:
             raise ValueError(f"margin must be {side} the start {self.start}, where the chain is at time 0, got {worst}")
         times = np.where(flat > start, np.inf, 0.0)
         reached = flat <= target if self._residual.family == "step" else flat < target
-        on_way = (flat > start) & reached & (flat < HIGHEST) & (not self._at_rest)
+        on_way = (flat > start) & reached & np.isfinite(flat) & (not self._at_rest)
         if self.dies:
             on_way &= flat <= 0 if self._strand.spread > 0 else flat < 0
-        if on_way.any():
-            theta = self._clock.theta(self._strand.position(flat[on_way]))
-            times[on_way] = np.where(theta < LATEST, theta / self._rate, np.inf)
+        for group, shift in self._groups(flat):
+            chosen = on_way & group
+            if chosen.any():
+                theta = self._clock(shift).theta(self._strand.position(flat[chosen]))
+                with np.errstate(divide="ignore", over="ignore"):
+                    logarithm = np.log(theta) + shift
+                    late = np.exp(logarithm - math.log(self._rate)) if shift else theta / self._rate
+                times[chosen] = np.where(logarithm < math.log(LATEST), late, np.inf)
         return times.reshape(given.shape)
+
+    def _times(self, times: ArrayLike) -> Array:
+        given = not_negative("times", times)
+        with np.errstate(over="ignore"):
+            beyond = np.isfinite(given) & (given * self._rate > LATEST)
+        if self.depth > 1 and beyond.any():
+            raise ValueError(
+                f"times must make a clock frequency x norm x time of at most {LATEST:g} or be infinite, "
+                f"got {given[beyond].flat[0]:g} with frequency x norm = {self._rate:g}"
+            )
+        return given
 
     def _x(self, times: Array) -> Array:
         """Return the coordinate x (times,) of the strand."""
@@ -252,11 +276,27 @@ class Chain:
         x = np.where(np.isinf(times), end, start)
         theta = self._rate * np.where(np.isinf(times), 0.0, times)
         moving = theta > 0
-        theta = np.minimum(theta[moving], LATEST)
         arrives = self._strand.spread > 0 if self.dies else self._residual.family == "step"
-        last = float(self._clock.theta(np.asarray([end]))[0]) if arrives else math.inf
-        x[moving] = np.where(theta < last, self._clock.margin(np.minimum(theta, last)), end)
+        if arrives:
+            last = float(self._clock(0.0).theta(np.asarray([end]))[0])
+            moving &= theta < last
+            x[(theta >= last) & (theta > 0)] = end
+        if not self.dies and self._residual.family == "exponential":
+            x[moving] = self._growing(theta[moving])
+        elif moving.any():
+            furthest = float(self._strand.v(np.asarray(end))) if arrives else math.inf
+            x[moving] = self._clock(0.0).margin(theta[moving], furthest)
         return np.clip(x, self._strand.start, end)
+
+    def _growing(self, theta: Array) -> Array:
+        """Return x (times,) under a loss without end, from as small a shift of the clock as holds each margin."""
+        x, left, shift = np.empty(theta.shape), np.ones(theta.shape, dtype=np.bool_), self._base
+        while left.any():
+            furthest = float(self._strand.v(self._strand.position(np.asarray(shift + LARGE))))
+            x[left] = self._clock(shift).margin(theta[left] * math.exp(-shift), furthest)
+            left &= self._strand.margin(x) > shift + LARGE - 1.0
+            shift += LARGE - 200.0
+        return x
 
     @property
     def _rate(self) -> float:
@@ -282,11 +322,9 @@ class Chain:
 
     @cached_property
     def _at_rest(self) -> bool:
-        if float(self._residual.direction(np.asarray(self.start))) == 0 or (
-            self._residual.family == "exponential" and self.start >= HIGHEST
-        ):
+        if float(self._residual.direction(np.asarray(self.start))) == 0 or (self.start == 0 and self.dies):
             return True
-        return self.start == 0 and self.dies
+        return self._residual.family == "exponential" and self.start > FURTHEST
 
     @cached_property
     def _smallest(self) -> int:
@@ -310,8 +348,18 @@ class Chain:
             norm=self.norm,
         )
 
-    @cached_property
-    def _clock(self) -> QuadratureClock:
+    @property
+    def _base(self) -> float:
+        return self.start if self._residual.family == "exponential" and self.start > 0.5 * LARGE else 0.0
+
+    def _groups(self, margins: Array) -> list[tuple[NDArray[np.bool_], float]]:
+        """Return which margins go with which shift of the clock, so that e^m does not overflow; none beyond 4,600."""
+        if self._residual.family != "exponential":
+            return [(np.ones(margins.shape, dtype=np.bool_), 0.0)]
+        number = np.ceil((np.clip(margins - self._base, LARGE, LARGE + 4400.0) - LARGE) / 400.0)
+        return [(number == k, self._base + 400.0 * k) for k in np.unique(number) if k < 11]
+
+    def _clock(self, shift: float) -> QuadratureClock:
         if self._residual.family == "linear":
             return QuadratureClock(Driven(self._strand, self._target))
-        return QuadratureClock(Free(self._strand, self._residual))
+        return QuadratureClock(Free(self._strand, self._residual), shift)

@@ -15,6 +15,7 @@ Source: docs/theory.md sections 1, 4 and 5.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,8 +70,10 @@ class LinearLine:
         return np.log1p((margin - self.start) / (self.target - margin))
 
     def margin(self, theta: Array) -> Array:
-        """Return the margin."""
-        return self.start - (self.target - self.start) * np.expm1(-theta)
+        """Return the margin, counted from whichever of start and target is nearer in theta."""
+        gap = self.target - self.start
+        early = self.start - gap * np.expm1(-theta)
+        return np.where(theta < math.log(2.0), early, self.target - gap * np.exp(-theta))
 
 
 def linear_theta(alpha: Array, beta: Array, target: Array, u: Array) -> Array:
@@ -160,50 +163,52 @@ class ExponentialLine:
 
     start: float
     offset: float
+    shift: float = 0.0
 
     def theta(self, margin: Array) -> Array:
-        """Return theta; infinite beyond the largest double."""
+        """Return e^-shift theta; infinite beyond the largest double."""
         gap = margin - self.start
         with np.errstate(over="ignore"):
-            # Two forms, for e^m_0 (e^d - 1) overflows at a small d and loses a large negative m_0 in the other form.
-            grown = np.where(
-                gap > 1.0, np.exp(margin) - np.exp(self.start), np.exp(self.start) * np.expm1(np.minimum(gap, 1.0))
-            )
-        return np.asarray(self.offset * gap + grown, dtype=np.float64)
+            # Two forms: e^m - e^m_0 loses the digits of a small gap, and e^m_0 may be 0 where e^m is not. By halves,
+            # for e^m_0 may overflow where its product with a small gap does not.
+            half = np.exp(0.5 * (self.start - self.shift))
+            near = half * np.expm1(np.minimum(gap, 1.0)) * half
+            grown = np.where(gap > 1.0, -np.exp(margin - self.shift) * np.expm1(-gap), near)
+        return np.asarray(self.offset * gap * math.exp(-self.shift) + grown, dtype=np.float64)
 
     def margin(self, theta: Array) -> Array:
-        """Return the margin: a logarithm, or Wright's omega with Newton steps for the digits of m - m_0."""
+        """Return the margin: a logarithm, or Wright's omega; near the start as m_0 + d, whose d keeps its digits."""
         with np.errstate(divide="ignore", over="ignore"):
-            gap = np.log1p(np.exp(np.log(theta) - self.start))
-            gap = np.where(np.isfinite(gap), gap, np.log(theta) - self.start)
-        if not self.offset:
-            return self.start + gap
+            logarithm = np.log(theta) + self.shift
+            gap = np.log1p(np.exp(logarithm - self.start))
+        free = np.logaddexp(logarithm, self.start)  # without the offset, which slows: the margin is at most this
+        if not self.offset or self.shift:
+            return np.where(gap < 1.0, self.start + gap, free)
+        # m + e^m = level.
+        level = theta + self.start + np.exp(self.start)
+        omega = np.real(wrightomega(level))
+        far = np.where(level > 0, np.log(np.where(omega > 0, omega, 1.0)), level - omega)
         # d + e^m_0 (e^d - 1) = theta: convex in d, and both bounds lie on the right of the root.
-        if self.start < 700.0:
-            level = theta + self.start + np.exp(self.start)
-            omega = np.real(wrightomega(level))
-            with np.errstate(divide="ignore"):
-                guess = np.where(level > 0, np.log(np.where(omega > 0, omega, 1.0)), level - omega) - self.start
-            gap = np.minimum(np.clip(guess, 0.0, theta), gap)
-            scale = np.exp(self.start)
-            for _ in range(3):
-                excess = gap + scale * np.expm1(gap) - theta
-                gap = np.maximum(gap - excess / (1.0 + scale * np.exp(gap)), 0.0)
-        return self.start + gap
+        gap = np.minimum(np.clip(far - self.start, 0.0, np.minimum(theta, 2.0)), gap)
+        scale = np.exp(self.start)
+        for _ in range(3):
+            excess = gap + scale * np.expm1(gap) - theta
+            gap = np.clip(gap - excess / (1.0 + scale * np.exp(gap)), 0.0, 2.0)
+        return np.where(far - self.start < 1.0, self.start + gap, np.minimum(far, free))
 
 
 def clock_of(path: Path, residual: Residual, shift: float = 0.0) -> Clock:
     """Return the clock of a path under a residual that is not zero at the start.
 
     ``shift`` sigma keeps e^-sigma theta instead of theta, for margins whose e^m is beyond the largest double; only the
-    quadratures of the exponential family know it (:func:`has_shift`).
+    exponential family knows it.
     """
     if residual.family == "step":
         return StepClock(path, residual.target)
     if isinstance(path, Line):
         if residual.family == "linear":
             return LinearLine(path.start, residual.target)
-        return ExponentialLine(path.start, residual.offset)
+        return ExponentialLine(path.start, residual.offset, shift)
     if isinstance(path, Hyperbola):
         if residual.family == "exponential":
             return QuadratureClock(Hyperbolic(path, residual), shift)
@@ -215,8 +220,3 @@ def clock_of(path: Path, residual: Residual, shift: float = 0.0) -> Clock:
             return QuadratureClock(Logit(path.start, path.gamma, residual.target))
         return QuadratureClock(Logarithmic(path.start, path.gamma, residual), shift)
     raise TypeError(f"path must be a Line, a Hyperbola or a Power, got {path!r}")
-
-
-def has_shift(path: Path, residual: Residual) -> bool:
-    """Return whether the clock of this path takes a ``shift``."""
-    return residual.family == "exponential" and not isinstance(path, Line)

@@ -5,7 +5,44 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shoal import checks
+
 Array = NDArray[np.float64]
+
+LEAST, MOST = 1e-100, 1e100
+"""Sizes that theory takes, those of a network's scales: products and powers of a few of them stay numbers."""
+
+
+def size(name: str, value: object) -> float:
+    """Return ``value`` as a float from 1e-100 to 1e100.
+
+    Raises
+    ------
+    TypeError
+        It is not a real number.
+    ValueError
+        It is NaN or lies outside that range.
+    """
+    number = checks.positive(name, value)
+    if not LEAST <= number <= MOST:
+        raise ValueError(f"{name} must lie from {LEAST:g} to {MOST:g}, got {number:g}")
+    return number
+
+
+def bounded(name: str, value: object) -> float:
+    """Return ``value`` as a float of either sign, at most 1e100 in magnitude.
+
+    Raises
+    ------
+    TypeError
+        It is not a real number.
+    ValueError
+        It is NaN or larger.
+    """
+    number = checks.real(name, value)
+    if abs(number) > MOST:
+        raise ValueError(f"{name} must lie within {MOST:g} of 0, got {number:g}")
+    return number
 
 
 def numbers(name: str, values: ArrayLike) -> Array:
@@ -14,9 +51,9 @@ def numbers(name: str, values: ArrayLike) -> Array:
     Raises
     ------
     TypeError
-        They are not real numbers.
+        They are not real numbers, or they are masked.
     """
-    given = np.asarray(values)
+    given = checks.plain(name, values)
     if given.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
     return np.asarray(given, dtype=np.float64)

@@ -22,6 +22,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shoal.theory.domains import numbers
+
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
@@ -62,6 +64,17 @@ class TaskModes:
         return len(self.norms)
 
 
+def arrays_of(task: SupportsTask) -> tuple[Array, Array, Array]:
+    """Return inputs, labels and weights as float64.
+
+    Raises
+    ------
+    TypeError
+        They are not real numbers, or they are masked.
+    """
+    return numbers("inputs", task.inputs), numbers("labels", task.labels), numbers("weights", task.weights)
+
+
 def task_modes(task: SupportsTask) -> TaskModes:
     """Return the modes of a task; equal samples of equal label merge and their weights add up.
 
@@ -71,9 +84,7 @@ def task_modes(task: SupportsTask) -> TaskModes:
         Labels are not -1/+1, an input is zero, two inputs are neither equal, orthogonal nor antipodal, or equal inputs
         have different labels.
     """
-    inputs = np.asarray(task.inputs, dtype=np.float64)
-    labels = np.asarray(task.labels, dtype=np.float64)
-    weights = np.asarray(task.weights, dtype=np.float64)
+    inputs, labels, weights = arrays_of(task)
     if not np.isin(labels, (-1.0, 1.0)).all():
         raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
     norms = np.linalg.norm(inputs, axis=1)
@@ -126,7 +137,7 @@ def check_weights(weights: Sequence[ArrayLike], modes: TaskModes) -> tuple[Array
         raise ValueError(
             f"weights must hold two layers, (networks, h, d) and (networks, 1, h), got {len(weights)} layers"
         )
-    first, last = (np.asarray(layer, dtype=np.float64) for layer in weights)
+    first, last = (numbers(f"weights[{i}]", layer) for i, layer in enumerate(weights))
     inputs = modes.directions.shape[1]
     if first.ndim != 3 or first.shape[2] != inputs or last.shape != (first.shape[0], 1, first.shape[1]):
         raise ValueError(

@@ -85,7 +85,7 @@ def failure_probability(
     >>> failure_probability([2, 5], data="antipodal")
     array([0.5   , 0.0625])
     """
-    given = np.asarray(neurons)
+    given = checks.plain("neurons", neurons)
     if given.dtype.kind not in "iu":
         raise TypeError(f"neurons must be integers, got dtype {given.dtype}")
     if (given < 0).any():

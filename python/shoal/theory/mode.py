@@ -28,8 +28,8 @@ from scipy.special import expit
 
 from shoal import checks
 from shoal.loss import Loss
-from shoal.theory.clock import clock_of, has_shift
-from shoal.theory.domains import not_negative
+from shoal.theory.clock import clock_of
+from shoal.theory.domains import bounded, not_negative, numbers, size
 from shoal.theory.path import Hyperbola, Line, Path, Power
 from shoal.theory.residual import Residual, residual_of
 
@@ -37,6 +37,10 @@ Array = NDArray[np.float64]
 
 LARGE = 600.0
 """ln theta from which e^m is kept times a power of e, because it nears the largest double."""
+LOWEST = -1e6
+"""Start from which the way to margin 0 leaves no digit of it; a loss that bends at 0 needs these."""
+FAINTEST = 1e-290
+"""Smallest part of a margin that grows; below, it is lost."""
 MOST = np.finfo(np.float64).max
 
 
@@ -51,13 +55,14 @@ class Mode:
     Parameters
     ----------
     norm
-        rho, the norm of the input, positive.
+        rho, the norm of the input, from 1e-100 to 1e100.
     frequency
-        p, the summed weight of the samples of this mode, positive.
+        p, the summed weight of the samples of this mode, from 1e-100 to 1e100.
     start
-        Margin m_0 at time 0. Positive where depth > 1 and the imbalance is 0; of any sign otherwise.
+        Margin m_0 at time 0, at most 1e100 in magnitude. Positive where depth > 1 and the imbalance is 0; of any sign
+        otherwise, but at depth 2 not below -1e6 for cross-entropy and the exponential loss.
     imbalance
-        c = sqrt(E^2 - 4 Y^2), not negative; 0 where depth is not 2 or classes > 2.
+        c = sqrt(E^2 - 4 Y^2), 0 to 1e100; 0 where depth is not 2 or classes > 2.
     depth
         Weight layers N, at least 1. Balanced layers.
     loss
@@ -99,10 +104,10 @@ class Mode:
 
     def __post_init__(self) -> None:
         """Check every argument; the class says what is allowed."""
-        object.__setattr__(self, "norm", checks.positive("norm", self.norm))
-        object.__setattr__(self, "frequency", checks.positive("frequency", self.frequency))
-        object.__setattr__(self, "start", checks.real("start", self.start))
-        object.__setattr__(self, "imbalance", checks.real("imbalance", self.imbalance))
+        object.__setattr__(self, "norm", size("norm", self.norm))
+        object.__setattr__(self, "frequency", size("frequency", self.frequency))
+        object.__setattr__(self, "start", bounded("start", self.start))
+        object.__setattr__(self, "imbalance", bounded("imbalance", self.imbalance))
         object.__setattr__(self, "depth", checks.integer("depth", self.depth, least=1))
         object.__setattr__(self, "classes", checks.integer("classes", self.classes, least=2))
         residual_of(self.loss, self.classes)
@@ -119,6 +124,14 @@ class Mode:
             )
         if self.start <= 0 and self.depth > 1 and self.imbalance == 0:
             raise ValueError(f"start must be positive when depth > 1 and imbalance is 0, got {self.start}")
+        spread = 0.5 * self.norm * self.imbalance
+        if self.start < 0 and self.depth == 2 and (spread / max(-self.start, spread)) * spread < FAINTEST:
+            raise ValueError(
+                "imbalance must not be so small beside a start below 0 that (norm imbalance / 2)^2 / |start| falls "
+                f"below {FAINTEST:g}, got imbalance={self.imbalance:g}, start={self.start:g}"
+            )
+        if self.start < LOWEST and self.depth == 2 and self._residual.family == "exponential":
+            raise ValueError(f"start must be at least {LOWEST:g} for this loss at depth 2, got {self.start:g}")
 
     def margin(self, times: ArrayLike) -> Array:
         """Return the margin m(t).
@@ -152,7 +165,9 @@ class Mode:
         running = (flat > 0) & np.isfinite(flat)
         with np.errstate(divide="ignore"):
             logarithm = np.log(flat) + math.log(self._rate)
-        for group, shift in self._groups(logarithm > LARGE):
+        # e^m is about theta times the speed, of which the hyperbola's may be large.
+        fastest = math.log(max(self._path.spread, 1.0)) if isinstance(self._path, Hyperbola) else 0.0
+        for group, shift in self._groups(logarithm + fastest):
             chosen = running & group
             if chosen.any():
                 scaled = (
@@ -187,7 +202,7 @@ class Mode:
         -----
         Source: docs/theory.md sections 1, 4 and 5.
         """
-        given = np.asarray(margin, dtype=np.float64)
+        given = numbers("margin", margin)
         flat = given.ravel()
         residual = self._residual
         direction = float(residual.direction(np.asarray(self.start)))
@@ -202,9 +217,9 @@ class Mode:
             on_way &= flat <= residual.target
         elif residual.family == "linear":
             on_way &= flat < residual.target if direction > 0 else flat > residual.target
-        for group, shift in self._groups(flat > LARGE):
+        for group, shift in self._groups(flat):
             chosen = on_way & group
-            if has_shift(self._path, residual):
+            if residual.family == "exponential":
                 chosen &= flat < shift + 700.0
             if chosen.any():
                 theta = clock_of(self._path, residual, shift).theta(flat[chosen])
@@ -249,7 +264,7 @@ class Mode:
         -----
         Source: docs/theory.md sections 1, 4 and 5.
         """
-        given = np.asarray(margin, dtype=np.float64)
+        given = numbers("margin", margin)
         return np.asarray(self._rate * self._residual(given) * self._path.speed(given), dtype=np.float64)
 
     def plateau(self) -> float:
@@ -304,12 +319,13 @@ class Mode:
     def _soft(self, margin: Array) -> Array:
         return np.asarray(expit(math.log(self.classes - 1) - margin), dtype=np.float64)
 
-    def _groups(self, large: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], float]]:
-        """Return which points go with which shift of the clock, so that neither e^m nor theta overflows."""
-        if not has_shift(self._path, self._residual):
-            return [(np.ones_like(large), 0.0)]
+    def _groups(self, margins: Array) -> list[tuple[NDArray[np.bool_], float]]:
+        """Return which margins, known to some tens, go with which shift of the clock, so that nothing overflows."""
+        if self._residual.family != "exponential":
+            return [(np.ones(margins.shape, dtype=np.bool_), 0.0)]
         base = self.start if self.start > 0.5 * LARGE else 0.0
-        return [(~large, base), (large, max(base, LARGE - 200.0))]
+        number = np.ceil((np.clip(margins, LARGE, LARGE + 4000.0) - LARGE) / 400.0)
+        return [(number == k, max(base, 400.0 * k)) for k in np.unique(number)]
 
     @property
     def _residual(self) -> Residual:

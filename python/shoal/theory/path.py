@@ -82,7 +82,7 @@ class Hyperbola:
         sign = np.where((margin < 0) | ((self.start < 0) & (margin == 0)), -1.0, 1.0)
         near, far = np.minimum(abs(self.start), np.abs(margin)), np.maximum(abs(self.start), np.abs(margin))
         near_speed, far_speed = np.hypot(near, self.spread), np.hypot(far, self.spread)
-        same_side = margin * self.start >= 0
+        same_side = np.sign(margin) * np.sign(self.start) >= 0  # the product itself may underflow to 0
         gap = np.where(same_side, far - near, 0.0)
         mean = np.divide(far + near, far_speed + near_speed)
         with np.errstate(over="ignore"):

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from shoal import checks
 from shoal.loss import Loss
 from shoal.theory.features.coupled import residual_slope
-from shoal.theory.geometry import SupportsTask
+from shoal.theory.geometry import SupportsTask, arrays_of
 from shoal.theory.residual import Residual, residual_of
 
 Array = NDArray[np.float64]
@@ -125,11 +125,10 @@ def penalised_linear(
     residual = residual_of(loss)
     if residual.family == "step":
         raise ValueError("loss must not be the hinge, whose minimum with a penalty lies on its kinks")
-    labels = np.asarray(task.labels, dtype=np.float64)
+    inputs, labels, shares = arrays_of(task)
     if not np.isin(labels, (-1.0, 1.0)).all():
         raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
-    rows = labels[:, None] * np.asarray(task.inputs, dtype=np.float64)
-    shares = np.asarray(task.weights, dtype=np.float64)
+    rows = labels[:, None] * inputs
     # A sample of weight 0 is measured and not learnt: it must not lend a direction to the minimum.
     counted = shares > 0
     left, singular, right = np.linalg.svd(rows[counted], full_matrices=False)

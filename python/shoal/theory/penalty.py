@@ -26,6 +26,7 @@ from scipy.special import lambertw
 
 from shoal import checks
 from shoal.loss import Loss
+from shoal.theory.domains import numbers
 from shoal.theory.residual import Residual, residual_of
 
 Array = NDArray[np.float64]
@@ -66,7 +67,7 @@ def decoupled_margin(spectral_decoupling: ArrayLike, loss: str | Loss = "cross_e
     >>> float(decoupled_margin(0.1).round(9))
     1.63350617
     """
-    zeta = np.asarray(spectral_decoupling, dtype=np.float64)
+    zeta = numbers("spectral_decoupling", spectral_decoupling)
     wrong = ~((zeta > 0) & np.isfinite(zeta))
     if wrong.any():
         raise ValueError(f"spectral_decoupling must be positive and finite, got {zeta[wrong].flat[0]}")

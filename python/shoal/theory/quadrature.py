@@ -12,6 +12,7 @@ Source: docs/theory.md sections 1, 4 and 5.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,9 @@ from shoal.theory.path import Hyperbola, log_ratio, split
 from shoal.theory.residual import Residual
 
 Array = NDArray[np.float64]
+
+ENDLESS = 1e300
+"""Length of a panel that stands for all that follows: the margin is the same, to rounding, from there on."""
 
 
 class Coordinate(Protocol):
@@ -38,7 +42,7 @@ class Coordinate(Protocol):
         """Return e^-shift dtheta/dx, positive."""
 
     def step(self, x: float) -> float:
-        """Return how long a panel from ``x`` on may be."""
+        """Return how long a panel from ``x`` on may be; ``ENDLESS`` where the margin stays as it is there."""
 
 
 def pace_of(residual: Residual, margin: Array, shift: float = 0.0) -> Array:
@@ -47,8 +51,10 @@ def pace_of(residual: Residual, margin: Array, shift: float = 0.0) -> Array:
     return residual.offset * np.exp(-shift) + growing if residual.offset else growing
 
 
-def hyperbolic_step(up: Array, down: Array, residual: Residual) -> Array:
+def hyperbolic_step(margin: Array, up: Array, down: Array, residual: Residual) -> Array:
     """Return the longest panel in u from where m = ``up`` - ``down``, with up ~ e^u and down ~ e^-u (any shape).
+
+    ``margin`` is m itself, which the difference of two large parts may have lost.
 
     The margin may change by about ``panels.GROWTH``, and u by ``panels.LENGTH``, save where the pace is constant to
     rounding: deep in the negative, where e^m is nothing beside 1, or where the margin itself is nothing beside 1.
@@ -60,9 +66,11 @@ def hyperbolic_step(up: Array, down: Array, residual: Residual) -> Array:
         flat = np.where(down < 1e-17, np.log(1e-17 / up), 0.0)
         length = np.minimum(np.minimum(rise, fall), np.maximum(panels.LENGTH, flat))
         floor = 40.0 if residual.offset else 740.0
-        reach = np.log(2.0 * down / (floor + np.sqrt(floor**2 + 4.0 * up * down)))
-    # A panel has to end: 1e300 stands for "for ever" in a mode whose margin stays where it is.
-    return np.minimum(np.where(up - down < -floor, np.maximum(reach, length), length), 1e300)
+        # To m = -floor: asinh(-m/s) - asinh(floor/s) with s^2 = 4 up down, without a difference of large logarithms.
+        beyond = np.maximum(-margin - floor, 0.0)
+        slope = np.hypot(floor, 2.0 * np.sqrt(up) * np.sqrt(down))
+        reach = np.log1p(beyond * (1.0 + (floor - margin) / (up + down + slope)) / (floor + slope))
+    return np.minimum(np.where(margin < -floor, np.maximum(reach, length), length), ENDLESS)
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,8 @@ class Hyperbolic:
 
     def step(self, x: float) -> float:
         """Return how long a panel from ``x`` on may be."""
-        return float(hyperbolic_step(*split(self.path.margin(np.asarray(x)), self.path.spread), self.residual))
+        margin = self.path.margin(np.asarray(x))
+        return float(hyperbolic_step(margin, *split(margin, self.path.spread), self.residual))
 
 
 @dataclass(frozen=True)
@@ -130,15 +139,14 @@ class Logit:
         """Return the margin, h in the limit of large ``x``."""
         gap = self.target - self.start
         if gap > 0:
-            return self.start * self.target / (gap * np.exp(-x) + self.start)
-        return self.start * self.target / (gap * np.expm1(-x) + self.target)
+            return self.target / (gap / self.start * np.exp(-x) + 1.0)
+        return self.start / (gap / self.target * np.expm1(-x) + 1.0)
 
     def position(self, margin: Array) -> Array:
-        """Return ln(m/m_0) - ln((h-m)/(h-m_0))."""
+        """Return ln(m/m_0) - ln((h-m)/(h-m_0)), as one logarithm: far above h the two would cancel."""
         with np.errstate(divide="ignore"):
-            ratio = (self.target - self.start) / (self.target - margin)
-        closer = np.where(ratio < 2.0, np.log1p((margin - self.start) / (self.target - margin)), np.log(ratio))
-        return log_ratio(margin, self.start) + closer
+            ahead = (margin - self.start) / (self.target - margin)
+        return np.asarray(np.log1p(self.target / self.start * ahead), dtype=np.float64)
 
     def pace(self, x: Array, shift: float) -> Array:
         """Return m^-gamma / h; ``shift`` is 0 here."""
@@ -146,9 +154,12 @@ class Logit:
 
     def step(self, x: float) -> float:
         """Return how long a panel from ``x`` on may be; endless where the margin is h to rounding."""
-        origin = float(np.log(self.start / abs(self.target - self.start)))
+        if self.start < self.target:
+            origin = math.log(self.start / (self.target - self.start))
+        else:  # not the logarithm of a ratio of close numbers, which is 0 far above the target
+            origin = math.log1p(self.target / (self.start - self.target))
         if x + origin > 40.0:
-            return 1e300
+            return ENDLESS
         return panels.LENGTH if self.start < self.target else min(panels.LENGTH, 0.5 * (x + origin))
 
 
@@ -168,9 +179,12 @@ class QuadratureClock:
         pace = self.coordinate.pace(panels.nodes(left, x), self.shift)
         return clocks[panel] + panels.integral(pace, left, x)
 
-    def margin(self, theta: Array) -> Array:
-        """Return the margins (points,) at finite e^-shift theta (points,)."""
-        edges, clocks = self._table(latest=float(np.max(theta, initial=0.0)))
+    def margin(self, theta: Array, furthest: float = np.inf) -> Array:
+        """Return the margins (points,) at finite e^-shift theta (points,), that of x = ``furthest`` at most.
+
+        A clock of which only so much is left on the way to x = infinity is never at more: ``furthest`` has to be given.
+        """
+        edges, clocks = self._table(furthest, float(np.max(theta, initial=0.0)))
         panel = np.clip(np.searchsorted(clocks, theta, side="right") - 1, 0, len(edges) - 2)
         left, right = edges[:-1], edges[1:]
         half = 0.5 * (right - left)
@@ -179,13 +193,13 @@ class QuadratureClock:
         area = (theta - clocks[panel]) / half[panel]
         xi = panels.invert(series, ends, panel, area)
         x = left[panel] + half[panel] * (xi + 1.0)
-        return self.coordinate.margin(self._polish(x, theta, panel == 0))
+        return self.coordinate.margin(np.minimum(self._polish(x, theta, panel == 0, edges[1]), furthest))
 
-    def _polish(self, x: Array, theta: Array, first: NDArray[np.bool_]) -> Array:
+    def _polish(self, x: Array, theta: Array, first: NDArray[np.bool_], length: float) -> Array:
         """Return ``x`` with the digits that 1 + xi lost near the start won back, by Newton on the integral itself."""
-        near = np.where(first, x, 0.0)
-        start = self.coordinate.pace(np.zeros(1), self.shift)[0]
-        near = np.where(near > 0, near, np.where(first, theta / start, 0.0))
+        with np.errstate(over="ignore"):
+            straight = theta / self.coordinate.pace(np.zeros(1), self.shift)[0]
+        near = np.where(first, np.where(straight < 1e-8 * length, straight, x), 0.0)
         for _ in range(2):
             pace = self.coordinate.pace(panels.nodes(np.zeros_like(near), near), self.shift)
             area = panels.integral(pace, np.zeros_like(near), near)
@@ -195,9 +209,11 @@ class QuadratureClock:
     def _table(self, furthest: float = np.inf, latest: float = np.inf) -> tuple[Array, Array]:
         """Return panel edges and the clock there, as far as ``furthest`` in x or ``latest`` in theta."""
         edges, clocks = [0.0], [0.0]
-        while len(edges) == 1 or (edges[-1] <= furthest and clocks[-1] <= latest):
+        step = 0.0
+        while len(edges) == 1 or (step < ENDLESS and edges[-1] <= furthest and clocks[-1] <= latest):
             left = np.asarray(edges[-1])
-            right = left + self.coordinate.step(edges[-1])
+            step = self.coordinate.step(edges[-1])
+            right = left + step
             with np.errstate(over="ignore"):
                 pace = self.coordinate.pace(panels.nodes(left, right), self.shift)
             edges.append(float(right))

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from shoal.loss import Loss, resolve_loss
+from shoal.theory.domains import size
 
 Array = NDArray[np.float64]
 
@@ -96,9 +97,11 @@ def residual_of(loss: str | Loss, classes: int = 2) -> Residual:
     TypeError
         ``loss`` is neither a name nor a loss.
     ValueError
-        The name is not a loss, or ``classes`` > 2 with another loss than cross-entropy.
+        The name is not a loss, the margin of a hinge lies outside 1e-100 to 1e100, or ``classes`` > 2 with another loss
+        than cross-entropy.
     """
     known = resolve_loss(loss)
+    size("margin of the loss", known.threshold)
     if classes > 2 and known.name != "cross_entropy":
         raise ValueError(f"loss must be 'cross_entropy' when classes > 2, got {known.name!r} with classes={classes}")
     if known.name == "cross_entropy":

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.theory.domains import numbers
 
 Array = NDArray[np.float64]
 
@@ -95,7 +96,7 @@ def starved_strength(
     share = checks.positive("fraction", fraction)
     if share > 1:
         raise ValueError(f"fraction must be at most 1, got {share}")
-    u = np.asarray(strength, dtype=np.float64)
+    u = numbers("strength", strength)
     if not (u >= first[0]).all():
         raise ValueError(f"strength must be at least its start {first[0]}, got {u[~(u >= first[0])].flat[0]}")
     c = share * (rho[1] / rho[0]) ** (2.0 / layers)

@@ -16,6 +16,7 @@ Source: docs/theory.md section 4.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from shoal.theory import panels
 from shoal.theory.path import Hyperbola
-from shoal.theory.quadrature import pace_of
+from shoal.theory.quadrature import ENDLESS, pace_of
 from shoal.theory.residual import Residual
 
 Array = NDArray[np.float64]
@@ -63,7 +64,7 @@ class Strand:
         """Return H(x)."""
         total = np.ones_like(x)
         for gap in self.rest:
-            total = total * np.sqrt(x**2 + gap)
+            total = total * np.hypot(x, math.sqrt(gap))  # x^2 underflows where x does not
         return total
 
     def margin(self, x: Array) -> Array:
@@ -133,7 +134,7 @@ class Free:
         return self.strand.v(margin)
 
     def pace(self, x: Array, shift: float) -> Array:
-        """Return dtheta/dv; ``shift`` is 0 here."""
+        """Return e^-shift dtheta/dv; ``shift`` is 0 but for losses without end."""
         strength = self.strand.x(x)
         with np.errstate(over="ignore", divide="ignore", under="ignore"):
             slowness = 1.0 / self.strand.factor(strength)
@@ -147,15 +148,19 @@ class Free:
         """Return how long a panel from ``x`` on may be."""
         here = float(self.strand.x(np.asarray(x)))
         if self.strand.fades(here):
-            return 1e300
+            return ENDLESS
         length = panels.LENGTH / self.strand.depth
         if self.residual.family == "step":
             return length
         margin = float(self.strand.margin(np.asarray(here)))
         floor = FLOOR[0] if self.residual.offset else FLOOR[1]
-        while True:
+        furthest = np.asarray(-floor if margin < -floor else margin + panels.GROWTH)
+        ahead = float(self.strand.v(self.strand.position(furthest))) - x
+        if 0.0 < ahead < length:
+            length = ahead
+        while True:  # the first try but for rounding
             beyond = float(self.strand.margin(self.strand.x(np.asarray(x + length))))
-            if beyond < -floor or beyond - max(margin, -floor) <= panels.GROWTH:
+            if beyond < -floor or beyond - max(margin, -floor) <= 1.1 * panels.GROWTH:
                 return length
             length *= 0.5
 
@@ -183,7 +188,9 @@ class Driven:
         for _ in range(100):
             strength = self.strand.x(v)
             rest = (self.target - first) * np.exp(v - x)
-            excess = self.strand.margin(strength) - first + (self.target - first) * np.expm1(v - x)
+            here, part = self.strand.margin(strength), self.target - first
+            # Near the start what has gone by, further on what is left: each is lost in the other's difference.
+            excess = np.where(v - x > -1.0, here - first + part * np.expm1(v - x), here - self.target + rest)
             low, high = np.where(excess < 0, v, low), np.where(excess < 0, high, v)
             with np.errstate(divide="ignore", invalid="ignore"):
                 ahead = v - excess / (self.strand.slope(strength) + rest)
@@ -200,6 +207,11 @@ class Driven:
         if self.strand.spread == 0 and self.strand.start < 0 < self.target:
             return np.inf
         return float(self.strand.v(self.strand.position(np.asarray(self.target))))
+
+    def _left(self, x: float) -> float:
+        """Return what is left of h - m where v has come to its end, which rounding may keep h - m itself above."""
+        first = float(self.strand.margin(np.asarray(self.strand.start)))
+        return (self.target - first) * math.exp(min(self._end - x, 0.0))
 
     def position(self, margin: Array) -> Array:
         """Return the coordinate w of the strand's x."""
@@ -221,7 +233,7 @@ class Driven:
         """Return how long a panel from ``x`` on may be; endless where the margin is at its end to rounding."""
         here = np.asarray(self.margin(np.asarray(x)))
         gap, slope = self.target - float(self.strand.margin(here)), float(self.strand.slope(here))
-        if self.strand.fades(float(here)) or gap < 1e-15 * slope:
-            return 1e300
+        if self.strand.fades(float(here)) or gap < 1e-15 * slope or self._left(x) < 1e-18 * abs(self.target):
+            return ENDLESS
         # dv/dw = gap/(gap + slope): in v the pace changes over 1/N, at the end, where v stands, over 1.
         return panels.LENGTH * min(1.0, (gap + slope) / (self.strand.depth * gap))

@@ -27,6 +27,7 @@ from scipy.special import expit
 
 from shoal import checks
 from shoal.loss import Loss
+from shoal.theory.domains import numbers
 from shoal.theory.features.coupled import ROUNDING, Stretch, System
 from shoal.theory.residual import residual_of
 
@@ -192,7 +193,7 @@ class Features:
         -----
         Source: docs/theory.md section 6.
         """
-        given = np.asarray(times, dtype=np.float64)
+        given = numbers("times", times)
         wrong = ~((given >= 0) & (given <= LATEST))
         if wrong.any():
             raise ValueError(f"times must lie between 0 and {LATEST:g}, got {given[wrong].flat[0]}")
@@ -264,7 +265,7 @@ class Features:
         -----
         Source: docs/theory.md section 6.
         """
-        return self._system.change(np.asarray(strengths, dtype=np.float64).T).T
+        return self._system.change(numbers("strengths", strengths).T).T
 
     def time(self, kind: int, margin: ArrayLike) -> Array:
         """Return when type number ``kind`` first has a margin.
@@ -295,7 +296,7 @@ class Features:
         Source: docs/theory.md section 6.
         """
         number = checks.integer("kind", kind, least=0, most=len(self.types) - 1)
-        given = np.asarray(margin, dtype=np.float64)
+        given = numbers("margin", margin)
         if not np.isfinite(given).all():
             raise ValueError(f"margin must be finite, got {given[~np.isfinite(given)].flat[0]}")
         system = self._system

@@ -66,7 +66,7 @@ class TrainedNoise:
     --------
     >>> trained = TrainedNoise(MeanFieldHinge(nodes=400, inputs=30))
     >>> trained.error([5.0, 20.0, 60.0]).round(4)
-    array([0.1574, 0.038 , 0.0092])
+    array([0.1574, 0.038 , 0.0091])
     """
 
     clean: MeanFieldHinge
@@ -138,7 +138,7 @@ class TrainedNoise:
         quadratic = constant * (across - 1) * (across + 2) / (2.0 * (across + 1) ** 2)
         shares = np.asarray([0.5, constant, quadratic])
         output_kernel = np.asarray([1.0, across**2 * square, across**2 * square / (across + 1) ** 2])
-        input_kernel = np.asarray([1.0, across * square, 4.0 / math.pi / (across + 2)])
+        input_kernel = np.asarray([1.0, across * square, across * square * (2 * across + 1) / (across + 1) ** 2])
         return shares, output_kernel, input_kernel
 
     def _variances(self, angles: Array) -> Array:

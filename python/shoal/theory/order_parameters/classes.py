@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.theory.geometry import ROUNDING, SupportsTask
+from shoal.theory.geometry import ROUNDING, SupportsTask, arrays_of
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -61,7 +61,7 @@ def task_classes(task: SupportsTask) -> TaskClasses:
         Labels are not -1/+1, an input is zero, a product of opposite labels is positive, one within a class is not, or
         two classes of equal label are not orthogonal. The message names two samples.
     """
-    inputs, labels, weights = (np.asarray(part, dtype=np.float64) for part in (task.inputs, task.labels, task.weights))
+    inputs, labels, weights = arrays_of(task)
     if not np.isin(labels, (-1.0, 1.0)).all():
         raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
     norms = np.linalg.norm(inputs, axis=1)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.loss import Loss
+from shoal.theory.domains import numbers
 from shoal.theory.geometry import SupportsTask
 from shoal.theory.order_parameters.adaptive import attempt, first_crossing, resize
 from shoal.theory.order_parameters.carriers import Carriers
@@ -149,7 +150,7 @@ class OrderParameters:
         """
         classes, residual = task_classes(self.task), residual_of(self.loss)
         first, last = class_weights(weights, classes)
-        asked = np.asarray(times, dtype=np.float64)
+        asked = numbers("times", times)
         if asked.ndim != 1:
             raise ValueError(f"times must have shape (times,), got shape {asked.shape}")
         wrong = ~((asked >= 0) & (asked <= LATEST))

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc
 
 from shoal import checks
+from shoal.theory.domains import numbers
 from shoal.theory.population.moments import PopulationMoments
 
 Array = NDArray[np.float64]
@@ -95,7 +96,7 @@ class PopulationFlow:
         ValueError
             An ``x_perp`` is negative, or an argument is not finite.
         """
-        par, perp = np.broadcast_arrays(np.asarray(x_par, np.float64), np.asarray(x_perp, np.float64))
+        par, perp = np.broadcast_arrays(numbers("x_par", x_par), numbers("x_perp", x_perp))
         for name, values in (("x_par", par), ("x_perp", perp)):
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)].flat[0]}")

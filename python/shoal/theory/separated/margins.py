@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
 from shoal.loss import Loss
+from shoal.theory.domains import numbers
 from shoal.theory.geometry import SupportsTask, check_weights, settle, task_modes
 from shoal.theory.residual import residual_of
 from shoal.theory.separated.neurons import Neurons
@@ -115,7 +116,7 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
     """
     modes, residual = task_modes(task), residual_of(loss)
     first, last = check_weights(weights, modes)
-    asked = np.asarray(times, dtype=np.float64)
+    asked = numbers("times", times)
     if asked.ndim != 1:
         raise ValueError(f"times must have shape (times,), got shape {asked.shape}")
     wrong = ~((asked >= 0) & (asked <= LATEST))

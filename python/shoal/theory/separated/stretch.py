@@ -122,7 +122,7 @@ def stretch(state: State, residual: Residual, death: Array) -> Stretch:
 
 def _panel(state: State, residual: Residual, death: Array) -> Stretch:
     up, down = _parts(state)
-    right = np.minimum(state.u + hyperbolic_step(up, down, residual), death)
+    right = np.minimum(state.u + hyperbolic_step(up - down, up, down, residual), death)
     pace = pace_of(residual, state.margin(panels.nodes(state.u, right)))
     ends = pace_of(residual, state.margin(state.u)), pace_of(residual, state.margin(right))
     return _Quadrature(state.u, right, panels.integral(pace, state.u, right), panels.series(pace), ends)

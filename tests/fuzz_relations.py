@@ -1,0 +1,171 @@
+"""What must not change a training, whatever it is: threads, neighbours, records, instruction sets, where it was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+
+import batched
+import shoal
+from batched import State, exactly
+from fuzz_cases import Case
+from fuzz_checks import DIVERGED, check, problem
+from support import FUSED, layers, on
+
+Relation = Callable[[Case], None]
+
+
+def everything(case: Case) -> shoal.Record:
+    return shoal.Record(steps=case.steps, measure=case.measures)
+
+
+def same_bits(one: xarray.Dataset, other: xarray.Dataset, case: Case) -> None:
+    """Assert that all variables have the same bits, but for those of a NaN: an overflow on test samples."""
+    assert set(one) == set(other), case
+    for name in one:
+        a, b = one[name].values, other[name].values
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), f"{name}\n{case}"
+        if a.dtype.kind == "f":
+            a, b = (np.where(np.isnan(array), array.dtype.type(np.nan), array) for array in (a, b))
+        differ = a.tobytes() != b.tobytes()
+        assert not differ, f"{name} differs at {np.argwhere((a != b) & ~np.isnan(a * 1.0))[:1].tolist()}\n{case}"
+
+
+def threads(case: Case) -> None:
+    """Any number of threads gives the same bits."""
+    one = case.train(everything(case), threads=1)
+    same_bits(case.train(everything(case), threads=int(case.draw.integers(2, 6))), one, case)
+
+
+def parts(case: Case) -> None:
+    """Networks trained in parts, each from its own first, have the bits that they have together."""
+    whole = case.train(everything(case))
+    cuts = sorted({0, case.networks, *case.draw.integers(case.networks, size=2).tolist()})
+    start, first = case.arguments["start"], case.arguments["first"]
+    for begin, end in pairwise(cuts):
+        own = start.block(begin, end) if isinstance(start, shoal.Explicit) else start
+        part = case.train(everything(case), start=own, first=first + begin, networks=end - begin)
+        same_bits(part, whole.isel(network=slice(begin, end)), case)
+
+
+def records(case: Case) -> None:
+    """What else is recorded, and when, changes no bit of a record; times are steps times the rate."""
+    whole = case.train(everything(case))
+    chosen = sorted(case.draw.choice(len(case.steps), case.draw.integers(1, len(case.steps) + 1), replace=False))
+    names = tuple(case.draw.permutation(case.measures)[: case.draw.integers(1, len(case.measures) + 1)].tolist())
+    steps = np.array(case.steps)[chosen]
+    at: dict[str, Any] = {"steps": steps} if case.draw.uniform() < 0.5 else {"times": steps * case.method.rate}
+    part = case.train(shoal.Record(**at, measure=names))
+    expected = whole.isel(time=chosen)
+    assert part.step.values.tolist() == steps.tolist()
+    same_bits(part, expected[list(part)], case)
+
+
+def instruction_sets(case: Case) -> None:
+    """Every instruction set with fused multiply-add gives the same bits."""
+    expected = case.train(everything(case))
+    for isa in FUSED:
+        with pytest.MonkeyPatch.context() as patch:
+            on(isa, patch)
+            same_bits(case.train(everything(case)), expected, case)
+
+
+def again(case: Case) -> None:
+    """The specification that a dataset carries repeats it to the bit."""
+    data = case.train(everything(case))
+    same_bits(shoal.train(**shoal.specification(data)), data, case)
+
+
+def resumed(case: Case) -> None:
+    """A training goes on from its final weights as if it had not been cut; a centred one has its start elsewhere."""
+    method, first = case.method, case.arguments["first"]
+    if case.network.centred or method.stop or method.steps == 0:
+        return
+    cut = int(case.draw.integers(method.steps))
+    record = shoal.Record(steps=[method.steps], measure=case.measures)
+    whole = case.train(record, condense=False)
+    before = case.train(
+        shoal.Record(steps=[cut], measure=("weights",)), method=shoal.Descent(method.rate, cut), condense=False
+    )
+    kept = np.flatnonzero((before.status != DIVERGED).values)
+    for k in kept if len(kept) < case.networks else [slice(None)]:
+        rows = k if isinstance(k, slice) else [k]
+        start = shoal.Explicit(
+            [w[rows] for w in layers(before, "weights")], [b[rows] for b in layers(before, "biases")] or None
+        )
+        rest = case.train(
+            shoal.Record(steps=[method.steps - cut], measure=case.measures),
+            start=start,
+            method=shoal.Descent(method.rate, method.steps - cut),
+            networks=start.networks,
+            first=first + (0 if isinstance(k, slice) else int(k)),
+            condense=False,
+        )
+        names = [name for name in case.measures if name in rest and name != "trajectory"]
+        names += [str(name) for name in rest if str(name).startswith(("weights_", "biases_", "trajectory_"))]
+        same_bits(rest[names], whole.isel(network=rows)[names], case)
+
+
+def permuted(case: Case) -> None:
+    """Samples in another order are trained as the oracle trains them, too; so are they by another engine."""
+    task, order = case.task, case.draw.permutation(case.task.samples)
+    shuffled = shoal.Task(task.inputs[order], task.labels[order], task.weights[order], task.test)
+    engine = "wide" if case.network.units and case.draw.uniform() < 0.5 else "lanes"
+    check(replace(case, arguments={**case.arguments, "task": shuffled, "engine": engine}))
+
+
+def from_the_start(case: Case) -> None:
+    """Final weights are the oracle's from the start on, as far as the growing bound of rounding tells them."""
+    steps = min(case.method.steps, 12)
+    given = {"method": replace(case.method, steps=steps, stop=None), "condense": False}
+    first = case.train(shoal.Record(steps=[0], measure=("trajectory",)), **given)
+    last = case.train(shoal.Record(steps=[steps], measure=("weights",)), **given)
+    setup, form = problem(case), batched.Format.of(case.arguments["dtype"])
+    begins = [
+        [array[:, 0].astype(np.float64) for array in layers(first, name)] for name in ("trajectory", "trajectory_bias")
+    ]
+    state = State(*(list(map(exactly, arrays)) for arrays in begins))
+    inputs, centre = exactly(setup.inputs), None
+    with np.errstate(all="ignore"):
+        if case.network.centred:
+            centre = batched.forward(setup, state, inputs, form).leaving[-1]
+        for _ in range(steps):
+            run = batched.forward(setup, state, inputs, form, centre)
+            state = batched.descend(setup, state, batched.gradient(setup, state, run, form), case.method.rate, form)
+    kept = (last.status == 0).values
+    found = [array.astype(np.float64)[kept] for name in ("weights", "biases") for array in layers(last, name)]
+    for array, ball in zip(found, state.arrays(), strict=True):
+        mid, rad = ball.mid[kept], ball.rad[kept]
+        assert ((np.abs(array - mid) <= rad) | ~np.isfinite(rad)).all(), case
+
+
+def flows(case: Case) -> None:
+    """A flow, along kinks too, has the same bits on any threads, with any neighbours and other times recorded."""
+    until = 2.0 / max(1.0, *case.network.rates)
+    method = shoal.Flow(until, rtol=1e-5, atol=1e-8, max_steps=400)
+    times = np.linspace(0, until, 4)
+    given = {"method": method, "dtype": "float64", "engine": "auto"}
+    names = tuple(name for name in case.measures if name not in ("trajectory", "weights"))
+    whole = case.train(shoal.Record(times=times, measure=names), threads=1, **given)
+    same_bits(case.train(shoal.Record(times=times, measure=names), threads=3, **given), whole, case)
+    few = case.train(shoal.Record(times=times[[1, 3]], measure=names), **given)
+    same_bits(few, whole.isel(time=[1, 3]), case)
+    cut, start, first = int(case.draw.integers(case.networks)), case.arguments["start"], case.arguments["first"]
+    for begin, end in {(0, cut), (cut, case.networks)} - {(0, 0)}:
+        own = start.block(begin, end) if isinstance(start, shoal.Explicit) else start
+        part = case.train(
+            shoal.Record(times=times, measure=names),
+            **{**given, "start": own, "first": first + begin, "networks": end - begin},
+        )
+        same_bits(part, whole.isel(network=slice(begin, end)), case)
+
+
+RELATIONS: tuple[Relation, ...] = (
+    threads, parts, records, instruction_sets, again, resumed, permuted, from_the_start, flows,
+)  # fmt: skip
