@@ -9,7 +9,7 @@ import xarray
 
 import shoal
 from fuzz_cases import Case
-from fuzz_checks import DIVERGED, FINITE
+from fuzz_checks import DIVERGED
 from reference import Array
 from shoal.method import STOP_RULES
 from shoal.statistics import OF_TIME
@@ -49,8 +49,7 @@ def statistics(case: Case) -> None:
     # A record that is no number (the balance of weights whose squares overflow, a margin of a test sample) is left out
     # of statistics with its network, which is counted as diverged (reduced.hpp).
     records = [every[name].values.reshape(case.networks, -1) for name in case.reducible]
-    if FINITE:
-        status[np.isnan(np.concatenate(records, axis=1, dtype=np.float64)).any(axis=1)] = DIVERGED
+    status[np.isnan(np.concatenate(records, axis=1, dtype=np.float64)).any(axis=1)] = DIVERGED
     kept = every.isel(network=np.flatnonzero(status != DIVERGED))
     with np.errstate(all="ignore"):  # sums of numbers that nearly overflow
         np.testing.assert_array_equal(reduced.outcome_count, np.bincount(status, minlength=6), str(case))

@@ -79,11 +79,11 @@ class ActiveSet {
 
     struct Bundle {
         std::vector<Member> members;  // the first gives it its name: above it is up
-        double first = 0, last = 0;   // its gate where the step begins and where it ends
+        double first = 0, last = 0;  // its gate where the step begins and where it ends
         double first_pull = 0, pull = 0;  // at both ends: how fast the gate pulls along the normal, which it does backwards
-        double slack = 0;             // to within this the gate is known
-        bool holds = true;            // whether it does: a unit that nothing pulls at any more does not
-        double reach = 0;             // the largest entry of its normal, in tolerances
+        double slack = 0;  // to within this the gate is known
+        bool holds = true;  // whether it does: a unit that nothing pulls at any more does not
+        double reach = 0;  // the largest entry of its normal, in tolerances
     };
 
     double* row(int i) { return rows_.data() + std::int64_t(i) * parameters_; }
@@ -112,6 +112,7 @@ class ActiveSet {
     void dissolve_deaf(int lane);
     void add_all_velocities(int lane, double factor);
     bool is_sink(int lane, int layer, int unit);
+    bool is_lost(int lane, const Surface& surface);
     bool collapse(int lane, Pack<V>& theta, const Surface& surface);
 
     const Run<T>& run_;
@@ -120,11 +121,11 @@ class ActiveSet {
     int parameters_, capacity_;
     std::vector<Bundle> bundles_[L], meeting_;
     std::vector<Surface> collapsed_[L];  // of each unit without incoming weights, any
-    std::vector<Surface> crowded_;       // surfaces met that depend on several others
+    std::vector<Surface> crowded_;  // surfaces met that depend on several others
     std::vector<double> heard_, pulls_;
     Sink sink_;
     std::vector<double> raw_[L], base_[L];  // du/dt under the gates held, not yet tangent: where the attempt ends, and where it begins
-    std::vector<double> gates_;   // of one sample
+    std::vector<double> gates_;  // of one sample
     std::vector<double> normals_, rows_, overlaps_;  // n_i = sum_j overlap_ij row_j with orthonormal rows
     std::vector<double> along_, values_, velocity_, jump_;
     std::vector<int> samples_;

@@ -180,10 +180,12 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
                 if (layer <= lowest || map().is_hinge(layer) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
                 if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
                 auto& members = meeting_[b].members;
-                auto own = std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
+                auto own =
+                    std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
                 if (own == members.end()) {
                     const bool shared = is_member(surface);
-                    if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before), [&](const Member& member) { return same(member.surface, surface); }))
+                    if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before),
+                                    [&](const Member& member) { return same(member.surface, surface); }))
                         return;
                     own = members.insert(members.end(), {surface, false, false, shared, shared});
                 }
@@ -257,6 +259,25 @@ bool ActiveSet<V>::collapse(int lane, Pack<V>& theta, const Surface& surface) {
     return is_sink(lane, l, unit);
 }
 
+// Whether a unit has come so near to having no incoming weights that the tolerance cannot tell on which way it goes on.
+template <AnyLanes V>
+bool ActiveSet<V>::is_lost(int lane, const Surface& surface) {
+    if (map().is_hinge(surface.layer)) return false;
+    const Layer &in = run_.network.layers[surface.layer], &out = run_.network.layers[surface.layer + 1];
+    const int inputs = in.inputs + (in.biases >= 0);
+    double incoming = 0.0, outgoing = 0.0;
+    for (int i = 0; i < inputs; ++i) {
+        const double w = single_.weight(i < in.inputs ? in.weights + surface.unit * in.inputs + i : in.biases + surface.unit);
+        incoming += w * w;
+    }
+    for (int o = 0; o < out.outputs; ++o)
+        outgoing += single_.weight(out.weights + o * out.inputs + surface.unit) * single_.weight(out.weights + o * out.inputs + surface.unit);
+    constexpr double of_a_step = 160;  // ten tolerances, of which a step may spend a sixteenth
+    const double near = of_a_step * rtol_;
+    if (inputs == 1 || incoming == 0 || incoming > near * near * outgoing) return false;
+    return !is_sink(lane, surface.layer, surface.unit) && sink_.crowds(inputs, heard_, pulls_);
+}
+
 template <AnyLanes V>
 bool ActiveSet<V>::rests(int lane, const Pack<V>& theta) {
     if (collapsed_[lane].empty()) return true;
@@ -276,6 +297,7 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     find_normals(lane, meeting_);
     for (const std::int64_t hit : hits)
         if (!is_member(map().surface(hit)) && !add_surface(lane, map().surface(hit), false)) return false;
+    if (std::any_of(hits.begin(), hits.end(), [&](std::int64_t hit) { return is_lost(lane, map().surface(hit)); })) return false;
     if (meeting_.size() > sliding) {
         move_onto(lane, theta, int(meeting_.size()));
         single_.load(theta, lane);

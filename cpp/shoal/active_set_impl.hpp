@@ -213,9 +213,8 @@ double ActiveSet<V>::part(int lane, double h) const {
 
 template <AnyLanes V>
 bool ActiveSet<V>::lets_go(int lane) const {
-    return std::any_of(bundles_[lane].begin(), bundles_[lane].end(), [](const Bundle& bundle) {
-        return !bundle.holds || bundle.last > 1.0 + bundle.slack || bundle.last < -bundle.slack;
-    });
+    return std::any_of(bundles_[lane].begin(), bundles_[lane].end(),
+                       [](const Bundle& bundle) { return !bundle.holds || bundle.last > 1.0 + bundle.slack || bundle.last < -bundle.slack; });
 }
 
 template <AnyLanes V>

@@ -20,11 +20,11 @@ enum class Stand : std::int8_t { below, along, above };
 class Complementarity {
   public:
     // Filled by the caller, after `resize`.
-    std::vector<double> speeds;           // q
-    std::vector<double> responses;        // M, row by row
-    std::vector<double> noise, faint;     // speeds, and responses to a surface's own gate, that rounding cannot tell from 0
-    std::vector<Stand> stands;            // where the network comes from; then the answer
-    std::vector<double> gates;            // the answer
+    std::vector<double> speeds;  // q
+    std::vector<double> responses;  // M, row by row
+    std::vector<double> noise, faint;  // speeds, and responses to a surface's own gate, that rounding cannot tell from 0
+    std::vector<Stand> stands;  // where the network comes from; then the answer
+    std::vector<double> gates;  // the answer
 
     void resize(int count) {
         count_ = count;

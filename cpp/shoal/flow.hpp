@@ -24,7 +24,7 @@ class Flow;
 
 struct FlowMethod {
     double until, rtol, atol;
-    std::int64_t max_steps;            // tried, accepted or not
+    std::int64_t max_steps;  // tried, accepted or not
     std::vector<double> record_times;  // increasing, 0..until
 
     template <AnyLanes V>
@@ -76,15 +76,15 @@ class Flow {
 
     // A network's clock.
     struct Clock {
-        double now = 0, length = 0;       // time; step that it would like
-        double resume = 0;                // step that it would like but for a surface ahead (0: none is)
-        double left = 0;                  // time at which the step just taken began
+        double now = 0, length = 0;  // time; step that it would like
+        double resume = 0;  // step that it would like but for a surface ahead (0: none is)
+        double left = 0;  // time at which the step just taken began
         std::int64_t accepted = 0, tried = 0, next_record = 0;
-        int idle = 0;                     // surfaces met since time last moved on
-        bool refused = false;             // its last attempt, for its error
-        std::int64_t target = -1;         // number of the surface ahead to which the attempt should lead, or -1
+        int idle = 0;  // surfaces met since time last moved on
+        bool refused = false;  // its last attempt, for its error
+        std::int64_t target = -1;  // number of the surface ahead to which the attempt should lead, or -1
         GaveUp gave_up = GaveUp::no;
-        std::vector<std::int64_t> hits;   // numbers of the surfaces that it has come to
+        std::vector<std::int64_t> hits;  // numbers of the surfaces that it has come to
     };
 
     struct Downhill {
@@ -130,8 +130,8 @@ class Flow {
     ActiveSet<V> active_;
     Clock clocks_[L];
     alignas(64) T attempt_[L], taken_[L];  // lengths: of the attempt, and of the step just taken; 0: none. A lane at rest attempts steps of length 0
-    bool settles_[L];                      // it has come to a surface
-    Pack<V> trial_, seen_;                 // theta', and theta at a recorded time
+    bool settles_[L];  // it has come to a surface
+    Pack<V> trial_, seen_;  // theta', and theta at a recorded time
     std::vector<Pack<V>> k_;
     Pack<V> heights_, rates_, heights_after_, rates_after_;  // of the kinks, at both ends of the attempt
 };

@@ -116,7 +116,8 @@ template <AnyLanes V>
 double Flow<V>::first_step(int lane) const {
     double size = 1.0, speed = 0.0;
     for (int n = 0; n < run_.network.parameters; ++n) {
-        const double theta = std::abs(cohort_.parameters.at(n)[lane]), moves = std::abs(k_[0].at(n)[lane]), scale = share * (method_.atol + method_.rtol * theta);
+        const double theta = std::abs(cohort_.parameters.at(n)[lane]), moves = std::abs(k_[0].at(n)[lane]),
+                     scale = share * (method_.atol + method_.rtol * theta);
         if (scale == 0) continue;  // with no absolute tolerance there is no scale at 0: the error decides
         size = std::max(size, 0.01 * theta / scale);
         speed = std::max(speed, moves / scale);

@@ -153,10 +153,10 @@ class Gradient {
     Pack<V> at_start_;  // the outputs of a centred network, samples x outputs
     const HeldGates<V>* held_ = nullptr;
     std::vector<Pack<V>> tangents_;  // one a layer: how fast h changes
-    Pack<V> effective_velocity_;     // where there are scales
+    Pack<V> effective_velocity_;  // where there are scales
 };
 
 }  // namespace shoal
 
-#include "shoal/gradient_impl.hpp"
 #include "shoal/gradient_held.hpp"
+#include "shoal/gradient_impl.hpp"

@@ -19,10 +19,10 @@ struct Surface {
 // Which layers have kinks, and where the number of each kink stands among those of all samples.
 struct KinkMap {
     int hidden_layers, hinge = -1, per_sample = 0;  // hinge: place among a sample's kinks, or -1
-    bool units = false;                             // whether hidden units have kinks
-    bool jumps = false;                             // whether the gradient jumps at the hinge: a squared hinge only bends
-    double closed_unit = 0;                         // the gate of a closed unit: the slope of a leaky ReLU
-    std::vector<int> first;                         // place of each hidden layer's first unit
+    bool units = false;  // whether hidden units have kinks
+    bool jumps = false;  // whether the gradient jumps at the hinge: a squared hinge only bends
+    double closed_unit = 0;  // the gate of a closed unit: the slope of a leaky ReLU
+    std::vector<int> first;  // place of each hidden layer's first unit
 
     KinkMap(const Network& network, const Loss& loss) : hidden_layers(network.hidden_layers()) {
         units = network.activation == Activation::relu || network.activation == Activation::leaky_relu;

@@ -21,7 +21,8 @@ class Single {
         for (const Layer& layer : network.layers)
             for (auto* of_layer : {&values_, &heights_, &sizes_, &tangents_, &signals_}) of_layer->emplace_back(layer.outputs);
         roots_ = network.for_each_parameter<double>([](const Layer& l) { return std::sqrt(l.rate); }, [](const Layer& l) { return std::sqrt(l.rate); });
-        factors_ = network.for_each_parameter<double>([](const Layer& l) { return std::sqrt(l.rate) * l.scale; }, [](const Layer& l) { return std::sqrt(l.rate); });
+        factors_ =
+            network.for_each_parameter<double>([](const Layer& l) { return std::sqrt(l.rate) * l.scale; }, [](const Layer& l) { return std::sqrt(l.rate); });
         theta_.resize(network.parameters);
     }
 
@@ -39,6 +40,9 @@ class Single {
     }
     // Of u.
     double length() const { return length_; }
+
+    // A parameter as the passes see it.
+    double weight(int parameter) const { return theta_[parameter]; }
 
     // Runs a sample forward under these gates, `per_sample` of them.
     void forward(int sample, const double* gates) { run_forward<false>(sample, gates); }
@@ -85,7 +89,7 @@ class Single {
     const Gradient<V>& gradient_;  // knows the outputs at the start
     const KinkMap& map_;
     std::vector<double> roots_, factors_;  // of each parameter: the root of its rate; d(effective parameter)/du
-    std::vector<double> theta_;            // effective
+    std::vector<double> theta_;  // effective
     double length_ = 0;
     int lane_ = 0;
     std::vector<std::vector<double>> values_, heights_, sizes_, tangents_, signals_;  // one a layer

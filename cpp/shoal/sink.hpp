@@ -25,7 +25,30 @@ class Sink {
         return edges() <= most_edges && every_edge(0, 0);
     }
 
+    // Whether more of the surfaces w h_s = 0 meet in w = 0 than can be told apart: more directions than dimensions.
+    bool crowds(int dimension, const std::vector<double>& heard, const std::vector<double>& pulls) {
+        dimension_ = dimension;
+        heard_ = &heard;
+        pulls_ = &pulls;
+        find_basis();
+        int directions = 0;
+        for (int s = 0; s < rows(); ++s) {
+            bool is_new = dot(row(s), row(s)) > 0;
+            for (int t = 0; t < s && is_new; ++t) {
+                const double along = dot(row(s), row(t)), product = dot(row(s), row(s)) * dot(row(t), row(t));
+                is_new = along * along < (1 - 1e-13) * product || product == 0;
+            }
+            directions += is_new;
+        }
+        return directions > rank_;
+    }
+
   private:
+    double dot(const double* a, const double* b) const {
+        double sum = 0.0;
+        for (int i = 0; i < dimension_; ++i) sum += a[i] * b[i];
+        return sum;
+    }
     static constexpr double most_edges = 20'000;
     int rows() const { return int(pulls_->size()); }
     const double* row(int s) const { return heard_->data() + std::size_t(s) * dimension_; }

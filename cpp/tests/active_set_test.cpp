@@ -52,7 +52,8 @@ void attracting_surfaces_have_one_answer_whatever_the_side_that_the_network_come
         CHECK(problem.solve() && is_answer(problem), "round %d", round);
         for (Stand& stand : other.stands) stand = stand == Stand::above ? Stand::below : Stand::above;
         CHECK(other.solve(), "round %d", round);
-        for (int i = 0; i < count; ++i) CHECK(std::abs(problem.gates[i] - other.gates[i]) < 1e-8, "round %d: gates %g, %g", round, problem.gates[i], other.gates[i]);
+        for (int i = 0; i < count; ++i)
+            CHECK(std::abs(problem.gates[i] - other.gates[i]) < 1e-8, "round %d: gates %g, %g", round, problem.gates[i], other.gates[i]);
     }
 }
 

@@ -143,8 +143,8 @@ class Flow(Frozen):
     A network that does not reach ``until`` has status 2. Its records up to ``stopped_at`` stand, its final weights are
     those at that time, and ``gave_up`` says why: 1, it took ``max_steps``; 2, time in float64 cannot tell apart the
     steps that the tolerance asks for; 3, gradient flow is not determined there. That happens where a unit slides along
-    a sample while the sign of its output weight changes: from there on both sides of the kink push away from it. It also
-    happens where a unit loses all its incoming weights while some direction would let them grow again.
+    a sample while the sign of its output weight changes: from there on both sides of the kink push away from it. It
+    also happens where a unit loses all its incoming weights while some direction would let them grow again.
 
     Source: docs/theory.md section 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
 
