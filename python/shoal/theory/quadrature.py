@@ -214,8 +214,8 @@ class QuadratureClock:
             left = np.asarray(edges[-1])
             step = self.coordinate.step(edges[-1])
             right = left + step
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore"):  # the clock of a last panel may be infinite
                 pace = self.coordinate.pace(panels.nodes(left, right), self.shift)
+                clocks.append(clocks[-1] + float(panels.integral(pace, left, right)))
             edges.append(float(right))
-            clocks.append(clocks[-1] + float(panels.integral(pace, left, right)))
         return np.asarray(edges), np.asarray(clocks)
