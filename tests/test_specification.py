@@ -179,7 +179,7 @@ def test_a_run_kept_before_there_were_penalties_and_test_samples_had_none(genera
     text = json.loads(data.attrs["specification"])
     for name in ("weight_decay", "spectral_decoupling", "test_samples"):
         del text[name]
-    told = shoal.specification(data.assign_attrs(specification=json.dumps(text)))
+    told = shoal.specification(data.drop_vars("training").assign_attrs(specification=json.dumps(text)))
     assert (told["weight_decay"], told["spectral_decoupling"], told["task"].test) == (0.0, 0.0, None)
     same_bits(shoal.train(**told), data)
 
@@ -189,22 +189,52 @@ def test_a_run_kept_before_there_were_parametrisations_had_none(generator: np.ra
     text = json.loads(data.attrs["specification"])
     for name in ("scales", "rates", "centred"):
         del text["network"][name]
-    told = shoal.specification(data.assign_attrs(specification=json.dumps(text)))
+    told = shoal.specification(data.drop_vars("training").assign_attrs(specification=json.dumps(text)))
     assert told["network"] == shoal.Network((3, 4, 1))
     same_bits(shoal.train(**told), data)
 
 
 def test_a_part_of_the_networks_is_not_taken_for_an_explicit_start(generator: np.random.Generator) -> None:
-    kept = shoal.train(**runs(generator)["explicit"], method=shoal.Descent(1 / 30, 12))
     reduced = shoal.train(**runs(generator)["explicit moments"], method=shoal.Descent(1 / 30, 12))
-    for part in (kept.isel(network=[0, 3]), reduced.isel(start_network=slice(0, 2))):
-        with pytest.raises(ValueError, match="data must hold the 6 networks of its specification, got 2"):
+    with pytest.raises(ValueError, match="data must hold the 6 networks of its specification, got 2"):
+        shoal.specification(reduced.isel(start_network=slice(0, 2)))
+
+
+@pytest.mark.parametrize("name", ["gaussian", "explicit"])
+def test_consecutive_networks_tell_of_themselves_and_others_are_refused(
+    name: str, generator: np.random.Generator
+) -> None:
+    data = shoal.train(**runs(generator)[name], method=shoal.Descent(1 / 30, 12))
+    for part in (data.isel(network=[2]), data.isel(network=slice(1, 5))):
+        same_bits(shoal.train(**shoal.specification(part)), part)
+    for part in (data.isel(network=[0, 3]), data.isel(network=slice(None, None, -1)), data.isel(network=[1, 1])):
+        with pytest.raises(ValueError, match="data must hold consecutive networks, got"):
             shoal.specification(part)
 
 
-def test_a_part_of_networks_that_are_drawn_still_tells_of_all(generator: np.random.Generator) -> None:
-    data = shoal.train(**runs(generator)["gaussian"], method=shoal.Descent(1 / 30, 12))
-    same_bits(shoal.train(**shoal.specification(data.isel(network=[2]))), data)
+@pytest.mark.parametrize("name", ["gaussian", "explicit"])
+def test_datasets_joined_along_networks_tell_of_all_where_they_are_one_training(
+    name: str, generator: np.random.Generator
+) -> None:
+    whole = shoal.train(**runs(generator)[name], method=shoal.Descent(1 / 30, 12))
+    parts = [whole.isel(network=slice(0, 2)), whole.isel(network=slice(2, 6))]
+    trained = [shoal.train(**shoal.specification(part)) for part in parts]
+    joined = xarray.concat(trained, "network", data_vars="minimal")
+    same_bits(shoal.train(**shoal.specification(joined)), whole)
+    with pytest.raises(ValueError, match="data must hold consecutive networks, got"):
+        shoal.specification(xarray.concat(trained[::-1], "network", data_vars="minimal"))
+
+
+def test_datasets_of_two_trainings_are_not_taken_for_one(generator: np.random.Generator) -> None:
+    given = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12)}
+    data = shoal.train(**given)
+    others = [{"seed": 3}, {"method": shoal.Descent(1 / 30, 12, stop="fitted")}, {"start": shoal.Gaussian(gain=1.2)}]
+    for other in others:
+        later = shoal.train(**{**given, **other, "first": 11}).drop_vars("stopped_at", errors="ignore")
+        with pytest.raises(ValueError, match="data must be of one training and its own attributes"):
+            shoal.specification(xarray.concat([data, later], "network", data_vars="minimal"))
+    with pytest.raises(ValueError, match="data must be of one training and its own attributes"):
+        shoal.specification(data.assign_attrs(shoal.train(**{**given, "seed": 3}).attrs))
 
 
 def test_a_dataset_names_the_version_and_the_instruction_set_that_made_it() -> None:

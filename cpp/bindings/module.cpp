@@ -31,6 +31,7 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         read_span(request.span),
         request.tuning,
     };
+    if (request.start.contains("resumed")) run.resumed = read_start(request.start["resumed"], keep);
     py::dict out;
     std::optional<shoal::Reduction<T>> reduction;
     if (request.reduction.empty()) {
@@ -71,6 +72,7 @@ py::dict train_as(const Request& request) {
     }
     if constexpr (std::is_same_v<T, double>)
         if (kind == "flow") {
+            if (request.start.contains("resumed")) throw py::value_error("start must not hold resumed weights for a flow");
             const shoal::FlowMethod flow{method["until"].cast<double>(), method["rtol"].cast<double>(), method["atol"].cast<double>(),
                                          method["max_steps"].cast<std::int64_t>(), vector_of(method["record_times"].cast<Array<double>>())};
             return train_by<T>(request, flow, std::int64_t(flow.record_times.size()), request.networks);

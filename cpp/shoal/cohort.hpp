@@ -27,6 +27,7 @@ struct Run {
     std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
     Tuning tuning = Tuning::of_this_machine();
     std::int64_t position = 0;         // of the first network among explicit starts
+    std::optional<Start> resumed = {};  // explicit weights from which training goes on, while outputs of centred networks count from `start`
 };
 
 template <AnyLanes V>
@@ -52,10 +53,12 @@ class Cohort {
         lanes.network[lane] = network;
         lanes.status[lane] = Status::ok;
         lanes.stopped_at[lane] = -1;
-        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, run_.position + network);
-        for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(drawing_.trained()[n]);
-        lanes.unmet.take(lane, drawing_);
-        if (!std::isfinite(T(largest))) stop(lane, Status::diverged, 0);
+        take(lane, run_.start);
+    }
+
+    // Puts a lane whose outputs at the start are known where its training goes on.
+    void resume_lane(int lane) {
+        if (run_.resumed) take(lane, *run_.resumed);
     }
 
     // Empties a lane: its numbers are 0 from here on.
@@ -74,6 +77,14 @@ class Cohort {
     PackLanes<V> lanes;
 
   private:
+    void take(int lane, const Start& start) {
+        const std::int64_t network = lanes.network[lane];
+        const double largest = drawing_.draw(start, run_.seed, run_.first + network, run_.position + network);
+        for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(drawing_.trained()[n]);
+        lanes.unmet.take(lane, drawing_);
+        if (!std::isfinite(T(largest))) stop(lane, Status::diverged, 0);
+    }
+
     const Run<T>& run_;
     Drawing drawing_;
 };

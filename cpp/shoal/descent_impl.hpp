@@ -129,11 +129,16 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
         minus_rates_[lane] = -method_.rate;
         begun_[lane] = clock_;
         next_[lane] = 0;
-        leaves_[lane] = method_.retire && cohort_.lanes.status[lane] != Status::ok;
     }
     if (count == 0) return true;
     const V lanes = V::load(fresh);
-    return gradient_.centre(cohort_.parameters, lanes, [&] { return !monitor.stopped(); }) && recorder_.centre(cohort_.parameters, lanes, monitor);
+    if (!gradient_.centre(cohort_.parameters, lanes, [&] { return !monitor.stopped(); }) || !recorder_.centre(cohort_.parameters, lanes, monitor)) return false;
+    for (int lane = 0; lane < L; ++lane) {
+        if (fresh[lane] == 0) continue;
+        cohort_.resume_lane(lane);
+        leaves_[lane] = method_.retire && cohort_.lanes.status[lane] != Status::ok;
+    }
+    return true;
 }
 
 // A forward pass of its own for the records of lanes that leave, and of all that come after; for the rules; and for whether the loss after the last step is finite.

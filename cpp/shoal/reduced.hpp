@@ -132,9 +132,13 @@ class Stretch {
             const auto [one, other] = reduction_.pairs[p];
             take_products(records(one), records(other), kept, moments(one), moments(other), reduction_.products[p] + cell * records(one).numbers);
         }
+        // Of events also those that diverged: one that asks how often training fails must not leave out those that failed most.
+        known_.clear();
+        for (std::int64_t n = first; n < end; ++n)
+            if (status_[n] != Status::exhausted) known_.push_back(n);
         for (std::size_t e = 0; e < reduction_.events.size(); ++e) {
             const Event& event = reduction_.events[e];
-            count_events(records(event.measure), kept, event.relation, event.threshold, counts_[e].data());
+            count_events(records(event.measure), known_, event.relation, event.threshold, counts_[e].data());
         }
         for (std::size_t d = 0; d < reduction_.distributed.size(); ++d)
             fill_histograms(records(reduction_.distributed[d]), kept, reduction_.bins, histograms_[d].data());
@@ -160,7 +164,7 @@ class Stretch {
     const Reduction<T>& reduction_;
     std::vector<std::vector<T>> records_;
     std::vector<Status> status_;
-    std::vector<std::int64_t> stopped_at_, steps_, chosen_;
+    std::vector<std::int64_t> stopped_at_, steps_, chosen_, known_;
     std::vector<double> stopped_, time_;
     std::vector<std::int64_t> counted_, stop_histogram_;
     std::vector<std::vector<std::int64_t>> counts_, histograms_;

@@ -84,7 +84,7 @@ void take_products(Records<T> one, Records<T> other, std::span<const std::int64_
 // What a number is held against.
 enum class Relation { below, at_most, above, at_least };
 
-// Adds to each number's count the networks that meet the event.
+// Adds to each number's count the networks that meet the event. What is not a number, of a network that has diverged, counts as above every threshold.
 template <class T>
 void count_events(Records<T> records, std::span<const std::int64_t> networks, Relation relation, double threshold, std::int64_t* counts) {
     const auto add = [&](auto meets) {
@@ -96,8 +96,8 @@ void count_events(Records<T> records, std::span<const std::int64_t> networks, Re
     switch (relation) {
         case Relation::below: return add([=](double x) { return x < threshold; });
         case Relation::at_most: return add([=](double x) { return x <= threshold; });
-        case Relation::above: return add([=](double x) { return x > threshold; });
-        case Relation::at_least: return add([=](double x) { return x >= threshold; });
+        case Relation::above: return add([=](double x) { return !(x <= threshold); });
+        case Relation::at_least: return add([=](double x) { return !(x < threshold); });
     }
 }
 

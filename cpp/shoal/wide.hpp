@@ -128,16 +128,21 @@ class Training {
     std::atomic<int> next_{0};
 
     void start(std::int64_t network) {
-        const double largest = drawing_.draw(run_.start, run_.seed, run_.first + network, run_.position + network);
-        std::transform(drawing_.trained().begin(), drawing_.trained().end(), model_.parameters.begin(), [](double number) { return T(number); });
-        recorder_.lanes.unmet.take(0, drawing_);
-        model_.load();
-        slack_.start(model_);
         std::fill(samples_.at_start.begin(), samples_.at_start.end(), T(0));
         if (test_) std::fill(test_->at_start.begin(), test_->at_start.end(), T(0));
         recorder_.lanes.network[0] = network;
         recorder_.lanes.status[0] = Status::ok;
         recorder_.lanes.stopped_at[0] = -1;
+        load(run_.start);
+    }
+
+    void load(const Start& start) {
+        const std::int64_t network = recorder_.lanes.network[0];
+        const double largest = drawing_.draw(start, run_.seed, run_.first + network, run_.position + network);
+        std::transform(drawing_.trained().begin(), drawing_.trained().end(), model_.parameters.begin(), [](double number) { return T(number); });
+        recorder_.lanes.unmet.take(0, drawing_);
+        model_.load();
+        slack_.start(model_);
         lost_ = !std::isfinite(T(largest));
     }
 
@@ -150,6 +155,7 @@ class Training {
         if (leads) {
             samples_.at_start = samples_.outputs;
             if (test_) test_->at_start = test_->outputs;
+            if (run_.resumed) load(*run_.resumed);
         }
         meet();
         return !leave_;

@@ -56,11 +56,12 @@ void take_from_records(const runs::Outcome<T>& outcome, const runs::Setting& s, 
     for (std::int64_t c = 0; c < to.cells; ++c) {
         const std::int64_t begin = std::max((s.first / cell + c) * cell, s.first) - s.first;
         const std::int64_t end = std::min((s.first / cell + c + 1) * cell - s.first, s.networks);
-        std::vector<std::int64_t> kept, met[shoal::stop_rules];
+        std::vector<std::int64_t> kept, known, met[shoal::stop_rules];
         for (std::int64_t n = begin; n < end; ++n) {
             const auto status = outcome.status[n];
             ++to.status[int(status)];
             if (!shoal::is_lost(status)) kept.push_back(n);
+            if (status != shoal::Status::exhausted) known.push_back(n);
             if (status >= shoal::Status::fitted) met[int(status) - int(shoal::Status::fitted)].push_back(n);
         }
         to.kept[c] = std::int64_t(kept.size());
@@ -68,7 +69,7 @@ void take_from_records(const runs::Outcome<T>& outcome, const runs::Setting& s, 
         shoal::take_moments(loss, kept, moments);
         shoal::take_moments(margin, kept, to.margin.data() + c * 4 * margin.numbers);
         shoal::take_products(loss, loss, kept, moments, moments, to.product.data() + c * times);
-        shoal::count_events(loss, kept, shoal::Relation::below, 0.5, to.event.data());
+        shoal::count_events(loss, known, shoal::Relation::below, 0.5, to.event.data());
         shoal::fill_histograms(loss, kept, bins, to.histogram.data());
         for (int rule = 0; rule < shoal::stop_rules; ++rule) {
             const std::int64_t at = c * shoal::stop_rules + rule;

@@ -157,7 +157,11 @@ void events() {
         for (const std::int64_t n : drawn.chosen)
             for (int k = 0; k < 3; ++k) {
                 const double x = double(drawn.values[n * 3 + k]);
-                known[k] += relation == below ? x < threshold : relation == at_most ? x <= threshold : relation == above ? x > threshold : x >= threshold;
+                const bool beyond = x != x;  // not a number: above every threshold
+                known[k] += relation == below     ? x < threshold
+                            : relation == at_most ? x <= threshold
+                            : relation == above   ? x > threshold || beyond
+                                                  : x >= threshold || beyond;
             }
         CHECK(found == known, "relation %d: %lld, %lld, %lld networks", int(relation), (long long)found[0], (long long)found[1], (long long)found[2]);
     }

@@ -12,6 +12,7 @@ from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredH
 from shoal.method import Descent, Flow
 from shoal.network import Network
 from shoal.record import Record
+from shoal.resume import resume
 from shoal.specification import specification
 from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
 from shoal.statistics import Statistics
@@ -52,6 +53,7 @@ __all__ = [
     "open",
     "plot",
     "quantile",
+    "resume",
     "specification",
     "sweep",
     "tasks",

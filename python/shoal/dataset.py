@@ -36,6 +36,9 @@ _MEASURES: dict[str, tuple[tuple[str, ...], str]] = {
     "test_margin": (("test_sample",), "margin y f(x), or label's output less the largest other, of test samples"),
 }
 
+EVENT_RULE = "one that has diverged is above every threshold, one that exhausted its steps does not count"
+"""Which networks an event counts: the same rule as that of the claims, where a network that diverges fails."""
+
 
 def last_dims(name: str) -> tuple[str, ...]:
     """Return the dimensions of a measure behind those of networks (or statistics) and times."""
@@ -130,8 +133,9 @@ def kept(
         told["covariance"] = (("pair", "time"), covariance, _attrs("covariance over networks"))
     if asked.events:
         met = np.stack([counts[f"event_{i}"] for i in range(len(asked.events))])
-        told["event_count"] = (("event", "time"), met, _attrs("networks that meet the event"))
-        told |= _shares("event", ("event", "time"), met, count)
+        told["event_count"] = (("event", "time"), met, _attrs(f"networks that meet the event; {EVENT_RULE}"))
+        known = int(counts["status"].sum() - counts["status"][OUTCOMES.index("exhausted")])
+        told |= _shares("event", ("event", "time"), met, known, f"; {EVENT_RULE}")
     for name in asked.distribution:
         last, meaning = _MEASURES[name]
         dims = ("time", *last, "bin")
@@ -150,15 +154,18 @@ def kept(
     return told
 
 
-def _shares(name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int) -> dict[str, Any]:
-    """Return shares of ``count`` networks, and the ends of their Wilson intervals of four deviations."""
+def _shares(name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int, rule: str = "") -> dict[str, Any]:
+    """Return shares of ``count`` networks, and the ends of their Wilson intervals of four deviations.
+
+    ``rule`` says which networks these are.
+    """
     low, high = wilson_interval(met, count)
     share = met / count if count else np.full(met.shape, np.nan)
     interval = "end of the Wilson interval of four deviations"
     return {
-        f"{name}_share": (dims, share, _attrs("share of the networks")),
-        f"{name}_low": (dims, low, _attrs(f"lower {interval}")),
-        f"{name}_high": (dims, high, _attrs(f"upper {interval}")),
+        f"{name}_share": (dims, share, _attrs(f"share of the networks{rule}")),
+        f"{name}_low": (dims, low, _attrs(f"lower {interval}{rule}")),
+        f"{name}_high": (dims, high, _attrs(f"upper {interval}{rule}")),
     }
 
 

@@ -52,7 +52,7 @@ def _values(specification: Any) -> list[Any]:
 
 
 def _restore(kind: type[Frozen], *values: Any) -> Frozen:
-    made = cast(Frozen, kind.__new__(kind))
+    made = kind.__new__(kind)
     for field, value in zip(dataclasses.fields(cast(Any, kind)), values, strict=True):
         object.__setattr__(made, field.name, _sealed(value))
     return made

@@ -20,7 +20,7 @@ from shoal.loss import Loss, resolve_loss
 from shoal.method import Descent, Method
 from shoal.network import Network
 from shoal.record import Record
-from shoal.specification import to_json
+from shoal.specification import fingerprint, to_json
 from shoal.start import Explicit, Start
 from shoal.statistics import Statistics
 from shoal.task import Task
@@ -51,6 +51,8 @@ class Run:
     engine: str
     condense: str | bool
     condensed: Condensed
+    resumed: Explicit | None = None
+    """Weights from which training goes on, while the outputs of centred networks count from ``start``."""
 
     @classmethod
     def of(
@@ -124,8 +126,15 @@ class Run:
         """Train all networks and return the dataset."""
         self.require(self.networks, threads)
         if self.record.reduce is None:
-            return self.of_arrays(self.arrays(0, self.networks, threads, progress))
+            return self.marked(self.of_arrays(self.arrays(0, self.networks, threads, progress)))
         return self.of_gathered(self.gathered(0, self.networks, threads, progress))
+
+    def marked(self, data: xarray.Dataset) -> xarray.Dataset:
+        """Return a dataset whose networks tell which training they are of, however they are joined to others."""
+        number = fingerprint(data.attrs["specification"], self.task)
+        about = {"long_name": "number of the training that the network is of", "units": "1"}
+        held = np.full(data.sizes["network"], number, np.int64)
+        return data.assign_coords(training=(("network",), held, about))
 
     def of_arrays(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
         """Return the dataset of the core's arrays of all networks."""
@@ -162,8 +171,9 @@ class Run:
     def _assemble(self, variables: dict[str, Any], index: NDArray[np.int64] | None) -> xarray.Dataset:
         from shoal import _core  # only here: the theory and the specifications need no compiled module
 
-        names = {field.name for field in dataclasses.fields(self)} - {"task", "condensed"}
+        names = {field.name for field in dataclasses.fields(self)} - {"task", "condensed", "resumed"}
         told = {name: getattr(self, name) for name in names}
+        text = to_json(**told, samples=self.task.samples, test_samples=self.task.test_samples)
         return dataset.assemble(
             self.network,
             self.task,
@@ -174,7 +184,7 @@ class Run:
             index=index,
             kept=self.kept,
             attrs={
-                "specification": to_json(**told, samples=self.task.samples, test_samples=self.task.test_samples),
+                "specification": text,
                 "shoal_version": VERSION,
                 "isa": _core.isa,
                 "engine": self.engine,
@@ -188,8 +198,6 @@ class Run:
         """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays."""
         from shoal import _core
 
-        whole = end - begin == self.networks
-        start = self.start if whole or not isinstance(self.start, Explicit) else self.start.block(begin, end)
         trained = self.condensed.task
         return _core.train(
             widths=self.condensed.network.widths,
@@ -209,7 +217,7 @@ class Run:
             threshold=self.loss.threshold,
             weight_decay=self.weight_decay,
             spectral_decoupling=self.spectral_decoupling,
-            start=start.for_core(self.network, self.task, end - begin),
+            start=self._start(begin, end),
             method=self.method.for_core(self.records),
             measures=self.record.measure,
             reduction=reduction or {},
@@ -221,6 +229,19 @@ class Run:
             dtype=self.dtype,
             progress=progress,
         )
+
+    def _start(self, begin: int, end: int) -> dict[str, Any]:
+        """Return where networks ``begin`` to ``end`` - 1 start, or go on."""
+
+        def told(start: Start) -> dict[str, Any]:
+            part = start.block(begin, end) if isinstance(start, Explicit) and end - begin < self.networks else start
+            return part.for_core(self.network, self.task, end - begin)
+
+        if self.resumed is None:
+            return told(self.start)
+        if not self.network.centred:
+            return told(self.resumed)
+        return {**told(self.start), "resumed": told(self.resumed)}
 
     def gathered(self, begin: int, end: int, threads: int, progress: Progress | None) -> Gathered:
         """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -71,10 +72,25 @@ def to_json(
     )
 
 
+def fingerprint(told: str, task: Task) -> int:
+    """Return a number of 31 bits, which NetCDF 3 holds, for what a training does, whichever networks it has.
+
+    Two trainings that differ in anything but ``networks`` and ``first`` have equal numbers by a chance of 5e-10.
+    """
+    fixed = {name: value for name, value in json.loads(told).items() if name not in ("networks", "first")}
+    digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)
+    tests = () if task.test is None else (task.test.inputs, task.test.labels)
+    for array in (task.inputs, task.labels, task.weights, *tests):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return int.from_bytes(digest.digest(), "little") >> 33
+
+
 def specification(data: xarray.Dataset) -> dict[str, Any]:
     """Return the arguments of ``train`` that made a dataset, so that ``train(**specification(data))`` repeats it.
 
-    Threads and progress are left out: they do not change the result.
+    Threads and progress are left out: they do not change the result. Of some consecutive networks of a training, such
+    as ``data.isel(network=slice(10, 20))``, these are the arguments that train them alone. Of datasets of one training
+    that are joined along ``network``, they are those of all their networks.
 
     Parameters
     ----------
@@ -87,7 +103,8 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         Not an xarray dataset.
     ValueError
         The dataset has no specification or that of a sweep over some field, lacks the arrays that belong to it, or
-        holds only a part of its samples or, with an ``Explicit`` start, of its networks.
+        holds only a part of its samples. Its networks are not consecutive, or they are of several trainings, of other
+        seeds for instance: no one call repeats them.
 
     Examples
     --------
@@ -107,10 +124,13 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         swept = told["over"]
         fields = [one[0] for one in swept["fields"]] if isinstance(swept, dict) else list(swept[0])
         raise ValueError(f"data must be of one training, got a sweep over {', '.join(fields)}")
+    told |= _networks(data, told)
     loss, method = told["loss"], told["method"]
+    task = _task(data, told)
+    _check_one(data, attrs["specification"], task)
     return {
         "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),
-        "task": _task(data, told),
+        "task": task,
         "start": _start(data, told),
         "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
         "method": _rebuild(_METHODS[method["kind"]], method, "kind"),
@@ -120,6 +140,31 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         "engine": told.get("engine", "lanes"),
         "condense": told.get("condense", False),
     }
+
+
+def _networks(data: xarray.Dataset, told: dict[str, Any]) -> dict[str, int]:
+    """Return which networks the dataset holds: all of its specification where it does not say."""
+    if "network" not in data.coords:
+        return {}
+    held = np.atleast_1d(data["network"].values)
+    if not len(held):
+        raise ValueError("data must hold at least one network, got none")
+    if (np.diff(held) != 1).any():
+        at = int(np.argmax(np.diff(held) != 1))
+        raise ValueError(
+            f"data must hold consecutive networks, got {held[at]} before {held[at + 1]}: no one call of train makes "
+            "these; take the specification of each dataset before they are joined, or of a slice of networks"
+        )
+    return {"networks": len(held), "first": int(held[0])}
+
+
+def _check_one(data: xarray.Dataset, told: str, task: Task) -> None:
+    """Raise a ValueError where networks are not of the training that the attributes tell."""
+    if "training" in data.coords and (data["training"].values != fingerprint(told, task)).any():
+        raise ValueError(
+            "data must be of one training and its own attributes, got networks of another (another seed, task or "
+            "method): take the specification of each dataset before they are joined"
+        )
 
 
 def _record(told: dict[str, Any]) -> Record:

@@ -198,6 +198,9 @@ def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int
 class Explicit(Start):
     """The weights themselves, one network after another.
 
+    A centred network counts its outputs from these weights. So to go on from final weights, use ``shoal.resume``: given
+    here, they would begin another training, in which the outputs learnt so far count as 0.
+
     Parameters
     ----------
     weights : sequence of array_like, one a layer, each of shape (networks, outputs, inputs)

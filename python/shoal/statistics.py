@@ -50,7 +50,7 @@ class Statistics(Frozen):
     """Statistics over networks in place of the networks, for ``Record(reduce=...)``.
 
     Count, mean, variance, standard error, least and largest of every measure are always kept; networks that diverge
-    are left out of them and counted. What is named here is kept beside them, in memory that does not grow with the
+    are left out of these and counted. What is named here is kept beside them, in memory that does not grow with the
     number of networks.
 
     Parameters
@@ -59,7 +59,9 @@ class Statistics(Frozen):
         Pairs of measures of one number a time: their covariance over networks at each time.
     events
         Texts such as ``"error > 0"``: how many networks meet them at each time, their share, and its Wilson interval
-        of four deviations.
+        of four deviations. Networks that diverge count here: from then on their measures are above every threshold, so
+        that the share of ``"error > 0"`` is the probability that training fails. Networks that exhaust the steps of a
+        flow do not count, for nobody knows where they would have come to.
     distribution
         Measures of which a histogram is kept for each number: see ``shoal.quantile``. Where descent has rules to stop,
         one of the steps at which networks met them is always kept.

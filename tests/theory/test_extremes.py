@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shoal.loss import Hinge
-from shoal.theory import Chain, Mode
+from shoal.theory import Chain, MeanFieldHinge, Mode, linear_mode, power_mode, starved_strength
 
 mpmath.mp.dps = 40
 
@@ -153,3 +153,25 @@ def test_sizes_that_would_leave_no_digit_are_refused(arguments, message):
 def test_a_clock_beyond_the_doubles_is_refused_by_a_chain():
     with pytest.raises(ValueError, match=r"times must make a clock frequency x norm x time of at most 1e\+300"):
         Chain((1.0, 1.0), norm=1e50).margin(1e260)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: linear_mode([1.0], 0.1, 1e187), r"target must lie from 1e-100 to 1e\+100"),
+        (
+            lambda: linear_mode([1.0], 0.1, 1e80, depth=5, constant=1e-60),
+            r"target\^\(2 - 2/depth\) / constant must lie",
+        ),
+        (lambda: power_mode([1.0], 1e204, 1.0), r"start must lie within 1e\+100 of 0"),
+        (lambda: starved_strength(math.inf, (0.1, 0.1), (7.0, 1e-293)), "norms must lie from 1e-100"),
+        (lambda: MeanFieldHinge(10, 5, 1e186, 1e-258), "threshold and alpha must make threshold / alpha lie from"),
+    ],
+)
+def test_sizes_that_would_overflow_or_vanish_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_feature_that_nothing_starves_grows_for_ever():
+    assert float(starved_strength(math.inf, (0.1, 0.1), (1e100, 1e-100))) == math.inf

@@ -247,7 +247,8 @@ class Chain:
         for group, shift in self._groups(flat):
             chosen = on_way & group
             if chosen.any():
-                theta = self._clock(shift).theta(self._strand.position(flat[chosen]))
+                # A rounding past the start may lie a rounding before it on the strand.
+                theta = np.maximum(self._clock(shift).theta(self._strand.position(flat[chosen])), 0.0)
                 with np.errstate(divide="ignore", over="ignore"):
                     logarithm = np.log(theta) + shift
                     late = np.exp(logarithm - math.log(self._rate)) if shift else theta / self._rate

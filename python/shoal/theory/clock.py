@@ -100,9 +100,11 @@ def linear_u(alpha: Array, beta: Array, target: Array, gap: Array, theta: Array)
     section 1.
     """
     slope, minus = _linear_slope(alpha, beta, target)
-    tanh = np.tanh(0.5 * slope * theta)
+    with np.errstate(over="ignore"):
+        grown = slope * theta
+    tanh = np.tanh(0.5 * grown)
     # 1 - tanh, which near one must not come from a difference.
-    rest = 2.0 / (np.exp(np.minimum(slope * theta, 700.0)) + 1.0)
+    rest = 2.0 / (np.exp(np.minimum(grown, 700.0)) + 1.0)
     below = np.where(target > 0, minus + target * rest + 2.0 * alpha * tanh, slope + (2.0 * alpha - target) * tanh)
     with np.errstate(divide="ignore"):
         return np.asarray(np.log1p(2.0 * gap * tanh / below), dtype=np.float64)

@@ -41,7 +41,7 @@ LOWEST = -1e6
 """Start from which the way to margin 0 leaves no digit of it; a loss that bends at 0 needs these."""
 FAINTEST = 1e-290
 """Smallest part of a margin that grows; below, it is lost."""
-MOST = np.finfo(np.float64).max
+MOST = 1e308
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,8 @@ class Mode:
         Source: docs/theory.md sections 1, 4 and 5.
         """
         given = numbers("margin", margin)
-        return np.asarray(self._rate * self._residual(given) * self._path.speed(given), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            return np.asarray(self._rate * self._residual(given) * self._path.speed(given), dtype=np.float64)
 
     def plateau(self) -> float:
         """Return how long the plateau of the soft error lasts: the time at which it falls most steeply.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.theory.domains import finite_not_negative, numbers
+from shoal.theory.domains import bounded, finite_not_negative, numbers, size
 from shoal.theory.mode import Mode
 from shoal.theory.shortest import shortest
 
@@ -40,11 +40,11 @@ def linear_mode(times: ArrayLike, start: float, target: float, depth: int = 2, c
     start
         u_0, positive, below or above the target (for depth 1 of any sign).
     target
-        s, positive.
+        s, from 1e-100 to 1e100, and so s^(2 - 2/L)/tau.
     depth
         L, at least 1.
     constant
-        tau, positive; 1/rate of a gradient flow in units in which time is rate x steps.
+        tau, from 1e-100 to 1e100; 1/rate of a gradient flow in units in which time is rate x steps.
 
     Returns
     -------
@@ -274,9 +274,9 @@ def separator(inputs: ArrayLike, labels: ArrayLike) -> Array:
 
 
 def _mode(start: float, target: float, depth: int, constant: float) -> Mode:
-    goal, tau = checks.positive("target", target), checks.positive("constant", constant)
-    layers, first = checks.integer("depth", depth, least=1), checks.real("start", start)
+    goal, tau = size("target", target), size("constant", constant)
+    layers, first = checks.integer("depth", depth, least=1), bounded("start", start)
     if first <= 0 and layers > 1:
         raise ValueError(f"start must be positive when depth > 1, got {first}")
-    pace = goal ** (2.0 - 2.0 / layers) / tau
+    pace = size("target^(2 - 2/depth) / constant", goal ** (2.0 - 2.0 / layers) / tau)
     return Mode(norm=1.0, frequency=pace, start=first / goal, depth=layers, loss="squared")

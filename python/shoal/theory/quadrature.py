@@ -197,13 +197,13 @@ class QuadratureClock:
 
     def _polish(self, x: Array, theta: Array, first: NDArray[np.bool_], length: float) -> Array:
         """Return ``x`` with the digits that 1 + xi lost near the start won back, by Newton on the integral itself."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore"):  # of points in other panels, which are not taken
             straight = theta / self.coordinate.pace(np.zeros(1), self.shift)[0]
-        near = np.where(first, np.where(straight < 1e-8 * length, straight, x), 0.0)
-        for _ in range(2):
-            pace = self.coordinate.pace(panels.nodes(np.zeros_like(near), near), self.shift)
-            area = panels.integral(pace, np.zeros_like(near), near)
-            near = near - np.where(first, (area - theta) / self.coordinate.pace(near, self.shift), 0.0)
+            near = np.where(first, np.where(straight < 1e-8 * length, straight, x), 0.0)
+            for _ in range(2):
+                pace = self.coordinate.pace(panels.nodes(np.zeros_like(near), near), self.shift)
+                area = panels.integral(pace, np.zeros_like(near), near)
+                near = near - np.where(first, (area - theta) / self.coordinate.pace(near, self.shift), 0.0)
         return np.where(first, np.maximum(near, 0.0), x)
 
     def _table(self, furthest: float = np.inf, latest: float = np.inf) -> tuple[Array, Array]:
@@ -214,8 +214,8 @@ class QuadratureClock:
             left = np.asarray(edges[-1])
             step = self.coordinate.step(edges[-1])
             right = left + step
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore"):  # the clock of a last panel may be infinite
                 pace = self.coordinate.pace(panels.nodes(left, right), self.shift)
+                clocks.append(clocks[-1] + float(panels.integral(pace, left, right)))
             edges.append(float(right))
-            clocks.append(clocks[-1] + float(panels.integral(pace, left, right)))
         return np.asarray(edges), np.asarray(clocks)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.theory.domains import numbers
+from shoal.theory.domains import bounded, numbers, size
 
 Array = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def starved_strength(
     starts
         (2,) u_10 and u_20; positive where depth > 1, u_20 >= 0 at depth 1.
     norms
-        (2,) rho_1 and rho_2, positive.
+        (2,) rho_1 and rho_2, from 1e-100 to 1e100.
     fraction
         lambda, above 0 and at most 1.
     depth
@@ -88,6 +88,9 @@ def starved_strength(
             raise ValueError(f"{name} must have shape (2,), got {values.shape}")
     if not (rho > 0).all():
         raise ValueError(f"norms must be positive, got {rho.tolist()}")
+    rho = np.asarray([size("norms", length) for length in rho.tolist()])
+    for strong in first.tolist():
+        bounded("starts", strong)
     layers = checks.integer("depth", depth, least=1)
     if layers > 1 and not (first > 0).all():
         raise ValueError(f"starts must be positive when depth > 1, got {first.tolist()}")

@@ -154,10 +154,10 @@ class Free:
             return length
         margin = float(self.strand.margin(np.asarray(here)))
         floor = FLOOR[0] if self.residual.offset else FLOOR[1]
-        furthest = np.asarray(-floor if margin < -floor else margin + panels.GROWTH)
-        ahead = float(self.strand.v(self.strand.position(furthest))) - x
-        if 0.0 < ahead < length:
-            length = ahead
+        furthest = -floor if margin < -floor else margin + panels.GROWTH
+        if furthest < 0 or self.strand.spread > 0 or self.strand.start > 0:  # else it fades before
+            ahead = float(self.strand.v(self.strand.position(np.asarray(furthest)))) - x
+            length = ahead if 0.0 < ahead < length else length
         while True:  # the first try but for rounding
             beyond = float(self.strand.margin(self.strand.x(np.asarray(x + length))))
             if beyond < -floor or beyond - max(margin, -floor) <= 1.1 * panels.GROWTH:

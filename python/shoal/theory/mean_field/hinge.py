@@ -104,6 +104,11 @@ class MeanFieldHinge:
         for name in ("alpha", "threshold", "beta", "radius"):
             object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
         checks.choice("law", self.law, LAWS)
+        if not 1e-300 <= self.threshold / self.alpha <= 1e300:
+            raise ValueError(
+                "threshold and alpha must make threshold / alpha lie from 1e-300 to 1e300, "
+                f"got {self.threshold:g} and {self.alpha:g}"
+            )
         if self.law == "gaussian" and self.radius != 1.0:
             raise ValueError(f"radius must be 1 when law is 'gaussian', which has none, got {self.radius}")
         if not isinstance(self.centred, bool):

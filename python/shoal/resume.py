@@ -1,0 +1,209 @@
+"""Go on training where a dataset ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal import checks
+from shoal.method import OUTCOMES, Descent, Flow, Method
+from shoal.network import Network
+from shoal.record import Record
+from shoal.run import Progress, Run
+from shoal.specification import specification
+from shoal.start import Explicit
+from shoal.threads import thread_count
+
+if TYPE_CHECKING:
+    import xarray
+
+_OK, _DIVERGED, _EXHAUSTED = (OUTCOMES.index(name) for name in ("ok", "diverged", "exhausted"))
+
+
+def resume(
+    data: xarray.Dataset,
+    *,
+    steps: int | None = None,
+    t_end: float | None = None,
+    record: Record | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Return the measures of the networks of a dataset, trained further from where it ended.
+
+    The result is what one longer training would return, of the records from the end of ``data`` on. Of descent it has
+    the same bits, and ``shoal.specification`` of it is that longer training. The outputs of centred networks go on
+    counting from their initial weights. Networks that have diverged stay so, and those that have met a rule to stop
+    stand still.
+
+    Parameters
+    ----------
+    data
+        What ``train`` or ``resume`` returned, in memory or opened from a file, with the final weights of its networks:
+        ``Record(measure=("weights", ...))``. Some consecutive networks of it will do.
+    steps
+        Of descent, how many updates to make beyond those of ``data``.
+    t_end
+        Of a flow, the time at which training ends, after that at which ``data`` ended.
+    record
+        When and what to measure, in steps or times of the whole training, from the end of ``data`` on. When left out,
+        what ``data`` measured, at 101 steps or times spread evenly from its end to the new one.
+    threads, progress
+        As of ``train``.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of ``train``. Its first record is the end of ``data`` unless ``record`` says otherwise, so leave that out of
+        one of the two to join them along ``time``.
+
+    Raises
+    ------
+    TypeError
+        An argument has the wrong type.
+    ValueError
+        ``data`` has no final weights, or keeps statistics only; steps of a flow, a time of descent, or neither; an end
+        or a record before the end of ``data``; or as of ``specification`` and ``train``.
+
+    Notes
+    -----
+    Where inputs were condensed to the directions that they span (``train(condense=...)``), the trained coordinates come
+    from the final weights by one rounding: then descent agrees to rounding, not to the bit. A flow agrees within its
+    tolerance, for its steps begin anew; one of centred networks is trained again from its start.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1), networks=4,
+    ...                    method=shoal.Descent(rate=.1, steps=50), record=shoal.Record(measure=("loss", "weights")))
+    >>> shoal.resume(data, steps=100).step.values[[0, 1, -1]]
+    array([ 50,  51, 150])
+    """
+    given = specification(data)
+    network, method, kept = given["network"], given["method"], given["record"]
+    final = _final(data, network)
+    longer = _longer(method, steps, t_end)
+    record = _record(record, kept, method, longer)
+    again = {**given, "method": longer, "record": record, "progress": progress}
+    run = Run.of(**again)
+    workers = thread_count(threads)
+    if isinstance(method, Flow) and network.centred:
+        return run.dataset(workers, progress)
+    run.require(run.networks, workers)
+    going = _going(run, final, method)
+    arrays = going.arrays(0, run.networks, workers, progress)
+    return run.marked(run.of_arrays(_carried(arrays, data, run, method)))
+
+
+def _longer(method: Method, steps: int | None, t_end: float | None) -> Method:
+    """Return the method of the whole training."""
+    if isinstance(method, Descent):
+        if steps is None or t_end is not None:
+            raise ValueError(f"steps must be given for a training by Descent, and t_end left out, got t_end={t_end!r}")
+        more = checks.integer("steps", steps, least=0)
+        return dataclasses.replace(method, steps=method.steps + more)
+    if t_end is None or steps is not None:
+        raise ValueError(f"t_end must be given for a training by Flow, and steps left out, got steps={steps!r}")
+    end = checks.positive("t_end", t_end)
+    if end <= method.until:
+        raise ValueError(f"t_end must be after the end of data, {method.until:g}, got {end:g}")
+    return dataclasses.replace(method, until=end)
+
+
+def _record(record: Record | None, kept: Record, before: Method, longer: Method) -> Record:
+    """Return when to measure in the whole training, from the end of what there is on."""
+    if record is not None and not isinstance(record, Record):
+        raise TypeError(f"record must be a shoal.Record, got {record!r} of type {type(record).__name__}")
+    asked = record or Record(measure=kept.measure)
+    if asked.reduce is not None:
+        raise ValueError("record must keep each network to go on with it, got reduce")
+    first = _end(before)
+    if asked.times is None and asked.steps is None:
+        if isinstance(longer, Descent):
+            rest = Descent(longer.rate, longer.steps - int(first))
+            return dataclasses.replace(asked, steps=Record().at(rest) + int(first))
+        return dataclasses.replace(asked, times=np.linspace(first, longer.until, 101))
+    at = asked.at(longer)
+    if at[0] < first:
+        raise ValueError(f"record must lie from the end of data on, {first:g}, got {at[0]:g}")
+    return asked
+
+
+def _end(method: Method) -> float:
+    """Return the last step of descent, or the last time of a flow."""
+    return method.steps if isinstance(method, Descent) else method.until
+
+
+def _final(data: xarray.Dataset, network: Network) -> dict[str, list[NDArray[np.float64]]]:
+    """Return the final weights and biases, one array a layer."""
+    if "network" not in data.dims:
+        raise ValueError(
+            "data must keep each network to go on with it, got statistics or a single network: select one "
+            "with a list or slice"
+        )
+    names = {"weights": [f"weights_{layer}" for layer in range(1, network.layers + 1)]}
+    if network.bias:
+        names["biases"] = [f"biases_{layer}" for layer in range(1, network.layers + 1)]
+    missing = [name for held in names.values() for name in held if name not in data]
+    if missing:
+        raise ValueError(
+            f"data must hold the final weights, recorded by measure=('weights', ...): it lacks {', '.join(missing)}"
+        )
+    return {kind: [np.asarray(data[name].values, np.float64) for name in held] for kind, held in names.items()}
+
+
+def _going(run: Run, final: Mapping[str, list[NDArray[np.float64]]], before: Method) -> Run:
+    """Return the training of what is left, from the final weights."""
+    # What has diverged has nothing left to train: 0 in its place, and its end is carried over.
+    finite = {kind: [np.where(np.isfinite(array), array, 0.0) for array in held] for kind, held in final.items()}
+    end = Explicit(finite["weights"], finite.get("biases"))
+    method, first = run.method, _end(before)
+    if isinstance(method, Descent):
+        rest: Method = dataclasses.replace(method, steps=method.steps - int(first))
+        record = dataclasses.replace(run.record, times=None, steps=run.records - int(first))
+    else:
+        rest = dataclasses.replace(method, until=method.until - first)
+        times = np.minimum(run.records - first, rest.until)  # a difference may be a rounding more
+        record = dataclasses.replace(run.record, steps=None, times=times)
+    return dataclasses.replace(run, method=rest, record=record, resumed=end)
+
+
+def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Method) -> dict[str, Any]:
+    """Return the core's arrays with the counts of the whole training, and the ends of networks that had one before."""
+    status = np.asarray(data["status"].values)
+    held, ended = dict(arrays), status != _OK
+    if isinstance(before, Descent):
+        at = np.asarray(arrays["stopped_at"])
+        earlier = np.where(status == _DIVERGED, data["diverged_at"].values, data.get("stopped_at", data["diverged_at"]))
+        held["stopped_at"] = np.where(ended, earlier, np.where(at >= 0, at + before.steps, at))
+    else:
+        at = np.asarray(arrays["stopped_time"])
+        held["stopped_time"] = np.where(ended, data["stopped_at"].values, at + before.until)
+        for name in ("accepted", "rejected"):
+            held[name] = data[name].values + np.where(ended, 0, arrays[name])
+    held["status"] = np.where(ended, status, arrays["status"]).astype(np.asarray(arrays["status"]).dtype)
+    lost = np.isin(status, (_DIVERGED, _EXHAUSTED))
+    if lost.any():
+        for name in run.record.measure:
+            for part in _parts(name):
+                if part in held:
+                    held[part] = _lost(held[part], lost, data, part)
+    return held
+
+
+def _parts(measure: str) -> tuple[str, ...]:
+    return {"weights": ("weights", "biases"), "trajectory": ("trajectory", "trajectory_bias")}.get(measure, (measure,))
+
+
+def _lost(given: Any, lost: NDArray[np.bool_], data: xarray.Dataset, name: str) -> Any:
+    """Return an array, or one a layer, where networks that were lost have the weights they ended with, or nothing."""
+    if isinstance(given, list):
+        return [_lost(array, lost, data, f"{name}_{layer}") for layer, array in enumerate(given, start=1)]
+    array = np.array(given)
+    final = name.startswith(("weights_", "biases_"))
+    array[lost] = data[name].values[lost] if final else (False if array.dtype == np.bool_ else np.nan)
+    return array
