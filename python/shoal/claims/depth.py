@@ -18,7 +18,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison, compare_flow
 from shoal.network import Network
 from shoal.start import Explicit
 from shoal.tasks import modes
@@ -159,7 +159,7 @@ def unbalanced(loss: str, networks: int, setting: Setting) -> Comparison:
         predicted.append(expected)
         carried.append(spread(expected, *others))
     found, expected, bias = (np.stack(given, axis=2) for given in (measured, predicted, carried))
-    return compare(found, expected, tolerance=TOLERANCE, bias=bias)
+    return compare_flow(found, expected, tolerance=TOLERANCE, bias=bias)
 
 
 def _chain_margins(strengths: Floats, loss: str, times: Floats) -> Floats:
@@ -209,7 +209,7 @@ def run(setting: Setting) -> Outcome:
     rows = []
     for (loss, kind), found in trained.items():
         words = f"{LOSSES[loss]}, equal start {KINDS[kind]}"
-        margin = compare(found.margins, found.predicted, tolerance=TOLERANCE, bias=found.carried)
+        margin = compare_flow(found.margins, found.predicted, tolerance=TOLERANCE, bias=found.carried)
         rows.append(Row(f"margin, {words}", margin))
         what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
         rows.append(Row(f"{what}, {words}", compare_arrivals(found.arrivals, found.law, found.error)))

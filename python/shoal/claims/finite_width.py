@@ -18,7 +18,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.teacher import Condition, nodes
-from shoal.comparison import compare
+from shoal.means import compare_estimate, compare_mean
 from shoal.task import Task
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ FULL = Condition(samples=4000, inputs=10, nodes=1600, rate=0.25, steps=64, test_
 WIDTHS = (25, 50, 100, 200, 400, 800, 1600)
 """M, up to that of the condition."""
 
-NETWORKS = 32
+NETWORKS = {"full": 96, "quick": 32}
 """Of each width; on twice the samples half as many."""
 
 LEADING = 100
@@ -148,9 +148,11 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
     for name, what, first in (("node", "a_i, w_par,i", 1), ("output", "f on fresh samples", 0)):
         slope, error = trend(widths, [getattr(width, name) for width in found.values()])
         for at in range(first, len(BOUNDARIES)):
-            comparison = compare([slope[at]], [-0.5], standard_error=[error[at]])
             statement = f"deviation of {what} ~ M^-1/2, M = {widths[0]:g}..{widths[-1]:g}, at x_c = {BOUNDARIES[at]:g}"
-            result.append(Row(statement, replace(comparison, networks=networks)))
+            held = compare_estimate(
+                slope[at], -0.5, standard_error=error[at], freedom=networks - len(found), networks=networks
+            )
+            result.append(Row(statement, held))
     steps = steps_at(condition)
     wide = {nodes: width for nodes, width in found.items() if nodes >= LEADING}
     clock = float(np.log(condition.descent(steps[:1])[0][0]))
@@ -178,18 +180,18 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
         *result,
         Row(
             f"variance of f over its law, {span} {BOUNDARIES[0]:g}",
-            compare(np.concatenate(variances)[:, None], [1.0]),
+            compare_mean(np.concatenate(variances), 1.0),
         ),
         *(
             Row(
                 f"test error over its law, {span} {BOUNDARIES[at]:g}",
-                compare(errors[:, at : at + 1], [1.0]),
+                compare_mean(errors[:, at], 1.0),
             )
             for at in range(2)
         ),
         Row(
             f"M = {condition.nodes}: ln of mean square deviation of nodes, change when the samples are doubled",
-            replace(compare(shift, np.zeros(len(shift)), standard_error=known), networks=len(squares)),
+            compare_estimate(shift, 0.0, standard_error=known, freedom=networks - len(found), networks=len(squares)),
         ),
     ]
 
@@ -197,7 +199,7 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
 def run(setting: Setting) -> Outcome:
     """Return the outcome: deviations of nodes, output and test error over widths."""
     condition = QUICK if setting.quick else FULL
-    networks = setting.count(full=NETWORKS, quick=NETWORKS)
+    networks = setting.count(**NETWORKS)
     steps = steps_at(condition)
     condition = replace(condition, steps=int(steps[-1]))
     widths = [nodes for nodes in WIDTHS if nodes <= condition.nodes]

@@ -19,7 +19,8 @@ from shoal.claims.lazy_rich.picture import picture
 from shoal.claims.shared.limits import Limit, measure_sizes, stacked
 from shoal.claims.shared.movement import crossing, kernel_along, movement, own_unsatisfied
 from shoal.claims.shared.teacher import Condition, nodes
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison
+from shoal.means import compare_estimate, freedom_of_sum
 from shoal.theory.mean_field.tangent_kernel import mean_field_kernel, mean_field_movement
 
 __all__ = ["CLAIM", "SCALES", "Point"]
@@ -96,7 +97,7 @@ class Point:
 
 def run(setting: Setting) -> Outcome:
     """Return the outcome: time, movement and kernel movement at nine scales, and small training sets fitted."""
-    datasets = setting.count(full=16, quick=12)
+    datasets = setting.count(full=32, quick=12)
     points = [Point(float(scale)) for scale in (SCALES[::2] if setting.quick else SCALES)]
     found = [_limits(point, datasets, setting, number) for number, point in enumerate(points)]
     time, moved, kernel = (stacked(limits) for limits in zip(*found, strict=True))
@@ -105,7 +106,9 @@ def run(setting: Setting) -> Outcome:
     rows = (
         Row("time to half of the samples satisfied, over the theory's, at each alpha", time.compare(1.0)),
         Row("movement of the parameters then, over the theory's", moved.compare(1.0)),
-        Row("movement of the kernel then, along the theory's, up to the crossover", kernel.up_to(rich).compare(1.0)),
+        Row(
+            "movement of the kernel then, along the theory's, up to the crossover", kernel.at(slice(rich)).compare(1.0)
+        ),
         Row("slope of movement in alpha, lazy end: -1", _slope(moved, points, (-2, -1), -1.0)),
         Row("slope of movement in alpha, rich end: -1/2", _slope(moved, points, (0, 1), -0.5)),
         *fit_rows(fit),
@@ -146,13 +149,14 @@ def _slope(moved: Limit, points: Sequence[Point], ends: tuple[int, int], law: fl
     first, second = (points[k] for k in ends)
     step = np.log(second.scale / first.scale)
     values = np.array([moved.value[k] * points[k].movement for k in ends])
-    relative = np.array([moved.standard_error[k] / moved.value[k] for k in ends])
+    errors = np.array([moved.standard_error[k] / moved.value[k] for k in ends]) / step
     shift = sum(float(moved.bias[k] / moved.value[k]) for k in ends) / step
     exact = np.log(second.movement / first.movement) / step
-    return compare(
-        np.array([np.log(values[1] / values[0]) / step]),
-        np.array([law]),
-        standard_error=np.array([np.hypot(*relative) / step]),
+    return compare_estimate(
+        np.log(values[1] / values[0]) / step,
+        law,
+        standard_error=np.hypot(*errors),
+        freedom=freedom_of_sum(errors, moved.freedom[list(ends)]),
         bias=abs(exact - law) + shift,
     )
 

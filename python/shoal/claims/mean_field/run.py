@@ -16,7 +16,8 @@ from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.mean_field import figure_one
 from shoal.claims.mean_field import picture as mean_field_picture
 from shoal.claims.shared.teacher import Condition, band, clock, nodes, over_datasets, satisfied_at
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison
+from shoal.means import compare_mean
 
 __all__ = ["CLAIM", "Ensemble", "Pair"]
 
@@ -46,14 +47,14 @@ BEGUN = 0.99
 UNCORRECTED = 1.5
 """Boundary x_c down to which the noise of finite width turns signs as if training did nothing about it."""
 
-BANDS = ((1.0, 2.5), (2.0, 1.0))
+BAND, LARGE = 1.0, 2.5
 """Half width of a band of satisfaction times, in standard deviations of f, and the projections from which it is asked.
 
 Samples with the largest projections are satisfied before training does anything about the noise of finite width, and
-the band holds as many of them as a normal distribution. Later ones it holds at least as many of.
+the band holds as many of them as a normal distribution.
 """
 
-SIZES: Floats = np.linspace(min(size for _, size in BANDS), 6.0, 500)
+SIZES: Floats = np.linspace(LARGE, 6.0, 500)
 """Projections at which the band is tabled."""
 
 
@@ -66,13 +67,13 @@ class Ensemble:
     gamma, falling : (datasets, times), float64
         Logarithm of the slope of a + w_par against its start; minus that of a - w_par.
     turned : (datasets, times, 4), float64
-        Slopes of a against a_0 and w_0, and of w_par against w_0 and a_0.
+        Slopes of the change of a against a_0 and w_0, and of that of w_par against w_0 and a_0.
     unsatisfied, fresh : (datasets, times), float64
         Share of the training samples, and of the test samples, with y f < h.
     error : (datasets, times), float64
         Share of the test samples on the wrong side.
-    inside : (datasets, BANDS), float64
-        Share of the test samples with such projections that are satisfied within the band.
+    inside : (datasets,), float64
+        Share of the test samples with such projections that are satisfied within the band; NaN on the sphere.
     """
 
     gamma: Floats
@@ -86,7 +87,7 @@ class Ensemble:
     @classmethod
     def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Ensemble:
         """Train on every dataset, from seeds of their own: first, first + 1, ... as in `far_seed`."""
-        edges = _edges(condition)
+        edges = Edges.of(condition)
 
         def measure(part: int) -> list[Floats]:
             data = condition.train(
@@ -104,7 +105,7 @@ class Ensemble:
                 (data["margin"].values < condition.threshold).mean(axis=-1),
                 (data["test_margin"].values < condition.threshold).mean(axis=-1),
                 data["test_error"].values,
-                _inside(data, condition.threshold, edges),
+                np.full(STARTS, np.nan) if edges is None else edges.share(data, condition.threshold),
             )
             return [np.asarray(values).mean(axis=0) for values in found]
 
@@ -143,7 +144,7 @@ class Pair:
         """Return the comparison of means over datasets, less the shift of the rate, at chosen times."""
         chosen = np.asarray(at)
         allowed = np.zeros(1) if bias is None else bias[chosen]
-        return _of(self, compare(measured[:, chosen] - shift[chosen], predicted[chosen], bias=allowed))
+        return _of(self, compare_mean(measured[:, chosen] - shift[chosen], predicted[chosen], bias=allowed))
 
 
 def recorded(condition: Condition) -> NDArray[np.int64]:
@@ -152,29 +153,46 @@ def recorded(condition: Condition) -> NDArray[np.int64]:
 
 
 def _slopes(output: Floats, along: Floats) -> Floats:
-    """Return (networks, times, 4): a against a_0 and w_0, w_par against w_0 and a_0, by least squares over nodes."""
+    """Return (networks, times, 4): change of a on a_0 and w_0, of w_par on w_0 and a_0, by least squares over nodes."""
     starts = np.stack([output[:, 0], along[:, 0]], axis=-1)
     inverse = np.linalg.pinv(starts)
-    first, second = (np.einsum("nkm,ntm->ntk", inverse, values) for values in (output, along))
+    changes = (values - values[:, :1] for values in (output, along))
+    first, second = (np.einsum("nkm,ntm->ntk", inverse, change) for change in changes)
     return np.concatenate([first, second[..., ::-1]], axis=-1)
 
 
-def _edges(condition: Condition) -> list[tuple[Floats, Floats]]:
-    """Return the band of satisfaction times at `SIZES`, one of each of `BANDS`; none on the sphere."""
-    return [] if condition.law == "sphere" else [band(condition, SIZES, width) for width, _ in BANDS]
+@dataclass(frozen=True)
+class Edges:
+    """The band of satisfaction times at `SIZES`.
 
+    Attributes
+    ----------
+    times : (times,), float64
+        Of the theory at which it has the clock of descent's own limit when a record is made: the rate drops out.
+    low, high : (sizes,), float64
+        The band, by the theory's times.
+    """
 
-def _inside(data: xr.Dataset, threshold: float, edges: list[tuple[Floats, Floats]]) -> Floats:
-    """Return (networks, BANDS): shares of test samples that are satisfied within the band of finite width."""
-    projections = np.abs(data["test_inputs"].values[:, 0])
-    times = satisfied_at(data["time"].values, data["test_margin"].values, threshold)
-    shares = [
-        ((times >= np.interp(projections, SIZES, low)) & (times <= np.interp(projections, SIZES, high)))[
-            :, projections >= least
-        ].mean(axis=-1)
-        for (low, high), (_, least) in zip(edges, BANDS, strict=False)
-    ]
-    return np.reshape(shares, (len(edges), len(times))).T
+    times: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(cls, condition: Condition) -> Edges | None:
+        """Return the band of a condition; none on the sphere."""
+        if condition.law == "sphere":
+            return None
+        turned, _ = condition.descent(recorded(condition))
+        times = np.asarray(condition.theory.time(np.log(turned)), np.float64)
+        return cls(times, *band(condition, SIZES, BAND))
+
+    def share(self, data: xr.Dataset, threshold: float) -> Floats:
+        """Return the share of large test samples that are satisfied within the band, (networks,) float64."""
+        projections = np.abs(data["test_inputs"].values[:, 0])
+        large = projections >= LARGE
+        times = satisfied_at(self.times, data["test_margin"].values[..., large], threshold)
+        low, high = (np.interp(projections[large], SIZES, edge) for edge in (self.low, self.high))
+        return np.asarray(((times >= low) & (times <= high)).mean(axis=-1))
 
 
 def gaussian_rows(pair: Pair) -> list[Row]:
@@ -185,7 +203,7 @@ def gaussian_rows(pair: Pair) -> list[Row]:
     before, early = _few(fitting), _few(theory.boundary(times) > LINEAR)
     begun = _few(fitting & (theory.unsatisfied(times) < BEGUN))
     slower = condition.rate_shift(steps, _gamma)
-    turned = np.stack([np.cosh(gamma), np.sinh(gamma)] * 2, axis=-1)
+    turned = np.stack([2 * np.sinh(gamma / 2) ** 2, np.sinh(gamma)] * 2, axis=-1)
     # The linear law leaves out that some samples are satisfied: how much that is, descent's own limit says.
     bent = np.log(condition.descent(steps)[0]) - condition.speed(0.0) * times
     unsatisfied, fewer = theory.unsatisfied(times), condition.rate_shift(steps, condition.share)
@@ -196,7 +214,7 @@ def gaussian_rows(pair: Pair) -> list[Row]:
             pair.compare(pair.limit("gamma"), gamma, slower, before),
         ),
         Row(
-            "a_i(t) and w_par,i(t) regressed on their starts: cosh gamma, sinh gamma",
+            "change of a_i and w_par,i regressed on their starts: cosh gamma - 1, sinh gamma",
             pair.compare(
                 pair.limit("turned"), turned, condition.rate_shift(steps, _turned), before, _own_noise(condition, gamma)
             ),
@@ -212,7 +230,7 @@ def gaussian_rows(pair: Pair) -> list[Row]:
             pair.compare(pair.limit("fresh"), unsatisfied, fewer, begun),
         ),
         _error_row(pair),
-        *_band_rows(pair, slower),
+        _band_row(pair),
     ]
 
 
@@ -223,7 +241,7 @@ def _gamma(up: Floats, down: Floats) -> Floats:
 
 def _turned(up: Floats, down: Floats) -> Floats:
     """Return what `_slopes` measures of them."""
-    return np.stack([(up + down) / 2, (up - down) / 2] * 2, axis=-1)
+    return np.stack([(up + down) / 2 - 1, (up - down) / 2] * 2, axis=-1)
 
 
 def _own_noise(condition: Condition, gamma: Floats) -> Floats:
@@ -252,7 +270,7 @@ def _slope_row(pair: Pair, before: NDArray[np.int64]) -> Row:
     measured = np.diff(pair.limit("gamma")[:, ends], axis=1) / run - shift
     span = f"t = {times[ends][0]:g} to {times[ends][1]:g}"
     statement = f"slope of gamma in log t, {span}: {float(expected[0]):.3f}, on its way to 1/4"
-    return Row(statement, _of(pair, compare(measured, expected)))
+    return Row(statement, _of(pair, compare_mean(measured, expected)))
 
 
 def _error_row(pair: Pair) -> Row:
@@ -284,25 +302,11 @@ def _tilt(condition: Condition, spread: Floats) -> Floats:
         return np.asarray(np.arctan(np.sqrt(spread**2 + own)) / np.arctan(spread))
 
 
-def _band_rows(pair: Pair, slower: Floats) -> list[Row]:
+def _band_row(pair: Pair) -> Row:
     """Return how many fresh samples are satisfied within the band of finite width."""
-    condition, theory, times = pair.condition, pair.condition.theory, pair.times
-    (width, first), (wider, least) = BANDS
-    # What the rate moves the output by, in standard deviations of f, where the boundary passes such projections.
-    boundary = theory.boundary(times)
-    late = (boundary >= first) & (boundary < 2 * first)
-    gamma = theory.gamma(times[late])
-    deviation = condition.deviation(boundary[late], gamma)
-    shift = float(np.max(np.abs(2 * condition.threshold / np.tanh(2 * gamma) * slower[late] / deviation)))
-    share, most = (float(ndtr(each) - ndtr(-each)) for each in (width, wider))
-    exact = compare(pair.whole.inside[:, :1], [share], bias=share - float(ndtr(width - shift) - ndtr(-width - shift)))
-    found = pair.whole.inside[:, 1:]
-    bound = replace(compare(found, np.maximum(found.mean(axis=0), most)), predicted=most)
-    start = "fresh samples with |x_par| >"
-    return [
-        Row(f"{start} {first:g}: share satisfied within {width:g} s.d. of f", _of(pair, exact)),
-        Row(f"{start} {least:g}: at least {most:.1%} satisfied within {wider:g} s.d. of f", _of(pair, bound)),
-    ]
+    share = float(ndtr(BAND) - ndtr(-BAND))
+    statement = f"fresh samples with |x_par| > {LARGE:g}: share satisfied within {BAND:g} s.d. of f"
+    return Row(statement, _of(pair, compare_mean(pair.whole.inside, share)))
 
 
 def _of(pair: Pair, comparison: Comparison) -> Comparison:
@@ -315,15 +319,17 @@ def sphere_rows(pair: Pair) -> list[Row]:
     condition, times = pair.condition, pair.times
     gamma = condition.theory.gamma(times)
     steps, before = recorded(condition), _few(condition.pull(times) <= PULL)
-    product = pair.limit("gamma") - pair.limit("falling")
+    # One clock for both factors, as a ratio: their difference alone is near 0 in any theory at first.
+    turned = np.maximum(gamma, gamma[1])
+    product = 1 - (pair.limit("gamma") - pair.limit("falling")) / turned
     return [
         Row(
             f"unit sphere, d = {condition.inputs}: gamma(t) of its own law",
             pair.compare(pair.limit("gamma"), gamma, condition.rate_shift(steps, _gamma), before),
         ),
         Row(
-            "unit sphere: the same hyperbolas, ln of slope(a + w_par) x slope(a - w_par) = 0",
-            pair.compare(product, np.zeros(len(times)), condition.rate_shift(steps, _hyperbola), before),
+            "unit sphere: the same hyperbolas, clock of a - w_par over that of a + w_par",
+            pair.compare(product, np.ones(len(times)), -condition.rate_shift(steps, _hyperbola) / turned, before),
         ),
     ]
 
