@@ -92,7 +92,7 @@ def test_a_bound_is_wrong_one_way_only():
 def test_a_majority_refutes_every_fraction_below_its_interval():
     found = compare_majority(90, 100)
     assert found.catches == Catch("majority", wilson(90, 100)[0])
-    assert str(found.catches) == "<= 72%"
+    assert str(found.catches) == "≤ 72%"
 
 
 def test_a_row_of_several_comparisons_catches_what_any_of_them_catches():

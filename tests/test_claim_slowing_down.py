@@ -7,8 +7,8 @@ import pytest
 
 from shoal.claims import slowing_down
 from shoal.claims.claim import Setting
-from shoal.claims.shared.teacher import Condition
-from shoal.claims.slowing_down import Slowed, rows, smaller, speed_at, time_of
+from shoal.claims.shared.teacher import Condition, halved
+from shoal.claims.slowing_down import Slowed, rows, speed_at, time_of
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=32, seed=1, quick=True)
@@ -22,7 +22,7 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def trained():
-    return tuple(Slowed.train(each, SETTING, datasets=16) for each in (SMALL, smaller(SMALL)))
+    return tuple(Slowed.train(each, SETTING, datasets=16) for each in (SMALL, halved(SMALL)))
 
 
 def verdicts(condition, whole, half):

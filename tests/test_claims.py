@@ -165,7 +165,7 @@ def test_a_claim_that_fails_is_saved_as_valid_json(outcomes, tmp_path):
     row = read["rows"][-1]
     assert (row["measured"], row["ratio"], row["order"], row["verdict"]) == (0.0, None, None, "FAIL")
     assert row["catches"] == {"kind": "factor", "amount": None, "said": "-"}
-    assert {one["catches"]["said"] for one in read["rows"][:-1]} == {"<= 55%"}
+    assert {one["catches"]["said"] for one in read["rows"][:-1]} == {"≤ 55%"}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 2, 2**64 - 1])

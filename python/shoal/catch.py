@@ -42,11 +42,11 @@ class Catch:
         return self.amount > 0.5 if self.kind == "majority" else self.amount <= 0.2
 
     def __str__(self) -> str:
-        """Return a few characters for a table: ``0.1%``, ``± 0.001``, ``<= 81%``, ``nothing``."""
+        """Return a few characters for a table: ``0.1%``, ``± 0.001``, ``≤ 81%``, ``nothing``."""
         if math.isnan(self.amount):
             return "-"
         if self.kind == "majority":
-            return f"<= {math.floor(100 * self.amount)}%"
+            return f"≤ {math.floor(100 * self.amount)}%"
         if math.isinf(self.amount):
             return "nothing"
         return f"{100 * self.amount:g}%" if self.kind == "factor" else f"± {self.amount:g}"

@@ -65,10 +65,18 @@ class Width:
     error: Floats
 
     @classmethod
-    def train(cls, condition: Condition, setting: Setting, networks: int, steps: NDArray[np.int64], part: int) -> Width:
-        """Train networks on one stratified dataset."""
+    def train(
+        cls,
+        condition: Condition,
+        setting: Setting,
+        networks: int,
+        steps: NDArray[np.int64],
+        part: int,
+        samples_part: int | None = None,
+    ) -> Width:
+        """Train networks on one stratified dataset, drawn with the seed of `part` unless another part is given."""
         setting.say(f"training {networks} networks of {condition.nodes} nodes on {condition.samples} samples")
-        seed = far_seed(setting.seed, PART + part)
+        seed = far_seed(setting.seed, PART + (part if samples_part is None else samples_part))
         data = condition.train(
             setting,
             steps=[0, *steps],
@@ -172,10 +180,8 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
         [(each.error[:, :2] - off) / law for off, law, each in zip(shifts, expected, wide.values(), strict=True)]
     )
     span = f"M = {LEADING}..{condition.nodes}, at x_c ="
-    # On the same starts, so that little but the samples differs: less than what the points of the slope scatter by.
-    squares = found[condition.nodes].node[: len(doubled.node), 1:]
-    shift = np.log(doubled.node[:, 1:].mean(axis=0) / squares.mean(axis=0))
-    known = _relative_error([width.node[:, 1:] for width in found.values()])
+    # On the same starts, so that little but the samples differs.
+    shift = np.log(doubled.node[:, 1:] / found[condition.nodes].node[: len(doubled.node), 1:])
     return [
         *result,
         Row(
@@ -191,7 +197,7 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
         ),
         Row(
             f"M = {condition.nodes}: ln of mean square deviation of nodes, change when the samples are doubled",
-            compare_estimate(shift, 0.0, standard_error=known, freedom=networks - len(found), networks=len(squares)),
+            compare_mean(shift, 0.0),
         ),
     ]
 
@@ -208,7 +214,12 @@ def run(setting: Setting) -> Outcome:
         for part, nodes in enumerate(widths)
     }
     doubled = Width.train(
-        replace(condition, samples=2 * condition.samples), setting, max(2, networks // 2), steps, part=len(WIDTHS)
+        replace(condition, samples=2 * condition.samples),
+        setting,
+        max(2, networks // 2),
+        steps,
+        part=len(widths) - 1,
+        samples_part=len(WIDTHS),
     )
     data = _data(condition, found, doubled, steps)
     notes = (

@@ -16,7 +16,7 @@ from scipy.special import erfinv
 
 from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.shared.teacher import Condition, clock, nodes, over_datasets
+from shoal.claims.shared.teacher import Condition, clock, halved, nodes, over_datasets
 from shoal.means import compare_mean
 
 if TYPE_CHECKING:
@@ -166,16 +166,11 @@ def rows(condition: Condition, whole: Slowed, half: Slowed) -> list[Row]:
     ]
 
 
-def smaller(condition: Condition) -> Condition:
-    """Return the condition with half of the nodes and of the samples."""
-    return replace(condition, nodes=condition.nodes // 2, samples=condition.samples // 2)
-
-
 def run(setting: Setting) -> Outcome:
     """Return the outcome: speed against share, times, returns; and two losses that no theory here covers."""
     condition = QUICK if setting.quick else FULL
     datasets = max(2, setting.count(*(count * STARTS for count in DATASETS)) // STARTS)
-    fewer = smaller(condition)
+    fewer = halved(condition)
     setting.say(f"training on {datasets} datasets, {condition.nodes} and {fewer.nodes} nodes")
     whole, half = (Slowed.train(each, setting, datasets) for each in (condition, fewer))
     steps = np.unique(np.rint(np.geomspace(1, condition.steps, 24)).astype(int))

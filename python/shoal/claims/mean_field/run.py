@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf, ndtr
+from scipy.special import ndtr
 
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.mean_field import figure_one
 from shoal.claims.mean_field import picture as mean_field_picture
-from shoal.claims.shared.teacher import Condition, band, clock, nodes, over_datasets, satisfied_at
+from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
 from shoal.comparison import Comparison
 from shoal.means import compare_mean
 
@@ -114,7 +114,7 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Pair:
-    """The same datasets at M and at M/2 nodes: what differs in first order in 1/M is extrapolated away."""
+    """Many datasets at M nodes and N samples, and at half of both: what is of first order in 1/M and 1/N drops out."""
 
     condition: Condition
     whole: Ensemble
@@ -123,14 +123,14 @@ class Pair:
     @classmethod
     def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Pair:
         """Train both."""
-        fewer = replace(condition, nodes=condition.nodes // 2)
+        fewer = halved(condition)
         setting.say(
             f"training on {datasets} datasets, {condition.law} inputs, {condition.nodes} and {fewer.nodes} nodes"
         )
         return cls(condition, *(Ensemble.train(each, setting, datasets, first) for each in (condition, fewer)))
 
     def limit(self, name: str) -> Floats:
-        """Return (datasets, times, ...): a measurement extrapolated to 1/M = 0."""
+        """Return (datasets, times, ...): a measurement extrapolated to 1/M = 1/N = 0."""
         return np.asarray(2 * getattr(self.whole, name) - getattr(self.half, name))
 
     @property
@@ -207,7 +207,6 @@ def gaussian_rows(pair: Pair) -> list[Row]:
     # The linear law leaves out that some samples are satisfied: how much that is, descent's own limit says.
     bent = np.log(condition.descent(steps)[0]) - condition.speed(0.0) * times
     unsatisfied, fewer = theory.unsatisfied(times), condition.rate_shift(steps, condition.share)
-    pull = unsatisfied - erf(np.minimum(theory.boundary(times), 40.0) * (1 - condition.pull(times)) / np.sqrt(2))
     return [
         Row(
             "gamma(t), from the slope of a + w_par against its start",
@@ -215,15 +214,13 @@ def gaussian_rows(pair: Pair) -> list[Row]:
         ),
         Row(
             "change of a_i and w_par,i regressed on their starts: cosh gamma - 1, sinh gamma",
-            pair.compare(
-                pair.limit("turned"), turned, condition.rate_shift(steps, _turned), before, _own_noise(condition, gamma)
-            ),
+            pair.compare(pair.limit("turned"), turned, condition.rate_shift(steps, _turned), before),
         ),
         Row("linear start: gamma = t/sqrt(2 pi d)", pair.compare(pair.limit("gamma"), linear, bent, early)),
         _slope_row(pair, before),
         Row(
             "share of training samples that are unsatisfied, erf(x_c/sqrt 2)",
-            pair.compare(pair.limit("unsatisfied"), unsatisfied, fewer, begun, bias=pull),
+            pair.compare(pair.limit("unsatisfied"), unsatisfied, fewer, begun),
         ),
         Row(
             "share of fresh samples that are unsatisfied",
@@ -242,19 +239,6 @@ def _gamma(up: Floats, down: Floats) -> Floats:
 def _turned(up: Floats, down: Floats) -> Floats:
     """Return what `_slopes` measures of them."""
     return np.stack([(up + down) / 2 - 1, (up - down) / 2] * 2, axis=-1)
-
-
-def _own_noise(condition: Condition, gamma: Floats) -> Floats:
-    """Return (times, 4): by how much N samples raise the slope of a against a_0, while all are unsatisfied.
-
-    Across the teacher a node is pulled by the mean of y x theta(w.x), noise of square (d-1)/(2 N); what it gains there
-    pulls on a. With the square 1/(2 pi) of the mean along the teacher, cosh gamma becomes cosh(gamma sqrt(1 + r)) with
-    the ratio r = pi (d-1)/N. The other three slopes change by next to nothing.
-    """
-    ratio = np.pi * (condition.inputs - 1) / condition.samples
-    bias = np.zeros((len(gamma), 4))
-    bias[:, 0] = np.cosh(gamma * np.sqrt(1 + ratio)) - np.cosh(gamma)
-    return bias
 
 
 def _slope_row(pair: Pair, before: NDArray[np.int64]) -> Row:
@@ -293,7 +277,7 @@ def _tilt(condition: Condition, spread: Floats) -> Floats:
     """Return by what factor N samples raise the error of a boundary with a spread (times,), while all are unsatisfied.
 
     The output then moves by the mean over samples of y K(x, x'), with the kernel of the start for inputs of norm
-    sqrt(d): 1/(2 pi) + x.x'/(2 d) and smaller terms. The scatter of that mean over its value at x_par = 1, which is
+    sqrt(d): 1/(2 pi) + x.x'/(2 d) and halved terms. The scatter of that mean over its value at x_par = 1, which is
     sqrt(2/pi)/(2 d), adds to the spread in quadrature: pi/2 (d + d^2/pi^2)/N.
     """
     inputs = condition.inputs
@@ -358,9 +342,9 @@ def run(setting: Setting) -> Outcome:
     rows = (*gaussian_rows(gaussian), *sphere_rows(sphere), *figure_one.rows(single))
     data = mean_field_picture.collect(single, gaussian, sphere)
     notes = (
-        f"Means over {len(gaussian.whole.gamma)} datasets of {STARTS} networks each, N = {condition.samples},"
-        f" d = {condition.inputs}, extrapolated to infinite width from M = {condition.nodes} and {condition.nodes // 2}"
-        " on the same datasets. What the rate shifts in the mean-field limit is known and taken off.",
+        f"Means over {len(gaussian.whole.gamma)} datasets of {STARTS} networks each, d = {condition.inputs},"
+        f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
+        " What the rate shifts in the mean-field limit is known and taken off.",
         f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
         " the network learns the samples and no longer their law. Nothing is claimed of that time.",
         *figure_one.notes(single),
