@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AMOUNTS", "UNKNOWN", "Catch", "fewest", "smallest", "smallest_probability"]
+__all__ = ["AMOUNTS", "UNKNOWN", "Catch", "fewest", "smallest", "smallest_bound", "smallest_probability"]
 
 Floats = NDArray[np.float64]
 
@@ -91,6 +91,19 @@ def smallest_probability(passes: Callable[[float], bool], predicted: float) -> C
         return False if not 0 <= chance <= 1 else passes(1 - chance if common else chance)
 
     return smallest(judge, np.asarray(rare, np.float64))
+
+
+def smallest_bound(passes: Callable[[float], bool]) -> Catch:
+    """Return by how much too strict a bound is caught; one that is too loose cannot be.
+
+    Parameters
+    ----------
+    passes : callable
+        Takes a factor of at least 1 by which the bound is made stricter, gives the verdict.
+    """
+    if not passes(1.0):
+        return UNKNOWN
+    return Catch("factor", next((amount for amount in AMOUNTS if not passes(1 + amount)), math.inf))
 
 
 def fewest(catches: Iterable[Catch]) -> Catch:

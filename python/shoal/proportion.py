@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shoal.catch import AMOUNTS, UNKNOWN, Catch, smallest_probability
+from shoal.catch import UNKNOWN, Catch, smallest_bound, smallest_probability
 from shoal.comparison import Comparison, ratio_of
 from shoal.interval import wilson
 
@@ -88,9 +88,7 @@ def compare_least(count: int, total: int, least: float) -> Comparison:
     def judge(bound: float) -> Comparison:
         return replace(compare_fraction(count, total, max(count / total, bound)), predicted=bound)
 
-    caught = (amount for amount in AMOUNTS if not judge(min(least * (1 + amount), 1.0)).passed)
-    found = judge(least)
-    return replace(found, catches=Catch("factor", next(caught, math.inf)) if found.passed else UNKNOWN)
+    return replace(judge(least), catches=smallest_bound(lambda factor: judge(min(factor * least, 1.0)).passed))
 
 
 def compare_majority(count: int, total: int) -> Comparison:
