@@ -331,11 +331,12 @@ def test_an_expectation_is_aligned_by_name_and_not_by_its_place():
 
 @pytest.mark.parametrize("networks", [2, 3, 5, 24])
 def test_few_networks_raise_a_false_alarm_as_rarely_as_four_deviations(networks):
-    # 2 Phi(-4) is 6.3e-5: of a million experiments 63, give or take 8. Four standard errors failed 16% at n = 2.
-    draws = np.random.default_rng(networks).normal(size=(networks, 1_000_000))
+    # 2 Phi(-4) is 6.3e-5: of 250,000 experiments 16, give or take 4. Four standard errors failed 16% at n = 2.
+    draws = np.random.default_rng(networks).normal(size=(networks, 250_000))
     mean, error = draws.mean(axis=0), draws.std(axis=0, ddof=1) / math.sqrt(networks)
     alarms = int((np.abs(mean) > deviations(networks - 1) * error).sum())
-    assert abs(alarms - 2 * norm.sf(4) * 1_000_000) <= 4 * math.sqrt(63.3)
+    expected = 2 * norm.sf(4) * 250_000
+    assert abs(alarms - expected) <= 4 * math.sqrt(expected)
 
 
 def test_two_networks_that_miss_by_a_thousand_of_their_errors_do_not_fail_and_catch_nothing():
