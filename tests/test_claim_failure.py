@@ -67,8 +67,14 @@ def test_chunks_count_what_one_call_counts(monkeypatch):
 def test_it_fails_when_every_chance_is_five_percent_larger(pairs, modes, monkeypatch):
     law = theory.failure_probability
     monkeypatch.setattr(theory, "failure_probability", lambda *given, **named: 1.05 * law(*given, **named))
-    assert verdicts(failure._pair_rows(pairs))[:2] == ["FAIL", "FAIL"]
+    assert verdicts(failure._pair_rows(pairs))[:3] == ["FAIL", "FAIL", "FAIL"]
     assert verdicts(failure._mode_rows(modes))[:3] == ["FAIL", "FAIL", "FAIL"]
+
+
+def test_no_row_allows_what_the_undecided_could_hide(pairs, modes):
+    for row in (*failure._pair_rows(pairs)[:3], *failure._mode_rows(modes)):
+        assert row.comparison.bias <= 0.1 * row.comparison.predicted, row.statement
+        assert row.comparison.catches.amount <= 0.05, row.statement
 
 
 def test_it_fails_under_the_law_of_one_neuron_less(pairs, monkeypatch):

@@ -70,6 +70,23 @@ def test_the_exponent_fails_when_it_is_that_of_the_limit(trained, monkeypatch):
     assert verdicts(SMALL, *trained)[2] == "FAIL"
 
 
+def test_nodes_and_samples_are_halved_together(monkeypatch):
+    """A sample's pull on its own margin is of first order in 1/N: with nodes alone halved it stays."""
+    trained = []
+
+    def train(condition, setting, datasets):
+        trained.append((condition.nodes, condition.samples, condition.rate, condition.steps))
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return None
+
+    monkeypatch.setattr(Slowed, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        slowing_down.CLAIM.run(SETTING)
+    (nodes, samples, *rest), half = trained
+    assert half == (nodes // 2, samples // 2, *rest)
+
+
 def test_the_speed_at_a_share_is_that_of_the_theory():
     times = np.array([0.5, 5.0, 20.0, 300.0])
     theory = SMALL.theory
