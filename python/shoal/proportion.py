@@ -47,7 +47,7 @@ def compare_fraction(count: int, total: int, probability: float, *, bias: float 
     --------
     >>> found = compare_fraction(5_050, 10_000, 0.5)
     >>> found.verdict, str(found.catches)
-    ('PASS', '20%')
+    ('PASS', '5%')
     >>> compare_fraction(5_500, 10_000, 0.5).verdict
     'FAIL'
     """
