@@ -12,4 +12,4 @@ others = shoal.train(
 )  # fmt: skip
 weights = [others.weights_1, others.weights_2]
 predicted = shoal.theory.separated_margins(weights, task, "cross_entropy", data.time)
-print(shoal.compare(data.margin, predicted))
+print(shoal.compare_samples(data.margin, predicted))

@@ -20,4 +20,4 @@ full, half, quarter = (
 )
 modes = [shoal.theory.Mode(norm, frequency, margin) for norm, frequency in zip(norms, frequencies, strict=True)]
 predicted = np.stack([mode.margin(full.time) for mode in modes], axis=-1)
-print(shoal.compare(full, predicted, halved=half, quartered=quarter))
+print(shoal.compare_rates(full, half, quarter, predicted))

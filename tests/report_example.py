@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from shoal import compare, plot, report
+from shoal import compare_flow, compare_mean, plot, report
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.proportion import compare_majority
 from shoal.report.machine import Machine
@@ -93,8 +93,8 @@ def figure():
 def outcome(name: str, passes: bool, words: str = "plain words") -> Outcome:
     off = 0.0 if passes else 1.0
     rows = (
-        Row(f"{words}: mean", compare(np.arange(50.0), 24.5 + 40 * off)),
-        Row("flow", compare(np.full((3, 4), -1.23456789e-9), np.full((3, 4), -1.23456789e-9), tolerance=1e-7)),
+        Row(f"{words}: mean", compare_mean(np.arange(50.0), 24.5 + 40 * off)),
+        Row("flow", compare_flow(np.full((3, 4), -1.23456789e-9), np.full((3, 4), -1.23456789e-9), tolerance=1e-7)),
         Row("majority", compare_majority(0 if off else 20, 20)),
     )
     source = f"arXiv:1809.06848 and [PB20]; docs/theory.md section 2; {words}"

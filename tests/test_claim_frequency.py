@@ -74,7 +74,7 @@ def test_its_exponents_fail_when_the_law_is_another(monkeypatch):
 
 def test_its_random_rows_fail_under_another_start(monkeypatch):
     """Random starts a fifth larger than those that are trained, and one neuron more a mode."""
-    true_expect, true_proportion = frequency.crowd.expect, frequency.crowd.compare_proportion
+    true_expect, true_fraction = frequency.crowd.expect, frequency.crowd.compare_fraction
 
     def expect(length, start, networks, setting, seed):
         return true_expect(length, type(start)(1.2 * start.scale), networks, setting, seed)
@@ -82,8 +82,8 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     monkeypatch.setattr(frequency.crowd, "expect", expect)
     monkeypatch.setattr(
         frequency.crowd,
-        "compare_proportion",
-        lambda dead, trials, law, bias: true_proportion(dead, trials, law / 4, bias=bias),
+        "compare_fraction",
+        lambda dead, trials, law, bias: true_fraction(dead, trials, law / 4, bias=bias),
     )
     found = verdicts(frequency.CLAIM.run(Setting(networks=600, quick=True)))
     assert found["their mean ln(frequency x norm x time to margin 1)"] == "FAIL"

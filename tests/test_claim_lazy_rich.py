@@ -33,14 +33,18 @@ def test_what_is_saved_can_be_read_back(outcome, tmp_path):
     can_be_read_back(outcome, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def limits():
+    return dict(zip(("time", "movement", "kernel"), lazy_rich._limits(Point(0.1), 12, SETTING, 0), strict=True))
+
+
 @pytest.mark.parametrize("name", ["time", "movement", "kernel"])
-def test_it_fails_for_another_alpha(outcome, name):
-    """What was measured, against the theory of twice the output scale."""
-    data = outcome.data
-    measured, error = data[name].values, 4 * data[f"{name}_error"].values
-    other = np.array([getattr(Point(2 * float(scale)), name) for scale in data["scale"].values])
-    rich = data["scale"].values <= 1
-    assert (np.abs(measured - other) > error)[rich].any()
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_its_rows_fail_for_another_alpha(limits, name, factor):
+    """The claim's own comparison, with the theory of half and of twice the output scale."""
+    assert limits[name].compare(1.0).passed
+    own, other = (getattr(Point(0.1 * each), name) for each in (1.0, factor))
+    assert not limits[name].compare(other / own).passed
 
 
 def test_the_kernel_is_that_of_the_gradients():

@@ -51,7 +51,7 @@ def test_limits_are_stacked_and_cut():
     both = stacked([one, one])
     assert both.value.shape == (2, 2)
     assert both.runs == 2400
-    assert both.up_to(1).value.shape == (1, 2)
+    assert both.at(slice(1)).value.shape == (1, 2)
 
 
 def test_sizes_shrink_together_and_end_at_the_same_time():

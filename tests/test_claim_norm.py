@@ -89,9 +89,9 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
         return true_expect(length, type(start)(1.2 * start.scale), networks, setting, seed)
 
     monkeypatch.setattr(norm.crowd, "expect", expect)
-    true_proportion = norm.crowd.compare_proportion
+    true_fraction = norm.crowd.compare_fraction
     monkeypatch.setattr(
-        norm.crowd, "compare_proportion", lambda dead, all_, law, bias: true_proportion(dead, all_, law / 4, bias=bias)
+        norm.crowd, "compare_fraction", lambda dead, all_, law, bias: true_fraction(dead, all_, law / 4, bias=bias)
     )
     found = verdicts(norm.CLAIM.run(Setting(networks=600, seed=0, quick=True)))
     assert found["their mean ln(frequency x norm x time to margin 1)"] == "FAIL"

@@ -95,8 +95,8 @@ def test_one_cell_with_another_fate_fails(grid):
 
 
 def test_a_line_that_is_three_percent_steeper_fails(grid, monkeypatch):
-    compare = phase_diagram.compare
-    monkeypatch.setattr(phase_diagram, "compare", lambda got, line, **rest: compare(got, 1.03 * line, **rest))
+    timed = phase_diagram._timed
+    monkeypatch.setattr(phase_diagram, "_timed", lambda got, line, error: timed(got, 1.03 * line, error))
     fine = phase_plane.train_plane(100, SETTING)
     assert verdicts(phase_diagram._fate_rows(fine))[1] == "FAIL"
 

@@ -7,7 +7,7 @@ import pytest
 
 from shoal.claims import slowing_down
 from shoal.claims.claim import Setting
-from shoal.claims.shared.teacher import Condition
+from shoal.claims.shared.teacher import Condition, halved
 from shoal.claims.slowing_down import Slowed, rows, speed_at, time_of
 from support import can_be_read_back, is_labelled, passes
 
@@ -22,7 +22,7 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def trained():
-    return tuple(Slowed.train(replace(SMALL, nodes=nodes), SETTING, datasets=10) for nodes in (64, 32))
+    return tuple(Slowed.train(each, SETTING, datasets=16) for each in (SMALL, halved(SMALL)))
 
 
 def verdicts(condition, whole, half):
@@ -68,6 +68,23 @@ def test_the_exponent_fails_when_it_is_that_of_the_limit(trained, monkeypatch):
 
     monkeypatch.setattr(slowing_down, "time_of", limit)
     assert verdicts(SMALL, *trained)[2] == "FAIL"
+
+
+def test_nodes_and_samples_are_halved_together(monkeypatch):
+    """A sample's pull on its own margin is of first order in 1/N: with nodes alone halved it stays."""
+    trained = []
+
+    def train(condition, setting, datasets):
+        trained.append((condition.nodes, condition.samples, condition.rate, condition.steps))
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return None
+
+    monkeypatch.setattr(Slowed, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        slowing_down.CLAIM.run(SETTING)
+    (nodes, samples, *rest), half = trained
+    assert half == (nodes // 2, samples // 2, *rest)
 
 
 def test_the_speed_at_a_share_is_that_of_the_theory():

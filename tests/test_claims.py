@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from shoal import claims, theory
-from shoal.claims import digits, losses, modes, sigmoid
+from shoal.claims import digits, losses, modes
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared import runs
 from shoal.claims.shared.runs import crossing_times
@@ -137,18 +137,18 @@ def test_sigmoid_fails_when_norms_are_off_by_five_percent(longer_norms):
     found = verdicts(claims.run("sigmoid", networks=4000, quick=True))
     assert found["margin of each network and mode"] == "FAIL"
     assert found["soft error of each network"] == "FAIL"
-    assert found["mean soft error, 4000 random networks"] == "FAIL"
+    assert found["mean fall of the soft error, 4000 random networks"] == "FAIL"
 
 
-def test_sigmoid_fails_when_the_law_of_dying_is_off_by_one_neuron(monkeypatch):
-    true_compare = sigmoid.compare_proportion
+def test_sigmoid_fails_when_the_fates_are_those_of_other_starts(monkeypatch):
+    true_fates = theory.separated_fates
 
-    def compare(successes, trials, predicted, *, bias):
-        return true_compare(successes, trials, predicted / 4, bias=bias)
+    def fates(weights, task, loss):
+        return true_fates([layer[::-1] for layer in weights], task, loss)
 
-    monkeypatch.setattr(sigmoid, "compare_proportion", compare)
+    monkeypatch.setattr(theory, "separated_fates", fates)
     found = verdicts(claims.run("sigmoid", networks=2000, quick=True))
-    assert found["share of modes that die, law 4^-3"] == "FAIL"
+    assert found["share of modes whose own fate theory gets wrong, 2000 random networks"] == "FAIL"
 
 
 def test_a_claim_that_fails_is_saved_as_valid_json(outcomes, tmp_path):
@@ -164,6 +164,8 @@ def test_a_claim_that_fails_is_saved_as_valid_json(outcomes, tmp_path):
     assert read["verdict"] == "FAIL"
     row = read["rows"][-1]
     assert (row["measured"], row["ratio"], row["order"], row["verdict"]) == (0.0, None, None, "FAIL")
+    assert row["catches"] == {"kind": "factor", "amount": None, "said": "-"}
+    assert {one["catches"]["said"] for one in read["rows"][:-1]} == {"≤ 55%"}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**64 - 2, 2**64 - 1])
@@ -187,8 +189,8 @@ def test_sigmoid_runs_with_the_largest_seed_and_draws_each_part_from_its_own(mon
 
     monkeypatch.setattr(runs, "train", watched)
     claims.run("sigmoid", networks=4, quick=True, seed=2**64 - 1)
-    # Exact: three rates and their start; the crowd at two rates; the starts predicted from.
-    assert seeds == [2**64 - 1] * 4 + [2**32 - 1] * 2 + [2**33 - 1]
+    # Exact: three rates and their start; the crowd at two rates; the starts predicted from; the crowd's own starts.
+    assert seeds == [2**64 - 1] * 4 + [2**32 - 1] * 2 + [2**33 - 1] + [2**32 - 1]
 
 
 def test_digits_fails_when_the_start_is_too_large_for_a_plateau(monkeypatch):

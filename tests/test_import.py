@@ -15,10 +15,10 @@ def test_importing_shoal_imports_neither_the_core_nor_anything_slow() -> None:
     assert python(["-c", asked]).stdout == "[]\n"
 
 
-def test_compare_is_the_function_whatever_was_imported_before() -> None:
-    for before in ("pass", "import shoal.comparison", "from shoal.claims import modes", "shoal.compare"):
-        asked = f"import shoal; {before}; print(callable(shoal.compare))"
-        assert python(["-c", asked]).stdout == "True\n", before
+def test_a_name_is_what_it_says_whatever_was_imported_before() -> None:
+    for before in ("pass", "import shoal.comparison", "from shoal.claims import modes", "shoal.quantile"):
+        asked = f"import shoal; {before}; print(callable(shoal.compare_flow), callable(shoal.compare_mean))"
+        assert python(["-c", asked]).stdout == "True True\n", before
 
 
 def test_everything_named_is_there() -> None:

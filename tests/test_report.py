@@ -97,7 +97,17 @@ def test_every_row_of_a_table_is_there_with_its_numbers(page, run, at):
     section = page.all("section", **{"class": "claim"})[at]
     table = section.one("table")
     heads = [head.text for head in table.one("thead").all("th", scope="col")]
-    assert heads == ["statement", "measured", "predicted", "allowance", "ratio", "kind", "networks", "verdict"]
+    assert heads == [
+        "statement",
+        "measured",
+        "predicted",
+        "allowance",
+        "ratio",
+        "catches",
+        "kind",
+        "networks",
+        "verdict",
+    ]
     rows = table.one("tbody").all("tr")
     assert len(rows) == len(MADE[at].rows)
     for row, made in zip(rows, MADE[at].rows, strict=True):
@@ -109,7 +119,12 @@ def test_every_row_of_a_table_is_there_with_its_numbers(page, run, at):
         expected = [held.measured, held.predicted, held.allowance, held.ratio]
         assert [float(text) for text in shown[:4]] == pytest.approx(expected, rel=0.05)
         assert float(shown[0]) == pytest.approx(held.measured, rel=1e-5)
-        assert shown[4:] == [held.kind, str(held.networks), f"{'✓' if held.passed else '✗'} {held.verdict}"]
+        assert shown[4:] == [
+            str(held.catches),
+            held.kind,
+            str(held.networks),
+            f"{'✓' if held.passed else '✗'} {held.verdict}",
+        ]
     assert {one.text for one in page.one("section", id="reading").all("dt")} == {"statistical", "flow", "majority"}
 
 
@@ -257,7 +272,7 @@ def test_a_page_is_replaced_whole(run, tmp_path):
     path = report.write(run, tmp_path)
     assert path == tmp_path / "index.html"
     assert path.read_text(encoding="utf-8") == report.render(run)
-    assert [one.name for one in tmp_path.iterdir()] == ["index.html"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["index.html", "summary.md", "verdicts.md"]
 
 
 def palette(scheme: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""shoal trains very many very small networks at once and holds how they learn against exact theory."""
+"""shoal trains very many very small networks at once and compares how they learn with exact theory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from shoal.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from shoal import claims, dynamics, plot, theory
-    from shoal.comparison import compare
+    from shoal.comparison import compare_flow, compare_rates
     from shoal.histogram import quantile
+    from shoal.means import compare_mean, compare_samples
+    from shoal.proportion import compare_fraction
 
 __all__ = [
     "Balanced",
@@ -47,7 +49,11 @@ __all__ = [
     "__version__",
     "cite",
     "claims",
-    "compare",
+    "compare_flow",
+    "compare_fraction",
+    "compare_mean",
+    "compare_rates",
+    "compare_samples",
     "dynamics",
     "info",
     "open",
@@ -63,15 +69,27 @@ __all__ = [
 
 # Imported when first asked for, since SciPy, xarray and matplotlib take longer to import than all the rest.
 _MODULES = ("claims", "dynamics", "plot", "theory")
+_PLACES = {
+    "compare_flow": "comparison",
+    "compare_fraction": "proportion",
+    "compare_mean": "means",
+    "compare_rates": "comparison",
+    "compare_samples": "means",
+    "quantile": "histogram",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"shoal.{name}")
+    if name in _PLACES:
+        return getattr(import_module(f"shoal.{_PLACES[name]}"), name)
     if name == "compare":
-        return import_module("shoal.comparison").compare
-    if name == "quantile":
-        return import_module("shoal.histogram").quantile
+        raise AttributeError(
+            "shoal.compare chose its rule silently and is gone; name the rule: compare_flow (gradient flow, network by"
+            " network), compare_rates (descent at three rates, network by network), compare_mean (with an expectation),"
+            " compare_samples (with an independent sample), compare_fraction (a count with a probability)"
+        )
     raise AttributeError(f"module 'shoal' has no attribute {name!r}")
 
 

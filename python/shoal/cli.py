@@ -70,6 +70,7 @@ def reproduce(
     for name in chosen:
         run = _run(console, run, name, out)
     failed = [entry.name for entry in run.entries if entry.status != "PASS"]
+    console.print(f"{known.split(row for entry in run.entries for row in entry.rows)}.", highlight=False)
     console.print(f"Report: {out / 'index.html'}", highlight=False, soft_wrap=True)
     if failed:
         passed = len(chosen) - len(failed)
@@ -163,7 +164,7 @@ def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path
     """Print the verdict table of one claim."""
     table = Table(title=f"{outcome.name}: {outcome.sentence}", title_justify="left", title_style="bold")
     table.add_column("claim", ratio=1)
-    for name in ("measured", "predicted", "allowance", "ratio"):
+    for name in ("measured", "predicted", "allowance", "ratio", "catches"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in outcome.rows:
@@ -171,7 +172,7 @@ def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path
         colour = "green" if held.passed else "red"
         numbers = (f"{held.measured:.6g}", f"{held.predicted:.6g}", f"{held.allowance:.2g}", f"{held.ratio:.2g}")
         left = f" ({held.left_out} diverged, left out)" if held.left_out else ""
-        table.add_row(row.statement + left, *numbers, f"[bold {colour}]{held.verdict}[/]")
+        table.add_row(row.statement + left, *numbers, str(held.catches), f"[bold {colour}]{held.verdict}[/]")
     console.print(table)
     for note in outcome.notes:
         console.print(f"  {note}", style="dim", highlight=False)

@@ -26,9 +26,9 @@ from shoal.claims import (
     slowing_down,
     starvation,
 )
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Claim, Outcome, Row, Setting, split
 
-__all__ = ["CLAIMS", "Claim", "Outcome", "Row", "Setting", "find", "list", "run"]
+__all__ = ["CLAIMS", "Claim", "Outcome", "Row", "Setting", "find", "list", "run", "split"]
 
 _MODULES = (
     sigmoid,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from shoal.comparison import Comparison
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Claim", "Outcome", "Row", "Setting"]
+__all__ = ["Claim", "Outcome", "Row", "Setting", "split"]
 
 
 _NUMBERS = ("measured", "predicted", "gap", "allowance", "ratio", "order")
@@ -87,6 +87,20 @@ class Row:
         return self.comparison.passed
 
 
+def split(rows: Iterable[Row]) -> str:
+    """Return how many comparisons there are of each kind, and how many catch no theory that is 20% wrong."""
+    held = [row.comparison for row in rows]
+    kinds = [each.kind for each in held]
+    exact = kinds.count("exact") + kinds.count("flow")
+    drawn = kinds.count("statistical") + kinds.count("fraction")
+    blunt = sum(not each.catches.sharp for each in held)
+    return (
+        f"{len(held)} comparison{'s' * (len(held) != 1)}: {exact} with exact theory, network by network; {drawn} with"
+        f" expectations of theory, over many networks; {kinds.count('majority')} by majority, where no theory is known."
+        f" {blunt} of them catch{'es' * (blunt == 1)} no theory that is wrong by 20%"
+    )
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a claim's run gave.
@@ -150,6 +164,11 @@ class Outcome:
                 "statement": row.statement,
                 "kind": row.comparison.kind,
                 **{name: _finite(getattr(row.comparison, name)) for name in _NUMBERS},
+                "catches": {
+                    "kind": row.comparison.catches.kind,
+                    "amount": _finite(row.comparison.catches.amount),
+                    "said": str(row.comparison.catches),
+                },
                 "networks": row.comparison.networks,
                 "left_out": row.comparison.left_out,
                 "verdict": row.comparison.verdict,

@@ -17,7 +17,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
-from shoal.comparison import compare
+from shoal.comparison import compare_flow
 from shoal.method import Descent
 from shoal.network import Network
 from shoal.proportion import wilson
@@ -191,7 +191,9 @@ def run(setting: Setting) -> Outcome:
             np.concatenate([getattr(one, name) for one in held], axis=-1)
             for name in ("margins", "predicted", "arrivals", "law", "error")
         )
-        rows.append(Row(f"margin of each class, K = 2..10, {words}", compare(measured, predicted, tolerance=TOLERANCE)))
+        rows.append(
+            Row(f"margin of each class, K = 2..10, {words}", compare_flow(measured, predicted, tolerance=TOLERANCE))
+        )
         statement = f"clock at soft error {SOFT_ERROR:g}, K = 2..10, {words}"
         rows.append(Row(statement, compare_arrivals(arrivals, law, error)))
     data = xr.Dataset(_table(alike, base) | _random(many, setting), coords={"classes": list(NUMBERS), "clock": CLOCK})

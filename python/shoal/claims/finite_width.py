@@ -18,7 +18,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.teacher import Condition, nodes
-from shoal.comparison import compare
+from shoal.means import compare_estimate, compare_mean
 from shoal.task import Task
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ FULL = Condition(samples=4000, inputs=10, nodes=1600, rate=0.25, steps=64, test_
 WIDTHS = (25, 50, 100, 200, 400, 800, 1600)
 """M, up to that of the condition."""
 
-NETWORKS = 32
+NETWORKS = {"full": 96, "quick": 32}
 """Of each width; on twice the samples half as many."""
 
 LEADING = 100
@@ -65,10 +65,18 @@ class Width:
     error: Floats
 
     @classmethod
-    def train(cls, condition: Condition, setting: Setting, networks: int, steps: NDArray[np.int64], part: int) -> Width:
-        """Train networks on one stratified dataset."""
+    def train(
+        cls,
+        condition: Condition,
+        setting: Setting,
+        networks: int,
+        steps: NDArray[np.int64],
+        part: int,
+        samples_part: int | None = None,
+    ) -> Width:
+        """Train networks on one stratified dataset, drawn with the seed of `part` unless another part is given."""
         setting.say(f"training {networks} networks of {condition.nodes} nodes on {condition.samples} samples")
-        seed = far_seed(setting.seed, PART + part)
+        seed = far_seed(setting.seed, PART + (part if samples_part is None else samples_part))
         data = condition.train(
             setting,
             steps=[0, *steps],
@@ -148,9 +156,11 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
     for name, what, first in (("node", "a_i, w_par,i", 1), ("output", "f on fresh samples", 0)):
         slope, error = trend(widths, [getattr(width, name) for width in found.values()])
         for at in range(first, len(BOUNDARIES)):
-            comparison = compare([slope[at]], [-0.5], standard_error=[error[at]])
             statement = f"deviation of {what} ~ M^-1/2, M = {widths[0]:g}..{widths[-1]:g}, at x_c = {BOUNDARIES[at]:g}"
-            result.append(Row(statement, replace(comparison, networks=networks)))
+            held = compare_estimate(
+                slope[at], -0.5, standard_error=error[at], freedom=networks - len(found), networks=networks
+            )
+            result.append(Row(statement, held))
     steps = steps_at(condition)
     wide = {nodes: width for nodes, width in found.items() if nodes >= LEADING}
     clock = float(np.log(condition.descent(steps[:1])[0][0]))
@@ -170,26 +180,24 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
         [(each.error[:, :2] - off) / law for off, law, each in zip(shifts, expected, wide.values(), strict=True)]
     )
     span = f"M = {LEADING}..{condition.nodes}, at x_c ="
-    # On the same starts, so that little but the samples differs: less than what the points of the slope scatter by.
-    squares = found[condition.nodes].node[: len(doubled.node), 1:]
-    shift = np.log(doubled.node[:, 1:].mean(axis=0) / squares.mean(axis=0))
-    known = _relative_error([width.node[:, 1:] for width in found.values()])
+    # On the same starts, so that little but the samples differs.
+    shift = np.log(doubled.node[:, 1:] / found[condition.nodes].node[: len(doubled.node), 1:])
     return [
         *result,
         Row(
             f"variance of f over its law, {span} {BOUNDARIES[0]:g}",
-            compare(np.concatenate(variances)[:, None], [1.0]),
+            compare_mean(np.concatenate(variances), 1.0),
         ),
         *(
             Row(
                 f"test error over its law, {span} {BOUNDARIES[at]:g}",
-                compare(errors[:, at : at + 1], [1.0]),
+                compare_mean(errors[:, at], 1.0),
             )
             for at in range(2)
         ),
         Row(
             f"M = {condition.nodes}: ln of mean square deviation of nodes, change when the samples are doubled",
-            replace(compare(shift, np.zeros(len(shift)), standard_error=known), networks=len(squares)),
+            compare_mean(shift, 0.0),
         ),
     ]
 
@@ -197,7 +205,7 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
 def run(setting: Setting) -> Outcome:
     """Return the outcome: deviations of nodes, output and test error over widths."""
     condition = QUICK if setting.quick else FULL
-    networks = setting.count(full=NETWORKS, quick=NETWORKS)
+    networks = setting.count(**NETWORKS)
     steps = steps_at(condition)
     condition = replace(condition, steps=int(steps[-1]))
     widths = [nodes for nodes in WIDTHS if nodes <= condition.nodes]
@@ -206,7 +214,12 @@ def run(setting: Setting) -> Outcome:
         for part, nodes in enumerate(widths)
     }
     doubled = Width.train(
-        replace(condition, samples=2 * condition.samples), setting, max(2, networks // 2), steps, part=len(WIDTHS)
+        replace(condition, samples=2 * condition.samples),
+        setting,
+        max(2, networks // 2),
+        steps,
+        part=len(widths) - 1,
+        samples_part=len(WIDTHS),
     )
     data = _data(condition, found, doubled, steps)
     notes = (

@@ -14,7 +14,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison, compare_flow, compare_rates
 from shoal.network import Network
 from shoal.start import Explicit
 from shoal.task import Task
@@ -75,7 +75,7 @@ def run(setting: Setting) -> Outcome:
     stop, reading = crossing_times(times, runs["hinge"].stack("margin")[..., 0], THRESHOLD, above=0)
     end = np.array([_mode("hinge", m0, c).time(THRESHOLD) for m0, c in zip(starts, imbalances, strict=True)], float)
     at = stop[:, :, None]
-    finite = compare(at[0], end[:, None], halved=at[1], quartered=at[2], bias=extrapolated_error(reading)[:, None])
+    finite = compare_rates(at[0], at[1], at[2], end[:, None], bias=extrapolated_error(reading)[:, None])
     rows.append(Row("hinge: time T at which training ends", finite))
     rows.append(Row("hinge: margin gained from 1.1 T on", _stopped(runs["hinge"], times, end)))
     rows.append(Row("cross-entropy: margin gained in the last e-fold", _logarithm(runs, predicted, times)))
@@ -117,7 +117,7 @@ def _path(runs: dict[str, Runs], imbalances: Floats) -> Comparison:
     first, second, fourth = np.stack(stacks, axis=-1)
     where = np.ones(first.shape, bool)
     where[..., list(runs).index("hinge")] = (runs["hinge"].stack("margin")[..., 0] < THRESHOLD).all(axis=0)
-    return compare(first, (imbalances**2)[:, None, None], halved=second, quartered=fourth, where=where)
+    return compare_rates(first, second, fourth, (imbalances**2)[:, None, None], where=where)
 
 
 def _stopped(hinge: Runs, times: Floats, end: Floats) -> Comparison:
@@ -126,7 +126,7 @@ def _stopped(hinge: Runs, times: Floats, end: Floats) -> Comparison:
     margins = hinge.stack("margin")[..., 0]
     gained = margins[:, :, -1] - margins[:, np.arange(len(end)), after]
     at = gained[:, :, None]
-    return compare(at[0], np.zeros_like(at[0]), halved=at[1], quartered=at[2])
+    return compare_rates(at[0], at[1], at[2], np.zeros_like(at[0]))
 
 
 def _logarithm(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats) -> Comparison:
@@ -135,7 +135,7 @@ def _logarithm(runs: dict[str, Runs], predicted: dict[str, Floats], times: Float
     margins = runs["cross_entropy"].stack("margin")[..., 0]
     at = (margins[:, :, -1] - margins[:, :, early])[:, :, None]
     curve = predicted["cross_entropy"]
-    return compare(at[0], (curve[:, -1] - curve[:, early])[:, None], halved=at[1], quartered=at[2])
+    return compare_rates(at[0], at[1], at[2], (curve[:, -1] - curve[:, early])[:, None])
 
 
 def _flow_rows(
@@ -144,7 +144,7 @@ def _flow_rows(
     """Gradient flow under every loss; under the hinge to the end and beyond, because flow stops at its threshold."""
     margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
     rows = [
-        Row(f"margin under {label}, gradient flow", compare(margins[loss], predicted[loss], tolerance=TOLERANCE))
+        Row(f"margin under {label}, gradient flow", compare_flow(margins[loss], predicted[loss], tolerance=TOLERANCE))
         for loss, label in LOSSES.items()
     ]
     energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)

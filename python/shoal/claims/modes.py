@@ -16,7 +16,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
-from shoal.comparison import compare
+from shoal.comparison import compare_flow, compare_rates
 from shoal.network import Network
 from shoal.start import Explicit
 from shoal.tasks import modes
@@ -81,7 +81,7 @@ def run(setting: Setting) -> Outcome:
     # One allowance a mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
     # start margin, where a network alone would be allowed next to nothing although third-order terms remain.
     full, half, quarter = arrivals.swapaxes(1, 2)
-    arrived = compare(full, law.T, halved=half, quartered=quarter, bias=extrapolated_error(reading).T)
+    arrived = compare_rates(full, half, quarter, law.T, bias=extrapolated_error(reading).T)
     flowing = flow(NETWORK, TASK, start, plan.times, setting, networks=count, seed=setting.seed)["margin"].values
     read, uncertain = crossing_times(plan.times, flowing.swapaxes(1, 2), LEVEL)
     velocity = SPEEDS * float(theory.Mode(norm=1.0, frequency=1.0, start=LEVEL).velocity(LEVEL))
@@ -92,7 +92,7 @@ def run(setting: Setting) -> Outcome:
             f"time to margin {LEVEL:g} = pace / (frequency x norm)",
             replace(arrived, networks=count),
         ),
-        Row("margin of each mode, gradient flow", compare(flowing, margins, tolerance=TOLERANCE)),
+        Row("margin of each mode, gradient flow", compare_flow(flowing, margins, tolerance=TOLERANCE)),
         Row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, law, error)),
         Row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing)),
     )

@@ -21,7 +21,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_start
 from shoal.claims.starvation import START, TIMES
-from shoal.comparison import compare
+from shoal.comparison import compare_flow
 from shoal.network import Network
 from shoal.start import Explicit
 from shoal.task import Task
@@ -156,7 +156,7 @@ def _linear(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
         rows.append(
             Row(
                 f"linear, decoupling {decoupling:g}: margin of every sample",
-                compare(margins, everywhere, tolerance=TOLERANCE),
+                compare_flow(margins, everywhere, tolerance=TOLERANCE),
             )
         )
     decayed = []
@@ -169,7 +169,7 @@ def _linear(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
         ]
         dual = theory.penalised_linear(tight, weight_decay=decay)
         # In U^T m the inputs count through their singular values alone.
-        turned = compare(margins @ dual.samples, dual.strengths, tolerance=TOLERANCE)
+        turned = compare_flow(margins @ dual.samples, dual.strengths, tolerance=TOLERANCE)
         rows.append(Row(f"linear, weight decay {decay:g}: dual fixed point", turned))
         decayed.append(theory.penalised_linear(free, weight_decay=decay).margins)
     table = {
@@ -198,7 +198,7 @@ def _paths(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     rows = [
         Row(
             f"two layers, {name}: margins",
-            compare(np.concatenate(measured[name]), np.concatenate(theirs[name]), tolerance=TOLERANCE),
+            compare_flow(np.concatenate(measured[name]), np.concatenate(theirs[name]), tolerance=TOLERANCE),
         )
         for name in measured
     ]
@@ -223,7 +223,9 @@ def _rests(setting: Setting) -> list[Row]:
         network, start = separate_start(signed.norms, starts, setting.seed)
         margins = flow(network, signed.task, start, setting, times=REST, penalty=penalty)[:, -1:]
         final = signed.members @ rest(signed, penalty)
-        rows.append(Row(f"two layers, {task}, {name}: margins at rest", compare(margins, final, tolerance=TOLERANCE)))
+        rows.append(
+            Row(f"two layers, {task}, {name}: margins at rest", compare_flow(margins, final, tolerance=TOLERANCE))
+        )
     return rows
 
 
@@ -252,7 +254,7 @@ def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
     rows = [
         Row(
             f"{task}: confidence on the starved feature alone, at equal training loss",
-            compare(found[i][:, None], theirs[i][:, None], tolerance=TOLERANCE),
+            compare_flow(found[i][:, None], theirs[i][:, None], tolerance=TOLERANCE),
         )
         for i, task in enumerate(TASKS)
     ]

@@ -1,4 +1,4 @@
-"""The report of a run of claims: one page of HTML that needs nothing but itself."""
+"""The report of a run of claims: one page of HTML that needs nothing but itself, and its tables as Markdown."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from shoal.report.page import render
 from shoal.report.run import Entry, Run
+from shoal.report.tables import summary, verdicts
 
 __all__ = ["Entry", "Run", "render", "write"]
 
 
 def write(run: Run, folder: Path) -> Path:
-    """Write the page of a run and return where.
+    """Write the page of a run and its tables, and return where the page is.
 
     A page that is there is replaced at once and whole, so that it can be watched while claims run.
 
@@ -26,10 +27,10 @@ def write(run: Run, folder: Path) -> Path:
     Returns
     -------
     Path
-        ``index.html`` in that folder.
+        ``index.html`` in that folder, beside ``summary.md`` (one row per claim) and ``verdicts.md`` (every row).
     """
-    page = folder / "index.html"
-    draft = folder / ".index.html.draft"
-    draft.write_text(render(run), encoding="utf-8")
-    os.replace(draft, page)
-    return page
+    for name, make in (("summary.md", summary), ("verdicts.md", verdicts), ("index.html", render)):
+        draft = folder / f".{name}.draft"
+        draft.write_text(make(run), encoding="utf-8")
+        os.replace(draft, folder / name)
+    return folder / "index.html"

@@ -11,7 +11,7 @@ from importlib.resources import files
 from xml.etree.ElementTree import Element
 
 from shoal.cite import Reference, references, software
-from shoal.claims.claim import Row
+from shoal.claims.claim import Row, split
 from shoal.report.markup import document, duration, node, number
 from shoal.report.run import Entry, Run
 
@@ -24,14 +24,16 @@ _ICON = (
     "<path d='M1 3c8 0 6 10 14 10' fill='none' stroke='#0072b2' stroke-width='2.5' stroke-linecap='round'/></svg>"
 )
 _MARKS = {"PASS": "\N{CHECK MARK}", "FAIL": "\N{BALLOT X}", "ERROR": "!", "NOT RUN": "\N{EN DASH}"}
-_COLUMNS = ("statement", "measured", "predicted", "allowance", "ratio", "kind", "networks", "verdict")
+_COLUMNS = ("statement", "measured", "predicted", "allowance", "ratio", "catches", "kind", "networks", "verdict")
+_PLAIN = ("kind", "verdict")
 _KINDS = {
     "exact": "The same networks at rate, rate/2 and rate/4 are carried to rate 0. Allowed is the last correction that "
     "this made, and halving the rate has to halve the bias.",
     "flow": "Gradient flow itself, integrated to a tolerance. Allowed is that tolerance times the largest value that "
     "is predicted for the series, plus a stated bias.",
-    "statistical": "A mean over networks. Allowed are four standard errors, plus a stated bias.",
-    "proportion": "A count against a probability. Allowed is what the Wilson interval of four standard deviations "
+    "statistical": "A mean over networks. Allowed are four standard errors, or as many more as Student's t asks for "
+    "with few networks, plus a stated bias.",
+    "fraction": "A count against a probability. Allowed is what the Wilson interval of four standard deviations "
     "reaches towards the prediction, plus a stated bias.",
     "majority": "A count against one half. The whole Wilson interval of four standard deviations has to lie above it.",
 }
@@ -63,8 +65,7 @@ def _header(run: Run) -> Element:
     begun = run.begun.astimezone(UTC)
     when = f"{begun.day} {begun:%B %Y, %H:%M} UTC"
     lede = f"{_verdict(run)[:1].upper()}{_verdict(run)[1:]}."
-    told = f" {count} comparison{_s(count)} of trained networks with theory, each held to an allowance that follows "
-    told += f"from a fixed rule; {duration(run.seconds)}."
+    told = f" {split(row for entry in run.entries for row in entry.rows)}; {duration(run.seconds)}."
     return node(
         "header",
         node("p", f"shoal {run.machine.shoal}", class_="edition"),
@@ -122,7 +123,7 @@ def _claim(run: Run, entry: Entry) -> Element:
 
 def _table(entry: Entry) -> Element:
     # The roles say once more what the elements mean: on a phone rows are laid out as blocks, and browsers then forget.
-    numeric = _COLUMNS[1:5] + _COLUMNS[6:7]
+    numeric = tuple(name for name in _COLUMNS[1:] if name not in _PLAIN)
     heads = [
         node("th", name, scope="col", role="columnheader", class_="number" if name in numeric else "")
         for name in _COLUMNS
@@ -142,21 +143,21 @@ def _row(row: Row) -> Element:
     # A bar as long as the part of the allowance that was used; a full one where it did not suffice.
     used = 100.0 if not held.ratio <= 1 else 100 * held.ratio
     bar = node("span", class_="bar" if held.passed else "bar exceeded", style=f"--used:{used:.3g}%", aria_hidden="true")
-    cells = {
+    cells: dict[str, tuple[Element | str, ...]] = {
         "measured": (number(held.measured, 6),),
         "predicted": (number(held.predicted, 6),),
         "allowance": (number(held.allowance, 2),),
         "ratio": (number(held.ratio, 2), bar),
+        "catches": (str(held.catches),),
         "kind": (held.kind,),
         "networks": (f"{held.networks:,}",),
         "verdict": (_badge(held.verdict),),
     }
-    plain = ("kind", "verdict")
     return node(
         "tr",
         node("th", row.statement + left, scope="row", role="rowheader"),
         *(
-            node("td", *said, role="cell", data_label=name, class_="" if name in plain else "number")
+            node("td", *said, role="cell", data_label=name, class_="" if name in _PLAIN else "number")
             for name, said in cells.items()
         ),
         role="row",
@@ -190,8 +191,17 @@ def _reading(run: Run) -> Element:
         node(
             "p",
             "Measured and predicted stand at the worst point of each comparison, the one of the largest ratio. The "
-            "ratio is the gap between them over the allowance, and at most 1 for a pass; the bar shows it. No "
-            "allowance is chosen for a claim: each follows from the data by the rule of its kind.",
+            "ratio is the gap between them over the allowance, and at most 1 for a pass; the bar shows it. The "
+            "allowance follows from the data by the rule of its kind. Conditions, sizes and the times compared were "
+            "chosen for each claim, in some after a look at the outcome; the claim's page in the documentation says "
+            "where.",
+        ),
+        node(
+            "p",
+            "Catches is how wrong a theory has to be to fail: each comparison runs again with predictions multiplied "
+            "and divided by 1.001, 1.01, 1.05, 1.2 and 2. The smallest wrong amount that fails both ways is shown. "
+            "Where all predictions are 0, they are shifted by 0.001, 0.01, 0.05, 0.2 and 1 instead. A majority refutes "
+            "every theory by which at most the fraction shown succeed.",
         ),
         *([_definitions(kinds)] if kinds else []),
         id="reading",

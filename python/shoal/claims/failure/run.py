@@ -18,11 +18,12 @@ from scipy.stats import chi2
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.failure import surface as failure_surface
-from shoal.claims.shared.fates import Counts, Table, enough, least_path, proportion, share_dead, share_undecided, worst
+from shoal.claims.shared.fates import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
 from shoal.claims.shared.runs import far_seed, start_weights
+from shoal.comparison import worst
 from shoal.method import Descent
 from shoal.network import Network
-from shoal.proportion import compare_proportion
+from shoal.proportion import compare_fraction
 from shoal.record import Record
 from shoal.start import Gaussian, Separated, Start
 from shoal.task import Task
@@ -49,6 +50,12 @@ HIDDEN = {"one scale": (2, 4, 6, 8, 10), "scale / sqrt(fan-in)": (3, 5, 7, 9)}
 
 NEURONS, RATIOS = (1, 2, 3, 4, 5), (1 / 3, 1.0, 3.0)
 """Neurons that serve the one mode, and sigma_w/sigma_z."""
+
+RARER = 3
+"""So many times as many networks of one neuron at the largest ratio: an error of 1% in the rarest death shows, too."""
+
+EXCUSED = 0.1
+"""On the way the law of antipodal points is compared where the undecided are at most this part of it."""
 
 CHUNK = 250_000
 """Networks trained in one call, so that its records take some ten megabytes."""
@@ -82,7 +89,8 @@ def run(setting: Setting) -> Outcome:
         )
     )
     cells = surface.values()
-    total = count * (len(pairs) + len(modes)) + sum(cell.counts.trials for cell in cells)
+    runs = [*pairs.values(), *modes.values()]
+    total = sum(each.counts.trials for each in runs) + sum(cell.counts.trials for cell in cells)
     notes = (
         f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.",
         "The laws hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
@@ -114,10 +122,11 @@ def _modes(count: int, setting: Setting) -> dict[tuple[float, int], _Run]:
     """Train on one mode from a separated start, by sigma_w/sigma_z and neurons."""
     found = {}
     for part, (ratio, neurons) in enumerate(((r, k) for r in RATIOS for k in NEURONS), start=100):
-        setting.say(f"training {count} networks of {neurons} neurons on one mode, sigma_w/sigma_z = {ratio:.3g}")
+        trials = count * (RARER if (ratio, neurons) == (max(RATIOS), 1) else 1)
+        setting.say(f"training {trials} networks of {neurons} neurons on one mode, sigma_w/sigma_z = {ratio:.3g}")
         # SCALE is the larger of the two.
         start = Separated(SCALE * min(1.0, ratio), SCALE * min(1.0, 1 / ratio))
-        found[ratio, neurons] = _train(Network((1, neurons, 1)), POINT, start, count, setting, part)
+        found[ratio, neurons] = _train(Network((1, neurons, 1)), POINT, start, trials, setting, part)
     return found
 
 
@@ -162,20 +171,24 @@ def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
     for (kind, hidden), found in pairs.items():
         counts, law = found.counts, float(theory.failure_probability(hidden, data="antipodal"))
         late = float(_pair_bias(kind, hidden)[-1])
-        held["undecided"].append(compare_proportion(int(counts.undecided[-1]), counts.trials, 0.0, bias=late))
+        held["undecided"].append(compare_fraction(int(counts.undecided[-1]), counts.trials, 0.0, bias=late))
         if hidden > min(HIDDEN[kind]) and not enough(counts.trials, law):
             continue
-        for failed, bias in zip(counts.failed, _pair_bias(kind, hidden), strict=True):
-            held["way"].append(compare_proportion(int(failed), counts.trials, law, bias=float(bias)))
-        held[kind].append(held["way"].pop())
+        *way, end = (
+            compare_fraction(int(failed), counts.trials, law, bias=float(bias))
+            for failed, bias in zip(counts.failed, _pair_bias(kind, hidden), strict=True)
+            if bias <= EXCUSED * law
+        )
+        held["way"] += way
+        held[kind].append(end)
     span = {kind: f"h = {widths[0]}..{widths[-1]}" for kind, widths in HIDDEN.items()}
     rows = [
         Row(f"antipodal, {kind}: share that fails, law 2^(1-h), {span[kind]}", worst(held[kind])) for kind in HIDDEN
     ]
-    way = "antipodal, on the way: not learnt, the law and at most the undecided above it"
+    reached = f"antipodal, on the way: not learnt, once the undecided are at most {EXCUSED:.0%} of the law"
     return [
         *rows,
-        Row(way, worst(held["way"])),
+        Row(reached, worst(held["way"])),
         Row("antipodal: share undecided at the end", worst(held["undecided"])),
     ]
 
@@ -190,7 +203,7 @@ def _known_fates(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
         weights = start_weights(Network((1, hidden, 1)), PAIR, start, len(found.learnt), setting, seed)
         fails = theory.separated_fates(weights, PAIR, "cross_entropy").failed.any(axis=1)
         wrong, trials = wrong + int((fails == found.learnt).sum()), trials + len(found.learnt)
-    return Row("antipodal: share of networks whose own fate theory gets wrong", compare_proportion(wrong, trials, 0.0))
+    return Row("antipodal: share of networks whose own fate theory gets wrong", compare_fraction(wrong, trials, 0.0))
 
 
 def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
@@ -205,9 +218,9 @@ def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
             # Who will die and has not yet; not from the law, which would excuse its own errors.
             waiting = float(share_dead(np.array(np.inf), ratio) ** neurons - dead[-1])
             if neurons == 1 or enough(counts.trials, law):
-                held.append(compare_proportion(int(counts.stuck[-1]), counts.trials, law, bias=waiting))
+                held.append(compare_fraction(int(counts.stuck[-1]), counts.trials, law, bias=waiting))
             early += [
-                compare_proportion(int(stuck), counts.trials, float(by), bias=float(bias))
+                compare_fraction(int(stuck), counts.trials, float(by), bias=float(bias))
                 for stuck, by, bias in zip(counts.stuck[:-1], dead, spread, strict=False)
                 if neurons == 1 or enough(counts.trials, float(by))
             ]

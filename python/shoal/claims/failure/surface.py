@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from shoal import plot
 from shoal.claims.claim import Row, Setting
-from shoal.claims.shared.fates import Counts, Table, at_least, certain_failures, enough, proportion, worst
+from shoal.claims.shared.fates import Counts, Table, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed, start_weights
+from shoal.comparison import worst
 from shoal.method import Descent
 from shoal.network import Network
-from shoal.proportion import compare_proportion
+from shoal.proportion import compare_fraction, compare_least
 from shoal.record import Record
 from shoal.start import Gaussian
 from shoal.tasks import modes
@@ -130,7 +131,7 @@ def lost_starts(active: Flags) -> Flags:
 def rows(surface: dict[tuple[int, int], Cell]) -> list[Row]:
     """Return what can be said of the surface: how many starts are lost, that they fail, and the bound."""
     starts = [
-        compare_proportion(cell.lost, cell.counts.trials, certain_failures(width))
+        compare_fraction(cell.lost, cell.counts.trials, certain_failures(width))
         for (_, width), cell in surface.items()
         if width == 1 or enough(cell.counts.trials, certain_failures(width))
     ]
@@ -138,13 +139,13 @@ def rows(surface: dict[tuple[int, int], Cell]) -> list[Row]:
     certain = sum(c.certain for c in surface.values())
     kept = sum(c.certain_failed for c in surface.values())
     bounds = [
-        at_least(int(c.counts.failed[-1]), c.counts.trials, certain_failures(width, depth))
+        compare_least(int(c.counts.failed[-1]), c.counts.trials, certain_failures(width, depth))
         for (depth, width), c in surface.items()
         if width > 1
     ]
     return [
         Row("two classes: share of starts that lose a class, law 1 - (1 - 2^-w)^2 + w 4^-w", worst(starts)),
-        Row("two classes: of the starts that surely fail, share that does", compare_proportion(kept, certain, 1.0)),
+        Row("two classes: of the starts that surely fail, share that does", compare_fraction(kept, certain, 1.0)),
         Row("two classes: share that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds)),
     ]
 

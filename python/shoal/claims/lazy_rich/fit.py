@@ -17,7 +17,7 @@ from shoal import theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.movement import movement
 from shoal.claims.shared.teacher import Condition, nodes, over_datasets
-from shoal.comparison import compare
+from shoal.comparison import compare_flow
 from shoal.proportion import compare_majority
 
 __all__ = ["Fit", "fit_rows"]
@@ -104,7 +104,7 @@ def fit_rows(fit: Fit) -> tuple[Row, ...]:
     return (
         Row(
             "centred networks fit every training set, at every alpha: training error 0",
-            compare(centred["fit_train_error"].values.T[:, None], np.zeros(1), tolerance=1e-12),
+            compare_flow(centred["fit_train_error"].values.T[:, None], np.zeros(1), tolerance=1e-12),
         ),
         Row(
             f"plain: datasets with a larger test error at {high:g} x crossover than at {low:g} x (> 1/2)",

@@ -14,7 +14,7 @@ from scipy.special import erf
 
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, nodes, spread_steps
-from shoal.comparison import compare
+from shoal.means import compare_estimate
 
 __all__ = ["Single", "notes", "rows", "train"]
 
@@ -129,13 +129,14 @@ def rows(single: Single) -> list[Row]:
     measured = clock(*nodes(data))[0]
     steps = data["step"].values
     before = (times > 0) & (condition.pull(times) <= PULL)
-    found = compare(
+    found = compare_estimate(
         (measured - condition.rate_shift(steps, lambda up, down: np.log(up)))[before],
         gamma[before],
         standard_error=scatter(condition, times[before]),
+        networks=1,
     )
     statement = "figure 1: gamma(t) of one network, against its scatter at this M and N"
-    result = [Row(statement, replace(found, networks=1))]
+    result = [Row(statement, found)]
     if condition == FULL:
         result.append(stated_row(single.trials[0], condition))
     return result
@@ -144,8 +145,8 @@ def rows(single: Single) -> list[Row]:
 def stated_row(trial: Trial, condition: Condition) -> Row:
     """Return the test error against what the paper reports of it."""
     error = np.sqrt(trial.test_error * (1 - trial.test_error) / condition.test_samples)
-    found = compare([trial.test_error], [STATED], standard_error=[error], bias=STATED / 2)
-    return Row(f"figure 1: test error at the last step, about {STATED:g}", replace(found, networks=1))
+    found = compare_estimate(trial.test_error, STATED, standard_error=error, bias=STATED / 2, networks=1)
+    return Row(f"figure 1: test error at the last step, about {STATED:g}", found)
 
 
 def scatter(condition: Condition, times: Floats) -> Floats:

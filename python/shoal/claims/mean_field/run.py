@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf, ndtr
+from scipy.special import ndtr
 
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.mean_field import figure_one
 from shoal.claims.mean_field import picture as mean_field_picture
-from shoal.claims.shared.teacher import Condition, band, clock, nodes, over_datasets, satisfied_at
-from shoal.comparison import Comparison, compare
+from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
+from shoal.comparison import Comparison
+from shoal.means import compare_mean
 
 __all__ = ["CLAIM", "Ensemble", "Pair"]
 
@@ -46,14 +47,14 @@ BEGUN = 0.99
 UNCORRECTED = 1.5
 """Boundary x_c down to which the noise of finite width turns signs as if training did nothing about it."""
 
-BANDS = ((1.0, 2.5), (2.0, 1.0))
+BAND, LARGE = 1.0, 2.5
 """Half width of a band of satisfaction times, in standard deviations of f, and the projections from which it is asked.
 
 Samples with the largest projections are satisfied before training does anything about the noise of finite width, and
-the band holds as many of them as a normal distribution. Later ones it holds at least as many of.
+the band holds as many of them as a normal distribution.
 """
 
-SIZES: Floats = np.linspace(min(size for _, size in BANDS), 6.0, 500)
+SIZES: Floats = np.linspace(LARGE, 6.0, 500)
 """Projections at which the band is tabled."""
 
 
@@ -66,13 +67,13 @@ class Ensemble:
     gamma, falling : (datasets, times), float64
         Logarithm of the slope of a + w_par against its start; minus that of a - w_par.
     turned : (datasets, times, 4), float64
-        Slopes of a against a_0 and w_0, and of w_par against w_0 and a_0.
+        Slopes of the change of a against a_0 and w_0, and of that of w_par against w_0 and a_0.
     unsatisfied, fresh : (datasets, times), float64
         Share of the training samples, and of the test samples, with y f < h.
     error : (datasets, times), float64
         Share of the test samples on the wrong side.
-    inside : (datasets, BANDS), float64
-        Share of the test samples with such projections that are satisfied within the band.
+    inside : (datasets,), float64
+        Share of the test samples with such projections that are satisfied within the band; NaN on the sphere.
     """
 
     gamma: Floats
@@ -86,7 +87,7 @@ class Ensemble:
     @classmethod
     def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Ensemble:
         """Train on every dataset, from seeds of their own: first, first + 1, ... as in `far_seed`."""
-        edges = _edges(condition)
+        edges = Edges.of(condition)
 
         def measure(part: int) -> list[Floats]:
             data = condition.train(
@@ -104,7 +105,7 @@ class Ensemble:
                 (data["margin"].values < condition.threshold).mean(axis=-1),
                 (data["test_margin"].values < condition.threshold).mean(axis=-1),
                 data["test_error"].values,
-                _inside(data, condition.threshold, edges),
+                np.full(STARTS, np.nan) if edges is None else edges.share(data, condition.threshold),
             )
             return [np.asarray(values).mean(axis=0) for values in found]
 
@@ -113,7 +114,7 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class Pair:
-    """The same datasets at M and at M/2 nodes: what differs in first order in 1/M is extrapolated away."""
+    """Many datasets at M nodes and N samples, and at half of both: what is of first order in 1/M and 1/N drops out."""
 
     condition: Condition
     whole: Ensemble
@@ -122,14 +123,14 @@ class Pair:
     @classmethod
     def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Pair:
         """Train both."""
-        fewer = replace(condition, nodes=condition.nodes // 2)
+        fewer = halved(condition)
         setting.say(
             f"training on {datasets} datasets, {condition.law} inputs, {condition.nodes} and {fewer.nodes} nodes"
         )
         return cls(condition, *(Ensemble.train(each, setting, datasets, first) for each in (condition, fewer)))
 
     def limit(self, name: str) -> Floats:
-        """Return (datasets, times, ...): a measurement extrapolated to 1/M = 0."""
+        """Return (datasets, times, ...): a measurement extrapolated to 1/M = 1/N = 0."""
         return np.asarray(2 * getattr(self.whole, name) - getattr(self.half, name))
 
     @property
@@ -143,7 +144,7 @@ class Pair:
         """Return the comparison of means over datasets, less the shift of the rate, at chosen times."""
         chosen = np.asarray(at)
         allowed = np.zeros(1) if bias is None else bias[chosen]
-        return _of(self, compare(measured[:, chosen] - shift[chosen], predicted[chosen], bias=allowed))
+        return _of(self, compare_mean(measured[:, chosen] - shift[chosen], predicted[chosen], bias=allowed))
 
 
 def recorded(condition: Condition) -> NDArray[np.int64]:
@@ -152,29 +153,46 @@ def recorded(condition: Condition) -> NDArray[np.int64]:
 
 
 def _slopes(output: Floats, along: Floats) -> Floats:
-    """Return (networks, times, 4): a against a_0 and w_0, w_par against w_0 and a_0, by least squares over nodes."""
+    """Return (networks, times, 4): change of a on a_0 and w_0, of w_par on w_0 and a_0, by least squares over nodes."""
     starts = np.stack([output[:, 0], along[:, 0]], axis=-1)
     inverse = np.linalg.pinv(starts)
-    first, second = (np.einsum("nkm,ntm->ntk", inverse, values) for values in (output, along))
+    changes = (values - values[:, :1] for values in (output, along))
+    first, second = (np.einsum("nkm,ntm->ntk", inverse, change) for change in changes)
     return np.concatenate([first, second[..., ::-1]], axis=-1)
 
 
-def _edges(condition: Condition) -> list[tuple[Floats, Floats]]:
-    """Return the band of satisfaction times at `SIZES`, one of each of `BANDS`; none on the sphere."""
-    return [] if condition.law == "sphere" else [band(condition, SIZES, width) for width, _ in BANDS]
+@dataclass(frozen=True)
+class Edges:
+    """The band of satisfaction times at `SIZES`.
 
+    Attributes
+    ----------
+    times : (times,), float64
+        Of the theory at which it has the clock of descent's own limit when a record is made: the rate drops out.
+    low, high : (sizes,), float64
+        The band, by the theory's times.
+    """
 
-def _inside(data: xr.Dataset, threshold: float, edges: list[tuple[Floats, Floats]]) -> Floats:
-    """Return (networks, BANDS): shares of test samples that are satisfied within the band of finite width."""
-    projections = np.abs(data["test_inputs"].values[:, 0])
-    times = satisfied_at(data["time"].values, data["test_margin"].values, threshold)
-    shares = [
-        ((times >= np.interp(projections, SIZES, low)) & (times <= np.interp(projections, SIZES, high)))[
-            :, projections >= least
-        ].mean(axis=-1)
-        for (low, high), (_, least) in zip(edges, BANDS, strict=False)
-    ]
-    return np.reshape(shares, (len(edges), len(times))).T
+    times: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(cls, condition: Condition) -> Edges | None:
+        """Return the band of a condition; none on the sphere."""
+        if condition.law == "sphere":
+            return None
+        turned, _ = condition.descent(recorded(condition))
+        times = np.asarray(condition.theory.time(np.log(turned)), np.float64)
+        return cls(times, *band(condition, SIZES, BAND))
+
+    def share(self, data: xr.Dataset, threshold: float) -> Floats:
+        """Return the share of large test samples that are satisfied within the band, (networks,) float64."""
+        projections = np.abs(data["test_inputs"].values[:, 0])
+        large = projections >= LARGE
+        times = satisfied_at(self.times, data["test_margin"].values[..., large], threshold)
+        low, high = (np.interp(projections[large], SIZES, edge) for edge in (self.low, self.high))
+        return np.asarray(((times >= low) & (times <= high)).mean(axis=-1))
 
 
 def gaussian_rows(pair: Pair) -> list[Row]:
@@ -185,34 +203,31 @@ def gaussian_rows(pair: Pair) -> list[Row]:
     before, early = _few(fitting), _few(theory.boundary(times) > LINEAR)
     begun = _few(fitting & (theory.unsatisfied(times) < BEGUN))
     slower = condition.rate_shift(steps, _gamma)
-    turned = np.stack([np.cosh(gamma), np.sinh(gamma)] * 2, axis=-1)
+    turned = np.stack([2 * np.sinh(gamma / 2) ** 2, np.sinh(gamma)] * 2, axis=-1)
     # The linear law leaves out that some samples are satisfied: how much that is, descent's own limit says.
     bent = np.log(condition.descent(steps)[0]) - condition.speed(0.0) * times
     unsatisfied, fewer = theory.unsatisfied(times), condition.rate_shift(steps, condition.share)
-    pull = unsatisfied - erf(np.minimum(theory.boundary(times), 40.0) * (1 - condition.pull(times)) / np.sqrt(2))
     return [
         Row(
             "gamma(t), from the slope of a + w_par against its start",
             pair.compare(pair.limit("gamma"), gamma, slower, before),
         ),
         Row(
-            "a_i(t) and w_par,i(t) regressed on their starts: cosh gamma, sinh gamma",
-            pair.compare(
-                pair.limit("turned"), turned, condition.rate_shift(steps, _turned), before, _own_noise(condition, gamma)
-            ),
+            "change of a_i and w_par,i regressed on their starts: cosh gamma - 1, sinh gamma",
+            pair.compare(pair.limit("turned"), turned, condition.rate_shift(steps, _turned), before),
         ),
         Row("linear start: gamma = t/sqrt(2 pi d)", pair.compare(pair.limit("gamma"), linear, bent, early)),
         _slope_row(pair, before),
         Row(
             "share of training samples that are unsatisfied, erf(x_c/sqrt 2)",
-            pair.compare(pair.limit("unsatisfied"), unsatisfied, fewer, begun, bias=pull),
+            pair.compare(pair.limit("unsatisfied"), unsatisfied, fewer, begun),
         ),
         Row(
             "share of fresh samples that are unsatisfied",
             pair.compare(pair.limit("fresh"), unsatisfied, fewer, begun),
         ),
         _error_row(pair),
-        *_band_rows(pair, slower),
+        _band_row(pair),
     ]
 
 
@@ -223,20 +238,7 @@ def _gamma(up: Floats, down: Floats) -> Floats:
 
 def _turned(up: Floats, down: Floats) -> Floats:
     """Return what `_slopes` measures of them."""
-    return np.stack([(up + down) / 2, (up - down) / 2] * 2, axis=-1)
-
-
-def _own_noise(condition: Condition, gamma: Floats) -> Floats:
-    """Return (times, 4): by how much N samples raise the slope of a against a_0, while all are unsatisfied.
-
-    Across the teacher a node is pulled by the mean of y x theta(w.x), noise of square (d-1)/(2 N); what it gains there
-    pulls on a. With the square 1/(2 pi) of the mean along the teacher, cosh gamma becomes cosh(gamma sqrt(1 + r)) with
-    the ratio r = pi (d-1)/N. The other three slopes change by next to nothing.
-    """
-    ratio = np.pi * (condition.inputs - 1) / condition.samples
-    bias = np.zeros((len(gamma), 4))
-    bias[:, 0] = np.cosh(gamma * np.sqrt(1 + ratio)) - np.cosh(gamma)
-    return bias
+    return np.stack([(up + down) / 2 - 1, (up - down) / 2] * 2, axis=-1)
 
 
 def _slope_row(pair: Pair, before: NDArray[np.int64]) -> Row:
@@ -252,7 +254,7 @@ def _slope_row(pair: Pair, before: NDArray[np.int64]) -> Row:
     measured = np.diff(pair.limit("gamma")[:, ends], axis=1) / run - shift
     span = f"t = {times[ends][0]:g} to {times[ends][1]:g}"
     statement = f"slope of gamma in log t, {span}: {float(expected[0]):.3f}, on its way to 1/4"
-    return Row(statement, _of(pair, compare(measured, expected)))
+    return Row(statement, _of(pair, compare_mean(measured, expected)))
 
 
 def _error_row(pair: Pair) -> Row:
@@ -275,7 +277,7 @@ def _tilt(condition: Condition, spread: Floats) -> Floats:
     """Return by what factor N samples raise the error of a boundary with a spread (times,), while all are unsatisfied.
 
     The output then moves by the mean over samples of y K(x, x'), with the kernel of the start for inputs of norm
-    sqrt(d): 1/(2 pi) + x.x'/(2 d) and smaller terms. The scatter of that mean over its value at x_par = 1, which is
+    sqrt(d): 1/(2 pi) + x.x'/(2 d) and halved terms. The scatter of that mean over its value at x_par = 1, which is
     sqrt(2/pi)/(2 d), adds to the spread in quadrature: pi/2 (d + d^2/pi^2)/N.
     """
     inputs = condition.inputs
@@ -284,25 +286,11 @@ def _tilt(condition: Condition, spread: Floats) -> Floats:
         return np.asarray(np.arctan(np.sqrt(spread**2 + own)) / np.arctan(spread))
 
 
-def _band_rows(pair: Pair, slower: Floats) -> list[Row]:
+def _band_row(pair: Pair) -> Row:
     """Return how many fresh samples are satisfied within the band of finite width."""
-    condition, theory, times = pair.condition, pair.condition.theory, pair.times
-    (width, first), (wider, least) = BANDS
-    # What the rate moves the output by, in standard deviations of f, where the boundary passes such projections.
-    boundary = theory.boundary(times)
-    late = (boundary >= first) & (boundary < 2 * first)
-    gamma = theory.gamma(times[late])
-    deviation = condition.deviation(boundary[late], gamma)
-    shift = float(np.max(np.abs(2 * condition.threshold / np.tanh(2 * gamma) * slower[late] / deviation)))
-    share, most = (float(ndtr(each) - ndtr(-each)) for each in (width, wider))
-    exact = compare(pair.whole.inside[:, :1], [share], bias=share - float(ndtr(width - shift) - ndtr(-width - shift)))
-    found = pair.whole.inside[:, 1:]
-    bound = replace(compare(found, np.maximum(found.mean(axis=0), most)), predicted=most)
-    start = "fresh samples with |x_par| >"
-    return [
-        Row(f"{start} {first:g}: share satisfied within {width:g} s.d. of f", _of(pair, exact)),
-        Row(f"{start} {least:g}: at least {most:.1%} satisfied within {wider:g} s.d. of f", _of(pair, bound)),
-    ]
+    share = float(ndtr(BAND) - ndtr(-BAND))
+    statement = f"fresh samples with |x_par| > {LARGE:g}: share satisfied within {BAND:g} s.d. of f"
+    return Row(statement, _of(pair, compare_mean(pair.whole.inside, share)))
 
 
 def _of(pair: Pair, comparison: Comparison) -> Comparison:
@@ -315,15 +303,17 @@ def sphere_rows(pair: Pair) -> list[Row]:
     condition, times = pair.condition, pair.times
     gamma = condition.theory.gamma(times)
     steps, before = recorded(condition), _few(condition.pull(times) <= PULL)
-    product = pair.limit("gamma") - pair.limit("falling")
+    # One clock for both factors, as a ratio: their difference alone is near 0 in any theory at first.
+    turned = np.maximum(gamma, gamma[1])
+    product = 1 - (pair.limit("gamma") - pair.limit("falling")) / turned
     return [
         Row(
             f"unit sphere, d = {condition.inputs}: gamma(t) of its own law",
             pair.compare(pair.limit("gamma"), gamma, condition.rate_shift(steps, _gamma), before),
         ),
         Row(
-            "unit sphere: the same hyperbolas, ln of slope(a + w_par) x slope(a - w_par) = 0",
-            pair.compare(product, np.zeros(len(times)), condition.rate_shift(steps, _hyperbola), before),
+            "unit sphere: the same hyperbolas, clock of a - w_par over that of a + w_par",
+            pair.compare(product, np.ones(len(times)), -condition.rate_shift(steps, _hyperbola) / turned, before),
         ),
     ]
 
@@ -352,9 +342,9 @@ def run(setting: Setting) -> Outcome:
     rows = (*gaussian_rows(gaussian), *sphere_rows(sphere), *figure_one.rows(single))
     data = mean_field_picture.collect(single, gaussian, sphere)
     notes = (
-        f"Means over {len(gaussian.whole.gamma)} datasets of {STARTS} networks each, N = {condition.samples},"
-        f" d = {condition.inputs}, extrapolated to infinite width from M = {condition.nodes} and {condition.nodes // 2}"
-        " on the same datasets. What the rate shifts in the mean-field limit is known and taken off.",
+        f"Means over {len(gaussian.whole.gamma)} datasets of {STARTS} networks each, d = {condition.inputs},"
+        f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
+        " What the rate shifts in the mean-field limit is known and taken off.",
         f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
         " the network learns the samples and no longer their law. Nothing is claimed of that time.",
         *figure_one.notes(single),

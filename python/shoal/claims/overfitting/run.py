@@ -52,7 +52,7 @@ def early_error(condition: Condition, times: ArrayLike) -> Floats:
 
 def run(setting: Setting) -> Outcome:
     """Return the outcome: the early error against the law with finite N, and where it ends."""
-    early_sets = setting.count(full=192, quick=64)
+    early_sets = setting.count(full=768, quick=192)
     early = _early(early_sets, setting)
     samples = QUICK_SAMPLES if setting.quick else SAMPLES
     rate, steps = (QUICK_RATE, QUICK_STEPS) if setting.quick else (RATE, STEPS)

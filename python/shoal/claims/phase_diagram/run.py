@@ -37,8 +37,8 @@ from shoal.claims.phase_diagram.plane import (
 from shoal.claims.shared.fates import share_dead
 from shoal.claims.shared.flows import AMPLIFIED
 from shoal.claims.shared.runs import crossing_times
-from shoal.comparison import Comparison, compare
-from shoal.proportion import compare_proportion
+from shoal.comparison import Comparison, compare_flow
+from shoal.proportion import compare_fraction
 from shoal.start import Explicit, Separated
 
 __all__ = ["CLAIM"]
@@ -86,8 +86,8 @@ def _fate_rows(grid: Grid) -> list[Row]:
     dead = grid.dead.reshape(side, side)[columns > 0].sum(axis=1)
     boundary = -HEIGHT + grid.plane.spacing * dead
     line = -columns[columns > 0]
-    held = compare(boundary, line, standard_error=np.zeros_like(line), bias=grid.plane.spacing / 2)
-    wrong = compare_proportion(int((~right).sum()), right.size, 0.0)
+    held = _timed(boundary, line, np.full_like(line, grid.plane.spacing / 2))
+    wrong = compare_fraction(int((~right).sum()), right.size, 0.0)
     return [
         Row(f"share of the {side} x {side} cells with another fate than theory's", wrong),
         Row("boundary of each column: z = -a, to half a cell", replace(held, networks=right.size)),
@@ -100,11 +100,11 @@ def _path_rows(grid: Grid, setting: Setting) -> list[Row]:
     a, z = grid.a[chosen], grid.z[chosen]
     setting.say(f"predicting {len(a)} networks")
     predicted, reach = spread(a, z, grid.times)
-    margins = compare(grid.margin[chosen], predicted, tolerance=TOLERANCE, bias=reach)
+    margins = compare_flow(grid.margin[chosen], predicted, tolerance=TOLERANCE, bias=reach)
     invariant = np.broadcast_to((a * a - z * z)[:, None], predicted.shape)
     # a^2 + z^2 at that time: errors are relative to the weights, not to their difference.
     size = np.sqrt(invariant**2 + 4 * (predicted / NORM) ** 2).max(axis=1, keepdims=True)
-    kept = compare(grid.balance[chosen], invariant, tolerance=RTOL, bias=TOLERANCE * size)
+    kept = compare_flow(grid.balance[chosen], invariant, tolerance=RTOL, bias=TOLERANCE * size)
     return [Row("margin of each network", margins), Row("a^2 - z^2 of each network stays its start's", kept)]
 
 
@@ -137,7 +137,7 @@ def _deaths(data: xr.Dataset, a: Floats, z: Floats) -> tuple[Floats, Floats, Flo
 
 def _timed(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
     """Return the comparison of single numbers under flow, each with its own allowance."""
-    return compare(measured[:, None], predicted[:, None], tolerance=RTOL, bias=error[:, None])
+    return compare_flow(measured[:, None], predicted[:, None], tolerance=RTOL, bias=error[:, None])
 
 
 def _death_row(grid: Grid, setting: Setting) -> Row:
@@ -207,7 +207,7 @@ def _chance(count: int, setting: Setting) -> Row:
     waiting = float(share_dead(np.array(np.inf), ratio) - share_dead(np.array(until * NORM), ratio))
     dead = int((data["active"].values[:, -1, 0] == 0).sum())
     label = f"share of {count} random starts that die, law 1/2 - atan({ratio:g})/pi"
-    return Row(label, compare_proportion(dead, count, law, bias=waiting))
+    return Row(label, compare_fraction(dead, count, law, bias=waiting))
 
 
 def _data(grid: Grid, near: _Near) -> xr.Dataset:

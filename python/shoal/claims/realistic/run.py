@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.realistic.picture import picture
 from shoal.claims.shared.teacher import clock, spread_steps
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison, compare_flow
+from shoal.means import compare_mean
 from shoal.method import Descent
 from shoal.network import Network
 from shoal.proportion import compare_majority
@@ -226,7 +227,7 @@ def _first_step(images: Images) -> Comparison:
     predicted = np.concatenate([moved.reshape(len(output), -1), grown], axis=1)
     # One rounding an addition: the sum over the images, and the three factors of each term.
     tolerance = (len(labels) + 4) * np.finfo(float).eps
-    return compare(measured[:, None], predicted[:, None], tolerance=tolerance, bias=tolerance)
+    return compare_flow(measured[:, None], predicted[:, None], tolerance=tolerance, bias=tolerance)
 
 
 def _pace(images: Images) -> Comparison:
@@ -238,7 +239,7 @@ def _pace(images: Images) -> Comparison:
     """
     total = images.output + images.along
     slope = (total[:, 0] * (total[:, 1] - total[:, 0])).sum(axis=1) / (total[:, 0] ** 2).sum(axis=1)
-    return compare(slope / (RATE * images.speed), np.ones(1)[0])
+    return compare_mean(slope / (RATE * images.speed), 1.0)
 
 
 def _hyperbolas(images: Images) -> Comparison:
@@ -250,7 +251,7 @@ def _hyperbolas(images: Images) -> Comparison:
     # One rounding an addition of each step's sum over the images, never with the same sign for long.
     tolerance = STEPS * images.task.samples * np.finfo(float).eps
     where = np.broadcast_to(images.early[:, :, None], measured.shape)
-    return compare(measured, predicted, tolerance=tolerance, where=where, bias=tolerance)
+    return compare_flow(measured, predicted, tolerance=tolerance, where=where, bias=tolerance)
 
 
 def _left(images: Images) -> Comparison:

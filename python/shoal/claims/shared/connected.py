@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shoal import theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
-from shoal.comparison import compare
+from shoal.comparison import compare_flow
 from shoal.method import Descent
 from shoal.network import Network
 from shoal.proportion import compare_majority
@@ -75,7 +75,7 @@ def train_aligned(
             measured.append(flow(network, task, start, setting, times=times))
             reached[index, place] = confidence_when_fit(measured[-1], task.weights > 0, -1)[0]
             theirs.extend(_shared(fraction, one, layers, types=3).margins(times).T for one in starts)
-        compared = compare(np.concatenate(measured), np.stack(theirs), tolerance=TOLERANCE)
+        compared = compare_flow(np.concatenate(measured), np.stack(theirs), tolerance=TOLERANCE)
         rows.append(Row(f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions", compared))
     table = {"confidence_aligned": (("layers", "fraction"), reached)}
     return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)}), rows

@@ -6,7 +6,7 @@ Source: docs/theory.md sections 2 and 3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,10 @@ from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
 from shoal.claims.shared.runs import crossing_times, far_seed, start_weights
 from shoal.claims.shared.sweep import LEVEL, Sweep
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison, compare_flow
+from shoal.means import compare_estimate, freedom_of_sum
 from shoal.network import Network
-from shoal.proportion import compare_proportion
+from shoal.proportion import compare_fraction
 from shoal.start import Separated
 from shoal.task import Task
 
@@ -45,14 +46,16 @@ class Crowd:
         Of ln(frequency x norm x time to `LEVEL`), over the networks that arrive on `CLOCK`.
     bias : float
         How far reading the times between records can have moved the mean.
-    networks, dead, undecided : int
-        How many networks; in how many the margin is exactly 0 at the end; in how many it is negative there.
+    networks, arrived, dead, undecided : int
+        How many networks; how many are behind the mean; in how many the margin is exactly 0 at the end; in how many it
+        is negative there.
     """
 
     mean: float
     standard_error: float
     bias: float
     networks: int
+    arrived: int
     dead: int
     undecided: int
 
@@ -68,6 +71,7 @@ class Crowd:
             standard_error=float(logarithms.std(ddof=1) / np.sqrt(len(clock))),
             bias=float((reading / clock).mean()),
             networks=len(margins),
+            arrived=len(clock),
             dead=int((last == 0).sum()),
             undecided=int((last < 0).sum()),
         )
@@ -113,7 +117,7 @@ class Crowds:
 
     def row(self, statement: str) -> Row:
         """Return the comparison of the first networks one by one."""
-        return Row(statement, compare(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error))
+        return Row(statement, compare_flow(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error))
 
     @property
     def means(self) -> Floats:
@@ -137,13 +141,16 @@ def expect(norm: float, start: Separated, networks: int, setting: Setting, seed:
 def compare_means(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
     """Return the comparison of the means of ln(frequency x norm x time), condition by condition."""
     pairs = list(zip(measured, expected, strict=True))
-    result = compare(
+    errors = np.array([[each.standard_error for each in crowds] for crowds in (measured, expected)])
+    freedoms = np.array([[each.arrived - 1.0 for each in crowds] for crowds in (measured, expected)])
+    return compare_estimate(
         [crowd.mean for crowd in measured],
         [crowd.mean for crowd in expected],
-        standard_error=[np.hypot(one.standard_error, other.standard_error) for one, other in pairs],
+        standard_error=np.hypot(*errors),
+        freedom=freedom_of_sum(errors, freedoms),
         bias=[one.bias + other.bias for one, other in pairs],
+        networks=_networks(measured),
     )
-    return replace(result, networks=_networks(measured))
 
 
 def compare_exponent(measured: Sequence[Crowd], conditions: Floats, speeds: Floats, predicted: float) -> Comparison:
@@ -160,10 +167,16 @@ def compare_exponent(measured: Sequence[Crowd], conditions: Floats, speeds: Floa
     """
     weights = exponent_weights(conditions)
     slope = (np.array([crowd.mean for crowd in measured]) - np.log(speeds)) @ weights
-    error = np.sqrt(np.array([crowd.standard_error**2 for crowd in measured]) @ weights**2)
+    errors = np.array([crowd.standard_error for crowd in measured]) * np.abs(weights)
     bias = np.array([crowd.bias for crowd in measured]) @ np.abs(weights)
-    result = compare([slope], [predicted], standard_error=[error], bias=[bias])
-    return replace(result, networks=_networks(measured))
+    return compare_estimate(
+        slope,
+        predicted,
+        standard_error=np.linalg.norm(errors),
+        freedom=freedom_of_sum(errors, [crowd.arrived - 1.0 for crowd in measured]),
+        bias=bias,
+        networks=_networks(measured),
+    )
 
 
 def compare_fates(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
@@ -173,7 +186,7 @@ def compare_fates(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Compa
     """
     undecided = sum(crowd.undecided for crowd in expected) / _networks(expected)
     dead = sum(crowd.dead for crowd in measured)
-    return compare_proportion(dead, _networks(measured), 4.0**-NEURONS, bias=undecided)
+    return compare_fraction(dead, _networks(measured), 4.0**-NEURONS, bias=undecided)
 
 
 def _networks(crowds: Sequence[Crowd]) -> int:

@@ -15,19 +15,16 @@ Source: docs/theory.md section 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from shoal.comparison import Comparison
-from shoal.proportion import compare_proportion, wilson
+from shoal.interval import wilson
 
 __all__ = [
-    "Counts", "Table", "at_least", "certain_failures", "enough", "least_path", "proportion", "share_dead",
-    "share_undecided", "worst",
+    "Counts", "Table", "certain_failures", "enough", "least_path", "proportion", "share_dead", "share_undecided",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -129,19 +126,9 @@ def certain_failures(width: int, hidden_layers: int = 1) -> float:
     return float(1 - (1 - first) * (1 - share**2) ** (hidden_layers - 1))
 
 
-def at_least(successes: int, trials: int, least: float) -> Comparison:
-    """Return whether a proportion is at least `least`; below it by more than its Wilson interval it fails."""
-    return replace(compare_proportion(successes, trials, max(successes / trials, least)), predicted=least)
-
-
 def enough(trials: int, chance: float) -> bool:
     """Return whether so many networks are expected to do what has this chance that counting them tells something."""
     return trials * chance >= EXPECTED
-
-
-def worst(comparisons: Iterable[Comparison]) -> Comparison:
-    """Return the comparison of the largest ratio, among equals the one that measured least above its prediction."""
-    return max(comparisons, key=lambda each: (each.ratio, each.predicted - each.measured))
 
 
 def proportion(name: str, dims: tuple[str, ...], counts: Integers, trials: Integers) -> Table:

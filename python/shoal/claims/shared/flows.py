@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.claims.claim import Setting
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison, compare_flow
 from shoal.loss import Loss
 from shoal.method import Flow
 from shoal.network import Network
@@ -164,7 +164,7 @@ def compare_arrivals(measured: Floats, predicted: Floats, error: Floats) -> Comp
         The last as from `arrival_error`; rounding is added to it.
     """
     rounding = float(np.finfo(np.float64).eps)
-    return compare(measured[:, None], np.asarray(predicted)[:, None], tolerance=rounding, bias=error[:, None])
+    return compare_flow(measured[:, None], np.asarray(predicted)[:, None], tolerance=rounding, bias=error[:, None])
 
 
 def exponent_weights(conditions: Floats) -> Floats:

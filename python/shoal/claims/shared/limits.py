@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.claims.claim import Setting
 from shoal.claims.shared.teacher import Condition, over_datasets
-from shoal.comparison import Comparison, compare
+from shoal.comparison import Comparison
+from shoal.means import compare_estimate, freedom_of_sum
 
 __all__ = ["FACTORS", "Limit", "measure_sizes", "smaller", "stacked"]
 
@@ -33,14 +35,16 @@ class Limit:
 
     Attributes
     ----------
-    value, standard_error, bias : (...,), float64
-        2 v1 - v2 of the means, its standard error, and the last correction of the extrapolation.
+    value, standard_error, freedom, bias : (...,), float64
+        2 v1 - v2 of the means, its standard error and the degrees of freedom of that, and the last correction of the
+        extrapolation.
     runs : int
         Independent datasets behind it.
     """
 
     value: Floats
     standard_error: Floats
+    freedom: Floats
     bias: Floats
     runs: int
 
@@ -48,26 +52,39 @@ class Limit:
     def of(cls, sizes: Sequence[Floats]) -> Limit:
         """Return the limit of measurements (datasets, ...) at the sizes of `FACTORS`; any number of datasets each."""
         means = [values.mean(axis=0) for values in sizes]
-        errors = [values.std(axis=0, ddof=1) / np.sqrt(len(values)) for values in sizes]
+        errors = np.stack(
+            [
+                weight * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+                for weight, values in zip((2, 1), sizes, strict=False)
+            ]
+        )
         value = 2 * means[0] - means[1]
         return cls(
             value=np.asarray(value),
-            standard_error=np.asarray(np.sqrt(4 * errors[0] ** 2 + errors[1] ** 2)),
+            standard_error=np.hypot(*errors),
+            freedom=freedom_of_sum(errors, [len(values) - 1.0 for values in sizes[:2]]),
             bias=np.asarray(np.abs(value - (2 * means[1] - means[2]))),
             runs=sum(len(values) for values in sizes),
         )
 
-    def up_to(self, count: int) -> Limit:
-        """Return the first numbers of a limit of several."""
-        return replace(
-            self, value=self.value[:count], standard_error=self.standard_error[:count], bias=self.bias[:count]
+    def at(self, chosen: Any) -> Limit:
+        """Return some of the numbers of a limit of several, as an index of NumPy chooses them."""
+        value, error, freedom, bias = (
+            each[chosen] for each in (self.value, self.standard_error, self.freedom, self.bias)
         )
+        return Limit(value, error, freedom, bias, self.runs)
 
     def compare(self, predicted: ArrayLike) -> Comparison:
         """Return the statistical comparison with a prediction, the bias stated."""
         expected = np.broadcast_to(np.asarray(predicted, np.float64), self.value.shape)
-        found = compare(self.value, expected, standard_error=self.standard_error, bias=self.bias)
-        return replace(found, networks=self.runs)
+        return compare_estimate(
+            self.value,
+            expected,
+            standard_error=self.standard_error,
+            freedom=self.freedom,
+            bias=self.bias,
+            networks=self.runs,
+        )
 
 
 def stacked(limits: Sequence[Limit]) -> Limit:
@@ -75,6 +92,7 @@ def stacked(limits: Sequence[Limit]) -> Limit:
     return Limit(
         np.stack([limit.value for limit in limits]),
         np.stack([limit.standard_error for limit in limits]),
+        np.stack([limit.freedom for limit in limits]),
         np.stack([limit.bias for limit in limits]),
         sum(limit.runs for limit in limits),
     )

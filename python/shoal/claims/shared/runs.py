@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.claims.claim import Setting
-from shoal.comparison import Comparison, Values, compare
+from shoal.comparison import Comparison, Values, compare_rates
 from shoal.loss import Loss
 from shoal.method import Descent
 from shoal.network import Network
@@ -111,7 +111,7 @@ class Runs:
     def compare(self, name: str, predicted: Values, where: NDArray[np.bool_] | None = None) -> Comparison:
         """Return the exact comparison of a variable with its prediction."""
         first, second, fourth = self.stack(name)
-        return compare(first, predicted, halved=second, quartered=fourth, where=where)
+        return compare_rates(first, second, fourth, predicted, where=where)
 
     def smooth(self) -> NDArray[np.bool_]:
         """(networks, times) bool: no neuron changes sides here, nor between here and the neighbouring records.

@@ -15,7 +15,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
-from shoal.comparison import compare
+from shoal.comparison import compare_flow
 from shoal.network import Network
 from shoal.start import Explicit
 from shoal.task import Task
@@ -164,7 +164,7 @@ def common_time(starts: Floats) -> Floats:
 
 def margin_row(statement: str, margins: Floats, predicted: Floats) -> Row:
     """Return the comparison of margins as from `Sweep.train` with a prediction that broadcasts to them."""
-    return Row(statement, compare(margins, predicted, tolerance=TOLERANCE))
+    return Row(statement, compare_flow(margins, predicted, tolerance=TOLERANCE))
 
 
 @dataclass(frozen=True)

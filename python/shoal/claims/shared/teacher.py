@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -28,7 +28,7 @@ from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.law import InputLaw, law_of
 from shoal.train import train
 
-__all__ = ["Condition", "band", "clock", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
+__all__ = ["Condition", "band", "clock", "halved", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
 
 Floats = NDArray[np.float64]
 
@@ -240,6 +240,11 @@ class Condition:
         root = math.sqrt(self.inputs)
         edge = 2 * root * self.threshold / (self.alpha * sinh) if sinh > 0 else math.inf
         return float(self.inputs_law.mean * self.inputs_law.share(np.asarray(edge)) / (2 * root))
+
+
+def halved(condition: Condition) -> Condition:
+    """Return the condition with half of the nodes and of the samples, to extrapolate to infinitely many of both."""
+    return replace(condition, nodes=condition.nodes // 2, samples=condition.samples // 2)
 
 
 def nodes(data: xr.Dataset) -> tuple[Floats, Floats]:
