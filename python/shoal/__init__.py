@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from shoal import tasks
+from shoal import imports, tasks
 from shoal.cite import cite
 from shoal.info import info
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
@@ -65,11 +64,12 @@ _MODULES = ("claims", "dynamics", "plot", "theory")
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"shoal.{name}")
+        (module,) = imports.whole(f"shoal.{name}")
+        return module
     if name == "compare":
-        return import_module("shoal.comparison").compare
+        return imports.whole("shoal.comparison")[0].compare
     if name == "quantile":
-        return import_module("shoal.histogram").quantile
+        return imports.whole("shoal.histogram")[0].quantile
     raise AttributeError(f"module 'shoal' has no attribute {name!r}")
 
 
