@@ -302,7 +302,7 @@ def test_shoal_compare_is_the_function_whatever_was_imported_before():
     code = (
         "import shoal; from shoal.claims import modes; print(shoal.compare([1.0], [1.0], standard_error=0.1).verdict)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout == "PASS\n", done.stderr
 
 

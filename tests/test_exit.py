@@ -68,7 +68,6 @@ def test_a_process_ends_while_a_daemon_thread_trains(case: str, threads: int, to
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("told", ["told", "untold"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("case", CASES)
