@@ -11,6 +11,13 @@ hypothesis.settings.register_profile("shoal", max_examples=50, deadline=None, de
 hypothesis.settings.load_profile("shoal")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests an hour each, where they do not ask for another time."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @pytest.fixture
 def generator() -> np.random.Generator:
     """Random numbers, the same in every run."""

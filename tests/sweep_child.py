@@ -75,8 +75,8 @@ def refused(store: Path, record: str, told: Path) -> None:
 
 def small_disk(folder: Path) -> Callable[[int], object]:
     """Mount a disk of 16 KiB and return what gives it another size."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], check=True)
-    return lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", folder], check=True, timeout=60)
+    return lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True, timeout=60)
 
 
 def small_files(folder: Path) -> Callable[[int], object]:

@@ -25,7 +25,7 @@ EIGEN_LICENCES = {f"COPYING.{name}" for name in ("APACHE", "BSD", "MINPACK", "MP
 def run(*command: str | Path, at: Path = ROOT) -> str:
     words = [str(part) for part in command]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SKBUILD_")}
-    done = subprocess.run(words, cwd=at, env=clean, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=at, env=clean, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 

@@ -30,6 +30,7 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
     is_labelled(outcome.figure)
 
 
+@pytest.mark.slow
 def test_it_repeats_itself_bit_for_bit():
     first, second = (frequency.CLAIM.run(Setting(networks=40, quick=True, threads=n)).data for n in (1, 2))
     xr.testing.assert_identical(first, second)

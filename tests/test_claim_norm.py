@@ -49,6 +49,7 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
     is_labelled(outcome.figure)
 
 
+@pytest.mark.slow
 def test_it_repeats_itself_bit_for_bit_and_another_seed_draws_other_networks(outcome):
     small = Setting(networks=40, seed=5, quick=True)
     first = norm.CLAIM.run(small).data

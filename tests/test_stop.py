@@ -15,6 +15,7 @@ import pytest
 
 import shoal
 from shoal import _core, gathered
+from support import python
 
 # At a thousand million steps a second it would still take a quarter of an hour.
 ENDLESS = shoal.Descent(1e-9, 10**12)
@@ -154,3 +155,60 @@ def test_trainings_in_two_threads_do_not_disturb_each_other() -> None:
     for worker in workers:
         worker.join()
     assert all(alone.identical(result) for result in results)
+
+
+IMPORTING = """
+import os, signal, sys, tempfile, time
+import shoal
+
+def call():
+    given = dict(
+        network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1),
+        method=shoal.Descent(0.1, 10), networks=20,
+    )
+    if sys.argv[1] == "train":
+        return shoal.train(**given)
+    if sys.argv[1] == "theory":
+        return shoal.compare([1.0, 2.0], shoal.theory.Mode(1.0, 0.5, 0.1).margin([0.0, 1.0]), standard_error=9.0)
+    with tempfile.TemporaryDirectory() as folder:
+        return shoal.sweep(**given, over={"start.scale": [0.1, 0.2]}, store=folder + "/s").load()
+
+def interrupted_after(seconds):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        call()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    call()
+
+def ended(act, *given):  # of a copy of this process, which has imported nothing but shoal
+    child = os.fork()
+    if child == 0:
+        act(*given)
+        sys.stdout.flush()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+begun = time.monotonic()
+assert ended(call) == 0
+seconds = time.monotonic() - begun
+times = int(sys.argv[2])
+print(*(ended(interrupted_after, seconds * (k + 0.5) / times) for k in range(times)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "times"),
+    [
+        ("train", 4),
+        ("sweep", 4),
+        *(pytest.param(call, 60, marks=pytest.mark.slow) for call in ("train", "sweep", "theory")),
+    ],
+)
+def test_an_interrupt_of_a_first_call_leaves_the_same_call_working(call: str, times: int) -> None:
+    """Whatever it imports when the interrupt comes."""
+    done = python(["-c", IMPORTING, call, str(times)], timeout=60 + 100 * times)
+    assert done.stdout.split() == ["0"] * times, done.stderr

@@ -1,9 +1,8 @@
 // The compiled module of one instruction set: arrays in, the GIL released once, arrays out. No arithmetic here.
 #include "check.hpp"
+#include "gil.hpp"
 #include "records.hpp"
 #include "shoal/peak.hpp"
-
-#include <pybind11/functional.h>
 
 #include <string>
 
@@ -40,20 +39,14 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         run.record.times = records;
         reduction = read_reduction<T>(request, records, run.network, out);
     }
-    const auto poll = [&](std::int64_t done) {
-        const py::gil_scoped_acquire gil;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-        if (request.progress.is_none()) return;
-        const shoal::Arithmetic callers(request.callers);
-        request.progress(done, total);
-    };
-    {
-        const py::gil_scoped_release release;
+    const Watch watch(request.progress, request.callers);
+    WithoutGil::call([&](WithoutGil& here) {
+        const auto poll = [&](std::int64_t done) { watch.look(here, done, total); };
         if (reduction)
             shoal::train_reduced(run, method, *reduction, request.engine, request.threads, poll);
         else
             shoal::train(run, method, request.engine, request.threads, poll);
-    }
+    });
     return out;
 }
 
@@ -220,10 +213,24 @@ std::vector<std::string> cpu_features() {
     return found;
 }
 
+bool in_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
+constexpr auto not_here = "shoal's core can be imported in the main interpreter of a process only, and this is a subinterpreter";
+
 }  // namespace
 
-PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
+// The module's entry. In a subinterpreter of Python 3.11, that of pybind11, behind it, would wait for ever.
+#define SHOAL_JOINED(one, other) PYBIND11_CONCAT(one, other)
+#define SHOAL_BEHIND SHOAL_JOINED(behind, SHOAL_MODULE_NAME)
+extern "C" PYBIND11_EXPORT PyObject* SHOAL_JOINED(PyInit_, SHOAL_BEHIND)();
+extern "C" PYBIND11_EXPORT PyObject* SHOAL_JOINED(PyInit_, SHOAL_MODULE_NAME)() {
+    if (in_main_interpreter()) return SHOAL_JOINED(PyInit_, SHOAL_BEHIND)();
+    PyErr_SetString(PyExc_ImportError, not_here);
+    return nullptr;
+}
+
+PYBIND11_MODULE(SHOAL_BEHIND, m, py::mod_gil_not_used()) {
     using namespace py::literals;
+    if (!in_main_interpreter()) throw py::import_error(not_here);  // later versions run the entry in the main interpreter, this here
     m.attr("isa") = SHOAL_ISA;
     m.attr("compiler") = SHOAL_COMPILER;
     m.attr("eigen") = std::to_string(EIGEN_MAJOR_VERSION) + "." + std::to_string(EIGEN_MINOR_VERSION) + "." + std::to_string(EIGEN_PATCH_VERSION);
@@ -234,9 +241,12 @@ PYBIND11_MODULE(SHOAL_MODULE_NAME, m, py::mod_gil_not_used()) {
         [](int threads, const std::string& dtype, double seconds) {
             check_counts(1, 0, 1, threads);
             check_number<double>(seconds, "seconds", true);
-            return with_dtype(dtype, [&](auto number) { return shoal::fma_peak<decltype(number)>(threads, seconds); });
+            double found = 0.0;
+            WithoutGil::call(
+                [&](WithoutGil&) { found = with_dtype(dtype, [&](auto number) { return double(shoal::fma_peak<decltype(number)>(threads, seconds)); }); });
+            return found;
         },
-        "threads"_a, "dtype"_a, "seconds"_a, py::call_guard<py::gil_scoped_release>());
+        "threads"_a, "dtype"_a, "seconds"_a);
     m.def("span", &span, "inputs"_a, "most"_a);
     m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
     m.def("caches", &caches);

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from shoal import tasks
+from shoal import imports, tasks
 from shoal.cite import cite
 from shoal.info import info
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
@@ -81,9 +80,10 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"shoal.{name}")
+        (module,) = imports.whole(f"shoal.{name}")
+        return module
     if name in _PLACES:
-        return getattr(import_module(f"shoal.{_PLACES[name]}"), name)
+        return getattr(imports.whole(f"shoal.{_PLACES[name]}")[0], name)
     if name == "compare":
         raise AttributeError(
             "shoal.compare chose its rule silently and is gone; name the rule: compare_flow (gradient flow, network by"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
+from shoal import checks, imports
 from shoal.interval import DEVIATIONS
 
 if TYPE_CHECKING:
@@ -117,13 +117,11 @@ def _rank(probability: float, total: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _ranks(probability: float, total: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the ranks between which the quantile of the law lies; 0, or more than there are, where none bounds it."""
-    from scipy.special import ndtr
-    from scipy.stats import binom
-
-    outside = float(ndtr(-DEVIATIONS))
+    special, stats = imports.whole("scipy.special", "scipy.stats")
+    outside = float(special.ndtr(-DEVIATIONS))
     counts, place = np.unique(total, return_inverse=True)
-    least = binom.ppf(outside, counts, probability)
-    most = binom.isf(outside, counts, probability) + 1
+    least = stats.binom.ppf(outside, counts, probability)
+    most = stats.binom.isf(outside, counts, probability) + 1
     low, high = (rank.astype(np.int64)[place].reshape(total.shape) for rank in (least, most))
     return low, high
 

@@ -22,6 +22,8 @@ MEASURES = (
     *OF_NETWORKS,
 )
 DEFAULT_INTERVALS = 100
+# A last time may exceed the end of training by what rounding adds, as in np.arange(0, 0.31, 0.1), and is that end then.
+ROUNDED = 1 + 4 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,10 @@ class Record(Frozen):
     ValueError
         Both times and steps, values that do not strictly increase or are negative or not finite, an unknown or repeated
         measure, no measure, or one that cannot be reduced together with ``reduce``.
+
+    Notes
+    -----
+    A last time that exceeds the end of training by rounding is that end.
 
     Examples
     --------
@@ -124,19 +130,19 @@ class Record(Frozen):
             raise ValueError(f"steps must be left out for a Flow, whose steps each network chooses, got {self.steps}")
         if self.times is None:
             return np.linspace(0.0, method.until, DEFAULT_INTERVALS + 1)
-        if self.times[-1] > method.until:
-            raise ValueError(f"times must not exceed until={method.until:g}, got {self.times[-1]:g}")
-        return np.asarray(self.times, dtype=np.float64)
+        if self.times[-1] > method.until * ROUNDED:
+            raise ValueError(f"times must not exceed until={method.until!r}, got {self.times[-1]!r}")
+        return np.unique(np.minimum(self.times, method.until))
 
     def _steps(self, method: Descent) -> NDArray[np.int64]:
         if self.times is not None:
             nearest = np.rint(np.asarray(self.times) / method.rate)
-            if nearest[-1] > method.steps:
+            if nearest[-1] > method.steps * ROUNDED:
                 raise ValueError(
-                    f"times must not exceed the end of training, rate x steps = {method.until:g}, "
-                    f"got {self.times[-1]:g}"
+                    f"times must not exceed the end of training, rate x steps = {method.until!r}, "
+                    f"got {self.times[-1]!r}"
                 )
-            return np.unique(nearest.astype(np.int64))
+            return np.unique(np.minimum(nearest.astype(np.int64), method.steps))
         if self.steps is not None:
             if self.steps[-1] > method.steps:
                 raise ValueError(f"steps must not exceed the {method.steps} steps of training, got {self.steps[-1]}")
@@ -146,11 +152,12 @@ class Record(Frozen):
         return np.unique([i * method.steps // intervals for i in range(intervals + 1)]).astype(np.int64)
 
 
-def _increasing(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    array = checks.real_array(name, values, dimensions=1, shape="(times,)")
+def _increasing(name: str, values: ArrayLike) -> NDArray[Any]:
+    checked = checks.real_array(name, values, dimensions=1, shape="(times,)")
+    array = np.asarray(values) if name == "steps" else checked  # float64 would take large steps for equal
     if array[0] < 0:
         raise ValueError(f"{name} must not be negative, got {array[0]:g}")
-    falls = np.flatnonzero(np.diff(array) <= 0)
+    falls = np.flatnonzero(array[1:] <= array[:-1])
     if len(falls):
         at = int(falls[0])
         raise ValueError(f"{name} must increase strictly, got {array[at]:g} then {array[at + 1]:g} at index {at + 1}")

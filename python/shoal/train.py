@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shoal import imports
 from shoal.loss import Loss
 from shoal.method import Method
 from shoal.network import Network
@@ -136,4 +137,6 @@ def train(
         dtype=dtype,
         progress=progress,
     )
-    return run.dataset(thread_count(threads), progress)
+    workers = thread_count(threads)
+    imports.whole("xarray")
+    return run.dataset(workers, progress)

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
 
+import piecewise
 from shoal.theory import Mode, failure_probability, separated_fates, separated_margins
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -57,21 +57,23 @@ def descent(weights, task, loss, times, rate):
 
 
 def two_point_flow(a, zt, norms, frequencies, loss, times):
-    """Integrate {x, -x} with opposite labels tightly: a is along x, zt = y_1 z."""
+    """Integrate {x, -x} with opposite labels from switch to switch: a is along x, zt = y_1 z."""
 
-    def field(_, state):
+    def margins(state, above):
         a, zt = np.split(state, 2)
-        up, down = np.maximum(a, 0), np.maximum(-a, 0)
-        first = frequencies[0] * norms[0] * RESIDUALS[loss](norms[0] * up @ zt)
-        second = frequencies[1] * norms[1] * RESIDUALS[loss](-norms[1] * down @ zt)
-        side = np.where(a > 0, first, second)
+        return norms[0] * (above * a) @ zt, norms[1] * (~above * a) @ zt
+
+    def slope(state, above):
+        a, zt = np.split(state, 2)
+        first, second = frequencies * norms * [RESIDUALS[loss](m) for m in margins(state, above)]
+        side = np.where(above, first, second)
         return np.concatenate([side * zt, side * a])
 
-    flow = solve_ivp(
-        field, (0, times[-1]), np.concatenate([a, zt]), "LSODA", times, rtol=1e-11, atol=1e-13, max_step=0.02
-    )
-    a, zt = np.split(flow.y, 2)
-    return np.stack([norms[0] * (np.maximum(a, 0) * zt).sum(0), -norms[1] * (np.maximum(-a, 0) * zt).sum(0)], axis=1)
+    def gates(state, above):
+        return np.split(state, 2)[0]
+
+    states = piecewise.integrate(slope, gates, np.concatenate([a, zt]), a > 0, times, rtol=1e-11, atol=1e-13)
+    return np.array([margins(state, np.split(state, 2)[0] > 0) for state in states])
 
 
 @pytest.mark.parametrize("loss", RESIDUALS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from shoal import imports
 from shoal.loss import Loss
 from shoal.method import Method
 from shoal.network import Network
@@ -128,6 +129,7 @@ def sweep(
     >>> data.loss.dims, data.loss.shape
     (('start.scale', 'statistic', 'time'), (2, 6, 2))
     """
+    imports.whole("xarray", "zarr")
     plan = Plan.of(
         network=network,
         task=task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
+from shoal import checks, imports
 from shoal.task import Task
 from shoal.tasks.draw import generator, require_room, shares, streams
 
@@ -179,13 +179,13 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
     training, testing = streams(seed, 2)
     require_room(samples, 2, test_samples)
     try:
-        from sklearn.datasets import make_moons
+        (datasets,) = imports.whole("sklearn.datasets")
     except ImportError as error:
         raise ImportError("tasks.moons needs scikit-learn: pip install scikit-learn") from error
 
     def drawn(stream: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
         # make_moons takes NumPy's older interface only, which can stand on the same stream.
-        points, moon = make_moons(count, noise=noise, random_state=np.random.RandomState(stream.bit_generator))
+        points, moon = datasets.make_moons(count, noise=noise, random_state=np.random.RandomState(stream.bit_generator))
         return points, 1 - 2 * moon
 
     test = drawn(testing, test_samples) if test_samples else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
+from shoal import checks, imports
 from shoal.task import Task
 from shoal.tasks.chosen import drawn, grouped, members, normalised, positions, split
 from shoal.tasks.collection import Collection, Path
@@ -80,10 +80,10 @@ def digits(
     checks.integer("test_samples", test_samples, least=0)
     checks.integer("seed", seed, least=0)
     try:
-        from sklearn.datasets import load_digits
+        (datasets,) = imports.whole("sklearn.datasets")
     except ImportError as error:
         raise ImportError("tasks.digits needs the images of scikit-learn: pip install scikit-learn") from error
-    pixels, shown = load_digits(return_X_y=True)
+    pixels, shown = datasets.load_digits(return_X_y=True)
     rows, others = split(members(shown, groups), samples, test_samples, seed)
     inputs, unseen = normalised(pixels[rows] / 16.0, pixels[others] / 16.0, centre, standardise)
     return _task(inputs, positions(shown[rows], groups), unseen, positions(shown[others], groups))
