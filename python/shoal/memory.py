@@ -78,7 +78,12 @@ def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: i
         numbers += passes * network.parameters * (lanes + 3)
     if network.centred:
         numbers += samples * network.outputs * lanes
-    worker = pack + numbers * itemsize + 8 * (network.parameters + network.units * lanes) + method.sliding_bytes(network.parameters)
+    worker = (
+        pack
+        + numbers * itemsize
+        + 8 * (network.parameters + network.units * lanes)
+        + method.sliding_bytes(network.parameters)
+    )
     return workers * worker + task_bytes(task, itemsize)
 
 
