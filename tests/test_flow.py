@@ -198,6 +198,19 @@ def test_a_network_that_leaves_the_numbers_is_marked_and_its_neighbours_are_not_
     assert with_it.margin.values[::2].tobytes() == calm.margin.values.tobytes()
 
 
+def test_a_network_whose_loss_is_not_finite_has_diverged() -> None:
+    """The margin overflows where the weights do not."""
+    weights = [np.full((2, 1, 1), 0.5), np.full((2, 1, 1), 0.5)]
+    weights[0][1] = weights[1][1] = 1e200
+    data = flown(
+        1.0, network=shoal.Network((1, 1, 1), "linear"), task=shoal.Task([[1.0]], [1]), start=shoal.Explicit(weights),
+        loss="hinge", networks=2, record=shoal.Record(times=[0.0, 1.0], measure=("loss",)),
+    )  # fmt: skip
+    assert data.status.values.tolist() == [0, 1]
+    assert np.isfinite(data.loss.values[0]).all()
+    assert np.isnan(data.loss.values[1]).all()
+
+
 def test_statistics_leave_out_and_count_the_networks_that_were_given_up() -> None:
     record = {"times": TIMES, "measure": ("loss",)}
     whole = flown(record=shoal.Record(**record))

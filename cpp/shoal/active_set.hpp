@@ -56,6 +56,8 @@ class ActiveSet {
     // Back onto the surfaces, from which steps stray within the tolerance.
     void put_back(int lane, Pack<V>& theta);
 
+    // Whether the gradient only bends there, as at a squared hinge.
+    bool bends(std::int64_t number) const { return !map().jumps && number % map().per_sample == map().hinge; }
     // Whether a surface is so near to theta that to go there is within the tolerance.
     bool is_near(int lane, const Pack<V>& theta, std::int64_t number);
     // Whether a height of the lane at theta is beyond rounding of 0.
@@ -100,6 +102,9 @@ class ActiveSet {
     void move_onto(int lane, Pack<V>& theta, int count);
     bool same(const Surface& a, const Surface& b) const { return map().number(a) == map().number(b); }
     bool is_member(const Surface& surface) const;
+    bool is_among_others(const Surface& surface) const;
+    bool hears_of_meeting(const Surface& surface) const;
+    void let_follow(int lane);
     void remove(const Surface& surface, std::vector<Bundle>& bundles, std::size_t end) const;
     double input_length(int sample) const;
     bool is_met(const Surface& surface);
@@ -109,6 +114,7 @@ class ActiveSet {
     void add_deaf(int lane, std::size_t b);
     bool decide(int lane, std::size_t sliding);
     double take_gates(std::vector<double>& values) const;
+    void step_aside(int lane, Pack<V>& theta);
     void dissolve_deaf(int lane);
     void add_all_velocities(int lane, double factor);
     bool is_sink(int lane, int layer, int unit);
@@ -122,6 +128,7 @@ class ActiveSet {
     std::vector<Bundle> bundles_[L], meeting_;
     std::vector<Surface> collapsed_[L];  // of each unit without incoming weights, any
     std::vector<Surface> crowded_;  // surfaces met that depend on several others
+    std::vector<Surface> followers_;  // those of them whose units hear of the others
     std::vector<double> heard_, pulls_;
     Sink sink_;
     std::vector<double> raw_[L], base_[L];  // du/dt under the gates held, not yet tangent: where the attempt ends, and where it begins

@@ -50,9 +50,7 @@ bool ActiveSet<V>::is_beyond_rounding(int lane, const Pack<V>& theta, std::int64
     load_gates(lane, surface.sample);
     single_.forward(surface.sample, gates_.data());
     single_.normal(surface, gates_.data(), jump_.data());
-    // A squared hinge bends so little just beyond its threshold that a network may rest there, held back by what it is short of.
-    const double rounding = map().is_hinge(surface.layer) && !map().jumps ? 1e3 * height_rounding : height_rounding;
-    return std::abs(height) > rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(jump_.data(), jump_.data())));
+    return std::abs(height) > height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(jump_.data(), jump_.data())));
 }
 
 // Takes a surface on which the network stands among those that meet there: as one of its own, or as a member of the bundle to which it is parallel. False where
@@ -77,7 +75,7 @@ bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
     }
     if (joins) return true;
     if (orthogonalise(own) == 0) {
-        crowded_.push_back(surface);
+        (hears_of_meeting(surface) ? followers_ : crowded_).push_back(surface);
         return true;
     }
     Bundle bundle;
@@ -87,10 +85,37 @@ bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
     return true;
 }
 
+// Whether a unit hears of its sample through units whose surfaces meet here: then it follows them.
+template <AnyLanes V>
+bool ActiveSet<V>::hears_of_meeting(const Surface& surface) const {
+    if (map().is_hinge(surface.layer)) return false;
+    for (const Bundle& bundle : meeting_)
+        for (const Member& member : bundle.members)
+            if (member.surface.sample == surface.sample && member.surface.layer < surface.layer) return true;
+    return false;
+}
+
+// Units that follow several others are open where their heights grow from here, and closed where they do not.
+template <AnyLanes V>
+void ActiveSet<V>::let_follow(int lane) {
+    for (const Surface& follower : followers_) {
+        load_gates(lane, follower.sample);
+        add_velocity(follower.sample, -1.0, base_[lane]);
+        bool open = false;
+        single_.rates(follower.sample, gates_.data(), velocity_.data(), [&](int layer, int unit, double rate) {
+            if (layer == follower.layer && unit == follower.unit) open = rate > 1e-12 * single_.length() * input_length(follower.sample);
+        });
+        set_side(lane, {follower, open, open}, open ? 1.0 : -1.0);
+        load_gates(lane, follower.sample);
+        add_velocity(follower.sample, 1.0, base_[lane]);
+    }
+}
+
 template <AnyLanes V>
 bool ActiveSet<V>::is_member(const Surface& surface) const {
-    for (const Surface& crowded : crowded_)
-        if (same(crowded, surface)) return true;
+    for (const auto* others : {&crowded_, &followers_})
+        for (const Surface& other : *others)
+            if (same(other, surface)) return true;
     for (const Bundle& bundle : meeting_)
         for (const Member& member : bundle.members)
             if (same(member.surface, surface)) return true;
@@ -119,6 +144,15 @@ bool ActiveSet<V>::is_deaf(const Surface& surface) {
     return surface.layer > 0 && !map().is_hinge(surface.layer) && std::sqrt(dot(n, n)) <= 1e-12 * input_length(surface.sample);
 }
 
+// Whether it belongs to a bundle with surfaces of other samples, which stays what it is without.
+template <AnyLanes V>
+bool ActiveSet<V>::is_among_others(const Surface& surface) const {
+    for (const Bundle& bundle : meeting_)
+        if (std::any_of(bundle.members.begin(), bundle.members.end(), [&](const Member& member) { return same(member.surface, surface); }))
+            return std::any_of(bundle.members.begin(), bundle.members.end(), [&](const Member& member) { return member.surface.sample != surface.sample; });
+    return false;
+}
+
 // Takes a surface out of the first `end` bundles, whose own gates it does not follow any more.
 template <AnyLanes V>
 void ActiveSet<V>::remove(const Surface& surface, std::vector<Bundle>& bundles, std::size_t end) const {
@@ -132,7 +166,7 @@ void ActiveSet<V>::remove(const Surface& surface, std::vector<Bundle>& bundles, 
     }
 }
 
-// Adds all other surfaces on which the network stands.
+// Adds all other surfaces on which the network stands and through which velocity_ moves it, and those that are parallel to one that it has come to.
 template <AnyLanes V>
 bool ActiveSet<V>::find_coincident(int lane) {
     for (int sample = 0; sample < run_.task.samples; ++sample) {
@@ -145,8 +179,11 @@ bool ActiveSet<V>::find_coincident(int lane) {
             // Far from rounding, whatever the normal.
             if (std::abs(single_.height(surface)) > 1e-9 * (single_.size(surface) + single_.length())) continue;
             if (is_member(surface) || !is_met(surface) || is_deaf(surface)) continue;
-            // A unit without weights stays without, if no surface that it has come to is one of its own.
-            if (!add_surface(lane, surface, single_.size(surface) == 0)) return false;
+            // Where nothing moves it through, a height of 0 stays as it is: such as that of a unit without weights, or orthogonal to the sample from the start.
+            const double* const n = normal(int(meeting_.size()));
+            const double speed = sides.lane(number, lane) * dot(n, velocity_.data());
+            const bool falls = speed < -1e-13 * std::sqrt(dot(n, n) * dot(velocity_.data(), velocity_.data()));
+            if (!add_surface(lane, surface, !falls)) return false;
         }
     }
     return true;
@@ -184,6 +221,7 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
                     std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
                 if (own == members.end()) {
                     const bool shared = is_member(surface);
+                    if (shared && !is_among_others(surface)) return;  // its surface has a bend here, along which it may go on
                     if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before),
                                     [&](const Member& member) { return same(member.surface, surface); }))
                         return;
@@ -293,6 +331,7 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     single_.load(theta, lane);
     meeting_ = bundles_[lane];
     crowded_.clear();
+    followers_.clear();
     std::size_t sliding = meeting_.size();
     find_normals(lane, meeting_);
     for (const std::int64_t hit : hits)
@@ -303,6 +342,7 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
         single_.load(theta, lane);
         find_normals(lane, meeting_);
     }
+    for (int n = 0; n < parameters_; ++n) velocity_[n] = slope.at(n)[lane] / single_.root(n);
     if (!find_coincident(lane)) return false;
     if (meeting_.empty() && crowded_.empty()) return true;
     while (!crowded_.empty()) {
@@ -314,16 +354,41 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     }
     for (std::size_t b = sliding; b < meeting_.size(); ++b) add_deaf(lane, b);
     noise_ = again ? 1e-15 : 1e-12;
-    const bool decided = decide(lane, sliding);
+    bool decided = decide(lane, sliding);
+    if (decided) step_aside(lane, theta);
+    dissolve_deaf(lane);
+    // The surfaces of units above a unit that has switched have other normals by now.
+    if (decided && meeting_.size() > sliding && slides(lane) && map().hidden_layers > 1) {
+        meeting_ = bundles_[lane];
+        decided = decide(lane, meeting_.size());
+        dissolve_deaf(lane);
+    }
     noise_ = 1e-12;
     if (!decided) return false;
-    dissolve_deaf(lane);
     for (int j = 0; j < int(bundles_[lane].size()); ++j) {
         const double part = dot(row(j), velocity_.data());
         for (int n = 0; n < parameters_; ++n) velocity_[n] -= part * row(j)[n];
     }
     for (int n = 0; n < parameters_; ++n) slope.at(n)[lane] = T(velocity_[n] * single_.root(n));
+    let_follow(lane);
     return true;
+}
+
+// Puts the network on its side of each surface that it does not slide along, so far that rounding leaves it there: whoever sees the parameters alone sees the side.
+template <AnyLanes V>
+void ActiveSet<V>::step_aside(int lane, Pack<V>& theta) {
+    find_normals(lane, meeting_);
+    for (std::size_t b = 0; b < meeting_.size(); ++b) {
+        if (meeting_[b].members.empty() || problem_.stands[b] == Stand::along) continue;
+        const Surface& surface = meeting_[b].members.front().surface;
+        if (bends(map().number(surface))) continue;
+        load_gates(lane, surface.sample);
+        single_.forward(surface.sample, gates_.data());
+        const double far = height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(normal(int(b)), normal(int(b)))));
+        along_[b] -= problem_.stands[b] == Stand::above ? far : -far;
+    }
+    move_onto(lane, theta, int(meeting_.size()));
+    single_.load(theta, lane);
 }
 
 // Units that hear of a sample through units alone that are closed by now do not slide along its surface any more: nothing moves their heights.

@@ -130,6 +130,7 @@ class Flow {
     ActiveSet<V> active_;
     Clock clocks_[L];
     alignas(64) T attempt_[L], taken_[L];  // lengths: of the attempt, and of the step just taken; 0: none. A lane at rest attempts steps of length 0
+    alignas(64) T lost_[L];  // not 0 where the loss was not finite when slopes were last found
     bool settles_[L];  // it has come to a surface
     Pack<V> trial_, seen_;  // theta', and theta at a recorded time
     std::vector<Pack<V>> k_;

@@ -80,7 +80,7 @@ bool Flow<V>::begin(Monitor& monitor) {
     gradient_.hold(active_.map().any() ? &active_.held : nullptr);
     if (!slopes(theta, k_[0], monitor)) return false;
     for (int lane = 0; lane < L; ++lane) {
-        if (!is_finite(k_[0], lane)) cohort_.stop(lane, Status::diverged, 0);
+        if (!is_finite(k_[0], lane) || lost_[lane] != 0) cohort_.stop(lane, Status::diverged, 0);
         taken_[lane] = 0;
         settles_[lane] = active_.map().any() && moves(lane);
     }
@@ -101,6 +101,7 @@ template <AnyLanes V>
 bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool last) {
     Downhill downhill{into.at(0)};
     if (!gradient_(at, [&](int, int, const Gradient<V>&) { return !monitor.stopped(); }, downhill)) return false;
+    gradient_.lost().store(lost_);
     for (int lane = 0; lane < L; ++lane)
         if (active_.slides(lane)) active_.follow(lane, at, into, last);
     return true;
@@ -214,7 +215,7 @@ V Flow<V>::lowest_height() const {
 template <AnyLanes V>
 Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
     Clock& clock = clocks_[lane];
-    Attempt attempt{attempt_[lane], shortest(clock), error - error == 0.0, error, factor};
+    Attempt attempt{attempt_[lane], shortest(clock), error - error == 0.0 && lost_[lane] == 0, error, factor};
     attempt.refused_before = clock.refused;
     clock.hits.clear();
     if (!attempt.finite || error > 1.0) return attempt;
@@ -251,6 +252,8 @@ double Flow<V>::find_falls(int lane) {
         if (after >= 0 && before + rate / 3 >= 0 && after - rate_after / 3 >= 0) continue;
         const Fall fall = find_fall(before, rate, after, rate_after);
         if (!(fall.at <= 1.0) || !active_.is_beyond_rounding(lane, trial_, n, fall.depth)) continue;
+        // A squared hinge bends so little just beyond its threshold that a network may rest there, held back by what it is short of.
+        if (active_.bends(n) && active_.is_near(lane, trial_, n)) continue;
         if (after < 0 && fall.at * h > shortest(clock) && active_.is_near(lane, trial_, n)) {
             near.push_back(n);
             continue;

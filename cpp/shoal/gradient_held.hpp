@@ -42,6 +42,7 @@ void Gradient<V>::held_residuals(int first, int count) {
         const V f = values_.back()[s], gate = held_->gates[std::int64_t(first + s) * map.per_sample + map.hinge];
         V r = gate;
         if (!map.jumps) r = gate * (V(T(loss_.threshold)) - V(signs_[first + s]) * f);
+        lost_ = gather_not_finite(lost_, witness(first, s));
         V delta = V(pulls_[first + s]) * r;
         if constexpr (decoupled) delta = fma(V(decouples_[first + s]), f, delta);
         delta.store(values_.back().at(s));

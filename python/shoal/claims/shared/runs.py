@@ -167,7 +167,8 @@ def crossing_times(times: Floats, series: Floats, level: float, *, above: int = 
         A series that does not reach the level, or has too few records before or after it.
     """
     flat = series.reshape(-1, series.shape[-1])
-    reached = flat >= level
+    # A margin that stays at the threshold of a hinge is there to rounding.
+    reached = flat >= level - 64 * np.finfo(np.float64).eps * abs(level)
     first = reached.argmax(axis=1)
     if not reached.any(axis=1).all() or (first < 6 - above).any() or (first + above > flat.shape[1]).any():
         raise ValueError(
