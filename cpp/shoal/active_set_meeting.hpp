@@ -1,0 +1,177 @@
+// Parts of ActiveSet: which surfaces meet where a network has come to one, and what hangs on each of them.
+#pragma once
+
+#include "shoal/active_set.hpp"
+
+namespace shoal {
+
+// Rounding of a height, in units of the size of its terms.
+constexpr double height_rounding = 64 * std::numeric_limits<double>::epsilon();
+
+// Takes a surface on which the network stands among those that meet there: as one of its own, or as a member of the bundle to which it is parallel. False where
+// there are too many. One that depends on several of them is crowded; `joins`: where it would be one of its own, it is left out.
+template <AnyLanes V>
+bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
+    const int own = int(meeting_.size());
+    if (own >= capacity_) return false;
+    load_gates(lane, surface.sample);
+    single_.forward(surface.sample, gates_.data());
+    along_[own] = single_.height(surface);
+    double* const n = normal(own);
+    single_.normal(surface, gates_.data(), n);
+    for (int b = 0; b < own; ++b) {
+        const double* const other = normal(b);
+        const double factor = dot(n, other) / dot(other, other);
+        double off = 0.0;
+        for (int k = 0; k < parameters_; ++k) off += (n[k] - factor * other[k]) * (n[k] - factor * other[k]);
+        if (!(off <= 1e-14 * dot(n, n))) continue;
+        meeting_[b].members.push_back({surface, factor > 0, factor < 0});
+        return true;
+    }
+    if (joins) return true;
+    if (orthogonalise(own) == 0) {
+        (hears_of_meeting(surface) ? followers_ : crowded_).push_back(surface);
+        return true;
+    }
+    Bundle bundle;
+    bundle.members.push_back({surface, true, false});
+    bundle.first = bundle.last = sides.lane(map().number(surface), lane) > 0 ? 1.0 : 0.0;
+    meeting_.push_back(bundle);
+    return true;
+}
+
+// Whether a unit hears of its sample through units whose surfaces meet here: then it follows them.
+template <AnyLanes V>
+bool ActiveSet<V>::hears_of_meeting(const Surface& surface) const {
+    if (map().is_hinge(surface.layer)) return false;
+    for (const Bundle& bundle : meeting_)
+        for (const Member& member : bundle.members)
+            if (member.surface.sample == surface.sample && member.surface.layer < surface.layer) return true;
+    return false;
+}
+
+template <AnyLanes V>
+bool ActiveSet<V>::is_member(const Surface& surface) const {
+    for (const auto* others : {&crowded_, &followers_})
+        for (const Surface& other : *others)
+            if (same(other, surface)) return true;
+    for (const Bundle& bundle : meeting_)
+        for (const Member& member : bundle.members)
+            if (same(member.surface, surface)) return true;
+    return false;
+}
+
+// The length of a sample's input, by which normals are measured.
+template <AnyLanes V>
+double ActiveSet<V>::input_length(int sample) const {
+    const T* const x = run_.task.inputs.data() + std::int64_t(sample) * run_.task.dimension;
+    return std::sqrt(std::inner_product(x, x + run_.task.dimension, x, 0.0));
+}
+
+// Whether a height is 0 to rounding: of its terms, and of the parameters that are where they are to rounding only. Leaves its normal behind those that are known.
+template <AnyLanes V>
+bool ActiveSet<V>::is_met(const Surface& surface) {
+    double* const n = normal(int(meeting_.size()));
+    single_.normal(surface, gates_.data(), n);
+    return std::abs(single_.height(surface)) <= height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(n, n)));
+}
+
+// Whether no parameter changes the height whose normal is the next: the units below it are all closed.
+template <AnyLanes V>
+bool ActiveSet<V>::is_deaf(const Surface& surface) {
+    const double* const n = normal(int(meeting_.size()));
+    return surface.layer > 0 && !map().is_hinge(surface.layer) && std::sqrt(dot(n, n)) <= 1e-12 * input_length(surface.sample);
+}
+
+// Whether it belongs to a bundle with surfaces of other samples, which stays what it is without.
+template <AnyLanes V>
+bool ActiveSet<V>::is_among_others(const Surface& surface) const {
+    for (const Bundle& bundle : meeting_)
+        if (std::any_of(bundle.members.begin(), bundle.members.end(), [&](const Member& member) { return same(member.surface, surface); }))
+            return std::any_of(bundle.members.begin(), bundle.members.end(), [&](const Member& member) { return member.surface.sample != surface.sample; });
+    return false;
+}
+
+// Takes a surface out of the first `end` bundles, whose own gates it does not follow any more.
+template <AnyLanes V>
+void ActiveSet<V>::remove(const Surface& surface, std::vector<Bundle>& bundles, std::size_t end) const {
+    for (std::size_t b = 0; b < end; ++b) {
+        auto& members = bundles[b].members;
+        std::erase_if(members, [&](const Member& member) { return same(member.surface, surface); });
+        if (members.empty() || members.front().above) continue;
+        // The name goes to another, above which the bundle's lower side lies.
+        for (Member& member : members) std::swap(member.above, member.below), std::swap(member.shared_above, member.shared_below);
+        bundles[b].first = 1 - bundles[b].first, bundles[b].last = 1 - bundles[b].last;
+    }
+}
+
+// Adds all other surfaces on which the network stands and through which velocity_ moves it, and those that are parallel to one that it has come to.
+template <AnyLanes V>
+bool ActiveSet<V>::find_coincident(int lane) {
+    for (int sample = 0; sample < run_.task.samples; ++sample) {
+        load_gates(lane, sample);
+        single_.forward(sample, gates_.data());
+        for (int place = 0; place < map().per_sample; ++place) {
+            const std::int64_t number = std::int64_t(sample) * map().per_sample + place;
+            if (sides.lane(number, lane) == 0) continue;
+            const Surface surface = map().surface(number);
+            // Far from rounding, whatever the normal.
+            if (std::abs(single_.height(surface)) > 1e-9 * (single_.size(surface) + single_.length())) continue;
+            if (is_member(surface) || !is_met(surface) || is_deaf(surface)) continue;
+            // Where nothing moves it through, a height of 0 stays as it is: such as that of a unit without weights, or orthogonal to the sample from the start.
+            const double* const n = normal(int(meeting_.size()));
+            const double speed = sides.lane(number, lane) * dot(n, velocity_.data());
+            const bool falls = speed < -1e-13 * std::sqrt(dot(n, n) * dot(velocity_.data(), velocity_.data()));
+            if (!add_surface(lane, surface, !falls)) return false;
+        }
+    }
+    return true;
+}
+
+// Units that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from the surface.
+template <AnyLanes V>
+void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
+    samples_.clear();
+    for (const Member& member : meeting_[b].members)
+        if (!map().is_hinge(member.surface.layer)) samples_.push_back(member.surface.sample);
+    std::sort(samples_.begin(), samples_.end());
+    samples_.erase(std::unique(samples_.begin(), samples_.end()), samples_.end());
+    values_.assign(meeting_.size(), 0.0);
+    for (const int sample : samples_) {
+        const std::size_t before = meeting_[b].members.size();
+        int lowest = map().hidden_layers;
+        for (const Member& member : meeting_[b].members)
+            if (member.surface.sample == sample) lowest = std::min(lowest, member.surface.layer);
+        for (const bool up : {true, false}) {
+            load_gates(lane, sample);
+            for (std::size_t c = 0; c < meeting_.size(); ++c) values_[c] = std::clamp(meeting_[c].first, 0.0, 1.0);
+            values_[b] = up;
+            set_gates(sample, meeting_, values_);
+            single_.forward(sample, gates_.data());
+            std::copy_n(row(int(b)), parameters_, jump_.data());
+            if (!up)
+                for (double& entry : jump_) entry = -entry;
+            single_.rates(sample, gates_.data(), jump_.data(), [&](int layer, int unit, double rate) {
+                const Surface surface{sample, layer, unit};
+                if (layer <= lowest || map().is_hinge(layer) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
+                if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
+                auto& members = meeting_[b].members;
+                auto own =
+                    std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
+                if (own == members.end()) {
+                    const bool shared = is_member(surface);
+                    if (shared && !is_among_others(surface)) return;  // its surface has a bend here, along which it may go on
+                    if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before),
+                                    [&](const Member& member) { return same(member.surface, surface); }))
+                        return;
+                    own = members.insert(members.end(), {surface, false, false, shared, shared});
+                }
+                (up ? own->shared_above : own->shared_below) = false;
+                (up ? own->above : own->below) = rate > 0;
+                gates_[map().place(layer, unit)] = rate > 0 ? 1.0 : map().closed(layer);
+            });
+        }
+    }
+}
+
+}  // namespace shoal
