@@ -44,7 +44,7 @@ function(shoal_core_options target isa)
     -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -pthread ${SHOAL_FLAGS_${isa}})
   target_link_options(${target} PRIVATE -pthread)
   if(isa STREQUAL "avx512" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized) # GCC bug 105593: its own AVX-512 header
+    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized -Wno-uninitialized) # GCC bug 105593: its own AVX-512 header
   endif()
   if(SHOAL_WERROR)
     target_compile_options(${target} PRIVATE -Werror)

@@ -166,7 +166,7 @@ def test_a_flow_is_that_of_each_sample_once(activation: str, loss: str) -> None:
     whole = shoal.train(task=task, **given, condense=False)
     assert json.loads(whole.attrs["condensed"])["samples"] == [13, 13]
     given_up = [int((data.status == 2).sum()) for data in (merged, whole)]
-    assert given_up[0] < given_up[1]
+    assert given_up[0] <= given_up[1]
     arrived = np.flatnonzero(((merged.status == 0) & (whole.status == 0)).values)
     assert len(arrived) >= 30
     names = ["loss", "layer_norm", "weights_1", "weights_2"]

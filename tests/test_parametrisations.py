@@ -319,8 +319,8 @@ def test_parametrisations_are_what_their_formulas_say() -> None:
         (lambda: shoal.Network.mean_field(2, 3, alpha=-2), ValueError, "alpha must be positive, got -2.0"),
         (lambda: shoal.Network.mean_field(2, 3, alpha=1e101), ValueError,
          "alpha must make alpha / nodes lie between 1e-100 and 1e+100, got 1e+101"),
-        (lambda: shoal.Network.mean_field(2, 0), ValueError, "nodes must be at least 1, got 0"),
-        (lambda: shoal.Network.mean_field(0, 3), ValueError, "inputs must be at least 1, got 0"),
+        (lambda: shoal.Network.mean_field(2, 0), ValueError, "nodes must be between 1 and 1073741824, got 0"),
+        (lambda: shoal.Network.mean_field(0, 3), ValueError, "inputs must be between 1 and 1073741824, got 0"),
         (lambda: shoal.Network.mean_field(2, 3.0), TypeError, "nodes must be an integer"),  # type: ignore[arg-type]
         (lambda: shoal.Network.ntk("abc"), TypeError, "widths must be a sequence of integers"),  # type: ignore[arg-type]
     ],

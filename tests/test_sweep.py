@@ -252,13 +252,13 @@ def test_what_is_foretold_of_a_training_is_what_it_returns(method: Any, record: 
 
 
 def test_comparisons_take_what_open_returns(tmp_path: Path) -> None:
-    """One condition network by network, and its mean against one that is 10% larger."""
+    """One condition with other networks of the same, and with a mean that is 10% larger."""
     swept(tmp_path / "s", over={"start.scale": [0.1, 0.4]}, record=RAW)
     data = shoal.open(tmp_path / "s")
     alone = shoal.train(NETWORK, TASK, shoal.Gaussian(0.4), method=METHOD, record=RAW, networks=700, seed=1)
     one = data.sel({"start.scale": 0.4}).isel(time=slice(1, None))
     same = alone.loss.isel(time=slice(1, None))
-    assert shoal.compare_flow(one.loss, same, tolerance=1e-12).passed
+    assert shoal.compare_samples(one.loss, same).passed
     assert not shoal.compare_mean(one.loss, 1.1 * same.mean("network")).passed
 
 

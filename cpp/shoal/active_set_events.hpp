@@ -165,8 +165,15 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     followers_.clear();
     std::size_t sliding = meeting_.size();
     find_normals(lane, meeting_);
+    // What hears of a sample through units that are met here is looked at behind them.
+    const auto hears = [&](const Surface& surface) {
+        return std::any_of(hits.begin(), hits.end(), [&](std::int64_t other) {
+            const Surface below = map().surface(other);
+            return !map().is_hinge(surface.layer) && below.sample == surface.sample && below.layer < surface.layer;
+        });
+    };
     for (const std::int64_t hit : hits)
-        if (!is_member(map().surface(hit)) && !add_surface(lane, map().surface(hit), false)) return false;
+        if (!hears(map().surface(hit)) && !is_member(map().surface(hit)) && !add_surface(lane, map().surface(hit), false)) return false;
     if (std::any_of(hits.begin(), hits.end(), [&](std::int64_t hit) { return is_lost(lane, map().surface(hit)); })) return false;
     if (meeting_.size() > sliding) {
         move_onto(lane, theta, int(meeting_.size()));

@@ -112,6 +112,7 @@ class Flow {
     V lowest_height() const;
     Attempt look_at(int lane, double error, double factor, bool may_fall);
     double find_falls(int lane);
+    void find_neighbours(int lane);
     void take(int lane);
     void give_up(int lane, GaveUp reason);
     void move();

@@ -226,6 +226,7 @@ Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
         if (side * rates_after_.at(clock.target)[lane] < 0 && active_.is_near(lane, trial_, clock.target)) clock.hits.push_back(clock.target);
     }
     attempt.arrived = attempt.fall > 1.0 && !clock.hits.empty();
+    if (attempt.arrived) find_neighbours(lane);
     if (active_.slides(lane)) {
         attempt.part = active_.part(lane, attempt.length);
         attempt.lets_go = active_.lets_go(lane);
@@ -264,6 +265,21 @@ double Flow<V>::find_falls(int lane) {
     near.clear();
     if (first * h <= shortest(clock)) near.push_back(clock.target);
     return first;
+}
+
+// Adds to the hits all surfaces that the network would come to in next to no time, and from which the tolerance cannot tell it: those of units in proportion.
+template <AnyLanes V>
+void Flow<V>::find_neighbours(int lane) {
+    Clock& clock = clocks_[lane];
+    constexpr double next_to_no_time = 1e-6;
+    const std::size_t hits = clock.hits.size();
+    for (std::int64_t n = 0; n < std::int64_t(run_.task.samples) * active_.map().per_sample; ++n) {
+        const double side = active_.sides.at(n)[lane], height = side * heights_after_.at(n)[lane], rate = side * rates_after_.at(n)[lane];
+        if (side == 0 || !(height > 0 && height < -rate * next_to_no_time * attempt_[lane])) continue;
+        if (std::find(clock.hits.begin(), clock.hits.begin() + std::ptrdiff_t(hits), n) == clock.hits.begin() + std::ptrdiff_t(hits) &&
+            active_.is_near(lane, trial_, n))
+            clock.hits.push_back(n);
+    }
 }
 
 template <AnyLanes V>

@@ -94,9 +94,11 @@ def _event(data: xarray.Dataset, text: object) -> tuple[xarray.DataArray, xarray
     event = Event.read(text)
     if "network" in data.dims:
         values = measure_of(data, "event", event.measure)
-        kept = kept_networks(data, values)
-        met: xarray.DataArray = _COMPARE[event.relation](values, event.threshold) & kept
-        trials = kept.sum("network").broadcast_like(values.isel(network=0, drop=True))
+        diverged = data.status == OUTCOMES.index("diverged") if "status" in data else xarray.zeros_like(values, dtype=bool)
+        counted = kept_networks(data, values) | diverged
+        above = event.relation in (">", ">=")  # as a network is from where it diverges on (Statistics)
+        met: xarray.DataArray = (_COMPARE[event.relation](values, event.threshold) | (above & values.isnull())) & counted
+        trials = counted.sum("network").broadcast_like(values.isel(network=0, drop=True))
         return met.sum("network"), trials.transpose(*met.isel(network=0).dims)
     held = [str(one) for one in data.event.values] if "event" in data.coords else []
     if str(event) not in held:
@@ -104,7 +106,8 @@ def _event(data: xarray.Dataset, text: object) -> tuple[xarray.DataArray, xarray
             f"event must be one that was kept, of which there are {', '.join(held) or 'none'}, got {text!r}"
         )
     met = data.event_count.isel(event=held.index(str(event))).fillna(0).astype(np.int64)
-    trials = statistic_of(data, "event", event.measure, "count").fillna(0).astype(np.int64)
+    kept = statistic_of(data, "event", event.measure, "count").fillna(0).astype(np.int64)
+    trials = kept + data.outcome_count.isel(outcome=OUTCOMES.index("diverged"), drop=True).fillna(0).astype(np.int64)
     return met, trials.transpose(*met.dims)
 
 
