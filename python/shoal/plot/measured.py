@@ -94,10 +94,14 @@ def _event(data: xarray.Dataset, text: object) -> tuple[xarray.DataArray, xarray
     event = Event.read(text)
     if "network" in data.dims:
         values = measure_of(data, "event", event.measure)
-        diverged = data.status == OUTCOMES.index("diverged") if "status" in data else xarray.zeros_like(values, dtype=bool)
+        diverged = (
+            data.status == OUTCOMES.index("diverged") if "status" in data else xarray.zeros_like(values, dtype=bool)
+        )
         counted = kept_networks(data, values) | diverged
         above = event.relation in (">", ">=")  # as a network is from where it diverges on (Statistics)
-        met: xarray.DataArray = (_COMPARE[event.relation](values, event.threshold) | (above & values.isnull())) & counted
+        met: xarray.DataArray = (
+            _COMPARE[event.relation](values, event.threshold) | (above & values.isnull())
+        ) & counted
         trials = counted.sum("network").broadcast_like(values.isel(network=0, drop=True))
         return met.sum("network"), trials.transpose(*met.isel(network=0).dims)
     held = [str(one) for one in data.event.values] if "event" in data.coords else []
