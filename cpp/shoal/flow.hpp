@@ -141,3 +141,4 @@ class Flow {
 }  // namespace shoal
 
 #include "shoal/flow_impl.hpp"
+#include "shoal/flow_records.hpp"
