@@ -48,7 +48,10 @@ class Problem:
         return zlib.crc32(self.kind.encode()) * 1000 + self.index
 
     def starts(self, networks: int) -> tuple[list[Array], list[Array]]:
-        """Return weights and biases of each layer, (networks, ...), normal of standard deviation ``scale``."""
+        """Return weights and biases of each layer, (networks, ...), normal of standard deviation ``scale``.
+
+        Those of structured problems have one decimal: units are equal, orthogonal to inputs, or without a weight.
+        """
         generator = np.random.default_rng([self.seed, 1])
         weights: list[list[Array]] = [[] for _ in self.network.widths[1:]]
         biases: list[list[Array]] = [[] for _ in self.network.widths[1:]]
@@ -59,6 +62,8 @@ class Problem:
                 weights[layer].append(self.scale * generator.standard_normal((after, before)))
                 biases[layer].append(self.scale * generator.standard_normal(after))
         stacked = [np.array(w) for w in weights], [np.array(b) for b in biases]
+        if self.kind == "structured":
+            stacked = [np.round(w, 1) for w in stacked[0]], [np.round(b, 1) for b in stacked[1]]
         return stacked if self.network.bias else (stacked[0], [])
 
     def __str__(self) -> str:
@@ -95,6 +100,15 @@ def collinear_task(g: np.random.Generator, samples: int, inputs: int) -> shoal.T
     return shoal.Task(points, g.choice([-1, 1], samples))
 
 
+def structured_task(g: np.random.Generator, samples: int, inputs: int) -> shoal.Task:
+    """Return the modes of a diagonal task, or sums of two: axes and small whole numbers."""
+    points = np.zeros((samples, inputs))
+    for point in points:
+        for axis in g.choice(inputs, size=int(g.integers(1, 3)) if inputs > 1 else 1, replace=False):
+            point[axis] = g.choice([-2.0, -1.0, 1.0, 2.0])
+    return shoal.Task(points, g.choice([-1, 1], samples))
+
+
 def classes_task(g: np.random.Generator, samples: int, inputs: int, classes: int) -> shoal.Task:
     return shoal.Task(g.standard_normal((samples, inputs)), g.integers(classes, size=samples))
 
@@ -106,7 +120,7 @@ TASKS: dict[str, Callable[[np.random.Generator, int, int], shoal.Task]] = {
     "duplicates": duplicates_task,
     "collinear": collinear_task,
 }
-KINDS = (*TASKS, "deep", "leaky", "biases", "classes", "hinge", "squared_hinge", "tanh_hinge")
+KINDS = (*TASKS, "deep", "leaky", "biases", "classes", "hinge", "squared_hinge", "tanh_hinge", "structured")
 
 
 def problem(kind: str, index: int) -> Problem:
@@ -128,13 +142,16 @@ def problem(kind: str, index: int) -> Problem:
         options, loss = {"activation": "tanh", "bias": bool(g.integers(2))}, "hinge"
     elif kind in ("hinge", "squared_hinge"):
         loss = kind
+    elif kind == "structured":
+        widths = (inputs, *(int(w) for w in g.integers(1, 4, size=int(g.integers(1, 4)))), 1)
+        options = {"bias": bool(g.integers(4) == 0)}
     if loss == "exponential":  # e^10 and more makes the beginning stiff
         scale /= 2
     if kind == "classes":
         classes = int(g.integers(2, 5))
         task, widths, loss = classes_task(g, samples, inputs, classes), (inputs, width, classes), "cross_entropy"
     else:
-        task = make(g, samples, inputs)
+        task = structured_task(g, min(samples, 8), inputs) if kind == "structured" else make(g, samples, inputs)
     return Problem(kind, index, shoal.Network(widths, **options), task, loss, scale)
 
 

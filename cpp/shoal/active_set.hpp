@@ -71,12 +71,12 @@ class ActiveSet {
     bool settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again);
 
   private:
+    // A unit that hears of its sample through a lower one of the bundle is a follower there: its gate matters where that one is open, and elsewhere it is as the
+    // other bundles say of which it is a member.
     struct Member {
         Surface surface;
         bool above, below;  // open on the bundle's upper side; on its lower one
-        // There it has the gate that an earlier bundle gives it, of which it is a member too.
-        bool shared_above = false, shared_below = false;
-        bool shared() const { return shared_above || shared_below; }
+        bool on(bool up) const { return up ? above : below; }
     };
 
     struct Bundle {
@@ -93,6 +93,9 @@ class ActiveSet {
     double dot(const double* a, const double* b) const;
     void load_gates(int lane, int sample);
     void set_gates(int sample, const std::vector<Bundle>& bundles, const std::vector<double>& values);
+    static bool is_layered(const Bundle& bundle, int sample);
+    template <class Visit>
+    void for_each_side(int lane, int sample, const std::vector<Bundle>& bundles, std::vector<double>& values, double share, Visit&& visit);
     void set_side(int lane, const Member& member, double side);
     double orthogonalise(int i);
     void find_normals(int lane, const std::vector<Bundle>& bundles);
@@ -101,18 +104,26 @@ class ActiveSet {
     void linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values);
     void move_onto(int lane, Pack<V>& theta, int count);
     bool same(const Surface& a, const Surface& b) const { return map().number(a) == map().number(b); }
+    bool is_along(int lane, const Bundle& bundle) { return sides.lane(map().number(bundle.members.front().surface), lane) == 0; }
+    bool hears(const Bundle& above, const Bundle& below) const;
     bool is_member(const Surface& surface) const;
-    bool is_among_others(const Surface& surface) const;
+    bool is_among_others(const Surface& surface, const std::vector<int>& samples) const;
+    void find_way_off(int b, double sign);
+    static const Member& lowest(const Bundle& bundle, int sample);
+    bool follows(const Bundle& bundle, const Member& member) const;
+    bool follows_in_one(const Surface& surface) const;
+    bool is_torn() const;
     bool hears_of_meeting(const Surface& surface) const;
     void let_follow(int lane);
-    void remove(const Surface& surface, std::vector<Bundle>& bundles, std::size_t end) const;
+    void remove(const Surface& surface, Bundle& bundle) const;
     double input_length(int sample) const;
     bool is_met(const Surface& surface);
     bool is_deaf(const Surface& surface);
     bool add_surface(int lane, const Surface& surface, bool joins);
     bool find_coincident(int lane);
     void add_deaf(int lane, std::size_t b);
-    bool decide(int lane, std::size_t sliding);
+    void put_gates(int lane);
+    bool decide(int lane);
     double take_gates(std::vector<double>& values) const;
     void step_aside(int lane, Pack<V>& theta);
     void dissolve_deaf(int lane);
@@ -137,6 +148,7 @@ class ActiveSet {
     std::vector<double> along_, values_, velocity_, jump_;
     std::vector<int> samples_;
     Complementarity problem_;
+    bool deciding_ = false;  // whether problem_ says where the bundles stand
     double noise_ = 1e-12;  // of velocities, relative
 };
 

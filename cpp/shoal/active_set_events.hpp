@@ -75,10 +75,12 @@ bool ActiveSet<V>::is_sink(int lane, int layer, int unit) {
     for (const Bundle& bundle : meeting_) values_.push_back(std::clamp(bundle.first, 0.0, 1.0));
     for (int sample = 0; sample < run_.task.samples; ++sample) {
         if (run_.task.weights[sample] == 0) continue;
-        load_gates(lane, sample);
-        set_gates(sample, meeting_, values_);
-        single_.forward(sample, gates_.data());
-        pulls_.push_back(single_.pull({sample, layer, unit}, gates_.data(), jump_.data()));
+        double pull = 0.0;
+        for_each_side(lane, sample, meeting_, values_, 1.0, [&](double share) {
+            single_.forward(sample, gates_.data());
+            pull += share * single_.pull({sample, layer, unit}, gates_.data(), jump_.data());
+        });
+        pulls_.push_back(pull);
         single_.add_heard(sample, layer, heard_);
     }
     return sink_.holds(int(heard_.size() / pulls_.size()), heard_, pulls_);
@@ -163,17 +165,17 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     meeting_ = bundles_[lane];
     crowded_.clear();
     followers_.clear();
-    std::size_t sliding = meeting_.size();
+    const std::size_t sliding = meeting_.size();
     find_normals(lane, meeting_);
     // What hears of a sample through units that are met here is looked at behind them.
-    const auto hears = [&](const Surface& surface) {
+    const auto hears_of_hit = [&](const Surface& surface) {
         return std::any_of(hits.begin(), hits.end(), [&](std::int64_t other) {
             const Surface below = map().surface(other);
             return !map().is_hinge(surface.layer) && below.sample == surface.sample && below.layer < surface.layer;
         });
     };
     for (const std::int64_t hit : hits)
-        if (!hears(map().surface(hit)) && !is_member(map().surface(hit)) && !add_surface(lane, map().surface(hit), false)) return false;
+        if (!hears_of_hit(map().surface(hit)) && !is_member(map().surface(hit)) && !add_surface(lane, map().surface(hit), false)) return false;
     if (std::any_of(hits.begin(), hits.end(), [&](std::int64_t hit) { return is_lost(lane, map().surface(hit)); })) return false;
     if (meeting_.size() > sliding) {
         move_onto(lane, theta, int(meeting_.size()));
@@ -186,21 +188,28 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     while (!crowded_.empty()) {
         const Surface crowded = crowded_.front();
         if (!collapse(lane, theta, crowded)) return false;
-        const auto along = [&](const Bundle& bundle) { return sides.lane(map().number(bundle.members.front().surface), lane) == 0; };
-        sliding = std::size_t(std::count_if(meeting_.begin(), meeting_.end(), along));
         find_normals(lane, meeting_);
     }
-    for (std::size_t b = sliding; b < meeting_.size(); ++b) add_deaf(lane, b);
+    // Units along which the network slides may have others that are met now as followers.
+    bool met = false;
+    for (std::size_t b = 0; b < meeting_.size(); ++b) {
+        const bool along = is_along(lane, meeting_[b]);
+        const auto is_met_and_hears = [&](const Bundle& above) { return !is_along(lane, above) && hears(above, meeting_[b]); };
+        if (!along || std::any_of(meeting_.begin(), meeting_.end(), is_met_and_hears)) add_deaf(lane, b);
+        met = met || !along;
+    }
     noise_ = again ? 1e-15 : 1e-12;
-    bool decided = decide(lane, sliding);
+    deciding_ = true;
+    bool decided = decide(lane);
     if (decided) step_aside(lane, theta);
     dissolve_deaf(lane);
     // The surfaces of units above a unit that has switched have other normals by now.
-    if (decided && meeting_.size() > sliding && slides(lane) && map().hidden_layers > 1) {
+    if (decided && met && slides(lane) && map().hidden_layers > 1) {
         meeting_ = bundles_[lane];
-        decided = decide(lane, meeting_.size());
+        decided = decide(lane);
         dissolve_deaf(lane);
     }
+    deciding_ = false;
     noise_ = 1e-12;
     if (!decided) return false;
     for (int j = 0; j < int(bundles_[lane].size()); ++j) {
@@ -257,19 +266,48 @@ double ActiveSet<V>::take_gates(std::vector<double>& values) const {
     return moved;
 }
 
+// Puts the gates of the surfaces that meet where they stand, and takes followers out of the bundles that have nothing to say to them any more.
+template <AnyLanes V>
+void ActiveSet<V>::put_gates(int lane) {
+    const auto each = [&](auto&& visit) {
+        for (std::size_t b = 0; b < meeting_.size(); ++b)
+            for (const Member& member : meeting_[b].members) visit(problem_.stands[b], meeting_[b], member);
+    };
+    // The later ones have more to say.
+    each([&](Stand stand, const Bundle& bundle, const Member& member) {
+        if (stand != Stand::along && follows(bundle, member)) set_side(lane, member, -1.0);
+    });
+    each([&](Stand stand, const Bundle& bundle, const Member& member) {
+        if (stand != Stand::along && !follows(bundle, member)) set_side(lane, member, member.on(stand == Stand::above) ? 1.0 : -1.0);
+    });
+    each([&](Stand stand, const Bundle&, const Member& member) {
+        if (stand == Stand::along) set_side(lane, member, 0.0);
+    });
+    std::vector<Surface> told;
+    each([&](Stand stand, const Bundle& bundle, const Member& member) {
+        const bool up = stand == Stand::above;
+        if (stand == Stand::along || !follows(bundle, member) || lowest(bundle, member.surface.sample).above != up) return;
+        set_side(lane, member, member.on(up) ? 1.0 : -1.0);
+        told.push_back(member.surface);
+    });
+    for (const Surface& surface : told)
+        for (std::size_t b = 0; b < meeting_.size(); ++b)
+            if (problem_.stands[b] == Stand::along) remove(surface, meeting_[b]);
+}
+
 // Finds where the network goes on, and puts its gates so.
 template <AnyLanes V>
-bool ActiveSet<V>::decide(int lane, std::size_t sliding) {
+bool ActiveSet<V>::decide(int lane) {
     const std::size_t count = meeting_.size();
     std::vector<double> values(count);
     problem_.resize(int(count));
     for (std::size_t b = 0; b < count; ++b) {
         values[b] = std::clamp(meeting_[b].first, 0.0, 1.0);
-        problem_.stands[b] = b < sliding ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
+        problem_.stands[b] = is_along(lane, meeting_[b]) ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
     }
     // Gates multiply one another only where the surfaces of one sample meet: elsewhere one round finds the answer, and another one confirms it.
     bool settled = false;
-    for (int round = 0; round < 6 && !settled; ++round) {
+    for (int round = 0; round < 40 && !settled; ++round) {
         linearise(lane, base_[lane], meeting_, values);
         if (!problem_.solve()) break;
         settled = take_gates(values) <= 1.0;
@@ -279,7 +317,7 @@ bool ActiveSet<V>::decide(int lane, std::size_t sliding) {
         if (round == 0)
             for (std::size_t b = 0; b < count; ++b) {
                 values[b] = std::clamp(meeting_[b].first, 0.0, 1.0);
-                problem_.stands[b] = b < sliding ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
+                problem_.stands[b] = is_along(lane, meeting_[b]) ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
             }
         bool found = false;
         for (int turn = 0; turn < 12 && !found; ++turn) {
@@ -290,35 +328,19 @@ bool ActiveSet<V>::decide(int lane, std::size_t sliding) {
         if (!found) return false;
         settled = !problem_.change_worst();
     }
-    if (!settled) return false;
+    if (!settled || is_torn()) return false;
     // The gates that are left behind, and what the velocity is without.
     base_[lane] = velocity_;
     find_samples(meeting_, 0, count);
     const std::vector<int> samples = samples_;
-    for (const int sample : samples) {
-        load_gates(lane, sample);
-        set_gates(sample, meeting_, values);
-        add_velocity(sample, -1.0, base_[lane]);
-    }
+    for (const int sample : samples)
+        for_each_side(lane, sample, meeting_, values, 1.0, [&](double share) { add_velocity(sample, -share, base_[lane]); });
+    for (std::size_t b = 0; b < count; ++b) meeting_[b].first = meeting_[b].last = values[b];
     bundles_[lane].clear();
-    for (std::size_t b = count; b-- > 0;) {
-        const Stand stand = problem_.stands[b];
-        if (stand == Stand::along) {
-            for (const Member& member : meeting_[b].members) set_side(lane, member, 0.0);
-            continue;
-        }
-        const bool above = stand == Stand::above;
-        const std::vector<Member> members = meeting_[b].members;
-        for (const Member& member : members) {
-            if (above ? member.shared_above : member.shared_below) continue;
-            set_side(lane, member, (above ? member.above : member.below) ? 1.0 : -1.0);
-            if (member.shared()) remove(member.surface, meeting_, b);
-        }
-    }
+    put_gates(lane);
     for (std::size_t b = 0; b < count; ++b) {
         Bundle& bundle = meeting_[b];
         if (problem_.stands[b] != Stand::along || bundle.members.empty()) continue;
-        bundle.first = bundle.last = values[b];
         bundle.first_pull = problem_.response(int(b), int(b)) / dot(normal(int(b)), normal(int(b)));
         bundles_[lane].push_back(bundle);
     }

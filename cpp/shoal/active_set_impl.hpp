@@ -45,19 +45,27 @@ void ActiveSet<V>::load_gates(int lane, int sample) {
 // Gives the members of the bundles the gates that these values of the bundles' own mean for them, in the gates of one sample.
 template <AnyLanes V>
 void ActiveSet<V>::set_gates(int sample, const std::vector<Bundle>& bundles, const std::vector<double>& values) {
+    const auto gate_of = [&](const Member& member) -> double& { return gates_[map().place(member.surface.layer, member.surface.unit)]; };
+    bool any_follower = false;
+    for (const Bundle& bundle : bundles)
+        for (const Member& member : bundle.members)
+            if (member.surface.sample == sample && follows(bundle, member)) gate_of(member) = 0, any_follower = true;
     for (std::size_t b = 0; b < bundles.size(); ++b)
         for (const Member& member : bundles[b].members) {
-            if (member.surface.sample != sample) continue;
+            if (member.surface.sample != sample || follows(bundles[b], member)) continue;
             const double closed = map().closed(member.surface.layer);
-            double& gate = gates_[map().place(member.surface.layer, member.surface.unit)];
-            const double before = (gate - closed) / (1 - closed);
-            double open = values[b] * (member.shared_above ? before : member.above) + (1 - values[b]) * (member.shared_below ? before : member.below);
-            // What hears of the sample through the bundle's lowest unit alone is as on the side on which that is open, which alone makes the mean.
-            const Member* lowest = &member;
-            for (const Member& other : bundles[b].members)
-                if (other.surface.sample == sample && other.surface.layer < lowest->surface.layer) lowest = &other;
-            if (lowest != &member && closed == 0 && !member.shared()) open = lowest->above ? member.above : member.below;
-            gate = closed + (1 - closed) * open;
+            gate_of(member) = closed + (1 - closed) * (values[b] * member.above + (1 - values[b]) * member.below);
+        }
+    if (!any_follower) return;
+    // A unit below that the network leaves has more to say than one that it slides along.
+    for (const bool leaves : {false, true})
+        for (std::size_t b = 0; b < bundles.size(); ++b) {
+            if ((deciding_ && problem_.stands[b] != Stand::along) != leaves) continue;
+            for (const Member& member : bundles[b].members) {
+                if (member.surface.sample != sample || !follows(bundles[b], member)) continue;
+                const bool up = lowest(bundles[b], sample).above;
+                gate_of(member) += (up ? values[b] : 1 - values[b]) * (member.on(up) - gate_of(member));
+            }
         }
 }
 
@@ -67,6 +75,38 @@ void ActiveSet<V>::set_side(int lane, const Member& member, double side) {
     const std::int64_t number = map().number(member.surface);
     sides.lane(number, lane) = T(side);
     held.gates.lane(number, lane) = T(side > 0 ? 1.0 : map().closed(member.surface.layer));
+}
+
+// Whether units of several layers switch with the bundle for this sample.
+template <AnyLanes V>
+bool ActiveSet<V>::is_layered(const Bundle& bundle, int sample) {
+    int layer = -1;
+    for (const Member& member : bundle.members) {
+        if (member.surface.sample != sample) continue;
+        if (layer >= 0 && member.surface.layer != layer) return true;
+        layer = member.surface.layer;
+    }
+    return false;
+}
+
+// Calls visit(share) with the gates of a sample that those values of the bundles mean: once, or, where units of several layers switch together and the mean of
+// what they pass on is not what their mean gates pass on, on all sides, of which each has a share of the mean.
+template <AnyLanes V>
+template <class Visit>
+void ActiveSet<V>::for_each_side(int lane, int sample, const std::vector<Bundle>& bundles, std::vector<double>& values, double share, Visit&& visit) {
+    for (std::size_t b = 0; b < bundles.size(); ++b) {
+        const double value = values[b];
+        if (value == 0 || value == 1 || !is_layered(bundles[b], sample)) continue;
+        for (const double side : {1.0, 0.0}) {
+            values[b] = side;
+            for_each_side(lane, sample, bundles, values, share * (side > 0 ? value : 1 - value), visit);
+        }
+        values[b] = value;
+        return;
+    }
+    load_gates(lane, sample);
+    set_gates(sample, bundles, values);
+    visit(share);
 }
 
 // Makes row i the part of normal i that is orthogonal to the rows before it, of length 1; returns the length that it had, 0 where it is within rounding of that.
@@ -169,8 +209,7 @@ void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity,
     for (const int sample : samples_) {
         load_gates(lane, sample);
         add_velocity(sample, -1.0, velocity_);
-        set_gates(sample, bundles, values);
-        add_velocity(sample, 1.0, velocity_);
+        for_each_side(lane, sample, bundles, values, 1.0, [&](double share) { add_velocity(sample, share, velocity_); });
     }
     double size = std::sqrt(dot(velocity_.data(), velocity_.data()));
     for (int b = 0; b < count; ++b) {
@@ -179,11 +218,8 @@ void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity,
         const double own = values[b];
         for (const double side : {1.0, 0.0}) {
             values[b] = side;
-            for (const int sample : samples_) {
-                load_gates(lane, sample);
-                set_gates(sample, bundles, values);
-                add_velocity(sample, side > 0 ? 1.0 : -1.0, jump_);
-            }
+            for (const int sample : samples_)
+                for_each_side(lane, sample, bundles, values, side > 0 ? 1.0 : -1.0, [&](double share) { add_velocity(sample, share, jump_); });
             size = std::max(size, std::sqrt(dot(jump_.data(), jump_.data())));
         }
         values[b] = own;

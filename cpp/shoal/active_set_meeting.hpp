@@ -50,6 +50,16 @@ bool ActiveSet<V>::hears_of_meeting(const Surface& surface) const {
     return false;
 }
 
+// Whether a unit of a bundle hears of its sample through one of another.
+template <AnyLanes V>
+bool ActiveSet<V>::hears(const Bundle& above, const Bundle& below) const {
+    return std::any_of(above.members.begin(), above.members.end(), [&](const Member& unit) {
+        return std::any_of(below.members.begin(), below.members.end(), [&](const Member& other) {
+            return !map().is_hinge(unit.surface.layer) && other.surface.sample == unit.surface.sample && other.surface.layer < unit.surface.layer;
+        });
+    });
+}
+
 template <AnyLanes V>
 bool ActiveSet<V>::is_member(const Surface& surface) const {
     for (const auto* others : {&crowded_, &followers_})
@@ -83,26 +93,25 @@ bool ActiveSet<V>::is_deaf(const Surface& surface) {
     return surface.layer > 0 && !map().is_hinge(surface.layer) && std::sqrt(dot(n, n)) <= 1e-12 * input_length(surface.sample);
 }
 
-// Whether it belongs to a bundle with surfaces of other samples, which stays what it is without.
+// Whether it belongs to a bundle with surfaces of other samples than these, which stays what it is without.
 template <AnyLanes V>
-bool ActiveSet<V>::is_among_others(const Surface& surface) const {
+bool ActiveSet<V>::is_among_others(const Surface& surface, const std::vector<int>& samples) const {
+    const auto is_other = [&](const Member& member) { return !std::binary_search(samples.begin(), samples.end(), member.surface.sample); };
     for (const Bundle& bundle : meeting_)
         if (std::any_of(bundle.members.begin(), bundle.members.end(), [&](const Member& member) { return same(member.surface, surface); }))
-            return std::any_of(bundle.members.begin(), bundle.members.end(), [&](const Member& member) { return member.surface.sample != surface.sample; });
+            return std::any_of(bundle.members.begin(), bundle.members.end(), is_other);
     return false;
 }
 
-// Takes a surface out of the first `end` bundles, whose own gates it does not follow any more.
+// Takes a surface out of a bundle, whose gate it does not follow any more.
 template <AnyLanes V>
-void ActiveSet<V>::remove(const Surface& surface, std::vector<Bundle>& bundles, std::size_t end) const {
-    for (std::size_t b = 0; b < end; ++b) {
-        auto& members = bundles[b].members;
-        std::erase_if(members, [&](const Member& member) { return same(member.surface, surface); });
-        if (members.empty() || members.front().above) continue;
-        // The name goes to another, above which the bundle's lower side lies.
-        for (Member& member : members) std::swap(member.above, member.below), std::swap(member.shared_above, member.shared_below);
-        bundles[b].first = 1 - bundles[b].first, bundles[b].last = 1 - bundles[b].last;
-    }
+void ActiveSet<V>::remove(const Surface& surface, Bundle& bundle) const {
+    auto& members = bundle.members;
+    std::erase_if(members, [&](const Member& member) { return same(member.surface, surface); });
+    if (members.empty() || members.front().above) return;
+    // The name goes to another, above which the bundle's lower side lies.
+    for (Member& member : members) std::swap(member.above, member.below);
+    bundle.first = 1 - bundle.first, bundle.last = 1 - bundle.last;
 }
 
 // Adds all other surfaces on which the network stands and through which velocity_ moves it, and those that are parallel to one that it has come to.
@@ -128,6 +137,69 @@ bool ActiveSet<V>::find_coincident(int lane) {
     return true;
 }
 
+// The direction, into jump_, in which the height of a bundle changes and those of the others do not.
+template <AnyLanes V>
+void ActiveSet<V>::find_way_off(int b, double sign) {
+    std::fill(jump_.begin(), jump_.end(), 0.0);
+    const int count = int(meeting_.size());
+    along_.assign(along_.size(), 0.0);
+    for (int i = b; i < count; ++i) {
+        const double* const overlap = overlaps_.data() + std::int64_t(i) * (capacity_ + 1);
+        double left = i == b ? sign : 0.0;
+        for (int j = b; j < i; ++j) left -= overlap[j] * along_[j];
+        along_[i] = overlap[i] == 0 ? 0.0 : left / overlap[i];
+        for (int n = 0; n < parameters_; ++n) jump_[n] += along_[i] * row(i)[n];
+    }
+    const double length = std::sqrt(dot(jump_.data(), jump_.data()));
+    for (double& entry : jump_) entry /= length;
+}
+
+// The lowest unit of a sample in a bundle; units above it hear of the sample through it.
+template <AnyLanes V>
+auto ActiveSet<V>::lowest(const Bundle& bundle, int sample) -> const Member& {
+    const auto layer = [&](const Member& member) { return member.surface.sample == sample ? member.surface.layer : std::numeric_limits<int>::max(); };
+    return *std::min_element(bundle.members.begin(), bundle.members.end(), [&](const Member& a, const Member& b) { return layer(a) < layer(b); });
+}
+
+template <AnyLanes V>
+bool ActiveSet<V>::follows(const Bundle& bundle, const Member& member) const {
+    const Surface& surface = member.surface;
+    return map().closed_unit == 0 && !map().is_hinge(surface.layer) && lowest(bundle, surface.sample).surface.layer < surface.layer;
+}
+
+// Whether the first bundle that a surface is a member of has it as a follower.
+template <AnyLanes V>
+bool ActiveSet<V>::follows_in_one(const Surface& surface) const {
+    for (const Bundle& bundle : meeting_)
+        for (const Member& member : bundle.members)
+            if (same(member.surface, surface)) return follows(bundle, member);
+    return false;
+}
+
+// Whether a unit is told to open by one bundle and to close by another, and the network goes on where it hears of both, or leaves both.
+template <AnyLanes V>
+bool ActiveSet<V>::is_torn() const {
+    struct Told {
+        bool there, leaves, opens;
+    };
+    const auto told = [&](std::size_t b, const Member& member) -> Told {
+        const Stand stand = problem_.stands[b];
+        const bool along = stand == Stand::along;
+        if (!follows(meeting_[b], member)) return {!along, !along, member.on(stand == Stand::above)};
+        const bool up = lowest(meeting_[b], member.surface.sample).above;
+        return {along || (stand == Stand::above) == up, !along, member.on(up)};
+    };
+    for (std::size_t b = 0; b < meeting_.size(); ++b)
+        for (const Member& member : meeting_[b].members)
+            for (std::size_t c = 0; c < b; ++c)
+                for (const Member& other : meeting_[c].members) {
+                    if (!same(other.surface, member.surface)) continue;
+                    const Told one = told(b, member), two = told(c, other);
+                    if (one.there && two.there && one.leaves == two.leaves && one.opens != two.opens) return true;
+                }
+    return false;
+}
+
 // Units that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from the surface.
 template <AnyLanes V>
 void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
@@ -139,34 +211,28 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
     values_.assign(meeting_.size(), 0.0);
     for (const int sample : samples_) {
         const std::size_t before = meeting_[b].members.size();
-        int lowest = map().hidden_layers;
-        for (const Member& member : meeting_[b].members)
-            if (member.surface.sample == sample) lowest = std::min(lowest, member.surface.layer);
+        const int own_layer = lowest(meeting_[b], sample).surface.layer;
         for (const bool up : {true, false}) {
             load_gates(lane, sample);
             for (std::size_t c = 0; c < meeting_.size(); ++c) values_[c] = std::clamp(meeting_[c].first, 0.0, 1.0);
             values_[b] = up;
             set_gates(sample, meeting_, values_);
             single_.forward(sample, gates_.data());
-            std::copy_n(row(int(b)), parameters_, jump_.data());
-            if (!up)
-                for (double& entry : jump_) entry = -entry;
+            find_way_off(int(b), up ? 1.0 : -1.0);
             single_.rates(sample, gates_.data(), jump_.data(), [&](int layer, int unit, double rate) {
                 const Surface surface{sample, layer, unit};
-                if (layer <= lowest || map().is_hinge(layer) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
+                if (layer <= own_layer || map().is_hinge(layer) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
                 if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
                 auto& members = meeting_[b].members;
                 auto own =
                     std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
                 if (own == members.end()) {
-                    const bool shared = is_member(surface);
-                    if (shared && !is_among_others(surface)) return;  // its surface has a bend here, along which it may go on
+                    if (is_member(surface) && !follows_in_one(surface) && !is_among_others(surface, samples_)) return;  // its surface has a bend, along which it may go on
                     if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before),
                                     [&](const Member& member) { return same(member.surface, surface); }))
                         return;
-                    own = members.insert(members.end(), {surface, false, false, shared, shared});
+                    own = members.insert(members.end(), {surface, false, false});
                 }
-                (up ? own->shared_above : own->shared_below) = false;
                 (up ? own->above : own->below) = rate > 0;
                 gates_[map().place(layer, unit)] = rate > 0 ? 1.0 : map().closed(layer);
             });
