@@ -50,7 +50,7 @@ class Problem:
     def starts(self, networks: int) -> tuple[list[Array], list[Array]]:
         """Return weights and biases of each layer, (networks, ...), normal of standard deviation ``scale``.
 
-        Those of structured problems have one decimal: units are equal, orthogonal to inputs, or without a weight.
+        Those of structured problems have one decimal and no 0: units are equal, or orthogonal to inputs.
         """
         generator = np.random.default_rng([self.seed, 1])
         weights: list[list[Array]] = [[] for _ in self.network.widths[1:]]
@@ -63,7 +63,7 @@ class Problem:
                 biases[layer].append(self.scale * generator.standard_normal(after))
         stacked = [np.array(w) for w in weights], [np.array(b) for b in biases]
         if self.kind == "structured":
-            stacked = [np.round(w, 1) for w in stacked[0]], [np.round(b, 1) for b in stacked[1]]
+            stacked = tuple([np.where(np.abs(p) < 0.05, 0.1, np.round(p, 1)) for p in of] for of in stacked)
         return stacked if self.network.bias else (stacked[0], [])
 
     def __str__(self) -> str:

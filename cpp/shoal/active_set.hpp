@@ -104,6 +104,7 @@ class ActiveSet {
     void linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values);
     void move_onto(int lane, Pack<V>& theta, int count);
     bool same(const Surface& a, const Surface& b) const { return map().number(a) == map().number(b); }
+    bool jumps(const Surface& surface) const { return map().jumps || !map().is_hinge(surface.layer); }
     bool is_along(int lane, const Bundle& bundle) { return sides.lane(map().number(bundle.members.front().surface), lane) == 0; }
     bool hears(const Bundle& above, const Bundle& below) const;
     bool is_member(const Surface& surface) const;
@@ -112,7 +113,7 @@ class ActiveSet {
     static const Member& lowest(const Bundle& bundle, int sample);
     bool follows(const Bundle& bundle, const Member& member) const;
     bool follows_in_one(const Surface& surface) const;
-    bool is_torn() const;
+    bool is_torn(int lane, const std::vector<double>& values);
     bool hears_of_meeting(const Surface& surface) const;
     void let_follow(int lane);
     void remove(const Surface& surface, Bundle& bundle) const;
@@ -121,6 +122,7 @@ class ActiveSet {
     bool is_deaf(const Surface& surface);
     bool add_surface(int lane, const Surface& surface, bool joins);
     bool find_coincident(int lane);
+    bool add_touched(int lane, std::size_t b);
     void add_deaf(int lane, std::size_t b);
     void put_gates(int lane);
     bool decide(int lane);

@@ -190,6 +190,8 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
         if (!collapse(lane, theta, crowded)) return false;
         find_normals(lane, meeting_);
     }
+    for (std::size_t b = 0; b < meeting_.size(); ++b)
+        if (!is_along(lane, meeting_[b]) && !add_touched(lane, b)) return false;
     // Units along which the network slides may have others that are met now as followers.
     bool met = false;
     for (std::size_t b = 0; b < meeting_.size(); ++b) {
@@ -328,7 +330,7 @@ bool ActiveSet<V>::decide(int lane) {
         if (!found) return false;
         settled = !problem_.change_worst();
     }
-    if (!settled || is_torn()) return false;
+    if (!settled || is_torn(lane, values)) return false;
     // The gates that are left behind, and what the velocity is without.
     base_[lane] = velocity_;
     find_samples(meeting_, 0, count);

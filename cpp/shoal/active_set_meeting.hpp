@@ -50,12 +50,12 @@ bool ActiveSet<V>::hears_of_meeting(const Surface& surface) const {
     return false;
 }
 
-// Whether a unit of a bundle hears of its sample through one of another.
+// Whether a unit of a bundle, or a hinge, hears of its sample through one of another.
 template <AnyLanes V>
 bool ActiveSet<V>::hears(const Bundle& above, const Bundle& below) const {
     return std::any_of(above.members.begin(), above.members.end(), [&](const Member& unit) {
         return std::any_of(below.members.begin(), below.members.end(), [&](const Member& other) {
-            return !map().is_hinge(unit.surface.layer) && other.surface.sample == unit.surface.sample && other.surface.layer < unit.surface.layer;
+            return jumps(unit.surface) && other.surface.sample == unit.surface.sample && other.surface.layer < unit.surface.layer;
         });
     });
 }
@@ -164,7 +164,7 @@ auto ActiveSet<V>::lowest(const Bundle& bundle, int sample) -> const Member& {
 template <AnyLanes V>
 bool ActiveSet<V>::follows(const Bundle& bundle, const Member& member) const {
     const Surface& surface = member.surface;
-    return map().closed_unit == 0 && !map().is_hinge(surface.layer) && lowest(bundle, surface.sample).surface.layer < surface.layer;
+    return map().closed_unit == 0 && jumps(surface) && lowest(bundle, surface.sample).surface.layer < surface.layer;
 }
 
 // Whether the first bundle that a surface is a member of has it as a follower.
@@ -176,18 +176,29 @@ bool ActiveSet<V>::follows_in_one(const Surface& surface) const {
     return false;
 }
 
-// Whether a unit is told to open by one bundle and to close by another, and the network goes on where it hears of both, or leaves both.
+// Whether a unit is told to open by one bundle and to close by another, and it is not known which of them is right: the network slides along both, or it leaves both
+// and the unit's height does not move as the one says that has more to say. Those are the bundles' values of which velocity_ is.
 template <AnyLanes V>
-bool ActiveSet<V>::is_torn() const {
+bool ActiveSet<V>::is_torn(int lane, const std::vector<double>& values) {
     struct Told {
-        bool there, leaves, opens;
+        bool follower, there, leaves, opens;
     };
     const auto told = [&](std::size_t b, const Member& member) -> Told {
         const Stand stand = problem_.stands[b];
-        const bool along = stand == Stand::along;
-        if (!follows(meeting_[b], member)) return {!along, !along, member.on(stand == Stand::above)};
+        const bool leaves = stand != Stand::along, above = stand == Stand::above;
+        if (!follows(meeting_[b], member)) return {false, leaves, leaves, member.on(above)};
         const bool up = lowest(meeting_[b], member.surface.sample).above;
-        return {along || (stand == Stand::above) == up, !along, member.on(up)};
+        return {true, !leaves || above == up, leaves, member.on(up)};
+    };
+    const auto moves = [&](const Surface& surface, bool opens) {
+        bool as_told = false;
+        load_gates(lane, surface.sample);
+        set_gates(surface.sample, meeting_, values);
+        single_.forward(surface.sample, gates_.data());
+        single_.rates(surface.sample, gates_.data(), velocity_.data(), [&](int layer, int unit, double rate) {
+            if (layer == surface.layer && unit == surface.unit) as_told = (rate > 0) == opens;
+        });
+        return as_told;
     };
     for (std::size_t b = 0; b < meeting_.size(); ++b)
         for (const Member& member : meeting_[b].members)
@@ -195,12 +206,49 @@ bool ActiveSet<V>::is_torn() const {
                 for (const Member& other : meeting_[c].members) {
                     if (!same(other.surface, member.surface)) continue;
                     const Told one = told(b, member), two = told(c, other);
-                    if (one.there && two.there && one.leaves == two.leaves && one.opens != two.opens) return true;
+                    if (!one.there || !two.there || one.leaves != two.leaves || one.opens == two.opens) continue;
+                    if (!one.leaves || !moves(member.surface, one.follower ? one.opens : two.opens)) return true;
                 }
     return false;
 }
 
-// Units that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from the surface.
+// Adds the surfaces on which the network rests, and from which only the units of a bundle can move it: those of units, and of a hinge, that hear of others too.
+template <AnyLanes V>
+bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
+    std::vector<Surface> touched;
+    const std::vector<Member> members = meeting_[b].members;
+    for (const Member& member : members) {
+        const int sample = member.surface.sample;
+        if (map().is_hinge(member.surface.layer) || !same(lowest(meeting_[b], sample).surface, member.surface)) continue;
+        values_.clear();
+        for (const Bundle& bundle : meeting_) values_.push_back(std::clamp(bundle.first, 0.0, 1.0));
+        values_[b] = member.above;
+        load_gates(lane, sample);
+        set_gates(sample, meeting_, values_);
+        single_.forward(sample, gates_.data());
+        find_way_off(int(b), member.above ? 1.0 : -1.0);
+        touched.clear();
+        single_.rates(sample, gates_.data(), jump_.data(), [&](int layer, int unit, double rate) {
+            const Surface surface{sample, layer, unit};
+            if (layer <= member.surface.layer || !jumps(surface) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
+            if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
+            if (!is_member(surface)) touched.push_back(surface);
+        });
+        for (const Surface& surface : touched) {
+            values_[b] = !member.above;
+            load_gates(lane, sample);
+            set_gates(sample, meeting_, values_);
+            single_.forward(sample, gates_.data());
+            single_.normal(surface, gates_.data(), normal(int(meeting_.size())));
+            if (is_deaf(surface)) continue;
+            if (!add_surface(lane, surface, false)) return false;
+            values_.push_back(0.0);
+        }
+    }
+    return true;
+}
+
+// Units, and a hinge, that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from the surface.
 template <AnyLanes V>
 void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
     samples_.clear();
@@ -221,7 +269,7 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
             find_way_off(int(b), up ? 1.0 : -1.0);
             single_.rates(sample, gates_.data(), jump_.data(), [&](int layer, int unit, double rate) {
                 const Surface surface{sample, layer, unit};
-                if (layer <= own_layer || map().is_hinge(layer) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
+                if (layer <= own_layer || !jumps(surface) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
                 if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
                 auto& members = meeting_[b].members;
                 auto own =
