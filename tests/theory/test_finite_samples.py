@@ -39,7 +39,7 @@ def test_it_falls_like_the_root_of_the_samples():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ((-0.1, 10, 10), "gamma must be finite and not negative, got -0.1"),
+        ((-0.1, 10, 10), "gamma must lie between 0 and 1e.100, got -0.1"),
         ((0.1, 1, 10), "inputs must be at least 2, got 1"),
         ((0.1, 10, 0), "samples must be at least 1, got 0"),
     ],
