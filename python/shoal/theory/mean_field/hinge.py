@@ -263,7 +263,8 @@ class MeanFieldHinge:
         """
         angle = self.gamma(finite("times", times))
         slope = self.threshold / self._level * np.sinh(2.0 * angle)
-        return np.asarray(np.multiply.outer(self._projections(projections), slope), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            return np.asarray(np.multiply.outer(self._projections(projections), slope), dtype=np.float64)
 
     def satisfaction_time(self, projections: ArrayLike) -> Array:
         """Return when inputs are satisfied: the first time at which y f >= h, at gamma = arsinh(A / abs(x_par)) / 2.

@@ -248,6 +248,7 @@ class MeanFieldPopulation:
         """
         freedom = checks.integer("inputs", inputs, least=2, most=MOST_INPUTS) - 1
         sizes = checks.real_array("values", values, dimensions=1, shape="(values,)")
+        between("values", sizes, -MOST, MOST)
         centre, width = bounded("mean", mean), size("scale", scale)
         number = _points(points, "two")
         rules = (sizes, np.ones(len(sizes))), normal_points(number[0]), chi_points(number[1], freedom)
