@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import decimal  # noqa: F401  the texts below are made of it
 import fractions  # noqa: F401
+import re
+import signal
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, cached_property
 from pathlib import Path  # noqa: F401
 from typing import Any
 
@@ -18,6 +20,9 @@ import shoal
 from shoal import dynamics, tasks
 
 Arguments = dict[str, Any]
+
+LIMIT = 5.0
+"""Seconds of computing that a call may take."""
 
 
 class Refuses:
@@ -130,6 +135,8 @@ class Target:
     name: str
     function: Callable[..., Any]
     valid: Callable[[], Arguments]
+    numbers: bool = False
+    """Whether what comes back holds numbers, no NaN."""
 
     @property
     def also(self) -> tuple[str, ...]:
@@ -284,37 +291,69 @@ class Call:
     target: Target
     replaced: dict[str, str]
 
-    def make(self) -> Any:
+    @cached_property
+    def given(self) -> Arguments:
         with warnings.catch_warnings():  # of numpy.matrix
             warnings.simplefilter("ignore")
-            given = {**self.target.valid(), **{name: ANYTHING[value]() for name, value in self.replaced.items()}}
-        return self.target.function(**given)
+            return {**self.target.valid(), **{name: ANYTHING[value]() for name, value in self.replaced.items()}}
 
     def trouble(self) -> str | None:
-        """Return what is wrong with how the call is refused: by what error, or that no argument is named."""
+        """Return what is wrong with the call: an error of another kind, or that names no argument; NaN; no end."""
+        before = signal.signal(signal.SIGVTALRM, _late)
+        signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT)
         try:
-            self.make()
+            result = self.target.function(**self.given)
         except (TypeError, ValueError) as error:
+            if callable(self.given.get("progress")):  # the caller's own function fails
+                return None
             # Which of two that do not fit each other is named is a matter of taste.
-            named = any(name in str(error) for name in (*self.target.valid(), *self.target.also))
+            named = any(_names(name, str(error)) for name in (*self.target.valid(), *self.target.also))
             return None if named else f"{self}: no argument is named: {error!r:.200}"
-        except Exception as error:
+        except OSError as error:
+            return None if self.target.name == "tasks.idx" else f"{self}: {error!r:.200}"
+        except (Exception, Late) as error:
             return f"{self}: {error!r:.200}"
-        return None
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(signal.SIGVTALRM, before)
+        return f"{self}: NaN" if self.target.numbers and _holds_nan(result) else None
 
     def __str__(self) -> str:
         return f"{self.target.name}({', '.join(f'{name}={value}' for name, value in self.replaced.items())})"
 
 
-def call(seed: int) -> Call:
+class Late(BaseException):
+    """A call takes longer than any of these may."""
+
+
+def _late(*_: object) -> None:
+    raise Late(f"no end within {LIMIT} s")
+
+
+def _names(argument: str, message: str) -> bool:
+    """Return whether a message names an argument; of one letter, which may be a word, whether it begins with it."""
+    if len(argument) == 1:
+        return message.startswith(argument)
+    return re.search(rf"(?<!\w){argument}(?!\w)", message) is not None
+
+
+def _holds_nan(result: object) -> bool:
+    if isinstance(result, (tuple, list)):
+        return any(_holds_nan(part) for part in result)
+    if is_dataclass(result):
+        return any(_holds_nan(getattr(result, part.name)) for part in fields(result))
+    return isinstance(result, (float, np.ndarray)) and bool(np.any(result != result))
+
+
+def call(seed: int, targets: Sequence[Target] = TARGETS) -> Call:
     """Return a random call: each target in turn."""
     draw = np.random.default_rng([20181129, seed])
-    target = TARGETS[seed % len(TARGETS)]
+    target = targets[seed % len(targets)]
     names = list(target.valid())
     chosen = draw.choice(names, size=min(len(names), int(draw.choice([1, 1, 1, 2]))), replace=False)
     return Call(target, {str(name): NAMES[int(draw.integers(len(NAMES)))] for name in chosen})
 
 
-def every_call() -> list[Call]:
-    """Return every target with each argument replaced by each thing."""
-    return [Call(target, {name: value}) for target in TARGETS for name in target.valid() for value in NAMES]
+def every_call(target: Target) -> list[Call]:
+    """Return the target with each argument replaced by each thing."""
+    return [Call(target, {name: value}) for name in target.valid() for value in NAMES]

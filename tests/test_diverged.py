@@ -92,16 +92,6 @@ def test_statistics_leave_exploded_networks_out_and_count_them() -> None:
     np.testing.assert_allclose(mean, each.loss.values[kept].mean(axis=0), rtol=1e-12)
 
 
-def test_statistics_take_no_measure_in_that_is_no_number() -> None:
-    """Squares of weights beyond 1e154 are infinite, the balance infinity less infinity, and the loss is finite."""
-    network, task = shoal.Network((1, 1, 1)), shoal.Task([[1e-170]], [1])
-    weights = [np.array([[[1.0]], [[1e170]], [[2.0]]]), np.array([[[1.0]], [[1e160]], [[1.0]]])]
-    record = shoal.Record(measure=("loss", "balance"), reduce="moments")
-    data = shoal.train(network, task, shoal.Explicit(weights), method=shoal.Descent(1e-30, 1), record=record)
-    assert int(data.diverged) == 1
-    np.testing.assert_allclose(data.balance.sel(statistic="mean"), 1.5)
-
-
 def test_an_exploded_network_is_neither_dead_nor_fitted_nor_satisfied() -> None:
     cases = (("linear", ("fitted", "satisfied")), ("relu", ("dead",)), ("relu", ("fitted", "satisfied", "dead")))
     for activation, rules in cases:

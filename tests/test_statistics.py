@@ -253,6 +253,36 @@ def test_outcomes_are_counted(both: Both) -> None:
         assert int(reduced.exhausted) == (status == 2).sum()
 
 
+@pytest.mark.parametrize("networks", [3, 600])
+def test_who_has_diverged_is_what_the_status_says_whatever_else_is_no_number(networks: int) -> None:
+    weights = [np.full((networks, 2, 1), 0.5), np.full((networks, 1, 2), 0.5)]
+    weights[0][1], weights[1][1] = 1e160, 1e160  # its squares are infinite, their difference no number
+    weights[0][2] = weights[1][2] = 1e308  # its output is infinite
+    arguments: dict[str, Any] = {
+        "network": shoal.Network((1, 2, 1), "linear"),
+        "task": shoal.Task([[1e-200]], [1]),
+        "start": shoal.Explicit(weights),
+        "method": shoal.Descent(1e-200, 1),
+    }
+    measures = ("loss", "layer_norm", "balance")
+    raw = shoal.train(**arguments, record=shoal.Record(steps=[0], measure=measures))
+    assert raw.status.values[:3].tolist() == [0, 0, 1]
+    asked = shoal.Statistics(events=["loss > 1", "loss < 1"], distribution=("loss", "balance"))
+    reduced = shoal.train(**arguments, record=shoal.Record(steps=[0], measure=measures, reduce=asked))
+    np.testing.assert_array_equal(reduced.outcome_count, np.bincount(raw.status, minlength=6))
+    np.testing.assert_array_equal(reduced.event_count.values[:, 0], [1, networks - 1])
+    for name in measures:
+        values = raw[name].values[raw.status != 1]
+        assert np.isnan(values).any() == (name == "balance")
+        assert (reduced[name].sel(statistic="count") == networks - 1).all()
+        for statistic, expected in (("min", values.min(axis=0)), ("max", values.max(axis=0))):
+            np.testing.assert_array_equal(reduced[name].sel(statistic=statistic), expected)
+        np.testing.assert_array_equal(np.isnan(reduced[name].sel(statistic="mean")), np.isnan(values).any(axis=0))
+    assert (reduced.balance_histogram.sum("bin") == networks - 2).all()
+    assert np.isnan(shoal.quantile(reduced, "balance", 0.5).value).all()
+    assert np.isfinite(shoal.quantile(reduced, "loss", 0.5).value).all()
+
+
 def test_of_networks_that_met_a_rule_the_steps_are_kept(both: Both) -> None:
     if "rule" not in both.reduced.dims:
         assert "stopped_at" not in both.reduced

@@ -269,7 +269,7 @@ def test_test_files_that_do_not_fit_are_named_with_what_does_not(
             tasks.idx(images, labels, test=test, **changed)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         tasks.idx(images, labels, test=(tmp_path / "nowhere", test_labels))
-    with pytest.raises(TypeError, match="path must be a path, got 3 of type int"):
+    with pytest.raises(TypeError, match=r"test\[0\] must be a path, got 3 of type int"):
         tasks.idx(images, labels, test=(3, test_labels))  # type: ignore[arg-type]
     scaled = tasks.idx(images, labels, test=(floats, test_labels), scale=16)
     assert scaled.test is not None

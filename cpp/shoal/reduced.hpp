@@ -107,20 +107,9 @@ class Stretch {
   private:
     Records<T> records(int measure) const { return {records_[measure].data(), reduction_.measures[measure].numbers}; }
 
-    // Whether some measure of a network is not a number, such as a test sample's infinity less infinity.
-    bool holds_no_number(std::int64_t network) const {
-        bool some = false;
-        for (int m = 0; m < int(records_.size()); ++m) {
-            const T* const x = records(m).of(network);
-            for (std::int64_t n = 0; n < records(m).numbers; ++n) some |= x[n] != x[n];
-        }
-        return some;
-    }
-
     void reduce_cell(std::int64_t cell, std::int64_t first, std::int64_t end) {
         chosen_.clear();
         for (std::int64_t n = first; n < end; ++n) {
-            if (!is_lost(status_[n]) && holds_no_number(n)) status_[n] = Status::diverged;
             ++counted_[int(status_[n])];
             if (!is_lost(status_[n])) chosen_.push_back(n);
         }

@@ -33,7 +33,7 @@ void for_each_column(std::int64_t numbers, Act&& act) {
     for (; first < numbers; ++first) act(first, std::integral_constant<int, 1>());
 }
 
-// Four rows of numbers: mean, squares, least, most. Of no network at all: 0, 0, infinity, -infinity.
+// Four rows of numbers: mean, squares, least, most. Of no network at all: 0, 0, infinity, -infinity. Where one value is no number, none of the four is.
 template <class T>
 void take_moments(Records<T> records, std::span<const std::int64_t> networks, double* to) {
     const double count = double(std::max<std::size_t>(networks.size(), 1));
@@ -48,8 +48,9 @@ void take_moments(Records<T> records, std::span<const std::int64_t> networks, do
             for (int c = 0; c < columns; ++c) {
                 const double value = double(x[c]);
                 mean[c] += value;
-                least[c] = value < least[c] ? value : least[c];
-                most[c] = value > most[c] ? value : most[c];
+                const bool none = value != value;  // which stays, for no number is below or above it
+                least[c] = value < least[c] || none ? value : least[c];
+                most[c] = value > most[c] || none ? value : most[c];
             }
         }
         for (int c = 0; c < columns; ++c) mean[c] /= count;
@@ -121,7 +122,7 @@ struct Bins {
     }
 };
 
-// Adds the networks to the histogram, a row of bins, of each number.
+// Adds the networks to the histogram, a row of bins, of each number. What is no number is in no bin.
 template <class T>
 void fill_histograms(Records<T> records, std::span<const std::int64_t> networks, Bins bins, std::int64_t* histograms) {
     const std::int64_t row = bins.count();

@@ -80,6 +80,18 @@ void moments_of_no_network() {
     }
 }
 
+// One network's value that is no number shows in all four rows of that number, wherever it stands, and in no other number.
+template <class T>
+void moments_of_no_number() {
+    for (const std::int64_t network : {0, 20, 39}) {
+        Drawn<T> drawn(40, 17, 3, 0.0);
+        drawn.values[network * 17 + 4] = std::numeric_limits<T>::quiet_NaN();
+        std::vector<double> found(4 * 17);
+        shoal::take_moments(drawn.records(), drawn.chosen, found.data());
+        for (int n = 0; n < 4 * 17; ++n) CHECK((found[n] != found[n]) == (n % 17 == 4), "row %d of number %d is %g", n / 17, n % 17, found[n]);
+    }
+}
+
 template <class T>
 void products() {
     for (const std::int64_t numbers : {1, 16, 21}) {
@@ -173,6 +185,8 @@ void run_tests() {
     moments<double>();
     moments<float>();
     moments_of_no_network();
+    moments_of_no_number<double>();
+    moments_of_no_number<float>();
     products<double>();
     products<float>();
     ends_of_bins();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Collection, Iterable
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ def integer(name: str, value: object, *, least: int, most: int | None = None) ->
         It lies outside ``least``..``most``.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
+        raise TypeError(f"{name} must be an integer, got {value!r:.200} of type {type(value).__name__}")
     number = int(value)
     if number < least or (most is not None and number > most):
         allowed = f"at least {least}" if most is None else f"between {least} and {most}"
@@ -115,19 +116,33 @@ def real_array(
     ValueError
         Ragged, empty, the wrong number of dimensions, or something in it is NaN or infinite.
     """
-    given = plain(name, values, shape)
-    if given.dtype.kind not in ("buif" if flags else "uif"):
-        raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}{_remedy(given)}")
+    given = real_numbers(name, values, shape, flags=flags)
     if given.ndim != dimensions or given.size == 0:
         raise ValueError(f"{name} must have shape {shape}, none of them zero, got shape {given.shape}")
-    with np.errstate(over="ignore"):  # a wider float beyond the largest float64 is infinite, which is refused
-        array = np.array(given, dtype=np.float64, order="C")
+    array = np.array(given, order="C")
     broken = ~np.isfinite(array)
     if broken.any():
         at = tuple(int(i) for i in np.argwhere(broken)[0])
         raise ValueError(f"{name} must be finite, got {array[at]} at index {at} ({int(broken.sum())} such values)")
     array.flags.writeable = False
     return array
+
+
+def real_numbers(name: str, values: ArrayLike, shape: str = "", *, flags: bool = False) -> NDArray[np.float64]:
+    """Return ``values`` as float64, of any shape, NaN and infinity included; ``flags`` says whether bools are taken.
+
+    Raises
+    ------
+    TypeError
+        They are not real numbers, or they are masked.
+    ValueError
+        They are ragged; ``shape`` words the shape that is wanted.
+    """
+    given = plain(name, values, shape)
+    if given.dtype.kind not in ("buif" if flags else "uif"):
+        raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}{_remedy(given)}")
+    with np.errstate(over="ignore"):  # a wider float beyond the largest float64 is infinite
+        return np.asarray(given, dtype=np.float64)
 
 
 def sequence(name: str, values: object, what: str) -> list[Any]:
@@ -144,6 +159,24 @@ def sequence(name: str, values: object, what: str) -> list[Any]:
         return [*cast(Iterable[Any], values)]
     except TypeError as error:
         raise TypeError(f"{name} must be {what}, got {values!r:.200}") from error
+
+
+def path(name: str, value: object) -> str:
+    """Return a path as a string.
+
+    Raises
+    ------
+    TypeError
+        It is neither a string nor a PathLike.
+    ValueError
+        It has a null byte.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path, got {value!r:.200} of type {type(value).__name__}")
+    given = os.fsdecode(value)
+    if "\0" in given:
+        raise ValueError(f"{name} must be a path, which has no null byte, got {given!r:.200}")
+    return given
 
 
 def flag(name: str, value: object) -> bool:

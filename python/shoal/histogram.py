@@ -52,7 +52,8 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
         ends of that bin: the quantile of these networks lies between them for certain. ``low`` and ``high`` also allow
         for chance: the quantile of all networks that there could be lies between them but for a probability of 6.3e-5,
         that of four standard deviations, whatever the distribution. They are infinite where so few networks cannot
-        tell. The dimension ``quantile`` stands in place of ``bin``. All are NaN where no network was counted.
+        tell. The dimension ``quantile`` stands in place of ``bin``. All are NaN where no network was counted,
+        or where a network that was has no number there.
 
     Raises
     ------
@@ -100,7 +101,10 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     middle = 0.5 * (found["bin_low"] + found["bin_high"])
     found["value"] = np.where(np.isfinite(middle), middle, np.where(np.isfinite(found["bin_low"]), np.inf, -np.inf))
     dims = ("quantile", *counted.dims[1:])
-    empty = np.broadcast_to(total == 0, middle.shape)
+    undefined = total == 0
+    if "statistic" in data.get(name, counted).dims:
+        undefined |= total < data[name].sel(statistic="count").transpose(*counted.dims[1:]).values
+    empty = np.broadcast_to(undefined, middle.shape)
     coordinates = {key: value for key, value in counted.coords.items() if "bin" not in value.dims}
     return xarray.Dataset(
         {part: (dims, np.where(empty, np.nan, values)) for part, values in found.items()},

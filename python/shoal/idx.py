@@ -17,6 +17,8 @@ from typing import IO, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal import checks
+
 __all__ = ["Header", "Values", "image_header", "read", "read_images", "read_labels"]
 
 Values = NDArray[np.integer] | NDArray[np.floating]
@@ -128,15 +130,9 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
     return cast("NDArray[np.integer]", found)
 
 
-def _path(name: str, value: object) -> str:
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be a path, got {value!r} of type {type(value).__name__}")
-    return os.fsdecode(value)
-
-
 def _opened(path: str | os.PathLike[str], take: Callable[[Path, IO[bytes], int, bool], _Found]) -> _Found:
     """Return what ``take`` finds in a file, decompressed where it is compressed."""
-    file = Path(_path("path", path))
+    file = Path(checks.path("path", path))
     with file.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         packed = stream.read(2) == _GZIP

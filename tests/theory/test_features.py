@@ -356,9 +356,9 @@ def test_types_may_be_a_matrix_and_scalars_keep_their_shape():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"norms": (1.0, -1.0)}, "norms must be positive, got -1.0"),
-        ({"types": ((0,), (0, 2))}, "types must be between 0 and 1, got 2"),
-        ({"types": ((0,), ())}, "types must name at least one feature"),
+        ({"norms": (1.0, -1.0)}, "norms must lie between 1e-100 and 1e+100, got -1.0"),
+        ({"types": ((0,), (0, 2))}, "types[1] must be between 0 and 1, got 2"),
+        ({"types": ((0,), ())}, "types[1] must name at least one feature"),
         ({"types": ((0,), (1, 1))}, "none of them twice, got (1, 1)"),
         ({"types": ()}, "types must hold at least one type"),
         ({"types": np.ones((2, 3), dtype=bool)}, "types as an array must be bool of shape (types, 2)"),

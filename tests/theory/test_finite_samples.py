@@ -31,6 +31,12 @@ def test_late_the_tilt_and_twice_the_gates_are_left():
     assert tilt < late < 1.1 * tilt
 
 
+def test_in_many_inputs_it_grows_in_proportion_to_them():
+    """The next term is of order 1/d; at thousands of inputs Gauss points by the Gamma function were no numbers."""
+    spread = np.array([float(sample_spread(0.5, 10**power, 1000)) / 10**power for power in (3, 4, 5, 6, 9)])
+    assert np.all(np.abs(spread[:-1] / spread[-1] - 1) < 10.0 / 10.0 ** np.array([3, 4, 5, 6]))
+
+
 def test_it_falls_like_the_root_of_the_samples():
     gamma = np.array([[0.0, 0.5], [1.0, 3.0]])
     assert sample_spread(gamma, 10, 100) == pytest.approx(2 * sample_spread(gamma, 10, 400), rel=1e-14)
@@ -39,7 +45,7 @@ def test_it_falls_like_the_root_of_the_samples():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ((-0.1, 10, 10), "gamma must be finite and not negative, got -0.1"),
+        ((-0.1, 10, 10), "gamma must lie between 0 and 1e.100, got -0.1"),
         ((0.1, 1, 10), "inputs must be at least 2, got 1"),
         ((0.1, 10, 0), "samples must be at least 1, got 0"),
     ],

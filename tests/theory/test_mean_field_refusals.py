@@ -22,7 +22,7 @@ from shoal.theory import MeanFieldHinge
         ({"law": 3}, TypeError, "law must be one of gaussian, sphere"),
         ({"law": "sphere", "radius": 0}, ValueError, r"radius must be positive, got 0\.0"),
         ({"radius": 2.0}, ValueError, r"radius must be 1 when law is 'gaussian', which has none, got 2\.0"),
-        ({"centred": 1}, TypeError, "centred must be True or False, got 1 of type int"),
+        ({"centred": 1}, TypeError, "centred must be True or False, got 1"),
     ],
 )
 def test_arguments(arguments, error, message):

@@ -224,6 +224,7 @@ def test_shapes_are_kept_and_scalars_too():
         ({"norm": 0}, "norm must be positive"),
         ({"frequency": -1}, "frequency must be positive"),
         ({"start": math.nan}, "start must be finite"),
+        ({"start": 1e-291, "imbalance": 0.0, "depth": 3}, "start must be at least 1e-290 when depth > 2"),
         ({"start": 0.0}, "start must be positive when depth > 1 and imbalance is 0"),
         ({"imbalance": -1.0}, "imbalance must not be negative"),
         ({"imbalance": 1.0, "depth": 3}, "imbalance must be 0 when depth is not 2"),

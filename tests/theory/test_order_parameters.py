@@ -248,7 +248,7 @@ def test_descent_comes_closer_in_proportion_to_its_rate():
         ([[1, 0], [1, 1]], [1, -1], "samples 0 and 1 have opposite labels and a positive product"),
         ([[1, 0.2], [0.2, 1], [-0.3, 1]], [1, 1, 1], "samples 0 and 2 belong to one class"),
         ([[1, 0], [-1, 0]], [1, 1], "samples 0 and 1 have equal labels, belong to two classes"),
-        ([[1, 0], [0, 0]], [1, -1], "a zero input at sample 1"),
+        ([[1, 0], [0, 0]], [1, -1], "got 0 in row 1"),
         ([[1, 0], [0, 1]], [0, 2], "labels -1 and"),
     ],
 )

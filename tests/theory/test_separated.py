@@ -210,7 +210,7 @@ def task_of(inputs, labels):
         ([[1, 0], [1, 1]], [1, 1], "samples 0 and 1 are neither equal, orthogonal nor antipodal"),
         ([[1, 0], [2, 0]], [1, 1], "samples 0 and 1 are parallel with different norms"),
         ([[1, 0], [1, 0]], [1, -1], "samples 0 and 1 are equal with different labels"),
-        ([[1, 0], [0, 0]], [1, -1], "zero input at sample 1"),
+        ([[1, 0], [0, 0]], [1, -1], "task.inputs must have rows .* got 0 in row 1"),
         ([[1, 0], [0, 1]], [0, 1], r"labels -1 and \+1"),
     ],
 )
@@ -234,5 +234,5 @@ def test_shapes_and_times_are_refused_by_name():
         separated_margins([np.zeros((1, 3, 2))], task, "hinge", [0.0])
     with pytest.raises(ValueError, match="times must lie between"):
         separated_margins([-np.ones((1, 3, 2)), np.zeros((1, 1, 3))], task, "hinge", [0.0, -1.0])
-    with pytest.raises(ValueError, match="weights must be finite"):
+    with pytest.raises(ValueError, match=r"weights\[0\] must be finite, got nan at index"):
         separated_margins([np.full((1, 3, 2), np.nan), np.zeros((1, 1, 3))], task, "hinge", [0.0])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shoal import imports
+from shoal import checks, imports
 from shoal.gathered import Gathered, together
 from shoal.sweep import template
 from shoal.sweep.contents import Contents
@@ -74,7 +74,7 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     if not given:
         raise ValueError("stores must name at least one store, got none")
     imports.whole("xarray", "zarr")
-    ranges = sorted((_Range.of(Path(os.fsdecode(path))) for path in given), key=lambda held: held.plan.first)
+    ranges = sorted((_Range.of(Path(checks.path("stores", path))) for path in given), key=lambda held: held.plan.first)
     for earlier, later in itertools.pairwise(ranges):
         _check_meet(earlier, later)
     return _statistics(ranges) if ranges[0].plan.reduced else _networks(ranges)

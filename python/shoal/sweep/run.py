@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from shoal import imports
+from shoal import checks, imports
 from shoal.loss import Loss
 from shoal.method import Method
 from shoal.network import Network
@@ -173,7 +173,7 @@ def path_of(store: object) -> Path:
     """
     if not isinstance(store, (str, os.PathLike)):
         raise TypeError(f"store must be the path of a folder, got {store!r} of type {type(store).__name__}")
-    return Path(os.fsdecode(store))
+    return Path(checks.path("store", store))
 
 
 def carry_out(plan: Plan, path: Path, executor: Callable[[int], Execute]) -> None:

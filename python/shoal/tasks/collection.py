@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import idx
+from shoal import checks, idx
 from shoal.tasks.chosen import Groups, Rows
 
 __all__ = ["Collection", "Path"]
@@ -38,14 +38,16 @@ class Collection:
     header: idx.Header
 
     @classmethod
-    def opened(cls, images: Path, labels: Path) -> Collection:
-        """Return the collection in two files.
+    def opened(cls, images: Path, labels: Path, names: tuple[str, str] = ("images", "labels")) -> Collection:
+        """Return the collection in two files; ``names`` are those of the arguments that name them.
 
         Raises
         ------
         TypeError, OSError, ValueError
             What `shoal.idx` refuses; counts that differ.
         """
+        for name, path in zip(names, (images, labels), strict=True):
+            checks.path(name, path)
         shown = idx.read_labels(labels)
         header = idx.image_header(images)
         if header.shape[0] != len(shown):
@@ -129,7 +131,8 @@ class Collection:
         found = []
         for rows in choices:
             values = held[rows].astype(np.float64)
-            values /= divisor
+            with np.errstate(over="ignore"):
+                values /= divisor
             if not np.isfinite(values).all():
                 raise ValueError(
                     f"{self.images} must hold finite values, got NaN or infinite ones in the chosen images"

@@ -181,7 +181,7 @@ def idx(
         inputs, unseen = source.scaled((rows, others), divisor)
         unseen_shown = source.shown[others]
     else:
-        tested = Collection.opened(*test)
+        tested = Collection.opened(test[0], test[1], ("test[0]", "test[1]"))
         tested.require_like(source, groups, scaled=scale is not None, chosen=classes is not None)
         others = drawn(members(tested.shown, groups), test_samples, seed)
         beside = max(source.header.reading_bytes, tested.header.reading_bytes)

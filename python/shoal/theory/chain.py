@@ -17,7 +17,6 @@ Source: docs/theory.md section 4.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -26,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.checks import real_numbers
 from shoal.loss import Loss
-from shoal.theory.domains import MOST, bounded, not_negative, numbers, size
+from shoal.theory.domains import MOST, bounded, not_negative, size
 from shoal.theory.mode import LOWEST, Mode
 from shoal.theory.quadrature import QuadratureClock
 from shoal.theory.residual import Residual, residual_of
@@ -106,9 +106,8 @@ class Chain:
 
     def __post_init__(self) -> None:
         """Check every argument; the class says what is allowed."""
-        if isinstance(self.strengths, str) or not isinstance(self.strengths, Iterable):
-            raise TypeError(f"strengths must be a sequence of numbers, got {self.strengths!r}")
-        strengths = tuple(bounded(f"strengths[{i}]", value) for i, value in enumerate(self.strengths))
+        given = checks.sequence("strengths", self.strengths, "a sequence of numbers")
+        strengths = tuple(bounded(f"strengths[{i}]", value) for i, value in enumerate(given))
         if not strengths:
             raise ValueError("strengths must name at least one layer, got none")
         object.__setattr__(self, "strengths", strengths)
@@ -233,7 +232,7 @@ class Chain:
         """
         if self.depth == 1:
             return self._single.time(margin)
-        given = numbers("margin", margin)
+        given = real_numbers("margin", margin)
         flat, start, target = given.ravel() * self._mirror, self.start * self._mirror, self._target
         if not (flat >= start).all():
             side = "at most" if self._mirror < 0 else "at least"

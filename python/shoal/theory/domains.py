@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.checks import real_numbers
 
 Array = NDArray[np.float64]
 
@@ -45,18 +46,33 @@ def bounded(name: str, value: object) -> float:
     return number
 
 
-def numbers(name: str, values: ArrayLike) -> Array:
-    """Return ``values`` as float64, of any shape.
+def count(name: str, value: object, least: int = 1) -> int:
+    """Return a number of layers, nodes, inputs as an int from ``least`` to 2^53, which is exact as a float.
 
     Raises
     ------
     TypeError
-        They are not real numbers, or they are masked.
+        It is not an integer.
+    ValueError
+        It lies outside that range.
     """
-    given = checks.plain(name, values)
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
-    return np.asarray(given, dtype=np.float64)
+    checks.integer(name, value, least=least)  # whose message is shorter
+    return checks.integer(name, value, least=least, most=2**53)
+
+
+def penalties(weight_decay: object, spectral_decoupling: object) -> tuple[float, float]:
+    """Return both penalties as floats, each 0 or from 1e-100 to 1e100.
+
+    Raises
+    ------
+    TypeError
+        One is not a real number.
+    ValueError
+        One is negative, or neither 0 nor in that range.
+    """
+    named = {"weight_decay": weight_decay, "spectral_decoupling": spectral_decoupling}
+    decay, decoupling = (checks.not_negative(name, value) and size(name, value) for name, value in named.items())
+    return decay, decoupling
 
 
 def not_negative(name: str, values: ArrayLike) -> Array:
@@ -69,7 +85,7 @@ def not_negative(name: str, values: ArrayLike) -> Array:
     ValueError
         One of them is negative or NaN.
     """
-    given = numbers(name, values)
+    given = real_numbers(name, values)
     return _all(given >= 0, given, name, "not be negative or NaN")
 
 
@@ -83,22 +99,56 @@ def finite(name: str, values: ArrayLike) -> Array:
     ValueError
         One of them is NaN or infinite.
     """
-    given = numbers(name, values)
+    given = real_numbers(name, values)
     return _all(np.isfinite(given), given, name, "be finite")
 
 
-def finite_not_negative(name: str, values: ArrayLike) -> Array:
-    """Return ``values`` as float64, of any shape, zero or above.
+def between(name: str, values: ArrayLike, least: float, most: float) -> Array:
+    """Return ``values`` as float64, of any shape, from ``least`` to ``most``.
 
     Raises
     ------
     TypeError
         They are not real numbers.
     ValueError
-        One of them is negative, NaN or infinite.
+        One of them is NaN or lies outside that range.
     """
-    given = numbers(name, values)
-    return _all(np.isfinite(given) & (given >= 0), given, name, "be finite and not negative")
+    given = real_numbers(name, values)
+    return _all((given >= least) & (given <= most), given, name, f"lie between {least:g} and {most:g}")
+
+
+def times_until(times: ArrayLike, latest: float) -> Array:
+    """Return times (times,) as float64, from 0 to ``latest``.
+
+    Raises
+    ------
+    TypeError
+        They are not real numbers.
+    ValueError
+        They have another number of dimensions, or one of them is NaN or lies outside that range.
+    """
+    given = between("times", times, 0.0, latest)
+    if given.ndim != 1:
+        raise ValueError(f"times must have shape (times,), got shape {given.shape}")
+    return given
+
+
+def lengths(name: str, rows: Array) -> Array:
+    """Return the norms (rows,) of finite rows, none of them 0.
+
+    Raises
+    ------
+    ValueError
+        A row is 0, or its largest entry lies outside 1e-100 to 1e100.
+    """
+    largest = np.abs(rows).max(axis=1)
+    wrong = ~((largest >= LEAST) & (largest <= MOST))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"{name} must have rows with a largest entry from {LEAST:g} to {MOST:g}, got {largest[row]:g} in row {row}"
+        )
+    return np.asarray(largest * np.linalg.norm(rows / largest[:, None], axis=1), dtype=np.float64)
 
 
 def _all(right: NDArray[np.bool_], given: Array, name: str, rule: str) -> Array:

@@ -22,7 +22,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal.theory.domains import numbers
+from shoal import checks
+from shoal.checks import real_numbers
+from shoal.theory.domains import MOST, lengths
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -70,9 +72,28 @@ def arrays_of(task: SupportsTask) -> tuple[Array, Array, Array]:
     Raises
     ------
     TypeError
-        They are not real numbers, or they are masked.
+        One of them is missing, masked, or holds what is not a real number.
+    ValueError
+        Shapes that do not fit, a number that is not finite, labels other than -1/+1, or a negative weight.
     """
-    return numbers("inputs", task.inputs), numbers("labels", task.labels), numbers("weights", task.weights)
+    try:
+        given = task.inputs, task.labels, task.weights
+    except AttributeError as error:
+        raise TypeError(
+            "task must have inputs, labels and weights, as a shoal.Task has, "
+            f"got {task!r:.200} of type {type(task).__name__}"
+        ) from error
+    inputs = checks.real_array("task.inputs", given[0], dimensions=2, shape="(samples, inputs)")
+    labels = checks.real_array("task.labels", given[1], dimensions=1, shape="(samples,)")
+    weights = checks.real_array("task.weights", given[2], dimensions=1, shape="(samples,)")
+    for name, values in (("labels", labels), ("weights", weights)):
+        if len(values) != len(inputs):
+            raise ValueError(f"task.{name} must have one entry a sample, {len(inputs)}, got {len(values)}")
+    if not np.isin(labels, (-1.0, 1.0)).all():
+        raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
+    if (weights < 0).any():
+        raise ValueError(f"task.weights must not be negative, got {weights.min()}")
+    return inputs, labels, weights
 
 
 def task_modes(task: SupportsTask) -> TaskModes:
@@ -85,11 +106,7 @@ def task_modes(task: SupportsTask) -> TaskModes:
         have different labels.
     """
     inputs, labels, weights = arrays_of(task)
-    if not np.isin(labels, (-1.0, 1.0)).all():
-        raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
-    norms = np.linalg.norm(inputs, axis=1)
-    if not (norms > 0).all():
-        raise ValueError(f"task must have inputs that are not zero, got a zero input at sample {int(np.argmin(norms))}")
+    norms = lengths("task.inputs", inputs)
     units = inputs / norms[:, None]
     first: list[int] = []
     mode_of_sample = np.empty(len(inputs), dtype=np.int64)
@@ -125,28 +142,32 @@ def _refuse(first: int, second: int, what: str) -> None:
     )
 
 
-def check_weights(weights: Sequence[ArrayLike], modes: TaskModes) -> tuple[Array, Array]:
+def check_weights(weights: Sequence[ArrayLike], inputs: int) -> tuple[Array, Array]:
     """Return the first layer (networks, neurons, inputs) and the output weights (networks, neurons).
 
     Raises
     ------
+    TypeError
+        A weight is not a real number.
     ValueError
         Not two layers of these shapes with one output, or a weight is not finite.
     """
-    if len(weights) != 2:
+    layers = checks.sequence("weights", weights, "two layers, (networks, h, d) and (networks, 1, h)")
+    if len(layers) != 2:
         raise ValueError(
-            f"weights must hold two layers, (networks, h, d) and (networks, 1, h), got {len(weights)} layers"
+            f"weights must hold two layers, (networks, h, d) and (networks, 1, h), got {len(layers)} layers"
         )
-    first, last = (numbers(f"weights[{i}]", layer) for i, layer in enumerate(weights))
-    inputs = modes.directions.shape[1]
+    first, last = (real_numbers(f"weights[{i}]", layer) for i, layer in enumerate(layers))
     if first.ndim != 3 or first.shape[2] != inputs or last.shape != (first.shape[0], 1, first.shape[1]):
         raise ValueError(
             f"weights must have shapes (networks, h, {inputs}) and (networks, 1, h), got {first.shape} and {last.shape}"
         )
     for layer, values in enumerate((first, last)):
-        if not np.isfinite(values).all():
-            where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-            raise ValueError(f"weights must be finite, got {values[where]} in layer {layer} at {where}")
+        far = ~(np.abs(values) <= MOST)
+        if far.any():
+            where = tuple(int(i) for i in np.argwhere(far)[0])
+            rule = f"lie within {MOST:g} of 0" if np.isfinite(values[where]) else "be finite"
+            raise ValueError(f"weights[{layer}] must {rule}, got {values[where]:g} at index {where}")
     return first, last[:, 0, :]
 
 

@@ -26,10 +26,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from shoal import checks
+from shoal.checks import real_numbers
 from shoal.loss import Loss
 from shoal.theory.clock import clock_of
-from shoal.theory.domains import bounded, not_negative, numbers, size
+from shoal.theory.domains import bounded, count, finite, not_negative, size
 from shoal.theory.path import Hyperbola, Line, Path, Power
 from shoal.theory.residual import Residual, residual_of
 
@@ -59,7 +59,8 @@ class Mode:
     frequency
         p, the summed weight of the samples of this mode, from 1e-100 to 1e100.
     start
-        Margin m_0 at time 0, at most 1e100 in magnitude. Positive where depth > 1 and the imbalance is 0; of any sign
+        Margin m_0 at time 0, at most 1e100 in magnitude. Positive where depth > 1 and the imbalance is 0, from 1e-290
+        where depth > 2; of any sign
         otherwise, but at depth 2 not below -1e6 for cross-entropy and the exponential loss.
     imbalance
         c = sqrt(E^2 - 4 Y^2), 0 to 1e100; 0 where depth is not 2 or classes > 2.
@@ -108,8 +109,8 @@ class Mode:
         object.__setattr__(self, "frequency", size("frequency", self.frequency))
         object.__setattr__(self, "start", bounded("start", self.start))
         object.__setattr__(self, "imbalance", bounded("imbalance", self.imbalance))
-        object.__setattr__(self, "depth", checks.integer("depth", self.depth, least=1))
-        object.__setattr__(self, "classes", checks.integer("classes", self.classes, least=2))
+        object.__setattr__(self, "depth", count("depth", self.depth))
+        object.__setattr__(self, "classes", count("classes", self.classes, 2))
         residual_of(self.loss, self.classes)
         if self.imbalance < 0:
             raise ValueError(f"imbalance must not be negative, got {self.imbalance}")
@@ -124,6 +125,8 @@ class Mode:
             )
         if self.start <= 0 and self.depth > 1 and self.imbalance == 0:
             raise ValueError(f"start must be positive when depth > 1 and imbalance is 0, got {self.start}")
+        if self.depth > 2 and self.start < FAINTEST:
+            raise ValueError(f"start must be at least {FAINTEST:g} when depth > 2, got {self.start:g}")
         spread = 0.5 * self.norm * self.imbalance
         if self.start < 0 and self.depth == 2 and (spread / max(-self.start, spread)) * spread < FAINTEST:
             raise ValueError(
@@ -202,7 +205,7 @@ class Mode:
         -----
         Source: docs/theory.md sections 1, 4 and 5.
         """
-        given = numbers("margin", margin)
+        given = real_numbers("margin", margin)
         flat = given.ravel()
         residual = self._residual
         direction = float(residual.direction(np.asarray(self.start)))
@@ -252,19 +255,23 @@ class Mode:
         The path m(tau) is the same for every loss. Negative where the margin falls. Source: docs/theory.md section 1.
         """
         margins = self.margin(times)
-        finite = np.isfinite(margins)
-        u = self._path.position(np.where(finite, margins, self.start))
+        ended = np.isinf(margins)
+        u = self._path.position(np.where(ended, self.start, margins))
         limit = 1.0 / (self._path.gamma * self.start**self._path.gamma) if isinstance(self._path, Power) else np.inf
-        return np.where(finite, u, limit) / self.depth
+        return np.where(ended, limit, u) / self.depth
 
     def velocity(self, margin: ArrayLike) -> Array:
-        """Return dm/dt at a margin, of the shape of ``margin``: N p rho^(2/N) r(m) V(m).
+        """Return dm/dt at a finite margin, of the shape of ``margin``: N p rho^(2/N) r(m) V(m).
+
+        Margins are not negative where depth > 2.
 
         Notes
         -----
         Source: docs/theory.md sections 1, 4 and 5.
         """
-        given = numbers("margin", margin)
+        given = finite("margin", margin)
+        if isinstance(self._path, Power) and (given < 0).any():
+            raise ValueError(f"margin must not be negative when depth > 2, got {given[given < 0].flat[0]}")
         with np.errstate(over="ignore"):
             return np.asarray(self._rate * self._residual(given) * self._path.speed(given), dtype=np.float64)
 

@@ -14,17 +14,19 @@ Source: docs/theory.md section 8.
 
 from __future__ import annotations
 
-from itertools import accumulate, repeat
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.theory.domains import bounded, finite_not_negative, numbers, size
+from shoal.checks import real_numbers
+from shoal.theory.domains import MOST, between, bounded, count, size
 from shoal.theory.mode import Mode
 from shoal.theory.shortest import shortest
 
 Array = NDArray[np.float64]
+
+MOST_NUMBERS = 10**8
+"""Numbers that descent by steps returns at most: 0.8 GB."""
 
 
 def linear_mode(times: ArrayLike, start: float, target: float, depth: int = 2, constant: float = 1.0) -> Array:
@@ -68,7 +70,8 @@ def linear_mode(times: ArrayLike, start: float, target: float, depth: int = 2, c
     >>> linear_mode([0.0, 1.0, 4.0], start=0.01, target=2.0).round(6)
     array([0.01    , 0.430588, 1.999955])
     """
-    return np.asarray(target * _mode(start, target, depth, constant).margin(times), dtype=np.float64)
+    mode, goal = _mode(start, target, depth, constant)
+    return np.asarray(goal * mode.margin(times), dtype=np.float64)
 
 
 def learning_time(level: ArrayLike, start: float, target: float, depth: int = 2, constant: float = 1.0) -> Array:
@@ -94,7 +97,8 @@ def learning_time(level: ArrayLike, start: float, target: float, depth: int = 2,
     >>> float(learning_time(1.0, start=0.01, target=2.0).round(6))
     1.323326
     """
-    return _mode(start, target, depth, constant).time(numbers("level", level) / target)
+    mode, goal = _mode(start, target, depth, constant)
+    return mode.time(real_numbers("level", level) / goal)
 
 
 def power_mode(times: ArrayLike, start: float, target: float, depth: int = 2) -> Array:
@@ -132,7 +136,7 @@ def power_mode(times: ArrayLike, start: float, target: float, depth: int = 2) ->
     >>> power_mode([0.0, 1.0], start=0.01, target=2.0, depth=3).round(6)
     array([0.01    , 1.998823])
     """
-    layers = checks.integer("depth", depth, least=1)
+    layers = count("depth", depth)
     return linear_mode(times, start, target, layers, 1.0 / layers)
 
 
@@ -145,24 +149,25 @@ def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Ar
     Parameters
     ----------
     start
-        u_0, any shape, float64, not negative.
+        u_0, any shape, float64, from 0 to 1e100.
     target
-        s.
+        s, at most 1e100 in magnitude.
     rate
-        eta, positive.
+        eta, from 1e-100 to 1e100.
     steps
-        Number of steps, not negative.
+        Number of steps, not negative, and so few that at most 100,000,000 numbers are returned.
 
     Returns
     -------
     ndarray of float64, (steps + 1, *shape of ``start``)
+        Infinite from where descent diverges beyond the doubles.
 
     Raises
     ------
     TypeError
         An argument is not a number.
     ValueError
-        A start is negative or not finite, the rate not positive, or ``steps`` negative.
+        An argument is out of the range above.
 
     Notes
     -----
@@ -175,12 +180,17 @@ def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Ar
     >>> descend_mode(0.5, target=1.0, rate=0.5, steps=2).round(6)
     array([0.5     , 0.78125 , 0.961494])
     """
-    first = finite_not_negative("start", start)
-    goal, eta = checks.real("target", target), checks.positive("rate", rate)
-    count = checks.integer("steps", steps, least=0)
-    # The map has no closed form: its iterates are the law.
-    states = accumulate(repeat(eta, count), lambda u, each: u * (1.0 + each * (goal - u)) ** 2, initial=first)
-    return np.stack(list(states))
+    first = between("start", start, 0.0, MOST)
+    goal, eta = bounded("target", target), size("rate", rate)
+    number = checks.integer("steps", steps, least=0, most=MOST_NUMBERS // max(1, first.size) - 1)
+    states = np.empty((number + 1, *first.shape))
+    states[0] = first
+    # The map has no closed form: its iterates are the law. Where they diverge they end at infinity.
+    with np.errstate(over="ignore"):
+        for step in range(number):
+            factor = 1.0 + eta * (goal - states[step])
+            states[step + 1] = states[step] * factor * factor
+    return states
 
 
 def exponential_weight(times: ArrayLike, start: float, norm: float = 1.0, frequency: float = 1.0) -> Array:
@@ -273,10 +283,11 @@ def separator(inputs: ArrayLike, labels: ArrayLike) -> Array:
     return direction
 
 
-def _mode(start: float, target: float, depth: int, constant: float) -> Mode:
+def _mode(start: float, target: float, depth: int, constant: float) -> tuple[Mode, float]:
+    """Return the mode whose margin is u/s, and s."""
     goal, tau = size("target", target), size("constant", constant)
-    layers, first = checks.integer("depth", depth, least=1), bounded("start", start)
+    layers, first = count("depth", depth), bounded("start", start)
     if first <= 0 and layers > 1:
         raise ValueError(f"start must be positive when depth > 1, got {first}")
     pace = size("target^(2 - 2/depth) / constant", goal ** (2.0 - 2.0 / layers) / tau)
-    return Mode(norm=1.0, frequency=pace, start=first / goal, depth=layers, loss="squared")
+    return Mode(norm=1.0, frequency=pace, start=first / goal, depth=layers, loss="squared"), goal

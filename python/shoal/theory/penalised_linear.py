@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
 from shoal.loss import Loss
+from shoal.theory.domains import penalties
 from shoal.theory.features.coupled import residual_slope
 from shoal.theory.geometry import SupportsTask, arrays_of
 from shoal.theory.residual import Residual, residual_of
@@ -83,7 +83,7 @@ def penalised_linear(
     task
         Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``weights`` (samples,).
     weight_decay, spectral_decoupling
-        lambda and zeta, not negative, one of them positive.
+        lambda and zeta, each 0 or from 1e-100 to 1e100, not both 0.
     loss
         Name or loss object, not the hinge.
 
@@ -116,18 +116,13 @@ def penalised_linear(
     >>> penalised_linear(task, spectral_decoupling=0.1).margins.round(6)
     array([1.633506, 1.633506])
     """
-    penalties = {"weight_decay": weight_decay, "spectral_decoupling": spectral_decoupling}
-    for name, value in penalties.items():
-        if checks.real(name, value) < 0:
-            raise ValueError(f"{name} must not be negative, got {value}")
-    if not any(penalties.values()):
+    decay, decoupling = penalties(weight_decay, spectral_decoupling)
+    if not decay and not decoupling:
         raise ValueError("weight_decay or spectral_decoupling must be positive, got 0 for both")
     residual = residual_of(loss)
     if residual.family == "step":
         raise ValueError("loss must not be the hinge, whose minimum with a penalty lies on its kinks")
     inputs, labels, shares = arrays_of(task)
-    if not np.isin(labels, (-1.0, 1.0)).all():
-        raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
     rows = labels[:, None] * inputs
     # A sample of weight 0 is measured and not learnt: it must not lend a direction to the minimum.
     counted = shares > 0
@@ -136,7 +131,7 @@ def penalised_linear(
     if rank == 0:
         raise ValueError("task must have an input that is not 0 among the samples that count, got none")
     left, singular, right = left[:, :rank], singular[:rank], right[:rank].T
-    place = _minimum(left * singular, shares[counted], residual, float(weight_decay), float(spectral_decoupling))
+    place = _minimum(left * singular, shares[counted], residual, decay, decoupling)
     weights = right @ place
     return PenalisedLinear(weights, rows @ weights, singular * place, left, singular, right)
 

@@ -24,9 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import lambertw
 
-from shoal import checks
 from shoal.loss import Loss
-from shoal.theory.domains import numbers
+from shoal.theory.domains import LEAST, MOST, between, count, penalties, size
 from shoal.theory.residual import Residual, residual_of
 
 Array = NDArray[np.float64]
@@ -43,7 +42,7 @@ def decoupled_margin(spectral_decoupling: ArrayLike, loss: str | Loss = "cross_e
     Parameters
     ----------
     spectral_decoupling
-        zeta, any shape, float64, positive.
+        zeta, any shape, float64, from 1e-100 to 1e100.
     loss
         Name or loss object.
 
@@ -56,7 +55,7 @@ def decoupled_margin(spectral_decoupling: ArrayLike, loss: str | Loss = "cross_e
     TypeError
         The loss is neither a name nor a loss.
     ValueError
-        A zeta is not positive and finite.
+        A zeta is out of that range.
 
     Notes
     -----
@@ -67,10 +66,7 @@ def decoupled_margin(spectral_decoupling: ArrayLike, loss: str | Loss = "cross_e
     >>> float(decoupled_margin(0.1).round(9))
     1.63350617
     """
-    zeta = numbers("spectral_decoupling", spectral_decoupling)
-    wrong = ~((zeta > 0) & np.isfinite(zeta))
-    if wrong.any():
-        raise ValueError(f"spectral_decoupling must be positive and finite, got {zeta[wrong].flat[0]}")
+    zeta = between("spectral_decoupling", spectral_decoupling, LEAST, MOST)
     residual = residual_of(loss)
     if residual.family == "step":
         return np.minimum(1.0 / zeta, residual.target)
@@ -96,9 +92,9 @@ class PenalisedMode:
     Parameters
     ----------
     norm, frequency
-        rho and p of the mode, positive.
+        rho and p of the mode, from 1e-100 to 1e100.
     weight_decay, spectral_decoupling
-        lambda and zeta, not negative, one of them positive.
+        lambda and zeta, each 0 or from 1e-100 to 1e100, not both 0.
     depth
         Weight layers N, at least 1.
     loss
@@ -136,15 +132,14 @@ class PenalisedMode:
 
     def __post_init__(self) -> None:
         """Check every argument; the class says what is allowed."""
-        object.__setattr__(self, "norm", checks.positive("norm", self.norm))
-        object.__setattr__(self, "frequency", checks.positive("frequency", self.frequency))
-        for name in ("weight_decay", "spectral_decoupling"):
-            object.__setattr__(self, name, checks.real(name, getattr(self, name)))
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        object.__setattr__(self, "norm", size("norm", self.norm))
+        object.__setattr__(self, "frequency", size("frequency", self.frequency))
+        decay, decoupling = penalties(self.weight_decay, self.spectral_decoupling)
+        object.__setattr__(self, "weight_decay", decay)
+        object.__setattr__(self, "spectral_decoupling", decoupling)
         if self.weight_decay == 0 and self.spectral_decoupling == 0:
             raise ValueError("weight_decay or spectral_decoupling must be positive, got 0 for both")
-        object.__setattr__(self, "depth", checks.integer("depth", self.depth, least=1))
+        object.__setattr__(self, "depth", count("depth", self.depth))
         residual_of(self.loss)
 
     @cached_property

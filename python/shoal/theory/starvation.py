@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.theory.domains import bounded, numbers, size
+from shoal.checks import real_numbers
+from shoal.theory.domains import bounded, count, size
 
 Array = NDArray[np.float64]
 
@@ -91,7 +92,7 @@ def starved_strength(
     rho = np.asarray([size("norms", length) for length in rho.tolist()])
     for strong in first.tolist():
         bounded("starts", strong)
-    layers = checks.integer("depth", depth, least=1)
+    layers = count("depth", depth)
     if layers > 1 and not (first > 0).all():
         raise ValueError(f"starts must be positive when depth > 1, got {first.tolist()}")
     if first[1] < 0:
@@ -99,7 +100,7 @@ def starved_strength(
     share = checks.positive("fraction", fraction)
     if share > 1:
         raise ValueError(f"fraction must be at most 1, got {share}")
-    u = numbers("strength", strength)
+    u = real_numbers("strength", strength)
     if not (u >= first[0]).all():
         raise ValueError(f"strength must be at least its start {first[0]}, got {u[~(u >= first[0])].flat[0]}")
     c = share * (rho[1] / rho[0]) ** (2.0 / layers)

@@ -26,8 +26,9 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from shoal import checks
+from shoal.checks import real_numbers
 from shoal.loss import Loss
-from shoal.theory.domains import numbers
+from shoal.theory.domains import LEAST, MOST, between, count, finite, penalties
 from shoal.theory.features.coupled import ROUNDING, Stretch, System
 from shoal.theory.residual import residual_of
 
@@ -35,6 +36,8 @@ Array = NDArray[np.float64]
 Types: TypeAlias = Sequence[Sequence[int]] | NDArray[np.bool_]
 
 LATEST = 1e290
+STIFFEST = 1e12
+"""Largest spectral decoupling that the steps of shared neurons resolve."""
 FURTHEST = 300.0
 """Margins at the start from which e^-m or its square nears the ends of the double numbers."""
 
@@ -58,7 +61,7 @@ class Features:
     Parameters
     ----------
     norms
-        (features,) rho_k, positive.
+        (features,) rho_k, from 1e-100 to 1e100.
     types
         One tuple of feature numbers for each type, or a matrix of bool (types, features).
     frequencies
@@ -66,15 +69,16 @@ class Features:
         task sum to 1; those of one of two mirrored classes with neurons of its own sum to that class's share.
     starts
         Strengths u_k at time 0, (features,), or one number for all; margins between -300 and 300. Of any sign at depth
-        1. Where depth > 1, positive for separate neurons; for shared neurons such that every type's margin is positive.
+        1. Where depth > 1, positive for separate neurons; for shared neurons such that every type's margin is positive,
+        and one of them at least 1e-100 norms.
     loss
         Name or loss object.
     depth
         Weight layers N, at least 1.
     weight_decay
-        lambda, not negative.
+        lambda, 0 or from 1e-100 to 1e100.
     spectral_decoupling
-        zeta, not negative.
+        zeta, 0 or from 1e-100 to 1e100; to 1e12 where neurons are shared.
     neurons
         ``"separate"``: each neuron sees one feature. ``"shared"``: each sees all of them, as in a fully connected
         network whose neurons are parallel and active on every type.
@@ -133,31 +137,37 @@ class Features:
     ) -> None:
         """Check every argument; the class says what is allowed."""
         rho = checks.real_array("norms", norms, dimensions=1, shape="(features,)")
-        if not (rho > 0).all():
-            raise ValueError(f"norms must be positive, got {rho[~(rho > 0)][0]}")
+        between("norms", rho, LEAST, MOST)
         kinds = _kinds(types, len(rho))
         weights = checks.real_array("frequencies", frequencies, dimensions=1, shape="(types,)")
         if weights.shape != (len(kinds),):
             raise ValueError(f"frequencies must have one number a type, {len(kinds)}, got {len(weights)}")
         if not (weights >= 0).all() or not weights.any():
             raise ValueError(f"frequencies must not be negative and one must be positive, got {weights.tolist()}")
-        given = np.full(len(rho), checks.real("starts", starts)) if np.ndim(starts) == 0 else starts
+        given = real_numbers("starts", starts, "(features,)")
+        given = np.full(len(rho), given) if given.ndim == 0 else given
         first = checks.real_array("starts", given, dimensions=1, shape="(features,)")
         if first.shape != rho.shape:
             raise ValueError(f"starts must be one number or one a feature, {len(rho)}, got {len(first)}")
-        object.__setattr__(self, "depth", checks.integer("depth", depth, least=1))
+        object.__setattr__(self, "depth", count("depth", depth))
         object.__setattr__(self, "neurons", checks.choice("neurons", neurons, ("separate", "shared")))
-        if self.depth > 1 and self.neurons == "separate" and not (first > 0).all():
+        if self._grows and not (first > 0).all():
             raise ValueError(f"starts must be positive when depth > 1, got {first[~(first > 0)][0]}")
-        for name, value in (("weight_decay", weight_decay), ("spectral_decoupling", spectral_decoupling)):
-            object.__setattr__(self, name, checks.real(name, value))
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, got {value}")
+        decay, decoupling = penalties(weight_decay, spectral_decoupling)
+        object.__setattr__(self, "weight_decay", decay)
+        object.__setattr__(self, "spectral_decoupling", decoupling)
+        if self.neurons == "shared" and self.depth > 1:
+            if np.abs(first / rho).max() < LEAST:
+                raise ValueError(f"starts must hold one of at least {LEAST:g} norms, got {first.tolist()}")
+            if decoupling > STIFFEST:
+                raise ValueError(
+                    f"spectral_decoupling must be at most {STIFFEST:g} when neurons are shared, got {decoupling:g}"
+                )
         residual = residual_of(loss)
-        if residual.family == "step" and (weight_decay or spectral_decoupling):
+        if residual.family == "step" and (decay or decoupling):
             raise ValueError(
                 "weight_decay and spectral_decoupling must be 0 with the hinge, whose residual jumps, "
-                f"got {weight_decay} and {spectral_decoupling}"
+                f"got {decay} and {decoupling}"
             )
         object.__setattr__(self, "norms", tuple(rho.tolist()))
         object.__setattr__(self, "types", kinds)
@@ -193,10 +203,7 @@ class Features:
         -----
         Source: docs/theory.md section 6.
         """
-        given = numbers("times", times)
-        wrong = ~((given >= 0) & (given <= LATEST))
-        if wrong.any():
-            raise ValueError(f"times must lie between 0 and {LATEST:g}, got {given[wrong].flat[0]}")
+        given = between("times", times, 0.0, LATEST)
         order = np.argsort(given, axis=None, kind="stable")
         asked = given.ravel()[order]
         states = np.zeros((len(asked), len(self.norms)))
@@ -236,7 +243,7 @@ class Features:
         -----
         Source: docs/theory.md section 6.
         """
-        (chosen,) = _kinds([features], len(self.norms), name="features")
+        chosen = _kind("features", features, len(self.norms))
         return np.asarray(self.strengths(times)[list(chosen)].sum(axis=0), dtype=np.float64)
 
     def confidence(self, features: Sequence[int], times: ArrayLike) -> Array:
@@ -259,13 +266,19 @@ class Features:
         return np.asarray(np.tensordot(np.asarray(self.frequencies), losses, axes=1), dtype=np.float64)
 
     def velocity(self, strengths: ArrayLike) -> Array:
-        """Return du/dt (features, points) float64 at strengths (features, points).
+        """Return du/dt (features, points) float64 at strengths (features, points), at most 1e100 in magnitude.
+
+        Separate neurons of more than one layer have strengths that are not negative.
 
         Notes
         -----
         Source: docs/theory.md section 6.
         """
-        return self._system.change(numbers("strengths", strengths).T).T
+        given = between("strengths", strengths, 0.0 if self._grows else -MOST, MOST)
+        if given.ndim != 2 or len(given) != len(self.norms):
+            raise ValueError(f"strengths must have shape ({len(self.norms)}, points), got shape {given.shape}")
+        with np.errstate(over="ignore"):
+            return self._system.change(given.T).T
 
     def time(self, kind: int, margin: ArrayLike) -> Array:
         """Return when type number ``kind`` first has a margin.
@@ -296,9 +309,7 @@ class Features:
         Source: docs/theory.md section 6.
         """
         number = checks.integer("kind", kind, least=0, most=len(self.types) - 1)
-        given = numbers("margin", margin)
-        if not np.isfinite(given).all():
-            raise ValueError(f"margin must be finite, got {given[~np.isfinite(given)].flat[0]}")
+        given = finite("margin", margin)
         system = self._system
         member = system.members[number]
         levels = given.ravel()
@@ -314,6 +325,11 @@ class Features:
             for index in np.flatnonzero(beyond.any(axis=0) & np.isinf(times)):
                 times[index] = stretch.left + _root(system, stretch, member, grid, beyond[:, index], levels[index])
         return times.reshape(given.shape)
+
+    @property
+    def _grows(self) -> bool:
+        """Whether strengths grow in proportion to powers of themselves, which keeps them positive."""
+        return self.depth > 1 and self.neurons == "separate"
 
     @property
     def _system(self) -> System:
@@ -351,18 +367,24 @@ def _root(
     return float(brentq(gap, *ends, xtol=1e-300, rtol=ROUNDING, maxiter=500))
 
 
-def _kinds(types: Types, features: int, name: str = "types") -> tuple[tuple[int, ...], ...]:
+def _kinds(types: Types, features: int) -> tuple[tuple[int, ...], ...]:
     """Return the types as tuples of feature numbers, ascending."""
     if isinstance(types, np.ndarray):
         if types.dtype != np.bool_ or types.ndim != 2 or types.shape[1] != features:
             raise ValueError(
-                f"{name} as an array must be bool of shape (types, {features}), got {types.dtype} of {types.shape}"
+                f"types as an array must be bool of shape (types, {features}), got {types.dtype} of {types.shape}"
             )
         types = [np.flatnonzero(row).tolist() for row in types]
-    kinds = tuple(tuple(sorted(checks.integer(name, k, least=0, most=features - 1) for k in kind)) for kind in types)
-    if not kinds:
-        raise ValueError(f"{name} must hold at least one type, got none")
-    for kind in kinds:
-        if not kind or len(set(kind)) != len(kind):
-            raise ValueError(f"{name} must name at least one feature and none of them twice, got {kind}")
-    return kinds
+    given = checks.sequence("types", types, "a sequence of types such as [(0,), (0, 1)]")
+    if not given:
+        raise ValueError("types must hold at least one type, got none")
+    return tuple(_kind(f"types[{i}]", kind, features) for i, kind in enumerate(given))
+
+
+def _kind(name: str, values: object, features: int) -> tuple[int, ...]:
+    """Return the numbers of the features that a point carries, ascending."""
+    given = checks.sequence(name, values, "features such as (0, 1)")
+    kind = tuple(sorted(checks.integer(name, k, least=0, most=features - 1) for k in given))
+    if not kind or len(set(kind)) != len(kind):
+        raise ValueError(f"{name} must name at least one feature and none of them twice, got {kind}")
+    return kind

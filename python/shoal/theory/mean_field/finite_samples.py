@@ -17,10 +17,9 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import roots_jacobi
+from scipy.linalg import eigh_tridiagonal
 
-from shoal import checks
-from shoal.theory.domains import finite_not_negative
+from shoal.theory.domains import MOST, between, count
 
 __all__ = ["sample_spread"]
 
@@ -75,14 +74,26 @@ def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
     >>> sample_spread([0.0, 1.0, 2.0], inputs=20, samples=1000).round(4)
     array([0.323 , 0.2549, 0.198 ])
     """
-    angle = finite_not_negative("gamma", gamma)
-    wide = checks.integer("inputs", inputs, least=2)
-    many = checks.integer("samples", samples, least=1)
-    cosine, weight = roots_jacobi(NODES, (wide - 3) / 2, (wide - 3) / 2)
+    angle = between("gamma", gamma, 0.0, MOST)
+    wide = count("inputs", inputs, 2)
+    many = count("samples", samples)
+    cosine, chances = _cosines(wide)
     bent = cosine * np.arcsin(cosine)
     values = (np.sqrt((1 - cosine) * (1 + cosine)) + bent) / (2 * math.pi)
     gates = bent / (2 * math.pi)
-    slow = 1 / np.cosh(angle)
+    with np.errstate(over="ignore"):
+        slow = 1 / np.cosh(angle)
     mixed = np.multiply.outer(slow, values) + np.multiply.outer(2 - slow, gates)
-    even = (mixed**2 @ weight) / weight.sum()
+    even = mixed**2 @ chances
     return np.asarray(np.sqrt((2 * math.pi * wide**2 * even + math.pi * (wide - 1) / 2) / many))
+
+
+def _cosines(inputs: int) -> tuple[Array, Array]:
+    """Return Gauss points (NODES,) of the cosine between two directions, and their probabilities (NODES,).
+
+    Eigenvalues of the Jacobi matrix of the Gegenbauer polynomials of order d/2 - 1, at any d.
+    """
+    order, k = 0.5 * inputs - 1.0, np.arange(2.0, NODES)
+    beside = k / (k + order) * (k - 1.0 + 2.0 * order) / (k - 1.0 + order) / 4.0
+    cosine, vectors = eigh_tridiagonal(np.zeros(NODES), np.sqrt(np.append(0.5 / (1.0 + order), beside)))
+    return cosine, vectors[0] ** 2

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.theory.domains import finite, not_negative
+from shoal.theory.domains import count, finite, not_negative, size
 from shoal.theory.mean_field.clock import HingeClock
 from shoal.theory.mean_field.error import misclassified, node_noise, noise_over_signal
 from shoal.theory.mean_field.law import InputLaw, law_of
@@ -61,7 +61,7 @@ class MeanFieldHinge:
     law
         ``"gaussian"``: x ~ N(0, I_d); ``"sphere"``: uniform on the sphere of the given radius.
     radius
-        r of the sphere, positive; 1 for Gaussian inputs.
+        r of the sphere, from 1e-100 to 1e100; 1 for Gaussian inputs.
     centred
         Whether the network's output is f(x, t) - f(x, 0). That changes what finite M adds, and nothing else.
 
@@ -99,10 +99,11 @@ class MeanFieldHinge:
 
     def __post_init__(self) -> None:
         """Check every argument; the class says what is allowed."""
-        object.__setattr__(self, "nodes", checks.integer("nodes", self.nodes, least=1))
-        object.__setattr__(self, "inputs", checks.integer("inputs", self.inputs, least=1))
-        for name in ("alpha", "threshold", "beta", "radius"):
+        object.__setattr__(self, "nodes", count("nodes", self.nodes))
+        object.__setattr__(self, "inputs", count("inputs", self.inputs))
+        for name in ("alpha", "threshold", "beta"):
             object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
+        object.__setattr__(self, "radius", size("radius", self.radius))
         checks.choice("law", self.law, LAWS)
         if not 1e-300 <= self.threshold / self.alpha <= 1e300:
             raise ValueError(
@@ -111,10 +112,7 @@ class MeanFieldHinge:
             )
         if self.law == "gaussian" and self.radius != 1.0:
             raise ValueError(f"radius must be 1 when law is 'gaussian', which has none, got {self.radius}")
-        if not isinstance(self.centred, bool):
-            raise TypeError(
-                f"centred must be True or False, got {self.centred!r} of type {type(self.centred).__name__}"
-            )
+        checks.flag("centred", self.centred)
 
     def gamma(self, times: ArrayLike) -> Array:
         """Return the angle gamma(t).
@@ -265,7 +263,8 @@ class MeanFieldHinge:
         """
         angle = self.gamma(finite("times", times))
         slope = self.threshold / self._level * np.sinh(2.0 * angle)
-        return np.asarray(np.multiply.outer(self._projections(projections), slope), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            return np.asarray(np.multiply.outer(self._projections(projections), slope), dtype=np.float64)
 
     def satisfaction_time(self, projections: ArrayLike) -> Array:
         """Return when inputs are satisfied: the first time at which y f >= h, at gamma = arsinh(A / abs(x_par)) / 2.

@@ -23,11 +23,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
-from shoal.theory.domains import finite_not_negative
+from shoal.theory.domains import between, count, lengths
 
 __all__ = ["mean_field_kernel", "mean_field_movement"]
 
 Array = NDArray[np.float64]
+
+FURTHEST = 100.0
+"""Largest angle, of which e^(2 gamma) and its square stay numbers."""
 
 
 def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
@@ -63,8 +66,8 @@ def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
     >>> mean_field_movement([0.1, 1.0, 2.0], inputs=10).round(4)
     array([0.0428, 0.552 , 1.9439])
     """
-    angle = finite_not_negative("gamma", gamma)
-    wide = checks.integer("inputs", inputs, least=1)
+    angle = between("gamma", gamma, 0.0, FURTHEST)
+    wide = count("inputs", inputs)
     # cosh g - 1 = 2 sinh^2(g/2), which small angles do not cancel.
     return np.asarray(2 * np.sqrt(2 * np.cosh(angle) / (wide + 1)) * np.sinh(angle / 2))
 
@@ -109,9 +112,8 @@ def mean_field_kernel(points: ArrayLike, gamma: float) -> Array:
            [0.159155, 1.      ]])
     """
     x = checks.real_array("points", points, dimensions=2, shape="(points, inputs)")
-    if not x.any(axis=1).all():
-        raise ValueError(f"points must not be 0, got such a point at index {int(np.argmin(x.any(axis=1)))}")
-    angle = float(finite_not_negative("gamma", checks.not_negative("gamma", gamma)))
+    lengths("points", x)
+    angle = float(between("gamma", checks.real("gamma", gamma), 0.0, FURTHEST))
     grown, mixed = math.cosh(2 * angle), math.sinh(2 * angle)
     along, products = x[:, 0], x @ x.T
     shared = (products + (grown - 1) * np.multiply.outer(along, along)) / x.shape[1]

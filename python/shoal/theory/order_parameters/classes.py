@@ -13,13 +13,12 @@ Source: docs/theory.md section 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from shoal import checks
+from shoal.theory.domains import lengths
 from shoal.theory.geometry import ROUNDING, SupportsTask, arrays_of
 
 Array = NDArray[np.float64]
@@ -62,11 +61,7 @@ def task_classes(task: SupportsTask) -> TaskClasses:
         two classes of equal label are not orthogonal. The message names two samples.
     """
     inputs, labels, weights = arrays_of(task)
-    if not np.isin(labels, (-1.0, 1.0)).all():
-        raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
-    norms = np.linalg.norm(inputs, axis=1)
-    if not (norms > 0).all():
-        raise ValueError(f"task must have inputs that are not zero, got a zero input at sample {int(np.argmin(norms))}")
+    norms = lengths("task.inputs", inputs)
     cosines = (inputs / norms[:, None]) @ (inputs / norms[:, None]).T
     alike = labels[:, None] == labels
     _refuse((cosines > ROUNDING) & ~alike, "have opposite labels and a positive product")
@@ -83,28 +78,6 @@ def task_classes(task: SupportsTask) -> TaskClasses:
     # Zeros of orthogonal classes are exact, or a rounding error would wake neurons that the flow leaves asleep.
     coordinates = np.where(touches[class_of_sample][:, class_of_basis], inputs @ basis.T, 0.0)
     return TaskClasses(inputs, labels, weights * labels, class_of_sample, basis, class_of_basis, coordinates)
-
-
-def class_weights(weights: Sequence[ArrayLike], classes: TaskClasses) -> tuple[Array, Array]:
-    """Return the first layer (networks, h, d) and the output weights (networks, h).
-
-    Raises
-    ------
-    TypeError
-        A weight is not a real number.
-    ValueError
-        Not two layers of these shapes with one output, or a weight is not finite.
-    """
-    if len(weights) != 2:
-        raise ValueError(f"weights must hold two layers, (networks, h, d) and (networks, 1, h), got {len(weights)}")
-    first = checks.real_array("weights[0]", weights[0], dimensions=3, shape="(networks, h, d)")
-    last = checks.real_array("weights[1]", weights[1], dimensions=3, shape="(networks, 1, h)")
-    inputs = classes.inputs.shape[1]
-    if first.shape[2] != inputs or last.shape != (first.shape[0], 1, first.shape[1]):
-        raise ValueError(
-            f"weights must have shapes (networks, h, {inputs}) and (networks, 1, h), got {first.shape} and {last.shape}"
-        )
-    return first, last[:, 0, :]
 
 
 def _components(linked: NDArray[np.bool_]) -> Index:

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.loss import Loss
-from shoal.theory.domains import numbers
-from shoal.theory.geometry import SupportsTask
+from shoal.theory.domains import times_until
+from shoal.theory.geometry import SupportsTask, check_weights
 from shoal.theory.order_parameters.adaptive import attempt, first_crossing, resize
 from shoal.theory.order_parameters.carriers import Carriers
-from shoal.theory.order_parameters.classes import TaskClasses, class_weights, task_classes
+from shoal.theory.order_parameters.classes import TaskClasses, task_classes
 from shoal.theory.residual import Residual, residual_of
 
 Array = NDArray[np.float64]
@@ -149,13 +149,8 @@ class OrderParameters:
         Source: docs/theory.md section 3.
         """
         classes, residual = task_classes(self.task), residual_of(self.loss)
-        first, last = class_weights(weights, classes)
-        asked = numbers("times", times)
-        if asked.ndim != 1:
-            raise ValueError(f"times must have shape (times,), got shape {asked.shape}")
-        wrong = ~((asked >= 0) & (asked <= LATEST))
-        if wrong.any():
-            raise ValueError(f"times must lie between 0 and {LATEST:g}, got {asked[wrong][0]}")
+        first, last = check_weights(weights, classes.inputs.shape[1])
+        asked = times_until(times, LATEST)
         order = np.argsort(asked, kind="stable")
         rank = len(classes.basis)
         size = max(1, BLOCK // (13 * (rank + classes.count + first.shape[1]) * (rank + len(classes.labels))))

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc
 
 from shoal import checks
-from shoal.theory.domains import numbers
+from shoal.theory.domains import finite
 from shoal.theory.population.moments import PopulationMoments
 
 Array = NDArray[np.float64]
@@ -96,10 +96,13 @@ class PopulationFlow:
         ValueError
             An ``x_perp`` is negative, or an argument is not finite.
         """
-        par, perp = np.broadcast_arrays(numbers("x_par", x_par), numbers("x_perp", x_perp))
-        for name, values in (("x_par", par), ("x_perp", perp)):
-            if not np.isfinite(values).all():
-                raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)].flat[0]}")
+        par, perp = finite("x_par", x_par), finite("x_perp", x_perp)
+        try:
+            par, perp = np.broadcast_arrays(par, perp)
+        except ValueError as error:
+            raise ValueError(
+                f"x_perp must have a shape that x_par goes with, {par.shape}, got shape {perp.shape}"
+            ) from error
         if (perp < 0).any():
             raise ValueError(f"x_perp must not be negative, got {perp[perp < 0].flat[0]}")
         flat, length = par.ravel(), perp.ravel()

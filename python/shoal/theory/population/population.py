@@ -14,21 +14,26 @@ Source: docs/theory.md section 7b; arXiv:2006.11209.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
 from shoal import checks
+from shoal.theory.domains import MOST, between, bounded, size
 from shoal.theory.population.flow import PopulationFlow, increasing_times
 from shoal.theory.population.moments import PopulationMoments
 from shoal.theory.population.starts import chi_points, normal_points, product
 
 Array = NDArray[np.float64]
-T = TypeVar("T")
+
+MOST_INPUTS, MOST_POINTS, MOST_NODES = 10**6, 1000, 10**6
+"""Inputs, Gauss points of one number and nodes at most: with more, one velocity takes minutes."""
+LONGEST = 1e6
+"""Largest beta t, in whose course explicit steps stay few."""
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -48,18 +53,18 @@ class MeanFieldPopulation:
     Parameters
     ----------
     a
-        (nodes,) float, output weights at time 0.
+        (nodes,) float, output weights at time 0; they and ``w_par`` at most 1e100 in magnitude.
     w_par
         (nodes,) float, weights along the teacher.
     w_perp
-        (nodes,) float, lengths of the weights across the teacher, not negative: about sqrt(d - 1) for standard normal
+        (nodes,) float, lengths of the weights across the teacher, 0 to 1e100: about sqrt(d - 1) for standard normal
         weights.
     weights
         (nodes,) float, positive: what share of the population a node is, up to a common factor. Equal when left out.
     inputs
-        d, at least 2.
+        d, from 2 to 1,000,000.
     alpha, threshold, beta
-        Scale of the output, threshold h of the hinge, and rate; positive.
+        Scale of the output, threshold h of the hinge, and rate; from 1e-100 to 1e100.
 
     Raises
     ------
@@ -131,10 +136,11 @@ class MeanFieldPopulation:
                 f"w_par and w_perp must not both be 0, got a node without direction, {int(np.argmax(idle))}"
             )
         for name, array in given.items():
+            between(name, array, -MOST, MOST)
             object.__setattr__(self, name, array)
-        object.__setattr__(self, "inputs", checks.integer("inputs", inputs, least=2))
+        object.__setattr__(self, "inputs", checks.integer("inputs", inputs, least=2, most=MOST_INPUTS))
         for name, value in (("alpha", alpha), ("threshold", threshold), ("beta", beta)):
-            object.__setattr__(self, name, checks.positive(name, value))
+            object.__setattr__(self, name, size(name, value))
 
     @classmethod
     def gaussian(
@@ -154,7 +160,7 @@ class MeanFieldPopulation:
         Parameters
         ----------
         inputs
-            d, at least 2.
+            d, from 2 to 1,000,000.
         mean
             Of a, and of w along the teacher (so that w has the mean ``mean[1]`` w*/abs(w*)).
         scale
@@ -162,7 +168,8 @@ class MeanFieldPopulation:
         correlation
             Between a and w_par, in (-1, 1).
         points
-            Gauss points for a, w_par and w_perp, each at least 1; their product is the number of nodes.
+            Gauss points for a, w_par and w_perp, each from 1 to 1000; their product, the number of nodes, is at most
+            1,000,000. (Nodes of a weight below the doubles are left out.)
         alpha, threshold, beta
             As for the class.
 
@@ -177,18 +184,13 @@ class MeanFieldPopulation:
         -----
         Source: docs/theory.md section 7b.
         """
-        freedom = checks.integer("inputs", inputs, least=2) - 1
-        a_mean, w_mean = (checks.real(f"mean[{i}]", value) for i, value in enumerate(_several("mean", mean, "two")))
-        a_scale, w_scale = (
-            checks.positive(f"scale[{i}]", value) for i, value in enumerate(_several("scale", scale, "two"))
-        )
+        freedom = checks.integer("inputs", inputs, least=2, most=MOST_INPUTS) - 1
+        a_mean, w_mean = (bounded(f"mean[{i}]", value) for i, value in enumerate(_several("mean", mean, "two")))
+        a_scale, w_scale = (size(f"scale[{i}]", value) for i, value in enumerate(_several("scale", scale, "two")))
         tilt = checks.real("correlation", correlation)
         if not -1 < tilt < 1:
             raise ValueError(f"correlation must lie between -1 and 1, both excluded, got {tilt}")
-        number = [
-            checks.integer(f"points[{i}]", value, least=1)
-            for i, value in enumerate(_several("points", points, "three"))
-        ]
+        number = _points(points, "three")
         rules = normal_points(number[0]), normal_points(number[1]), chi_points(number[2], freedom)
         (one, two, length), chances = product(*rules)
         w_par = w_mean + w_scale * (tilt * one + np.sqrt(1.0 - tilt**2) * two)
@@ -221,7 +223,7 @@ class MeanFieldPopulation:
         Parameters
         ----------
         inputs
-            d, at least 2.
+            d, from 2 to 1,000,000.
         values
             (values,) float, of a: ``(1.0,)`` for output weights of one sign, ``(-1.0, 1.0)`` for those of one size.
         mean
@@ -229,7 +231,7 @@ class MeanFieldPopulation:
         scale
             Standard deviation of each weight in w, positive.
         points
-            Gauss points for w_par and w_perp, each at least 1.
+            Gauss points for w_par and w_perp, each from 1 to 1000.
         alpha, threshold, beta
             As for the class.
 
@@ -244,12 +246,11 @@ class MeanFieldPopulation:
         -----
         Source: docs/theory.md section 7b.
         """
-        freedom = checks.integer("inputs", inputs, least=2) - 1
+        freedom = checks.integer("inputs", inputs, least=2, most=MOST_INPUTS) - 1
         sizes = checks.real_array("values", values, dimensions=1, shape="(values,)")
-        centre, width = checks.real("mean", mean), checks.positive("scale", scale)
-        number = [
-            checks.integer(f"points[{i}]", value, least=1) for i, value in enumerate(_several("points", points, "two"))
-        ]
+        between("values", sizes, -MOST, MOST)
+        centre, width = bounded("mean", mean), size("scale", scale)
+        number = _points(points, "two")
         rules = (sizes, np.ones(len(sizes))), normal_points(number[0]), chi_points(number[1], freedom)
         (a, w_par, length), chances = product(*rules)
         return cls(
@@ -269,11 +270,12 @@ class MeanFieldPopulation:
         Parameters
         ----------
         times
-            (times,) float64, not negative, increasing.
+            (times,) float64, not negative, increasing, the last at most 1e6 / beta.
         rtol
-            Relative error of a time step, in (0, 0.1]. The absolute one is 1e-2 of it, in units of the largest weight.
+            Relative error of a time step, from 1e-13 to 0.1. The absolute one is 1e-2 of it, in units of the
+            largest weight.
         refine
-            How much finer than usual the angles are; a result that changes with it is not resolved.
+            How much finer than usual the angles are, 1 to 1000; a result that changes with it is not resolved.
 
         Raises
         ------
@@ -291,10 +293,13 @@ class MeanFieldPopulation:
         Source: docs/theory.md section 7b.
         """
         wanted = increasing_times(times)
-        checks.positive("rtol", rtol)
-        if rtol > 0.1:
-            raise ValueError(f"rtol must be at most 0.1, got {rtol}")
-        checks.integer("refine", refine, least=1)
+        if not 1e-13 <= checks.real("rtol", rtol) <= 0.1:
+            raise ValueError(f"rtol must lie from 1e-13 to 0.1, got {rtol}")
+        if self.beta * wanted[-1] > LONGEST:
+            raise ValueError(
+                f"times must make beta x time at most {LONGEST:g}, got {wanted[-1]:g} with beta = {self.beta:g}"
+            )
+        checks.integer("refine", refine, least=1, most=1000)
         shares = self.weights / self.weights.sum()
         moments = PopulationMoments(shares, self.inputs, self.alpha, self.threshold, refine)
         start, rate = np.stack([self.a, self.w_par, self.w_perp]), self.beta / np.sqrt(self.inputs)
@@ -320,8 +325,20 @@ class MeanFieldPopulation:
         return PopulationFlow(wanted, a, w_par, np.abs(w_perp), moments)
 
 
-def _several(name: str, values: Sequence[T], count: str) -> Sequence[T]:
+def _points(points: object, count: str) -> list[int]:
+    """Return how many Gauss points there are of each number."""
+    number = [
+        checks.integer(f"points[{i}]", value, least=1, most=MOST_POINTS)
+        for i, value in enumerate(_several("points", points, count))
+    ]
+    if math.prod(number) > MOST_NODES:
+        raise ValueError(f"points must make at most {MOST_NODES} nodes, got {math.prod(number)}")
+    return number
+
+
+def _several(name: str, values: object, count: str) -> list[Any]:
     """Return ``values`` when there are as many as ``count`` says."""
-    if len(values) != {"two": 2, "three": 3}[count]:
-        raise ValueError(f"{name} must have {count} numbers, got {len(values)}")
-    return values
+    given = checks.sequence(name, values, f"{count} numbers")
+    if len(given) != {"two": 2, "three": 3}[count]:
+        raise ValueError(f"{name} must have {count} numbers, got {len(given)}")
+    return given

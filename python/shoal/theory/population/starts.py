@@ -40,7 +40,11 @@ def chi_points(points: int, freedom: int) -> tuple[Array, Array]:
 
 
 def product(*rules: tuple[Array, Array]) -> tuple[list[Array], Array]:
-    """Return the points (nodes,) of independent numbers, one array for each, and their joint probabilities (nodes,)."""
+    """Return the points (nodes,) of independent numbers, one array for each, and their joint probabilities (nodes,).
+
+    Nodes whose probability underflows are left out.
+    """
     grids = np.meshgrid(*(places for places, _ in rules), indexing="ij")
     weights = np.meshgrid(*(chances for _, chances in rules), indexing="ij")
-    return [grid.ravel() for grid in grids], np.prod([weight.ravel() for weight in weights], axis=0)
+    chances = np.prod([weight.ravel() for weight in weights], axis=0)
+    return [grid.ravel()[chances > 0] for grid in grids], chances[chances > 0]

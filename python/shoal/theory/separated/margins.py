@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
 from shoal.loss import Loss
-from shoal.theory.domains import numbers
+from shoal.theory.domains import times_until
 from shoal.theory.geometry import SupportsTask, check_weights, settle, task_modes
 from shoal.theory.residual import residual_of
 from shoal.theory.separated.neurons import Neurons
@@ -115,13 +115,8 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
            [1.      , 1.      ]])
     """
     modes, residual = task_modes(task), residual_of(loss)
-    first, last = check_weights(weights, modes)
-    asked = numbers("times", times)
-    if asked.ndim != 1:
-        raise ValueError(f"times must have shape (times,), got shape {asked.shape}")
-    wrong = ~((asked >= 0) & (asked <= LATEST))
-    if wrong.any():
-        raise ValueError(f"times must lie between 0 and {LATEST:g}, got {asked[wrong][0]}")
+    first, last = check_weights(weights, modes.directions.shape[1])
+    asked = times_until(times, LATEST)
     order = np.argsort(asked, kind="stable")
     networks = len(first)
     out = np.empty((networks, len(asked), len(modes.mode_of_sample)))
@@ -130,7 +125,7 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
         block = slice(begin, begin + size)
         neurons = Neurons(*settle(first[block], last[block], modes, begin), modes, residual)
         margins = neurons.run(float(np.max(asked, initial=0.0)), asked[order])
-        margins = margins.reshape(-1, modes.count, len(asked))[:, modes.mode_of_sample]
+        margins = margins.reshape(len(first[block]), modes.count, len(asked))[:, modes.mode_of_sample]
         out[block, order] = margins.transpose(0, 2, 1)
     return out
 
@@ -162,9 +157,9 @@ def separated_fates(
     -----
     Source: docs/theory.md section 2.
     """
-    end = math.inf if until == math.inf else checks.positive("until", until)
+    end = math.inf if isinstance(until, float) and until == math.inf else checks.positive("until", until)
     modes, residual = task_modes(task), residual_of(loss)
-    first, last = check_weights(weights, modes)
+    first, last = check_weights(weights, modes.directions.shape[1])
     networks, hidden = first.shape[:2]
     served, serves = (np.empty((networks, hidden), dtype=np.int64) for _ in range(2))
     death_time = np.empty((networks, hidden))
