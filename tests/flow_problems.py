@@ -210,29 +210,50 @@ def error(margins: Array, right: Answer, until: float) -> float:
     return float(np.where(np.isnan(gaps), np.inf, gaps).max())
 
 
+def descended(posed: Problem, k: int, times: Sequence[float], steps: int) -> Array:
+    """Return the margins of descent in so many steps until the last time, (times, samples)."""
+    weights, biases = posed.starts(k + 1)
+    start = shoal.Explicit([w[k : k + 1] for w in weights], [b[k : k + 1] for b in biases] or None)
+    data = shoal.train(
+        posed.network, posed.task, start, loss=posed.loss, method=shoal.Descent(times[-1] / steps, steps),
+        record=shoal.Record(steps=[round(time / times[-1] * steps) for time in times], measure=("margin",)),
+    )  # fmt: skip
+    return np.asarray(data.margin.values[0])
+
+
 def is_nearer_to_descent(posed: Problem, k: int, margins: Array, right: Answer, until: float) -> bool:
     """Return whether descent at a small rate is nearer to these margins than to those of the reference.
 
     Where the two disagree by more than descent's own error, this says which of them is wrong.
     """
     last = max(time for time in TIMES if time < min(right.ended, until) or (right.ended >= TIMES[-1] <= until))
-    steps, times = 320_000, [time for time in TIMES if time <= last]
-    weights, biases = posed.starts(k + 1)
-    start = shoal.Explicit([w[k : k + 1] for w in weights], [b[k : k + 1] for b in biases] or None)
-    data = shoal.train(
-        posed.network, posed.task, start, loss=posed.loss, method=shoal.Descent(last / steps, steps),
-        record=shoal.Record(steps=[round(time / last * steps) for time in times], measure=("margin",)),
-    )  # fmt: skip
+    times = [time for time in TIMES if time <= last]
     apart = np.abs(margins[: len(times)] - right.margins[: len(times)]).max(axis=1)
     at = int((apart / scales(right.margins[: len(times)])).argmax())
-    descended = data.margin.values[0, at]
-    gaps = [np.abs(descended - other[at]).max() for other in (margins, right.margins)]
+    nearest = descended(posed, k, times, 320_000)[at]
+    gaps = [np.abs(nearest - other[at]).max() for other in (margins, right.margins)]
     return bool(gaps[0] < 0.1 * gaps[1])
+
+
+def parts_from_descent(posed: Problem, k: int, margins: Array, until: float) -> bool:
+    """Return whether descent in 16 times as many steps comes hardly nearer to the margins before a time."""
+    times = [time for time in TIMES if time < until or until >= TIMES[-1]]
+    if not times:
+        return False
+    right = margins[: len(times)]
+    far, near = (
+        (np.abs(descended(posed, k, times, steps) - right).max(axis=1) / scales(right)).max()
+        for steps in (100_000, 1_600_000)
+    )
+    return bool(near > max(far / 3, 1e-5))
 
 
 @dataclass
 class Count:
-    """What came of the networks of one class at one rtol; the names are (class, index, network)."""
+    """What came of the networks of one class at one rtol; the names are (class, index, network).
+
+    Parted: the flow goes on where the reference does not, and descent does not tend to it.
+    """
 
     kind: str
     rtol: float
@@ -241,16 +262,20 @@ class Count:
     given_up: list[Any] = field(default_factory=list)
     wrong: list[Any] = field(default_factory=list)
     reference_wrong: list[Any] = field(default_factory=list)
+    parted: list[Any] = field(default_factory=list)
     worst: float = 0.0
 
     def row(self) -> str:
-        numbers = (self.networks, *map(len, (self.given_up, self.undetermined, self.wrong, self.reference_wrong)))
+        numbers = (
+            self.networks,
+            *map(len, (self.given_up, self.undetermined, self.wrong, self.reference_wrong, self.parted)),
+        )
         return f"| {self.kind} | {self.rtol:g} | " + " | ".join(str(n) for n in numbers) + f" | {self.worst:.2g} |"
 
 
 HEADER = (
-    "| class | rtol | networks | given up | undetermined | wrong | reference wrong | worst error / rtol |\n"
-    + "|---" * 8
+    "| class | rtol | networks | given up | undetermined | wrong | reference wrong | parted | worst error / rtol |\n"
+    + "|---" * 9
 ) + "|"
 
 
@@ -284,6 +309,8 @@ def _judge_one(count: Count, posed: Problem, k: int, data: Any, right: Answer) -
         count.wrong.append((name, off, status, stopped))
     if not right.determined:
         count.undetermined.append((name, right.ended, right.reason, status, stopped))
+        if stopped > right.ended and parts_from_descent(posed, k, data.margin.values, stopped):
+            count.parted.append((name, right.ended, status, stopped))
     elif status:
         count.given_up.append((name, status, stopped))
 
@@ -303,7 +330,7 @@ def main() -> None:
     for kind in given.kinds:
         for count in judge(kind, given.networks, given.rtol, given.cache, given.first):
             print(count.row(), flush=True)
-            for what in ("undetermined", "given_up", "wrong", "reference_wrong"):
+            for what in ("undetermined", "given_up", "wrong", "reference_wrong", "parted"):
                 details += [f"{count.rtol:g} {what}: {entry}" for entry in getattr(count, what)]
     if not given.brief:
         print("\n".join(details))

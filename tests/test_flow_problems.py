@@ -40,14 +40,36 @@ def test_flows_of_every_class_agree_with_the_reference(kind: str, index: int) ->
     assert problems.error(data.margin.values, right, until) <= 10 * 1e-8, str(posed)
 
 
+@pytest.mark.parametrize(
+    ("kind", "index", "k"),
+    [
+        ("deep", 0, 1),  # a unit that hears of two that meet, one of which slides already
+        ("deep", 3, 2),  # one that belongs to a bundle of other samples, too
+        ("deep", 7, 2),  # one whose surface has a bend, for two samples with one input
+        ("deep", 29, 0),  # of antipodal samples each of two units opens for one
+        ("structured", 42, 2),  # one at rest, which only the unit that opens can move
+        ("biases", 41, 2),  # a hinge that parts from another sample's as a unit opens
+    ],
+)
+def test_descent_tends_to_flows_in_which_units_hear_of_several_that_meet(kind: str, index: int, k: int) -> None:
+    """The gap of descent in 200,000 steps is below 3e-5; each of these flows was wrong by 4e-3 and more."""
+    posed = problems.problem(kind, index)
+    data = problems.flown(posed, k + 1, 1e-8).isel(network=k)
+    until = problems.TIMES[-1] if data.status == 0 else float(data.stopped_at)
+    times = [time for time in problems.TIMES if time < until or data.status == 0]
+    right = data.margin.values[: len(times)]
+    gaps = np.abs(problems.descended(posed, k, times, 200_000) - right).max(axis=1) / problems.scales(right)
+    assert gaps.max() < 2e-4, str(posed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", problems.KINDS)
 def test_of_64_networks_of_a_class_none_is_wrong_and_at_most_one_is_given_up(kind: str) -> None:
-    """In deep networks at most two: where surfaces of several layers meet for one sample (docs/flow.md)."""
     for count in problems.judge(kind, 64, problems.RTOLS):
         print(count.row())
         assert not count.wrong, count.wrong
-        assert len(count.given_up) <= (2 if kind == "deep" else 1), count.given_up
+        assert not count.parted, count.parted
+        assert len(count.given_up) <= 1, count.given_up
 
 
 @pytest.mark.slow

@@ -335,8 +335,7 @@ bool ActiveSet<V>::decide(int lane) {
     base_[lane] = velocity_;
     find_samples(meeting_, 0, count);
     const std::vector<int> samples = samples_;
-    for (const int sample : samples)
-        for_each_side(lane, sample, meeting_, values, 1.0, [&](double share) { add_velocity(sample, -share, base_[lane]); });
+    for (const int sample : samples) for_each_side(lane, sample, meeting_, values, 1.0, [&](double share) { add_velocity(sample, -share, base_[lane]); });
     for (std::size_t b = 0; b < count; ++b) meeting_[b].first = meeting_[b].last = values[b];
     bundles_[lane].clear();
     put_gates(lane);

@@ -275,7 +275,8 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
                 auto own =
                     std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
                 if (own == members.end()) {
-                    if (is_member(surface) && !follows_in_one(surface) && !is_among_others(surface, samples_)) return;  // its surface has a bend, along which it may go on
+                    if (is_member(surface) && !follows_in_one(surface) && !is_among_others(surface, samples_))
+                        return;  // its surface has a bend, along which it may go on
                     if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before),
                                     [&](const Member& member) { return same(member.surface, surface); }))
                         return;
