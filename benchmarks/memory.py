@@ -40,7 +40,7 @@ def run(networks: int, steps: int, threads: int) -> dict[str, Any]:
             shoal.Network(widths=case.widths, activation="relu"),
             shoal.Task(inputs, labels),
             shoal.Gaussian(gain=np.sqrt(2.0)),
-            method=shoal.Descent(rate=case.rate, steps=steps),
+            method=shoal.GradientDescent(learning_rate=case.rate, steps=steps),
             record=shoal.Record(measure=("loss", "error")),
             networks=count,
             threads=threads,

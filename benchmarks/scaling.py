@@ -99,7 +99,7 @@ def seconds_of(point: Point) -> float:
         shoal.Network(point.case.widths),
         shoal.Task(inputs, labels),
         shoal.Gaussian(gain=np.sqrt(2.0)),
-        method=shoal.Descent(point.case.rate, point.steps),
+        method=shoal.GradientDescent(point.case.rate, point.steps),
         record=shoal.Record(steps=[point.steps], measure=("loss",), reduce="moments"),
         networks=point.case.networks,
         threads=point.threads,

@@ -43,7 +43,7 @@ def arguments(networks: int) -> dict[str, Any]:
         "network": shoal.Network(case.widths),
         "task": shoal.Task(inputs, labels),
         "start": shoal.Gaussian(gain=np.sqrt(2.0)),
-        "method": shoal.Descent(case.rate, STEPS),
+        "method": shoal.GradientDescent(case.rate, STEPS),
         "record": shoal.Record(steps=steps, reduce="moments"),
         "networks": networks,
     }

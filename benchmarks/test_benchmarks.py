@@ -42,7 +42,7 @@ def test_train(benchmark: Any, name: str, dtype: str, threads: int) -> None:
 
 @pytest.mark.parametrize("name", list(flows.CASES))
 def test_flow(benchmark: Any, name: str) -> None:
-    """Time a call of `shoal.train` with `shoal.Flow` whose margins are right."""
+    """Time a call of `shoal.train` with `shoal.GradientFlow` whose margins are right."""
     case = replace(flows.CASES[name], networks=32)
     right = flow_reference(case, most=8)
     solve = variants(case, threads=1)["shoal.train"]()

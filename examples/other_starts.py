@@ -39,7 +39,7 @@ for (name, (start, population)), colour in zip(starts.items(), plot.COLOURS, str
         task,
         start,
         loss="hinge",
-        method=shoal.Descent(rate=rate, steps=round(measured[-1] / rate)),
+        method=shoal.GradientDescent(learning_rate=rate, steps=round(measured[-1] / rate)),
         record=shoal.Record(times=measured, measure=("test_error",)),
     )
     error = data.test_error

@@ -13,7 +13,7 @@ full, half, quarter = (
         shoal.Network((2, 2, 1)),
         task,
         start,
-        method=shoal.Descent(rate=0.1 / refine, steps=400 * refine),
+        method=shoal.GradientDescent(learning_rate=0.1 / refine, steps=400 * refine),
         record=shoal.Record(times=range(41), measure=("margin",)),
     ).margin
     for refine in (1, 2, 4)

@@ -196,7 +196,7 @@ def flown(posed: Problem, networks: int, rtol: float, **options: Any) -> Any:
     weights, biases = posed.starts(networks)
     return shoal.train(
         posed.network, posed.task, shoal.Explicit(weights, biases or None), loss=posed.loss,
-        method=shoal.Flow(TIMES[-1], rtol=rtol, atol=1e-4 * rtol, **options),
+        method=shoal.GradientFlow(TIMES[-1], rtol=rtol, atol=1e-4 * rtol, **options),
         record=shoal.Record(times=TIMES, measure=("margin",)), threads=1,
     )  # fmt: skip
 
@@ -215,7 +215,7 @@ def descended(posed: Problem, k: int, times: Sequence[float], steps: int) -> Arr
     weights, biases = posed.starts(k + 1)
     start = shoal.Explicit([w[k : k + 1] for w in weights], [b[k : k + 1] for b in biases] or None)
     data = shoal.train(
-        posed.network, posed.task, start, loss=posed.loss, method=shoal.Descent(times[-1] / steps, steps),
+        posed.network, posed.task, start, loss=posed.loss, method=shoal.GradientDescent(times[-1] / steps, steps),
         record=shoal.Record(steps=[round(time / times[-1] * steps) for time in times], measure=("margin",)),
     )  # fmt: skip
     return np.asarray(data.margin.values[0])

@@ -36,7 +36,7 @@ class Case:
         return self.arguments["task"]
 
     @property
-    def method(self) -> shoal.Descent:
+    def method(self) -> shoal.GradientDescent:
         return self.arguments["method"]
 
     @property
@@ -183,7 +183,7 @@ def _start(draw: np.random.Generator, network: shoal.Network, networks: int, wil
 
 def _method(
     draw: np.random.Generator, network: shoal.Network, loss: Any, wild: bool
-) -> tuple[shoal.Descent, tuple[int, ...]]:
+) -> tuple[shoal.GradientDescent, tuple[int, ...]]:
     """Return descent and the steps to look at: all of few, or some neighbours among many."""
     rate = _between(draw, 1, 1e4) if wild else _between(draw, 3e-3, 0.5) / max(1, *network.rates)
     rules = ["fitted"]
@@ -198,4 +198,4 @@ def _method(
         steps = int(draw.integers(40, 400))
         begins = draw.integers(steps, size=3)
         looked_at = {0, 1, 2, steps - 1, steps, *(int(k) for k in begins), *(int(k) + 1 for k in begins)}
-    return shoal.Descent(rate, steps, stop or None), tuple(sorted(looked_at))
+    return shoal.GradientDescent(rate, steps, stop or None), tuple(sorted(looked_at))

@@ -135,7 +135,7 @@ class Trained:
     def after(self) -> State:
         """What one update makes of each state."""
         slope = batched.gradient(self.setup, self.state, self.run, self.form)
-        return batched.descend(self.setup, self.state, slope, self.case.method.rate, self.form)
+        return batched.descend(self.setup, self.state, slope, self.case.method.learning_rate, self.form)
 
     @cached_property
     def ended(self) -> Array:

@@ -39,7 +39,7 @@ def flow(case: Case) -> int:
         **case.arguments,
         "start": start.block(0, networks) if isinstance(start, shoal.Explicit) else start,
         "networks": networks,
-        "method": shoal.Flow(until, RTOL, ATOL),
+        "method": shoal.GradientFlow(until, RTOL, ATOL),
         "dtype": "float64",
         "engine": "auto",
         "condense": False,

@@ -109,9 +109,15 @@ ANYTHING: dict[str, Callable[[], Any]] = {
             "Refuses()",
             "slice(3)",
         ),
-        *("shoal.Gaussian(0.1)", "shoal.Network((2, 3, 1))", "shoal.Hinge()", "shoal.Squared", "shoal.Descent(0.1, 2)"),
         *(
-            "shoal.Flow(1.0)",
+            "shoal.Gaussian(0.1)",
+            "shoal.Network((2, 3, 1))",
+            "shoal.Hinge()",
+            "shoal.Squared",
+            "shoal.GradientDescent(0.1, 2)",
+        ),
+        *(
+            "shoal.GradientFlow(1.0)",
             "shoal.Record()",
             "shoal.Statistics()",
             "tasks.modes((1.7, 0.9))",
@@ -162,7 +168,7 @@ def _training() -> Arguments:
         "network": shoal.Network((2, 3, 1)),
         "task": tasks.modes((1.7, 0.9)),
         "start": shoal.Gaussian(0.5),
-        "method": shoal.Descent(0.1, 12),
+        "method": shoal.GradientDescent(0.1, 12),
         "networks": 3,
     }
 
@@ -219,8 +225,8 @@ TARGETS: tuple[Target, ...] = tuple(
         ("Balanced", shoal.Balanced, lambda: dict(scale=0.1)),
         ("Separated", shoal.Separated, lambda: dict(scale=0.1, output_scale=0.2)),
         ("Explicit", shoal.Explicit, lambda: dict(weights=_weights(), biases=[np.ones((2, 2)), np.ones((2, 1))])),
-        ("Descent", shoal.Descent, lambda: dict(rate=0.1, steps=4, stop=("fitted",))),
-        ("Flow", shoal.Flow, lambda: dict(until=1.0, rtol=1e-6, atol=1e-9, max_steps=100)),
+        ("GradientDescent", shoal.GradientDescent, lambda: dict(learning_rate=0.1, steps=4, stop=("fitted",))),
+        ("GradientFlow", shoal.GradientFlow, lambda: dict(t_end=1.0, rtol=1e-6, atol=1e-9, max_steps=100)),
         ("Hinge", shoal.Hinge, lambda: dict(margin=1.0)),
         ("SquaredHinge", shoal.SquaredHinge, lambda: dict(margin=1.0)),
         ("Record(times)", shoal.Record, lambda: dict(times=TIMES, measure=("loss",), reduce="moments")),

@@ -60,7 +60,7 @@ def records(case: Case) -> None:
     chosen = sorted(case.draw.choice(len(case.steps), case.draw.integers(1, len(case.steps) + 1), replace=False))
     names = tuple(case.draw.permutation(case.measures)[: case.draw.integers(1, len(case.measures) + 1)].tolist())
     steps = np.array(case.steps)[chosen]
-    at: dict[str, Any] = {"steps": steps} if case.draw.uniform() < 0.5 else {"times": steps * case.method.rate}
+    at: dict[str, Any] = {"steps": steps} if case.draw.uniform() < 0.5 else {"times": steps * case.method.learning_rate}
     part = case.train(shoal.Record(**at, measure=names))
     expected = whole.isel(time=chosen)
     assert part.step.values.tolist() == steps.tolist()
@@ -91,7 +91,9 @@ def resumed(case: Case) -> None:
     record = shoal.Record(steps=[method.steps], measure=case.measures)
     whole = case.train(record, condense=False)
     before = case.train(
-        shoal.Record(steps=[cut], measure=("weights",)), method=shoal.Descent(method.rate, cut), condense=False
+        shoal.Record(steps=[cut], measure=("weights",)),
+        method=shoal.GradientDescent(method.learning_rate, cut),
+        condense=False,
     )
     kept = np.flatnonzero((before.status != DIVERGED).values)
     for k in kept if len(kept) < case.networks else [slice(None)]:
@@ -102,7 +104,7 @@ def resumed(case: Case) -> None:
         rest = case.train(
             shoal.Record(steps=[method.steps - cut], measure=case.measures),
             start=start,
-            method=shoal.Descent(method.rate, method.steps - cut),
+            method=shoal.GradientDescent(method.learning_rate, method.steps - cut),
             networks=start.networks,
             first=first + (0 if isinstance(k, slice) else int(k)),
             condense=False,
@@ -137,7 +139,9 @@ def from_the_start(case: Case) -> None:
             centre = batched.forward(setup, state, inputs, form).leaving[-1]
         for _ in range(steps):
             run = batched.forward(setup, state, inputs, form, centre)
-            state = batched.descend(setup, state, batched.gradient(setup, state, run, form), case.method.rate, form)
+            state = batched.descend(
+                setup, state, batched.gradient(setup, state, run, form), case.method.learning_rate, form
+            )
     kept = (last.status == 0).values
     found = [array.astype(np.float64)[kept] for name in ("weights", "biases") for array in layers(last, name)]
     for array, ball in zip(found, state.arrays(), strict=True):
@@ -148,7 +152,7 @@ def from_the_start(case: Case) -> None:
 def flows(case: Case) -> None:
     """A flow, along kinks too, has the same bits on any threads, with any neighbours and other times recorded."""
     until = 2.0 / max(1.0, *case.network.rates)
-    method = shoal.Flow(until, rtol=1e-5, atol=1e-8, max_steps=400)
+    method = shoal.GradientFlow(until, rtol=1e-5, atol=1e-8, max_steps=400)
     times = np.linspace(0, until, 4)
     given = {"method": method, "dtype": "float64", "engine": "auto"}
     names = tuple(name for name in case.measures if name not in ("trajectory", "weights"))

@@ -133,7 +133,7 @@ def gaps_of_descent(flow: xarray.Dataset, until: float, **given: Any) -> NDArray
     kept = (flow.status == 0).values
     assert kept.mean() > 0.8
     margins = [
-        shoal.train(method=shoal.Descent(rate, round(until / rate)), **given).margin
+        shoal.train(method=shoal.GradientDescent(rate, round(until / rate)), **given).margin
         for rate in (1e-2, 5e-3, 2.5e-3, 1.25e-3)
     ]
     return np.array([np.abs(margin - flow.margin).max(("time", "sample")) for margin in margins])[:, kept]

@@ -20,7 +20,7 @@ import shoal
 from test_sweep import GRID, RAW, REDUCED, swept
 
 KEPT = {"raw": RAW, "reduced": REDUCED}
-LONG: dict[str, Any] = {"over": GRID, "networks": 1000, "method": shoal.Descent(0.1, 2000), "threads": 1}
+LONG: dict[str, Any] = {"over": GRID, "networks": 1000, "method": shoal.GradientDescent(0.1, 2000), "threads": 1}
 SHORT: dict[str, Any] = {"over": GRID, "networks": 300, "threads": 1}
 _TOUCHED = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
 

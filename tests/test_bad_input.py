@@ -24,7 +24,7 @@ def train(**changed: Any) -> Any:
         "network": NETWORK,
         "task": TASK,
         "start": START,
-        "method": shoal.Descent(0.1, 5),
+        "method": shoal.GradientDescent(0.1, 5),
         "networks": 3,
         **changed,
     }
@@ -141,11 +141,11 @@ SPECIFICATIONS: list[Case] = [
     ),
     (lambda: shoal.Hinge(0), ValueError, "margin must be positive, got 0.0"),
     (lambda: shoal.SquaredHinge(-1), ValueError, "margin must be positive, got -1.0"),
-    (lambda: shoal.Descent(0, 5), ValueError, "rate must be positive, got 0.0"),
-    (lambda: shoal.Descent(-0.1, 5), ValueError, "rate must be positive, got -0.1"),
-    (lambda: shoal.Descent(NAN, 5), ValueError, "rate must be finite, got nan"),
-    (lambda: shoal.Descent(0.1, -1), ValueError, "steps must be between 0 and"),
-    (lambda: shoal.Descent(0.1, 2.0), TypeError, "steps must be an integer, got 2.0"),  # type: ignore[arg-type]
+    (lambda: shoal.GradientDescent(0, 5), ValueError, "learning_rate must be positive, got 0.0"),
+    (lambda: shoal.GradientDescent(-0.1, 5), ValueError, "learning_rate must be positive, got -0.1"),
+    (lambda: shoal.GradientDescent(NAN, 5), ValueError, "learning_rate must be finite, got nan"),
+    (lambda: shoal.GradientDescent(0.1, -1), ValueError, "steps must be between 0 and"),
+    (lambda: shoal.GradientDescent(0.1, 2.0), TypeError, "steps must be an integer, got 2.0"),  # type: ignore[arg-type]
     (lambda: shoal.Record(times=[0, 1], steps=[0, 1]), ValueError, "times and steps must not both be given"),
     (lambda: shoal.Record(times=[0, 2, 2]), ValueError, "times must increase strictly, got 2 then 2 at index 2"),
     (lambda: shoal.Record(times=[-1, 2]), ValueError, "times must not be negative, got -1"),
@@ -186,7 +186,11 @@ TRAININGS: list[Case] = [
     (lambda: train(network=(2, 1)), TypeError, "network must be a shoal.Network, got (2, 1) of type tuple"),
     (lambda: train(task=[1]), TypeError, "task must be a shoal.Task, got [1] of type list"),
     (lambda: train(start=0.1), TypeError, "start must be a shoal.Start, got 0.1 of type float"),
-    (lambda: train(method=0.1), TypeError, "method must be one of shoal.Descent, shoal.Flow, got 0.1 of type float"),
+    (
+        lambda: train(method=0.1),
+        TypeError,
+        "method must be one of shoal.GradientDescent, shoal.GradientFlow, got 0.1 of type float",
+    ),
     (lambda: train(record=("loss",)), TypeError, "record must be a shoal.Record, got ('loss',) of type tuple"),
     (lambda: train(progress=5), TypeError, "progress must be a function of (done, total) or None, got 5"),
     (lambda: train(loss="huber"), ValueError, "loss must be one of cross_entropy, hinge, squared_hinge, exponential"),
@@ -253,7 +257,7 @@ TRAININGS: list[Case] = [
     (
         lambda: train(record=shoal.Record(times=[0, 0.6])),
         ValueError,
-        "times must not exceed the end of training, rate x steps = 0.5, got 0.6",
+        "times must not exceed the end of training, learning_rate x steps = 0.5, got 0.6",
     ),
     (lambda: train(record=shoal.Record(steps=[6])), ValueError, "steps must not exceed the 5 steps of training, got 6"),
     (
@@ -301,7 +305,7 @@ TRAININGS: list[Case] = [
         "inputs must lie within the range of float32, got 1e+300",
     ),
     (
-        lambda: train(networks=2**60, method=shoal.Descent(0.1, 8)),
+        lambda: train(networks=2**60, method=shoal.GradientDescent(0.1, 8)),
         ValueError,
         "networks x steps must be at most 9223372036854775807, got networks=1152921504606846976, steps=8",
     ),
@@ -318,7 +322,7 @@ SCALARS: list[tuple[str, Callable[[float], dict[str, Any]]]] = [
     ("output_scale", lambda value: {"start": shoal.Separated(0.1, value)}),
     ("weight_decay", lambda value: {"weight_decay": value}),
     ("spectral_decoupling", lambda value: {"spectral_decoupling": value}),
-    ("rate", lambda value: {"method": shoal.Descent(value, 5)}),
+    ("learning_rate", lambda value: {"method": shoal.GradientDescent(value, 5)}),
     ("margin", lambda value: {"loss": shoal.Hinge(value)}),
     ("margin", lambda value: {"loss": shoal.SquaredHinge(value)}),
 ]

@@ -26,7 +26,7 @@ def arguments(activation: str = "relu", loss: str = "cross_entropy", **changed: 
         "task": shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1)),
         "start": shoal.Gaussian(0.4),
         "loss": loss,
-        "method": shoal.Descent(0.1, 25),
+        "method": shoal.GradientDescent(0.1, 25),
         "record": shoal.Record(steps=[0, 1, 13, 25], measure=ALL_MEASURES),
         "networks": NETWORKS,
         **changed,
@@ -92,7 +92,7 @@ def wide_cases() -> dict[str, dict[str, Any]]:
                 "network": shoal.Network.mean_field(20, 90, centred=True),
                 "task": task,
                 "loss": "hinge",
-                "method": shoal.Descent(0.5, 200),
+                "method": shoal.GradientDescent(0.5, 200),
                 "record": shoal.Record(steps=[0, 20, 60, 200], measure=ALL_MEASURES),
             },
         }.items()

@@ -49,7 +49,10 @@ def entries(text: str) -> dict[str, dict[str, str]]:
 @pytest.fixture(scope="module")
 def data() -> xr.Dataset:
     return shoal.train(
-        shoal.Network((2, 3, 1)), shoal.tasks.modes((1.0, 2.0)), shoal.Gaussian(0.1), method=shoal.Descent(0.1, 2)
+        shoal.Network((2, 3, 1)),
+        shoal.tasks.modes((1.0, 2.0)),
+        shoal.Gaussian(0.1),
+        method=shoal.GradientDescent(0.1, 2),
     )
 
 

@@ -120,7 +120,7 @@ def test_descent_never_changes_the_sign_that_decides(rate):
     start = shoal.Separated(1.0)
     weights = [
         shoal.train(
-            shoal.Network((1, 1, 1)), POINT, start, method=shoal.Descent(rate, steps),
+            shoal.Network((1, 1, 1)), POINT, start, method=shoal.GradientDescent(rate, steps),
             record=shoal.Record(measure=("weights", "active")), networks=5000, seed=1,
         )
         for steps in (0, 400)
@@ -138,7 +138,7 @@ def test_every_neuron_runs_through_the_least_clock(scale):
     method = PACE / PAIR.weights[0]
     start, *later = (
         shoal.train(
-            network, PAIR, shoal.Gaussian(scale=scale), method=shoal.Descent(method, steps),
+            network, PAIR, shoal.Gaussian(scale=scale), method=shoal.GradientDescent(method, steps),
             record=shoal.Record(measure=("weights",)), networks=500, seed=2,
         )
         for steps in (0, 1, 5, 20)

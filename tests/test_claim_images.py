@@ -73,7 +73,7 @@ def test_held_out_margins_are_those_that_training_measures(monkeypatch):
     record = images.Record(steps=(50,), measure=("margin", "weights"))
     data = images.train(
         images.Network((64, 8, 1)), Task(split.images, split.labels, weights), images.Gaussian(gain=0.3),
-        method=images.Descent(0.1, 50), record=record, networks=3,
+        method=images.GradientDescent(0.1, 50), record=record, networks=3,
     )  # fmt: skip
     assert split.margins(data) == pytest.approx(data["margin"].values[:, -1, images.TRAINED :], abs=1e-12)
 

@@ -101,7 +101,7 @@ def test_cross_entropy_still_teaches_feature_2_where_the_hinge_has_stopped(outco
 
 def final_weights(task, start, network):
     record = shoal.Record(times=[0.0, 60.0], measure=("weights",))
-    data = shoal.train(network, task, start, method=shoal.Flow(until=60.0), record=record)
+    data = shoal.train(network, task, start, method=shoal.GradientFlow(t_end=60.0), record=record)
     return data["weights_1"].values
 
 
@@ -147,7 +147,9 @@ def test_a_start_has_the_strengths_asked_for():
     signed = Signed((2.0, 1.0), ((0, 1), (1,)), (0.6, 0.4))
     strengths = np.array([[0.02, 0.3], [0.5, 0.01]])
     network, start = separate_start(signed.norms, strengths, 0)
-    data = shoal.train(network, signed.task, start, method=shoal.Descent(0.1, 0), record=shoal.Record(steps=[0]))
+    data = shoal.train(
+        network, signed.task, start, method=shoal.GradientDescent(0.1, 0), record=shoal.Record(steps=[0])
+    )
     assert data["margin"].values[:, 0] == pytest.approx(strengths @ signed.members.T)
 
 
@@ -165,7 +167,7 @@ def test_connected_starts_have_the_same_logits_at_every_depth(layers):
     network = shoal.Network((2, *[64] * (layers - 1), 1))
     data = shoal.train(
         network, shoal.Task([[1.0, 1.0]], [1]), shoal.Gaussian(gain=connected.gain_of(layers, 0.03)),
-        method=shoal.Descent(0.1, 0), record=shoal.Record(steps=[0], measure=("margin",)), networks=4000,
+        method=shoal.GradientDescent(0.1, 0), record=shoal.Record(steps=[0], measure=("margin",)), networks=4000,
     )  # fmt: skip
     square = data["margin"].values.ravel() ** 2
     assert abs(square.mean() - 0.03**2) < 4 * square.std() / np.sqrt(len(square))

@@ -61,7 +61,7 @@ def arguments(generator: np.random.Generator, **changed: Any) -> dict[str, Any]:
         "network": shoal.Network((INPUTS, 6, 1)),
         "task": low_rank_task(generator),
         "start": shoal.Gaussian(0.2),
-        "method": shoal.Descent(0.05, STEPS),
+        "method": shoal.GradientDescent(0.05, STEPS),
         "record": shoal.Record(measure=MEASURES),
         "networks": 11,
         **changed,
@@ -123,7 +123,7 @@ def test_every_start_is(generator: np.random.Generator) -> None:
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_a_flow_is_within_its_tolerance(activation: str, generator: np.random.Generator) -> None:
     network = shoal.Network((INPUTS, 6, 1), activation)
-    given = arguments(generator, network=network, method=shoal.Flow(3.0, rtol=1e-9))
+    given = arguments(generator, network=network, method=shoal.GradientFlow(3.0, rtol=1e-9))
     task = given["task"]
     # Each sample once: the kinks of equal samples are one, of which a network that slides along them cannot know.
     _, first, row = np.unique(task.inputs, axis=0, return_index=True, return_inverse=True)
@@ -154,7 +154,7 @@ def test_a_flow_is_that_of_each_sample_once(activation: str, loss: str) -> None:
     given: dict[str, Any] = {
         "network": shoal.Network((3, 5, 1), activation),
         "start": shoal.Gaussian(0.4),
-        "method": shoal.Flow(6.0, rtol=1e-6),
+        "method": shoal.GradientFlow(6.0, rtol=1e-6),
         "loss": loss,
         "networks": 60,
         "record": shoal.Record(times=[0.0, 6.0], measure=("loss", "layer_norm", "weights")),
@@ -176,7 +176,7 @@ def test_a_flow_is_that_of_each_sample_once(activation: str, loss: str) -> None:
 def test_statistics_and_several_networks_of_diverging_ones_are(generator: np.random.Generator) -> None:
     given = arguments(generator, networks=50, record=shoal.Record(measure=REDUCIBLE, reduce="moments"))
     assert_close(*both(**given), 2**10 * TOLERANCE["float64"])
-    wild = arguments(generator, loss="squared", method=shoal.Descent(0.4, 40), networks=50)
+    wild = arguments(generator, loss="squared", method=shoal.GradientDescent(0.4, 40), networks=50)
     condensed, whole = both(**wild)
     assert 0 < int((whole.status == 1).sum()) < 50
     np.testing.assert_array_equal(condensed.diverged_at, whole.diverged_at)
@@ -190,7 +190,7 @@ def test_what_no_input_meets_stays_as_it_was_drawn(generator: np.random.Generato
     _, _, directions = np.linalg.svd(given["task"].inputs)
     beyond = condensed.trajectory_1.values @ directions[RANK:].T
     assert np.abs(beyond - beyond[:, :1]).max() < 1e-14
-    drawn = shoal.train(**{**given, "method": shoal.Descent(1, 0)}, condense=False)
+    drawn = shoal.train(**{**given, "method": shoal.GradientDescent(1, 0)}, condense=False)
     assert np.abs(condensed.trajectory_1.values[:, 0] - drawn.weights_1.values).max() < 1e-15
 
 
@@ -225,7 +225,7 @@ def test_a_condensed_run_repeats_bit_for_bit(generator: np.random.Generator) -> 
 
 def condensed_sizes(task: shoal.Task, how: Any = "auto", **given: Any) -> dict[str, list[int]]:
     network = shoal.Network((task.dimension, 2, 1))
-    given = {"method": shoal.Descent(0.1, 1), **given}
+    given = {"method": shoal.GradientDescent(0.1, 1), **given}
     data = shoal.train(network, task, shoal.Gaussian(0.1), condense=how, **given)
     return dict(json.loads(data.attrs["condensed"]))
 
@@ -248,7 +248,7 @@ def test_auto_condenses_what_saves_at_least_half(generator: np.random.Generator)
         assert condensed_sizes(task(*sizes)) == {"samples": samples, "inputs": inputs}
         least = {"samples": [sizes[0], sizes[1]], "inputs": [sizes[2], min(sizes[1], sizes[3])]}
         assert condensed_sizes(task(*sizes), True) == least
-        flown = {"method": shoal.Flow(0.1, rtol=1e-3)}  # merges all equal samples
+        flown = {"method": shoal.GradientFlow(0.1, rtol=1e-3)}  # merges all equal samples
         assert condensed_sizes(task(*sizes), **flown) == {"samples": least["samples"], "inputs": inputs}
         assert condensed_sizes(task(*sizes), False, **flown)["samples"] == [sizes[0]] * 2
 
@@ -276,7 +276,7 @@ def test_the_memory_of_a_condensed_training_is_that_of_its_own_sizes(monkeypatch
     """Inputs of a hundred thousand dimensions that span one: whole packs of such weights would not fit."""
     monkeypatch.setattr(memory, "available_bytes", lambda: 100_000_000)
     network, task = shoal.Network((100_000, 20, 1)), shoal.Task(np.ones((2, 100_000)), [1, -1])
-    given: dict[str, Any] = {"start": shoal.Gaussian(0.01), "method": shoal.Descent(0.1, 1), "threads": 1}
+    given: dict[str, Any] = {"start": shoal.Gaussian(0.01), "method": shoal.GradientDescent(0.1, 1), "threads": 1}
     data = shoal.train(network, task, networks=8, **given)
     assert np.isfinite(data.loss).all()
     with pytest.raises(ValueError, match=r"needs 0\.[0-9]+ GB of memory"):

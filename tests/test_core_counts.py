@@ -32,7 +32,7 @@ def test_single_precision_counts_beyond_2_to_the_24_samples(engine: str, many_ar
             shoal.Network((1, 1, 1)),
             task,
             shoal.Explicit([[[[1.0]]], [[[1.0]]]]),
-            method=shoal.Descent(0.1, 0),
+            method=shoal.GradientDescent(0.1, 0),
             record=shoal.Record(measure=("unit_active", "active")),
             dtype="float32",
             engine=engine,

@@ -28,7 +28,7 @@ def exploding(loss: str, outputs: int = 1, activation: str = "linear", **changed
         "network": network,
         "task": task,
         "start": shoal.Explicit(weights, [sizes * array for array in drawn.biases]),
-        "method": shoal.Descent(0.5, 12),
+        "method": shoal.GradientDescent(0.5, 12),
         "loss": loss,
         "record": shoal.Record(measure=EVERY, steps=range(13)),
         **changed,
@@ -44,7 +44,9 @@ def test_a_margin_that_is_no_number_meets_no_hinge(engine: str) -> None:
             shoal.Task([[1e200]], [1]),
             start,
             loss=loss,
-            method=shoal.Descent(0.1, 100, stop=("fitted", "satisfied", "dead") if "hinge" in loss else "fitted"),
+            method=shoal.GradientDescent(
+                0.1, 100, stop=("fitted", "satisfied", "dead") if "hinge" in loss else "fitted"
+            ),
             engine=engine,
         )
         assert data.status.item() == 1, loss
@@ -55,7 +57,9 @@ def test_a_margin_that_is_no_number_meets_no_hinge(engine: str) -> None:
 @pytest.mark.parametrize("widths", [(4, 1), (4, 3, 1)])
 def test_a_loss_that_is_infinite_while_the_weights_are_finite_has_diverged(widths: tuple[int, ...]) -> None:
     network, task = shoal.Network(widths, "linear"), shoal.tasks.gaussian(8, 4, separation=2.0)
-    data = shoal.train(network, task, shoal.Gaussian(0.5), loss="squared", method=shoal.Descent(3.0, 240), networks=64)
+    data = shoal.train(
+        network, task, shoal.Gaussian(0.5), loss="squared", method=shoal.GradientDescent(3.0, 240), networks=64
+    )
     assert (data.status == 1).all()
     assert (data.diverged_at > 0).all()
     assert np.isnan(data.loss[:, -1]).all()
@@ -68,7 +72,7 @@ def linear(**changed: Any) -> dict[str, Any]:
         "task": shoal.tasks.gaussian(8, 4, separation=1.0),
         "start": shoal.Gaussian(0.5),
         "loss": "hinge",
-        "method": shoal.Descent(1.0, 60),
+        "method": shoal.GradientDescent(1.0, 60),
         "networks": 1000,
         **changed,
     }
@@ -96,7 +100,7 @@ def test_an_exploded_network_is_neither_dead_nor_fitted_nor_satisfied() -> None:
     cases = (("linear", ("fitted", "satisfied")), ("relu", ("dead",)), ("relu", ("fitted", "satisfied", "dead")))
     for activation, rules in cases:
         network, start = shoal.Network((4, 8, 8, 8, 1), activation), shoal.Gaussian(1e77)
-        data = shoal.train(**linear(network=network, start=start, method=shoal.Descent(1.0, 60, stop=rules)))
+        data = shoal.train(**linear(network=network, start=start, method=shoal.GradientDescent(1.0, 60, stop=rules)))
         lost = np.isnan(data.loss.values[:, -1])
         assert lost.sum() > 100
         assert (data.status.values[lost] == 1).all()
@@ -155,6 +159,8 @@ def test_a_network_that_explodes_in_its_last_step_has_diverged() -> None:
     assert step > 1
     for record in (shoal.Record(measure=("loss",), steps=[0]), shoal.Record(measure=("loss",), steps=[step])):
         for engine in ENGINES:
-            short = shoal.train(**{**given, "method": shoal.Descent(0.5, step), "record": record, "engine": engine})
+            short = shoal.train(
+                **{**given, "method": shoal.GradientDescent(0.5, step), "record": record, "engine": engine}
+            )
             assert (short.diverged_at == step).any()
             np.testing.assert_array_equal(short.diverged_at, long.diverged_at)

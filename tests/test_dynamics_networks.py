@@ -17,7 +17,7 @@ TIMES = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
 
 def trained(network, task, networks=4, **changes):
     arguments = {
-        "method": shoal.Descent(rate=0.05, steps=30),
+        "method": shoal.GradientDescent(learning_rate=0.05, steps=30),
         "record": shoal.Record(measure=("margin", "weights")),
         "networks": networks,
     }

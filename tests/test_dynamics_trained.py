@@ -69,7 +69,7 @@ def separated(task, networks, seed=0):
         NETWORK,
         task,
         shoal.Separated(0.3),
-        method=shoal.Descent(rate=1.0, steps=0),
+        method=shoal.GradientDescent(learning_rate=1.0, steps=0),
         record=shoal.Record(measure=("weights",)),
         networks=networks,
         seed=seed,
@@ -92,7 +92,7 @@ def test_the_flow_of_the_core_records_what_the_independent_integration_does(data
         NETWORK,
         MODES,
         start,
-        method=shoal.Flow(TIMES[-1], rtol=RTOL),
+        method=shoal.GradientFlow(TIMES[-1], rtol=RTOL),
         record=shoal.Record(times=TIMES, measure=("margin", "trajectory", "unit_active", "pattern")),
     )
     for name in ("unit_active", "pattern"):

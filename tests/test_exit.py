@@ -16,15 +16,15 @@ case, threads, told, times = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "told
 small = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1))
 wide = {**small, "network": shoal.Network((20, 1000, 1)), "task": shoal.tasks.gaussian(1000, 20, separation=1.0)}
 TRAININGS = {
-    "descent": lambda: shoal.train(**small, method=shoal.Descent(1e-9, 10**12), networks=200, **given),
-    "moments": lambda: shoal.train(**small, method=shoal.Descent(1e-9, 10**12), networks=200,
+    "descent": lambda: shoal.train(**small, method=shoal.GradientDescent(1e-9, 10**12), networks=200, **given),
+    "moments": lambda: shoal.train(**small, method=shoal.GradientDescent(1e-9, 10**12), networks=200,
                                    record=shoal.Record(reduce="moments"), **given),
-    "flow": lambda: shoal.train(**small, method=shoal.Flow(1e6, rtol=1e-12), networks=10**4, **given),
-    "wide": lambda: shoal.train(**wide, method=shoal.Descent(1e-9, 10**12), **given),
-    "short ones": lambda: shoal.train(**small, method=shoal.Descent(0.1, 20), networks=20, **given),
+    "flow": lambda: shoal.train(**small, method=shoal.GradientFlow(1e6, rtol=1e-12), networks=10**4, **given),
+    "wide": lambda: shoal.train(**wide, method=shoal.GradientDescent(1e-9, 10**12), **given),
+    "short ones": lambda: shoal.train(**small, method=shoal.GradientDescent(0.1, 20), networks=20, **given),
 }
 given = {"threads": threads}
-shoal.train(**small, method=shoal.Descent(0.1, 10), networks=20, **given)  # imports all
+shoal.train(**small, method=shoal.GradientDescent(0.1, 10), networks=20, **given)  # imports all
 if told:
     given["progress"] = lambda done, total: sum(range(10_000))
 
@@ -81,7 +81,7 @@ import shoal
 
 def work(steps):
     small = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1))
-    return shoal.train(**small, method=shoal.Descent(0.1, steps), networks=200).sizes["network"]
+    return shoal.train(**small, method=shoal.GradientDescent(0.1, steps), networks=200).sizes["network"]
 
 work(10)  # what is imported while Python ends may fail
 threading.Thread(target=lambda: print(work(20_000), flush=True)).start()

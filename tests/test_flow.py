@@ -24,11 +24,11 @@ TIMES = np.linspace(0.0, 60.0, 61)
 def flown(until: float = 60.0, rtol: float = 1e-8, **changed: Any) -> xarray.Dataset:
     given = {"network": NETWORK, "task": TASK, "start": shoal.Separated(0.05), "networks": 40, **changed}
     atol = given.pop("atol", 1e-3 * rtol)
-    return shoal.train(method=shoal.Flow(until, rtol, atol, given.pop("max_steps", 10_000)), **given)
+    return shoal.train(method=shoal.GradientFlow(until, rtol, atol, given.pop("max_steps", 10_000)), **given)
 
 
 def start_of(**given: Any) -> list[NDArray[np.float64]]:
-    begun = shoal.train(method=shoal.Descent(1.0, 0), record=shoal.Record(measure=("weights",)), **given)
+    begun = shoal.train(method=shoal.GradientDescent(1.0, 0), record=shoal.Record(measure=("weights",)), **given)
     return layers(begun, "weights")
 
 
@@ -120,7 +120,9 @@ def test_descent_tends_to_the_flow_with_slope_one_in_the_rate(generator: np.rand
     }
     flow = flown(4.0, 1e-11, **given).margin.values
     rates = 0.02 / 2.0 ** np.arange(6)
-    descents = [shoal.train(method=shoal.Descent(rate, round(4.0 / rate)), **given).margin.values for rate in rates]
+    descents = [
+        shoal.train(method=shoal.GradientDescent(rate, round(4.0 / rate)), **given).margin.values for rate in rates
+    ]
     gaps = [np.abs(margins - flow).max(axis=(1, 2)) for margins in descents]
     slopes = np.log2(np.array(gaps[:-1]) / np.array(gaps[1:]))
     # The slope tends to 1 as the rate does to 0: what is left of its distance halves with the rate.
@@ -235,15 +237,15 @@ def test_a_saved_flow_can_be_trained_again(tmp_path: Any) -> None:
     data.to_zarr(tmp_path / "flow.zarr", consolidated=False, zarr_format=2)
     with xarray.open_zarr(tmp_path / "flow.zarr", consolidated=False) as stored:
         arguments = shoal.specification(stored)
-        assert arguments["method"] == shoal.Flow(60.0, 1e-8, 1e-3 * 1e-8, 10_000)
+        assert arguments["method"] == shoal.GradientFlow(60.0, 1e-8, 1e-3 * 1e-8, 10_000)
         same_bits(stored.load(), shoal.train(**arguments))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"until": 0.0}, "until must be positive"),
-        ({"until": float("inf")}, "until must be finite"),
+        ({"t_end": 0.0}, "t_end must be positive"),
+        ({"t_end": float("inf")}, "t_end must be finite"),
         ({"rtol": 0.5}, r"rtol must lie from 1e-13 to 0\.1, got 0\.5"),
         ({"rtol": 0.0}, "rtol must lie"),
         ({"atol": -1e-9}, "atol must not be negative"),
@@ -252,13 +254,13 @@ def test_a_saved_flow_can_be_trained_again(tmp_path: Any) -> None:
 )
 def test_a_flow_refuses_what_it_cannot_do(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        shoal.Flow(**{"until": 1.0, **arguments})
+        shoal.GradientFlow(**{"t_end": 1.0, **arguments})
 
 
 def test_a_flow_takes_neither_steps_nor_times_beyond_its_end_nor_single_precision() -> None:
-    with pytest.raises(ValueError, match="steps must be left out for a Flow"):
+    with pytest.raises(ValueError, match="steps must be left out for a GradientFlow"):
         flown(record=shoal.Record(steps=[0, 1]))
-    with pytest.raises(ValueError, match="times must not exceed until=60"):
+    with pytest.raises(ValueError, match="times must not exceed t_end=60"):
         flown(record=shoal.Record(times=[0.0, 61.0]))
-    with pytest.raises(ValueError, match="dtype must be float64 for a Flow"):
+    with pytest.raises(ValueError, match="dtype must be float64 for a GradientFlow"):
         flown(dtype="float32")

@@ -20,7 +20,7 @@ MEASURES = ("margin", "weights")
 
 def flown(network: shoal.Network, task: shoal.Task, start: Any, until: float, rtol: float = 1e-8, **given: Any) -> Any:
     options = {name: given.pop(name) for name in ("max_steps",) if name in given}
-    method = shoal.Flow(until, rtol=rtol, atol=given.pop("atol", 1e-4 * rtol), **options)
+    method = shoal.GradientFlow(until, rtol=rtol, atol=given.pop("atol", 1e-4 * rtol), **options)
     return shoal.train(network, task, start, method=method, **given)
 
 
@@ -154,7 +154,7 @@ def reference_losses(network: shoal.Network, task: shoal.Task, first: int) -> ND
 def answer(network: shoal.Network, task: shoal.Task, start: Any, loss: str, times: ArrayLike, **given: Any) -> Any:
     """Return the reference's answer for one network of a start."""
     begun = shoal.train(
-        network, task, start, loss=loss, method=shoal.Descent(1.0, 0), networks=1,
+        network, task, start, loss=loss, method=shoal.GradientDescent(1.0, 0), networks=1,
         record=shoal.Record(measure=("weights",)), **given,
     )  # fmt: skip
     gated = Gated(network, task, loss)

@@ -89,7 +89,7 @@ def test_descent_tends_to_the_reference_with_its_rate(kind: str) -> None:
         for rate in rates:
             data = shoal.train(
                 posed.network, posed.task, shoal.Explicit(weights, biases or None), loss=posed.loss,
-                method=shoal.Descent(rate, round(times[-1] / rate)),
+                method=shoal.GradientDescent(rate, round(times[-1] / rate)),
                 record=shoal.Record(times=times, measure=("margin",)),
             )  # fmt: skip
             gap = np.abs(data.margin.values[0] - right.margins).max(axis=1) / problems.scales(right.margins)

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 def flown(until: float, rtol: float = 1e-8, **given: Any) -> xarray.Dataset:
-    return shoal.train(method=shoal.Flow(until, rtol, 1e-3 * rtol, given.pop("max_steps", 10_000)), **given)
+    return shoal.train(method=shoal.GradientFlow(until, rtol, 1e-3 * rtol, given.pop("max_steps", 10_000)), **given)
 
 
 def correlated(samples: int = 8, inputs: int = 3, seed: int = 4) -> shoal.Task:
@@ -152,7 +152,7 @@ def test_smoothed_kinks_tend_to_the_sliding_flow_with_their_width(loss: str, net
         "first": 2 if network.rates == (1.0, 3.0) else 0,  # network 1 comes to where the flow is not determined
     }  # fmt: skip
     begun = layers(
-        shoal.train(method=shoal.Descent(1.0, 0), record=shoal.Record(measure=("weights",)), **given), "weights"
+        shoal.train(method=shoal.GradientDescent(1.0, 0), record=shoal.Record(measure=("weights",)), **given), "weights"
     )
     data = flown(until, 1e-9, loss=loss, record=shoal.Record(times=[until], measure=("margin", "weights")), **given)
     assert (data.status == 0).all()

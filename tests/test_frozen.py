@@ -31,8 +31,8 @@ MADE: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "Balanced": (lambda: shoal.Balanced(1), lambda: shoal.Balanced(2)),
     "Separated": (lambda: shoal.Separated(1.0), lambda: shoal.Separated(1.0, 2.0)),
     "Network": (lambda: shoal.Network([2, 3, 1]), lambda: shoal.Network((2, 3, 1), centred=True)),
-    "Descent": (lambda: shoal.Descent(0.1, 5, stop="dead"), lambda: shoal.Descent(0.1, 5)),
-    "Flow": (lambda: shoal.Flow(4), lambda: shoal.Flow(4.0, rtol=1e-6)),
+    "GradientDescent": (lambda: shoal.GradientDescent(0.1, 5, stop="dead"), lambda: shoal.GradientDescent(0.1, 5)),
+    "GradientFlow": (lambda: shoal.GradientFlow(4), lambda: shoal.GradientFlow(4.0, rtol=1e-6)),
     "Record": (lambda: shoal.Record(times=np.arange(3)), lambda: shoal.Record(times=[0, 1])),
     "Record of statistics": (
         lambda: shoal.Record(reduce=shoal.Statistics(events=("error>0",))),
@@ -105,7 +105,7 @@ def test_arrays_that_differ_in_the_sign_of_zero_alone_are_equal() -> None:
 
 
 def test_a_pickled_task_trains_to_the_same_bits() -> None:
-    given: dict[str, Any] = {"start": shoal.Gaussian(0.3), "method": shoal.Descent(0.1, 5), "networks": 3}
+    given: dict[str, Any] = {"start": shoal.Gaussian(0.3), "method": shoal.GradientDescent(0.1, 5), "networks": 3}
     one = shoal.train(shoal.Network((2, 3, 1)), task(), **given)
     other = shoal.train(shoal.Network((2, 3, 1)), pickle.loads(pickle.dumps(task())), **given)
     assert one.identical(other)

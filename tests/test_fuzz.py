@@ -63,7 +63,7 @@ def test_what_is_trained_slightly_wrong_is_noticed(field: str, monkeypatch: pyte
 
     def wrong(of: Case) -> Problem:
         setup = right(of)
-        value: Any = of.method.rate if field == "rate" else getattr(setup, field)
+        value: Any = of.method.learning_rate if field == "rate" else getattr(setup, field)
         changed = tuple(SLIGHTLY * number for number in value) if isinstance(value, tuple) else SLIGHTLY * value
         return setup if field == "rate" else replace(setup, **{field: changed})
 

@@ -28,7 +28,7 @@ def run(**changed: Any) -> Run:
         "network": shoal.Network((2, 3, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
         "start": shoal.Explicit(weights),
-        "method": shoal.Descent(0.05, 6, stop=("fitted", "dead")),
+        "method": shoal.GradientDescent(0.05, 6, stop=("fitted", "dead")),
         "loss": "exponential",
         "record": shoal.Record(
             steps=[0, 6],
@@ -176,7 +176,7 @@ def test_an_infinite_test_loss_makes_an_infinite_mean_wherever_it_is(at: list[in
         shoal.Network((1, 1)),
         shoal.Task([[1e-3]], [1], test=([[1]], [1])),  # of what is learnt the loss is finite
         shoal.Explicit([weights]),
-        method=shoal.Descent(0.1, 0),
+        method=shoal.GradientDescent(0.1, 0),
         loss="exponential",
         record=shoal.Record(steps=[0], measure=("test_loss",), reduce="moments"),
     )

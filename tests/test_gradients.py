@@ -111,7 +111,7 @@ def check(
             case.task,
             case.start,
             loss=loss,
-            method=shoal.Descent(RATE, 1),
+            method=shoal.GradientDescent(RATE, 1),
             record=shoal.Record(measure=("weights",)),
             dtype=dtype,
             **case.penalties,

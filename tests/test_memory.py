@@ -18,7 +18,7 @@ def train(**changed: Any) -> Any:
         "network": shoal.Network((2, 4, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
         "start": shoal.Gaussian(0.1),
-        "method": shoal.Descent(0.1, 5),
+        "method": shoal.GradientDescent(0.1, 5),
         "networks": 3,
         **changed,
     }
@@ -61,9 +61,9 @@ def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatc
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("method", "packs"), [(shoal.Descent(0.1, 5), 0), (shoal.Flow(1.0), 9)])
+@pytest.mark.parametrize(("method", "packs"), [(shoal.GradientDescent(0.1, 5), 0), (shoal.GradientFlow(1.0), 9)])
 def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
-    bias: bool, method: shoal.Descent | shoal.Flow, packs: int
+    bias: bool, method: shoal.GradientDescent | shoal.GradientFlow, packs: int
 ) -> None:
     network, lanes = shoal.Network((30, 20, 10, 1), bias=bias), _core.lanes("float32")
     pack = _core.pack_bytes(network.widths, 2, "float32")
@@ -82,7 +82,7 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
 
 def test_scales_rates_and_centred_outputs_take_what_is_asked_for() -> None:
     task = shoal.Task(np.ones((5, 30)), [0] * 5, test=(np.ones((7, 30)), [1] * 7))
-    lanes, method = _core.lanes("float64"), shoal.Descent(0.1, 5)
+    lanes, method = _core.lanes("float64"), shoal.GradientDescent(0.1, 5)
 
     def asked(**given: Any) -> int:
         network = shoal.Network((30, 20, 3), bias=True, **given)

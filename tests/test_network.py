@@ -33,7 +33,7 @@ def test_a_network_counts_its_parts() -> None:
         shoal.SquaredHinge(0.5),
         shoal.Exponential(),
         shoal.Squared(),
-        shoal.Descent(0.1, 10),
+        shoal.GradientDescent(0.1, 10),
         shoal.Record(times=np.array([0, 0.5]), measure=("loss",)),
         shoal.Record(steps=np.array([0, 5]), reduce="moments"),
     ],
@@ -52,16 +52,16 @@ def test_a_loss_is_found_by_its_name(name: str) -> None:
 
 def test_times_are_recorded_at_the_nearest_step_and_each_step_once() -> None:
     record = shoal.Record(times=[0, 0.26, 0.3, 1.99])
-    np.testing.assert_array_equal(record.at(shoal.Descent(0.5, 4)), [0, 1, 4])
+    np.testing.assert_array_equal(record.at(shoal.GradientDescent(0.5, 4)), [0, 1, 4])
 
 
 def test_steps_are_recorded_as_given() -> None:
-    np.testing.assert_array_equal(shoal.Record(steps=[3, 7]).at(shoal.Descent(0.5, 7)), [3, 7])
+    np.testing.assert_array_equal(shoal.Record(steps=[3, 7]).at(shoal.GradientDescent(0.5, 7)), [3, 7])
 
 
 @pytest.mark.parametrize(("steps", "count"), [(0, 1), (1, 2), (99, 100), (100, 101), (12345, 101), (10**15 + 1, 101)])
 def test_the_default_record_runs_evenly_from_the_first_to_the_last_step(steps: int, count: int) -> None:
-    recorded = shoal.Record().at(shoal.Descent(0.1, steps))
+    recorded = shoal.Record().at(shoal.GradientDescent(0.1, steps))
     assert len(recorded) == count
     assert recorded[0] == 0
     assert recorded[-1] == steps

@@ -29,7 +29,7 @@ UNEQUAL: dict[str, Any] = {"scales": (0.5, 2.0, 0.7), "rates": (1.0, 3.0, 0.4)}
 
 
 def flown(until: float, rtol: float = 1e-9, **given: Any) -> xarray.Dataset:
-    return shoal.train(method=shoal.Flow(until, rtol, 1e-3 * rtol), **given)
+    return shoal.train(method=shoal.GradientFlow(until, rtol, 1e-3 * rtol), **given)
 
 
 def rescaled(start: shoal.Explicit, scales: tuple[float, ...]) -> shoal.Explicit:
@@ -50,7 +50,7 @@ def test_scales_s_with_rates_of_their_inverse_squares_are_the_plain_network_to_t
     start = random_start(plain, 5, generator, dtype)
     given: dict[str, Any] = {
         "task": random_task(7, 3, outputs, generator, dtype),
-        "method": shoal.Descent(0.25, 30),
+        "method": shoal.GradientDescent(0.25, 30),
         "dtype": dtype,
         "record": shoal.Record(measure=("loss", "margin", "active")),
     }
@@ -142,12 +142,14 @@ def test_the_outputs_begin_to_move_by_minus_the_kernel_times_the_residuals(
 ) -> None:
     task = random_task(6, 3, 1, generator)
     start = random_start(network, 1, generator)
-    data = shoal.train(network, task, start, method=shoal.Descent(1.0, 0), loss="squared")
+    data = shoal.train(network, task, start, method=shoal.GradientDescent(1.0, 0), loss="squared")
     margins = data.margin.values[0, 0]
     velocity = kernel(network, task, started(start, 0)) @ (task.weights * task.labels * (1 - margins)) * task.labels
     gaps = []
     for rate in (1e-3, 5e-4, 2.5e-4):
-        moved = shoal.train(network, task, start, method=shoal.Descent(rate, 1), loss="squared").margin.values[0]
+        moved = shoal.train(network, task, start, method=shoal.GradientDescent(rate, 1), loss="squared").margin.values[
+            0
+        ]
         gaps.append(np.abs((moved[1] - moved[0]) / rate - velocity).max())
     orders = np.log2(np.array(gaps[:-1]) / gaps[1:])
     np.testing.assert_allclose(orders, 1.0, atol=0.01)
@@ -162,7 +164,7 @@ def test_nodes_of_the_mean_field_move_by_the_paper_s_equations(
     task, network, rate = random_task(20, 4, 1, generator), shoal.Network.mean_field(4, nodes, alpha), 0.125
     w, a = generator.standard_normal((nodes, 4)), generator.standard_normal(nodes)
     data = shoal.train(
-        network, task, shoal.Explicit([w[None], a[None, None]]), method=shoal.Descent(rate, 1), loss="hinge",
+        network, task, shoal.Explicit([w[None], a[None, None]]), method=shoal.GradientDescent(rate, 1), loss="hinge",
         record=shoal.Record(measure=("weights", "margin")),
     )  # fmt: skip
     inward = task.inputs @ w.T / 2.0
@@ -177,7 +179,8 @@ def test_nodes_of_the_mean_field_move_by_the_paper_s_equations(
 
 
 @pytest.mark.parametrize(
-    ("method", "activation"), [(shoal.Descent(0.05, 200), "relu"), (shoal.Flow(10.0, 1e-10, 1e-12), "tanh")]
+    ("method", "activation"),
+    [(shoal.GradientDescent(0.05, 200), "relu"), (shoal.GradientFlow(10.0, 1e-10, 1e-12), "tanh")],
 )
 @pytest.mark.parametrize("centred", [False, True])
 def test_a_mean_field_of_nodes_each_repeated_moves_as_the_few_do(
@@ -196,7 +199,7 @@ def test_a_mean_field_of_nodes_each_repeated_moves_as_the_few_do(
     few = trained(nodes, [w, a])
     many = trained(copies * nodes, [np.repeat(w, copies, axis=1), np.repeat(a, copies, axis=2)])
     # Rounding of each step; of the flow, whose steps depend on it, the tolerance.
-    allowed = 200 * (copies * nodes + 8) * EPS if isinstance(method, shoal.Descent) else 1e-8
+    allowed = 200 * (copies * nodes + 8) * EPS if isinstance(method, shoal.GradientDescent) else 1e-8
     for name in ("trajectory_1", "trajectory_2"):
         repeated = np.repeat(few[name].values, copies, axis=2 if name == "trajectory_1" else 3)
         assert np.abs(many[name].values - repeated).max() < allowed
@@ -204,7 +207,7 @@ def test_a_mean_field_of_nodes_each_repeated_moves_as_the_few_do(
     assert np.abs(few.trajectory_2.isel(time=-1) - few.trajectory_2.isel(time=0)).max() > 0.1
 
 
-@pytest.mark.parametrize("method", [shoal.Descent(0.1, 20), shoal.Flow(2.0)])
+@pytest.mark.parametrize("method", [shoal.GradientDescent(0.1, 20), shoal.GradientFlow(2.0)])
 @pytest.mark.parametrize(("loss", "outputs"), [("hinge", 1), ("exponential", 1), ("cross_entropy", 3)])
 def test_a_centred_network_is_zero_at_the_start_and_then_what_it_grew_by(
     loss: str, outputs: int, method: Any, generator: np.random.Generator
@@ -254,7 +257,7 @@ def test_a_balanced_start_has_balance_zero_at_unequal_rates_too() -> None:
     network = shoal.Network((3, 5, 4, 2), **UNEQUAL)
     task = shoal.Task([[1.0, 2.0, -1.0]], [1])
     data = shoal.train(
-        network, task, shoal.Balanced(0.5), method=shoal.Descent(0.1, 0), networks=9,
+        network, task, shoal.Balanced(0.5), method=shoal.GradientDescent(0.1, 0), networks=9,
         record=shoal.Record(measure=("balance", "weights")),
     )  # fmt: skip
     incoming, outgoing = (data.weights_1**2).sum("unit_0").values, (data.weights_2**2).sum("unit_2").values
@@ -265,7 +268,7 @@ def test_a_balanced_start_has_balance_zero_at_unequal_rates_too() -> None:
 def test_equal_rates_leave_the_balance_what_it_is_without() -> None:
     given: dict[str, Any] = {
         "task": shoal.tasks.modes((1.7, 0.9)), "start": shoal.Gaussian(1.0), "networks": 5,
-        "record": shoal.Record(measure=("balance",)), "method": shoal.Descent(0.1, 0),
+        "record": shoal.Record(measure=("balance",)), "method": shoal.GradientDescent(0.1, 0),
     }  # fmt: skip
     same_bits(shoal.train(shoal.Network.mean_field(2, 6, 3.0), **given), shoal.train(shoal.Network((2, 6, 1)), **given))
 
@@ -276,7 +279,7 @@ def test_strengths_know_scales_and_where_a_centred_network_began() -> None:
     for centred in (False, True):
         data = shoal.train(
             shoal.Network.mean_field(2, 6, 2.0, centred=centred), task, shoal.Gaussian(1.0),
-            method=shoal.Descent(0.1, 20), networks=3, record=record,
+            method=shoal.GradientDescent(0.1, 20), networks=3, record=record,
         )  # fmt: skip
         found = strengths(data, task.inputs).strength * task.labels
         np.testing.assert_allclose(found.values, data.margin.values, rtol=0, atol=1e-14)
@@ -343,4 +346,4 @@ def test_what_is_no_parametrisation_is_refused_by_name(
 def test_scales_and_rates_that_float32_cannot_hold_are_refused(given: dict[str, Any], message: str) -> None:
     network, task = shoal.Network((2, 3, 1), **given), shoal.tasks.modes((1.7, 0.9))
     with pytest.raises(ValueError, match=re.escape(message)):
-        shoal.train(network, task, shoal.Gaussian(0.1), method=shoal.Descent(0.1, 1), dtype="float32")
+        shoal.train(network, task, shoal.Gaussian(0.1), method=shoal.GradientDescent(0.1, 1), dtype="float32")

@@ -46,7 +46,7 @@ def test_every_step_is_the_oracles_to_rounding(case: str, dtype: str, generator:
         network,
         task,
         start,
-        method=shoal.Descent(RATE, 12),
+        method=shoal.GradientDescent(RATE, 12),
         loss=loss,
         record=shoal.Record(measure=("loss", "trajectory")),
         dtype=dtype,
@@ -86,7 +86,7 @@ def test_weight_decay_alone_shrinks_every_weight_and_bias_by_the_same_factor(act
         shoal.Task([[1.0, 2.0]], [1]),
         start,
         loss=shoal.Hinge(0.01),
-        method=shoal.Descent(0.125, 8),
+        method=shoal.GradientDescent(0.125, 8),
         weight_decay=0.5,
         record=shoal.Record(measure=("trajectory", "margin")),
     )
@@ -99,7 +99,7 @@ def test_weight_decay_alone_shrinks_every_weight_and_bias_by_the_same_factor(act
     np.testing.assert_allclose(data.trajectory_bias_2[0, :, 0], 0.25 * factor, rtol=16 * np.finfo(float).eps)
 
 
-def linear_model(method: shoal.Descent | shoal.Flow, record: shoal.Record) -> xarray.Dataset:
+def linear_model(method: shoal.GradientDescent | shoal.GradientFlow, record: shoal.Record) -> xarray.Dataset:
     """Train f = w x with the squared loss on one sample of input 2: its objective is a parabola in w."""
     start = shoal.Explicit([np.array([[[-0.5]], [[0.75]]])])
     task, network = shoal.Task([[2.0]], [1]), shoal.Network((1, 1))
@@ -111,14 +111,14 @@ SPEED = 4.0 * (1 + PENALTIES["spectral_decoupling"]) + PENALTIES["weight_decay"]
 
 
 def test_both_penalties_move_the_minimum_of_a_parabola_to_where_it_must_be() -> None:
-    data = linear_model(shoal.Descent(0.125, 200), shoal.Record(measure=("weights", "loss")))
+    data = linear_model(shoal.GradientDescent(0.125, 200), shoal.Record(measure=("weights", "loss")))
     np.testing.assert_allclose(data.weights_1.values.ravel(), RESTING, rtol=4 * np.finfo(float).eps)
     np.testing.assert_allclose(data.loss[:, -1], (1 - 2 * RESTING) ** 2 / 2, rtol=1e-14)
 
 
 def test_a_flow_with_penalties_is_the_exponential_of_a_parabola() -> None:
     times = np.linspace(0, 1.5, 16)
-    data = linear_model(shoal.Flow(until=1.5, rtol=1e-10), shoal.Record(times=times, measure=("trajectory",)))
+    data = linear_model(shoal.GradientFlow(t_end=1.5, rtol=1e-10), shoal.Record(times=times, measure=("trajectory",)))
     for k, w0 in enumerate((-0.5, 0.75)):
         expected = RESTING + (w0 - RESTING) * np.exp(-SPEED * times)
         np.testing.assert_allclose(data.trajectory_1.values[k].ravel(), expected, rtol=0, atol=1e-9)
@@ -130,7 +130,7 @@ def arguments(network: shoal.Network, **changed: Any) -> dict[str, Any]:
         "network": network,
         "task": shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1), classes=classes),
         "start": shoal.Gaussian(0.4),
-        "method": shoal.Descent(0.1, 25),
+        "method": shoal.GradientDescent(0.1, 25),
         "record": shoal.Record(steps=[0, 1, 13, 25], measure=(*ALL_MEASURES, "trajectory", "pattern")),
         "networks": 300,
         **PENALTIES,

@@ -27,7 +27,7 @@ KEPT = shoal.Statistics(events=("error > 0", "loss > 100"), distribution=("loss"
 def trained(scale: float, hidden: int, reduce: shoal.Statistics | None, **changed: Any) -> xarray.Dataset:
     arguments: dict[str, Any] = {
         "task": shoal.Task([[1, 0], [0, 1], [-1, -0.5]], [1, -1, 1]),
-        "method": shoal.Descent(0.2, 60, stop="fitted"),
+        "method": shoal.GradientDescent(0.2, 60, stop="fitted"),
         "networks": NETWORKS,
         "seed": round(10 * scale) + hidden,
         **changed,
@@ -124,7 +124,7 @@ def test_many_curves_have_colours_of_their_own() -> None:
 
 
 def test_networks_that_diverged_are_left_out_of_curves_and_shares() -> None:
-    given: dict[str, Any] = {"method": shoal.Descent(1.0, 60), "loss": "squared"}
+    given: dict[str, Any] = {"method": shoal.GradientDescent(1.0, 60), "loss": "squared"}
     raw, reduced = trained(1.6, 3, None, **given), trained(1.6, 3, KEPT, **given)
     assert 0 < int(reduced.diverged) < NETWORKS
     lines = [plot.curves(one, "loss").lines[0].get_ydata() for one in (raw, reduced)]
@@ -200,7 +200,7 @@ def test_numbers_that_are_not_positive_are_marked_on_a_logarithmic_scale() -> No
 
 
 def test_cells_without_a_network_are_grey(tmp_path: Path) -> None:
-    lost = swept(KEPT, method=shoal.Descent(1e200, 60), networks=5)
+    lost = swept(KEPT, method=shoal.GradientDescent(1e200, 60), networks=5)
     axes = plot.surface(lost, "loss", **GRID)
     assert mesh(axes).mask.any()
     assert axes.get_facecolor() == (0.85, 0.85, 0.85, 1.0)

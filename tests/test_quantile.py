@@ -30,7 +30,7 @@ def counted(margins: ArrayLike, resolution: int = 5) -> xarray.Dataset:
         shoal.Network((1, 1)),
         shoal.Task([[1]], [1]),
         shoal.Explicit([weights]),
-        method=shoal.Descent(0.1, 0),
+        method=shoal.GradientDescent(0.1, 0),
         record=shoal.Record(steps=[0], measure=("margin",), reduce=reduce),
         threads=1,
     ).isel(time=0, sample=0)
@@ -169,7 +169,7 @@ def test_quantiles_keep_the_other_dimensions_and_their_coordinates(generator: np
         shoal.Network((2, 3, 1)),
         task,
         shoal.Gaussian(1.0),
-        method=shoal.Descent(0.1, 20, stop="fitted"),
+        method=shoal.GradientDescent(0.1, 20, stop="fitted"),
         networks=50,
         record=shoal.Record(steps=[0, 9], reduce=shoal.Statistics(distribution=("margin", "loss"))),
     )

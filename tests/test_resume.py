@@ -22,7 +22,7 @@ CENTRED = shoal.Network.mean_field(3, 12, alpha=3.0, centred=True)
 
 def settings() -> dict[str, dict[str, Any]]:
     biased = shoal.Network((3, 5, 4, 1), "tanh", bias=True, centred=True)
-    one = {"network": CENTRED, "start": shoal.Gaussian(1.0), "method": shoal.Descent(0.05, 60)}
+    one = {"network": CENTRED, "start": shoal.Gaussian(1.0), "method": shoal.GradientDescent(0.05, 60)}
     return {
         "plain": {**one, "network": shoal.Network((3, 6, 1)), "start": shoal.Balanced(0.4)},
         "centred": one,
@@ -35,13 +35,13 @@ def settings() -> dict[str, dict[str, Any]]:
             **one,
             "start": random_start(CENTRED, 20, np.random.default_rng(1)),
         },
-        "centred, rules to stop": {**one, "method": shoal.Descent(0.01, 60, stop=("fitted", "dead"))},
+        "centred, rules to stop": {**one, "method": shoal.GradientDescent(0.01, 60, stop=("fitted", "dead"))},
         "diverging": {
             **one,
             "network": shoal.Network((3, 6, 1), "linear"),
             "loss": "squared",
             "start": shoal.Gaussian(1.0),
-            "method": shoal.Descent(0.35, 60),
+            "method": shoal.GradientDescent(0.35, 60),
         },
     }
 
@@ -52,7 +52,7 @@ def whole_and_resumed(
     given = {"task": TASK, "networks": 20, **settings()[name]}
     method = given.pop("method")
     whole = shoal.train(**given, method=method, record=shoal.Record(measure=measures))
-    first = shoal.Descent(method.rate, pieces[0], method.stop)
+    first = shoal.GradientDescent(method.learning_rate, pieces[0], method.stop)
     data = shoal.train(**given, method=first, record=shoal.Record(measure=measures))
     for more in pieces[1:]:
         data = shoal.resume(data, steps=more)
@@ -88,7 +88,7 @@ def test_resuming_twice_is_resuming_once() -> None:
 def test_the_specification_of_what_was_resumed_is_the_longer_training() -> None:
     _whole, data = whole_and_resumed("centred")
     told = shoal.specification(data)
-    assert told["method"] == shoal.Descent(0.05, 60)
+    assert told["method"] == shoal.GradientDescent(0.05, 60)
     again = shoal.train(**told)
     for name in data:
         np.testing.assert_array_equal(again[name].values, data[name].values)
@@ -99,17 +99,17 @@ def test_final_weights_given_to_a_centred_network_begin_another_training() -> No
     _whole, data = whole_and_resumed("centred")
     given = {"task": TASK, **settings()["centred"]}
     half = shoal.train(
-        **{**given, "method": shoal.Descent(0.05, 25)}, networks=20, record=shoal.Record(measure=MEASURES)
+        **{**given, "method": shoal.GradientDescent(0.05, 25)}, networks=20, record=shoal.Record(measure=MEASURES)
     )
     given["start"] = shoal.Explicit([half.weights_1.values, half.weights_2.values])
-    other = shoal.train(**{**given, "method": shoal.Descent(0.05, 35)})
+    other = shoal.train(**{**given, "method": shoal.GradientDescent(0.05, 35)})
     assert abs(other.loss[:, 0] - np.log(2)).max() < 1e-12
     assert abs(data.loss[:, 0] - half.loss[:, -1]).max() == 0
 
 
 def test_some_networks_are_resumed_as_themselves() -> None:
     whole, _ = whole_and_resumed("centred")
-    given = {"task": TASK, **settings()["centred"], "method": shoal.Descent(0.05, 25)}
+    given = {"task": TASK, **settings()["centred"], "method": shoal.GradientDescent(0.05, 25)}
     data = shoal.train(**given, networks=20, record=shoal.Record(measure=MEASURES)).isel(network=slice(6, 9))
     resumed = shoal.resume(data, steps=35, record=shoal.Record(steps=[40, 60], measure=("loss", "weights")))
     np.testing.assert_array_equal(resumed.network, [6, 7, 8])
@@ -124,9 +124,9 @@ def test_condensed_inputs_are_resumed_to_rounding() -> None:
     task = shoal.Task(inputs, np.where(inputs[:, 0] > 0, 1, -1))
     given = {"network": shoal.Network.ntk((50, 8, 1), centred=True), "task": task, "start": shoal.Gaussian(1.0)}
     record = shoal.Record(measure=("loss", "weights"))
-    whole = shoal.train(**given, method=shoal.Descent(0.1, 40), networks=6, record=record)
+    whole = shoal.train(**given, method=shoal.GradientDescent(0.1, 40), networks=6, record=record)
     assert '"inputs": [50, 3]' in whole.condensed
-    data = shoal.train(**given, method=shoal.Descent(0.1, 15), networks=6, record=record)
+    data = shoal.train(**given, method=shoal.GradientDescent(0.1, 15), networks=6, record=record)
     resumed = shoal.resume(data, steps=25)
     np.testing.assert_allclose(resumed.loss, whole.loss.isel(time=slice(15, None)), rtol=1e-12)
     np.testing.assert_allclose(resumed.weights_1, whole.weights_1, rtol=0, atol=1e-12)
@@ -140,27 +140,29 @@ def test_a_resumed_flow_agrees_with_a_longer_one(centred: bool) -> None:
         "start": shoal.Gaussian(1.0),
     }
     record = shoal.Record(times=[0.0, 2.0, 3.0, 5.0], measure=("loss", "margin", "weights"))
-    whole = shoal.train(**given, method=shoal.Flow(5.0), networks=8, record=record)
-    data = shoal.train(**given, method=shoal.Flow(2.0), networks=8, record=shoal.Record(measure=("loss", "weights")))
+    whole = shoal.train(**given, method=shoal.GradientFlow(5.0), networks=8, record=record)
+    data = shoal.train(
+        **given, method=shoal.GradientFlow(2.0), networks=8, record=shoal.Record(measure=("loss", "weights"))
+    )
     later = shoal.Record(times=[2.0, 3.0, 5.0], measure=("margin",))
     resumed = shoal.resume(data, t_end=5.0, record=later)
     assert resumed.time.values.tolist() == [2.0, 3.0, 5.0]
     np.testing.assert_allclose(resumed.margin, whole.margin.isel(time=slice(1, None)), rtol=1e-6, atol=1e-8)
-    assert shoal.specification(resumed)["method"] == shoal.Flow(5.0)
+    assert shoal.specification(resumed)["method"] == shoal.GradientFlow(5.0)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({}, "steps must be given for a training by Descent"),
-        ({"t_end": 3.0}, "steps must be given for a training by Descent"),
+        ({}, "steps must be given for a training by GradientDescent"),
+        ({"t_end": 3.0}, "steps must be given for a training by GradientDescent"),
         ({"steps": -1}, "steps must be at least 0"),
         ({"steps": 5, "record": shoal.Record(steps=[3, 12])}, "record must lie from the end of data on, 10, got 3"),
         ({"steps": 5, "record": shoal.Record(reduce="moments")}, "record must keep each network"),
     ],
 )
 def test_refusals(change: dict[str, Any], message: str) -> None:
-    given = {"task": TASK, **settings()["plain"], "method": shoal.Descent(0.05, 10)}
+    given = {"task": TASK, **settings()["plain"], "method": shoal.GradientDescent(0.05, 10)}
     data = shoal.train(**given, networks=2, record=shoal.Record(measure=("loss", "weights")))
     with pytest.raises(ValueError, match=message):
         shoal.resume(data, **change)

@@ -32,7 +32,7 @@ def arguments(generator: np.random.Generator, **changed: Any) -> dict[str, Any]:
         "task": task(generator),
         "start": shoal.Gaussian(0.7),
         "loss": "hinge",
-        "method": shoal.Descent(0.25, STEPS),
+        "method": shoal.GradientDescent(0.25, STEPS),
         "record": EVERY,
         "networks": 61,
         **changed,
@@ -43,10 +43,18 @@ CASES: dict[str, dict[str, Any]] = {
     "hinge": {},
     "float32": {"dtype": "float32", "networks": 150},
     "tiny": {"network": shoal.Network((3, 2, 1)), "networks": 150},
-    "deep": {"network": shoal.Network((3, 5, 4, 1), bias=True), "method": shoal.Descent(0.1, STEPS)},
-    "squared hinge": {"loss": "squared_hinge", "method": shoal.Descent(0.6, STEPS)},
-    "diverging": {"network": shoal.Network((3, 5, 1), bias=True), "loss": "squared", "method": shoal.Descent(2, STEPS)},
-    "most die": {"network": shoal.Network((3, 1, 1)), "loss": "cross_entropy", "method": shoal.Descent(30, STEPS)},
+    "deep": {"network": shoal.Network((3, 5, 4, 1), bias=True), "method": shoal.GradientDescent(0.1, STEPS)},
+    "squared hinge": {"loss": "squared_hinge", "method": shoal.GradientDescent(0.6, STEPS)},
+    "diverging": {
+        "network": shoal.Network((3, 5, 1), bias=True),
+        "loss": "squared",
+        "method": shoal.GradientDescent(2, STEPS),
+    },
+    "most die": {
+        "network": shoal.Network((3, 1, 1)),
+        "loss": "cross_entropy",
+        "method": shoal.GradientDescent(30, STEPS),
+    },
 }
 
 
@@ -55,7 +63,7 @@ def stepwise(given: dict[str, Any], start: shoal.Explicit) -> list[xarray.Datase
     pieces = []
     steps = sorted({*RECORDED, *range(0, STEPS + 1, WATCHED - 1)})
     for begin, end in pairwise(steps):
-        method = shoal.Descent(given["method"].rate, end - begin)
+        method = shoal.GradientDescent(given["method"].learning_rate, end - begin)
         record = shoal.Record(measure=MEASURES, steps=[0, end - begin])
         piece = shoal.train(**{**given, "start": start, "method": method, "record": record})
         lost = (piece.status != 0).values
@@ -71,7 +79,9 @@ def test_networks_that_retire_record_what_networks_do_that_never_may(name: str, 
     """Hold one call, in which networks leave and come, against a chain of calls too short for any to leave."""
     given = arguments(generator, **CASES[name])
     whole = shoal.train(**given)
-    drawn = shoal.train(**{**given, "method": shoal.Descent(1, 0), "record": shoal.Record(measure=("weights",))})
+    drawn = shoal.train(
+        **{**given, "method": shoal.GradientDescent(1, 0), "record": shoal.Record(measure=("weights",))}
+    )
     pieces = stepwise(given, shoal.Explicit(layers(drawn, "weights"), layers(drawn, "biases") or None))
     diverged = np.full(given["networks"], -1)
     for piece in pieces:
@@ -158,7 +168,7 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         task=task(generator, outputs),
         loss=loss,
         record=shoal.Record(measure=MEASURES, steps=range(STEPS + 1)),
-        method=shoal.Descent(5.0 if rule == "dead" else 0.1, STEPS),
+        method=shoal.GradientDescent(5.0 if rule == "dead" else 0.1, STEPS),
         weight_decay=1e-3,
         engine=engine,
     )
@@ -170,7 +180,7 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         "dead": ~free.pattern.isel(sample=np.flatnonzero(given["task"].weights > 0)).any(("unit", "sample")),
     }[rule]
     expected = first_step(met)
-    stopped = shoal.train(**{**given, "method": shoal.Descent(given["method"].rate, STEPS, stop=rule)})
+    stopped = shoal.train(**{**given, "method": shoal.GradientDescent(given["method"].learning_rate, STEPS, stop=rule)})
     np.testing.assert_array_equal(stopped.stopped_at, expected)
     np.testing.assert_array_equal(
         stopped.status, np.where(expected < 0, 0, {"fitted": 3, "satisfied": 4, "dead": 5}[rule])
@@ -183,12 +193,14 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         same_bits(stopped[timed].isel(network=i), free[timed].isel(network=i, time=held))
         for layer, weights in enumerate(layers(stopped, "weights"), start=1):
             assert weights[i].tobytes() == free[f"trajectory_{layer}"].values[i, until[i]].tobytes()
-    few = shoal.train(**{**given, "method": shoal.Descent(given["method"].rate, STEPS, stop=rule), "record": EVERY})
+    few = shoal.train(
+        **{**given, "method": shoal.GradientDescent(given["method"].learning_rate, STEPS, stop=rule), "record": EVERY}
+    )
     same_bits(few, stopped.isel(time=list(RECORDED)))
 
 
 def test_several_rules_are_counted_by_statistics(generator: np.random.Generator) -> None:
-    method = shoal.Descent(0.25, STEPS, stop=("dead", "fitted"))
+    method = shoal.GradientDescent(0.25, STEPS, stop=("dead", "fitted"))
     given = arguments(generator, network=shoal.Network((3, 2, 1)), method=method, networks=400)
     given["record"] = shoal.Record(measure=("loss", "margin"))
     data = shoal.train(**given)
@@ -214,15 +226,15 @@ def test_several_rules_are_counted_by_statistics(generator: np.random.Generator)
 )
 def test_what_is_no_rule_is_refused(given: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        shoal.Descent(0.1, 3, **given)
+        shoal.GradientDescent(0.1, 3, **given)
 
 
 def test_rules_without_meaning_are_refused(generator: np.random.Generator) -> None:
     with pytest.raises(
         ValueError, match="stop must not hold 'satisfied' unless loss is hinge or squared_hinge, got sq"
     ):
-        shoal.train(**arguments(generator, loss="squared", method=shoal.Descent(0.1, 3, stop="satisfied")))
-    dead = shoal.Descent(0.1, 3, stop=("fitted", "dead"))
+        shoal.train(**arguments(generator, loss="squared", method=shoal.GradientDescent(0.1, 3, stop="satisfied")))
+    dead = shoal.GradientDescent(0.1, 3, stop=("fitted", "dead"))
     for network in (shoal.Network((3, 4, 1), "tanh"), shoal.Network((3, 1))):
         given = arguments(generator, network=network, method=dead, record=shoal.Record(measure=("loss",)))
         with pytest.raises(

@@ -18,7 +18,7 @@ def test_units_of_softplus_count_as_active_by_the_sign_of_their_pre_activation(
     first, last = weights[None, :, None], np.ones((1, 1, len(weights)))
     record = shoal.Record(steps=[0], measure=("pattern", "unit_active", "active"))
     network = shoal.Network((1, len(weights), 1), "softplus")
-    start, method = shoal.Explicit([first, last]), shoal.Descent(0.1, 0)
+    start, method = shoal.Explicit([first, last]), shoal.GradientDescent(0.1, 0)
     data = shoal.train(
         network, shoal.Task([[1.0]], [1]), start, method=method, record=record, engine=engine, dtype=dtype
     )

@@ -122,7 +122,7 @@ def test_a_kept_run_repeats_bit_for_bit(
     generator: np.random.Generator,
     tmp_path: Path,
 ) -> None:
-    data = shoal.train(**runs(generator)[name], method=shoal.Descent(1 / 30, 12))
+    data = shoal.train(**runs(generator)[name], method=shoal.GradientDescent(1 / 30, 12))
     with kept(data, tmp_path) as opened:
         again = shoal.train(**shoal.specification(opened))
         xarray.testing.assert_identical(again, data)
@@ -131,7 +131,12 @@ def test_a_kept_run_repeats_bit_for_bit(
 
 def test_a_specification_is_what_train_was_called_with(generator: np.random.Generator) -> None:
     chosen = {"weight_decay": 0.0, "spectral_decoupling": 0.0, "engine": "lanes", "condense": "auto"}
-    arguments = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12), "dtype": "float64", **chosen}
+    arguments = {
+        **runs(generator)["gaussian"],
+        "method": shoal.GradientDescent(1 / 30, 12),
+        "dtype": "float64",
+        **chosen,
+    }
     told = shoal.specification(shoal.train(**arguments, threads=2))
     assert set(told) == set(arguments)
     for name, value in arguments.items():
@@ -144,14 +149,14 @@ def test_a_specification_is_what_train_was_called_with(generator: np.random.Gene
 @pytest.mark.parametrize("reduce", [None, "moments"])
 def test_a_part_of_the_samples_is_not_taken_for_the_task(reduce: str | None, generator: np.random.Generator) -> None:
     arguments = {**runs(generator)["gaussian"], "record": shoal.Record(measure=("loss", "margin"), reduce=reduce)}
-    data = shoal.train(**arguments, method=shoal.Descent(1 / 30, 12))
+    data = shoal.train(**arguments, method=shoal.GradientDescent(1 / 30, 12))
     for part in (data.isel(sample=[0]), data.isel(sample=slice(0, 4)), data.isel(sample=0)):
         with pytest.raises(ValueError, match=r"data must hold the 5 samples of its specification, got [14]"):
             shoal.specification(part)
 
 
 def test_what_is_kept_of_networks_is_told(generator: np.random.Generator, tmp_path: Path) -> None:
-    arguments = {**runs(generator)["statistics"], "method": shoal.Descent(0.3, 12, stop=("fitted", "dead"))}
+    arguments = {**runs(generator)["statistics"], "method": shoal.GradientDescent(0.3, 12, stop=("fitted", "dead"))}
     data = shoal.train(**arguments)
     with through_zarr(data, tmp_path) as opened:
         told = shoal.specification(opened)
@@ -163,7 +168,7 @@ def test_what_is_kept_of_networks_is_told(generator: np.random.Generator, tmp_pa
 
 def test_penalties_and_test_samples_are_told(generator: np.random.Generator) -> None:
     arguments = runs(generator)["penalties and test samples"]
-    data = shoal.train(**arguments, method=shoal.Descent(1 / 30, 12))
+    data = shoal.train(**arguments, method=shoal.GradientDescent(1 / 30, 12))
     told = shoal.specification(data)
     assert (told["weight_decay"], told["spectral_decoupling"]) == (0.01, 1 / 3)
     for one, other in zip(told["task"].test, arguments["task"].test, strict=True):
@@ -175,7 +180,7 @@ def test_penalties_and_test_samples_are_told(generator: np.random.Generator) -> 
 
 
 def test_a_run_kept_before_there_were_penalties_and_test_samples_had_none(generator: np.random.Generator) -> None:
-    data = shoal.train(**runs(generator)["gaussian"], method=shoal.Descent(1 / 30, 12))
+    data = shoal.train(**runs(generator)["gaussian"], method=shoal.GradientDescent(1 / 30, 12))
     text = json.loads(data.attrs["specification"])
     for name in ("weight_decay", "spectral_decoupling", "test_samples"):
         del text[name]
@@ -185,7 +190,7 @@ def test_a_run_kept_before_there_were_penalties_and_test_samples_had_none(genera
 
 
 def test_a_run_kept_before_there_were_parametrisations_had_none(generator: np.random.Generator) -> None:
-    data = shoal.train(**runs(generator)["gaussian"], method=shoal.Descent(1 / 30, 12))
+    data = shoal.train(**runs(generator)["gaussian"], method=shoal.GradientDescent(1 / 30, 12))
     text = json.loads(data.attrs["specification"])
     for name in ("scales", "rates", "centred"):
         del text["network"][name]
@@ -195,7 +200,7 @@ def test_a_run_kept_before_there_were_parametrisations_had_none(generator: np.ra
 
 
 def test_a_part_of_the_networks_is_not_taken_for_an_explicit_start(generator: np.random.Generator) -> None:
-    reduced = shoal.train(**runs(generator)["explicit moments"], method=shoal.Descent(1 / 30, 12))
+    reduced = shoal.train(**runs(generator)["explicit moments"], method=shoal.GradientDescent(1 / 30, 12))
     with pytest.raises(ValueError, match="data must hold the 6 networks of its specification, got 2"):
         shoal.specification(reduced.isel(start_network=slice(0, 2)))
 
@@ -204,7 +209,7 @@ def test_a_part_of_the_networks_is_not_taken_for_an_explicit_start(generator: np
 def test_consecutive_networks_tell_of_themselves_and_others_are_refused(
     name: str, generator: np.random.Generator
 ) -> None:
-    data = shoal.train(**runs(generator)[name], method=shoal.Descent(1 / 30, 12))
+    data = shoal.train(**runs(generator)[name], method=shoal.GradientDescent(1 / 30, 12))
     for part in (data.isel(network=[2]), data.isel(network=slice(1, 5))):
         same_bits(shoal.train(**shoal.specification(part)), part)
     for part in (data.isel(network=[0, 3]), data.isel(network=slice(None, None, -1)), data.isel(network=[1, 1])):
@@ -216,7 +221,7 @@ def test_consecutive_networks_tell_of_themselves_and_others_are_refused(
 def test_datasets_joined_along_networks_tell_of_all_where_they_are_one_training(
     name: str, generator: np.random.Generator
 ) -> None:
-    whole = shoal.train(**runs(generator)[name], method=shoal.Descent(1 / 30, 12))
+    whole = shoal.train(**runs(generator)[name], method=shoal.GradientDescent(1 / 30, 12))
     parts = [whole.isel(network=slice(0, 2)), whole.isel(network=slice(2, 6))]
     trained = [shoal.train(**shoal.specification(part)) for part in parts]
     joined = xarray.concat(trained, "network", data_vars="minimal")
@@ -226,9 +231,13 @@ def test_datasets_joined_along_networks_tell_of_all_where_they_are_one_training(
 
 
 def test_datasets_of_two_trainings_are_not_taken_for_one(generator: np.random.Generator) -> None:
-    given = {**runs(generator)["gaussian"], "method": shoal.Descent(1 / 30, 12)}
+    given = {**runs(generator)["gaussian"], "method": shoal.GradientDescent(1 / 30, 12)}
     data = shoal.train(**given)
-    others = [{"seed": 3}, {"method": shoal.Descent(1 / 30, 12, stop="fitted")}, {"start": shoal.Gaussian(gain=1.2)}]
+    others = [
+        {"seed": 3},
+        {"method": shoal.GradientDescent(1 / 30, 12, stop="fitted")},
+        {"start": shoal.Gaussian(gain=1.2)},
+    ]
     for other in others:
         later = shoal.train(**{**given, **other, "first": 11}).drop_vars("stopped_at", errors="ignore")
         with pytest.raises(ValueError, match="data must be of one training and its own attributes"):
@@ -238,6 +247,8 @@ def test_datasets_of_two_trainings_are_not_taken_for_one(generator: np.random.Ge
 
 
 def test_a_dataset_names_the_version_and_the_instruction_set_that_made_it() -> None:
-    data = shoal.train(shoal.Network((1, 1)), shoal.Task([[1]], [1]), shoal.Gaussian(1.0), method=shoal.Descent(0.1, 1))
+    data = shoal.train(
+        shoal.Network((1, 1)), shoal.Task([[1]], [1]), shoal.Gaussian(1.0), method=shoal.GradientDescent(0.1, 1)
+    )
     assert data.attrs["shoal_version"] == shoal.__version__
     assert data.attrs["isa"]

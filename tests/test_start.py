@@ -19,7 +19,7 @@ EPS = np.finfo(float).eps
 def drawn(network: shoal.Network, start: shoal.Start, task: shoal.Task, **arguments: Any) -> list[Array]:
     """Return the weights, one array a layer, (networks, outputs, inputs), before any step."""
     record = shoal.Record(measure=("weights",))
-    method = shoal.Descent(0.1, 0)
+    method = shoal.GradientDescent(0.1, 0)
     data = shoal.train(network, task, start, method=method, record=record, **{"networks": NETWORKS, **arguments})
     return layers(data, "weights")
 
@@ -103,7 +103,12 @@ def test_balance_is_zero_at_a_balanced_start() -> None:
     network = shoal.Network((5, 4, 3, 1))
     record = shoal.Record(measure=("balance", "layer_norm"))
     data = shoal.train(
-        network, task_for(network), shoal.Balanced(1.0), method=shoal.Descent(0.1, 0), record=record, networks=100
+        network,
+        task_for(network),
+        shoal.Balanced(1.0),
+        method=shoal.GradientDescent(0.1, 0),
+        record=record,
+        networks=100,
     )
     largest = float(data.layer_norm.max()) ** 2
     assert np.abs(data.balance).max() <= (sum(network.widths) + 8) * EPS * largest
@@ -143,7 +148,7 @@ def test_biases_start_at_zero() -> None:
         network,
         task_for(network),
         shoal.Gaussian(1.0),
-        method=shoal.Descent(0.1, 0),
+        method=shoal.GradientDescent(0.1, 0),
         record=shoal.Record(measure=("weights",)),
         networks=10,
     )

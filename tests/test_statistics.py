@@ -61,14 +61,14 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "network": shoal.Network((3, 5, 1)),
         "task": random_task(6, 3, 1, generator),
         "start": shoal.Gaussian(0.5),
-        "method": shoal.Descent(0.1, 12),
+        "method": shoal.GradientDescent(0.1, 12),
         "networks": 600,
     }
     linear = {
         **one,
         "network": shoal.Network((3, 5, 1), "linear"),
         "loss": "squared",
-        "method": shoal.Descent(0.05, 40),
+        "method": shoal.GradientDescent(0.05, 40),
     }
     explicit = random_start(linear["network"], 530, generator, scale=0.5)
     tested = shoal.Task(
@@ -77,7 +77,7 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
     twins = np.repeat(generator.standard_normal((8, 3)), 5, axis=0)
     order = generator.permutation(40)
     narrow = {**one, "network": shoal.Network((3, 2, 1)), "task": random_task(3, 3, 1, generator)}
-    hinge = {**narrow, "loss": "hinge", "method": shoal.Descent(0.2, 200, stop=("satisfied", "dead"))}
+    hinge = {**narrow, "loss": "hinge", "method": shoal.GradientDescent(0.2, 200, stop=("satisfied", "dead"))}
     return {
         "several cells": one,
         "a first network inside a cell": {**one, "first": 205, "seed": 3},
@@ -86,7 +86,7 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "two networks of two cells": {**one, "networks": 2, "first": 255},
         "float32": {**one, "dtype": "float32"},
         "the wide engine": {**one, "engine": "wide", "networks": 300},
-        "rules to stop": {**narrow, "method": shoal.Descent(0.1, 60, stop=("fitted", "dead"))},
+        "rules to stop": {**narrow, "method": shoal.GradientDescent(0.1, 60, stop=("fitted", "dead"))},
         "rules of a hinge": hinge,
         "rules to stop, one network": {**hinge, "networks": 1},
         "rules to stop, wide": {**hinge, "engine": "wide", "networks": 300},
@@ -107,7 +107,7 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
 def run(arguments: dict[str, Any]) -> Both:
     tested = arguments["task"].test is not None
     measures = MEASURES + (TESTED if tested else ())
-    until = arguments["method"].until
+    until = arguments["method"].t_end
     times: dict[str, Any] = {"times": [0, until / 2, until], "measure": measures}
     return Both(
         shoal.train(**arguments, record=shoal.Record(**times)),
@@ -124,7 +124,11 @@ def both(request: pytest.FixtureRequest) -> Both:
     if request.param in NAMES:
         return run(descents(generator)[request.param])
     most = 60 if "exhausts" in request.param else 10**4
-    arguments = {**descents(generator)["several cells"], "method": shoal.Flow(5.0, max_steps=most), "networks": 300}
+    arguments = {
+        **descents(generator)["several cells"],
+        "method": shoal.GradientFlow(5.0, max_steps=most),
+        "networks": 300,
+    }
     return run(arguments)
 
 
@@ -134,7 +138,7 @@ def test_the_cases_lose_and_stop_the_networks_they_are_named_for(generator: np.r
     assert lost == {"networks that diverge": 4, "a cell that diverges": 256, "all networks diverge": 530}
     assert set(run(cases["rules to stop"]).raw.status.values) == {0, 3, 5}
     assert set(run(cases["rules of a hinge"]).raw.status.values) == {0, 4, 5}
-    flow = {**cases["several cells"], "method": shoal.Flow(5.0, max_steps=60), "networks": 300}
+    flow = {**cases["several cells"], "method": shoal.GradientFlow(5.0, max_steps=60), "networks": 300}
     assert set(run(flow).raw.status.values) == {0, 2}
     told = run(cases["equal samples"]).reduced.attrs["condensed"]
     assert told.startswith('{"samples": [40, 8]')
@@ -262,7 +266,7 @@ def test_who_has_diverged_is_what_the_status_says_whatever_else_is_no_number(net
         "network": shoal.Network((1, 2, 1), "linear"),
         "task": shoal.Task([[1e-200]], [1]),
         "start": shoal.Explicit(weights),
-        "method": shoal.Descent(1e-200, 1),
+        "method": shoal.GradientDescent(1e-200, 1),
     }
     measures = ("loss", "layer_norm", "balance")
     raw = shoal.train(**arguments, record=shoal.Record(steps=[0], measure=measures))

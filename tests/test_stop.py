@@ -18,7 +18,7 @@ from shoal import _core, gathered
 from support import python
 
 # At a thousand million steps a second it would still take a quarter of an hour.
-ENDLESS = shoal.Descent(1e-9, 10**12)
+ENDLESS = shoal.GradientDescent(1e-9, 10**12)
 
 CHILD = """
 import signal
@@ -32,10 +32,10 @@ def said(done, total):
 
 arguments = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1))
 try:
-    shoal.train(**arguments, method=shoal.Descent(1e-9, 10**12), networks=200, progress=said)
+    shoal.train(**arguments, method=shoal.GradientDescent(1e-9, 10**12), networks=200, progress=said)
 except KeyboardInterrupt:
     print("stopped", flush=True)
-data = shoal.train(**arguments, method=shoal.Descent(0.1, 10), networks=200)
+data = shoal.train(**arguments, method=shoal.GradientDescent(0.1, 10), networks=200)
 print("usable" if int((data.status == 0).sum()) == 200 else "broken", flush=True)
 """
 
@@ -102,7 +102,7 @@ def test_progress_is_told_in_network_steps_of_the_whole_training(monkeypatch: py
     monkeypatch.setattr(gathered, "_MOST_CALL", 4)  # cells, of 256 networks
     seen: list[tuple[int, int]] = []
     record = shoal.Record(reduce="moments", measure=("loss",))
-    given = arguments(networks=10_000, method=shoal.Descent(0.1, 30), record=record)
+    given = arguments(networks=10_000, method=shoal.GradientDescent(0.1, 30), record=record)
     shoal.train(**given, progress=lambda done, total: seen.append((done, total)))
     assert len(seen) > 1
     assert {total for _, total in seen} == {10_000 * 30}
@@ -142,7 +142,7 @@ def test_other_threads_run_while_networks_train() -> None:
 
 
 def test_trainings_in_two_threads_do_not_disturb_each_other() -> None:
-    given = arguments(method=shoal.Descent(0.1, 2000))
+    given = arguments(method=shoal.GradientDescent(0.1, 2000))
     alone = shoal.train(**given)
     results: list[Any] = [None, None]
 
@@ -164,7 +164,7 @@ import shoal
 def call():
     given = dict(
         network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1),
-        method=shoal.Descent(0.1, 10), networks=20,
+        method=shoal.GradientDescent(0.1, 10), networks=20,
     )
     if sys.argv[1] == "train":
         return shoal.train(**given)

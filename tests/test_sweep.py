@@ -23,7 +23,7 @@ from shoal.sweep.plan import Plan, trained
 NETWORK = shoal.Network((2, 4, 1))
 TASK = shoal.tasks.modes((1.7, 0.9))
 START = shoal.Gaussian(0.5)
-METHOD = shoal.Descent(0.1, 20)
+METHOD = shoal.GradientDescent(0.1, 20)
 RAW = shoal.Record(steps=[0, 5, 20])
 REDUCED = shoal.Record(
     steps=[0, 5, 20],
@@ -126,9 +126,9 @@ def test_fields_and_whole_objects(tmp_path: Path, over: Any, point: Any, changed
 @RECORDS
 def test_times_that_differ_stand_beside_the_steps_they_share(tmp_path: Path, record: shoal.Record) -> None:
     """A swept rate leaves one axis of steps, and times of each condition."""
-    data = swept(tmp_path / "s", record, over={"method.rate": [0.1, 0.05]})
+    data = swept(tmp_path / "s", record, over={"method.learning_rate": [0.1, 0.05]})
     assert data.step.dims == ("time",)
-    assert data.times.dims == ("method.rate", "time")
+    assert data.times.dims == ("method.learning_rate", "time")
     assert data.times.values.tolist() == [[0.0, 0.5, 2.0], [0.0, 0.25, 1.0]]
 
 
@@ -228,14 +228,17 @@ def cut(store: Path, record: shoal.Record, blocks: int) -> None:
     ("method", "record"),
     [
         (METHOD, shoal.Record(measure=("loss", "margin", "layer_norm", "balance", "active", "unit_active", "pattern"))),
-        (shoal.Descent(0.1, 9, stop=("fitted", "dead")), shoal.Record(measure=("error", "weights", "trajectory"))),
-        (shoal.Flow(1.0), shoal.Record(measure=("test_loss", "test_margin", "soft_error"))),
+        (
+            shoal.GradientDescent(0.1, 9, stop=("fitted", "dead")),
+            shoal.Record(measure=("error", "weights", "trajectory")),
+        ),
+        (shoal.GradientFlow(1.0), shoal.Record(measure=("test_loss", "test_margin", "soft_error"))),
     ],
 )
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_what_is_foretold_of_a_training_is_what_it_returns(method: Any, record: shoal.Record, dtype: str) -> None:
     """The arrays of a store are made before the first block, so their shapes and types are known without training."""
-    if isinstance(method, shoal.Flow):
+    if isinstance(method, shoal.GradientFlow):
         dtype = "float64"
     task = shoal.Task(TASK.inputs, TASK.labels, test=(TASK.inputs, TASK.labels))
     network = shoal.Network((2, 3, 2, 1), bias=True)

@@ -64,7 +64,7 @@ def test_workers_give_the_bits_of_this_process(tmp_path: Path, record: shoal.Rec
 @pytest.mark.parametrize(
     "changed",
     [
-        {"method": shoal.Flow(until=2.0), "record": shoal.Record(times=[0, 1, 2], reduce="moments")},
+        {"method": shoal.GradientFlow(t_end=2.0), "record": shoal.Record(times=[0, 1, 2], reduce="moments")},
         {"dtype": "float32"},
         {"engine": "wide", "block": 512, "threads": 2},
     ],
@@ -130,7 +130,7 @@ def test_few_blocks_are_in_flight(client: Client) -> None:
 def test_an_explicit_start_sends_each_block_its_rows(tmp_path: Path, client: Client, generator: Any) -> None:
     """And not the whole with each: a block's message is no larger for more networks."""
     weights = [generator.standard_normal((700, 4, 2)), generator.standard_normal((700, 1, 4))]
-    told: dict[str, Any] = {"start": shoal.Explicit(weights), "over": {"method.rate": [0.1, 0.2]}}
+    told: dict[str, Any] = {"start": shoal.Explicit(weights), "over": {"method.learning_rate": [0.1, 0.2]}}
     for record in (RAW, REDUCED):
         name = "raw" if record is RAW else "reduced"
         near = swept(tmp_path / f"near_{name}", record, **told)

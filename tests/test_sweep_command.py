@@ -27,7 +27,7 @@ block = 256
 network = {widths = [2, 4, 1]}
 task = {kind = "modes", norms = [1.7, 0.9]}
 start = {kind = "gaussian", scale = 0.5}
-method = {kind = "descent", rate = 0.1, steps = 20}
+method = {kind = "gradient_descent", learning_rate = 0.1, steps = 20}
 over = {"start.scale" = [0.1, 0.4], "network.width" = [2, 5]}
 """
 REDUCE = 'reduce = {covariance = [["loss", "error"]], events = ["loss > 0.5"], distribution = ["loss"]}'
@@ -108,7 +108,7 @@ def test_networks_that_diverge_are_counted(tmp_path: Path, monkeypatch: pytest.M
     """In the log, on the lines now and then, and when a later call goes on: those of blocks that were there, too."""
     file = written(tmp_path)
     for old, new in (
-        ("rate = 0.1", "rate = 1.0"),
+        ("learning_rate = 0.1", "learning_rate = 1.0"),
         ("[2, 4, 1]", '[2, 4, 1], activation = "linear"'),
         ("[0.1, 0.4]", "[0.1, 1.0]"),
         ("networks = 700", 'networks = 700\nloss = "squared"'),
@@ -167,7 +167,7 @@ def test_on_a_terminal_one_line_is_drawn_anew(tmp_path: Path, monkeypatch: pytes
     ("text", "words", "message"),
     [
         ("networks = 3", [], "network is missing"),
-        (TEXTS["RAW"].replace("rate = 0.1", "rate = -1"), [], "method.rate must be positive, got -1.0"),
+        (TEXTS["RAW"].replace("_rate = 0.1", "_rate = -1"), [], "method.learning_rate must be positive, got -1.0"),
         (TEXTS["RAW"].replace("scale = 0.5", "scale = 0.5, gian = 3"), [], "start.gian is not known here; allowed: s"),
         (TEXTS["RAW"].replace("start.scale", "start.scael"), [], "over must name what can be swept here"),
         (TEXTS["RAW"].replace("700", "0"), [], "networks must be between 1"),

@@ -43,7 +43,7 @@ def _flipped(held: bytes, at: int) -> bytes:
 def swept(store: Path, record: shoal.Record, **changed: Any) -> xarray.Dataset:
     """Sweep two conditions: of two blocks each where each network is kept, else of one."""
     block = 4 if record.reduce is None else 256
-    told: dict[str, Any] = {"method": shoal.Descent(0.1, 2), "networks": NETWORKS, "block": block, "threads": 1}
+    told: dict[str, Any] = {"method": shoal.GradientDescent(0.1, 2), "networks": NETWORKS, "block": block, "threads": 1}
     network, task = shoal.Network((2, 2, 1)), shoal.tasks.modes((1.7, 0.9))
     over = {"start.scale": [0.1, 0.4]}
     return shoal.sweep(network, task, shoal.Gaussian(0.5), record=record, over=over, store=store, **{**told, **changed})

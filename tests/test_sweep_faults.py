@@ -278,9 +278,14 @@ def test_another_specification_is_refused_with_its_differences(tmp_path: Path) -
     before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
     other = shoal.tasks.modes((1.7, 0.8))
     with pytest.raises(ValueError, match=r"holds another sweep") as caught:
-        swept(store, over={"start.scale": [0.1], "network.width": [2, 5]}, method=shoal.Descent(0.2, 20), task=other)
+        swept(
+            store,
+            over={"start.scale": [0.1], "network.width": [2, 5]},
+            method=shoal.GradientDescent(0.2, 20),
+            task=other,
+        )
     lines = str(caught.value).splitlines()[1:]
-    assert "method.rate: was 0.1, is 0.2" in lines
+    assert "method.learning_rate: was 0.1, is 0.2" in lines
     assert any(line.startswith("over.fields: was [[") for line in lines)
     assert any(line.startswith("task.inputs.array: was ") for line in lines)
     assert len(lines) == 3
@@ -322,7 +327,7 @@ def test_what_is_no_store_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "note").write_text("mine")
     other = shoal.train(
-        shoal.Network((2, 1)), shoal.tasks.modes((1.0, 1.0)), shoal.Gaussian(1.0), method=shoal.Descent(0.1, 2)
+        shoal.Network((2, 1)), shoal.tasks.modes((1.0, 1.0)), shoal.Gaussian(1.0), method=shoal.GradientDescent(0.1, 2)
     )
     other.to_zarr(tmp_path / "other", zarr_format=3, consolidated=False)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}

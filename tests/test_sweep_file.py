@@ -29,8 +29,8 @@ kind = "gaussian"
 scale = 0.5
 
 [method]
-kind = "descent"
-rate = 0.1
+kind = "gradient_descent"
+learning_rate = 0.1
 steps = 20
 
 [record]
@@ -64,7 +64,7 @@ def called(**changed: Any) -> str:
         "network": shoal.Network((2, 4, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
         "start": shoal.Gaussian(0.5),
-        "method": shoal.Descent(0.1, 20),
+        "method": shoal.GradientDescent(0.1, 20),
         "record": shoal.Record(steps=[0, 5, 20], reduce=statistics),
         "networks": 700,
         "block": 256,
@@ -91,7 +91,8 @@ def test_the_file_is_the_call(tmp_path: Path) -> None:
         (MODES, 'inputs = [[1, 0], [0, 2]]\nlabels = [1, -1]\nweights = [3, 1]',
          {"task": shoal.Task([[1, 0], [0, 2]], [1, -1], [3, 1])}),
         (MODES, 'kind = "antipodal"\ndimension = 2', {"task": shoal.tasks.antipodal(dimension=2)}),
-        ('steps = 20', 'steps = 20\nstop = ["fitted", "dead"]', {"method": shoal.Descent(0.1, 20, ("fitted", "dead"))}),
+        ('steps = 20', 'steps = 20\nstop = ["fitted", "dead"]',
+         {"method": shoal.GradientDescent(0.1, 20, ("fitted", "dead"))}),
         ('networks = 700', 'networks = 700\nloss = "hinge"', {"loss": "hinge"}),
         ('[record]', '[loss]\nkind = "hinge"\nmargin = 2.0\n[record]', {"loss": shoal.Hinge(2.0)}),
         ('networks = 700', 'networks = 700\nseed = 3\nfirst = 512\nweight_decay = 0.1\ndtype = "float32"',
@@ -154,10 +155,11 @@ def test_the_store(tmp_path: Path) -> None:
         ("networks = 700", "networks = 700\nnetwroks = 3", ValueError, "^netwroks is not known here; allowed: netw"),
         ("networks = 700", "networks = 700\nclient = 3", ValueError, "^client is not known here"),
         ("networks = 700\n", "", ValueError, "^networks is missing$"),
-        ("rate = 0.1", "rates = 0.1", ValueError, "^method.rates is not known here; allowed: rate, steps, stop$"),
-        ("rate = 0.1\n", "", ValueError, "^method.rate is missing$"),
-        ("rate = 0.1", "rate = -0.1", ValueError, r"^method.rate must be positive, got -0.1$"),
-        ("rate = 0.1", 'rate = "fast"', TypeError, "^method.rate must be a number, got 'fast'"),
+        ("learning_rate = 0.1", "rates = 0.1", ValueError, "^method.rates is not known here; allowed: learning_rate"),
+        ("learning_rate = 0.1", "rate = 0.1", ValueError, "^method.rate is now method.learning_rate$"),
+        ("learning_rate = 0.1\n", "", ValueError, "^method.learning_rate is missing$"),
+        ("_rate = 0.1", "_rate = -0.1", ValueError, r"^method.learning_rate must be positive, got -0.1$"),
+        ("_rate = 0.1", '_rate = "fast"', TypeError, "^method.learning_rate must be a number, got 'fast'"),
         ("[2, 4, 1]", "[2, 0, 1]", ValueError, r"^network.widths\[1\] must be at least 1, got 0"),
         ("[2, 4, 1]", "[2, 4.5, 1]", TypeError, r"^network.widths\[1\] must be an integer, got 4.5"),
         ('kind = "gaussian"\n', "", ValueError, "^start.kind is missing; it must be one of gaussian, balanced"),

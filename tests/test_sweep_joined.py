@@ -39,7 +39,7 @@ def test_only_what_is_used_is_read(tmp_path: Path) -> None:
     """A file that is gone is an error of who asks for its networks, and of nobody else."""
     parts = [tmp_path / name for name in ("first", "second", "third")]
     told: dict[str, Any] = {"task": shoal.tasks.modes((1.7, 0.9)), "start": shoal.Gaussian(0.5)}
-    told |= {"method": shoal.Descent(0.1, 20), "record": shoal.Record(steps=[0, 20])}
+    told |= {"method": shoal.GradientDescent(0.1, 20), "record": shoal.Record(steps=[0, 20])}
     network = shoal.Network((2, 4, 1))
     for number, part in enumerate(parts):
         shoal.sweep(network, **told, networks=64, first=64 * number, block=32, store=part)

@@ -21,9 +21,9 @@ from test_sweep import METHOD, NETWORK, RAW, RECORDS, REDUCED, START, TASK, asse
 @pytest.mark.parametrize(
     ("method", "engine", "dtype"),
     [
-        (shoal.Descent(0.1, 9), "lanes", "float32"),
-        (shoal.Descent(0.1, 9, stop=("fitted", "dead")), "wide", "float64"),
-        (shoal.Flow(1.0), "auto", "float64"),
+        (shoal.GradientDescent(0.1, 9), "lanes", "float32"),
+        (shoal.GradientDescent(0.1, 9, stop=("fitted", "dead")), "wide", "float64"),
+        (shoal.GradientFlow(1.0), "auto", "float64"),
     ],
 )
 def test_methods_engines_and_types(tmp_path: Path, method: Any, engine: str, dtype: str, reduce: str | None) -> None:
@@ -84,7 +84,7 @@ def test_the_default_block_is_a_function_of_sizes() -> None:
     told: Any = {"network": NETWORK, "task": TASK, "start": START, "loss": "hinge", "record": REDUCED, "over": None}
     told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0, "networks": 10**7}
     told |= {"engine": "auto", "condense": "auto", "dtype": "float64"}
-    sizes = [Plan.of(**told, method=shoal.Descent(0.1, steps)).block for steps in (20, 1000, 10**6, 10**9)]
+    sizes = [Plan.of(**told, method=shoal.GradientDescent(0.1, steps)).block for steps in (20, 1000, 10**6, 10**9)]
     assert sizes == [
         2**22,
         2**19,
@@ -105,7 +105,7 @@ def test_a_sweep_of_many_conditions_has_few_blocks() -> None:
         "dtype": "float64",
     }
     told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0, "engine": "auto"}
-    told |= {"condense": "auto", "method": shoal.Descent(0.05, 4000, stop="fitted")}
+    told |= {"condense": "auto", "method": shoal.GradientDescent(0.05, 4000, stop="fitted")}
     over = {"network.width": list(range(1, 33)), "network.depth": [1, 2, 3, 4, 5, 6]}
     reduced = shoal.Record(steps=[0, 4000], measure=("loss", "error"), reduce="moments")
     plan = Plan.of(**told, over=over, record=reduced)

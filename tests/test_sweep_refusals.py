@@ -65,7 +65,7 @@ def test_over(tmp_path: Path, over: Any, kind: type[Exception], message: str) ->
         ({"record": RAW, "over": {"task": {"few": TASK, "many": shoal.Task([[1, 0]], [1])}}},
          "'margin' has .*sample 2 at task=few and .*sample 1 at task=many; leave 'margin' out"),
         ({"record": shoal.Record(), "over": {"method.steps": [5, 9]}}, "time 6 at method.steps=5 and time 10 at"),
-        ({"record": shoal.Record(times=[0, 1]), "over": {"method": [METHOD, shoal.Flow(2.0)]}},
+        ({"record": shoal.Record(times=[0, 1]), "over": {"method": [METHOD, shoal.GradientFlow(2.0)]}},
          "sweep methods of one kind"),
         ({"networks": 0}, "networks must be between 1"),
         ({"block": 300}, "block must be 256 networks times a power of two, got 300; the nearest are 256 and 512"),

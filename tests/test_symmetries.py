@@ -26,7 +26,7 @@ losses = st.sampled_from(LOSSES)
 
 def step(network: shoal.Network, task: shoal.Task, start: shoal.Explicit, loss: str, steps: int = 1) -> xarray.Dataset:
     record = shoal.Record(steps=[steps], measure=("margin", "loss", "error", "soft_error", "weights"))
-    return shoal.train(network, task, start, loss=loss, method=shoal.Descent(RATE, steps), record=record)
+    return shoal.train(network, task, start, loss=loss, method=shoal.GradientDescent(RATE, steps), record=record)
 
 
 def setting(
@@ -144,7 +144,7 @@ def test_a_batch_of_given_starts_can_be_split(seed: int, cut: int, dtype: Any) -
     generator = np.random.default_rng(seed)
     network, task = shoal.Network((4, 5, 1)), random_task(9, 4, 1, generator)
     start = random_start(network, 40, generator)
-    method = shoal.Descent(RATE, 10)
+    method = shoal.GradientDescent(RATE, 10)
     whole = shoal.train(network, task, start, method=method, dtype=dtype)
     parts = [
         shoal.train(network, task, start.block(begin, end), method=method, first=begin, dtype=dtype)

@@ -314,7 +314,7 @@ def test_images_that_do_not_fit_into_memory_are_not_read(
 def test_a_training_measures_the_test_images() -> None:
     task = tasks.digits((EVEN, ODD), 400, test_samples=300, centre=True)
     data = shoal.train(
-        shoal.Network((64, 8, 1)), task, shoal.Gaussian(gain=0.5), method=shoal.Descent(0.1, 20),
+        shoal.Network((64, 8, 1)), task, shoal.Gaussian(gain=0.5), method=shoal.GradientDescent(0.1, 20),
         record=shoal.Record(steps=(0, 20), measure=("error", "test_error")), networks=4, threads=1,
     )  # fmt: skip
     assert data.test_labels.values.tolist() == task.test.labels.tolist()  # type: ignore[union-attr]

@@ -19,7 +19,7 @@ NETWORKS = {
     "deep tanh": shoal.Network((3, 5, 4, 1), "tanh"),
     "three classes": shoal.Network((3, 4, 3), "leaky_relu", bias=True),
 }
-METHODS = {"descent": shoal.Descent(0.1, 20), "flow": shoal.Flow(until=2.0, rtol=1e-6, max_steps=3000)}
+METHODS = {"descent": shoal.GradientDescent(0.1, 20), "flow": shoal.GradientFlow(t_end=2.0, rtol=1e-6, max_steps=3000)}
 
 
 def split_task(network: shoal.Network, generator: np.random.Generator, tested: int = 700) -> shoal.Task:
@@ -57,7 +57,12 @@ def test_what_is_measured_of_test_samples_is_what_a_task_of_them_measures(
         )
         record = shoal.Record(measure=tuple(TESTED.values()))
         there = shoal.train(
-            NETWORKS[name], shoal.Task(inputs, labels), at, method=shoal.Descent(0.1, 0), record=record, dtype=dtype
+            NETWORKS[name],
+            shoal.Task(inputs, labels),
+            at,
+            method=shoal.GradientDescent(0.1, 0),
+            record=record,
+            dtype=dtype,
         )
         for tested, plain in TESTED.items():
             assert data[tested].values[:, i].tobytes() == there[plain].values[:, 0].tobytes(), tested
@@ -131,7 +136,7 @@ def test_statistics_of_test_samples_are_those_over_networks(generator: np.random
 def test_a_network_that_diverges_has_no_test_error(generator: np.random.Generator) -> None:
     network = NETWORKS["relu"]
     record = shoal.Record(steps=[0, 200], measure=(*TESTED, "trajectory", "unit_active", "pattern"))
-    given = arguments(network, generator, method=shoal.Descent(50.0, 200), record=record, loss="squared")
+    given = arguments(network, generator, method=shoal.GradientDescent(50.0, 200), record=record, loss="squared")
     data = shoal.train(**given)
     lost = (data.status == 1).values
     assert lost.any()

@@ -23,7 +23,7 @@ PARAMETRISED = {"scales": (0.7, 1.6, 0.8), "rates": (1.5, 0.4, 0.9), "centred": 
 def train_to(step: int, **arguments: Any) -> xarray.Dataset:
     """Return all measures after exactly that many steps."""
     record = shoal.Record(steps=[step], measure=ALL_MEASURES)
-    return shoal.train(**arguments, method=shoal.Descent(0.3, step), record=record)
+    return shoal.train(**arguments, method=shoal.GradientDescent(0.3, step), record=record)
 
 
 def assert_measured(data: xarray.Dataset, k: int, setup: Problem, parameters: Parameters, eps: float) -> None:
@@ -128,7 +128,7 @@ def test_a_record_of_many_steps_holds_what_shorter_trainings_end_with(generator:
         network,
         task,
         shoal.Gaussian(0.5),
-        method=shoal.Descent(0.3, 25),
+        method=shoal.GradientDescent(0.3, 25),
         record=shoal.Record(steps=steps, measure=ALL_MEASURES[:-1]),
         networks=11,
     )
@@ -145,7 +145,7 @@ def test_dimensions_stand_in_the_order_network_time_and_what_is_measured(generat
         shoal.Network((3, 6, 4, 2), bias=True),
         random_task(5, 3, 2, generator),
         shoal.Gaussian(0.5),
-        method=shoal.Descent(0.1, 7),
+        method=shoal.GradientDescent(0.1, 7),
         record=shoal.Record(measure=ALL_MEASURES),
         networks=9,
         first=100,
@@ -191,7 +191,7 @@ def test_a_network_that_diverges_is_marked_and_its_neighbours_keep_their_bits(
     arguments: dict[str, Any] = {
         "network": network,
         "task": task,
-        "method": shoal.Descent(0.05, 60),
+        "method": shoal.GradientDescent(0.05, 60),
         "loss": loss,
         "dtype": dtype,
         "record": shoal.Record(steps=range(61), measure=ALL_MEASURES),
@@ -214,7 +214,7 @@ def test_a_network_that_diverges_is_marked_and_its_neighbours_keep_their_bits(
             assert np.isnan(values[at:]).all(), name
         # The weights are finite one step before.
         shorter = {
-            "method": shoal.Descent(0.05, at - 1),
+            "method": shoal.GradientDescent(0.05, at - 1),
             "record": shoal.Record(steps=[at - 1], measure=("weights",)),
         }
         before = shoal.train(start=shoal.Explicit(weights), **{**arguments, **shorter})
@@ -227,12 +227,12 @@ def test_a_separated_networks_gap_to_the_flow_halves_with_the_rate(loss: str) ->
     network, task = shoal.Network((4, 12, 1)), shoal.tasks.modes((1.7, 0.9, 1.2), (0.5, 0.3, 0.2), dimension=4)
     times = np.linspace(0, 12, 25)
     arguments: dict[str, Any] = {"network": network, "task": task, "start": shoal.Separated(0.3), "networks": 60}
-    drawn = shoal.train(**arguments, method=shoal.Descent(0.1, 0), record=shoal.Record(measure=("weights",)))
+    drawn = shoal.train(**arguments, method=shoal.GradientDescent(0.1, 0), record=shoal.Record(measure=("weights",)))
     weights = [drawn.weights_1.values, drawn.weights_2.values]
     exact = shoal.theory.separated_margins(weights, task, loss, times)
 
     def gap(rate: float) -> Array:
-        method = shoal.Descent(rate, round(12 / rate))
+        method = shoal.GradientDescent(rate, round(12 / rate))
         record = shoal.Record(times=times, measure=("margin",))
         return np.asarray(shoal.train(**arguments, loss=loss, method=method, record=record).margin) - exact
 
@@ -261,7 +261,7 @@ def test_statistics_are_those_of_the_networks_that_did_not_diverge(generator: np
         "network": network,
         "task": task,
         "start": shoal.Explicit(weights),
-        "method": shoal.Descent(0.05, 40),
+        "method": shoal.GradientDescent(0.05, 40),
         "loss": "squared",
     }
     every = shoal.train(**arguments, record=shoal.Record(measure=ALL_MEASURES[:-1]))

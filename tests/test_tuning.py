@@ -46,7 +46,7 @@ def test_a_shape_of_the_list_has_the_bits_of_the_general_passes(
             "task": task(np.random.default_rng(number), widths[0], 37),
             "start": shoal.Gaussian(0.7),
             "loss": loss,
-            "method": shoal.Descent(0.05, 60),
+            "method": shoal.GradientDescent(0.05, 60),
             "record": shoal.Record(measure=MEASURES, steps=[0, 7, 60]),
             "networks": 70,  # packs of four registers a number where those exist, and lanes that stay empty
             "dtype": dtype,
@@ -63,7 +63,7 @@ def test_a_flow_through_a_shape_of_the_list_has_the_bits_of_the_general_passes(m
             "network": shoal.Network(widths),
             "task": task(np.random.default_rng(3), widths[0], 12),
             "start": shoal.Gaussian(0.7),
-            "method": shoal.Flow(0.5),
+            "method": shoal.GradientFlow(0.5),
             "record": shoal.Record(measure=MEASURES, times=[0, 0.25, 0.5]),
             "networks": 5,
         }
@@ -80,7 +80,11 @@ def test_no_other_network_takes_a_shape_of_the_list() -> None:
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "one layer": {"network": shoal.Network((5, 9, 1), bias=True)},
-    "hinges that are met": {"network": shoal.Network((5, 30, 1)), "loss": "hinge", "method": shoal.Descent(0.5, 200)},
+    "hinges that are met": {
+        "network": shoal.Network((5, 30, 1)),
+        "loss": "hinge",
+        "method": shoal.GradientDescent(0.5, 200),
+    },
     "deep": {"network": shoal.Network((5, 9, 7, 1), "tanh", bias=True), "loss": "squared"},
     "classes": {"network": shoal.Network((5, 9, 3), "softplus", bias=True)},
     "tiny": {"network": shoal.Network((2, 4, 1)), "loss": "exponential"},
@@ -91,7 +95,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "networks": 2,
         "engine": "wide",
         "loss": "hinge",
-        "method": shoal.Descent(0.5, 200),
+        "method": shoal.GradientDescent(0.5, 200),
     },
     "wide classes": {"network": shoal.Network((5, 90, 70, 3), "tanh"), "networks": 2, "engine": "wide"},
 }
@@ -101,7 +105,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def test_caches_of_any_size_give_the_same_bits(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "start": shoal.Gaussian(0.7),
-        "method": shoal.Descent(0.05, 40),
+        "method": shoal.GradientDescent(0.05, 40),
         "record": shoal.Record(measure=MEASURES, steps=[0, 7, 40]),
         "networks": 70,
         "threads": 2,

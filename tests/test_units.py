@@ -15,7 +15,7 @@ from reference import Parameters
 from support import ACTIVATIONS, layers, random_task, same_bits
 
 STEPS = [0, 3, 11, 30]
-METHOD = shoal.Descent(0.25, 30)
+METHOD = shoal.GradientDescent(0.25, 30)
 
 
 def arguments(network: shoal.Network, generator: np.random.Generator, *measures: str, **changed: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_a_trajectory_holds_what_shorter_trainings_end_with(
     given = arguments(network, generator, "trajectory", dtype=dtype)
     data = shoal.train(**given)
     for i, step in enumerate(STEPS):
-        shorter = {"method": shoal.Descent(0.25, step), "record": shoal.Record(measure=("weights",))}
+        shorter = {"method": shoal.GradientDescent(0.25, step), "record": shoal.Record(measure=("weights",))}
         ended = shoal.train(**{**given, **shorter})
         assert len(layers(ended, "biases")) == (len(widths) - 1) * bias
         for final, moving in (("weights", "trajectory"), ("biases", "trajectory_bias")):
@@ -60,7 +60,7 @@ def test_a_trajectory_of_a_flow_ends_with_its_final_weights(generator: np.random
     network = shoal.Network((3, 5, 1), bias=True)
     record = shoal.Record(times=[0.0, 1.0, 3.0], measure=("trajectory", "weights", "layer_norm"))
     given = arguments(network, generator, "trajectory")
-    data = shoal.train(**{**given, "method": shoal.Flow(until=3.0, max_steps=3000), "record": record})
+    data = shoal.train(**{**given, "method": shoal.GradientFlow(t_end=3.0, max_steps=3000), "record": record})
     data = data.isel(network=np.flatnonzero(data.status == 0))  # random labels: some slide along a kink
     assert data.sizes["network"] >= 4
     for final, moving in (("weights", "trajectory"), ("biases", "trajectory_bias")):
@@ -127,7 +127,7 @@ def test_a_dead_unit_is_active_on_no_sample() -> None:
         shoal.Network((2, 3, 1)),
         shoal.Task([[2.0, 1.0], [1.0, 2.0]], [1, 1]),
         shoal.Explicit(weights),
-        method=shoal.Descent(0.1, 0),
+        method=shoal.GradientDescent(0.1, 0),
         record=shoal.Record(measure=("unit_active", "pattern")),
     )
     assert data.unit_active.values[0, 0].tolist() == [1.0, 0.0, 0.5]

@@ -45,7 +45,7 @@ def arguments(task: shoal.Task, outputs: int = 1, **changed: Any) -> dict[str, A
         "network": shoal.Network((3, 7, 4, outputs), bias=True),
         "task": task,
         "start": shoal.Gaussian(0.8),
-        "method": shoal.Descent(0.1, STEPS),
+        "method": shoal.GradientDescent(0.1, STEPS),
         "record": shoal.Record(measure=MEASURES, steps=[0, 7, STEPS]),
         "networks": 21,
         "condense": False,
@@ -56,7 +56,7 @@ def arguments(task: shoal.Task, outputs: int = 1, **changed: Any) -> dict[str, A
 def test_a_sample_of_weight_0_whose_loss_is_infinite_ends_nothing() -> None:
     task = shoal.Task([[1.0], [-1000.0]], [1, 1], weights=[1, 0])
     start = shoal.Explicit([[[[1.0]]]])
-    method, record = shoal.Descent(0.1, 2), shoal.Record(measure=("loss", "margin"))
+    method, record = shoal.GradientDescent(0.1, 2), shoal.Record(measure=("loss", "margin"))
     data = shoal.train(shoal.Network((1, 1)), task, start, loss="exponential", method=method, record=record)
     np.testing.assert_allclose(data.loss[0], [0.368, 0.355, 0.342], atol=5e-4)
     assert data.status.item() == 0
@@ -96,7 +96,7 @@ def test_many_samples_of_weight_0_change_no_bit(engine: str) -> None:
 @pytest.mark.parametrize("engine", ["lanes", "wide"])
 def test_samples_of_weight_0_move_no_rule(rule: str, engine: str) -> None:
     few, every, learnt = tasks(huge=1e200)
-    given = {"loss": "hinge", "method": shoal.Descent(0.5, 300, stop=rule), "engine": engine, "networks": 40}
+    given = {"loss": "hinge", "method": shoal.GradientDescent(0.5, 300, stop=rule), "engine": engine, "networks": 40}
     given |= {"network": shoal.Network((3, 7, 1)), "record": shoal.Record(measure=MEASURES, steps=[0, 300])}
     together = shoal.train(**arguments(every, **given))
     assert_learns_the_same(together, shoal.train(**arguments(few, **given)), learnt)
@@ -109,7 +109,9 @@ def test_samples_of_weight_0_are_measured(engine: str) -> None:
     given = arguments(every, record=record, engine=engine, start=shoal.Gaussian(0.8))
     data = shoal.train(**given)
     setup = reference.problem(given["network"], every, shoal.CrossEntropy())
-    drawn = shoal.train(**{**given, "method": shoal.Descent(0.1, 0), "record": shoal.Record(measure=("weights",))})
+    drawn = shoal.train(
+        **{**given, "method": shoal.GradientDescent(0.1, 0), "record": shoal.Record(measure=("weights",))}
+    )
     for k in range(3):
         start = shoal.Explicit(
             [drawn[f"weights_{n}"].values[[k]] for n in (1, 2, 3)],

@@ -46,7 +46,7 @@ def everything(widths: tuple[int, ...] = (5, 17, 9, 1), samples: int = 301, **ch
         "network": shoal.Network(widths, bias=True),
         "task": shoal.Task(inputs, labels(samples), weights, test=test),
         "start": shoal.Gaussian(0.5),
-        "method": shoal.Descent(0.05, 6),
+        "method": shoal.GradientDescent(0.05, 6),
         "record": shoal.Record(steps=[0, 2, 4, 6], measure=MEASURES),
         "weight_decay": 0.03,
         "spectral_decoupling": 0.02,
@@ -115,7 +115,7 @@ def test_every_instruction_set_gives_the_same_bits(isa: str, monkeypatch: pytest
 @pytest.mark.parametrize("start", [shoal.Balanced(0.4), shoal.Separated(0.4)])
 def test_every_start_is_drawn_as_in_lanes(start: Any) -> None:
     given = {"network": shoal.Network((3, 20, 1)), "task": shoal.tasks.modes((1.7, 0.9, 1.2)), "start": start}
-    method, record = shoal.Descent(0.1, 0), shoal.Record(measure=("weights",))
+    method, record = shoal.GradientDescent(0.1, 0), shoal.Record(measure=("weights",))
     made = [
         shoal.train(**given, method=method, record=record, networks=3, seed=5, engine=engine)
         for engine in ("lanes", "wide")
@@ -133,7 +133,7 @@ def test_layer_scales_rates_and_centring_are_those_of_lanes(centred: bool) -> No
 
 
 def test_a_network_that_diverges_is_marked_and_the_others_go_on() -> None:
-    given = everything((5, 20, 1), 200, loss="squared", method=shoal.Descent(0.05, 40))
+    given = everything((5, 20, 1), 200, loss="squared", method=shoal.GradientDescent(0.05, 40))
     start = [0.5 * np.ones((2, 20, 5)), 0.5 * np.ones((2, 1, 20))]
     start[0][1] *= 1e100
     given |= {"start": shoal.Explicit(start, [np.zeros((2, 20)), np.zeros((2, 1))])}
@@ -185,7 +185,7 @@ def stopping(rule: str) -> dict[str, Any]:
     return {
         **given,
         "task": shoal.Task(inputs, labels, task.weights, test=task.test),
-        "method": shoal.Descent(rate, steps, stop=rule),
+        "method": shoal.GradientDescent(rate, steps, stop=rule),
         "record": shoal.Record(steps=range(0, steps + 1, 10), measure=MEASURES),
         "weight_decay": 1e-4,
     }
@@ -215,14 +215,17 @@ def test_auto_goes_by_sizes_alone_and_the_specification_keeps_the_choice() -> No
     large = everything((60, 400, 1), 600, networks=1)
     assert shoal.train(**{**large, "engine": "auto"}).engine == "wide"
     assert shoal.train(**{**large, "engine": "auto", "networks": 9, "threads": 1}).engine == "wide"
-    assert shoal.train(**{**large, "engine": "auto", "method": shoal.Descent(0.05, 6, stop="dead")}).engine == "wide"
+    assert (
+        shoal.train(**{**large, "engine": "auto", "method": shoal.GradientDescent(0.05, 6, stop="dead")}).engine
+        == "wide"
+    )
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"engine": "broad"}, "engine must be one of auto, lanes, wide, got 'broad'"),
-        ({"method": shoal.Flow(1.0)}, "engine must be 'lanes' or 'auto' for a flow, got 'wide'"),
+        ({"method": shoal.GradientFlow(1.0)}, "engine must be 'lanes' or 'auto' for a flow, got 'wide'"),
         ({"network": shoal.Network((5, 1))}, r"without hidden units, widths=\(5, 1\), got 'wide'"),
     ],
 )
@@ -241,7 +244,7 @@ def test_an_exception_of_the_progress_function_stops_the_training_and_comes_out(
         if len(seen) == 3:
             raise KeyboardInterrupt
 
-    endless = {"method": shoal.Descent(1e-9, 10**12), "record": shoal.Record(steps=[10**12]), "networks": 1}
+    endless = {"method": shoal.GradientDescent(1e-9, 10**12), "record": shoal.Record(steps=[10**12]), "networks": 1}
     with pytest.raises(KeyboardInterrupt):
         shoal.train(**everything(samples=900, **endless), threads=threads, progress=progress)
     assert len(seen) == 3
@@ -256,7 +259,7 @@ samples = int(sys.argv[1])
 inputs = np.random.default_rng(0).standard_normal((samples, 20))
 task = shoal.Task(inputs, np.where(inputs[:, 0] > 0, 1, -1))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-shoal.train(shoal.Network((20, 400, 1)), task, shoal.Gaussian(0.05), loss="hinge", method=shoal.Descent(1.0, 2),
+shoal.train(shoal.Network((20, 400, 1)), task, shoal.Gaussian(0.05), loss="hinge", method=shoal.GradientDescent(1.0, 2),
             record=shoal.Record(measure=("loss",)), threads=2, engine="wide")
 print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
 """

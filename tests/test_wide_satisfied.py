@@ -25,7 +25,7 @@ def learnable(**changed: Any) -> dict[str, Any]:
         "task": shoal.tasks.separable_gaussian(400, 12, flipped=0.01, seed=3),
         "start": shoal.Gaussian(scale=1.0),
         "loss": "hinge",
-        "method": shoal.Descent(0.5, STEPS),
+        "method": shoal.GradientDescent(0.5, STEPS),
         "engine": "wide",
         **changed,
     }
@@ -61,13 +61,16 @@ CHANGES: dict[str, dict[str, Any]] = {
     "another threshold": {"loss": shoal.Hinge(0.1)},
     "centred": {"network": shoal.Network.mean_field(12, 40, centred=True)},
     "biases, scales and rates": {"network": SCALED, "start": shoal.Gaussian(scale=0.5)},
-    "leaky": {"network": shoal.Network((12, 40, 1), "leaky_relu", slope=0.3), "method": shoal.Descent(0.05, STEPS)},
-    "linear": {"network": shoal.Network((12, 40, 1), "linear"), "method": shoal.Descent(0.05, STEPS)},
-    "large steps": {"method": shoal.Descent(20.0, STEPS)},
+    "leaky": {
+        "network": shoal.Network((12, 40, 1), "leaky_relu", slope=0.3),
+        "method": shoal.GradientDescent(0.05, STEPS),
+    },
+    "linear": {"network": shoal.Network((12, 40, 1), "linear"), "method": shoal.GradientDescent(0.05, STEPS)},
+    "large steps": {"method": shoal.GradientDescent(20.0, STEPS)},
     "weight decay": {"weight_decay": 1e-4},
     "many labels flipped": {"task": shoal.tasks.separable_gaussian(400, 12, flipped=0.2, seed=3)},
-    "two layers": {"network": shoal.Network((12, 20, 10, 1)), "method": shoal.Descent(0.1, STEPS)},
-    "smooth": {"network": shoal.Network((12, 40, 1), "tanh"), "method": shoal.Descent(0.1, STEPS)},
+    "two layers": {"network": shoal.Network((12, 20, 10, 1)), "method": shoal.GradientDescent(0.1, STEPS)},
+    "smooth": {"network": shoal.Network((12, 40, 1), "tanh"), "method": shoal.GradientDescent(0.1, STEPS)},
     "spectral decoupling": {"spectral_decoupling": 0.1},
     "samples without weight": {
         "task": shoal.Task(
@@ -92,7 +95,7 @@ def test_resting_samples_change_no_bit(change: str, dtype: str) -> None:
 
 
 def test_several_networks_rest_each_on_its_own() -> None:
-    given = learnable(networks=3, method=shoal.Descent(0.5, 100))
+    given = learnable(networks=3, method=shoal.GradientDescent(0.5, 100))
     assert_repeated(given, looked_at(given), threads=(1, 2, 5))
 
 
@@ -104,7 +107,7 @@ def test_a_margin_that_falls_back_to_its_threshold_wakes_its_sample_in_time(dtyp
         task=shoal.Task(np.array([[1.0], [1.5], [0.75]]), [1, 1, 1]),
         start=shoal.Explicit([np.full((1, 1, 1), 2.0), np.full((1, 1, 1), 2.0)]),
         weight_decay=0.01,
-        method=shoal.Descent(0.05, 4000),
+        method=shoal.GradientDescent(0.05, 4000),
         dtype=dtype,
     )
     all_seen = looked_at(given)
@@ -122,7 +125,7 @@ def test_no_overflow_on_the_way_to_an_ordinary_output_is_passed_over(size: float
         network=shoal.Network((6, 20, 1), scales=(size, 1 / size**2)),
         task=shoal.Task(inputs, np.where(inputs[:, 0] > 0, 1, -1)),
         start=shoal.Gaussian(scale=0.5),
-        method=shoal.Descent(0.1, 100),
+        method=shoal.GradientDescent(0.1, 100),
         dtype="float32",
     )
     all_seen = looked_at(given)
@@ -132,7 +135,7 @@ def test_no_overflow_on_the_way_to_an_ordinary_output_is_passed_over(size: float
 
 def test_a_network_that_diverges_after_its_samples_rest_is_marked_at_the_same_step() -> None:
     """Weight decay above 2/rate: all weights grow, first the margins with them, until nothing is finite."""
-    given = learnable(weight_decay=5.0, method=shoal.Descent(0.5, 2500))
+    given = learnable(weight_decay=5.0, method=shoal.GradientDescent(0.5, 2500))
     all_seen = looked_at(given)
     assert int(all_seen.status[0]) == 1
     assert_repeated(given, all_seen)

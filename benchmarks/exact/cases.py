@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal import Descent, Gaussian, Hinge, Network, Record, Task
+from shoal import Gaussian, GradientDescent, Hinge, Network, Record, Task
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def separable(samples: int, inputs: int, gap: float = 0.0, seed: int = 2606) -> 
 def _arguments(network: Network, task: Task, rate: float, networks: int, steps: int, **more: Any) -> dict[str, Any]:
     record = Record(steps=[0, steps], measure=("loss", "margin", "weights"))
     given: dict[str, Any] = {"network": network, "task": task, "start": Gaussian(gain=1.4), "record": record}
-    return {**given, "method": Descent(rate, steps), "networks": networks, **more}
+    return {**given, "method": GradientDescent(rate, steps), "networks": networks, **more}
 
 
 def hinge(networks: int, steps: int) -> dict[str, Any]:

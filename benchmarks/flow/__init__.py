@@ -1,1 +1,1 @@
-"""Gradient flow, `shoal.Flow` against diffrax, at equal accuracy reached: ``python -m benchmarks flow``."""
+"""Gradient flow, `shoal.GradientFlow` against diffrax, at equal accuracy reached: ``python -m benchmarks flow``."""

@@ -34,7 +34,7 @@ def tolerances(text: str) -> tuple[float, ...]:
 
 def arguments(words: list[str]) -> argparse.Namespace:
     """Parse the command line."""
-    about = "Time shoal.Flow against diffrax at equal accuracy reached."
+    about = "Time shoal.GradientFlow against diffrax at equal accuracy reached."
     parser = argparse.ArgumentParser(prog="python -m benchmarks flow", description=about)
     parser.add_argument("--cases", type=choice(tuple(CASES)), default=list(CASES), help="default: all")
     parser.add_argument("--threads", type=counts, default=[min(2, cpus())], help="such as 1,2; default: 2")

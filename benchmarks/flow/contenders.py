@@ -12,7 +12,7 @@ MODULES = {name: f"benchmarks.flow.{name}_flow" for name in ("shoal", "diffrax")
 """Module of each contender; its name is also the package it needs."""
 
 ATOL = 1e-4
-"""Absolute over relative tolerance, for all contenders: as in `shoal.Flow`'s defaults, well below any weight here."""
+"""Absolute over relative tolerance, for all contenders: as in `GradientFlow`'s defaults, well below any weight here."""
 
 
 @dataclass(frozen=True)

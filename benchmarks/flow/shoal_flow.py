@@ -20,7 +20,7 @@ def variants(case: FlowCase, threads: int) -> Variants:
                 task,
                 start,
                 loss="cross_entropy",
-                method=shoal.Flow(until=case.until, rtol=rtol, atol=ATOL * rtol),
+                method=shoal.GradientFlow(t_end=case.until, rtol=rtol, atol=ATOL * rtol),
                 record=shoal.Record(times=case.times, measure=("margin",)),
                 networks=case.networks,
                 threads=threads,

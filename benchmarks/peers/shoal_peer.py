@@ -20,7 +20,7 @@ def train(
         shoal.Task(inputs, labels),
         start,
         loss="cross_entropy",
-        method=shoal.Descent(rate=case.rate, steps=steps),
+        method=shoal.GradientDescent(learning_rate=case.rate, steps=steps),
         record=shoal.Record(steps=[steps], measure=measure),
         networks=case.networks,
         seed=0,

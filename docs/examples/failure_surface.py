@@ -24,7 +24,7 @@ def swept(networks: int, store: Path, widths: list[int] = WIDTHS, depths: list[i
         shoal.Network((2, 8, 1)),
         shoal.Task(corners, [1, 1, -1, -1]),
         shoal.Gaussian(gain=np.sqrt(2)),
-        method=shoal.Descent(rate=0.05, steps=steps, stop=("fitted", "dead")),
+        method=shoal.GradientDescent(learning_rate=0.05, steps=steps, stop=("fitted", "dead")),
         record=shoal.Record(steps=[0, steps], measure=("loss", "error"), reduce=shoal.Statistics(events=(EVENT,))),
         over={"network.width": widths, "network.depth": depths},
         networks=networks,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoal import imports, tasks
+from shoal import former, imports, tasks
 from shoal.cite import cite
 from shoal.info import info
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
-from shoal.method import Descent, Flow
+from shoal.method import GradientDescent, GradientFlow
 from shoal.network import Network
 from shoal.record import Record
 from shoal.resume import resume
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Balanced",
     "CrossEntropy",
-    "Descent",
     "Explicit",
     "Exponential",
-    "Flow",
     "Gaussian",
+    "GradientDescent",
+    "GradientFlow",
     "Hinge",
     "Loss",
     "Network",
@@ -84,12 +84,7 @@ def __getattr__(name: str) -> Any:
         return module
     if name in _PLACES:
         return getattr(imports.whole(f"shoal.{_PLACES[name]}")[0], name)
-    if name == "compare":
-        raise AttributeError(
-            "shoal.compare chose its rule silently and is gone; name the rule: compare_flow (gradient flow, network by"
-            " network), compare_rates (descent at three rates, network by network), compare_mean (with an expectation),"
-            " compare_samples (with an independent sample), compare_fraction (a count with a probability)"
-        )
+    former.refuse_name("shoal", name)
     raise AttributeError(f"module 'shoal' has no attribute {name!r}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.method import Flow, Method
+from shoal.method import GradientFlow, Method
 from shoal.network import Network
 from shoal.task import Task
 
@@ -44,7 +44,7 @@ class Condensed:
         Equal samples are equal kinks, which a flow cannot tell apart: there they are merged however few they are. With
         weight decay inputs stay as they are: the part of the weights that no input meets would shrink.
         """
-        merged, sample_of = _merge(task, True if how == "auto" and isinstance(method, Flow) else how)
+        merged, sample_of = _merge(task, True if how == "auto" and isinstance(method, GradientFlow) else how)
         repeats = np.ones(task.samples) if sample_of is None else np.bincount(sample_of).astype(np.float64)
         span, turned = np.zeros((0, task.dimension)), None
         if how is not False and weight_decay == 0:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal.histogram import edges
 from shoal.interval import wilson_interval
-from shoal.method import OUTCOMES, STOP_RULES, Descent, Flow, Method
+from shoal.method import OUTCOMES, STOP_RULES, GradientDescent, GradientFlow, Method
 from shoal.network import Network
 from shoal.start import Explicit, Start
 from shoal.statistics import STATISTICS, Statistics
@@ -70,11 +70,11 @@ GAVE_UP = "0 did not, 1 tried all its steps, 2 needs steps that time cannot tell
 
 def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that say which networks were not trained to the end, and when, and a flow's steps."""
-    meaning = "0 trained to the end, 1 diverged" + (", 2 gave up" if isinstance(method, Flow) else "")
-    if isinstance(method, Descent) and method.stop:
+    meaning = "0 trained to the end, 1 diverged" + (", 2 gave up" if isinstance(method, GradientFlow) else "")
+    if isinstance(method, GradientDescent) and method.stop:
         meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
     told = {"status": (("network",), arrays["status"], _attrs(meaning))}
-    if isinstance(method, Descent):
+    if isinstance(method, GradientDescent):
         diverged = arrays["status"] == 1
         at = _attrs("first step with a weight or the loss not finite, or -1")
         told["diverged_at"] = (("network",), np.where(diverged, arrays["stopped_at"], -1), at)
@@ -111,7 +111,7 @@ def _statistics(count: int, gathered: NDArray[np.float64]) -> NDArray[np.float64
 def counted(method: Method, status: NDArray[np.int64]) -> dict[str, Any]:
     """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
     told: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
-    if isinstance(method, Flow):
+    if isinstance(method, GradientFlow):
         told["exhausted"] = ((), int(status[2]), _attrs("networks whose flow gave up, left out"))
     else:
         for rule in method.stop or ():
@@ -142,7 +142,7 @@ def kept(
         told[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], _attrs(f"networks by {meaning}"))
     rules = (
         [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
-        if isinstance(method, Descent)
+        if isinstance(method, GradientDescent)
         else []
     )
     if rules:
@@ -240,7 +240,7 @@ def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str
         "pair": [", ".join(pair) for pair in kept.covariance],
         "event": list(kept.events),
         "outcome": list(OUTCOMES),
-        "rule": list(method.stop or ()) if isinstance(method, Descent) else [],
+        "rule": list(method.stop or ()) if isinstance(method, GradientDescent) else [],
     }
     told: dict[str, Any] = {
         name: ((name,), np.array(given, dtype=object)) for name, given in texts.items() if name in used
@@ -253,10 +253,10 @@ def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str
 
 
 def _clock(method: Method, records: NDArray[Any]) -> dict[str, Any]:
-    if isinstance(method, Flow):
+    if isinstance(method, GradientFlow):
         return {"time": (("time",), records, _attrs("training time"))}
     return {
-        "time": (("time",), records * method.rate, _attrs("training time, step x rate")),
+        "time": (("time",), records * method.learning_rate, _attrs("training time, step x learning rate")),
         "step": (("time",), records, _attrs("number of updates")),
     }
 

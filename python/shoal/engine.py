@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shoal import checks
-from shoal.method import Descent, Method
+from shoal.method import GradientDescent, Method
 from shoal.network import Network
 from shoal.task import Task
 
@@ -29,7 +29,7 @@ def resolve_engine(engine: str, network: Network, task: Task, method: Method) ->
         ``engine`` is unknown, or ``wide`` with a flow, or without hidden units.
     """
     checks.choice("engine", engine, ENGINES)
-    can_be_wide = isinstance(method, Descent) and network.units > 0
+    can_be_wide = isinstance(method, GradientDescent) and network.units > 0
     if engine == "wide" and not can_be_wide:
         trouble = "a flow" if network.units else f"a network without hidden units, widths={network.widths}"
         raise ValueError(f"engine must be 'lanes' or 'auto' for {trouble}, got 'wide'")

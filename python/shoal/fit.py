@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shoal import checks
 from shoal.engine import resolve_engine
 from shoal.loss import Hinge, Loss, SquaredHinge
-from shoal.method import METHODS, Descent, Flow, Method
+from shoal.method import METHODS, GradientDescent, GradientFlow, Method
 from shoal.network import Network
 from shoal.record import OF_TEST, Record
 from shoal.start import STARTS, Explicit, Start
@@ -57,7 +57,7 @@ def check(
     """
     check_types(network, task, start, method, record, progress)
     check_fit(network, task, loss, record or Record())
-    if isinstance(method, Descent):
+    if isinstance(method, GradientDescent):
         check_stop(method, network, loss)
     if networks is None:
         networks = start.networks if isinstance(start, Explicit) else 1
@@ -122,15 +122,15 @@ def check_condense(condense: object) -> None:
 
 def check_method(method: Method, networks: int, dtype: str) -> None:
     """Refuse a flow in float32, and more steps of networks than can be counted."""
-    if isinstance(method, Flow) and dtype != "float64":
-        raise ValueError(f"dtype must be float64 for a Flow, got {dtype}")
+    if isinstance(method, GradientFlow) and dtype != "float64":
+        raise ValueError(f"dtype must be float64 for a GradientFlow, got {dtype}")
     if networks * method.work > _MOST_NETWORK_STEPS:
         raise ValueError(
             f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={networks}, steps={method.work}"
         )
 
 
-def check_stop(method: Descent, network: Network, loss: Loss) -> None:
+def check_stop(method: GradientDescent, network: Network, loss: Loss) -> None:
     """Refuse rules that have no meaning for the network or the loss."""
     rules = method.stop or ()
     if "satisfied" in rules and not isinstance(loss, (Hinge, SquaredHinge)):
@@ -172,8 +172,8 @@ def check_range(
         if np.abs(array).max() > largest:
             raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
     scalars = dict(start.scalars(network))
-    if isinstance(method, Descent):
-        scalars["rate"] = method.rate
+    if isinstance(method, GradientDescent):
+        scalars["learning_rate"] = method.learning_rate
     if isinstance(loss, (Hinge, SquaredHinge)):
         scalars["margin"] = loss.margin
     if network.slope > 0:

@@ -8,8 +8,10 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.former import Knows
 
-class Frozen:
+
+class Frozen(Knows):
     """Base of the specifications, each a frozen dataclass declared with ``eq=False``.
 
     Two are equal where they are of one class and their fields are equal, arrays by shape and value. Equal ones have

@@ -69,7 +69,7 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     --------
     >>> import shoal
     >>> data = shoal.train(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5), networks=200,
-    ...                    method=shoal.Descent(0.05, 400), record=shoal.Record(
+    ...                    method=shoal.GradientDescent(0.05, 400), record=shoal.Record(
     ...                        steps=[0, 400], reduce=shoal.Statistics(distribution=("loss",))))
     >>> shoal.quantile(data, "loss", [0.1, 0.5]).value.dims
     ('quantile', 'time')

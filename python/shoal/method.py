@@ -19,16 +19,16 @@ OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
 
 
 @dataclass(frozen=True, eq=False)
-class Descent(Frozen):
-    """Full-batch gradient descent: theta <- theta - rate * gradient, ``steps`` times.
+class GradientDescent(Frozen):
+    """Full-batch gradient descent: theta <- theta - learning_rate * gradient, ``steps`` times.
 
-    Time is step x rate: as the rate goes to zero, descent becomes gradient flow, from which it is a distance
-    proportional to the rate (docs/theory.md section 0).
+    Time is step x learning rate. As the learning rate goes to zero, descent becomes gradient flow, from which it is a
+    distance proportional to the learning rate (docs/theory.md section 0).
 
     Parameters
     ----------
-    rate
-        Learning rate, positive; in units of time.
+    learning_rate
+        Positive; in units of time.
     steps
         Number of updates, not negative. With 0 the start itself is measured.
     stop
@@ -43,9 +43,9 @@ class Descent(Frozen):
     Raises
     ------
     TypeError
-        ``rate`` is not a number, ``steps`` not an integer, or ``stop`` neither a name nor a sequence of names.
+        ``learning_rate`` is not a number, ``steps`` not an integer, or ``stop`` neither a name nor a sequence of names.
     ValueError
-        ``rate`` is not positive and finite, ``steps`` is negative, or a rule is unknown or named twice.
+        ``learning_rate`` is not positive and finite, ``steps`` is negative, or a rule is unknown or named twice.
 
     Notes
     -----
@@ -55,26 +55,26 @@ class Descent(Frozen):
 
     Examples
     --------
-    >>> Descent(rate=0.05, steps=4000).until
+    >>> GradientDescent(learning_rate=0.05, steps=4000).t_end
     200.0
-    >>> Descent(rate=0.05, steps=4000, stop=("fitted", "dead"))
-    Descent(rate=0.05, steps=4000, stop=('fitted', 'dead'))
+    >>> GradientDescent(learning_rate=0.05, steps=4000, stop=("fitted", "dead"))
+    GradientDescent(learning_rate=0.05, steps=4000, stop=('fitted', 'dead'))
     """
 
-    rate: float
+    learning_rate: float
     steps: int
     stop: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
         object.__setattr__(self, "stop", _stop_rules(self.stop))
-        object.__setattr__(self, "rate", checks.positive("rate", self.rate))
+        object.__setattr__(self, "learning_rate", checks.positive("learning_rate", self.learning_rate))
         object.__setattr__(self, "steps", checks.integer("steps", self.steps, least=0, most=2**62))
 
     @property
-    def until(self) -> float:
-        """Time of the last step: steps x rate."""
-        return self.steps * self.rate
+    def t_end(self) -> float:
+        """Time of the last step: steps x learning rate."""
+        return self.steps * self.learning_rate
 
     @property
     def work(self) -> int:
@@ -93,7 +93,7 @@ class Descent(Frozen):
     def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the steps to record."""
         rules = {rule: rule in (self.stop or ()) for rule in STOP_RULES}
-        told = {"kind": "descent", "rate": self.rate, "steps": self.steps, "record_steps": steps, **rules}
+        told = {"kind": "descent", "rate": self.learning_rate, "steps": self.steps, "record_steps": steps, **rules}
         return {**told, "retire": True}  # the benchmarks tell the core not to, which changes no bit
 
 
@@ -109,8 +109,8 @@ def _stop_rules(stop: object) -> tuple[str, ...] | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Flow(Frozen):
-    """Gradient flow, dtheta/dt = -gradient: the limit of descent as the rate goes to zero.
+class GradientFlow(Frozen):
+    """Gradient flow, dtheta/dt = -gradient: the limit of descent as the learning rate goes to zero.
 
     An embedded Runge-Kutta pair of order 5(4) with a step of its own for every network. A step is accepted when each
     weight's estimated error is at most ``atol + rtol |weight|``; recorded times are exact, by the pair's continuous
@@ -119,7 +119,7 @@ class Flow(Frozen):
 
     Parameters
     ----------
-    until
+    t_end
         Time at which training ends, positive.
     rtol, atol
         Relative and absolute tolerance of one step, for each weight; rtol from 1e-13 to 0.1, atol not negative. Take
@@ -140,7 +140,7 @@ class Flow(Frozen):
     gradients on both sides push towards a kink, the flow slides along it, by the one mean of both that is tangent to it
     (Filippov): so a unit can stay at 0 for a sample, or a margin at the threshold of the hinge.
 
-    A network that does not reach ``until`` has status 2. Its records up to ``stopped_at`` stand, its final weights are
+    A network that does not reach ``t_end`` has status 2. Its records up to ``stopped_at`` stand, its final weights are
     those at that time, and ``gave_up`` says why: 1, it took ``max_steps``; 2, time in float64 cannot tell apart the
     steps that the tolerance asks for; 3, gradient flow is not determined there. That happens where a unit slides along
     a sample while the sign of its output weight changes: from there on both sides of the kink push away from it. It
@@ -150,18 +150,18 @@ class Flow(Frozen):
 
     Examples
     --------
-    >>> Flow(until=40.0)
-    Flow(until=40.0, rtol=1e-08, atol=1e-12, max_steps=10000)
+    >>> GradientFlow(t_end=40.0)
+    GradientFlow(t_end=40.0, rtol=1e-08, atol=1e-12, max_steps=10000)
     """
 
-    until: float
+    t_end: float
     rtol: float = 1e-8
     atol: float = 1e-12
     max_steps: int = 10_000
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "until", checks.positive("until", self.until))
+        object.__setattr__(self, "t_end", checks.positive("t_end", self.t_end))
         object.__setattr__(self, "rtol", checks.real("rtol", self.rtol))
         if not 1e-13 <= self.rtol <= 0.1:
             raise ValueError(f"rtol must lie from 1e-13 to 0.1, got {self.rtol:g}")
@@ -194,7 +194,7 @@ class Flow(Frozen):
         """Return what the core takes: the method, and the times to record."""
         return {
             "kind": "flow",
-            "until": self.until,
+            "until": self.t_end,
             "rtol": self.rtol,
             "atol": self.atol,
             "max_steps": self.max_steps,
@@ -202,5 +202,5 @@ class Flow(Frozen):
         }
 
 
-Method = Descent | Flow
-METHODS: tuple[type[Method], ...] = (Descent, Flow)
+Method = GradientDescent | GradientFlow
+METHODS: tuple[type[Method], ...] = (GradientDescent, GradientFlow)

@@ -183,10 +183,10 @@ class Network(Frozen):
 
             a_i' = <u y phi(w_i.x / sqrt d)>,   w_i' = <u y a_i phi'(w_i.x / sqrt d) x> / sqrt d
 
-        with the mean <> over samples and the residual u. So with ``Descent(rate=r)`` the time r x steps is that of
-        docs/theory.md section 7 at beta = 1, and so is that of ``Flow``. For large ``alpha`` the output moves far while
-        nodes hardly do (lazy learning, for which ``centred`` takes the start's output away); for small ``alpha`` nodes
-        move far first.
+        with the mean <> over samples and the residual u. So with ``GradientDescent(learning_rate=r)`` the time r x
+        steps is that of docs/theory.md section 7 at beta = 1, and so is that of ``GradientFlow``. For large ``alpha``
+        the output moves far while nodes hardly do (lazy learning, for which ``centred`` takes the start's output away);
+        for small ``alpha`` nodes move far first.
 
         Parameters
         ----------

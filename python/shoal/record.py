@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
 from shoal.frozen import Frozen
-from shoal.method import Descent, Flow, Method
+from shoal.method import GradientDescent, GradientFlow, Method
 from shoal.statistics import Statistics
 
 OF_TEST = ("test_loss", "test_error", "test_soft_error", "test_margin")
@@ -34,8 +34,8 @@ class Record(Frozen):
     ----------
     times : array_like of float, shape (times,), optional
         Strictly increasing, from 0 to the end of training. A flow is measured at these times exactly. Descent is
-        measured at the nearest step, that is rint(time / rate); times that fall on one step make one record, so the
-        result can have fewer.
+        measured at the nearest step, that is rint(time / learning_rate); times that fall on one step make one record,
+        so the result can have fewer.
     steps : array_like of int, shape (times,), optional
         Of descent, the steps themselves, strictly increasing; step k is after k updates, step 0 is the start. Give
         times or steps or neither: then 101 times (of descent: steps, or all of them where there are fewer) spread
@@ -81,7 +81,7 @@ class Record(Frozen):
 
     Examples
     --------
-    >>> Record(times=[0, 0.5, 1]).at(Descent(rate=0.25, steps=8))
+    >>> Record(times=[0, 0.5, 1]).at(GradientDescent(learning_rate=0.25, steps=8))
     array([0, 2, 4])
     """
 
@@ -123,23 +123,25 @@ class Record(Frozen):
         ValueError
             A time or step lies beyond the end of training, or steps are asked of a flow.
         """
-        return self._times(method) if isinstance(method, Flow) else self._steps(method)
+        return self._times(method) if isinstance(method, GradientFlow) else self._steps(method)
 
-    def _times(self, method: Flow) -> NDArray[np.float64]:
+    def _times(self, method: GradientFlow) -> NDArray[np.float64]:
         if self.steps is not None:
-            raise ValueError(f"steps must be left out for a Flow, whose steps each network chooses, got {self.steps}")
+            raise ValueError(
+                f"steps must be left out for a GradientFlow, whose steps each network chooses, got {self.steps}"
+            )
         if self.times is None:
-            return np.linspace(0.0, method.until, DEFAULT_INTERVALS + 1)
-        if self.times[-1] > method.until * ROUNDED:
-            raise ValueError(f"times must not exceed until={method.until!r}, got {self.times[-1]!r}")
-        return np.unique(np.minimum(self.times, method.until))
+            return np.linspace(0.0, method.t_end, DEFAULT_INTERVALS + 1)
+        if self.times[-1] > method.t_end * ROUNDED:
+            raise ValueError(f"times must not exceed t_end={method.t_end!r}, got {self.times[-1]!r}")
+        return np.unique(np.minimum(self.times, method.t_end))
 
-    def _steps(self, method: Descent) -> NDArray[np.int64]:
+    def _steps(self, method: GradientDescent) -> NDArray[np.int64]:
         if self.times is not None:
-            nearest = np.rint(np.asarray(self.times) / method.rate)
+            nearest = np.rint(np.asarray(self.times) / method.learning_rate)
             if nearest[-1] > method.steps * ROUNDED:
                 raise ValueError(
-                    f"times must not exceed the end of training, rate x steps = {method.until!r}, "
+                    f"times must not exceed the end of training, learning_rate x steps = {method.t_end!r}, "
                     f"got {self.times[-1]!r}"
                 )
             return np.unique(np.minimum(nearest.astype(np.int64), method.steps))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
-from shoal.method import OUTCOMES, Descent, Flow, Method
+from shoal.method import OUTCOMES, GradientDescent, GradientFlow, Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.run import Progress, Run
@@ -79,7 +79,7 @@ def resume(
     --------
     >>> import shoal
     >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1), networks=4,
-    ...                    method=shoal.Descent(rate=.1, steps=50), record=shoal.Record(measure=("loss", "weights")))
+    ...                    method=shoal.GradientDescent(.1, steps=50), record=shoal.Record(measure=("loss", "weights")))
     >>> shoal.resume(data, steps=100).step.values[[0, 1, -1]]
     array([ 50,  51, 150])
     """
@@ -91,7 +91,7 @@ def resume(
     again = {**given, "method": longer, "record": record, "progress": progress}
     run = Run.of(**again)
     workers = thread_count(threads)
-    if isinstance(method, Flow) and network.centred:
+    if isinstance(method, GradientFlow) and network.centred:
         return run.dataset(workers, progress)
     run.require(run.networks, workers)
     going = _going(run, final, method)
@@ -101,17 +101,19 @@ def resume(
 
 def _longer(method: Method, steps: int | None, t_end: float | None) -> Method:
     """Return the method of the whole training."""
-    if isinstance(method, Descent):
+    if isinstance(method, GradientDescent):
         if steps is None or t_end is not None:
-            raise ValueError(f"steps must be given for a training by Descent, and t_end left out, got t_end={t_end!r}")
+            raise ValueError(
+                f"steps must be given for a training by GradientDescent, and t_end left out, got t_end={t_end!r}"
+            )
         more = checks.integer("steps", steps, least=0)
         return dataclasses.replace(method, steps=method.steps + more)
     if t_end is None or steps is not None:
-        raise ValueError(f"t_end must be given for a training by Flow, and steps left out, got steps={steps!r}")
+        raise ValueError(f"t_end must be given for a training by GradientFlow, and steps left out, got steps={steps!r}")
     end = checks.positive("t_end", t_end)
-    if end <= method.until:
-        raise ValueError(f"t_end must be after the end of data, {method.until:g}, got {end:g}")
-    return dataclasses.replace(method, until=end)
+    if end <= method.t_end:
+        raise ValueError(f"t_end must be after the end of data, {method.t_end:g}, got {end:g}")
+    return dataclasses.replace(method, t_end=end)
 
 
 def _record(record: Record | None, kept: Record, before: Method, longer: Method) -> Record:
@@ -123,10 +125,10 @@ def _record(record: Record | None, kept: Record, before: Method, longer: Method)
         raise ValueError("record must keep each network to go on with it, got reduce")
     first = _end(before)
     if asked.times is None and asked.steps is None:
-        if isinstance(longer, Descent):
-            rest = Descent(longer.rate, longer.steps - int(first))
+        if isinstance(longer, GradientDescent):
+            rest = GradientDescent(longer.learning_rate, longer.steps - int(first))
             return dataclasses.replace(asked, steps=Record().at(rest) + int(first))
-        return dataclasses.replace(asked, times=np.linspace(first, longer.until, 101))
+        return dataclasses.replace(asked, times=np.linspace(first, longer.t_end, 101))
     at = asked.at(longer)
     if at[0] < first:
         raise ValueError(f"record must lie from the end of data on, {first:g}, got {at[0]:g}")
@@ -135,7 +137,7 @@ def _record(record: Record | None, kept: Record, before: Method, longer: Method)
 
 def _end(method: Method) -> float:
     """Return the last step of descent, or the last time of a flow."""
-    return method.steps if isinstance(method, Descent) else method.until
+    return method.steps if isinstance(method, GradientDescent) else method.t_end
 
 
 def _final(data: xarray.Dataset, network: Network) -> dict[str, list[NDArray[np.float64]]]:
@@ -162,12 +164,12 @@ def _going(run: Run, final: Mapping[str, list[NDArray[np.float64]]], before: Met
     finite = {kind: [np.where(np.isfinite(array), array, 0.0) for array in held] for kind, held in final.items()}
     end = Explicit(finite["weights"], finite.get("biases"))
     method, first = run.method, _end(before)
-    if isinstance(method, Descent):
+    if isinstance(method, GradientDescent):
         rest: Method = dataclasses.replace(method, steps=method.steps - int(first))
         record = dataclasses.replace(run.record, times=None, steps=run.records - int(first))
     else:
-        rest = dataclasses.replace(method, until=method.until - first)
-        times = np.minimum(run.records - first, rest.until)  # a difference may be a rounding more
+        rest = dataclasses.replace(method, t_end=method.t_end - first)
+        times = np.minimum(run.records - first, rest.t_end)  # a difference may be a rounding more
         record = dataclasses.replace(run.record, steps=None, times=times)
     return dataclasses.replace(run, method=rest, record=record, resumed=end)
 
@@ -176,13 +178,13 @@ def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Met
     """Return the core's arrays with the counts of the whole training, and the ends of networks that had one before."""
     status = np.asarray(data["status"].values)
     held, ended = dict(arrays), status != _OK
-    if isinstance(before, Descent):
+    if isinstance(before, GradientDescent):
         at = np.asarray(arrays["stopped_at"])
         earlier = np.where(status == _DIVERGED, data["diverged_at"].values, data.get("stopped_at", data["diverged_at"]))
         held["stopped_at"] = np.where(ended, earlier, np.where(at >= 0, at + before.steps, at))
     else:
         at = np.asarray(arrays["stopped_time"])
-        held["stopped_time"] = np.where(ended, data["stopped_at"].values, at + before.until)
+        held["stopped_time"] = np.where(ended, data["stopped_at"].values, at + before.t_end)
         for name in ("accepted", "rejected"):
             held[name] = data[name].values + np.where(ended, 0, arrays[name])
     held["status"] = np.where(ended, status, arrays["status"]).astype(np.asarray(arrays["status"]).dtype)

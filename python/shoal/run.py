@@ -17,7 +17,7 @@ from shoal.engine import resolve_engine
 from shoal.gathered import Cut, Gathered, together
 from shoal.histogram import bins
 from shoal.loss import Loss, resolve_loss
-from shoal.method import Descent, Method
+from shoal.method import GradientDescent, Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.specification import fingerprint, to_json
@@ -270,7 +270,7 @@ class Run:
             "cell": self.cut.cell,
             "stretch": self.cut.stretch,
             "bits": self.kept.resolution,
-            "stops": isinstance(self.method, Descent) and bool(self.method.stop),
+            "stops": isinstance(self.method, GradientDescent) and bool(self.method.stop),
             "pairs": list(self.kept.covariance),
             "events": [tuple(event) for event in self.kept.read_events()],
             "distributed": list(self.kept.distribution),

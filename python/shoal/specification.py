@@ -110,7 +110,7 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     --------
     >>> import shoal
     >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1),
-    ...                    method=shoal.Descent(rate=.1, steps=5), networks=4)
+    ...                    method=shoal.GradientDescent(learning_rate=.1, steps=5), networks=4)
     >>> shoal.specification(data)["start"]
     Gaussian(scale=0.1, gain=None)
     """

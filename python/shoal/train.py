@@ -47,7 +47,7 @@ def train(
     network, task, start
         What is trained, on what, from where.
     method
-        ``Descent(rate, steps)`` or ``Flow(until)``.
+        ``GradientDescent(learning_rate, steps)`` or ``GradientFlow(t_end)``.
     loss
         ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
         ``Hinge(margin=2.0)``. K outputs take cross-entropy only.
@@ -74,9 +74,9 @@ def train(
         and inputs that span fewer dimensions than they have (those of the test samples included) are replaced by their
         coordinates along what they span. The same training but for rounding, and the result is in the given samples
         and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved, and with
-        a ``Flow`` merges samples wherever some are equal; True does wherever any is saved; False never. With weight
-        decay inputs stay as they are. The tolerances of a ``Flow`` are then those of the coordinates of the first
-        layer's weights.
+        a ``GradientFlow`` merges samples wherever some are equal; True does wherever any is saved; False never. With
+        weight decay inputs stay as they are. The tolerances of a ``GradientFlow`` are then those of the coordinates of
+        the first layer's weights.
     dtype
         ``float64`` or, for descent, ``float32``.
     progress
@@ -89,7 +89,7 @@ def train(
         Dimensions (network, time, sample) in that order where they apply; with ``Record(reduce="moments")`` statistic
         (count, mean, variance, standard_error, min, max) stands in place of network. ``status`` is 1 for networks that
         diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
-        ``diverged`` counts them. It is 3 to 5 for networks that met a rule of ``Descent(stop=...)``, at step
+        ``diverged`` counts them. It is 3 to 5 for networks that met a rule of ``GradientDescent(stop=...)``, at step
         ``stopped_at``, from which on they stand still; statistics keep them and count each rule. Of a flow it is 2 for
         networks that gave up, ``gave_up`` says why, ``stopped_at`` is the time of either, and ``accepted`` and
         ``rejected`` count steps. ``weights_1`` ... hold final weights: of a flow that gave up its last ones.
@@ -102,8 +102,8 @@ def train(
     TypeError
         An argument has the wrong type.
     ValueError
-        An argument is out of range (for float32 also: a scale, rate or threshold that it cannot hold), arguments do
-        not fit each other, or training and records need more memory than there is.
+        An argument is out of range (for float32 also: a scale, learning rate or threshold that it cannot hold),
+        arguments do not fit each other, or training and records need more memory than there is.
     ImportError
         ``SHOAL_ISA`` names an instruction set that this CPU lacks.
 
@@ -116,7 +116,7 @@ def train(
     --------
     >>> import shoal
     >>> data = shoal.train(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Separated(0.1),
-    ...                    method=shoal.Descent(rate=0.05, steps=400), networks=100)
+    ...                    method=shoal.GradientDescent(learning_rate=0.05, steps=400), networks=100)
     >>> data.margin.dims, data.margin.shape
     (('network', 'time', 'sample'), (100, 101, 2))
     """

@@ -232,7 +232,7 @@ def test_descent_comes_closer_in_proportion_to_its_rate():
             shoal.Network((4, 5, 1)),
             shoal.Task(task.inputs, task.labels, task.weights),
             shoal.Explicit(weights),
-            method=shoal.Descent(rate, round(4.0 / rate)),
+            method=shoal.GradientDescent(rate, round(4.0 / rate)),
             loss="cross_entropy",
             record=shoal.Record(measure=["margin"], steps=[round(4.0 / rate)]),
             threads=1,

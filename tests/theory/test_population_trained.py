@@ -19,7 +19,7 @@ def trained(nodes, samples, rate, draw):
             shoal.tasks.separable_gaussian(samples, INPUTS, test_samples=2000, seed=seed),
             start,
             loss="hinge",
-            method=shoal.Descent(rate=rate, steps=round(TIMES[-1] / rate)),
+            method=shoal.GradientDescent(learning_rate=rate, steps=round(TIMES[-1] / rate)),
             record=shoal.Record(times=TIMES, measure=("test_loss", "test_error")),
             threads=1,
         )

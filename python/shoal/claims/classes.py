@@ -18,7 +18,7 @@ from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.comparison import compare_flow
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import wilson
 from shoal.record import Record
@@ -235,7 +235,7 @@ def _random(many: int, setting: Setting) -> Table:
             network,
             classes.task,
             Gaussian(scale=SCALE),
-            method=Descent(rate=STEP / float(classes.speeds[0]), steps=STEPS),
+            method=GradientDescent(learning_rate=STEP / float(classes.speeds[0]), steps=STEPS),
             record=Record(steps=np.arange(0, STEPS + 1, 4), measure=("soft_error", "error")),
             networks=many,
             seed=far_seed(setting.seed, 1 + at),

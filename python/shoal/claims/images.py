@@ -18,7 +18,7 @@ from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.trend import rank_trend
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_majority
 from shoal.record import Record
@@ -139,7 +139,7 @@ def run(setting: Setting) -> Outcome:
 def _trained(task: Task, condition: Condition, first: int, count: int, setting: Setting) -> xr.Dataset:
     """Train the networks first, first + 1, ...: the same starts at every fraction."""
     return train(
-        Network((task.dimension, condition.width, 1)), task, Gaussian(gain=GAIN), method=Descent(RATE, STEPS),
+        Network((task.dimension, condition.width, 1)), task, Gaussian(gain=GAIN), method=GradientDescent(RATE, STEPS),
         record=Record(steps=(STEPS,), measure=("error", "weights")), networks=count, first=first,
         seed=setting.seed, threads=setting.threads, dtype="float32",
         spectral_decoupling=condition.spectral_decoupling,

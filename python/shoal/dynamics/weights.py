@@ -69,8 +69,8 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
     --------
     >>> import shoal
     >>> data = shoal.train(shoal.Network((2, 4, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Separated(0.05),
-    ...                    method=shoal.Descent(rate=0.1, steps=50), record=shoal.Record(measure=("margin", "weights")),
-    ...                    networks=3)
+    ...                    method=shoal.GradientDescent(0.1, steps=50), networks=3,
+    ...                    record=shoal.Record(measure=("margin", "weights")))
     >>> found = strengths(data, data.inputs.values)
     >>> bool(np.allclose(found.strength * data.labels.values, data.margin.isel(time=-1).values, atol=1e-15))
     True

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, tasks
+from shoal import checks, former, tasks
 from shoal.loss import LOSSES
 from shoal.method import METHODS
 from shoal.network import Network
@@ -99,7 +99,7 @@ def _kinds(owner: str) -> Mapping[str, Make]:
             "file": _task_of,
         },
         "start": {**{kind.__name__.lower(): kind for kind in STARTS}, "file": _start_of},
-        "method": {kind.__name__.lower(): kind for kind in METHODS},
+        "method": {_snake(kind.__name__): kind for kind in METHODS},
         "loss": dict(LOSSES),
     }
     return named[owner]
@@ -212,6 +212,9 @@ def _check_keys(
     taken = {name: held for name, held in inspect.signature(make).parameters.items() if name not in hidden}
     for name in table:
         if name not in taken:
+            former_names = former.KEYWORDS.get(make.__name__, {})
+            if name in former_names:
+                raise ValueError(f"{prefix}{name} is now {prefix}{former_names[name]}")
             raise ValueError(f"{prefix}{_key(name)} is not known here; allowed: {', '.join(taken) or 'no key'}")
     for name, held in taken.items():
         if held.default is held.empty and name not in table and name not in assumed:
@@ -231,6 +234,11 @@ def _path(where: str, told: object, folder: Path) -> Any:
     if not isinstance(told, str):
         raise TypeError(f"{where} must be a path, got {told!r}")
     return folder / told
+
+
+def _snake(name: str) -> str:
+    """Return the name of a class in lower case, its words joined by underscores."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _key(name: str) -> str:

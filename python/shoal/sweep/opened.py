@@ -62,7 +62,7 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     >>> parts = [tempfile.mkdtemp(), tempfile.mkdtemp()]
     >>> for first, part in zip((0, 256), parts):
     ...     data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5),
-    ...                        networks=256, first=first, method=shoal.Descent(0.05, 400), store=part,
+    ...                        networks=256, first=first, method=shoal.GradientDescent(0.05, 400), store=part,
     ...                        record=shoal.Record(steps=[0, 400], reduce="moments"))
     >>> int(shoal.open(parts).networks)
     512

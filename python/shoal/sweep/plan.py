@@ -15,7 +15,7 @@ from shoal import checks
 from shoal.fit import check_types
 from shoal.gathered import Gathered
 from shoal.loss import resolve_loss
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.run import Progress, Run
 from shoal.sweep import template
 from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
@@ -252,5 +252,5 @@ def _block(runs: list[Run], asked: object) -> int:
 
 def _work(run: Run) -> int:
     """Return parameters x samples x gradients of a network that no rule stops."""
-    gradients = max(1, run.method.steps) if isinstance(run.method, Descent) else _FLOW_GRADIENTS
+    gradients = max(1, run.method.steps) if isinstance(run.method, GradientDescent) else _FLOW_GRADIENTS
     return run.network.parameters * run.condensed.task.samples * gradients

@@ -124,7 +124,7 @@ def sweep(
     >>> import shoal, tempfile
     >>> store = tempfile.mkdtemp()
     >>> data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5), networks=512,
-    ...                    method=shoal.Descent(0.05, 400), over={"start.scale": [0.1, 0.3]}, store=store,
+    ...                    method=shoal.GradientDescent(0.05, 400), over={"start.scale": [0.1, 0.3]}, store=store,
     ...                    record=shoal.Record(steps=[0, 400], reduce="moments"))
     >>> data.loss.dims, data.loss.shape
     (('start.scale', 'statistic', 'time'), (2, 6, 2))

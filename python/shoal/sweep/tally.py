@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.method import OUTCOMES, Flow
+from shoal.method import OUTCOMES, GradientFlow
 from shoal.sweep.contents import Contents
 from shoal.sweep.create import offset
 from shoal.sweep.plan import Block, Plan
@@ -135,7 +135,7 @@ class Tally:
             parts.append(f"{_clock(left)} left" if math.isfinite(left) else "time left unknown")
         named = self.outcome.named()
         parts.append(f"diverged {named['diverged']:,}")
-        if any(isinstance(run.method, Flow) for run in self.plan.runs):
+        if any(isinstance(run.method, GradientFlow) for run in self.plan.runs):
             parts.append(f"exhausted {named['exhausted']:,}")
         parts += [f"{event}: {count:,}" for event, count in self.outcome.events.items()]
         return ", ".join(parts)

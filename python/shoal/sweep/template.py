@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shoal import dataset
 from shoal.gathered import Gathered
 from shoal.histogram import bins
-from shoal.method import OUTCOMES, STOP_RULES, Descent
+from shoal.method import OUTCOMES, STOP_RULES, GradientDescent
 from shoal.run import Run
 from shoal.sweep.conditions import Conditions
 
@@ -63,7 +63,7 @@ def of_statistics(run: Run) -> Gathered:
     counts |= {
         f"histogram_{name}": np.zeros((times, *_sizes(run, name), histogram), np.int64) for name in kept.distribution
     }
-    if isinstance(run.method, Descent) and run.method.stop:
+    if isinstance(run.method, GradientDescent) and run.method.stop:
         sums |= {"stopped": np.zeros((1, 3), np.int64), "stop_moments": np.zeros((1, 3, 4))}
         counts["stop_histogram"] = np.zeros((3, histogram), np.int64)
     return Gathered(sums, counts, 0, 0, kept.covariance)  # type: ignore[arg-type]

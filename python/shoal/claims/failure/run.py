@@ -21,7 +21,7 @@ from shoal.claims.failure import surface as failure_surface
 from shoal.claims.shared.fates import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
 from shoal.claims.shared.runs import far_seed, start_weights
 from shoal.comparison import worst
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_fraction
 from shoal.record import Record
@@ -138,7 +138,7 @@ def _train(network: Network, task: Task, start: Start, count: int, setting: Sett
             network,
             task,
             start,
-            method=Descent(rate=PACE / float(task.weights[0]), steps=STEPS),
+            method=GradientDescent(learning_rate=PACE / float(task.weights[0]), steps=STEPS),
             record=Record(steps=WATCHED, measure=("margin",)),
             networks=min(CHUNK, count - first),
             first=first,

@@ -17,7 +17,7 @@ from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.fates import Counts, Table, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed, start_weights
 from shoal.comparison import worst
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_fraction, compare_least
 from shoal.record import Record
@@ -36,7 +36,7 @@ Flags = NDArray[np.bool_]
 TASK = modes((1.0, 1.0))
 WIDTHS, DEPTHS = tuple(range(1, 9)), (1, 2, 3, 4)
 CELLS = len(WIDTHS) * len(DEPTHS)
-START, METHOD = Gaussian(gain=float(np.sqrt(2))), Descent(rate=0.1, steps=1000)
+START, METHOD = Gaussian(gain=float(np.sqrt(2))), GradientDescent(learning_rate=0.1, steps=1000)
 AGAIN = 16
 """One network in so many is trained again at half the rate."""
 
@@ -86,7 +86,7 @@ def _margins(network: Network, count: int, setting: Setting, seed: int, refine: 
         network,
         TASK,
         START,
-        method=Descent(rate=METHOD.rate / refine, steps=steps),
+        method=GradientDescent(learning_rate=METHOD.learning_rate / refine, steps=steps),
         record=Record(steps=(0, steps // 2, steps), measure=("margin",)),
         networks=count,
         seed=seed,

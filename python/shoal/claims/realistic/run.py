@@ -18,7 +18,7 @@ from shoal.claims.realistic.picture import picture
 from shoal.claims.shared.teacher import clock, spread_steps
 from shoal.comparison import Comparison, compare_flow
 from shoal.means import compare_mean
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_majority
 from shoal.record import Record
@@ -105,7 +105,7 @@ class Images:
             Network.mean_field(task.dimension, nodes),
             task,
             Gaussian(scale=1.0),
-            method=Descent(rate=RATE, steps=STEPS),
+            method=GradientDescent(learning_rate=RATE, steps=STEPS),
             loss="hinge",
             record=Record(steps=spread_steps(STEPS, 24), measure=("trajectory", "margin", "error", "test_error")),
             networks=networks,

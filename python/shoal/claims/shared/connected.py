@@ -14,7 +14,7 @@ from shoal import theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
 from shoal.comparison import compare_flow
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_majority
 from shoal.record import Record
@@ -133,7 +133,7 @@ def measure_ordinary(
         for place, fraction in enumerate(fractions):
             task, start = one_sign(fraction), Gaussian(gain=gain_of(layers, strength))
             data = train(
-                network, task, start, method=Descent(RATE, round(float(times[-1]) / RATE)), networks=count,
+                network, task, start, method=GradientDescent(RATE, round(float(times[-1]) / RATE)), networks=count,
                 record=Record(times=times, measure=("margin",)), seed=setting.seed, threads=setting.threads,
             )  # fmt: skip
             found[index, place] = confidence_when_fit(np.asarray(data["margin"].values), task.weights > 0, -1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal.claims.claim import Setting
 from shoal.comparison import Comparison, compare_flow
 from shoal.loss import Loss
-from shoal.method import Flow
+from shoal.method import GradientFlow
 from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Start
@@ -86,7 +86,7 @@ def flow(
         network,
         task,
         start,
-        method=Flow(until=float(times[-1]), rtol=rtol),
+        method=GradientFlow(t_end=float(times[-1]), rtol=rtol),
         loss=loss,
         record=Record(times=times, measure=measure),
         networks=networks,

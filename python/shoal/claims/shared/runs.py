@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shoal.claims.claim import Setting
 from shoal.comparison import Comparison, Values, compare_rates
 from shoal.loss import Loss
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Start
@@ -83,7 +83,7 @@ class Plan:
             self.task,
             self.start,
             loss=self.loss,
-            method=Descent(rate=self.rate / refine, steps=self.steps * refine),
+            method=GradientDescent(learning_rate=self.rate / refine, steps=self.steps * refine),
             record=Record(steps=np.arange(0, self.steps * refine + 1, self.every * refine), measure=self.measure),
             networks=networks,
             seed=setting.seed,
@@ -199,7 +199,7 @@ def start_weights(
         network,
         task,
         start,
-        method=Descent(rate=1.0, steps=0),
+        method=GradientDescent(learning_rate=1.0, steps=0),
         record=Record(measure=("weights",)),
         networks=networks,
         seed=seed,

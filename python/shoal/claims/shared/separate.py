@@ -26,7 +26,7 @@ from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.shared.flows import RTOL, TOLERANCE
 from shoal.loss import Loss
-from shoal.method import Flow
+from shoal.method import GradientFlow
 from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Explicit, Start
@@ -156,7 +156,7 @@ def flow(
     penalty: Penalty = FREE,
 ) -> Floats:
     """Return the margins (networks, times, samples) of a training by gradient flow."""
-    method = Flow(until=float(times[-1]), rtol=RTOL)
+    method = GradientFlow(t_end=float(times[-1]), rtol=RTOL)
     data = train(
         network, task, start, method=method, loss=loss, record=Record(times=times, measure=("margin",)),
         networks=networks, seed=setting.seed, threads=setting.threads,

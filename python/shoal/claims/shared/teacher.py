@@ -19,7 +19,7 @@ from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.shared.runs import far_seed, side_by_side
 from shoal.loss import Hinge, Loss
-from shoal.method import Descent
+from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.record import Record
 from shoal.start import Gaussian
@@ -154,7 +154,7 @@ class Condition:
             self.network,
             self.task(seed) if task is None else task,
             Gaussian(scale=1.0),
-            method=Descent(rate=self.rate, steps=self.steps),
+            method=GradientDescent(learning_rate=self.rate, steps=self.steps),
             loss=Hinge(self.threshold) if loss is None else loss,
             record=Record(steps=np.asarray(steps, np.int64), measure=measure),
             networks=networks,

@@ -57,7 +57,8 @@ class MeanFieldHinge:
     inputs
         d, at least 1.
     alpha, threshold, beta
-        alpha, h, beta: positive. ``Network.mean_field`` under ``Descent(rate)`` has beta = 1 and t = steps x rate.
+        alpha, h, beta: positive. ``Network.mean_field`` under ``GradientDescent(learning_rate)`` has beta = 1 and t =
+        steps x rate.
     law
         ``"gaussian"``: x ~ N(0, I_d); ``"sphere"``: uniform on the sphere of the given radius.
     radius

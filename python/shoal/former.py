@@ -1,0 +1,60 @@
+"""Former names: using one is an error that says the name of today."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, Self, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NAMES = {
+    "shoal.Descent": "shoal.GradientDescent",
+    "shoal.Flow": "shoal.GradientFlow",
+    "shoal.compare": "one of five that name their rule: compare_flow (gradient flow, network by network), compare_rates"
+    " (descent at three learning rates, network by network), compare_mean (with an expectation), compare_samples"
+    " (with an independent sample), compare_fraction (a count with a probability)",
+}
+"""Former names of the public modules, and what takes their place."""
+
+KEYWORDS = {
+    "GradientDescent": {"rate": "learning_rate"},
+    "GradientFlow": {"until": "t_end"},
+}
+"""Former arguments, by the name of the class or function that took them."""
+
+
+def refuse_name(module: str, name: str) -> None:
+    """Raise an AttributeError if a public module had this name before."""
+    full = f"{module}.{name}"
+    if full in NAMES:
+        raise AttributeError(f"{full} is now {NAMES[full]}")
+
+
+def refuse_keywords(owner: str, given: Iterable[str]) -> None:
+    """Raise a TypeError if a keyword argument has its former name."""
+    renamed = KEYWORDS.get(owner, {})
+    for name in given:
+        if name in renamed:
+            raise TypeError(f"{name} is now {renamed[name]}: {owner} takes {renamed[name]}=")
+
+
+def knows(function: Callable[P, T]) -> Callable[P, T]:
+    """Return the function; it refuses former names of its keyword arguments."""
+
+    @functools.wraps(function)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+        refuse_keywords(function.__name__, keywords)
+        return function(*arguments, **keywords)
+
+    return call
+
+
+class Knows:
+    """Base of classes that refuse former names of their keyword arguments."""
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        """Return an instance that ``__init__`` fills."""
+        refuse_keywords(cls.__name__, keywords)
+        return super().__new__(cls)

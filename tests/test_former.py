@@ -1,0 +1,43 @@
+"""A former name is an error that says the name of today."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import shoal
+from shoal import former
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "GradientDescent": lambda **given: shoal.GradientDescent(steps=5, **given),
+    "GradientFlow": shoal.GradientFlow,
+}
+
+
+@pytest.mark.parametrize("name", former.NAMES)
+def test_a_former_name_says_what_takes_its_place(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"^{name} is now "):
+        eval(name)
+
+
+@pytest.mark.parametrize(("owner", "old"), [(owner, old) for owner, names in former.KEYWORDS.items() for old in names])
+def test_a_former_argument_says_its_name_of_today(owner: str, old: str) -> None:
+    new = former.KEYWORDS[owner][old]
+    with pytest.raises(TypeError, match=rf"^{old} is now {new}: {owner} takes {new}="):
+        CALLS[owner](**{old: 1.0})
+
+
+@pytest.mark.parametrize("name", [new for old, new in former.NAMES.items() if " " not in new])
+def test_the_names_of_today_are_there(name: str) -> None:
+    assert eval(name).__name__ == name.split(".")[-1]
+
+
+def test_signatures_and_copies_are_those_of_the_classes_themselves() -> None:
+    assert list(inspect.signature(shoal.GradientFlow).parameters) == ["t_end", "rtol", "atol", "max_steps"]
+    method = shoal.GradientDescent(0.1, 5)
+    assert pickle.loads(pickle.dumps(method)) == copy.deepcopy(method) == method
