@@ -1,6 +1,6 @@
 """The jobs that are timed: many ReLU networks, one output, no bias, mean cross-entropy, full-batch descent.
 
-All contenders get the same data set (shared by all networks), the same start weights and the same rate.
+All contenders get the same data set (shared by all networks), the same initial weights and the same rate.
 FLOPs are counted by one rule, whatever work a kernel saves: ``2 n sum(in*out)`` for the forward pass, the
 same for the weight gradients, and the same for the input gradients except into the first layer.
 """
@@ -97,8 +97,8 @@ def dataset(case: Case) -> tuple[Array, NDArray[np.int64]]:
     return inputs.astype(np.float32).astype(np.float64), labels
 
 
-def start_weights(case: Case) -> list[Array]:
-    """Return the start of every network: (networks, out, in) float64 a layer, N(0, 2 / in) in float32 values."""
+def initial_weights(case: Case) -> list[Array]:
+    """Return the initial weights: (networks, out, in) float64 a layer, N(0, 2 / in) in float32 values."""
     draw = np.random.default_rng(6848)
     pairs = zip(case.widths[:-1], case.widths[1:], strict=True)
     drawn = [draw.standard_normal((case.networks, b, a)) * np.sqrt(2.0 / a) for a, b in pairs]
@@ -106,5 +106,5 @@ def start_weights(case: Case) -> list[Array]:
 
 
 def check_weights(case: Case) -> list[Array]:
-    """Return the start of the answer check, half of `start_weights`: rounding bounds stay sharp in a deep network."""
-    return [0.5 * w for w in start_weights(case)]
+    """Return the weights of the answer check, half of `initial_weights`: so rounding bounds stay sharp."""
+    return [0.5 * w for w in initial_weights(case)]

@@ -218,7 +218,7 @@ def numbers(results: list[Measured]) -> list[dict[str, Any]]:
 
 
 NOTE = (
-    "shoal's time is that of the whole call: checks, start drawn in the core, final loss, data set. "
+    "shoal's time is that of the whole call: checks, initial weights drawn in the core, final loss, data set. "
     "Compilation is not in the peers' times."
 )
 

@@ -24,7 +24,7 @@ DIGITS = 5
 
 
 class Result:
-    """Collects what a command found; made at its start, so that it knows the load before.
+    """Collects what a command found; made at its initialisation, so that it knows the load before.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.cases import CASES, start_weights
+from benchmarks.cases import CASES, initial_weights
 from benchmarks.options import console, contenders, cpus, parsed, size_of
 from benchmarks.peers import MODULES
 from benchmarks.report import band, median_and_band
@@ -73,7 +73,7 @@ def first_calls(name: str) -> dict[str, float]:
     import_module(name)
     imported = time.perf_counter()
     way = import_module(MODULES[name]).variants(CASES["paper"], "float64", min(2, cpus()))[WAYS[name]]
-    weights = start_weights(CASES["paper"])
+    weights = initial_weights(CASES["paper"])
     marks = [time.perf_counter()]
     trainer: Any = None
     for _ in range(2):

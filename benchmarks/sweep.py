@@ -42,7 +42,7 @@ def arguments(networks: int) -> dict[str, Any]:
     return {
         "network": shoal.Network(case.widths),
         "task": shoal.Task(inputs, labels),
-        "start": shoal.Gaussian(gain=np.sqrt(2.0)),
+        "init": shoal.Gaussian(gain=np.sqrt(2.0)),
         "method": shoal.GradientDescent(case.rate, STEPS),
         "record": shoal.Record(steps=steps, reduce="moments"),
         "networks": networks,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import ALL, check_weights, start_weights
+from benchmarks.cases import ALL, check_weights, initial_weights
 from benchmarks.peers import MODULES, Trainer
 
 CHECK_STEPS = 4
@@ -84,7 +84,7 @@ class Desk:
 
     def time(self, least: float) -> dict[str, Any]:
         """Return the seconds of one step of each way, from a run of at least `least` seconds."""
-        begun = start_weights(self.case)
+        begun = initial_weights(self.case)
         found = {}
         for name, trainer in self.trainers.items():
             trainer.reset(begun)
@@ -107,7 +107,7 @@ class Desk:
     def round(self, way: str) -> dict[str, Any]:
         """Time one round of one way."""
         trainer, steps = self.trainers[way], self.steps[way]
-        trainer.reset(start_weights(self.case))
+        trainer.reset(initial_weights(self.case))
         begin = time.perf_counter()
         for _ in range(self.calls[way]):
             trainer.advance(steps)

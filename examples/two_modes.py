@@ -7,12 +7,12 @@ import shoal
 norms, frequencies, margin = np.array([2.0, 1.0]), np.array([0.35, 0.65]), 0.01
 task = shoal.tasks.modes(norms, frequencies)
 size = np.sqrt(margin / norms)  # a balanced neuron a mode, so that both modes start at the same margin
-start = shoal.Explicit([[np.diag(size)], [[size * task.labels]]])
+init = shoal.Explicit([[np.diag(size)], [[size * task.labels]]])
 full, half, quarter = (
     shoal.train(
         shoal.Network((2, 2, 1)),
         task,
-        start,
+        init,
         method=shoal.GradientDescent(learning_rate=0.1 / refine, steps=400 * refine),
         record=shoal.Record(times=range(41), measure=("margin",)),
     ).margin

@@ -120,7 +120,7 @@ def extra_roundings(setup: Problem) -> int:
 
 
 def forward(setup: Problem, state: State, inputs: Ball, form: Format, first: Ball | None = None) -> Pass:
-    """Return the pass; of a centred network the last outputs are less ``first``, those of its start."""
+    """Return the pass; of a centred network the last outputs are less ``first``, those of its initialisation."""
     entering, sizes, leaving = [inputs], [inputs.most], []
     extra = extra_roundings(setup)
     for layer, weight in enumerate(state.weights):

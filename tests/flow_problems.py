@@ -213,9 +213,9 @@ def error(margins: Array, right: Answer, until: float) -> float:
 def descended(posed: Problem, k: int, times: Sequence[float], steps: int) -> Array:
     """Return the margins of descent in so many steps until the last time, (times, samples)."""
     weights, biases = posed.starts(k + 1)
-    start = shoal.Explicit([w[k : k + 1] for w in weights], [b[k : k + 1] for b in biases] or None)
+    init = shoal.Explicit([w[k : k + 1] for w in weights], [b[k : k + 1] for b in biases] or None)
     data = shoal.train(
-        posed.network, posed.task, start, loss=posed.loss, method=shoal.GradientDescent(times[-1] / steps, steps),
+        posed.network, posed.task, init, loss=posed.loss, method=shoal.GradientDescent(times[-1] / steps, steps),
         record=shoal.Record(steps=[round(time / times[-1] * steps) for time in times], measure=("margin",)),
     )  # fmt: skip
     return np.asarray(data.margin.values[0])

@@ -9,7 +9,7 @@ import numpy as np
 
 import shoal
 from reference import Array
-from support import ACTIVATIONS, LOSSES, random_start
+from support import ACTIVATIONS, LOSSES, random_init
 
 UNITS = ("balance", "active", "unit_active", "pattern")
 ON_SAMPLES = ("loss", "error", "soft_error", "margin")
@@ -78,7 +78,7 @@ def case(seed: int, most: int = 24) -> Case:
     arguments: dict[str, Any] = {
         "network": network,
         "task": task,
-        "start": _start(draw, network, networks, wild),
+        "init": _start(draw, network, networks, wild),
         "method": method,
         "loss": loss,
         "dtype": dtype,
@@ -165,7 +165,7 @@ def _task(draw: np.random.Generator, network: shoal.Network, wild: bool) -> shoa
     return shoal.Task(points[:samples], labels[:samples], weights, test)
 
 
-def _start(draw: np.random.Generator, network: shoal.Network, networks: int, wild: bool) -> shoal.Start:
+def _start(draw: np.random.Generator, network: shoal.Network, networks: int, wild: bool) -> shoal.Init:
     kind = _one(draw, "explicit", "explicit", "lattice", "gaussian", "gain", "balanced")
     scale = _between(draw, 0.1, 2) * (2.0 ** draw.integers(5, 30) if wild and _chance(draw, 0.3) else 1)
     if kind == "gaussian":
@@ -174,10 +174,10 @@ def _start(draw: np.random.Generator, network: shoal.Network, networks: int, wil
         return shoal.Gaussian(gain=scale)
     if kind == "balanced":
         return shoal.Balanced(scale)
-    start = random_start(network, networks, draw, "float32", scale)
+    init = random_init(network, networks, draw, "float32", scale)
     if kind == "explicit":
-        return start
-    weights, biases = ([np.rint(2 * array) / 2 for array in arrays] for arrays in (start.weights, start.biases))
+        return init
+    weights, biases = ([np.rint(2 * array) / 2 for array in arrays] for arrays in (init.weights, init.biases))
     return shoal.Explicit(weights, biases or None)
 
 

@@ -179,10 +179,10 @@ def show(case: Case, what: str, wrong: Array, found: Array, ball: Ball) -> str:
 
 def check_start(trained: Trained) -> None:
     """Assert that explicit weights are those trained from."""
-    start = trained.case.arguments["start"]
-    if not isinstance(start, shoal.Explicit):
+    init = trained.case.arguments["init"]
+    if not isinstance(init, shoal.Explicit):
         return
-    names = [("trajectory", start.weights), ("trajectory_bias", start.biases)]
+    names = [("trajectory", init.weights), ("trajectory_bias", init.biases)]
     for name, given in ((f"{name}_{i}", array) for name, arrays in names for i, array in enumerate(arrays, 1)):
         found = trained.data[name].values[:, 0].astype(np.float64)
         held = held_by(trained.case.arguments["dtype"], given)
@@ -243,9 +243,11 @@ def check_steps(trained: Trained) -> None:
     assert not wrong.any(), f"networks {np.argwhere(wrong)[:, 0]} diverged, and must not\n{trained.case}"
     first = trained.lost[:, 0] & ~may_lose(trained, trained.state)[:, 0]
     sure = np.zeros_like(first)
-    if isinstance(trained.case.arguments["start"], shoal.Explicit):
+    if isinstance(trained.case.arguments["init"], shoal.Explicit):
         sure = first
-    assert not sure.any(), f"networks {np.flatnonzero(sure)} diverged at their start, and must not\n{trained.case}"
+    assert not sure.any(), (
+        f"networks {np.flatnonzero(sure)} diverged at their initialisation, and must not\n{trained.case}"
+    )
 
 
 def may_lose(trained: Trained, state: State) -> Array:

@@ -1,7 +1,7 @@
 """Smooth random flows against the oracle's gradient in another integrator, each number within the tolerance asked for.
 
-Where nothing has a kink the flow is determined, and an error of one step is carried on as a change of the start would
-be. So after n steps a weight may be off by n times what one tolerance makes of it.
+Where nothing has a kink the flow is determined, and an error of one step is carried on as a change of the
+initialisation would be. So after n steps a weight may be off by n times what one tolerance makes of it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def is_smooth(case: Case) -> bool:
 def flow(case: Case) -> int:
     """Compare a flow of the case's first network at three times, and return how many did arrive."""
     until, networks = 1.5 / max(1.0, *case.network.rates), 1
-    start = case.arguments["start"]
+    init = case.arguments["init"]
     times = np.array([0.0, 0.4 * until, until])
     given: dict[str, Any] = {
         **case.arguments,
-        "start": start.block(0, networks) if isinstance(start, shoal.Explicit) else start,
+        "init": init.block(0, networks) if isinstance(init, shoal.Explicit) else init,
         "networks": networks,
         "method": shoal.GradientFlow(until, RTOL, ATOL),
         "dtype": "float64",

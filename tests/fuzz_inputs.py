@@ -167,7 +167,7 @@ def _training() -> Arguments:
     return {
         "network": shoal.Network((2, 3, 1)),
         "task": tasks.modes((1.7, 0.9)),
-        "start": shoal.Gaussian(0.5),
+        "init": shoal.Gaussian(0.5),
         "method": shoal.GradientDescent(0.1, 12),
         "networks": 3,
     }

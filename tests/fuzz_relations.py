@@ -47,10 +47,10 @@ def parts(case: Case) -> None:
     """Networks trained in parts, each from its own first, have the bits that they have together."""
     whole = case.train(everything(case))
     cuts = sorted({0, case.networks, *case.draw.integers(case.networks, size=2).tolist()})
-    start, first = case.arguments["start"], case.arguments["first"]
+    init, first = case.arguments["init"], case.arguments["first"]
     for begin, end in pairwise(cuts):
-        own = start.block(begin, end) if isinstance(start, shoal.Explicit) else start
-        part = case.train(everything(case), start=own, first=first + begin, networks=end - begin)
+        own = init.block(begin, end) if isinstance(init, shoal.Explicit) else init
+        part = case.train(everything(case), init=own, first=first + begin, networks=end - begin)
         same_bits(part, whole.isel(network=slice(begin, end)), case)
 
 
@@ -83,7 +83,7 @@ def again(case: Case) -> None:
 
 
 def resumed(case: Case) -> None:
-    """A training goes on from its final weights as if it had not been cut; a centred one has its start elsewhere."""
+    """A training goes on from its final weights as if it had not been cut; a centred one counts from elsewhere."""
     method, first = case.method, case.arguments["first"]
     if case.network.centred or method.stop or method.steps == 0:
         return
@@ -98,14 +98,14 @@ def resumed(case: Case) -> None:
     kept = np.flatnonzero((before.status != DIVERGED).values)
     for k in kept if len(kept) < case.networks else [slice(None)]:
         rows = k if isinstance(k, slice) else [k]
-        start = shoal.Explicit(
+        init = shoal.Explicit(
             [w[rows] for w in layers(before, "weights")], [b[rows] for b in layers(before, "biases")] or None
         )
         rest = case.train(
             shoal.Record(steps=[method.steps - cut], measure=case.measures),
-            start=start,
+            init=init,
             method=shoal.GradientDescent(method.learning_rate, method.steps - cut),
-            networks=start.networks,
+            networks=init.networks,
             first=first + (0 if isinstance(k, slice) else int(k)),
             condense=False,
         )
@@ -160,12 +160,12 @@ def flows(case: Case) -> None:
     same_bits(case.train(shoal.Record(times=times, measure=names), threads=3, **given), whole, case)
     few = case.train(shoal.Record(times=times[[1, 3]], measure=names), **given)
     same_bits(few, whole.isel(time=[1, 3]), case)
-    cut, start, first = int(case.draw.integers(case.networks)), case.arguments["start"], case.arguments["first"]
+    cut, init, first = int(case.draw.integers(case.networks)), case.arguments["init"], case.arguments["first"]
     for begin, end in {(0, cut), (cut, case.networks)} - {(0, 0)}:
-        own = start.block(begin, end) if isinstance(start, shoal.Explicit) else start
+        own = init.block(begin, end) if isinstance(init, shoal.Explicit) else init
         part = case.train(
             shoal.Record(times=times, measure=names),
-            **{**given, "start": own, "first": first + begin, "networks": end - begin},
+            **{**given, "init": own, "first": first + begin, "networks": end - begin},
         )
         same_bits(part, whole.isel(network=slice(begin, end)), case)
 

@@ -23,7 +23,7 @@ TIMES, MARGINS = [0.0, 0.5, 2.0], [0.2, 0.5]
 TASK = SimpleNamespace(inputs=np.eye(2), labels=np.array([1, -1]), weights=np.array([0.5, 0.5]))
 WEIGHTS = (np.array([[[0.1, -0.2], [-0.2, 0.1]]]), np.array([[[0.1, -0.1]]]))
 
-MODE = theory.Mode(norm=1.0, frequency=0.5, start=0.1)
+MODE = theory.Mode(norm=1.0, frequency=0.5, start_margin=0.1)
 CHAIN = theory.Chain((0.5, 0.4, 0.3), norm=2.0, frequency=0.5)
 FEATURES = theory.Features((1.0, 0.5), [(0,), (0, 1)], (0.5, 0.5), 0.1)
 HINGE = theory.MeanFieldHinge(nodes=10, inputs=5)
@@ -113,7 +113,7 @@ TARGETS: tuple[Target, ...] = tuple(
         *(
             Target(name, _used(name), lambda valid=valid: dict(valid))  # type: ignore[misc]
             for name, valid in {
-                "Mode": dict(norm=1, frequency=0.5, start=0.1, imbalance=0.1, depth=2, loss="hinge", classes=2),
+                "Mode": dict(norm=1, frequency=0.5, start_margin=0.1, imbalance=0.1, depth=2, loss="hinge", classes=2),
                 "Chain": dict(strengths=(0.5, 0.4), norm=1.0, frequency=1.0, loss="hinge", activation="relu"),
                 "Features": dict(
                     **dict(norms=(1.0, 0.5), types=[(0,), (0, 1)], frequencies=(0.5, 0.5), starts=(0.1, 0.1)),

@@ -28,7 +28,7 @@ def integrate(
     atol: float,
     longest: float = np.inf,
 ) -> Array:
-    """Return the states (times, n) at ascending times, the first of which is that of ``start`` (n,).
+    """Return the states (times, n) at ascending times, the first of which is that of ``init`` (n,).
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def integrate(
         Velocity (n,) and gates (k,) of a state under a pattern (k,): which gates are open. Both are smooth in the
         state while the pattern holds. A gate switches where it crosses 0, and is open above.
     pattern
-        Which gates are open at the start.
+        Which gates are open at initialisation.
     longest
         The longest step. A gate that opens and closes again within a step is not seen.
 

@@ -145,7 +145,7 @@ def effective(setup: Problem, parameters: Parameters) -> list[Array]:
 def forward(setup: Problem, parameters: Parameters) -> tuple[list[Array], list[Array]]:
     """Return what goes into each layer, (samples, inputs), and what comes out before the activation.
 
-    Of a centred network the last is less what it was at the start.
+    Of a centred network the last is less what it was at initialisation.
     """
     entering, leaving = [setup.inputs], []
     for layer, weight in enumerate(effective(setup, parameters)):

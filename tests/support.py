@@ -32,7 +32,7 @@ SETS = _core.choice.supported
 FUSED = tuple(isa for isa in SETS if isa in ("avx2", "avx512", "neon"))
 
 
-def random_start(
+def random_init(
     network: shoal.Network, networks: int, generator: np.random.Generator, dtype: str = "float64", scale: float = 1.0
 ) -> shoal.Explicit:
     """Return normal weights, scaled by the fan-in, that ``dtype`` holds exactly."""
@@ -55,9 +55,9 @@ def random_task(
     return shoal.Task(points, labels, generator.uniform(0.5, 2, samples))
 
 
-def started(start: shoal.Explicit, k: int) -> Parameters:
-    """Return the parameters from which network k of an explicit start begins."""
-    return Parameters([w[k] for w in start.weights], [b[k] for b in start.biases])
+def started(init: shoal.Explicit, k: int) -> Parameters:
+    """Return the parameters from which network k of an explicit initialisation begins."""
+    return Parameters([w[k] for w in init.weights], [b[k] for b in init.biases])
 
 
 def final(data: xarray.Dataset, k: int) -> Parameters:

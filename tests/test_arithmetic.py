@@ -52,7 +52,7 @@ def arguments(**changed: Any) -> dict[str, Any]:
     return {
         "network": shoal.Network((2, 5, 1)),
         "task": shoal.Task(points, [1, -1, 1]),
-        "start": shoal.Explicit([np.full((2, 5, 2), 1e-158), np.full((2, 1, 5), 0.3)]),
+        "init": shoal.Explicit([np.full((2, 5, 2), 1e-158), np.full((2, 1, 5), 0.3)]),
         "method": shoal.GradientDescent(0.1, 50),
         "record": shoal.Record(measure=("loss", "margin", "weights")),
         "condense": False,
@@ -63,12 +63,12 @@ def arguments(**changed: Any) -> dict[str, Any]:
 CASES: dict[str, dict[str, Any]] = {
     "lanes": {},
     "wide": {"engine": "wide"},
-    "wide, a team": {"engine": "wide", "threads": 2, "networks": 1, "start": shoal.Gaussian(1e-155)},
-    "float32": {"dtype": "float32", "start": shoal.Gaussian(0.37), "task": shoal.tasks.modes((0.7, 0.3))},
-    "flow": {"method": shoal.GradientFlow(1.0), "start": shoal.Gaussian(0.37), "task": shoal.tasks.modes((0.7, 0.3))},
-    "separated": {"start": shoal.Separated(0.3), "task": shoal.tasks.modes((0.7, 0.3))},
-    "balanced": {"start": shoal.Balanced(0.3), "task": shoal.tasks.modes((0.7, 0.3))},
-    "statistics": {"start": shoal.Gaussian(0.3), "networks": 40},
+    "wide, a team": {"engine": "wide", "threads": 2, "networks": 1, "init": shoal.Gaussian(1e-155)},
+    "float32": {"dtype": "float32", "init": shoal.Gaussian(0.37), "task": shoal.tasks.modes((0.7, 0.3))},
+    "flow": {"method": shoal.GradientFlow(1.0), "init": shoal.Gaussian(0.37), "task": shoal.tasks.modes((0.7, 0.3))},
+    "separated": {"init": shoal.Separated(0.3), "task": shoal.tasks.modes((0.7, 0.3))},
+    "balanced": {"init": shoal.Balanced(0.3), "task": shoal.tasks.modes((0.7, 0.3))},
+    "statistics": {"init": shoal.Gaussian(0.3), "networks": 40},
 }
 
 
@@ -97,7 +97,7 @@ def test_the_callers_arithmetic_changes_no_bit(name: str) -> None:
 
 
 def test_a_library_that_rounds_upward_changes_no_bit() -> None:
-    given = arguments(start=shoal.Gaussian(0.3))
+    given = arguments(init=shoal.Gaussian(0.3))
     first = shoal.train(**given)
     assert LIBM.fesetround(0x800) == 0
     try:

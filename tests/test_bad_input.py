@@ -23,7 +23,7 @@ def train(**changed: Any) -> Any:
     arguments: dict[str, Any] = {
         "network": NETWORK,
         "task": TASK,
-        "start": START,
+        "init": START,
         "method": shoal.GradientDescent(0.1, 5),
         "networks": 3,
         **changed,
@@ -31,8 +31,8 @@ def train(**changed: Any) -> Any:
     return shoal.train(**arguments)
 
 
-class Own(shoal.Start):
-    """A start that the core does not know."""
+class Own(shoal.Init):
+    """An initialisation that the core does not know."""
 
     def for_core(self, network: shoal.Network, task: shoal.Task, networks: int) -> dict[str, Any]:
         return {}
@@ -185,7 +185,7 @@ SPECIFICATIONS: list[Case] = [
 TRAININGS: list[Case] = [
     (lambda: train(network=(2, 1)), TypeError, "network must be a shoal.Network, got (2, 1) of type tuple"),
     (lambda: train(task=[1]), TypeError, "task must be a shoal.Task, got [1] of type list"),
-    (lambda: train(start=0.1), TypeError, "start must be a shoal.Start, got 0.1 of type float"),
+    (lambda: train(init=0.1), TypeError, "init must be a shoal.Init, got 0.1 of type float"),
     (
         lambda: train(method=0.1),
         TypeError,
@@ -261,43 +261,43 @@ TRAININGS: list[Case] = [
     ),
     (lambda: train(record=shoal.Record(steps=[6])), ValueError, "steps must not exceed the 5 steps of training, got 6"),
     (
-        lambda: train(network=shoal.Network((2, 3, 3, 1)), start=shoal.Separated(0.1)),
+        lambda: train(network=shoal.Network((2, 3, 3, 1)), init=shoal.Separated(0.1)),
         ValueError,
-        "start=Separated needs two weight layers and one output, got a network of widths (2, 3, 3, 1)",
+        "init=Separated needs two weight layers and one output, got a network of widths (2, 3, 3, 1)",
     ),
     (
-        lambda: train(task=shoal.Task([[1, 0], [1, 1]], [1, -1]), start=shoal.Separated(0.1)),
+        lambda: train(task=shoal.Task([[1, 0], [1, 1]], [1, -1]), init=shoal.Separated(0.1)),
         ValueError,
-        "orthogonal or antipodal to each other for start=Separated: the cosine between rows 0 and 1 is 0.7",
+        "orthogonal or antipodal to each other for init=Separated: the cosine between rows 0 and 1 is 0.7",
     ),
     (
         lambda: train(
             network=shoal.Network((2, 3, 1)),
             task=shoal.Task([[1, 1], [-1, -1], [1, -1], [-1, 1]], [1, -1, 1, -1]),
-            start=shoal.Separated(0.1),
+            init=shoal.Separated(0.1),
         ),
         ValueError,
-        "inputs must lie on the coordinate axes for start=Separated where antipodal modes stand beside others",
+        "inputs must lie on the coordinate axes for init=Separated where antipodal modes stand beside others",
     ),
     (
-        lambda: train(task=shoal.Task([[1, 0], [0, 0]], [1, -1]), start=shoal.Separated(0.1)),
+        lambda: train(task=shoal.Task([[1, 0], [0, 0]], [1, -1]), init=shoal.Separated(0.1)),
         ValueError,
-        "inputs must have a direction for start=Separated, row 1 is zero",
+        "inputs must have a direction for init=Separated, row 1 is zero",
     ),
     (
-        lambda: train(start=shoal.Explicit([np.ones((3, 5, 2)), np.ones((3, 1, 5))])),
+        lambda: train(init=shoal.Explicit([np.ones((3, 5, 2)), np.ones((3, 1, 5))])),
         ValueError,
-        "start=Explicit has weights for widths (2, 5, 1), the network has widths (2, 4, 1)",
+        "init=Explicit has weights for widths (2, 5, 1), the network has widths (2, 4, 1)",
     ),
     (
-        lambda: train(start=shoal.Explicit(WEIGHTS), networks=4),
+        lambda: train(init=shoal.Explicit(WEIGHTS), networks=4),
         ValueError,
-        "networks must be the 3 that start=Explicit holds",
+        "networks must be the 3 that init=Explicit holds",
     ),
     (
-        lambda: train(start=shoal.Explicit(WEIGHTS, [np.ones((3, 4)), np.ones((3, 1))])),
+        lambda: train(init=shoal.Explicit(WEIGHTS, [np.ones((3, 4)), np.ones((3, 1))])),
         ValueError,
-        "start=Explicit has biases, the network has bias=False",
+        "init=Explicit has biases, the network has bias=False",
     ),
     (
         lambda: train(task=shoal.Task([[1e300, 0]], [1]), dtype="float32"),
@@ -309,17 +309,17 @@ TRAININGS: list[Case] = [
         ValueError,
         "networks x steps must be at most 9223372036854775807, got networks=1152921504606846976, steps=8",
     ),
-    (lambda: train(start=Own()), TypeError, "start must be one of shoal.Gaussian, shoal.Balanced, shoal.Separated, "),
+    (lambda: train(init=Own()), TypeError, "init must be one of shoal.Gaussian, shoal.Balanced, shoal.Separated, "),
     (lambda: train(loss=OwnLoss()), TypeError, "loss must be one of cross_entropy"),
 ]
 
 # One of them each: too large for float32, and so small that it would be 0 there.
 SCALARS: list[tuple[str, Callable[[float], dict[str, Any]]]] = [
-    ("scale", lambda value: {"start": shoal.Gaussian(value)}),
-    ("gain / sqrt(fan-in 2)", lambda value: {"start": shoal.Gaussian(gain=value)}),
-    ("scale", lambda value: {"start": shoal.Balanced(value)}),
-    ("scale", lambda value: {"start": shoal.Separated(value)}),
-    ("output_scale", lambda value: {"start": shoal.Separated(0.1, value)}),
+    ("scale", lambda value: {"init": shoal.Gaussian(value)}),
+    ("gain / sqrt(fan-in 2)", lambda value: {"init": shoal.Gaussian(gain=value)}),
+    ("scale", lambda value: {"init": shoal.Balanced(value)}),
+    ("scale", lambda value: {"init": shoal.Separated(value)}),
+    ("output_scale", lambda value: {"init": shoal.Separated(0.1, value)}),
     ("weight_decay", lambda value: {"weight_decay": value}),
     ("spectral_decoupling", lambda value: {"spectral_decoupling": value}),
     ("learning_rate", lambda value: {"method": shoal.GradientDescent(value, 5)}),
@@ -380,7 +380,7 @@ def test_a_thread_count_in_the_environment_that_is_none_is_refused(value: str, m
         train()
 
 
-@pytest.mark.parametrize("base", [shoal.Start, shoal.Loss])
+@pytest.mark.parametrize("base", [shoal.Init, shoal.Loss])
 def test_what_starts_and_losses_have_in_common_is_itself_neither(base: type) -> None:
     with pytest.raises(TypeError, match=f"abstract class '?{base.__name__}"):
         base()

@@ -16,7 +16,7 @@ import shoal
 from batched import Format, State, exactly
 from reference import Parameters, Problem
 from shoal.loss import resolve_loss
-from support import ACTIVATIONS, LOSSES, random_start, random_task, started
+from support import ACTIVATIONS, LOSSES, random_init, random_task, started
 
 EPS = float(np.finfo(float).eps)
 FORM = Format.of("float64")
@@ -32,11 +32,11 @@ def setting(
 ) -> tuple[Problem, shoal.Explicit, State]:
     network = shoal.Network((3, 5, 4, outputs), activation, bias=True, **given)
     task = random_task(6, 3, outputs, generator)
-    start = random_start(network, NETWORKS, generator)
+    init = random_init(network, NETWORKS, generator)
     penalties = {"weight_decay": 0.25, "spectral_decoupling": 0.5} if given else {}
     setup = reference.problem(network, task, resolve_loss(loss), **penalties)
-    state = State([exactly(w) for w in start.weights], [exactly(b) for b in start.biases])
-    return setup, start, state
+    state = State([exactly(w) for w in init.weights], [exactly(b) for b in init.biases])
+    return setup, init, state
 
 
 @pytest.mark.parametrize("parametrised", [False, True])

@@ -17,14 +17,14 @@ from support import ACTIVATIONS, ALL_MEASURES, FUSED, LOSSES, on, same_bits
 
 NETWORKS = 1000
 RECORDED = Path(__file__).with_name("bits.json")
-STARTS = {"gaussian": shoal.Gaussian(0.4), "balanced": shoal.Balanced(0.4), "separated": shoal.Separated(0.4)}
+INITS = {"gaussian": shoal.Gaussian(0.4), "balanced": shoal.Balanced(0.4), "separated": shoal.Separated(0.4)}
 
 
 def arguments(activation: str = "relu", loss: str = "cross_entropy", **changed: Any) -> dict[str, Any]:
     return {
         "network": shoal.Network((3, 7, 1), activation),
         "task": shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1)),
-        "start": shoal.Gaussian(0.4),
+        "init": shoal.Gaussian(0.4),
         "loss": loss,
         "method": shoal.GradientDescent(0.1, 25),
         "record": shoal.Record(steps=[0, 1, 13, 25], measure=ALL_MEASURES),
@@ -42,9 +42,9 @@ def test_threads_do_not_change_a_bit(activation: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("start", STARTS)
-def test_a_network_alone_is_the_same_as_among_a_thousand(start: str, dtype: str) -> None:
-    given = arguments(start=STARTS[start], dtype=dtype)
+@pytest.mark.parametrize("init", INITS)
+def test_a_network_alone_is_the_same_as_among_a_thousand(init: str, dtype: str) -> None:
+    given = arguments(init=INITS[init], dtype=dtype)
     together = shoal.train(**given)
     for i in (0, 1, 7, 8, 500, 999):
         alone = shoal.train(**{**given, "first": i, "networks": 1})
@@ -79,7 +79,7 @@ def wide_cases() -> dict[str, dict[str, Any]]:
     inputs = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 307 - 153) / 128  # no two samples are equal
     labels = np.where(inputs[:, 0] + inputs[:, 1] * inputs[:, 2] > 0, 1, -1)
     task, classes = shoal.Task(inputs, labels), shoal.Task(inputs, np.arange(300) % 3)
-    given = {"engine": "wide", "start": shoal.Gaussian(0.3), "networks": 2}
+    given = {"engine": "wide", "init": shoal.Gaussian(0.3), "networks": 2}
     return {
         f"wide {name}": arguments(**given, **changed)
         for name, changed in {
@@ -100,7 +100,7 @@ def wide_cases() -> dict[str, dict[str, Any]]:
 
 
 def digests() -> dict[str, str]:
-    """Return a digest of the bits of every activation, loss, start, depth, engine and dtype, by name."""
+    """Return a digest of the bits of every activation, loss, initialisation, depth, engine and dtype, by name."""
     one = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1))
     several = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1), classes=3)
     cases: dict[str, dict[str, Any]] = {}
@@ -111,8 +111,8 @@ def digests() -> dict[str, str]:
         cases[f"{activation} deep with biases"] = arguments(network=deep)
         classes = shoal.Network((3, 6, 3), activation)
         cases[f"{activation} three classes"] = arguments(network=classes, task=several)
-    for name, start in STARTS.items():
-        cases[f"{name} start"] = arguments(start=start, task=one)
+    for name, init in INITS.items():
+        cases[f"{name} initialisation"] = arguments(init=init, task=one)
     cases["linear model"] = arguments(network=shoal.Network((3, 1)))
     sample, axis = np.indices((40, 64))
     repeated = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 307 - 153)[np.arange(40) % 20] / 128

@@ -37,7 +37,7 @@ def test_it_repeats_itself_bit_for_bit(outcome):
 
 
 def test_the_first_network_takes_the_times_of_theory_md(outcome):
-    """From start margin 0.01 to margin 4, by mpmath (docs/theory.md section 4)."""
+    """From initial margin 0.01 to margin 4, by mpmath (docs/theory.md section 4)."""
     times = outcome.data["cross_entropy_margin_arrival"].sel(level=4.0, layers=[1, 2, 3, 4, 6]).values[:, 0]
     assert times == pytest.approx([33.20536324, 14.52954337, 14.61092244, 15.98228073, 17.35620491], rel=1e-6)
 

@@ -117,10 +117,10 @@ def test_what_surely_fails_fails_and_a_law_of_the_starts_that_is_off_does_not_pa
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_descent_never_changes_the_sign_that_decides(rate):
     # One neuron, one mode: rate x frequency x norm below 1, scales at which the margin counts.
-    start = shoal.Separated(1.0)
+    init = shoal.Separated(1.0)
     weights = [
         shoal.train(
-            shoal.Network((1, 1, 1)), POINT, start, method=shoal.GradientDescent(rate, steps),
+            shoal.Network((1, 1, 1)), POINT, init, method=shoal.GradientDescent(rate, steps),
             record=shoal.Record(measure=("weights", "active")), networks=5000, seed=1,
         )
         for steps in (0, 400)
@@ -136,7 +136,7 @@ def test_every_neuron_runs_through_the_least_clock(scale):
     # |a - z| / |a + z| falls by exp(-2 tau): measured from weights, on antipodal data, where margins count too.
     network = shoal.Network((1, 4, 1))
     method = PACE / PAIR.weights[0]
-    start, *later = (
+    init, *later = (
         shoal.train(
             network, PAIR, shoal.Gaussian(scale=scale), method=shoal.GradientDescent(method, steps),
             record=shoal.Record(measure=("weights",)), networks=500, seed=2,
@@ -148,7 +148,7 @@ def test_every_neuron_runs_through_the_least_clock(scale):
         w, z = data.weights_1.values[:, :, 0], data.weights_2.values[:, 0]
         return np.abs(w + z), np.abs(w - z), (np.abs(w) + np.abs(z)) ** 2
 
-    up, down, size = parts(start)
+    up, down, size = parts(init)
     for steps, data in zip((1, 5, 20), later, strict=True):
         up_now, down_now, _ = parts(data)
         clock = np.log(down / up) - np.log(down_now / up_now)

@@ -10,7 +10,7 @@ from shoal.claims import losses, modes, sigmoid
 from shoal.claims.claim import Setting
 from shoal.claims.shared import flows
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, shifted, spread
-from shoal.claims.shared.runs import start_weights
+from shoal.claims.shared.runs import initial_weights
 from shoal.method import GradientFlow
 from shoal.task import Task
 
@@ -51,13 +51,13 @@ def test_flow_rows_fail_when_norms_are_off_by_three_percent(name, longer_norms):
 
 
 def test_the_path_of_losses_fails_under_flow_when_the_imbalance_is_off_by_a_thousandth(monkeypatch):
-    true_start = losses.living_start
+    true_start = losses.living_init
 
-    def start(networks, seed):
+    def init(networks, seed):
         drawn, margins, imbalances = true_start(networks, seed)
         return drawn, margins, 1.001 * imbalances
 
-    monkeypatch.setattr(losses, "living_start", start)
+    monkeypatch.setattr(losses, "living_init", init)
     assert flow_rows("losses")["path invariant c^2, all losses, gradient flow"].verdict == "FAIL"
 
 
@@ -81,7 +81,7 @@ def test_a_slope_is_told_from_one_when_the_flow_is_another(generator):
 
 
 def test_a_shifted_start_moves_both_weights_of_each_neuron_towards_the_growing_side():
-    start = start_weights(sigmoid.PLAN.network, sigmoid.TASK, sigmoid.PLAN.start, 5, Setting(), 0)
+    start = initial_weights(sigmoid.PLAN.network, sigmoid.TASK, sigmoid.PLAN.init, 5, Setting(), 0)
     up, down = shifted(start, sigmoid.TASK)
     times = np.array([0.0, 5.0, 20.0])
     margins, more, less = (sigmoid.predicted_margins(weights, times) for weights in (start, up, down))
@@ -98,5 +98,5 @@ def test_a_network_that_does_not_reach_the_end_is_no_result(monkeypatch):
     monkeypatch.setattr(flows, "GradientFlow", partial(GradientFlow, max_steps=3))
     with pytest.raises(RuntimeError, match=r"all 2 networks must reach time 14, got 2 that did not"):
         flows.flow(
-            sigmoid.PLAN.network, sigmoid.TASK, sigmoid.PLAN.start, np.array([0.0, 14.0]), Setting(), networks=2, seed=0
+            sigmoid.PLAN.network, sigmoid.TASK, sigmoid.PLAN.init, np.array([0.0, 14.0]), Setting(), networks=2, seed=0
         )

@@ -74,11 +74,11 @@ def test_its_exponents_fail_when_the_law_is_another(monkeypatch):
 
 
 def test_its_random_rows_fail_under_another_start(monkeypatch):
-    """Random starts a fifth larger than those that are trained, and one neuron more a mode."""
+    """Random initialisations a fifth larger than those that are trained, and one neuron more a mode."""
     true_expect, true_fraction = frequency.crowd.expect, frequency.crowd.compare_fraction
 
-    def expect(length, start, networks, setting, seed):
-        return true_expect(length, type(start)(1.2 * start.scale), networks, setting, seed)
+    def expect(length, init, networks, setting, seed):
+        return true_expect(length, type(init)(1.2 * init.scale), networks, setting, seed)
 
     monkeypatch.setattr(frequency.crowd, "expect", expect)
     monkeypatch.setattr(

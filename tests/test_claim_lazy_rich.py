@@ -85,7 +85,7 @@ def test_the_own_law_of_a_large_network_and_dataset_is_the_theory():
 
 
 def test_the_own_law_follows_a_network():
-    """One network, centred or not, with the spread of its start; the theory's own curve is further off."""
+    """One network, centred or not, with the spread of its initialisation; the theory's own curve is further off."""
     for centred in (False, True):
         condition = Condition(4000, 5, 24, 0.05, 200, alpha=1.0, centred=centred)
         steps = np.arange(0, 201, 10)

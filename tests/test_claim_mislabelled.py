@@ -57,7 +57,7 @@ def test_gamma_fails_under_the_law_of_another_fraction(outcome, wrong):
 
 
 def test_the_ratios_fail_under_the_law_of_a_fraction_near_by(few):
-    """The same inputs and starts at both fractions: a tenth is told from a fiftieth and from a fifth."""
+    """The same inputs and initialisations at both fractions: a tenth is told from a fiftieth and from a fifth."""
     ratios, starts = mislabelled._limits((0.0, 0.1), 12, Setting(quick=True, seed=1, threads=1))[2:]
     for fraction, verdict in ((0.1, "PASS"), (0.02, "FAIL"), (0.2, "FAIL")):
         expected = law(fraction).gamma(mislabelled.TIMES) / law(0.0).gamma(mislabelled.TIMES)

@@ -9,7 +9,7 @@ from shoal.claims import norm
 from shoal.claims.claim import Setting
 from shoal.claims.shared import sweep
 from shoal.claims.shared.flows import arrival_error, exponent_weights
-from shoal.claims.shared.sweep import Pair, balanced_start
+from shoal.claims.shared.sweep import Pair, balanced_init
 from shoal.task import Task
 from support import can_be_read_back, is_labelled, passes
 
@@ -62,11 +62,11 @@ def test_it_fails_when_norms_are_off_by_three_percent(longer_norms):
     for statement in (
         "margin against frequency x norm x time: one curve",
         "the same under the hinge loss",
-        "margin at equal start weights",
-        "frequency x norm x time to margin 1, equal start margins",
-        "frequency x norm x time to margin 1, equal start weights",
+        "margin at equal initial weights",
+        "frequency x norm x time to margin 1, equal initial margins",
+        "frequency x norm x time to margin 1, equal initial weights",
         "margin of each of some random networks, deaths included",
-        "the same of random networks at equal start weights",
+        "the same of random networks at equal initial weights",
     ):
         assert found[statement] == "FAIL", statement
 
@@ -77,17 +77,17 @@ def test_its_exponents_fail_when_the_law_is_another(monkeypatch):
     monkeypatch.setattr(sweep, "exponent_weights", lambda _: exponent_weights(conditions))
     monkeypatch.setattr(norm.crowd, "exponent_weights", lambda _: exponent_weights(conditions))
     found = verdicts(norm.CLAIM.run(Setting(networks=600, seed=0, quick=True)))
-    assert found["exponent of time in norm, equal start margins: -1"] == "FAIL"
-    assert found["exponent of time in norm, equal start weights"] == "FAIL"
+    assert found["exponent of time in norm, equal initial margins: -1"] == "FAIL"
+    assert found["exponent of time in norm, equal initial weights"] == "FAIL"
     assert found["600 random networks a norm, equal margins: exponent of time -1"] == "FAIL"
 
 
 def test_its_random_rows_fail_under_another_start(monkeypatch):
-    """Random starts a fifth larger than those that are trained, and one neuron more a mode."""
+    """Random initialisations a fifth larger than those that are trained, and one neuron more a mode."""
     true_expect = norm.crowd.expect
 
-    def expect(length, start, networks, setting, seed):
-        return true_expect(length, type(start)(1.2 * start.scale), networks, setting, seed)
+    def expect(length, init, networks, setting, seed):
+        return true_expect(length, type(init)(1.2 * init.scale), networks, setting, seed)
 
     monkeypatch.setattr(norm.crowd, "expect", expect)
     true_fraction = norm.crowd.compare_fraction
@@ -102,7 +102,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
 def test_balanced_starts_have_the_margins_that_are_asked_for_and_modes_that_do_not_touch(generator):
     pair = Pair((3.0, 0.5), (0.2, 0.8))
     margins = np.exp(generator.normal(-4, 1, (5, 2)))
-    first, last = balanced_start(margins, pair, generator).weights
+    first, last = balanced_init(margins, pair, generator).weights
     hidden = np.maximum(first @ pair.task.inputs.T, 0)
     assert ((hidden > 0).sum(axis=2) == 1).all()
     outputs = (last @ hidden)[:, 0] * pair.task.labels
@@ -112,7 +112,7 @@ def test_balanced_starts_have_the_margins_that_are_asked_for_and_modes_that_do_n
 
 
 def test_the_error_of_an_arrival_covers_a_margin_that_is_off_by_the_tolerance():
-    mode = theory.Mode(norm=1.0, frequency=1.0, start=0.01)
+    mode = theory.Mode(norm=1.0, frequency=1.0, start_margin=0.01)
     largest = 4.0
     early = mode.time(1.0) - mode.time(1.0 - 1e-7 * largest)
     allowed = arrival_error(np.zeros(1), np.array([largest]), float(mode.velocity(1.0)))

@@ -64,7 +64,7 @@ def test_it_repeats_itself_bit_for_bit(outcome):
     assert [str(row.comparison) for row in again.rows] == [str(row.comparison) for row in outcome.rows]
 
 
-def test_random_starts_are_those_of_the_seed():
+def test_random_inits_are_those_of_the_seed():
     first, other = (phase_diagram._chance(3600, Setting(seed=seed)).comparison.measured for seed in (3, 4))
     assert first != other
 

@@ -77,10 +77,10 @@ def test_the_matched_rows_fail_when_theory_takes_a_norm_for_three_percent_longer
     def features(**given):
         return true(**(given | {"norms": (1.03 * given["norms"][0], given["norms"][1])}))
 
-    def time(signed, start):
+    def time(signed, init):
         with monkeypatch.context() as inner:
             inner.setattr(theory, "Features", true)
-            return trained(signed, start)
+            return trained(signed, init)
 
     monkeypatch.setattr(theory, "Features", features)
     monkeypatch.setattr(remedies, "matching_time", time)

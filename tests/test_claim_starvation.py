@@ -9,7 +9,7 @@ from shoal import theory
 from shoal.claims import starvation
 from shoal.claims.claim import Setting
 from shoal.claims.shared import connected, separate
-from shoal.claims.shared.separate import Signed, separate_start
+from shoal.claims.shared.separate import Signed, separate_init
 
 SMALL = Setting(networks=3, quick=True, seed=3)
 
@@ -24,9 +24,9 @@ def outcome():
 
 
 def test_every_exact_and_statistical_row_passes(outcome):
-    # Three networks are too few for a majority: see the test of ordinary starts.
+    # Three networks are too few for a majority: see the test of ordinary initialisations.
     failed = [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
-    assert not [line for line in failed if "ordinary start" not in line]
+    assert not [line for line in failed if "ordinary initialisation" not in line]
 
 
 def test_the_figure_labels_its_axes_and_has_legends(outcome):
@@ -58,9 +58,9 @@ def test_rows_fail_when_the_theory_takes_a_norm_for_three_percent_longer(monkeyp
 
 
 def test_the_power_law_fails_when_a_norm_is_off_by_three_percent(monkeypatch):
-    def longer(network, task, start, setting, **given):
+    def longer(network, task, init, setting, **given):
         stretched = shoal.Task(task.inputs * [1.0, 1.03], task.labels, task.weights)
-        return separate.flow(network, stretched, start, setting, **given)
+        return separate.flow(network, stretched, init, setting, **given)
 
     monkeypatch.setattr(starvation, "flow", longer)
     _, rows = starvation._together(Setting(networks=4, quick=True))
@@ -76,9 +76,9 @@ def test_the_bound_fails_when_the_feature_is_three_percent_more_frequent(monkeyp
 
 
 def test_the_mean_confidence_fails_when_the_predicted_starts_are_ten_times_as_strong(monkeypatch):
-    true = starvation.random_starts
+    true = starvation.random_inits
     monkeypatch.setattr(starvation, "FRACTIONS", (0.5,))
-    monkeypatch.setattr(starvation, "random_starts", lambda count, seed: (1 + 9 * (seed >= 2**33)) * true(count, seed))
+    monkeypatch.setattr(starvation, "random_inits", lambda count, seed: (1 + 9 * (seed >= 2**33)) * true(count, seed))
     _, rows = starvation._crowd(Setting(networks=200, quick=True))
     assert verdicts(rows)["mean confidence with feature 2 alone when fit, 200 random networks"] == "FAIL"
 
@@ -99,18 +99,18 @@ def test_cross_entropy_still_teaches_feature_2_where_the_hinge_has_stopped(outco
     assert hard[-1] == hard[late]
 
 
-def final_weights(task, start, network):
+def final_weights(task, init, network):
     record = shoal.Record(times=[0.0, 60.0], measure=("weights",))
-    data = shoal.train(network, task, start, method=shoal.GradientFlow(t_end=60.0), record=record)
+    data = shoal.train(network, task, init, method=shoal.GradientFlow(t_end=60.0), record=record)
     return data["weights_1"].values
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
 def test_neurons_of_one_feature_never_turn_towards_the_other(fraction):
     signed = starvation.rare(fraction)
-    strengths = starvation.random_starts(20, 5)
-    network, start = separate_start(signed.norms, strengths, 5)
-    weights = final_weights(signed.task, start, network)
+    strengths = starvation.random_inits(20, 5)
+    network, init = separate_init(signed.norms, strengths, 5)
+    weights = final_weights(signed.task, init, network)
     half = network.widths[1] // 2
     assert (weights[:, :half, 1] == 0).all()
     assert (weights[:, half:, 0] == 0).all()
@@ -119,20 +119,20 @@ def test_neurons_of_one_feature_never_turn_towards_the_other(fraction):
 
 def test_they_do_where_features_have_one_sign_only():
     signed = starvation.rare(0.5)
-    network, start = separate_start(signed.norms, starvation.random_starts(4, 5), 5)
-    weights = final_weights(shoal.tasks.features((1.0, 1.0), [(0, 1), (0,)]), start, network)
+    network, init = separate_init(signed.norms, starvation.random_inits(4, 5), 5)
+    weights = final_weights(shoal.tasks.features((1.0, 1.0), [(0, 1), (0,)]), init, network)
     assert (np.abs(weights[:, : separate.NEURONS, 1]) > 0.1).all()
 
 
 @pytest.mark.parametrize("layers", connected.DEPTHS)
 def test_an_aligned_start_has_the_strengths_asked_for_and_is_balanced(layers):
     strengths = np.array([[0.02, 0.3], [0.5, 0.01]])
-    _, start = connected.aligned_start(layers, strengths, 0)
-    product = start.weights[0]
-    for weights in start.weights[1:]:
+    _, init = connected.aligned_init(layers, strengths, 0)
+    product = init.weights[0]
+    for weights in init.weights[1:]:
         product = weights @ product
     assert product[:, 0] == pytest.approx(strengths)
-    for below, above in zip(start.weights[:-1], start.weights[1:], strict=True):
+    for below, above in zip(init.weights[:-1], init.weights[1:], strict=True):
         assert below @ below.swapaxes(1, 2) == pytest.approx(above.swapaxes(1, 2) @ above)
 
 
@@ -146,10 +146,8 @@ def test_signed_samples_are_all_combinations_and_a_probe_a_feature():
 def test_a_start_has_the_strengths_asked_for():
     signed = Signed((2.0, 1.0), ((0, 1), (1,)), (0.6, 0.4))
     strengths = np.array([[0.02, 0.3], [0.5, 0.01]])
-    network, start = separate_start(signed.norms, strengths, 0)
-    data = shoal.train(
-        network, signed.task, start, method=shoal.GradientDescent(0.1, 0), record=shoal.Record(steps=[0])
-    )
+    network, init = separate_init(signed.norms, strengths, 0)
+    data = shoal.train(network, signed.task, init, method=shoal.GradientDescent(0.1, 0), record=shoal.Record(steps=[0]))
     assert data["margin"].values[:, 0] == pytest.approx(strengths @ signed.members.T)
 
 

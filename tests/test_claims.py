@@ -81,7 +81,7 @@ def test_a_claim_repeats_itself_bit_for_bit(outcomes):
 
 def test_another_seed_draws_other_networks(outcomes):
     other = claims.run("modes", networks=NETWORKS["modes"], quick=True, seed=4)
-    assert not np.array_equal(other.data["start"], outcomes["modes"].data["start"])
+    assert not np.array_equal(other.data["start_margin"], outcomes["modes"].data["start_margin"])
 
 
 @pytest.fixture
@@ -123,13 +123,13 @@ def test_losses_fails_when_norms_are_off_by_five_percent(longer_norms):
 
 
 def test_the_path_of_losses_fails_when_the_imbalance_is_off_by_one_percent(monkeypatch):
-    true_start = losses.living_start
+    true_start = losses.living_init
 
-    def start(networks, seed):
+    def init(networks, seed):
         drawn, margins, imbalances = true_start(networks, seed)
         return drawn, margins, 1.01 * imbalances
 
-    monkeypatch.setattr(losses, "living_start", start)
+    monkeypatch.setattr(losses, "living_init", init)
     assert verdicts(claims.run("losses", networks=4, quick=True))["path invariant c^2, all losses"] == "FAIL"
 
 
@@ -189,14 +189,15 @@ def test_sigmoid_runs_with_the_largest_seed_and_draws_each_part_from_its_own(mon
 
     monkeypatch.setattr(runs, "train", watched)
     claims.run("sigmoid", networks=4, quick=True, seed=2**64 - 1)
-    # Exact: three rates and their start; the crowd at two rates; the starts predicted from; the crowd's own starts.
+    # Exact: three rates and their initialisation; the crowd at two rates; the initialisations predicted from; the
+    # crowd's own initialisations.
     assert seeds == [2**64 - 1] * 4 + [2**32 - 1] * 2 + [2**33 - 1] + [2**32 - 1]
 
 
 def test_digits_fails_when_the_start_is_too_large_for_a_plateau(monkeypatch):
     monkeypatch.setattr(digits, "GAINS", {2: 2.0})
     found = verdicts(claims.run("digits", networks=20, quick=True))
-    assert found["2 layers: share falling fastest after the start (> 1/2)"] == "FAIL"
+    assert found["2 layers: share falling fastest after the first record (> 1/2)"] == "FAIL"
 
 
 def test_the_rival_of_digits_wins_where_the_error_is_a_plateau_and_a_decay():
@@ -210,11 +211,11 @@ def test_the_rival_of_digits_wins_where_the_error_is_a_plateau_and_a_decay():
 @pytest.mark.parametrize("depth", [2, 3, 4])
 def test_the_fit_of_digits_finds_the_mode_that_made_a_curve(depth):
     times = np.linspace(0, 60, 61)
-    start = {2: 0.01, 3: 0.02, 4: 0.05}[depth]
+    init = {2: 0.01, 3: 0.02, 4: 0.05}[depth]
     # At unit norm the speed is the frequency alone.
-    made = theory.Mode(norm=1.0, frequency=0.4, start=start, depth=depth).soft_error(times)
+    made = theory.Mode(norm=1.0, frequency=0.4, start_margin=init, depth=depth).soft_error(times)
     parameters, fitted = digits.ModeFit.of_depth(depth).fit(times, made)
-    assert np.exp(parameters) == pytest.approx([0.4, start], rel=1e-3)
+    assert np.exp(parameters) == pytest.approx([0.4, init], rel=1e-3)
     assert fitted == pytest.approx(made, abs=1e-5)
 
 

@@ -25,7 +25,7 @@ def integrated(*, norm=1.0):
 
 
 def test_a_flow_integrated_by_scipy_agrees_with_the_closed_form():
-    predicted = Mode(norm=1.0, frequency=0.5, start=0.01).margin(TIMES * 13)
+    predicted = Mode(norm=1.0, frequency=0.5, start_margin=0.01).margin(TIMES * 13)
     result = compare_flow(integrated(), predicted, tolerance=1e-9)
     assert result.verdict == "PASS"
     assert (result.kind, result.networks, result.points) == ("flow", 1, TIMES.size)
@@ -34,7 +34,7 @@ def test_a_flow_integrated_by_scipy_agrees_with_the_closed_form():
 
 
 def test_the_flow_of_a_mode_whose_norm_is_a_millionth_off_fails():
-    predicted = Mode(norm=1.0 + 1e-6, frequency=0.5, start=0.01).margin(TIMES * 13)
+    predicted = Mode(norm=1.0 + 1e-6, frequency=0.5, start_margin=0.01).margin(TIMES * 13)
     assert compare_flow(integrated(), predicted, tolerance=1e-7).verdict == "FAIL"
 
 

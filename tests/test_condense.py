@@ -12,7 +12,7 @@ import xarray
 import shoal
 from shoal import _core, memory
 from shoal.record import MEASURES
-from support import LOSSES, SETS, layers, random_start, same_bits
+from support import LOSSES, SETS, layers, random_init, same_bits
 
 REDUCIBLE = tuple(name for name in MEASURES if name not in ("weights", "trajectory", "pattern"))
 SAMPLES, INPUTS, RANK, DISTINCT = 20, 12, 3, 7
@@ -60,7 +60,7 @@ def arguments(generator: np.random.Generator, **changed: Any) -> dict[str, Any]:
     return {
         "network": shoal.Network((INPUTS, 6, 1)),
         "task": low_rank_task(generator),
-        "start": shoal.Gaussian(0.2),
+        "init": shoal.Gaussian(0.2),
         "method": shoal.GradientDescent(0.05, STEPS),
         "record": shoal.Record(measure=MEASURES),
         "networks": 11,
@@ -109,12 +109,12 @@ def test_networks_of_several_outputs_and_without_hidden_units_are(
 
 def test_every_start_is(generator: np.random.Generator) -> None:
     network = shoal.Network((INPUTS, 6, 1), bias=True)
-    for start in (shoal.Balanced(0.2), shoal.Gaussian(gain=0.7), random_start(network, 11, generator)):
-        assert_close(*both(**arguments(generator, network=network, start=start)), TOLERANCE["float64"])
+    for init in (shoal.Balanced(0.2), shoal.Gaussian(gain=0.7), random_init(network, 11, generator)):
+        assert_close(*both(**arguments(generator, network=network, init=init)), TOLERANCE["float64"])
     modes = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1), dimension=INPUTS)
     repeated = shoal.Task(np.repeat(modes.inputs, 2, axis=0), np.repeat(modes.labels, 2))
     names = [name for name in MEASURES if not name.startswith("test_")]
-    given = arguments(generator, task=repeated, start=shoal.Separated(0.3), record=shoal.Record(measure=names))
+    given = arguments(generator, task=repeated, init=shoal.Separated(0.3), record=shoal.Record(measure=names))
     condensed, whole = (shoal.train(**given, condense=how) for how in (True, False))
     assert json.loads(condensed.attrs["condensed"]) == {"samples": [6, 3], "inputs": [INPUTS, 3]}
     assert_close(condensed, whole, TOLERANCE["float64"])
@@ -153,7 +153,7 @@ def test_a_flow_is_that_of_each_sample_once(activation: str, loss: str) -> None:
     task, once = repeating(seed=1)
     given: dict[str, Any] = {
         "network": shoal.Network((3, 5, 1), activation),
-        "start": shoal.Gaussian(0.4),
+        "init": shoal.Gaussian(0.4),
         "method": shoal.GradientFlow(6.0, rtol=1e-6),
         "loss": loss,
         "networks": 60,
@@ -276,7 +276,7 @@ def test_the_memory_of_a_condensed_training_is_that_of_its_own_sizes(monkeypatch
     """Inputs of a hundred thousand dimensions that span one: whole packs of such weights would not fit."""
     monkeypatch.setattr(memory, "available_bytes", lambda: 100_000_000)
     network, task = shoal.Network((100_000, 20, 1)), shoal.Task(np.ones((2, 100_000)), [1, -1])
-    given: dict[str, Any] = {"start": shoal.Gaussian(0.01), "method": shoal.GradientDescent(0.1, 1), "threads": 1}
+    given: dict[str, Any] = {"init": shoal.Gaussian(0.01), "method": shoal.GradientDescent(0.1, 1), "threads": 1}
     data = shoal.train(network, task, networks=8, **given)
     assert np.isfinite(data.loss).all()
     with pytest.raises(ValueError, match=r"needs 0\.[0-9]+ GB of memory"):

@@ -10,7 +10,7 @@ import pytest
 import reference
 import shoal
 from shoal.record import MEASURES
-from support import LOSSES, random_start, random_task, same_bits, started
+from support import LOSSES, random_init, random_task, same_bits, started
 
 ENGINES = ("lanes", "wide")
 EVERY = tuple(name for name in MEASURES if not name.startswith("test_"))
@@ -22,12 +22,12 @@ def exploding(loss: str, outputs: int = 1, activation: str = "linear", **changed
     network = shoal.Network((3, 6, 4, outputs), activation, bias=True)
     task = random_task(5, 3, outputs, generator)
     sizes = np.logspace(0, 3, 40)[:, None]
-    drawn = random_start(network, 40, generator)
+    drawn = random_init(network, 40, generator)
     weights = [sizes[..., None] * array for array in drawn.weights]
     return {
         "network": network,
         "task": task,
-        "start": shoal.Explicit(weights, [sizes * array for array in drawn.biases]),
+        "init": shoal.Explicit(weights, [sizes * array for array in drawn.biases]),
         "method": shoal.GradientDescent(0.5, 12),
         "loss": loss,
         "record": shoal.Record(measure=EVERY, steps=range(13)),
@@ -37,12 +37,12 @@ def exploding(loss: str, outputs: int = 1, activation: str = "linear", **changed
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_margin_that_is_no_number_meets_no_hinge(engine: str) -> None:
-    start = shoal.Explicit([[[[1e200], [1e200]]], [[[1.0, -1.0]]]])
+    init = shoal.Explicit([[[[1e200], [1e200]]], [[[1.0, -1.0]]]])
     for loss in LOSSES:
         data = shoal.train(
             shoal.Network((1, 2, 1)),
             shoal.Task([[1e200]], [1]),
-            start,
+            init,
             loss=loss,
             method=shoal.GradientDescent(
                 0.1, 100, stop=("fitted", "satisfied", "dead") if "hinge" in loss else "fitted"
@@ -70,7 +70,7 @@ def linear(**changed: Any) -> dict[str, Any]:
     return {
         "network": shoal.Network((4, 8, 8, 8, 1), "linear"),
         "task": shoal.tasks.gaussian(8, 4, separation=1.0),
-        "start": shoal.Gaussian(0.5),
+        "init": shoal.Gaussian(0.5),
         "loss": "hinge",
         "method": shoal.GradientDescent(1.0, 60),
         "networks": 1000,
@@ -99,8 +99,8 @@ def test_statistics_leave_exploded_networks_out_and_count_them() -> None:
 def test_an_exploded_network_is_neither_dead_nor_fitted_nor_satisfied() -> None:
     cases = (("linear", ("fitted", "satisfied")), ("relu", ("dead",)), ("relu", ("fitted", "satisfied", "dead")))
     for activation, rules in cases:
-        network, start = shoal.Network((4, 8, 8, 8, 1), activation), shoal.Gaussian(1e77)
-        data = shoal.train(**linear(network=network, start=start, method=shoal.GradientDescent(1.0, 60, stop=rules)))
+        network, init = shoal.Network((4, 8, 8, 8, 1), activation), shoal.Gaussian(1e77)
+        data = shoal.train(**linear(network=network, init=init, method=shoal.GradientDescent(1.0, 60, stop=rules)))
         lost = np.isnan(data.loss.values[:, -1])
         assert lost.sum() > 100
         assert (data.status.values[lost] == 1).all()
@@ -116,7 +116,7 @@ def test_networks_diverge_where_the_oracle_does(loss: str, activation: str, engi
     data = shoal.train(**given)
     setup = reference.problem(given["network"], given["task"], shoal.loss.LOSSES[given["loss"]]())
     with np.errstate(all="ignore"):
-        oracle = [reference.train(setup, started(given["start"], k), 0.5, range(13)) for k in range(40)]
+        oracle = [reference.train(setup, started(given["init"], k), 0.5, range(13)) for k in range(40)]
     ok = (data.status == 0).values
     for k, one in enumerate(oracle):
         if one["diverged_at"] != data.diverged_at[k].item():
@@ -136,9 +136,9 @@ def test_networks_diverge_where_the_oracle_does(loss: str, activation: str, engi
 def test_how_a_network_ended_does_not_depend_on_what_is_recorded(engine: str, dtype: str) -> None:
     given = exploding("squared", engine=engine, dtype="float64")
     if dtype == "float32":
-        start = [np.clip(array, -1e30, 1e30) for array in given["start"].weights]
-        biases = [np.clip(array, -1e30, 1e30) for array in given["start"].biases]
-        given |= {"start": shoal.Explicit(start, biases), "dtype": dtype}
+        start = [np.clip(array, -1e30, 1e30) for array in given["init"].weights]
+        biases = [np.clip(array, -1e30, 1e30) for array in given["init"].biases]
+        given |= {"init": shoal.Explicit(start, biases), "dtype": dtype}
     whole = shoal.train(**given)
     assert set(whole.status.values) == {0, 1}
     for record in (

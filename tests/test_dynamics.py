@@ -17,7 +17,10 @@ from scipy.optimize import brentq
 from shoal.dynamics import plateau, reach_time, steepest
 from shoal.theory import Mode
 
-MODES = [Mode(norm=1.7, frequency=0.6, start=1e-3), Mode(norm=0.9, frequency=0.4, start=0.05, imbalance=0.3)]
+MODES = [
+    Mode(norm=1.7, frequency=0.6, start_margin=1e-3),
+    Mode(norm=0.9, frequency=0.4, start_margin=0.05, imbalance=0.3),
+]
 
 
 def series(values, times):
@@ -31,10 +34,10 @@ def logistic(times, *, middle=8.0, rate=1.0, height=1.0, base=0.0):
 @pytest.mark.parametrize("loss", ["cross_entropy", "exponential", "squared"])
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_the_time_to_a_margin_is_that_of_the_closed_form_within_its_own_error(loss, scale):
-    for norm, frequency, start in [(1.7, 0.6, 1e-3), (0.9, 0.4, 0.05), (1.0, 1.0, 0.2)]:
-        mode = Mode(norm=norm, frequency=frequency, start=start, loss=loss)
+    for norm, frequency, init in [(1.7, 0.6, 1e-3), (0.9, 0.4, 0.05), (1.0, 1.0, 0.2)]:
+        mode = Mode(norm=norm, frequency=frequency, start_margin=init, loss=loss)
         times = np.linspace(0, float(mode.time(0.8)) * 1.2, 121)
-        levels = np.linspace(start * 1.1, 0.8, 30)
+        levels = np.linspace(init * 1.1, 0.8, 30)
         read = reach_time(
             series(np.tile(mode.margin(times), (30, 1)), times), xr.DataArray(levels, dims="network"), scale=scale
         )

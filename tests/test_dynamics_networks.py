@@ -10,7 +10,7 @@ from scipy.linalg import orth, svdvals
 import reference
 import shoal
 from shoal.dynamics import activation_patterns, alignment, deaths, effective_rank, strengths
-from support import ACTIVATIONS, final, random_start, random_task
+from support import ACTIVATIONS, final, random_init, random_task
 
 TIMES = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
 
@@ -21,8 +21,8 @@ def trained(network, task, networks=4, **changes):
         "record": shoal.Record(measure=("margin", "weights")),
         "networks": networks,
     }
-    start = changes.pop("start", random_start(network, networks, np.random.default_rng(0)))
-    return shoal.train(network, task, start, **{**arguments, **changes})
+    init = changes.pop("init", random_init(network, networks, np.random.default_rng(0)))
+    return shoal.train(network, task, init, **{**arguments, **changes})
 
 
 def rows(*matrices):
@@ -145,9 +145,9 @@ def test_ranks_are_those_of_their_definitions():
 def test_a_diverged_network_says_nothing_and_disturbs_no_other():
     task = random_task(6, 3, 1, np.random.default_rng(8))
     network = shoal.Network((3, 5, 1), activation="linear")
-    start = random_start(network, 3, np.random.default_rng(9), scale=0.1)
-    wild = shoal.Explicit([w * np.array([1, 1e200, 1])[:, None, None] for w in start.weights])
-    data = trained(network, task, 3, start=wild, loss="squared")
+    init = random_init(network, 3, np.random.default_rng(9), scale=0.1)
+    wild = shoal.Explicit([w * np.array([1, 1e200, 1])[:, None, None] for w in init.weights])
+    data = trained(network, task, 3, init=wild, loss="squared")
     assert data.status.values.tolist() == [0, 1, 0]
     for found in (strengths(data, np.eye(3)).strength, effective_rank(data).stable_rank):
         assert np.isnan(found[1]).all()

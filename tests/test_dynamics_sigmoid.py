@@ -69,7 +69,10 @@ def test_noisy_sigmoids_get_the_parameters_that_scipy_finds(noise):
 
 def test_no_start_of_scipy_finds_a_closer_sigmoid_to_the_error_of_a_mode():
     times = np.linspace(0, 60, 121)
-    modes = [Mode(norm=1.7, frequency=0.3, start=1e-3), Mode(norm=1.0, frequency=0.4, start=0.02, imbalance=0.2)]
+    modes = [
+        Mode(norm=1.7, frequency=0.3, start_margin=1e-3),
+        Mode(norm=1.0, frequency=0.4, start_margin=0.02, imbalance=0.2),
+    ]
     fit = sigmoid_fit(series([mode.soft_error(times) for mode in modes], times))
     assert fit.converged.all()
     for row, mode in enumerate(modes):
@@ -88,7 +91,7 @@ def test_no_start_of_scipy_finds_a_closer_sigmoid_to_the_error_of_a_mode():
 
 @given(st.floats(0.01, 100), st.sampled_from([-1, 1]), st.floats(-10, 10), st.floats(0.01, 100), st.floats(-50, 50))
 def test_the_fit_moves_with_the_units_of_series_and_time(factor, sign, shift, stretch, delay):
-    values = Mode(norm=1.5, frequency=0.4, start=0.01).soft_error(TIMES)
+    values = Mode(norm=1.5, frequency=0.4, start_margin=0.01).soft_error(TIMES)
     plain = sigmoid_fit(series(values))
     other = sigmoid_fit(series(sign * factor * values + shift, stretch * TIMES + delay))
     assert other.amplitude.item() == pytest.approx(sign * factor * plain.amplitude.item(), rel=1e-5)

@@ -23,11 +23,11 @@ TIMES = np.linspace(0, 60, 241)
 RTOL = 1e-9
 
 
-def recorded(network, task, start, times=TIMES):
+def recorded(network, task, init, times=TIMES):
     """Return what gradient flow on the cross-entropy does to every weight, pattern and margin, at the times."""
     setup = reference.problem(network, task, shoal.CrossEntropy())
-    cuts = np.cumsum([w[0].size for w in start.weights])[:-1]
-    shapes = [w[0].shape for w in start.weights]
+    cuts = np.cumsum([w[0].size for w in init.weights])[:-1]
+    shapes = [w[0].shape for w in init.weights]
 
     def layers(vector):
         return [part.reshape(shape) for part, shape in zip(np.split(vector, cuts), shapes, strict=True)]
@@ -37,8 +37,8 @@ def recorded(network, task, start, times=TIMES):
         return -np.concatenate([w.ravel() for w in slope.weights])
 
     first, second, pattern, margin = [], [], [], []
-    for k in range(start.networks):
-        vector = np.concatenate([w[k].ravel() for w in start.weights])
+    for k in range(init.networks):
+        vector = np.concatenate([w[k].ravel() for w in init.weights])
         way = solve_ivp(velocity, (0, times[-1]), vector, "DOP853", times, rtol=RTOL, atol=1e-13).y.T
         places = [layers(place) for place in way]
         first.append([place[0] for place in places])
@@ -64,7 +64,7 @@ OPPOSITE = shoal.tasks.antipodal(1.3, dimension=2)
 
 
 def separated(task, networks, seed=0):
-    """Return separated starts as arrays."""
+    """Return separated initialisations as arrays."""
     data = shoal.train(
         NETWORK,
         task,
@@ -78,20 +78,20 @@ def separated(task, networks, seed=0):
 
 
 @pytest.fixture(scope="module")
-def start():
+def init():
     return separated(MODES, 12)
 
 
 @pytest.fixture(scope="module")
-def data(start):
-    return recorded(NETWORK, MODES, start)
+def data(init):
+    return recorded(NETWORK, MODES, init)
 
 
-def test_the_flow_of_the_core_records_what_the_independent_integration_does(data, start):
+def test_the_flow_of_the_core_records_what_the_independent_integration_does(data, init):
     trained = shoal.train(
         NETWORK,
         MODES,
-        start,
+        init,
         method=shoal.GradientFlow(TIMES[-1], rtol=RTOL),
         record=shoal.Record(times=TIMES, measure=("margin", "trajectory", "unit_active", "pattern")),
     )
@@ -112,9 +112,9 @@ def test_strengths_along_the_inputs_are_the_margins_at_every_record(data):
 
 
 @pytest.mark.parametrize("measure", ["unit_active", "pattern"])
-def test_units_die_when_the_theory_says_they_do(data, start, measure):
+def test_units_die_when_the_theory_says_they_do(data, init, measure):
     found = deaths(data[[measure]])
-    fates = theory.separated_fates(start.weights, MODES, "cross_entropy", until=TIMES[-1])
+    fates = theory.separated_fates(init.weights, MODES, "cross_entropy", until=TIMES[-1])
     dead = np.isfinite(fates.death_time)
     assert 5 < dead.sum() < dead.size - 5
     np.testing.assert_array_equal(found.died, dead)
@@ -132,20 +132,20 @@ def test_from_a_separated_start_a_pattern_changes_by_death_only(data):
 
 
 def test_units_that_go_over_to_the_antipodal_sample_change_pattern_and_live():
-    start = separated(OPPOSITE, 12, seed=1)
-    data = recorded(NETWORK, OPPOSITE, start)
-    fates = theory.separated_fates(start.weights, OPPOSITE, "cross_entropy", until=TIMES[-1])
+    init = separated(OPPOSITE, 12, seed=1)
+    data = recorded(NETWORK, OPPOSITE, init)
+    fates = theory.separated_fates(init.weights, OPPOSITE, "cross_entropy", until=TIMES[-1])
     moved = np.isfinite(fates.death_time)
     assert 5 < moved.sum() < moved.size - 5
     np.testing.assert_array_equal(activation_patterns(data).flips, 2 * moved)
     assert not deaths(data).died.any()
 
 
-def test_the_margins_reach_their_levels_when_the_theory_says_they_do(data, start):
+def test_the_margins_reach_their_levels_when_the_theory_says_they_do(data, init):
     level = 0.7
     read = reach_time(data.margin, level)
     fine = np.linspace(0, TIMES[-1], 20001)
-    margins = theory.separated_margins(start.weights, MODES, "cross_entropy", fine)
+    margins = theory.separated_margins(init.weights, MODES, "cross_entropy", fine)
     smooth = 0
     for network, sample in np.ndindex(read.reached.shape):
         one = read.isel(network=network, sample=sample)

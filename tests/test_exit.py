@@ -13,7 +13,7 @@ import shoal
 from shoal import _core
 
 case, threads, told, times = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "told", int(sys.argv[4])
-small = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1))
+small = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), init=shoal.Gaussian(0.1))
 wide = {**small, "network": shoal.Network((20, 1000, 1)), "task": shoal.tasks.gaussian(1000, 20, separation=1.0)}
 TRAININGS = {
     "descent": lambda: shoal.train(**small, method=shoal.GradientDescent(1e-9, 10**12), networks=200, **given),
@@ -80,7 +80,7 @@ import sys, threading
 import shoal
 
 def work(steps):
-    small = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1))
+    small = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), init=shoal.Gaussian(0.1))
     return shoal.train(**small, method=shoal.GradientDescent(0.1, steps), networks=200).sizes["network"]
 
 work(10)  # what is imported while Python ends may fail

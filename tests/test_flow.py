@@ -14,7 +14,7 @@ import reference
 import shoal
 from reference import Parameters
 from shoal.loss import resolve_loss
-from support import ALL_MEASURES, LOSSES, layers, random_start, random_task, same_bits, started
+from support import ALL_MEASURES, LOSSES, layers, random_init, random_task, same_bits, started
 
 TASK = shoal.tasks.modes((1.7, 0.9), (0.6, 0.4))
 NETWORK = shoal.Network((2, 6, 1))
@@ -22,7 +22,7 @@ TIMES = np.linspace(0.0, 60.0, 61)
 
 
 def flown(until: float = 60.0, rtol: float = 1e-8, **changed: Any) -> xarray.Dataset:
-    given = {"network": NETWORK, "task": TASK, "start": shoal.Separated(0.05), "networks": 40, **changed}
+    given = {"network": NETWORK, "task": TASK, "init": shoal.Separated(0.05), "networks": 40, **changed}
     atol = given.pop("atol", 1e-3 * rtol)
     return shoal.train(method=shoal.GradientFlow(until, rtol, atol, given.pop("max_steps", 10_000)), **given)
 
@@ -36,7 +36,7 @@ def start_of(**given: Any) -> list[NDArray[np.float64]]:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_margins_follow_the_closed_form_within_ten_tolerances_through_every_kink(loss: str, rtol: float) -> None:
     """Separated random networks, in which neurons die and, under the hinge losses, modes are satisfied."""
-    weights = start_of(network=NETWORK, task=TASK, start=shoal.Separated(0.05), networks=200)
+    weights = start_of(network=NETWORK, task=TASK, init=shoal.Separated(0.05), networks=200)
     predicted = shoal.theory.separated_margins(weights, TASK, loss, TIMES)
     record = shoal.Record(times=TIMES, measure=("margin", "active"))
     data = flown(rtol=rtol, networks=200, loss=loss, record=record)
@@ -49,16 +49,16 @@ def test_margins_follow_the_closed_form_within_ten_tolerances_through_every_kink
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 6])
 def test_chains_of_every_depth_follow_the_closed_form(depth: int, loss: str) -> None:
-    norm, frequency, start = 1.7, 0.6, 0.01
-    mode = shoal.theory.Mode(norm=norm, frequency=frequency, start=start, depth=depth, loss=loss)
+    norm, frequency, init = 1.7, 0.6, 0.01
+    mode = shoal.theory.Mode(norm=norm, frequency=frequency, start_margin=init, depth=depth, loss=loss)
     task = shoal.Task([[norm, 0.0], [0.0, 1.0]], [1, -1], [frequency, 1 - frequency])
-    strength = (start / norm) ** (1 / depth)
+    strength = (init / norm) ** (1 / depth)
     weights = [np.full((1, 1, 1), strength) for _ in range(depth)]
     weights[0] = np.array([[[strength, 0.0]]])
     times = np.linspace(0.0, 30.0, 31)
     for rtol in (1e-4, 1e-7, 1e-10):
         data = flown(
-            30.0, rtol, network=shoal.Network((2, *[1] * depth)), task=task, start=shoal.Explicit(weights), loss=loss,
+            30.0, rtol, network=shoal.Network((2, *[1] * depth)), task=task, init=shoal.Explicit(weights), loss=loss,
             record=shoal.Record(times=times, measure=("margin",)), networks=1,
         )  # fmt: skip
         assert np.abs(data.margin.values[0, :, 0] - mode.margin(times)).max() <= 10 * rtol * mode.margin(30.0)
@@ -77,12 +77,12 @@ def test_general_networks_agree_with_an_independent_integration(
     """The oracle's gradient integrated by SciPy's method of order 8. One sample under the hinge: it meets it once."""
     network = shoal.Network((3, 5, 4, outputs), activation, bias=True, **given)
     task = random_task(1 if loss == "hinge" else 7, 3, outputs, generator)
-    start = random_start(network, 3, generator)
+    init = random_init(network, 3, generator)
     setup = reference.problem(network, task, resolve_loss(loss))
     record = shoal.Record(times=[0.0, 0.7, 2.0], measure=("margin", "loss"))
-    data = flown(2.0, 1e-9, network=network, task=task, start=start, loss=loss, record=record, networks=3)
+    data = flown(2.0, 1e-9, network=network, task=task, init=init, loss=loss, record=record, networks=3)
     for k in range(3):
-        begun = started(start, k)
+        begun = started(init, k)
         own = setup.started(begun)
         sizes = [array.size for array in (*begun.weights, *begun.biases)]
         shapes = [array.shape for array in (*begun.weights, *begun.biases)]
@@ -114,7 +114,7 @@ def test_descent_tends_to_the_flow_with_slope_one_in_the_rate(generator: np.rand
     given: dict[str, Any] = {
         "network": network,
         "task": random_task(6, 3, 1, generator),
-        "start": random_start(network, 8, generator),
+        "init": random_init(network, 8, generator),
         "record": shoal.Record(times=np.arange(0.0, 4.1, 0.5), measure=("margin",)),
         "networks": 8,
     }
@@ -192,11 +192,11 @@ def test_a_network_that_leaves_the_numbers_is_marked_and_its_neighbours_are_not_
     given: dict[str, Any] = {"network": network, "task": task, "loss": "exponential"}
     weights[0][1] = 1e150
     record = shoal.Record(times=[0.0, 1.0], measure=("margin", "weights"))
-    with_it = flown(1.0, start=shoal.Explicit(weights), networks=3, record=record, **given)
+    with_it = flown(1.0, init=shoal.Explicit(weights), networks=3, record=record, **given)
     assert with_it.status.values.tolist() == [0, 1, 0]
     assert np.isfinite(with_it.stopped_at.values[1])
     assert np.isnan(with_it.margin.values[1, 1]).all()
-    calm = flown(1.0, start=shoal.Explicit([w[::2] for w in weights]), networks=2, record=record, **given)
+    calm = flown(1.0, init=shoal.Explicit([w[::2] for w in weights]), networks=2, record=record, **given)
     assert with_it.margin.values[::2].tobytes() == calm.margin.values.tobytes()
 
 
@@ -205,7 +205,7 @@ def test_a_network_whose_loss_is_not_finite_has_diverged() -> None:
     weights = [np.full((2, 1, 1), 0.5), np.full((2, 1, 1), 0.5)]
     weights[0][1] = weights[1][1] = 1e200
     data = flown(
-        1.0, network=shoal.Network((1, 1, 1), "linear"), task=shoal.Task([[1.0]], [1]), start=shoal.Explicit(weights),
+        1.0, network=shoal.Network((1, 1, 1), "linear"), task=shoal.Task([[1.0]], [1]), init=shoal.Explicit(weights),
         loss="hinge", networks=2, record=shoal.Record(times=[0.0, 1.0], measure=("loss",)),
     )  # fmt: skip
     assert data.status.values.tolist() == [0, 1]

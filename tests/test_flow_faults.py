@@ -18,10 +18,10 @@ RTOLS = (1e-6, 1e-8, 1e-9, 1e-10)
 MEASURES = ("margin", "weights")
 
 
-def flown(network: shoal.Network, task: shoal.Task, start: Any, until: float, rtol: float = 1e-8, **given: Any) -> Any:
+def flown(network: shoal.Network, task: shoal.Task, init: Any, until: float, rtol: float = 1e-8, **given: Any) -> Any:
     options = {name: given.pop(name) for name in ("max_steps",) if name in given}
     method = shoal.GradientFlow(until, rtol=rtol, atol=given.pop("atol", 1e-4 * rtol), **options)
-    return shoal.train(network, task, start, method=method, **given)
+    return shoal.train(network, task, init, method=method, **given)
 
 
 def recorded(times: ArrayLike) -> shoal.Record:
@@ -61,22 +61,22 @@ def test_late_times_up_to_1e15_follow_the_closed_form(rtol: float) -> None:
 
 
 def test_a_late_mode_follows_its_closed_form() -> None:
-    mode = shoal.theory.Mode(norm=1, frequency=0.5, start=0.01)
+    mode = shoal.theory.Mode(norm=1, frequency=0.5, start_margin=0.01)
     times = np.append([1.0, 10.0, 20.0, 1e3, 1e6], mode.time(35.0))
     task = shoal.Task([[1.0, 0.0], [0.0, 1.0]], [1, 1])
-    start = shoal.Explicit([np.array([[[0.1, 0.0], [0.0, 0.1]]]), np.array([[[0.1, 0.1]]])])
-    data = flown(shoal.Network((2, 2, 1)), task, start, times[-1], record=recorded(times))
+    init = shoal.Explicit([np.array([[[0.1, 0.0], [0.0, 0.1]]]), np.array([[[0.1, 0.1]]])])
+    data = flown(shoal.Network((2, 2, 1)), task, init, times[-1], record=recorded(times))
     assert data.status.values.tolist() == [0]
     np.testing.assert_allclose(data.margin.values[0], np.tile(mode.margin(times)[:, None], 2), rtol=1e-7)
 
 
 def test_a_flow_in_pieces_agrees_with_the_flow_in_one() -> None:
     ends = [1.0, 1e3, 1e7, 1e11, 1e15]
-    network, task, start = one_weight()
+    network, task, init = one_weight()
     for begin, end in zip([0.0, *ends[:-1]], ends, strict=True):
-        data = flown(network, task, start, end - begin, record=shoal.Record(times=[end - begin], measure=MEASURES))
+        data = flown(network, task, init, end - begin, record=shoal.Record(times=[end - begin], measure=MEASURES))
         assert data.status.values.tolist() == [0]
-        start = shoal.Explicit(layers(data, "weights"))
+        init = shoal.Explicit(layers(data, "weights"))
         np.testing.assert_allclose(data.margin.values[0, -1, 0], growth(np.array([end]), 30.0)[0], rtol=1e-7)
 
 
@@ -86,14 +86,14 @@ def test_a_flow_with_kinks_in_pieces_agrees_with_the_flow_in_one(loss: str) -> N
     times = [0.5, 1.0, 2.0, 5.0, 20.0]
     given = {"loss": loss, "networks": 16}
     whole = flown(network, task, shoal.Gaussian(0.5), 20.0, record=recorded(times), **given)
-    start: Any = shoal.Gaussian(0.5)
+    init: Any = shoal.Gaussian(0.5)
     ends = np.ones(16, dtype=bool)
     for k, (begin, end) in enumerate(zip([0.0, *times[:-1]], times, strict=True)):
-        part = flown(network, task, start, end - begin, record=recorded([end - begin]), **given)
+        part = flown(network, task, init, end - begin, record=recorded([end - begin]), **given)
         ends &= (part.status == 0).values & ((whole.status == 0) | (whole.stopped_at > end)).values
         gaps = np.abs(part.margin.values[:, -1] - whole.margin.values[:, k]).max(axis=1)
         assert (gaps[ends] <= 1e-7 * np.maximum(1, np.abs(whole.margin.values[ends, k]).max(axis=1))).all()
-        start = shoal.Explicit([np.nan_to_num(w) for w in layers(part, "weights")])
+        init = shoal.Explicit([np.nan_to_num(w) for w in layers(part, "weights")])
     assert ends.sum() >= 12
 
 
@@ -120,9 +120,9 @@ def test_a_later_end_gives_up_no_network_before_the_earlier_one() -> None:
 
 def test_no_absolute_tolerance_beside_a_dead_unit_and_a_bias() -> None:
     network, task = shoal.Network((1, 2, 1), bias=True), shoal.Task([[1.0]], [1])
-    start = shoal.Explicit([np.array([[[1.0], [-1.0]]]), np.array([[[1.0, 1.0]]])])
-    data = flown(network, task, start, 1.0, atol=0.0, record=recorded([0.5, 1.0]))
-    usual = flown(network, task, start, 1.0, atol=1e-12, record=recorded([0.5, 1.0]))
+    init = shoal.Explicit([np.array([[[1.0], [-1.0]]]), np.array([[[1.0, 1.0]]])])
+    data = flown(network, task, init, 1.0, atol=0.0, record=recorded([0.5, 1.0]))
+    usual = flown(network, task, init, 1.0, atol=1e-12, record=recorded([0.5, 1.0]))
     assert data.status.values.tolist() == [0]
     np.testing.assert_allclose(data.margin.values, usual.margin.values, rtol=1e-7)
 
@@ -151,10 +151,10 @@ def reference_losses(network: shoal.Network, task: shoal.Task, first: int) -> ND
     return np.maximum(1 - found.margins, 0).mean(axis=1)
 
 
-def answer(network: shoal.Network, task: shoal.Task, start: Any, loss: str, times: ArrayLike, **given: Any) -> Any:
-    """Return the reference's answer for one network of a start."""
+def answer(network: shoal.Network, task: shoal.Task, init: Any, loss: str, times: ArrayLike, **given: Any) -> Any:
+    """Return the reference's answer for one network of an initialisation."""
     begun = shoal.train(
-        network, task, start, loss=loss, method=shoal.GradientDescent(1.0, 0), networks=1,
+        network, task, init, loss=loss, method=shoal.GradientDescent(1.0, 0), networks=1,
         record=shoal.Record(measure=("weights",)), **given,
     )  # fmt: skip
     gated = Gated(network, task, loss)
@@ -195,10 +195,10 @@ def given_up_although_determined(data: Any, network: shoal.Network, task: shoal.
 
 
 def test_times_may_exceed_the_end_by_a_rounding() -> None:
-    network, task, start = one_weight()
+    network, task, init = one_weight()
     times = np.arange(0.0, 0.31, 0.1)
     assert times[-1] > 0.3
-    data = flown(network, task, start, 0.3, record=recorded(times))
+    data = flown(network, task, init, 0.3, record=recorded(times))
     np.testing.assert_allclose(data.margin.values[0, :, 0], [0.0, *growth(times[1:], 30.0)], rtol=1e-7)
 
 
@@ -247,10 +247,10 @@ def test_multiples_of_one_input_slide_together(
 @pytest.mark.parametrize("labels", [[1, -1, 1], [1, 1, -1], [-1, 1, 1]])
 def test_two_samples_on_a_line_agree_with_the_reference(labels: list[int], other: list[float], rtol: float) -> None:
     network, task = shoal.Network((2, 2, 1)), shoal.Task([[1.3, -0.4], other, [0.2, 0.9]], labels)
-    start, times = shoal.Gaussian(0.5), np.array([1.0, 5.0, 20.0])
-    data = flown(network, task, start, 20.0, rtol, loss="squared", networks=4, record=recorded(times))
+    init, times = shoal.Gaussian(0.5), np.array([1.0, 5.0, 20.0])
+    data = flown(network, task, init, 20.0, rtol, loss="squared", networks=4, record=recorded(times))
     for k in range(4):
-        right = answer(network, task, start, "squared", times, first=k)
+        right = answer(network, task, init, "squared", times, first=k)
         ended = min(right.ended, 20.0 if data.status[k] == 0 else float(data.stopped_at[k]))
         kept = (times < ended) | (ended == 20.0)
         assert int(data.status[k]) == 0 or not right.determined, (k, right.reason)
@@ -274,12 +274,12 @@ def test_a_surface_crossed_and_crossed_back_is_seen_and_a_leaky_unit_that_collap
     task = shoal.Task(inputs, [1, 1, -1, 1, 1, -1, 1])
     network = shoal.Network((2, 3, 1), "leaky_relu", slope=0.1, bias=True)
     weights = [np.array([[[-0.476, 0.643], [0.099, -0.938], [0.433, 0.401]]]), np.array([[[-0.404, -0.115, -1.851]]])]
-    start = shoal.Explicit(weights, [np.array([[-0.159, -0.387, 0.546]]), np.array([[0.053]])])
+    init = shoal.Explicit(weights, [np.array([[-0.159, -0.387, 0.546]]), np.array([[0.053]])])
     times = np.array([0.5, 0.75, 1.0, 1.4, 1.8, 10.0])
-    right = answer(network, task, start, "squared_hinge", times)
+    right = answer(network, task, init, "squared_hinge", times)
     assert right.reason.startswith("not unique")
     assert right.ended == pytest.approx(1.8029722, abs=1e-6)
-    data = flown(network, task, start, 10.0, rtol, loss="squared_hinge", record=recorded(times))
+    data = flown(network, task, init, 10.0, rtol, loss="squared_hinge", record=recorded(times))
     np.testing.assert_allclose(data.margin.values[0, :5], right.margins[:5], atol=10 * rtol, rtol=0)
     assert data.status.values.tolist() == [2]
     assert data.stopped_at.item() == pytest.approx(right.ended, abs=1e-2)
@@ -323,20 +323,20 @@ def collapsing(third: list[float], label: int) -> tuple[shoal.Network, shoal.Tas
     return shoal.Network((2, 1, 1)), task, shoal.Explicit([np.array([[[0.0, 0.4]]]), np.array([[[1.5]]])])
 
 
-def end_of(network: shoal.Network, task: shoal.Task, start: shoal.Explicit, times: ArrayLike) -> Any:
+def end_of(network: shoal.Network, task: shoal.Task, init: shoal.Explicit, times: ArrayLike) -> Any:
     gated = Gated(network, task, "cross_entropy")
-    return integrate(gated, gated.packed([w[0] for w in start.weights], []), np.asarray(times))
+    return integrate(gated, gated.packed([w[0] for w in init.weights], []), np.asarray(times))
 
 
 @pytest.mark.parametrize("rtol", RTOLS)
 def test_a_unit_that_collapses_where_all_velocities_point_back_rests(rtol: float) -> None:
     """All samples with weight push every direction of w back to 0: |w| falls, whatever w, and 0 is reached for good."""
-    network, task, start = collapsing([0.1, 0.5], -1)
+    network, task, init = collapsing([0.1, 0.5], -1)
     times = np.array([0.2, 0.5, 1.0, 5.0, 50.0])
-    right = end_of(network, task, start, times)
+    right = end_of(network, task, init, times)
     assert right.determined
     assert np.abs(right.state[:2]).max() < 1e-12
-    data = flown(network, task, start, 50.0, rtol, record=recorded(times))
+    data = flown(network, task, init, 50.0, rtol, record=recorded(times))
     assert data.status.values.tolist() == [0]
     np.testing.assert_allclose(data.margin.values[0], right.margins, atol=10 * rtol)
     assert np.abs(layers(data, "weights")[0]).max() <= 10 * rtol
@@ -347,12 +347,12 @@ def test_a_unit_that_collapses_where_all_velocities_point_back_rests(rtol: float
 @pytest.mark.parametrize("rtol", RTOLS)
 def test_a_unit_that_collapses_where_it_could_leave_again_is_not_determined(rtol: float) -> None:
     """The third sample, off when the unit arrives, would draw it away from 0; that 0 may as well hold it."""
-    network, task, start = collapsing([-0.7, -0.9], 1)
+    network, task, init = collapsing([-0.7, -0.9], 1)
     times = np.array([0.1, 0.2, 50.0])
-    right = end_of(network, task, start, times)
+    right = end_of(network, task, init, times)
     assert right.reason.startswith("not unique")
     assert right.ended > 0.2
-    data = flown(network, task, start, 50.0, rtol, record=recorded(times))
+    data = flown(network, task, init, 50.0, rtol, record=recorded(times))
     assert data.status.values.tolist() == [2]
     assert data.stopped_at.item() == pytest.approx(right.ended, rel=1e-3)
     np.testing.assert_allclose(data.margin.values[0, :2], right.margins[:2], atol=10 * rtol)

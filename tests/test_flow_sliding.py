@@ -46,7 +46,7 @@ def test_margins_that_stay_at_the_threshold_of_a_hinge_follow_the_closed_form(rt
     expected = np.outer(np.minimum(times, first), rise) + np.outer(slides, [0.0, along])
     data = flown(
         times[-1], rtol, network=shoal.Network((2, 1)), task=shoal.Task(points * [[1.0], [1.0]], [1, 1], shares),
-        start=shoal.Explicit([np.zeros((1, 1, 2))]), loss="hinge", networks=1,
+        init=shoal.Explicit([np.zeros((1, 1, 2))]), loss="hinge", networks=1,
         record=shoal.Record(times=times, measure=("margin",)),
     )  # fmt: skip
     assert data.status.values.tolist() == [0]
@@ -97,7 +97,7 @@ def test_a_unit_that_slides_along_a_sample_follows_the_closed_form(rtol: float) 
     expected = np.array([margin(t) for t in times])
     data = flown(
         until, rtol, network=shoal.Network((2, 1, 1)), task=shoal.Task([one, two], [1, -1], [share, 1 - share]),
-        start=shoal.Explicit([w[None, None], np.full((1, 1, 1), z)]), networks=1,
+        init=shoal.Explicit([w[None, None], np.full((1, 1, 1), z)]), networks=1,
         record=shoal.Record(times=times, measure=("margin", "weights")),
     )  # fmt: skip
     assert data.status.values.tolist() == [0]
@@ -148,7 +148,7 @@ def test_smoothed_kinks_tend_to_the_sliding_flow_with_their_width(loss: str, net
     """An independent stiff integration of the flow with kinks of width 1e-3, 1e-4, 1e-5, on which all is smooth."""
     task, until, networks = correlated(), 6.0, 4
     given: dict[str, Any] = {
-        "network": network, "task": task, "start": shoal.Gaussian(0.6), "networks": networks,
+        "network": network, "task": task, "init": shoal.Gaussian(0.6), "networks": networks,
         "first": 2 if network.rates == (1.0, 3.0) else 0,  # network 1 comes to where the flow is not determined
     }  # fmt: skip
     begun = layers(
@@ -180,7 +180,7 @@ def test_a_network_that_slides_has_its_bits_whatever_its_neighbours_and_threads(
     given: dict[str, Any] = {
         "network": shoal.Network((3, 5, 1), bias=True),
         "task": correlated(),
-        "start": shoal.Gaussian(0.4),
+        "init": shoal.Gaussian(0.4),
         "loss": loss,
         "record": shoal.Record(times=[0.0, 3.0, 8.0], measure=("margin", "weights")),
     }
@@ -195,7 +195,7 @@ def test_descent_tends_to_the_sliding_flow_as_its_rate_does_to_zero() -> None:
     given: dict[str, Any] = {
         "network": shoal.Network((3, 6, 1)),
         "task": correlated(),
-        "start": shoal.Gaussian(0.2),
+        "init": shoal.Gaussian(0.2),
         "networks": 32,
         "record": shoal.Record(times=np.linspace(0.0, 10.0, 6), measure=("margin",)),
     }

@@ -16,6 +16,9 @@ from shoal import former
 CALLS: dict[str, Callable[..., Any]] = {
     "GradientDescent": lambda **given: shoal.GradientDescent(steps=5, **given),
     "GradientFlow": shoal.GradientFlow,
+    "Mode": shoal.theory.Mode,
+    "sweep": shoal.sweep,
+    "train": shoal.train,
 }
 
 
@@ -39,5 +42,6 @@ def test_the_names_of_today_are_there(name: str) -> None:
 
 def test_signatures_and_copies_are_those_of_the_classes_themselves() -> None:
     assert list(inspect.signature(shoal.GradientFlow).parameters) == ["t_end", "rtol", "atol", "max_steps"]
+    assert list(inspect.signature(shoal.train).parameters)[:3] == ["network", "task", "init"]
     method = shoal.GradientDescent(0.1, 5)
     assert pickle.loads(pickle.dumps(method)) == copy.deepcopy(method) == method

@@ -105,7 +105,7 @@ def test_arrays_that_differ_in_the_sign_of_zero_alone_are_equal() -> None:
 
 
 def test_a_pickled_task_trains_to_the_same_bits() -> None:
-    given: dict[str, Any] = {"start": shoal.Gaussian(0.3), "method": shoal.GradientDescent(0.1, 5), "networks": 3}
+    given: dict[str, Any] = {"init": shoal.Gaussian(0.3), "method": shoal.GradientDescent(0.1, 5), "networks": 3}
     one = shoal.train(shoal.Network((2, 3, 1)), task(), **given)
     other = shoal.train(shoal.Network((2, 3, 1)), pickle.loads(pickle.dumps(task())), **given)
     assert one.identical(other)

@@ -27,7 +27,7 @@ def run(**changed: Any) -> Run:
     given: dict[str, Any] = {
         "network": shoal.Network((2, 3, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
-        "start": shoal.Explicit(weights),
+        "init": shoal.Explicit(weights),
         "method": shoal.GradientDescent(0.05, 6, stop=("fitted", "dead")),
         "loss": "exponential",
         "record": shoal.Record(
@@ -48,7 +48,7 @@ def run(**changed: Any) -> Run:
         "progress": None,
         **changed,
     }
-    return Run.of(given.pop("network"), given.pop("task"), given.pop("start"), **given)
+    return Run.of(given.pop("network"), given.pop("task"), given.pop("init"), **given)
 
 
 RUN = run()
@@ -126,7 +126,7 @@ def test_parts_may_be_merged_in_steps_and_come_from_elsewhere() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("engine", ["lanes", "wide"])
 def test_neither_engine_nor_dtype_changes_that(engine: str, dtype: str) -> None:
-    changed = {"start": shoal.Gaussian(0.5), "networks": 700, "engine": engine, "dtype": dtype}
+    changed = {"init": shoal.Gaussian(0.5), "networks": 700, "engine": engine, "dtype": dtype}
     one = run(**changed)
     assert resolve_engine(engine, one.network, one.task, one.method) == engine
     whole = one.gathered(0, 700, 1, None)

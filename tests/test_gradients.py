@@ -21,7 +21,7 @@ import rounding
 import shoal
 from reference import Array, Parameters, Problem
 from shoal.loss import resolve_loss
-from support import ACTIVATIONS, LOSSES, SETS, final, on, random_start, random_task, started
+from support import ACTIVATIONS, LOSSES, SETS, final, on, random_init, random_task, started
 
 WIDTHS = {1: (3,), 2: (3, 5), 3: (3, 5, 4), 4: (3, 4, 3, 2)}
 NETWORKS = 9
@@ -60,7 +60,7 @@ def complex_gradient(setup: Problem, parameters: Parameters) -> Parameters:
 
 def clear_start(network: shoal.Network, setup: Problem, generator: np.random.Generator) -> shoal.Explicit:
     """Return starts of which none stands so near a kink that rounding could carry it across."""
-    drawn = random_start(network, 3 * NETWORKS, generator, "float32")
+    drawn = random_init(network, 3 * NETWORKS, generator, "float32")
     clear = [k for k in range(3 * NETWORKS) if rounding.clear_of_kinks(setup, started(drawn, k), EPS["float32"])]
     rows = clear[:NETWORKS]
     assert len(rows) == NETWORKS, f"only {len(rows)} of {3 * NETWORKS} starts are clear of kinks"
@@ -69,12 +69,12 @@ def clear_start(network: shoal.Network, setup: Problem, generator: np.random.Gen
 
 @dataclass(frozen=True)
 class Expected:
-    """What one case must give: for each network its start and its gradient, by one way or by two."""
+    """What one case must give: for each network its initialisation and its gradient, by one way or by two."""
 
     network: shoal.Network
     task: shoal.Task
     setup: Problem
-    start: shoal.Explicit
+    init: shoal.Explicit
     gradients: list[list[Parameters]]
     penalties: dict[str, float]
 
@@ -93,10 +93,10 @@ def expected(
     task = random_task(SAMPLES, 3, outputs, generator, "float32")
     penalties = {"weight_decay": decay, "spectral_decoupling": decoupling}
     setup = reference.problem(network, task, resolve_loss(loss), **penalties)
-    start = clear_start(network, setup, generator)
-    gradients = [[reference.gradient(setup, started(start, k))] for k in range(NETWORKS)]
-    gradients[-1].append(complex_gradient(setup, started(start, NETWORKS - 1)))
-    return Expected(network, task, setup, start, gradients, penalties)
+    init = clear_start(network, setup, generator)
+    gradients = [[reference.gradient(setup, started(init, k))] for k in range(NETWORKS)]
+    gradients[-1].append(complex_gradient(setup, started(init, NETWORKS - 1)))
+    return Expected(network, task, setup, init, gradients, penalties)
 
 
 def check(
@@ -109,7 +109,7 @@ def check(
         data = shoal.train(
             case.network,
             case.task,
-            case.start,
+            case.init,
             loss=loss,
             method=shoal.GradientDescent(RATE, 1),
             record=shoal.Record(measure=("weights",)),
@@ -121,7 +121,7 @@ def check(
                 case.setup, before, final(data, k), gradient, rounding.step_bounds(case.setup, before, RATE, eps)
             )
             for k in range(NETWORKS)
-            for before in [started(case.start, k)]
+            for before in [started(case.init, k)]
             for gradient in case.gradients[k]
         )
     return worst

@@ -17,7 +17,7 @@ def train(**changed: Any) -> Any:
     arguments: dict[str, Any] = {
         "network": shoal.Network((2, 4, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
-        "start": shoal.Gaussian(0.1),
+        "init": shoal.Gaussian(0.1),
         "method": shoal.GradientDescent(0.1, 5),
         "networks": 3,
         **changed,
@@ -54,7 +54,7 @@ def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatc
             train(**wide, networks=networks, threads=2)
         needed = re.search(r"\(50000, 20000, 1\) .* needs (\S+) GB of memory, 10 GB is available", str(raised.value))
         assert needed is not None
-        # Beside that: blocks of values, and one start; all less than half as much again.
+        # Beside that: blocks of values, and one initialisation; all less than half as much again.
         assert workers * least * 0.99 < float(needed[1]) < workers * least * 1.5
     with pytest.raises(ValueError, match="use fewer threads or smaller networks"):
         train(**wide, networks=1000, threads=2)

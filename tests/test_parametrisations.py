@@ -17,7 +17,7 @@ from shoal.dynamics import strengths
 from support import (
     ACTIVATIONS,
     gaps_of_descent,
-    random_start,
+    random_init,
     random_task,
     same_bits,
     started,
@@ -32,9 +32,9 @@ def flown(until: float, rtol: float = 1e-9, **given: Any) -> xarray.Dataset:
     return shoal.train(method=shoal.GradientFlow(until, rtol, 1e-3 * rtol), **given)
 
 
-def rescaled(start: shoal.Explicit, scales: tuple[float, ...]) -> shoal.Explicit:
+def rescaled(init: shoal.Explicit, scales: tuple[float, ...]) -> shoal.Explicit:
     """Return the weights that make the same effective ones with these scales."""
-    return shoal.Explicit([weight / scale for weight, scale in zip(start.weights, scales, strict=True)])
+    return shoal.Explicit([weight / scale for weight, scale in zip(init.weights, scales, strict=True)])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -47,15 +47,15 @@ def test_scales_s_with_rates_of_their_inverse_squares_are_the_plain_network_to_t
     widths, scales = (3, 6, 4, outputs), (0.5, 4.0, 0.125)
     plain = shoal.Network(widths, activation)
     scaled = shoal.Network(widths, activation, scales=scales, rates=[s**-2 for s in scales])
-    start = random_start(plain, 5, generator, dtype)
+    init = random_init(plain, 5, generator, dtype)
     given: dict[str, Any] = {
         "task": random_task(7, 3, outputs, generator, dtype),
         "method": shoal.GradientDescent(0.25, 30),
         "dtype": dtype,
         "record": shoal.Record(measure=("loss", "margin", "active")),
     }
-    one = shoal.train(plain, start=start, **given)
-    other = shoal.train(scaled, start=rescaled(start, scales), **given)
+    one = shoal.train(plain, init=init, **given)
+    other = shoal.train(scaled, init=rescaled(init, scales), **given)
     for name in ("loss", "margin", "active"):
         assert one[name].values.tobytes() == other[name].values.tobytes(), name
     assert np.ptp(one.loss.isel(time=-1).values) > 0
@@ -67,11 +67,11 @@ def test_flow_along_kinks_does_not_depend_on_how_a_rate_is_written(loss: str) ->
     draw = np.random.default_rng(4)
     task = shoal.Task(draw.standard_normal((8, 3)), draw.choice([-1, 1], 8))
     fast, scales = shoal.Network((3, 5, 1), rates=(1.0, 3.0)), (1.0, float(np.sqrt(3)))
-    start = random_start(fast, 16, draw)
+    init = random_init(fast, 16, draw)
     given: dict[str, Any] = {"task": task, "loss": loss, "record": shoal.Record(times=np.linspace(0, 6, 7))}
-    one = flown(6.0, network=fast, start=start, **given)
-    other = flown(6.0, network=shoal.Network((3, 5, 1), scales=scales), start=rescaled(start, scales), **given)
-    plain = flown(6.0, network=shoal.Network((3, 5, 1)), start=start, **given)
+    one = flown(6.0, network=fast, init=init, **given)
+    other = flown(6.0, network=shoal.Network((3, 5, 1), scales=scales), init=rescaled(init, scales), **given)
+    plain = flown(6.0, network=shoal.Network((3, 5, 1)), init=init, **given)
     kept = ((one.status == 0) & (other.status == 0)).values
     assert kept.mean() >= 0.5
     np.testing.assert_allclose(one.margin.values[kept], other.margin.values[kept], rtol=0, atol=1e-7)
@@ -86,7 +86,7 @@ def test_descent_tends_to_the_sliding_flow_of_a_centred_network_with_rates() -> 
     given: dict[str, Any] = {
         "network": shoal.Network((3, 6, 1), scales=(0.7, 1.5), rates=(1.0, 3.0), centred=True),
         "task": shoal.Task(draw.standard_normal((8, 3)), draw.choice([-1, 1], 8)),
-        "start": shoal.Gaussian(0.5),
+        "init": shoal.Gaussian(0.5),
         "loss": "hinge",
         "networks": 32,
         "record": shoal.Record(times=np.linspace(0.0, 5.0, 6), measure=("margin",)),
@@ -94,7 +94,7 @@ def test_descent_tends_to_the_sliding_flow_of_a_centred_network_with_rates() -> 
     assert tends_with_its_rate(gaps_of_descent(flown(5.0, 1e-8, **given), 5.0, **given))
 
 
-@pytest.mark.parametrize("start", [0.0, 2.5, -4.0])
+@pytest.mark.parametrize("init", [0.0, 2.5, -4.0])
 def test_a_centred_linear_network_follows_the_closed_form_of_the_hinge_from_any_start(start: float) -> None:
     """Margins grow from 0 at r s^2 times the Gram matrix; the first stays at 1 while the other's pull is projected."""
     points, shares, scale, rate = np.array([[1.5, 0.0], [-0.4, 0.8]]), np.array([0.7, 0.3]), 0.4, 2.5
@@ -108,7 +108,7 @@ def test_a_centred_linear_network_follows_the_closed_form_of_the_hinge_from_any_
     expected = np.outer(np.minimum(times, first), rise) + np.outer(slides, [0.0, along])
     data = flown(
         times[-1], network=shoal.Network((2, 1), scales=[scale], rates=[rate], centred=True),
-        task=shoal.Task(points, [1, 1], shares), start=shoal.Explicit([np.full((1, 1, 2), start)]), loss="hinge",
+        task=shoal.Task(points, [1, 1], shares), init=shoal.Explicit([np.full((1, 1, 2), start)]), loss="hinge",
         record=shoal.Record(times=times, measure=("margin",)),
     )  # fmt: skip
     np.testing.assert_allclose(data.margin.values[0], expected, atol=1e-8, rtol=0)
@@ -141,15 +141,13 @@ def test_the_outputs_begin_to_move_by_minus_the_kernel_times_the_residuals(
     network: shoal.Network, generator: np.random.Generator
 ) -> None:
     task = random_task(6, 3, 1, generator)
-    start = random_start(network, 1, generator)
-    data = shoal.train(network, task, start, method=shoal.GradientDescent(1.0, 0), loss="squared")
+    init = random_init(network, 1, generator)
+    data = shoal.train(network, task, init, method=shoal.GradientDescent(1.0, 0), loss="squared")
     margins = data.margin.values[0, 0]
-    velocity = kernel(network, task, started(start, 0)) @ (task.weights * task.labels * (1 - margins)) * task.labels
+    velocity = kernel(network, task, started(init, 0)) @ (task.weights * task.labels * (1 - margins)) * task.labels
     gaps = []
     for rate in (1e-3, 5e-4, 2.5e-4):
-        moved = shoal.train(network, task, start, method=shoal.GradientDescent(rate, 1), loss="squared").margin.values[
-            0
-        ]
+        moved = shoal.train(network, task, init, method=shoal.GradientDescent(rate, 1), loss="squared").margin.values[0]
         gaps.append(np.abs((moved[1] - moved[0]) / rate - velocity).max())
     orders = np.log2(np.array(gaps[:-1]) / gaps[1:])
     np.testing.assert_allclose(orders, 1.0, atol=0.01)
@@ -218,7 +216,7 @@ def test_a_centred_network_is_zero_at_the_start_and_then_what_it_grew_by(
     task = shoal.Task(train.inputs, train.labels, train.weights, (test.inputs, test.labels))
     measures = ("margin", "test_margin", "trajectory", "test_error", "test_loss")
     data = shoal.train(
-        network, task, random_start(network, 5, generator), method=method, loss=loss,
+        network, task, random_init(network, 5, generator), method=method, loss=loss,
         record=shoal.Record(measure=measures),
     )  # fmt: skip
     start = data.isel(time=0)
@@ -244,7 +242,7 @@ def test_flow_conserves_the_balance_of_every_unit_whatever_scales_and_rates(
 ) -> None:
     network = shoal.Network((3, 5, 4, 2), activation, bias=True, centred=True, **UNEQUAL)
     data = flown(
-        3.0, network=network, task=random_task(7, 3, 2, generator), start=random_start(network, 8, generator),
+        3.0, network=network, task=random_task(7, 3, 2, generator), init=random_init(network, 8, generator),
         record=shoal.Record(measure=("balance", "layer_norm")),
     )  # fmt: skip
     kept = (data.status == 0).values
@@ -267,7 +265,7 @@ def test_a_balanced_start_has_balance_zero_at_unequal_rates_too() -> None:
 
 def test_equal_rates_leave_the_balance_what_it_is_without() -> None:
     given: dict[str, Any] = {
-        "task": shoal.tasks.modes((1.7, 0.9)), "start": shoal.Gaussian(1.0), "networks": 5,
+        "task": shoal.tasks.modes((1.7, 0.9)), "init": shoal.Gaussian(1.0), "networks": 5,
         "record": shoal.Record(measure=("balance",)), "method": shoal.GradientDescent(0.1, 0),
     }  # fmt: skip
     same_bits(shoal.train(shoal.Network.mean_field(2, 6, 3.0), **given), shoal.train(shoal.Network((2, 6, 1)), **given))

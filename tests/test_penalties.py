@@ -13,7 +13,7 @@ import rounding
 import shoal
 from reference import Parameters
 from shoal.loss import resolve_loss
-from support import ALL_MEASURES, layers, random_start, random_task, same_bits, started
+from support import ALL_MEASURES, layers, random_init, random_task, same_bits, started
 
 PENALTIES: dict[str, Any] = {"weight_decay": 0.25, "spectral_decoupling": 0.5}  # that float32 holds exactly
 RATE = 0.25
@@ -39,13 +39,13 @@ def along(data: xarray.Dataset, k: int, record: int) -> Parameters:
 def test_every_step_is_the_oracles_to_rounding(case: str, dtype: str, generator: np.random.Generator) -> None:
     network, loss = CASES[case]
     task = random_task(11, 3, network.outputs, generator, "float32")
-    start = random_start(network, 5, generator, "float32", scale=0.8)
+    init = random_init(network, 5, generator, "float32", scale=0.8)
     setup = reference.problem(network, task, resolve_loss(loss), **PENALTIES)
     eps = float(np.finfo(dtype).eps)
     data = shoal.train(
         network,
         task,
-        start,
+        init,
         method=shoal.GradientDescent(RATE, 12),
         loss=loss,
         record=shoal.Record(measure=("loss", "trajectory")),
@@ -54,7 +54,7 @@ def test_every_step_is_the_oracles_to_rounding(case: str, dtype: str, generator:
     )
     clear = 0
     for k in range(5):
-        for w, s in zip(along(data, k, 0).weights, started(start, k).weights, strict=True):
+        for w, s in zip(along(data, k, 0).weights, started(init, k).weights, strict=True):
             np.testing.assert_array_equal(w, s)
         for step in range(12):
             before, after = along(data, k, step), along(data, k, step + 1)
@@ -80,11 +80,11 @@ def test_weight_decay_alone_shrinks_every_weight_and_bias_by_the_same_factor(act
     """Where the loss is flat (hinge, every margin far beyond it) only the decay is left."""
     network = shoal.Network((2, 3, 1), activation, bias=True)
     weights = [np.full((1, 3, 2), 2.0), np.full((1, 1, 3), 3.0)]
-    start = shoal.Explicit(weights, [np.full((1, 3), 0.5), np.full((1, 1), 0.25)])
+    init = shoal.Explicit(weights, [np.full((1, 3), 0.5), np.full((1, 1), 0.25)])
     data = shoal.train(
         network,
         shoal.Task([[1.0, 2.0]], [1]),
-        start,
+        init,
         loss=shoal.Hinge(0.01),
         method=shoal.GradientDescent(0.125, 8),
         weight_decay=0.5,
@@ -101,9 +101,9 @@ def test_weight_decay_alone_shrinks_every_weight_and_bias_by_the_same_factor(act
 
 def linear_model(method: shoal.GradientDescent | shoal.GradientFlow, record: shoal.Record) -> xarray.Dataset:
     """Train f = w x with the squared loss on one sample of input 2: its objective is a parabola in w."""
-    start = shoal.Explicit([np.array([[[-0.5]], [[0.75]]])])
+    init = shoal.Explicit([np.array([[[-0.5]], [[0.75]]])])
     task, network = shoal.Task([[2.0]], [1]), shoal.Network((1, 1))
-    return shoal.train(network, task, start, method=method, loss="squared", record=record, **PENALTIES)
+    return shoal.train(network, task, init, method=method, loss="squared", record=record, **PENALTIES)
 
 
 RESTING = 2.0 / (4.0 * (1 + PENALTIES["spectral_decoupling"]) + PENALTIES["weight_decay"])
@@ -129,7 +129,7 @@ def arguments(network: shoal.Network, **changed: Any) -> dict[str, Any]:
     return {
         "network": network,
         "task": shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1), classes=classes),
-        "start": shoal.Gaussian(0.4),
+        "init": shoal.Gaussian(0.4),
         "method": shoal.GradientDescent(0.1, 25),
         "record": shoal.Record(steps=[0, 1, 13, 25], measure=(*ALL_MEASURES, "trajectory", "pattern")),
         "networks": 300,

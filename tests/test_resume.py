@@ -9,7 +9,7 @@ import pytest
 import xarray
 
 import shoal
-from support import random_start
+from support import random_init
 
 MEASURES = ("loss", "error", "margin", "active", "weights")
 TASK = shoal.Task(
@@ -22,9 +22,9 @@ CENTRED = shoal.Network.mean_field(3, 12, alpha=3.0, centred=True)
 
 def settings() -> dict[str, dict[str, Any]]:
     biased = shoal.Network((3, 5, 4, 1), "tanh", bias=True, centred=True)
-    one = {"network": CENTRED, "start": shoal.Gaussian(1.0), "method": shoal.GradientDescent(0.05, 60)}
+    one = {"network": CENTRED, "init": shoal.Gaussian(1.0), "method": shoal.GradientDescent(0.05, 60)}
     return {
-        "plain": {**one, "network": shoal.Network((3, 6, 1)), "start": shoal.Balanced(0.4)},
+        "plain": {**one, "network": shoal.Network((3, 6, 1)), "init": shoal.Balanced(0.4)},
         "centred": one,
         "centred from some network on": {**one, "first": 41, "seed": 9},
         "centred, with biases and depth": {**one, "network": biased},
@@ -33,14 +33,14 @@ def settings() -> dict[str, dict[str, Any]]:
         "centred, penalised": {**one, "weight_decay": 0.01, "spectral_decoupling": 0.1},
         "centred, weights given": {
             **one,
-            "start": random_start(CENTRED, 20, np.random.default_rng(1)),
+            "init": random_init(CENTRED, 20, np.random.default_rng(1)),
         },
         "centred, rules to stop": {**one, "method": shoal.GradientDescent(0.01, 60, stop=("fitted", "dead"))},
         "diverging": {
             **one,
             "network": shoal.Network((3, 6, 1), "linear"),
             "loss": "squared",
-            "start": shoal.Gaussian(1.0),
+            "init": shoal.Gaussian(1.0),
             "method": shoal.GradientDescent(0.35, 60),
         },
     }
@@ -101,7 +101,7 @@ def test_final_weights_given_to_a_centred_network_begin_another_training() -> No
     half = shoal.train(
         **{**given, "method": shoal.GradientDescent(0.05, 25)}, networks=20, record=shoal.Record(measure=MEASURES)
     )
-    given["start"] = shoal.Explicit([half.weights_1.values, half.weights_2.values])
+    given["init"] = shoal.Explicit([half.weights_1.values, half.weights_2.values])
     other = shoal.train(**{**given, "method": shoal.GradientDescent(0.05, 35)})
     assert abs(other.loss[:, 0] - np.log(2)).max() < 1e-12
     assert abs(data.loss[:, 0] - half.loss[:, -1]).max() == 0
@@ -122,7 +122,7 @@ def test_condensed_inputs_are_resumed_to_rounding() -> None:
     generator = np.random.default_rng(5)
     inputs = generator.standard_normal((40, 3)) @ generator.standard_normal((3, 50)) / 7
     task = shoal.Task(inputs, np.where(inputs[:, 0] > 0, 1, -1))
-    given = {"network": shoal.Network.ntk((50, 8, 1), centred=True), "task": task, "start": shoal.Gaussian(1.0)}
+    given = {"network": shoal.Network.ntk((50, 8, 1), centred=True), "task": task, "init": shoal.Gaussian(1.0)}
     record = shoal.Record(measure=("loss", "weights"))
     whole = shoal.train(**given, method=shoal.GradientDescent(0.1, 40), networks=6, record=record)
     assert '"inputs": [50, 3]' in whole.condensed
@@ -137,7 +137,7 @@ def test_a_resumed_flow_agrees_with_a_longer_one(centred: bool) -> None:
     given = {
         "network": shoal.Network.ntk((3, 6, 1), "tanh", centred=centred),
         "task": TASK,
-        "start": shoal.Gaussian(1.0),
+        "init": shoal.Gaussian(1.0),
     }
     record = shoal.Record(times=[0.0, 2.0, 3.0, 5.0], measure=("loss", "margin", "weights"))
     whole = shoal.train(**given, method=shoal.GradientFlow(5.0), networks=8, record=record)

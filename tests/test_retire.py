@@ -30,7 +30,7 @@ def arguments(generator: np.random.Generator, **changed: Any) -> dict[str, Any]:
     return {
         "network": shoal.Network((3, 5, 1)),
         "task": task(generator),
-        "start": shoal.Gaussian(0.7),
+        "init": shoal.Gaussian(0.7),
         "loss": "hinge",
         "method": shoal.GradientDescent(0.25, STEPS),
         "record": EVERY,
@@ -58,18 +58,18 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def stepwise(given: dict[str, Any], start: shoal.Explicit) -> list[xarray.Dataset]:
+def stepwise(given: dict[str, Any], init: shoal.Explicit) -> list[xarray.Dataset]:
     """Return the pieces of a training, each in a call of its own that begins where the one before ended."""
     pieces = []
     steps = sorted({*RECORDED, *range(0, STEPS + 1, WATCHED - 1)})
     for begin, end in pairwise(steps):
         method = shoal.GradientDescent(given["method"].learning_rate, end - begin)
         record = shoal.Record(measure=MEASURES, steps=[0, end - begin])
-        piece = shoal.train(**{**given, "start": start, "method": method, "record": record})
+        piece = shoal.train(**{**given, "init": init, "method": method, "record": record})
         lost = (piece.status != 0).values
         weights = [np.where(lost[:, None, None], 0.0, array) for array in layers(piece, "weights")]
         biases = [np.where(lost[:, None], 0.0, array) for array in layers(piece, "biases")]
-        start = shoal.Explicit(weights, biases or None)
+        init = shoal.Explicit(weights, biases or None)
         pieces.append(piece.assign_coords(step=("time", [begin, end])))
     return pieces
 

@@ -18,9 +18,9 @@ def test_units_of_softplus_count_as_active_by_the_sign_of_their_pre_activation(
     first, last = weights[None, :, None], np.ones((1, 1, len(weights)))
     record = shoal.Record(steps=[0], measure=("pattern", "unit_active", "active"))
     network = shoal.Network((1, len(weights), 1), "softplus")
-    start, method = shoal.Explicit([first, last]), shoal.GradientDescent(0.1, 0)
+    init, method = shoal.Explicit([first, last]), shoal.GradientDescent(0.1, 0)
     data = shoal.train(
-        network, shoal.Task([[1.0]], [1]), start, method=method, record=record, engine=engine, dtype=dtype
+        network, shoal.Task([[1.0]], [1]), init, method=method, record=record, engine=engine, dtype=dtype
     )
     np.testing.assert_array_equal(data.pattern.values.ravel(), weights > 0)
     np.testing.assert_array_equal(data.unit_active.values.ravel(), weights > 0)

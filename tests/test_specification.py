@@ -13,7 +13,7 @@ import xarray
 
 import shoal
 from shoal.record import MEASURES
-from support import ALL_MEASURES, random_start, random_task, same_bits
+from support import ALL_MEASURES, random_init, random_task, same_bits
 
 
 def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
@@ -23,7 +23,7 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "gaussian": {
             "network": one,
             "task": random_task(5, 3, 1, generator),
-            "start": shoal.Gaussian(gain=1.3),
+            "init": shoal.Gaussian(gain=1.3),
             "loss": shoal.Hinge(0.7),
             "record": shoal.Record(times=[0, 0.1, 1 / 3], measure=ALL_MEASURES),
             "networks": 6,
@@ -33,14 +33,14 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "separated": {
             "network": one,
             "task": shoal.tasks.modes((1.7, 0.9), (1, 3), dimension=3),
-            "start": shoal.Separated(0.1, 0.3),
+            "init": shoal.Separated(0.1, 0.3),
             "loss": "exponential",
             "networks": 6,
         },
         "explicit": {
             "network": biased,
             "task": random_task(5, 3, 3, generator),
-            "start": random_start(biased, 6, generator),
+            "init": random_init(biased, 6, generator),
             "record": shoal.Record(steps=[0, 2], measure=("weights", "margin")),
             "dtype": "float32",
         },
@@ -49,7 +49,7 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
             "task": shoal.Task(
                 np.eye(3), [1, -1, 1], [3, 2, 1], test=(generator.standard_normal((5, 3)), [1, -1] * 2 + [1])
             ),
-            "start": shoal.Gaussian(0.3),
+            "init": shoal.Gaussian(0.3),
             "record": shoal.Record(steps=[0, 2, 12], measure=MEASURES),
             "networks": 6,
             "weight_decay": 0.01,
@@ -58,21 +58,21 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "parametrised": {
             "network": shoal.Network((3, 4, 1), scales=(1 / 3, 2), rates=(0.7, 3), centred=True),
             "task": random_task(5, 3, 1, generator),
-            "start": shoal.Balanced(0.9),
+            "init": shoal.Balanced(0.9),
             "record": shoal.Record(steps=[0, 2, 12], measure=ALL_MEASURES),
             "networks": 6,
         },
         "moments": {
             "network": one,
             "task": random_task(5, 3, 1, generator),
-            "start": shoal.Balanced(0.2),
+            "init": shoal.Balanced(0.2),
             "record": shoal.Record(measure=("loss", "margin"), reduce="moments"),
             "networks": 20,
         },
         "statistics": {
             "network": one,
             "task": random_task(5, 3, 1, generator),
-            "start": shoal.Gaussian(1.0),
+            "init": shoal.Gaussian(1.0),
             "record": shoal.Record(
                 measure=("loss", "error", "margin"),
                 reduce=shoal.Statistics(
@@ -87,7 +87,7 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "explicit moments": {
             "network": biased,
             "task": random_task(5, 3, 3, generator),
-            "start": random_start(biased, 6, generator),
+            "init": random_init(biased, 6, generator),
             "record": shoal.Record(measure=("loss", "margin"), reduce="moments"),
         },
     }
@@ -202,7 +202,7 @@ def test_a_run_kept_before_there_were_parametrisations_had_none(generator: np.ra
 def test_a_part_of_the_networks_is_not_taken_for_an_explicit_start(generator: np.random.Generator) -> None:
     reduced = shoal.train(**runs(generator)["explicit moments"], method=shoal.GradientDescent(1 / 30, 12))
     with pytest.raises(ValueError, match="data must hold the 6 networks of its specification, got 2"):
-        shoal.specification(reduced.isel(start_network=slice(0, 2)))
+        shoal.specification(reduced.isel(init_network=slice(0, 2)))
 
 
 @pytest.mark.parametrize("name", ["gaussian", "explicit"])
@@ -236,7 +236,7 @@ def test_datasets_of_two_trainings_are_not_taken_for_one(generator: np.random.Ge
     others = [
         {"seed": 3},
         {"method": shoal.GradientDescent(1 / 30, 12, stop="fitted")},
-        {"start": shoal.Gaussian(gain=1.2)},
+        {"init": shoal.Gaussian(gain=1.2)},
     ]
     for other in others:
         later = shoal.train(**{**given, **other, "first": 11}).drop_vars("stopped_at", errors="ignore")

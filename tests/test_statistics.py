@@ -15,7 +15,7 @@ from scipy.special import ndtr
 import shoal
 from shoal.histogram import edges
 from shoal.method import STOP_RULES
-from support import random_start, random_task, same_bits
+from support import random_init, random_task, same_bits
 
 EPS = float(np.finfo(np.float64).eps)
 RESOLUTION = 3
@@ -48,9 +48,9 @@ def asked(measures: tuple[str, ...] = MEASURES) -> shoal.Statistics:
     )
 
 
-def scaled(start: shoal.Explicit, rows: Any, factor: float) -> shoal.Explicit:
-    """Return a start some networks of which are so large that they diverge."""
-    weights = [array.copy() for array in start.weights]
+def scaled(init: shoal.Explicit, rows: Any, factor: float) -> shoal.Explicit:
+    """Return an initialisation some networks of which are so large that they diverge."""
+    weights = [array.copy() for array in init.weights]
     for array in weights:
         array[rows] *= factor
     return shoal.Explicit(weights)
@@ -60,7 +60,7 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
     one: dict[str, Any] = {
         "network": shoal.Network((3, 5, 1)),
         "task": random_task(6, 3, 1, generator),
-        "start": shoal.Gaussian(0.5),
+        "init": shoal.Gaussian(0.5),
         "method": shoal.GradientDescent(0.1, 12),
         "networks": 600,
     }
@@ -70,7 +70,7 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "loss": "squared",
         "method": shoal.GradientDescent(0.05, 40),
     }
-    explicit = random_start(linear["network"], 530, generator, scale=0.5)
+    explicit = random_init(linear["network"], 530, generator, scale=0.5)
     tested = shoal.Task(
         one["task"].inputs, one["task"].labels, test=(generator.standard_normal((9, 3)), [1, -1, 1] * 3)
     )
@@ -90,10 +90,10 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "rules of a hinge": hinge,
         "rules to stop, one network": {**hinge, "networks": 1},
         "rules to stop, wide": {**hinge, "engine": "wide", "networks": 300},
-        "networks that diverge": {**linear, "start": scaled(explicit, [3, 255, 256, 529], 1e3), "networks": 530},
-        "a cell that diverges": {**linear, "start": scaled(explicit, slice(0, 256), 1e3), "networks": 530},
-        "all networks diverge": {**linear, "start": scaled(explicit, slice(None), 1e3), "networks": 530},
-        "explicit starts": {**linear, "start": explicit, "networks": 530, "first": 100},
+        "networks that diverge": {**linear, "init": scaled(explicit, [3, 255, 256, 529], 1e3), "networks": 530},
+        "a cell that diverges": {**linear, "init": scaled(explicit, slice(0, 256), 1e3), "networks": 530},
+        "all networks diverge": {**linear, "init": scaled(explicit, slice(None), 1e3), "networks": 530},
+        "explicit initialisations": {**linear, "init": explicit, "networks": 530, "first": 100},
         "test samples": {**one, "task": tested},
         "three outputs": {
             **one,
@@ -265,7 +265,7 @@ def test_who_has_diverged_is_what_the_status_says_whatever_else_is_no_number(net
     arguments: dict[str, Any] = {
         "network": shoal.Network((1, 2, 1), "linear"),
         "task": shoal.Task([[1e-200]], [1]),
-        "start": shoal.Explicit(weights),
+        "init": shoal.Explicit(weights),
         "method": shoal.GradientDescent(1e-200, 1),
     }
     measures = ("loss", "layer_norm", "balance")

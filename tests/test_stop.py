@@ -30,7 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 def said(done, total):
     print("training", flush=True)
 
-arguments = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1))
+arguments = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), init=shoal.Gaussian(0.1))
 try:
     shoal.train(**arguments, method=shoal.GradientDescent(1e-9, 10**12), networks=200, progress=said)
 except KeyboardInterrupt:
@@ -44,7 +44,7 @@ def arguments(**changed: Any) -> dict[str, Any]:
     return {
         "network": shoal.Network((2, 8, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
-        "start": shoal.Gaussian(0.1),
+        "init": shoal.Gaussian(0.1),
         "method": ENDLESS,
         "networks": 200,
         **changed,
@@ -163,7 +163,7 @@ import shoal
 
 def call():
     given = dict(
-        network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), start=shoal.Gaussian(0.1),
+        network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), init=shoal.Gaussian(0.1),
         method=shoal.GradientDescent(0.1, 10), networks=20,
     )
     if sys.argv[1] == "train":
@@ -171,7 +171,7 @@ def call():
     if sys.argv[1] == "theory":
         return shoal.compare([1.0, 2.0], shoal.theory.Mode(1.0, 0.5, 0.1).margin([0.0, 1.0]), standard_error=9.0)
     with tempfile.TemporaryDirectory() as folder:
-        return shoal.sweep(**given, over={"start.scale": [0.1, 0.2]}, store=folder + "/s").load()
+        return shoal.sweep(**given, over={"init.scale": [0.1, 0.2]}, store=folder + "/s").load()
 
 def interrupted_after(seconds):
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -280,7 +280,7 @@ def test_another_specification_is_refused_with_its_differences(tmp_path: Path) -
     with pytest.raises(ValueError, match=r"holds another sweep") as caught:
         swept(
             store,
-            over={"start.scale": [0.1], "network.width": [2, 5]},
+            over={"init.scale": [0.1], "network.width": [2, 5]},
             method=shoal.GradientDescent(0.2, 20),
             task=other,
         )
@@ -293,12 +293,12 @@ def test_another_specification_is_refused_with_its_differences(tmp_path: Path) -
         ({"networks": 701}, "networks: was 700, is 701"),
         ({"seed": 1}, "seed: was 0, is 1"),
         ({"block": 512}, "block: was 256, is 512"),
-        ({"start": shoal.Balanced(0.5)}, "start: was "),
+        ({"init": shoal.Balanced(0.5)}, "init: was "),
     ):
         with pytest.raises(ValueError, match=line):
             swept(store, over=GRID, **changed)
     assert before == {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
-    swept(store, over={**GRID, "start.scale": np.array([0.1, 0.4])}, threads=1)
+    swept(store, over={**GRID, "init.scale": np.array([0.1, 0.4])}, threads=1)
 
 
 def test_a_store_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,10 +313,10 @@ def test_a_store_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert whole.attrs["shoal_version"] == "9.0"
     assert_same(whole, shoal.open(store))
     told = (store / "zarr.json").read_text()
-    (store / "zarr.json").write_text(told.replace('"shoal_sweep": 2', '"shoal_sweep": 1'))
+    (store / "zarr.json").write_text(told.replace('"shoal_sweep": 3', '"shoal_sweep": 2'))
     for call in (swept, shoal.open):
         with pytest.raises(
-            ValueError, match=r"store must have format 2, .* got format 1 in .*zarr\.json, .* another store"
+            ValueError, match=r"store must have format 3, .* got format 2 in .*zarr\.json, .* another store"
         ):
             call(store)
 

@@ -24,7 +24,7 @@ widths = [2, 4, 1]
 kind = "modes"
 norms = [1.7, 0.9]
 
-[start]
+[init]
 kind = "gaussian"
 scale = 0.5
 
@@ -63,7 +63,7 @@ def called(**changed: Any) -> str:
     told: dict[str, Any] = {
         "network": shoal.Network((2, 4, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
-        "start": shoal.Gaussian(0.5),
+        "init": shoal.Gaussian(0.5),
         "method": shoal.GradientDescent(0.1, 20),
         "record": shoal.Record(steps=[0, 5, 20], reduce=statistics),
         "networks": 700,
@@ -86,8 +86,8 @@ def test_the_file_is_the_call(tmp_path: Path) -> None:
          {"network": shoal.Network.standard((2, 4, 1), bias=True)}),
         ('widths = [2, 4, 1]', 'kind = "mean_field"\ninputs = 2\nnodes = 4\nalpha = 2.0',
          {"network": shoal.Network.mean_field(2, 4, 2.0)}),
-        ('kind = "gaussian"', 'kind = "balanced"', {"start": shoal.Balanced(0.5)}),
-        ('kind = "gaussian"', 'kind = "separated"', {"start": shoal.Separated(0.5)}),
+        ('kind = "gaussian"', 'kind = "balanced"', {"init": shoal.Balanced(0.5)}),
+        ('kind = "gaussian"', 'kind = "separated"', {"init": shoal.Separated(0.5)}),
         (MODES, 'inputs = [[1, 0], [0, 2]]\nlabels = [1, -1]\nweights = [3, 1]',
          {"task": shoal.Task([[1, 0], [0, 2]], [1, -1], [3, 1])}),
         (MODES, 'kind = "antipodal"\ndimension = 2', {"task": shoal.tasks.antipodal(dimension=2)}),
@@ -108,22 +108,22 @@ def test_each_kind(tmp_path: Path, old: str, new: str, changed: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "over"),
     [
-        ('[over]\n"start.scale" = [0.1, 0.4]\n"network.width" = [2, 5]',
-         {"start.scale": [0.1, 0.4], "network.width": [2, 5]}),
-        ("[over]\nstart.scale = [0.1, 0.4]\nseed = [1, 2]", {"start.scale": [0.1, 0.4], "seed": [1, 2]}),
-        ('[over]\n"start.scale" = {small = 0.1, large = 0.4}', {"start.scale": {"small": 0.1, "large": 0.4}}),
+        ('[over]\n"init.scale" = [0.1, 0.4]\n"network.width" = [2, 5]',
+         {"init.scale": [0.1, 0.4], "network.width": [2, 5]}),
+        ("[over]\nstart.scale = [0.1, 0.4]\nseed = [1, 2]", {"init.scale": [0.1, 0.4], "seed": [1, 2]}),
+        ('[over]\n"init.scale" = {small = 0.1, large = 0.4}', {"init.scale": {"small": 0.1, "large": 0.4}}),
         ('[over]\nloss = ["hinge", "squared"]', {"loss": ["hinge", "squared"]}),
         ('[over]\nloss = ["hinge", {kind = "hinge", margin = 2.0}]', {"loss": ["hinge", shoal.Hinge(2.0)]}),
         ('[over]\nstart = [{kind = "gaussian", scale = 0.1}, {kind = "balanced", scale = 0.2}]',
-         {"start": [shoal.Gaussian(0.1), shoal.Balanced(0.2)]}),
+         {"init": [shoal.Gaussian(0.1), shoal.Balanced(0.2)]}),
         ('[over.task]\neasy = {kind = "modes", norms = [1.7, 0.9]}\nhard = {kind = "modes", norms = [1.7, 0.1]}',
          {"task": {"easy": shoal.tasks.modes((1.7, 0.9)), "hard": shoal.tasks.modes((1.7, 0.1))}}),
         ('[over]\nnetwork = [{widths = [2, 3, 1]}, {kind = "ntk", widths = [2, 5, 1]}]',
          {"network": [shoal.Network((2, 3, 1)), shoal.Network.ntk((2, 5, 1))]}),
         ('[[over]]\nseed = 1\nstart.scale = 0.1\n[[over]]\nseed = 2\nstart.scale = 0.4',
-         [{"seed": 1, "start.scale": 0.1}, {"seed": 2, "start.scale": 0.4}]),
+         [{"seed": 1, "init.scale": 0.1}, {"seed": 2, "init.scale": 0.4}]),
         ('[[over]]\nstart = {kind = "balanced", scale = 0.1}\n[[over]]\nstart = {kind = "gaussian", scale = 0.4}',
-         [{"start": shoal.Balanced(0.1)}, {"start": shoal.Gaussian(0.4)}]),
+         [{"init": shoal.Balanced(0.1)}, {"init": shoal.Gaussian(0.4)}]),
     ],
 )  # fmt: skip
 def test_what_is_swept(tmp_path: Path, text: str, over: Any) -> None:
@@ -135,12 +135,12 @@ def test_tasks_and_starts_from_files(tmp_path: Path) -> None:
     """In the folder of the TOML file, whatever the folder of the process."""
     inputs, labels = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([1, -1])
     np.savez(tmp_path / "data.npz", inputs=inputs, labels=labels, test_inputs=inputs[:1], test_labels=labels[:1])
-    start = shoal.Explicit([np.ones((700, 4, 2)), np.ones((700, 1, 4))])
-    np.savez(tmp_path / "start.npz", weights_1=start.weights[0], weights_2=start.weights[1])
+    init = shoal.Explicit([np.ones((700, 4, 2)), np.ones((700, 1, 4))])
+    np.savez(tmp_path / "start.npz", weights_1=init.weights[0], weights_2=init.weights[1])
     text = TEXT.replace(MODES, 'file = "data.npz"')
     text = text.replace('kind = "gaussian"\nscale = 0.5', 'file = "start.npz"')
     task = shoal.Task(inputs, labels, test=(inputs[:1], labels[:1]))
-    assert swept(text, tmp_path) == called(task=task, start=start)
+    assert swept(text, tmp_path) == called(task=task, init=init)
 
 
 def test_the_store(tmp_path: Path) -> None:
@@ -162,10 +162,10 @@ def test_the_store(tmp_path: Path) -> None:
         ("_rate = 0.1", '_rate = "fast"', TypeError, "^method.learning_rate must be a number, got 'fast'"),
         ("[2, 4, 1]", "[2, 0, 1]", ValueError, r"^network.widths\[1\] must be at least 1, got 0"),
         ("[2, 4, 1]", "[2, 4.5, 1]", TypeError, r"^network.widths\[1\] must be an integer, got 4.5"),
-        ('kind = "gaussian"\n', "", ValueError, "^start.kind is missing; it must be one of gaussian, balanced"),
-        ('"gaussian"', '"gausian"', ValueError, "^start.kind must be one of gaussian, .*, got 'gausian'"),
-        ('"gaussian"', "3", TypeError, "^start.kind must be one of gaussian, .*, got 3"),
-        ("scale = 0.5", "scale = 0.5\ngain = 1.0", ValueError, "^start: Gaussian takes either scale or gain"),
+        ('kind = "gaussian"\n', "", ValueError, "^init.kind is missing; it must be one of gaussian, balanced"),
+        ('"gaussian"', '"gausian"', ValueError, "^init.kind must be one of gaussian, .*, got 'gausian'"),
+        ('"gaussian"', "3", TypeError, "^init.kind must be one of gaussian, .*, got 3"),
+        ("scale = 0.5", "scale = 0.5\ngain = 1.0", ValueError, "^init: Gaussian takes either scale or gain"),
         ('"modes"', '"moods"', ValueError, "^task.kind must be one of antipodal, .*, got 'moods'"),
         ("norms = [1.7, 0.9]", "norms = [1.7, -0.9]", ValueError, "^task.norms must be positive, got -0.9"),
         ('["loss > 0.5"]', '["loss ~ 0.5"]', ValueError, "^record.reduce.events must read"),
@@ -198,11 +198,11 @@ def test_what_is_wrong_is_named_as_it_stands(
     [
         ("over = 3", TypeError, "^over must be a table, got 3"),
         ("over = [3]", TypeError, r"^over\[0\] must be a table, got 3"),
-        ("[over]\nstart = 3", TypeError, "^over.start must be an array of tables, or a table label = table, got 3"),
-        ("[over]\nstart = [3]", TypeError, r"^over.start\[0\] must be a table, got 3"),
-        ('[over]\nstart = [{kind = "gaussian", scale = -1}]', ValueError, r"^over.start\[0\].scale must be positive"),
+        ("[over]\nstart = 3", TypeError, "^over.init must be an array of tables, or a table label = table, got 3"),
+        ("[over]\nstart = [3]", TypeError, r"^over.init\[0\] must be a table, got 3"),
+        ('[over]\nstart = [{kind = "gaussian", scale = -1}]', ValueError, r"^over.init\[0\].scale must be positive"),
         ('[over.task]\n"a b" = {kind = "modes"}', ValueError, r'^over.task."a b".norms is missing'),
-        ('[[over]]\nstart = {kind = "balanced"}', ValueError, r"^over\[0\].start.scale is missing"),
+        ('[[over]]\nstart = {kind = "balanced"}', ValueError, r"^over\[0\].init.scale is missing"),
     ],
 )
 def test_what_is_wrong_with_over(tmp_path: Path, text: str, kind: type[Exception], message: str) -> None:

@@ -18,7 +18,7 @@ from shoal.sweep.joined import Joined
 def test_any_index_finds_what_it_finds_in_the_whole() -> None:
     """Along every axis: numbers, slices either way, lists in any order and with repeats, and none at all."""
     rng = np.random.default_rng(0)
-    whole = xarray.Variable(("start.scale", "network", "time"), rng.normal(size=(2, 9, 3)), {"units": "1"})
+    whole = xarray.Variable(("init.scale", "network", "time"), rng.normal(size=(2, 9, 3)), {"units": "1"})
     for cuts in ([], [4], [1, 2, 8]):
         parts = [whole[:, begin:end] for begin, end in itertools.pairwise([0, *cuts, 9])]
         joined = Joined.of(parts, "network")
@@ -38,7 +38,7 @@ def test_any_index_finds_what_it_finds_in_the_whole() -> None:
 def test_only_what_is_used_is_read(tmp_path: Path) -> None:
     """A file that is gone is an error of who asks for its networks, and of nobody else."""
     parts = [tmp_path / name for name in ("first", "second", "third")]
-    told: dict[str, Any] = {"task": shoal.tasks.modes((1.7, 0.9)), "start": shoal.Gaussian(0.5)}
+    told: dict[str, Any] = {"task": shoal.tasks.modes((1.7, 0.9)), "init": shoal.Gaussian(0.5)}
     told |= {"method": shoal.GradientDescent(0.1, 20), "record": shoal.Record(steps=[0, 20])}
     network = shoal.Network((2, 4, 1))
     for number, part in enumerate(parts):

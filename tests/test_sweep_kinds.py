@@ -13,7 +13,7 @@ import pytest
 
 import shoal
 from shoal.sweep.plan import Plan
-from support import random_start
+from support import random_init
 from test_sweep import METHOD, NETWORK, RAW, RECORDS, REDUCED, START, TASK, assert_same, swept
 
 
@@ -39,18 +39,16 @@ def test_methods_engines_and_types(tmp_path: Path, method: Any, engine: str, dty
 
 
 def test_ranges_of_starts_that_are_given(tmp_path: Path) -> None:
-    """An explicit start is cut like the networks, and kept in the store."""
+    """An explicit initialisation is cut like the networks, and kept in the store."""
     generator = np.random.default_rng(0)
-    starts = {name: random_start(NETWORK, 40, generator) for name in ("one", "two")}
+    starts = {name: random_init(NETWORK, 40, generator) for name in ("one", "two")}
     for record in (RAW, REDUCED):
         block = 16 if record is RAW else 256
-        data = swept(
-            tmp_path / f"{block}", record, start=starts["one"], over={"start": starts}, networks=40, block=block
-        )
-        for name, start in starts.items():
-            alone = shoal.train(NETWORK, TASK, start, method=METHOD, record=record)
-            assert_same(alone, data.sel(start=name))
-    assert data.start_weights_1.dims == ("start", "start_network", "unit_1", "unit_0")
+        data = swept(tmp_path / f"{block}", record, init=starts["one"], over={"init": starts}, networks=40, block=block)
+        for name, init in starts.items():
+            alone = shoal.train(NETWORK, TASK, init, method=METHOD, record=record)
+            assert_same(alone, data.sel(init=name))
+    assert data.init_weights_1.dims == ("init", "init_network", "unit_1", "unit_0")
 
 
 @RECORDS
@@ -81,7 +79,7 @@ def test_width_and_depth_together_where_shapes_allow(tmp_path: Path) -> None:
 
 def test_the_default_block_is_a_function_of_sizes() -> None:
     """It asks no clock: the same on every machine, smaller for more work."""
-    told: Any = {"network": NETWORK, "task": TASK, "start": START, "loss": "hinge", "record": REDUCED, "over": None}
+    told: Any = {"network": NETWORK, "task": TASK, "init": START, "loss": "hinge", "record": REDUCED, "over": None}
     told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0, "networks": 10**7}
     told |= {"engine": "auto", "condense": "auto", "dtype": "float64"}
     sizes = [Plan.of(**told, method=shoal.GradientDescent(0.1, steps)).block for steps in (20, 1000, 10**6, 10**9)]
@@ -99,7 +97,7 @@ def test_a_sweep_of_many_conditions_has_few_blocks() -> None:
     told: Any = {
         "network": NETWORK,
         "task": TASK,
-        "start": START,
+        "init": START,
         "loss": "hinge",
         "networks": 10**5,
         "dtype": "float64",
@@ -123,7 +121,7 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(code, names)
-    assert names["data"].event_share.dims == ("start.scale", "network.width", "event", "time")
+    assert names["data"].event_share.dims == ("init.scale", "network.width", "event", "time")
     assert int(names["whole"].networks) == 4096
     assert len(os.listdir(tmp_path)) == 5
 

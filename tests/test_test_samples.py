@@ -32,7 +32,7 @@ def arguments(network: shoal.Network, generator: np.random.Generator, **changed:
     return {
         "network": network,
         "task": split_task(network, generator),
-        "start": shoal.Gaussian(0.7),
+        "init": shoal.Gaussian(0.7),
         "method": METHODS["descent"],
         "record": shoal.Record(times=[0, 0.5, 2.0], measure=(*ALL_MEASURES, "trajectory", *TESTED)),
         "networks": 11,

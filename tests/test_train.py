@@ -14,7 +14,7 @@ import rounding
 import shoal
 from reference import Array, Parameters, Problem
 from shoal.loss import resolve_loss
-from support import ACTIVATIONS, ALL_MEASURES, LOSSES, final, random_start, random_task, same_bits, started
+from support import ACTIVATIONS, ALL_MEASURES, LOSSES, final, random_init, random_task, same_bits, started
 
 EPS = float(np.finfo(float).eps)
 PARAMETRISED = {"scales": (0.7, 1.6, 0.8), "rates": (1.5, 0.4, 0.9), "centred": True}
@@ -62,11 +62,11 @@ def test_every_step_and_every_measure_is_the_oracles_to_rounding(
     given: dict[str, Any] = PARAMETRISED if parametrised else {}
     network = shoal.Network((3, 5, 4, outputs), activation, bias=activation in ("relu", "tanh"), **given)
     task = random_task(11, 3, outputs, generator, "float32")
-    start = random_start(network, 3, generator, "float32", scale=0.8)
-    setups = [reference.problem(network, task, resolve_loss(loss)).started(started(start, k)) for k in range(3)]
+    init = random_init(network, 3, generator, "float32", scale=0.8)
+    setups = [reference.problem(network, task, resolve_loss(loss)).started(started(init, k)) for k in range(3)]
     eps = float(np.finfo(dtype).eps)
-    arguments: dict[str, Any] = {"network": network, "task": task, "start": start, "loss": loss, "dtype": dtype}
-    before = [started(start, k) for k in range(3)]
+    arguments: dict[str, Any] = {"network": network, "task": task, "init": init, "loss": loss, "dtype": dtype}
+    before = [started(init, k) for k in range(3)]
     for step in range(1, 9):
         data = train_to(step, **arguments)
         for k, setup in enumerate(setups):
@@ -107,11 +107,11 @@ def test_widths_and_sample_counts_of_every_remainder_are_right(samples: int, dty
             outputs = int(generator.choice([1, 1, 2, 5]))
             network = shoal.Network((inputs, *hidden, outputs))
             task = random_task(samples, inputs, outputs, generator, "float32")
-            start = random_start(network, 2, generator, "float32")
+            init = random_init(network, 2, generator, "float32")
             setup = reference.problem(network, task, shoal.CrossEntropy())
-            data = train_to(1, network=network, task=task, start=start, dtype=dtype)
+            data = train_to(1, network=network, task=task, init=init, dtype=dtype)
             for k in range(2):
-                before = started(start, k)
+                before = started(init, k)
                 if rounding.clear_of_kinks(setup, before, eps):
                     expected, bound = (
                         reference.descend(setup, before, 0.3),
@@ -135,7 +135,7 @@ def test_a_record_of_many_steps_holds_what_shorter_trainings_end_with(generator:
     assert together.step.values.tolist() == steps
     np.testing.assert_array_equal(together.time, np.array(steps) * 0.3)
     for i, step in enumerate(steps):
-        alone = train_to(step, network=network, task=task, start=shoal.Gaussian(0.5), networks=11)
+        alone = train_to(step, network=network, task=task, init=shoal.Gaussian(0.5), networks=11)
         for name in ALL_MEASURES[:-1]:
             assert together[name].values[:, i].tobytes() == alone[name].values[:, 0].tobytes()
 
@@ -169,7 +169,7 @@ def test_inputs_of_every_memory_layout_train_to_the_same_bits(generator: np.rand
     points = np.asfortranarray(generator.standard_normal((6, 3)).astype(np.float32))
     wide = np.zeros((6, 6), np.float32)
     wide[:, ::2] = points
-    arguments: dict[str, Any] = {"network": shoal.Network((3, 4, 1)), "start": shoal.Gaussian(0.5), "networks": 5}
+    arguments: dict[str, Any] = {"network": shoal.Network((3, 4, 1)), "init": shoal.Gaussian(0.5), "networks": 5}
     labels = np.array([1, -1] * 3, np.int8)
     kinds = [points, wide[:, ::2], points.astype(float), points.tolist()]
     runs = [train_to(5, task=shoal.Task(kind, labels), **arguments) for kind in kinds]
@@ -183,11 +183,11 @@ def test_a_network_that_diverges_is_marked_and_its_neighbours_keep_their_bits(
     loss: str, dtype: str, generator: np.random.Generator
 ) -> None:
     network, task = shoal.Network((3, 5, 1), "linear"), random_task(6, 3, 1, generator, "float32")
-    start = random_start(network, 21, generator, "float32", scale=0.2)
+    init = random_init(network, 21, generator, "float32", scale=0.2)
     wild = [4, 13]
-    weights = [array.copy() for array in start.weights]
+    weights = [array.copy() for array in init.weights]
     for array in weights:
-        array[wild] *= 300 if loss == "squared" else 10  # the loss is finite at the start
+        array[wild] *= 300 if loss == "squared" else 10  # the loss is finite at initialisation
     arguments: dict[str, Any] = {
         "network": network,
         "task": task,
@@ -196,15 +196,15 @@ def test_a_network_that_diverges_is_marked_and_its_neighbours_keep_their_bits(
         "dtype": dtype,
         "record": shoal.Record(steps=range(61), measure=ALL_MEASURES),
     }
-    mixed = shoal.train(start=shoal.Explicit(weights), **arguments)
-    tame = shoal.train(start=start, **arguments)
+    mixed = shoal.train(init=shoal.Explicit(weights), **arguments)
+    tame = shoal.train(init=init, **arguments)
     assert tame.status.values.tolist() == [0] * 21
     assert mixed.network[mixed.status == 1].values.tolist() == wild
     assert (mixed.diverged_at[mixed.status == 0] == -1).all()
     calm = [k for k in range(21) if k not in wild]
     same_bits(
-        mixed.isel(network=calm).drop_vars(["start_weights_1", "start_weights_2"]),
-        tame.isel(network=calm).drop_vars(["start_weights_1", "start_weights_2"]),
+        mixed.isel(network=calm).drop_vars(["init_weights_1", "init_weights_2"]),
+        tame.isel(network=calm).drop_vars(["init_weights_1", "init_weights_2"]),
     )
     for k in wild:
         at = int(mixed.diverged_at[k])
@@ -217,7 +217,7 @@ def test_a_network_that_diverges_is_marked_and_its_neighbours_keep_their_bits(
             "method": shoal.GradientDescent(0.05, at - 1),
             "record": shoal.Record(steps=[at - 1], measure=("weights",)),
         }
-        before = shoal.train(start=shoal.Explicit(weights), **{**arguments, **shorter})
+        before = shoal.train(init=shoal.Explicit(weights), **{**arguments, **shorter})
         assert final(before, k).finite()
         assert not np.isfinite(mixed.weights_1.values[k]).all() or not np.isfinite(mixed.weights_2.values[k]).all()
 
@@ -226,7 +226,7 @@ def test_a_network_that_diverges_is_marked_and_its_neighbours_keep_their_bits(
 def test_a_separated_networks_gap_to_the_flow_halves_with_the_rate(loss: str) -> None:
     network, task = shoal.Network((4, 12, 1)), shoal.tasks.modes((1.7, 0.9, 1.2), (0.5, 0.3, 0.2), dimension=4)
     times = np.linspace(0, 12, 25)
-    arguments: dict[str, Any] = {"network": network, "task": task, "start": shoal.Separated(0.3), "networks": 60}
+    arguments: dict[str, Any] = {"network": network, "task": task, "init": shoal.Separated(0.3), "networks": 60}
     drawn = shoal.train(**arguments, method=shoal.GradientDescent(0.1, 0), record=shoal.Record(measure=("weights",)))
     weights = [drawn.weights_1.values, drawn.weights_2.values]
     exact = shoal.theory.separated_margins(weights, task, loss, times)
@@ -253,14 +253,14 @@ def test_a_separated_networks_gap_to_the_flow_halves_with_the_rate(loss: str) ->
 
 def test_statistics_are_those_of_the_networks_that_did_not_diverge(generator: np.random.Generator) -> None:
     network, task = shoal.Network((3, 5, 1), "linear"), random_task(6, 3, 1, generator)
-    start = random_start(network, 50, generator, scale=0.5)
-    weights = [array.copy() for array in start.weights]
+    init = random_init(network, 50, generator, scale=0.5)
+    weights = [array.copy() for array in init.weights]
     for array in weights:
         array[[3, 30]] *= 1000
     arguments: dict[str, Any] = {
         "network": network,
         "task": task,
-        "start": shoal.Explicit(weights),
+        "init": shoal.Explicit(weights),
         "method": shoal.GradientDescent(0.05, 40),
         "loss": "squared",
     }

@@ -44,7 +44,7 @@ def test_a_shape_of_the_list_has_the_bits_of_the_general_passes(
         given = {
             "network": shoal.Network(widths, bias=number % 2 == 1),
             "task": task(np.random.default_rng(number), widths[0], 37),
-            "start": shoal.Gaussian(0.7),
+            "init": shoal.Gaussian(0.7),
             "loss": loss,
             "method": shoal.GradientDescent(0.05, 60),
             "record": shoal.Record(measure=MEASURES, steps=[0, 7, 60]),
@@ -62,7 +62,7 @@ def test_a_flow_through_a_shape_of_the_list_has_the_bits_of_the_general_passes(m
         given = {
             "network": shoal.Network(widths),
             "task": task(np.random.default_rng(3), widths[0], 12),
-            "start": shoal.Gaussian(0.7),
+            "init": shoal.Gaussian(0.7),
             "method": shoal.GradientFlow(0.5),
             "record": shoal.Record(measure=MEASURES, times=[0, 0.25, 0.5]),
             "networks": 5,
@@ -104,7 +104,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("changed", NETWORKS.values(), ids=NETWORKS)
 def test_caches_of_any_size_give_the_same_bits(changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
-        "start": shoal.Gaussian(0.7),
+        "init": shoal.Gaussian(0.7),
         "method": shoal.GradientDescent(0.05, 40),
         "record": shoal.Record(measure=MEASURES, steps=[0, 7, 40]),
         "networks": 70,

@@ -22,7 +22,7 @@ def arguments(network: shoal.Network, generator: np.random.Generator, *measures:
     return {
         "network": network,
         "task": random_task(13, 3, network.outputs, generator, "float32"),
-        "start": shoal.Gaussian(0.6),
+        "init": shoal.Gaussian(0.6),
         "method": METHOD,
         "record": shoal.Record(steps=STEPS, measure=measures),
         "networks": 12,

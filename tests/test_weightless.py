@@ -44,7 +44,7 @@ def arguments(task: shoal.Task, outputs: int = 1, **changed: Any) -> dict[str, A
     given = {
         "network": shoal.Network((3, 7, 4, outputs), bias=True),
         "task": task,
-        "start": shoal.Gaussian(0.8),
+        "init": shoal.Gaussian(0.8),
         "method": shoal.GradientDescent(0.1, STEPS),
         "record": shoal.Record(measure=MEASURES, steps=[0, 7, STEPS]),
         "networks": 21,
@@ -55,9 +55,9 @@ def arguments(task: shoal.Task, outputs: int = 1, **changed: Any) -> dict[str, A
 
 def test_a_sample_of_weight_0_whose_loss_is_infinite_ends_nothing() -> None:
     task = shoal.Task([[1.0], [-1000.0]], [1, 1], weights=[1, 0])
-    start = shoal.Explicit([[[[1.0]]]])
+    init = shoal.Explicit([[[[1.0]]]])
     method, record = shoal.GradientDescent(0.1, 2), shoal.Record(measure=("loss", "margin"))
-    data = shoal.train(shoal.Network((1, 1)), task, start, loss="exponential", method=method, record=record)
+    data = shoal.train(shoal.Network((1, 1)), task, init, loss="exponential", method=method, record=record)
     np.testing.assert_allclose(data.loss[0], [0.368, 0.355, 0.342], atol=5e-4)
     assert data.status.item() == 0
     np.testing.assert_allclose(data.margin[0, 0], [1.0, -1000.0])
@@ -106,18 +106,18 @@ def test_samples_of_weight_0_move_no_rule(rule: str, engine: str) -> None:
 def test_samples_of_weight_0_are_measured(engine: str) -> None:
     _, every, _ = tasks()
     record = shoal.Record(measure=("loss", "margin", "pattern", "unit_active", "active", "weights"), steps=[0, STEPS])
-    given = arguments(every, record=record, engine=engine, start=shoal.Gaussian(0.8))
+    given = arguments(every, record=record, engine=engine, init=shoal.Gaussian(0.8))
     data = shoal.train(**given)
     setup = reference.problem(given["network"], every, shoal.CrossEntropy())
     drawn = shoal.train(
         **{**given, "method": shoal.GradientDescent(0.1, 0), "record": shoal.Record(measure=("weights",))}
     )
     for k in range(3):
-        start = shoal.Explicit(
+        init = shoal.Explicit(
             [drawn[f"weights_{n}"].values[[k]] for n in (1, 2, 3)],
             [drawn[f"biases_{n}"].values[[k]] for n in (1, 2, 3)],
         )
-        oracle = reference.train(setup, started(start, 0), 0.1, [0, STEPS])
+        oracle = reference.train(setup, started(init, 0), 0.1, [0, STEPS])
         np.testing.assert_allclose(data.margin[k].values, oracle["margin"], rtol=1e-9)
         np.testing.assert_array_equal(data.pattern[k].values, oracle["pattern"])
         np.testing.assert_allclose(data.unit_active[k].values, oracle["unit_active"], rtol=1e-12)

@@ -14,7 +14,7 @@ import shoal
 from shoal import _core
 from shoal.loss import resolve_loss
 from shoal.record import MEASURES
-from support import ACTIVATIONS, FUSED, LOSSES, final, on, python, random_start, random_task, same_bits, started
+from support import ACTIVATIONS, FUSED, LOSSES, final, on, python, random_init, random_task, same_bits, started
 from test_train import assert_measured, train_to
 
 RATE = 0.3  # of train_to
@@ -45,7 +45,7 @@ def everything(widths: tuple[int, ...] = (5, 17, 9, 1), samples: int = 301, **ch
     return {
         "network": shoal.Network(widths, bias=True),
         "task": shoal.Task(inputs, labels(samples), weights, test=test),
-        "start": shoal.Gaussian(0.5),
+        "init": shoal.Gaussian(0.5),
         "method": shoal.GradientDescent(0.05, 6),
         "record": shoal.Record(steps=[0, 2, 4, 6], measure=MEASURES),
         "weight_decay": 0.03,
@@ -64,11 +64,11 @@ def test_every_step_and_every_measure_is_the_oracles_to_rounding(
 ) -> None:
     network = shoal.Network((3, 9, 5, outputs), activation, bias=activation in ("relu", "tanh"))
     task = random_task(11, 3, outputs, generator, "float32")
-    start = random_start(network, 2, generator, "float32", scale=0.7)
+    init = random_init(network, 2, generator, "float32", scale=0.7)
     setup, eps = reference.problem(network, task, resolve_loss(loss)), float(np.finfo(dtype).eps)
-    before = [started(start, k) for k in range(2)]
+    before = [started(init, k) for k in range(2)]
     for step in range(1, 5):
-        data = train_to(step, network=network, task=task, start=start, loss=loss, dtype=dtype, engine="wide")
+        data = train_to(step, network=network, task=task, init=init, loss=loss, dtype=dtype, engine="wide")
         for k in range(2):
             after = final(data, k)
             assert_measured(data, k, setup, after, eps)
@@ -85,7 +85,7 @@ def test_every_step_and_every_measure_is_the_oracles_to_rounding(
 def test_widths_and_sample_counts_of_every_remainder_are_right(samples: int) -> None:
     """Widths beside those of a register, a cache line and a panel; samples beside those of a block and a share."""
     for widths in ((1, 1, 1), (2, 7, 1), (3, 8, 1), (10, 9, 2), (11, 33, 17, 1), (5, 16, 15, 12), (200, 3, 70, 1)):
-        given = everything(widths, samples, start=shoal.Gaussian(gain=1.0), networks=1)
+        given = everything(widths, samples, init=shoal.Gaussian(gain=1.0), networks=1)
         wide, lanes = shoal.train(**given), shoal.train(**{**given, "engine": "lanes"})
         same(wide, lanes, 1e-12)
         assert (wide.engine, lanes.engine) == ("wide", "lanes")
@@ -112,9 +112,9 @@ def test_every_instruction_set_gives_the_same_bits(isa: str, monkeypatch: pytest
         same_bits(shoal.train(**everything(dtype=dtype)), data)
 
 
-@pytest.mark.parametrize("start", [shoal.Balanced(0.4), shoal.Separated(0.4)])
-def test_every_start_is_drawn_as_in_lanes(start: Any) -> None:
-    given = {"network": shoal.Network((3, 20, 1)), "task": shoal.tasks.modes((1.7, 0.9, 1.2)), "start": start}
+@pytest.mark.parametrize("init", [shoal.Balanced(0.4), shoal.Separated(0.4)])
+def test_every_start_is_drawn_as_in_lanes(init: Any) -> None:
+    given = {"network": shoal.Network((3, 20, 1)), "task": shoal.tasks.modes((1.7, 0.9, 1.2)), "init": init}
     method, record = shoal.GradientDescent(0.1, 0), shoal.Record(measure=("weights",))
     made = [
         shoal.train(**given, method=method, record=record, networks=3, seed=5, engine=engine)
@@ -136,7 +136,7 @@ def test_a_network_that_diverges_is_marked_and_the_others_go_on() -> None:
     given = everything((5, 20, 1), 200, loss="squared", method=shoal.GradientDescent(0.05, 40))
     start = [0.5 * np.ones((2, 20, 5)), 0.5 * np.ones((2, 1, 20))]
     start[0][1] *= 1e100
-    given |= {"start": shoal.Explicit(start, [np.zeros((2, 20)), np.zeros((2, 1))])}
+    given |= {"init": shoal.Explicit(start, [np.zeros((2, 20)), np.zeros((2, 1))])}
     given |= {"record": shoal.Record(steps=range(41), measure=MEASURES)}
     done: list[int] = []
     for threads in (1, 3):

@@ -36,7 +36,7 @@ def separable(samples: int, inputs: int, gap: float = 0.0, seed: int = 2606) -> 
 
 def _arguments(network: Network, task: Task, rate: float, networks: int, steps: int, **more: Any) -> dict[str, Any]:
     record = Record(steps=[0, steps], measure=("loss", "margin", "weights"))
-    given: dict[str, Any] = {"network": network, "task": task, "start": Gaussian(gain=1.4), "record": record}
+    given: dict[str, Any] = {"network": network, "task": task, "init": Gaussian(gain=1.4), "record": record}
     return {**given, "method": GradientDescent(rate, steps), "networks": networks, **more}
 
 

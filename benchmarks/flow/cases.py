@@ -1,6 +1,6 @@
 """The flows that are timed: many two-layer networks, one output, no bias, mean cross-entropy, float64.
 
-Every contender gets the same samples, the same start weights and the same record times, and returns the margins
+Every contender gets the same samples, the same initial weights and the same record times, and returns the margins
 y f(x) at those times. Two cases are smooth (tanh). In the third, ReLU neurons on separated modes switch off one after
 another: its gradient jumps, and its exact solution is known (docs/theory.md section 2).
 """
@@ -80,8 +80,8 @@ def dataset(case: FlowCase) -> tuple[Array, NDArray[np.int64]]:
     return inputs, np.where(inputs @ draw.standard_normal(case.inputs) > 0, 1, -1).astype(np.int64)
 
 
-def start_weights(case: FlowCase) -> list[Array]:
-    """Return the start of every network, (networks, hidden, inputs) and (networks, 1, hidden) float64.
+def initial_weights(case: FlowCase) -> list[Array]:
+    """Return the initialisation of every network, (networks, hidden, inputs) and (networks, 1, hidden) float64.
 
     Normal of variance 1 / fan-in. With separated modes each neuron is active on the one mode whose turn it is.
     """

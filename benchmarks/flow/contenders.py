@@ -35,7 +35,7 @@ class Solution:
 
     @property
     def gradients(self) -> float:
-        """Gradients a network, on average: six for each step tried, and that of the start."""
+        """Gradients a network, on average: six for each step tried, and that of the initialisation."""
         return float(np.mean(6 * self.tried + 1))
 
 

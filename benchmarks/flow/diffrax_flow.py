@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.flow.cases import FlowCase, dataset, start_weights
+from benchmarks.flow.cases import FlowCase, dataset, initial_weights
 from benchmarks.flow.contenders import ATOL, Solution, Solve, Variants
 from benchmarks.peers import blocks
 
@@ -28,7 +28,7 @@ PID = {"I": {}, "PI": {"pcoeff": 0.3, "icoeff": 0.4}}
 """Step controllers: diffrax's default, and the PI coefficients that its documentation suggests to try."""
 
 Flow = Callable[[list[Any], Any], tuple[Any, Any, Any]]
-"""From start weights, (networks, out, in) a layer, and rtol to margins (networks, times, samples), tried, success."""
+"""From initial weights, (networks, out, in) a layer, and rtol to margins (networks, times, samples), tried, success."""
 
 
 def flow_of(case: FlowCase, controller: str, shared: bool) -> Flow:
@@ -90,10 +90,10 @@ def compiled(case: FlowCase, flow: Flow, devices: int) -> Solve:
     # The loops start from unsharded constants; the varying-axes check would want each of them marked.
     spread = jax.shard_map(flow, mesh=mesh, in_specs=(split, everywhere), out_specs=split, check_vma=False)
     run = jax.jit(spread if devices > 1 else flow)
-    start = [jax.device_put(w, jax.sharding.NamedSharding(mesh, split)) for w in start_weights(case)]
+    init = [jax.device_put(w, jax.sharding.NamedSharding(mesh, split)) for w in initial_weights(case)]
 
     def solve(rtol: float) -> Solution:
-        margins, tried, done = (np.asarray(found) for found in run(start, rtol))
+        margins, tried, done = (np.asarray(found) for found in run(init, rtol))
         return Solution(margins, tried.astype(np.int64), bool(np.all(done)))
 
     return solve

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from benchmarks.cases import Array
-from benchmarks.flow.cases import FlowCase, dataset, start_weights
+from benchmarks.flow.cases import FlowCase, dataset, initial_weights
 from shoal.theory import separated_margins
 
 TIGHTEST = 3e-14
@@ -52,7 +52,7 @@ def errors(margins: Array, right: Array) -> Array:
 def reference(case: FlowCase, most: int = 64) -> Reference:
     """Return the right margins of at most `most` networks."""
     chosen = np.unique(np.linspace(0, case.networks - 1, min(most, case.networks)).round().astype(np.int64))
-    weights = [layer[chosen] for layer in start_weights(case)]
+    weights = [layer[chosen] for layer in initial_weights(case)]
     inputs, labels = dataset(case)
     if case.activation == "relu":
         shares = np.full(case.samples, 1.0 / case.samples)

@@ -3,7 +3,7 @@
 import numpy as np
 
 import shoal
-from benchmarks.flow.cases import FlowCase, dataset, start_weights
+from benchmarks.flow.cases import FlowCase, dataset, initial_weights
 from benchmarks.flow.contenders import ATOL, Solution, Solve, Variants
 
 
@@ -12,13 +12,13 @@ def variants(case: FlowCase, threads: int) -> Variants:
 
     def make() -> Solve:
         network = shoal.Network((case.inputs, case.hidden, 1), activation=case.activation)
-        task, start = shoal.Task(*dataset(case)), shoal.Explicit(start_weights(case))
+        task, init = shoal.Task(*dataset(case)), shoal.Explicit(initial_weights(case))
 
         def solve(rtol: float) -> Solution:
             data = shoal.train(
                 network,
                 task,
-                start,
+                init,
                 loss="cross_entropy",
                 method=shoal.GradientFlow(t_end=case.until, rtol=rtol, atol=ATOL * rtol),
                 record=shoal.Record(times=case.times, measure=("margin",)),

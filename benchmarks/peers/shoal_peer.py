@@ -1,4 +1,4 @@
-"""shoal, through its public API: explicit weights for the answer, a Gaussian start (drawn in the call) for timing."""
+"""shoal, through its public API: explicit weights for the answer, Gaussian ones (drawn in the call) for timing."""
 
 from functools import partial
 from typing import Any
@@ -11,14 +11,14 @@ from benchmarks.peers import Trainer, Variants, Way
 
 
 def train(
-    case: Case, dtype: str, threads: int, steps: int, start: Any, measure: tuple[str, ...], engine: str = "auto"
+    case: Case, dtype: str, threads: int, steps: int, init: Any, measure: tuple[str, ...], engine: str = "auto"
 ) -> Any:
     """Return the data set of one `shoal.train` call that records `measure` after the last step only."""
     inputs, labels = dataset(case)
     return shoal.train(
         shoal.Network(widths=case.widths, activation="relu"),
         shoal.Task(inputs, labels),
-        start,
+        init,
         loss="cross_entropy",
         method=shoal.GradientDescent(learning_rate=case.rate, steps=steps),
         record=shoal.Record(steps=[steps], measure=measure),
@@ -31,7 +31,7 @@ def train(
 
 
 class Shoal:
-    """Each `advance` is one whole call: checks, start, training, the final loss and the data set that holds it."""
+    """Each `advance` is one whole call: checks, initialisation, training, the final loss and its data set."""
 
     chunk = 1
 
@@ -45,14 +45,14 @@ class Shoal:
         self.begun, self.steps = weights, 0
 
     def advance(self, steps: int) -> None:
-        """Train from a Gaussian start."""
+        """Train from a Gaussian initialisation."""
         self.steps += steps
         train(self.case, self.dtype, self.threads, steps, shoal.Gaussian(gain=np.sqrt(2.0)), ("loss",), self.engine)
 
     def weights(self) -> list[Array]:
         """Train from the weights given to `reset`, as many steps as were made since."""
-        start = shoal.Explicit(self.begun)
-        data = train(self.case, self.dtype, self.threads, self.steps, start, ("weights",), self.engine)
+        init = shoal.Explicit(self.begun)
+        data = train(self.case, self.dtype, self.threads, self.steps, init, ("weights",), self.engine)
         return final_weights(data, len(self.case.widths) - 1)
 
 

@@ -21,11 +21,12 @@ class WideCase:
     inputs, nodes, samples : int
         Sizes.
     spread : tuple of float
-        Standard deviation of each layer's weights at the start.
+        Standard deviation of each layer's weights at initialisation.
     rates : tuple of float
         Of each layer.
     steps : int, optional
-        Of a whole descent. None: as many steps as one likes, from a start so small that no margin comes near 1.
+        Of a whole descent. None: as many steps as one likes, from an initialisation so small that no margin comes near
+        1.
     """
 
     inputs: int = 100
@@ -71,8 +72,8 @@ def dataset(case: WideCase) -> tuple[Array, Array]:
     return inputs, np.where(inputs[:, 0] > 0, 1.0, -1.0)
 
 
-def start_weights(case: WideCase) -> tuple[Array, Array]:
-    """Return the start, (nodes, inputs) and (1, nodes) float64."""
+def initial_weights(case: WideCase) -> tuple[Array, Array]:
+    """Return the initialisation, (nodes, inputs) and (1, nodes) float64."""
     draw = np.random.default_rng(11209)
     shapes = (case.nodes, case.inputs), (1, case.nodes)
     first, second = (spread * draw.standard_normal(shape) for spread, shape in zip(case.spread, shapes, strict=True))
@@ -82,7 +83,7 @@ def start_weights(case: WideCase) -> tuple[Array, Array]:
 def right_answer(case: WideCase, steps: int) -> tuple[Array, Array]:
     """Return the weights after so many steps, by NumPy in blocks; but for a descent all margins must stay below 1."""
     inputs, labels = dataset(case)
-    w, a = start_weights(case)
+    w, a = initial_weights(case)
     for _ in range(steps):
         slope_w, slope_a = np.zeros_like(w), np.zeros_like(a)
         for block in np.array_split(np.arange(case.samples), 1 + case.samples // 5000):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import worker
-from benchmarks.wide.cases import WideCase, right_answer, smaller, start_weights
+from benchmarks.wide.cases import WideCase, initial_weights, right_answer, smaller
 from benchmarks.wide.contenders import WAYS, Advance, Weights
 
 CLOCKS = {"elapsed": time.perf_counter, "cpu": time.process_time}
@@ -39,7 +39,7 @@ class Desk:
         found: dict[str, Any] = {}
         large = WideCase(**case)
         few = smaller(large)
-        self.start = start_weights(large)
+        self.start = initial_weights(large)
         steps = checked_steps(few)
         right = right_answer(few, steps)
         small, whole = (WAYS[self.name](of, dtype, self.threads) for of in (few, large))
@@ -58,7 +58,7 @@ class Desk:
         return found
 
     def round(self, way: str, steps: int, clock: str, begin: str = "", end: str = "") -> dict[str, Any]:
-        """Time a round from the weights in file `begin`, or from the start; those it leads to go into file `end`."""
+        """Time a round from the weights in file `begin`, or the initial ones; the last ones go into file `end`."""
         weights = self.start
         if begin:
             with np.load(begin) as saved:
@@ -92,7 +92,7 @@ def checked_steps(case: WideCase) -> int:
 
 def gap_of(advance: Advance, case: WideCase, steps: int, right: Weights) -> float:
     """Return the largest gap of the weights after so many steps, as a share of how far those of its layer moved."""
-    start = start_weights(case)
+    start = initial_weights(case)
     layers = zip(advance(steps, start), right, start, strict=True)
     return max(float(np.abs(got - wanted).max() / np.abs(wanted - before).max()) for got, wanted, before in layers)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from shoal import former, imports, tasks
 from shoal.cite import cite
 from shoal.info import info
+from shoal.init import Balanced, Explicit, Gaussian, Init, Separated
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
 from shoal.method import GradientDescent, GradientFlow
 from shoal.network import Network
 from shoal.record import Record
 from shoal.resume import resume
 from shoal.specification import specification
-from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
 from shoal.statistics import Statistics
 from shoal.sweep import open, sweep
 from shoal.task import Task
@@ -36,13 +36,13 @@ __all__ = [
     "GradientDescent",
     "GradientFlow",
     "Hinge",
+    "Init",
     "Loss",
     "Network",
     "Record",
     "Separated",
     "Squared",
     "SquaredHinge",
-    "Start",
     "Statistics",
     "Task",
     "__version__",

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.histogram import edges
+from shoal.init import Explicit, Init
 from shoal.interval import wilson_interval
 from shoal.method import OUTCOMES, STOP_RULES, GradientDescent, GradientFlow, Method
 from shoal.network import Network
-from shoal.start import Explicit, Start
 from shoal.statistics import STATISTICS, Statistics
 from shoal.task import Task
 
@@ -186,7 +186,7 @@ def layer_variables(
 def assemble(
     network: Network,
     task: Task,
-    start: Start,
+    init: Init,
     *,
     variables: Mapping[str, Any],
     method: Method,
@@ -216,7 +216,7 @@ def assemble(
         names = np.array(STATISTICS, dtype=object)
         coordinates["statistic"] = (("statistic",), names, {"long_name": "statistic over networks"})
     else:
-        coordinates["network"] = (("network",), index, _attrs("index from which the network's start is drawn"))
+        coordinates["network"] = (("network",), index, _attrs("index from which the initial weights are drawn"))
     used = {dimension for dimensions, *_ in variables.values() for dimension in dimensions}
     if "layer" in used:
         coordinates["layer"] = (("layer",), np.arange(1, network.layers + 1), _attrs("weight layer"))
@@ -227,10 +227,10 @@ def assemble(
         coordinates["unit_layer"] = (("unit",), layers, _attrs("hidden layer of the unit"))
     coordinates |= _of_statistics(method, kept, used)
     explicit: dict[str, Any] = {}
-    if isinstance(start, Explicit):
-        leading = ("network" if index is not None else "start_network",)
-        explicit |= layer_variables("start_weights", start.weights, "starting weights", leading)
-        explicit |= layer_variables("start_biases", start.biases, "starting biases", leading)
+    if isinstance(init, Explicit):
+        leading = ("network" if index is not None else "init_network",)
+        explicit |= layer_variables("init_weights", init.weights, "initial weights", leading)
+        explicit |= layer_variables("init_biases", init.biases, "initial biases", leading)
     return xarray.Dataset({**variables, **explicit}, coords=coordinates, attrs=dict(attrs))
 
 

@@ -33,7 +33,7 @@ def mode_directions(
     """
     largest = np.abs(inputs).max(axis=1, keepdims=True)
     if (largest == 0).any():
-        raise ValueError(f"inputs must have a direction for start=Separated, row {int(np.argmin(largest))} is zero")
+        raise ValueError(f"inputs must have a direction for init=Separated, row {int(np.argmin(largest))} is zero")
     units = inputs / largest  # so that no square overflows or vanishes
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     # Rounding of a dot product of d terms, and of the normalisation before it.
@@ -51,7 +51,7 @@ def mode_directions(
         if crooked.any():
             other = int(np.argmax(crooked))
             raise ValueError(
-                "inputs must be orthogonal or antipodal to each other for start=Separated: the cosine between rows "
+                "inputs must be orthogonal or antipodal to each other for init=Separated: the cosine between rows "
                 f"{first} and {other} is {cosines[other]:.3g}"
             )
         direction_of[along] = len(directions)

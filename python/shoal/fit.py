@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from shoal import checks
 from shoal.engine import resolve_engine
+from shoal.init import INITS, Explicit, Init
 from shoal.loss import Hinge, Loss, SquaredHinge
 from shoal.method import METHODS, GradientDescent, GradientFlow, Method
 from shoal.network import Network
 from shoal.record import OF_TEST, Record
-from shoal.start import STARTS, Explicit, Start
 from shoal.task import Task
 
 _MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
@@ -33,7 +33,7 @@ class Numbers:
 def check(
     network: Network,
     task: Task,
-    start: Start,
+    init: Init,
     method: Method,
     loss: Loss,
     record: Record | None,
@@ -55,12 +55,12 @@ def check(
     TypeError, ValueError
         As of ``train``, but for its threads and memory.
     """
-    check_types(network, task, start, method, record, progress)
+    check_types(network, task, init, method, record, progress)
     check_fit(network, task, loss, record or Record())
     if isinstance(method, GradientDescent):
         check_stop(method, network, loss)
     if networks is None:
-        networks = start.networks if isinstance(start, Explicit) else 1
+        networks = init.networks if isinstance(init, Explicit) else 1
     networks = checks.integer("networks", networks, least=1, most=2**62)
     seed = checks.integer("seed", seed, least=0, most=2**64 - 1)
     first = checks.integer("first", first, least=0, most=2**62)
@@ -73,23 +73,23 @@ def check(
     resolve_engine(engine, network, task, method)
     check_method(method, networks, dtype)
     if dtype == "float32":
-        check_range(network, task, start, method, loss, penalties)
-    start.for_core(network, task, networks)
+        check_range(network, task, init, method, loss, penalties)
+    init.for_core(network, task, networks)
     return Numbers(networks=networks, seed=seed, first=first, **penalties)
 
 
-def check_types(network: object, task: object, start: object, method: object, record: object, progress: object) -> None:
+def check_types(network: object, task: object, init: object, method: object, record: object, progress: object) -> None:
     """Raise a TypeError for what is not of its type."""
     kinds: dict[str, tuple[object, type]] = {
         "network": (network, Network),
         "task": (task, Task),
-        "start": (start, Start),
+        "init": (init, Init),
         "record": (Record() if record is None else record, Record),
     }
     for name, (value, kind) in kinds.items():
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
-    choices: dict[str, tuple[object, tuple[type, ...]]] = {"start": (start, STARTS), "method": (method, METHODS)}
+    choices: dict[str, tuple[object, tuple[type, ...]]] = {"init": (init, INITS), "method": (method, METHODS)}
     for name, (value, kinds_of_it) in choices.items():
         if not isinstance(value, kinds_of_it):
             names = ", ".join(f"shoal.{kind.__name__}" for kind in kinds_of_it)
@@ -157,7 +157,7 @@ def _listed(values: NDArray[np.int64]) -> str:
 
 
 def check_range(
-    network: Network, task: Task, start: Start, method: Method, loss: Loss, penalties: dict[str, float]
+    network: Network, task: Task, init: Init, method: Method, loss: Loss, penalties: dict[str, float]
 ) -> None:
     """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
     limits = np.finfo(np.float32)
@@ -165,13 +165,13 @@ def check_range(
     arrays = {"inputs": task.inputs}
     if task.test is not None:
         arrays["test inputs"] = task.test.inputs
-    if isinstance(start, Explicit):
-        arrays |= {f"weights[{i}]": array for i, array in enumerate(start.weights)}
-        arrays |= {f"biases[{i}]": array for i, array in enumerate(start.biases)}
+    if isinstance(init, Explicit):
+        arrays |= {f"weights[{i}]": array for i, array in enumerate(init.weights)}
+        arrays |= {f"biases[{i}]": array for i, array in enumerate(init.biases)}
     for name, array in arrays.items():
         if np.abs(array).max() > largest:
             raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
-    scalars = dict(start.scalars(network))
+    scalars = dict(init.scalars(network))
     if isinstance(method, GradientDescent):
         scalars["learning_rate"] = method.learning_rate
     if isinstance(loss, (Hinge, SquaredHinge)):

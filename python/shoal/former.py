@@ -12,6 +12,7 @@ T = TypeVar("T")
 NAMES = {
     "shoal.Descent": "shoal.GradientDescent",
     "shoal.Flow": "shoal.GradientFlow",
+    "shoal.Start": "shoal.Init",
     "shoal.compare": "one of five that name their rule: compare_flow (gradient flow, network by network), compare_rates"
     " (descent at three learning rates, network by network), compare_mean (with an expectation), compare_samples"
     " (with an independent sample), compare_fraction (a count with a probability)",
@@ -21,6 +22,9 @@ NAMES = {
 KEYWORDS = {
     "GradientDescent": {"rate": "learning_rate"},
     "GradientFlow": {"until": "t_end"},
+    "Mode": {"start": "start_margin"},
+    "sweep": {"start": "init"},
+    "train": {"start": "init"},
 }
 """Former arguments, by the name of the class or function that took them."""
 

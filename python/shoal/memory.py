@@ -67,8 +67,9 @@ def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: i
 
     ``pack`` is the core's count of parameters, gradient and the values of a block of samples, all without biases, for
     the samples and once more for the test samples. Beside them stand the biases and their gradient, a count for each
-    hidden unit and the start of one network in float64, three numbers a sample, and what the method keeps; of networks
-    with scales or rates their scaled weights and three factors a parameter; of centred networks their first outputs.
+    hidden unit and the initial weights of one network in float64, three numbers a sample, and what the method keeps; of
+    networks with scales or rates their scaled weights and three factors a parameter; of centred networks their first
+    outputs.
     """
     biases = sum(network.widths[1:]) if network.bias else 0
     samples, passes = task.samples + task.test_samples, 1 if task.test is None else 2

@@ -30,7 +30,7 @@ class GradientDescent(Frozen):
     learning_rate
         Positive; in units of time.
     steps
-        Number of updates, not negative. With 0 the start itself is measured.
+        Number of updates, not negative. With 0 the initial weights are measured.
     stop
         Rules, one or several of those below: a network stands still from the first step on at which it meets one, step
         0 included. Its records from there on are those of that step, its status tells the rule (the first of these),
@@ -123,7 +123,7 @@ class GradientFlow(Frozen):
         Time at which training ends, positive.
     rtol, atol
         Relative and absolute tolerance of one step, for each weight; rtol from 1e-13 to 0.1, atol not negative. Take
-        atol well below rtol times the smallest weight that matters, such as those of a small start.
+        atol well below rtol times the smallest weight that matters, such as those of a small initialisation.
     max_steps
         Steps that a network may try before it is given up with status 2.
 

@@ -39,8 +39,8 @@ class Network(Frozen):
         One number a weight layer, from 1e-100 to 1e100; ones when left out. Both are kept as tuples. What is drawn,
         trained, recorded and decayed is W_l itself, not ``scales[l] * W_l``.
     centred
-        Whether the output is f(x, t) - f(x, 0), exactly 0 at the start on all samples and test samples: with a large
-        output scale the network then learns lazily without the large random function that it starts from.
+        Whether the output is f(x, t) - f(x, 0), exactly 0 at initialisation on all samples and test samples: with a
+        large output scale the network then learns lazily without the large random function that it starts from.
 
     Raises
     ------
@@ -53,8 +53,8 @@ class Network(Frozen):
 
     Notes
     -----
-    Every parametrisation of layers by powers of the width n is one choice of multiplier, start and rate (the abc form
-    of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units a hidden layer:
+    Every parametrisation of layers by powers of the width n is one choice of multiplier, initialisation and rate (the
+    abc form of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units a hidden layer:
 
     ==============  ==================  ===================  =============  ========================================
     parametrisation multiplier (scale)  start (deviation)    rate           in a time of 1 move
@@ -185,8 +185,8 @@ class Network(Frozen):
 
         with the mean <> over samples and the residual u. So with ``GradientDescent(learning_rate=r)`` the time r x
         steps is that of docs/theory.md section 7 at beta = 1, and so is that of ``GradientFlow``. For large ``alpha``
-        the output moves far while nodes hardly do (lazy learning, for which ``centred`` takes the start's output away);
-        for small ``alpha`` nodes move far first.
+        the output moves far while nodes hardly do (lazy learning, for which ``centred`` takes the initialisation's
+        output away); for small ``alpha`` nodes move far first.
 
         Parameters
         ----------

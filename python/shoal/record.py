@@ -37,8 +37,8 @@ class Record(Frozen):
         measured at the nearest step, that is rint(time / learning_rate); times that fall on one step make one record,
         so the result can have fewer.
     steps : array_like of int, shape (times,), optional
-        Of descent, the steps themselves, strictly increasing; step k is after k updates, step 0 is the start. Give
-        times or steps or neither: then 101 times (of descent: steps, or all of them where there are fewer) spread
+        Of descent, the steps themselves, strictly increasing; step k is after k updates, step 0 is the initialisation.
+        Give times or steps or neither: then 101 times (of descent: steps, or all of them where there are fewer) spread
         evenly from the first to the last.
     measure
         Names of what to measure:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
+from shoal.init import Explicit
 from shoal.method import OUTCOMES, GradientDescent, GradientFlow, Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.run import Progress, Run
 from shoal.specification import specification
-from shoal.start import Explicit
 from shoal.threads import thread_count
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def resume(
     -----
     Where inputs were condensed to the directions that they span (``train(condense=...)``), the trained coordinates come
     from the final weights by one rounding: then descent agrees to rounding, not to the bit. A flow agrees within its
-    tolerance, for its steps begin anew; one of centred networks is trained again from its start.
+    tolerance, for its steps begin anew; one of centred networks is trained again from its initialisation.
 
     Examples
     --------

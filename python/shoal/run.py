@@ -16,12 +16,12 @@ from shoal.condense import OF_SAMPLES, Condensed
 from shoal.engine import resolve_engine
 from shoal.gathered import Cut, Gathered, together
 from shoal.histogram import bins
+from shoal.init import Explicit, Init
 from shoal.loss import Loss, resolve_loss
 from shoal.method import GradientDescent, Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.specification import fingerprint, to_json
-from shoal.start import Explicit, Start
 from shoal.statistics import Statistics
 from shoal.task import Task
 from shoal.version import VERSION
@@ -38,7 +38,7 @@ class Run:
 
     network: Network
     task: Task
-    start: Start
+    init: Init
     loss: Loss
     method: Method
     record: Record
@@ -52,14 +52,14 @@ class Run:
     condense: str | bool
     condensed: Condensed
     resumed: Explicit | None = None
-    """Weights from which training goes on, while the outputs of centred networks count from ``start``."""
+    """Weights from which training goes on, while the outputs of centred networks count from ``init``."""
 
     @classmethod
     def of(
         cls,
         network: Network,
         task: Task,
-        start: Start,
+        init: Init,
         *,
         method: Method,
         loss: str | Loss,
@@ -81,7 +81,7 @@ class Run:
         given = fit.check(
             network,
             task,
-            start,
+            init,
             method,
             chosen,
             record,
@@ -96,7 +96,7 @@ class Run:
         return cls(
             network=network,
             task=task,
-            start=start,
+            init=init,
             loss=chosen,
             method=method,
             record=record or Record(),
@@ -165,8 +165,8 @@ class Run:
 
     def part(self, begin: int, end: int) -> Run:
         """Return the training of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
-        start = self.start.block(begin, end) if isinstance(self.start, Explicit) else self.start
-        return dataclasses.replace(self, start=start, networks=end - begin, first=self.first + begin)
+        init = self.init.block(begin, end) if isinstance(self.init, Explicit) else self.init
+        return dataclasses.replace(self, init=init, networks=end - begin, first=self.first + begin)
 
     def _assemble(self, variables: dict[str, Any], index: NDArray[np.int64] | None) -> xarray.Dataset:
         from shoal import _core  # only here: the theory and the specifications need no compiled module
@@ -177,7 +177,7 @@ class Run:
         return dataset.assemble(
             self.network,
             self.task,
-            self.start,
+            self.init,
             variables=variables,
             method=self.method,
             records=self.records,
@@ -231,17 +231,17 @@ class Run:
         )
 
     def _start(self, begin: int, end: int) -> dict[str, Any]:
-        """Return where networks ``begin`` to ``end`` - 1 start, or go on."""
+        """Return where networks ``begin`` to ``end`` - 1 begin, or go on."""
 
-        def told(start: Start) -> dict[str, Any]:
-            part = start.block(begin, end) if isinstance(start, Explicit) and end - begin < self.networks else start
+        def told(init: Init) -> dict[str, Any]:
+            part = init.block(begin, end) if isinstance(init, Explicit) and end - begin < self.networks else init
             return part.for_core(self.network, self.task, end - begin)
 
         if self.resumed is None:
-            return told(self.start)
+            return told(self.init)
         if not self.network.centred:
             return told(self.resumed)
-        return {**told(self.start), "resumed": told(self.resumed)}
+        return {**told(self.init), "resumed": told(self.resumed)}
 
     def gathered(self, begin: int, end: int, threads: int, progress: Progress | None) -> Gathered:
         """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics.

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from shoal.init import Balanced, Explicit, Gaussian, Init, Separated
 from shoal.loss import Loss, resolve_loss
 from shoal.method import METHODS, Method
 from shoal.network import Network
 from shoal.record import Record
-from shoal.start import Balanced, Explicit, Gaussian, Separated, Start
 from shoal.statistics import Statistics
 from shoal.task import Task
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_STARTS: dict[str, type[Start]] = {kind.__name__: kind for kind in (Gaussian, Balanced, Separated)}
+_INITS: dict[str, type[Init]] = {kind.__name__: kind for kind in (Gaussian, Balanced, Separated)}
 _METHODS: dict[str, type[Method]] = {kind.__name__: kind for kind in METHODS}
 
 
 def to_json(
     *,
     network: Network,
-    start: Start,
+    init: Init,
     loss: Loss,
     method: Method,
     record: Record,
@@ -46,15 +46,15 @@ def to_json(
 ) -> str:
     """Return all that fixes the result of a training but its big arrays, as JSON.
 
-    The inputs, labels and sample weights, the test samples, and the arrays of an ``Explicit`` start, stand in the
-    dataset instead. How many samples and ``networks`` these have is told too, so that a part of them is not taken for
-    the whole.
+    The inputs, labels and sample weights, the test samples, and the arrays of an ``Explicit`` initialisation, stand in
+    the dataset instead. How many samples and ``networks`` these have is told too, so that a part of them is not taken
+    for the whole.
     """
-    explicit = isinstance(start, Explicit)
+    explicit = isinstance(init, Explicit)
     return json.dumps(
         {
             "network": dataclasses.asdict(network),
-            "start": {"kind": type(start).__name__, **({} if explicit else _fields(start))},
+            "init": {"kind": type(init).__name__, **({} if explicit else _fields(init))},
             "loss": {"name": loss.name, **_fields(loss)},
             "method": {"kind": type(method).__name__, **dataclasses.asdict(method)},
             "record": dataclasses.asdict(record),
@@ -111,7 +111,7 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     >>> import shoal
     >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1),
     ...                    method=shoal.GradientDescent(learning_rate=.1, steps=5), networks=4)
-    >>> shoal.specification(data)["start"]
+    >>> shoal.specification(data)["init"]
     Gaussian(scale=0.1, gain=None)
     """
     attrs = getattr(data, "attrs", None)
@@ -120,6 +120,8 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     if "specification" not in attrs:
         raise ValueError("data must be what train returned: it has no attribute 'specification'")
     told = json.loads(attrs["specification"])
+    if "start" in told:
+        raise ValueError("data must be of this version of shoal: its specification has former names, train it again")
     if "over" in told:
         swept = told["over"]
         fields = [one[0] for one in swept["fields"]] if isinstance(swept, dict) else list(swept[0])
@@ -131,7 +133,7 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     return {
         "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),
         "task": task,
-        "start": _start(data, told),
+        "init": _start(data, told),
         "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
         "method": _rebuild(_METHODS[method["kind"]], method, "kind"),
         "record": _record(told["record"]),
@@ -175,7 +177,7 @@ def _record(told: dict[str, Any]) -> Record:
     return Record(**{**told, "reduce": Statistics(**{**reduce, "covariance": pairs})})
 
 
-def _fields(instance: Start | Loss) -> dict[str, Any]:
+def _fields(instance: Init | Loss) -> dict[str, Any]:
     return {field.name: getattr(instance, field.name) for field in dataclasses.fields(cast(Any, instance))}
 
 
@@ -196,13 +198,13 @@ def _task(data: xarray.Dataset, told: dict[str, Any]) -> Task:
     return Task(inputs, labels, weights, (test[0], test[1]) if tested else None)
 
 
-def _start(data: xarray.Dataset, told: dict[str, Any]) -> Start:
-    kind = told["start"]["kind"]
+def _start(data: xarray.Dataset, told: dict[str, Any]) -> Init:
+    kind = told["init"]["kind"]
     if kind != "Explicit":
-        return _rebuild(_STARTS[kind], told["start"], "kind")
-    start = _explicit(data)
-    _check_whole("networks", start.networks, told["networks"])
-    return start
+        return _rebuild(_INITS[kind], told["init"], "kind")
+    init = _explicit(data)
+    _check_whole("networks", init.networks, told["networks"])
+    return init
 
 
 def _check_whole(name: str, found: int, told: int) -> None:
@@ -211,9 +213,9 @@ def _check_whole(name: str, found: int, told: int) -> None:
 
 
 def _explicit(data: xarray.Dataset) -> Explicit:
-    layers = range(1, 1 + sum(str(name).startswith("start_weights_") for name in data))
+    layers = range(1, 1 + sum(str(name).startswith("init_weights_") for name in data))
     if not layers:
-        raise ValueError("data must hold the arrays of its specification, it lacks start_weights_1")
-    weights = [np.asarray(data[f"start_weights_{layer}"]) for layer in layers]
-    biases = [np.asarray(data[f"start_biases_{layer}"]) for layer in layers if f"start_biases_{layer}" in data]
+        raise ValueError("data must hold the arrays of its specification, it lacks init_weights_1")
+    weights = [np.asarray(data[f"init_weights_{layer}"]) for layer in layers]
+    biases = [np.asarray(data[f"init_biases_{layer}"]) for layer in layers if f"init_biases_{layer}" in data]
     return Explicit(weights, biases or None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shoal import imports
+from shoal import former, imports
+from shoal.init import Init
 from shoal.loss import Loss
 from shoal.method import Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.run import Progress, Run
-from shoal.start import Start
 from shoal.task import Task
 from shoal.threads import thread_count
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     import xarray
 
 
+@former.knows
 def train(
     network: Network,
     task: Task,
-    start: Start,
+    init: Init,
     *,
     method: Method,
     loss: str | Loss = "cross_entropy",
@@ -37,14 +38,14 @@ def train(
     dtype: str = "float64",
     progress: Progress | None = None,
 ) -> xarray.Dataset:
-    """Return the measures of many networks, each trained from its own start on the same task.
+    """Return the measures of many networks, each trained from its own initialisation on the same task.
 
     Network i has the same bits whatever the number of threads, the other networks, and the instruction set (where that
     has fused multiply-add). Ctrl-C stops the training with KeyboardInterrupt.
 
     Parameters
     ----------
-    network, task, start
+    network, task, init
         What is trained, on what, from where.
     method
         ``GradientDescent(learning_rate, steps)`` or ``GradientFlow(t_end)``.
@@ -57,9 +58,9 @@ def train(
     record
         When and what to measure; ``Record()`` when left out.
     networks
-        How many; when left out, as many as an ``Explicit`` start holds, else 1.
+        How many; when left out, as many as an ``Explicit`` initialisation holds, else 1.
     seed
-        0 to 2**64 - 1. Network i draws its start from (seed, i).
+        0 to 2**64 - 1. Network i draws its initialisation from (seed, i).
     first
         Index of the first network: ``first=i, networks=1`` is network i alone.
     threads
@@ -123,7 +124,7 @@ def train(
     run = Run.of(
         network,
         task,
-        start,
+        init,
         method=method,
         loss=loss,
         weight_decay=weight_decay,

@@ -52,7 +52,7 @@ def mpmath_time(strengths, norm, frequency, loss, margin):
 def test_times_and_margins_agree_with_mpmath(strengths, loss):
     chain = Chain(strengths, norm=1.7, frequency=0.6, loss=loss)
     for margin in (0.8, 3.0 if loss == "cross_entropy" else 0.97):
-        if margin <= chain.start:
+        if margin <= chain.start_margin:
             continue
         expected = float(mpmath_time(strengths, 1.7, 0.6, loss, margin))
         assert float(chain.time(margin)) == pytest.approx(expected, rel=1e-10)

@@ -140,9 +140,9 @@ def test_chains_of_any_size_end_and_are_numbers(exponents, sign, loss, times):
     [
         ((1e101, 1.0, 1.0), r"norm must lie from 1e-100 to 1e\+100, got 1e\+101"),
         ((1.0, 1e-101, 1.0), "frequency must lie from 1e-100"),
-        ((1.0, 1.0, 1e200), r"start must lie within 1e\+100 of 0"),
-        ((1.0, 1.0, -350.0, 4e-150), "imbalance must not be so small beside a start below 0"),
-        ((1.0, 1.0, -1e7, 1.0), r"start must be at least -1e\+06 for this loss at depth 2"),
+        ((1.0, 1.0, 1e200), r"start_margin must lie within 1e\+100 of 0"),
+        ((1.0, 1.0, -350.0, 4e-150), "imbalance must not be so small beside a start_margin below 0"),
+        ((1.0, 1.0, -1e7, 1.0), r"start_margin must be at least -1e\+06 for this loss at depth 2"),
     ],
 )
 def test_sizes_that_would_leave_no_digit_are_refused(arguments, message):

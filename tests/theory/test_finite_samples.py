@@ -1,4 +1,4 @@
-"""What the draw of samples adds to the boundary: against the kernel of the start, the tilt alone, and refusals."""
+"""What the draw of samples adds to the boundary: against the initial kernel, the tilt alone, and refusals."""
 
 import math
 

@@ -73,7 +73,7 @@ def test_moments_are_integrals_over_the_density(law, inputs):
 
 @pytest.mark.parametrize("time", [3.0, 40.0])
 def test_the_output_is_that_of_the_nodes(time):
-    """E[a relu(w.x/sqrt d)] over nodes on their curves: Gauss-Hermite over starts, the rest of w in closed form."""
+    """E[a relu(w.x/sqrt d)] over nodes on their curves: Gauss-Hermite, the rest of w in closed form."""
     theory = MeanFieldHinge(1, 5, 2.0)
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     weights = weights / weights.sum()

@@ -34,7 +34,7 @@ def test_the_series_at_a_faint_signal_joins_the_integral():
 
 
 def frozen(theory, time, networks, seed):
-    """Return nodes (networks, M), (networks, M, d) drawn and put on their curves, and their starts."""
+    """Return nodes (networks, M), (networks, M, d) drawn and put on their curves, and their initialisations."""
     draw = np.random.default_rng(seed)
     a0 = draw.normal(size=(networks, theory.nodes))
     w0 = draw.normal(size=(networks, theory.nodes, theory.inputs))

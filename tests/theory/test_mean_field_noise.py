@@ -24,7 +24,7 @@ def test_noise_at_the_boundary_pulls_with_the_share_that_is_satisfied(law, input
 
 
 def perturbed(theory, size, partner, times):
-    """Return the output across the teacher over ``size`` (times,), of nodes that ``size`` correlates at the start.
+    """Return the output across the teacher over ``size`` (times,), of nodes that ``size`` correlates at initialisation.
 
     Moments Q of (a, w along the teacher, w across it), a' = (G.w) beta/(2 sqrt d), w' = a G beta/(2 sqrt d) with
     G = <U y x> in the plane of both, where f = alpha/(2 sqrt d) Q_aw.x: nothing is linearised here.

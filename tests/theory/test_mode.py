@@ -20,7 +20,9 @@ EPS = np.finfo(float).eps
 
 
 def mode_of(row):
-    return Mode(**{name: row[name] for name in ("norm", "frequency", "start", "imbalance", "depth", "loss", "classes")})
+    return Mode(
+        **{name: row[name] for name in ("norm", "frequency", "start_margin", "imbalance", "depth", "loss", "classes")}
+    )
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{i}-{row['loss']}" for i, row in enumerate(ROWS)])
@@ -29,7 +31,7 @@ def test_time_and_margin_agree_with_mpmath(row):
     assert float(mode.time(margin)) == pytest.approx(time, rel=1e-10, abs=0)
     # The time is rounded, which moves the margin by its velocity; margins that cross 0 lose the digits of their parts.
     velocity = abs(float(mode.velocity(min(margin, 1.0) if row["loss"] == "hinge" else margin)))
-    scale = abs(margin) + (abs(row["start"]) if row["start"] < 0 else 0.0)
+    scale = abs(margin) + (abs(row["start_margin"]) if row["start_margin"] < 0 else 0.0)
     slack = 1e-10 * scale + 16 * EPS * time * velocity
     assert abs(float(mode.margin(time)) - margin) <= slack
 
@@ -37,9 +39,9 @@ def test_time_and_margin_agree_with_mpmath(row):
 @pytest.mark.parametrize(
     ("arguments", "margin", "time"),
     [
-        ({"norm": 1, "frequency": 0.5, "start": 0.01}, 2.0, 14.27048118797659618576549),
-        ({"norm": 1, "frequency": 0.5, "start": 0.01, "imbalance": 0.3}, 2.0, 9.955252627499415),
-        ({"norm": 1, "frequency": 0.5, "start": -0.1, "imbalance": 0.5}, 2.0, 9.716049355483418),
+        ({"norm": 1, "frequency": 0.5, "start_margin": 0.01}, 2.0, 14.27048118797659618576549),
+        ({"norm": 1, "frequency": 0.5, "start_margin": 0.01, "imbalance": 0.3}, 2.0, 9.955252627499415),
+        ({"norm": 1, "frequency": 0.5, "start_margin": -0.1, "imbalance": 0.5}, 2.0, 9.716049355483418),
     ],
 )
 def test_reference_values_of_section_1(arguments, margin, time):
@@ -66,7 +68,7 @@ modes = st.builds(
 
 @settings(max_examples=300, deadline=None)
 @given(modes, st.floats(1e-6, 1e12))
-@example({"norm": 1.0, "frequency": 1.0, "start": 900.0, "loss": "cross_entropy"}, 1e300)
+@example({"norm": 1.0, "frequency": 1.0, "start_margin": 900.0, "loss": "cross_entropy"}, 1e300)
 def test_time_undoes_margin(arguments, time):
     mode = Mode(**arguments)
     margin = mode.margin(time)
@@ -81,10 +83,11 @@ def test_time_undoes_margin(arguments, time):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(
-    "arguments", [{}, {"imbalance": 0.7}, {"start": -0.4, "imbalance": 1.5}, {"depth": 1}, {"depth": 3}, {"depth": 6}]
+    "arguments",
+    [{}, {"imbalance": 0.7}, {"start_margin": -0.4, "imbalance": 1.5}, {"depth": 1}, {"depth": 3}, {"depth": 6}],
 )
 def test_margins_solve_the_equation_of_motion(loss, arguments):
-    mode = Mode(**{"norm": 1.3, "frequency": 0.6, "start": 0.1, "loss": loss, **arguments})
+    mode = Mode(**{"norm": 1.3, "frequency": 0.6, "start_margin": 0.1, "loss": loss, **arguments})
     rho, p, n, s = mode.norm, mode.frequency, mode.depth, mode.norm * mode.imbalance / 2
     residual = {
         "cross_entropy": lambda m: 1 / (1 + np.exp(m)),
@@ -99,7 +102,7 @@ def test_margins_solve_the_equation_of_motion(loss, arguments):
     flow = solve_ivp(
         lambda _, m: n * p * rho ** (2 / n) * residual(m) * speed(m),
         (0, last),
-        [mode.start],
+        [mode.start_margin],
         "DOP853",
         times,
         rtol=1e-12,
@@ -223,9 +226,9 @@ def test_shapes_are_kept_and_scalars_too():
     [
         ({"norm": 0}, "norm must be positive"),
         ({"frequency": -1}, "frequency must be positive"),
-        ({"start": math.nan}, "start must be finite"),
-        ({"start": 1e-291, "imbalance": 0.0, "depth": 3}, "start must be at least 1e-290 when depth > 2"),
-        ({"start": 0.0}, "start must be positive when depth > 1 and imbalance is 0"),
+        ({"start_margin": math.nan}, "start_margin must be finite"),
+        ({"start_margin": 1e-291, "imbalance": 0.0, "depth": 3}, "start_margin must be at least 1e-290 when depth > 2"),
+        ({"start_margin": 0.0}, "start_margin must be positive when depth > 1 and imbalance is 0"),
         ({"imbalance": -1.0}, "imbalance must not be negative"),
         ({"imbalance": 1.0, "depth": 3}, "imbalance must be 0 when depth is not 2"),
         ({"depth": 0}, "depth must be at least 1"),
@@ -237,7 +240,7 @@ def test_shapes_are_kept_and_scalars_too():
 )
 def test_arguments_out_of_range_are_refused_by_name(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Mode(**{"norm": 1, "frequency": 1, "start": 0.1, **arguments})
+        Mode(**{"norm": 1, "frequency": 1, "start_margin": 0.1, **arguments})
 
 
 def test_times_and_margins_out_of_range_are_refused():

@@ -14,7 +14,7 @@ TIMES = np.array([0.0, 0.5, 3.0, 12.0, 60.0])
 
 
 def hyperbolic_clock(inputs, alpha, half_sum, product, times):
-    """Return g(t) from a start symmetric in (a, w_par), half_sum = E[a^2 + w_par^2]/2, product = E[a w_par]."""
+    """Return g(t) from weights symmetric in (a, w_par), half_sum = E[a^2 + w_par^2]/2, product = E[a w_par]."""
 
     def slope(_, g):
         k = 0.5 * alpha / math.sqrt(inputs) * (half_sum * math.sinh(2 * g[0]) + product * math.cosh(2 * g[0]))
@@ -110,17 +110,17 @@ class Explicit:
         return a, w, np.array([np.mean(margins < left), np.mean(np.maximum(left - margins, 0)), np.mean(margins < 0)])
 
 
-STARTS = {
+INITS = {
     "one sign": MeanFieldPopulation.fixed(2, (1.0,), points=(6, 1)),
     "a mean each": MeanFieldPopulation.gaussian(2, mean=(1.2, -0.5), points=(3, 3, 1), threshold=0.6),
     "two rings": MeanFieldPopulation([1.0, -0.5], [0.3, -0.4], [1.0, 0.7], [2.0, 1.0], inputs=2, alpha=3.0, beta=0.5),
 }
 
 
-@pytest.mark.parametrize("name", sorted(STARTS))
+@pytest.mark.parametrize("name", sorted(INITS))
 def test_an_explicit_network_of_two_inputs_comes_to_the_same(name):
-    population, until = STARTS[name], 8.0
-    number, flow = len(population.a), STARTS[name].solve([8.0])
+    population, until = INITS[name], 8.0
+    number, flow = len(population.a), INITS[name].solve([8.0])
     expected = np.stack([flow.a, flow.w_par, flow.w_perp])[..., 0]
     off, measures = [], []
     for refine in (1, 3):

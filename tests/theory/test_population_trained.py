@@ -55,5 +55,5 @@ def test_wide_networks_learn_like_the_population(draw, population):
     bar = np.hypot(4 / 3 * bars[1], bars[0] / 3)
     off = np.abs(large.mean(axis=-1) - expected)
     assert (off[:, 1:] <= 4 * bar[:, 1:] + bias[:, 1:]).all()
-    # That of the symmetric start, which makes no errors once t > 0, would fail.
+    # That of the symmetric initialisation, which makes no errors once t > 0, would fail.
     assert expected[1, 1] > 4 * bar[1, 1] + bias[1, 1]

@@ -55,7 +55,7 @@ def test_above_two_layers_a_weak_feature_has_a_ceiling():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"strength": 0.001}, "strength must be at least its start 0.01, got 0.001"),
+        ({"strength": 0.001}, "strength must be at least its initialisation 0.01, got 0.001"),
         ({"starts": (0.01,)}, "starts must have shape (2,)"),
         ({"starts": (0.01, 0.0)}, "starts must be positive when depth > 1"),
         ({"starts": (0.01, -1.0), "depth": 1}, "starts must have u_20 >= 0"),

@@ -18,16 +18,16 @@ from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.comparison import compare_flow
+from shoal.init import Explicit, Gaussian
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import wilson
 from shoal.record import Record
-from shoal.start import Explicit, Gaussian
 from shoal.task import Task
 from shoal.tasks import modes
 from shoal.train import train
 
-__all__ = ["CLAIM", "Classes", "balanced_start"]
+__all__ = ["CLAIM", "Classes", "balanced_init"]
 
 Floats = NDArray[np.float64]
 Table = dict[str, tuple[tuple[str, ...], Any]]
@@ -99,20 +99,22 @@ class Classes:
         Two softmax outputs are a single one of twice the slope, whose mode carries its sqrt(K/(K-1)) in the norm.
         """
         norm = float(self.norms[k]) * (_stretch(2) if self.number == 2 else 1.0)
-        return theory.Mode(norm=norm, frequency=float(self.frequencies[k]), start=float(margin), classes=self.number)
+        return theory.Mode(
+            norm=norm, frequency=float(self.frequencies[k]), start_margin=float(margin), classes=self.number
+        )
 
 
 def _stretch(number: int) -> float:
     return float(np.sqrt(number / (number - 1)))
 
 
-def balanced_start(margins: Floats, classes: Classes, draw: np.random.Generator) -> Explicit:
+def balanced_init(margins: Floats, classes: Classes, draw: np.random.Generator) -> Explicit:
     """Return balanced starts with two neurons a class, whose output weights lie along e_k - (1/(K-1)) sum_j e_j.
 
     Parameters
     ----------
     margins : (networks, K), float64
-        Start margin of each class, positive.
+        Initial margin of each class, positive.
     classes : Classes
         The dataset.
     draw : Generator
@@ -153,12 +155,12 @@ class Trained:
 
     @classmethod
     def of(cls, classes: Classes, starts: Floats, draw: np.random.Generator, setting: Setting) -> Trained:
-        """Train from start margins (networks, K) and predict each class of each network."""
+        """Train from initial margins (networks, K) and predict each class of each network."""
         number, networks = classes.number, len(starts)
         own = CLOCK[:, None] / classes.speeds
         times, index = np.unique(own, return_inverse=True)
-        network, start = Network((number, 2 * number, number)), balanced_start(starts, classes, draw)
-        data = flow(network, classes.task, start, times, setting, networks=networks, seed=setting.seed)
+        network, init = Network((number, 2 * number, number)), balanced_init(starts, classes, draw)
+        data = flow(network, classes.task, init, times, setting, networks=networks, seed=setting.seed)
         margins = data["margin"].values[:, index.reshape(own.shape), np.arange(number)]
         theories = [[classes.mode(k, margin) for k, margin in enumerate(row)] for row in starts]
         predicted = np.array([[each.margin(own[:, k]) for k, each in enumerate(row)] for row in theories])
@@ -184,8 +186,8 @@ def run(setting: Setting) -> Outcome:
         unlike.append(Trained.of(unequal, base[:, None] * unequal.norms * _stretch(number), draw, setting))
     rows = []
     for held, words in (
-        (alike, "equal classes, equal start margins"),
-        (unlike, "unequal classes, equal start weights"),
+        (alike, "equal classes, equal initial margins"),
+        (unlike, "unequal classes, equal initial weights"),
     ):
         measured, predicted, arrivals, law, error = (
             np.concatenate([getattr(one, name) for one in held], axis=-1)
@@ -201,8 +203,9 @@ def run(setting: Setting) -> Outcome:
     notes = (
         "K outputs also for K = 2. With equally frequent classes the frequency is 1/K; what is left once the clock is"
         " divided out falls with K: as the other classes share what is wrong, the residual lasts longer.",
-        f"No law is known for Gaussian starts; measured on {many} networks a K of scale {SCALE:g}, by descent: a share"
-        f" of {share[0]:.3f} at K = 2 to {share[-1]:.3f} at K = 10 learn all classes; the median time at which these"
+        f"No law is known for Gaussian initialisations; measured on {many} networks a K of scale {SCALE:g}, by descent:"
+        f" a share of {share[0]:.3f} at K = 2 to {share[-1]:.3f} at K = 10 learn all classes; the median time at"
+        " which these"
         f" reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}.",
         "Orthogonal inputs, one a class: overlapping classes are not covered.",
     )
@@ -218,19 +221,19 @@ def _table(alike: list[Trained], base: Floats) -> Table:
         "margin_predicted": (("classes", "clock"), np.stack([one.predicted[shown, :, 0] for one in alike])),
         "time": (("classes",), np.array([one.arrivals[shown, 0] for one in alike]) / pace),
         "time_predicted": (("classes",), np.array([one.law[shown, 0] for one in alike]) / pace),
-        "start": ((), base[shown]),
+        "start_margin": ((), base[shown]),
     }
 
 
 def _random(many: int, setting: Setting) -> Table:
-    """Measure networks of a Gaussian start: how many learn all classes, and when these reach the soft error.
+    """Measure networks of a Gaussian initialisation: how many learn all classes, and when these reach the soft error.
 
     By descent: every sample that a unit drops is a kink, and a network has dozens of them.
     """
     shares, times = [], []
     for at, number in enumerate(NUMBERS):
         classes, network = Classes.equal(number), Network((number, 2 * number, number))
-        setting.say(f"training {many} networks of widths {network.widths} from a Gaussian start")
+        setting.say(f"training {many} networks of widths {network.widths} from a Gaussian initialisation")
         data = train(
             network,
             classes.task,
@@ -260,7 +263,7 @@ def _random(many: int, setting: Setting) -> Table:
 def _figure(data: xr.Dataset) -> Figure:
     """Draw one class's curve at some K, times against K, and how many random networks learn all classes."""
     made, (curves, times, shares) = plot.figure(
-        ("One class of K, on its clock", f"Time to soft error {SOFT_ERROR:g}", "Gaussian start, no law known")
+        ("One class of K, on its clock", f"Time to soft error {SOFT_ERROR:g}", "Gaussian initialisation, no law known")
     )
     for number, colour, marker in zip((2, 3, 5, 10), plot.COLOURS, "os^D", strict=False):
         chosen, shown = data.sel(classes=number), slice(2 * number % 9, None, 9)
@@ -268,12 +271,18 @@ def _figure(data: xr.Dataset) -> Figure:
         plot.theory(curves, CLOCK, chosen["margin_predicted"], color=colour, label=f"K = {number}")
     plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
     curves.set(xlabel="frequency x norm x sqrt(K/(K-1)) x time", ylabel="margin over any other class", ylim=(-0.3, 9))
-    plot.points(times, NUMBERS, data["time"], color=plot.COLOURS[0], label="balanced start")
+    plot.points(times, NUMBERS, data["time"], color=plot.COLOURS[0], label="balanced initialisation")
     plot.theory(times, NUMBERS, data["time_predicted"], color=plot.COLOURS[0], label="its theory")
     middle = data["random_time"].values
     spread = np.stack([middle - data["random_time_early"].values, data["random_time_late"].values - middle])
     plot.points(
-        times, NUMBERS, middle, error=spread, color=plot.COLOURS[1], fmt="s", label="Gaussian start: median, 90 %"
+        times,
+        NUMBERS,
+        middle,
+        error=spread,
+        color=plot.COLOURS[1],
+        fmt="s",
+        label="Gaussian initialisation: median, 90 %",
     )
     times.set(xlabel="classes K, equally frequent", ylabel="time", ylim=(0, None))
     share = data["random_share"].values

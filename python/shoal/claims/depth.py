@@ -1,4 +1,4 @@
-"""Claim: what a further layer does to the time of learning depends on what is held fixed at the start.
+"""Claim: what a further layer does to the time of learning depends on what is held fixed at initialisation.
 
 Source: arXiv:1809.06848; docs/theory.md section 4.
 """
@@ -19,9 +19,9 @@ from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.comparison import Comparison, compare_flow
+from shoal.init import Explicit
 from shoal.network import Network
 from shoal.proportion import compare_fraction
-from shoal.start import Explicit
 from shoal.tasks import modes
 
 __all__ = ["CLAIM", "DEPTHS", "Trained", "balanced_strengths", "chains", "first", "mode", "start_margins", "unbalanced"]
@@ -74,20 +74,20 @@ def chains(strengths: Floats, draw: np.random.Generator) -> Explicit:
 
 
 def balanced_strengths(margins: Floats, layers: int) -> Floats:
-    """Return the strengths (networks, 2, layers), all equal in a mode, of start margins (networks, 2)."""
+    """Return the strengths (networks, 2, layers), all equal in a mode, of initial margins (networks, 2)."""
     equal = (margins / NORMS) ** (1 / layers)
     return np.repeat(equal[:, :, None], layers, axis=2)
 
 
 def mode(k: int, layers: int, margin: float, loss: str) -> theory.Mode:
     """Return the theory of one of the two modes."""
-    return theory.Mode(norm=NORMS[k], frequency=FREQUENCIES[k], start=float(margin), depth=layers, loss=loss)
+    return theory.Mode(norm=NORMS[k], frequency=FREQUENCIES[k], start_margin=float(margin), depth=layers, loss=loss)
 
 
 def start_margins(networks: int, seed: int) -> dict[str, Floats]:
-    """Return start margins (networks, depths, 2) float64: the same at every depth, or of the same weights.
+    """Return initial margins (networks, depths, 2) float64: the same at every depth, or of the same weights.
 
-    The first network has start margin 0.01, or strength 0.3 in every layer; the others are drawn log-uniformly.
+    The first network has initial margin 0.01, or strength 0.3 in every layer; the others are drawn log-uniformly.
     """
     draw = np.random.default_rng(seed)
     margins = np.exp(draw.uniform(np.log(3e-3), np.log(1e-1), networks))
@@ -102,7 +102,7 @@ def start_margins(networks: int, seed: int) -> dict[str, Floats]:
 
 @dataclass(frozen=True)
 class Trained:
-    """Networks of every depth under one loss, from one kind of start.
+    """Networks of every depth under one loss, from one kind of initialisation.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Trained:
 
     @classmethod
     def of(cls, starts: Floats, loss: str, setting: Setting) -> Trained:
-        """Train from start margins (networks, depths, 2) and predict each mode of each network."""
+        """Train from initial margins (networks, depths, 2) and predict each mode of each network."""
         draw = np.random.default_rng(setting.seed)
         parts = [_one_depth(starts[:, at], layers, loss, setting, draw) for at, layers in enumerate(DEPTHS)]
         times, margins, predicted, carried, arrivals, law, error = zip(*parts, strict=True)
@@ -138,8 +138,8 @@ class Trained:
 def _train(strengths: Floats, times: Floats, loss: str, setting: Setting, draw: np.random.Generator) -> Floats:
     """Return the margins (networks, times, 2) of chains."""
     networks, _, layers = strengths.shape
-    network, start = Network((2, *(2 * UNITS,) * (layers - 1), 1)), chains(strengths, draw)
-    data = flow(network, TASK, start, times, setting, networks=networks, seed=setting.seed, loss=loss)
+    network, init = Network((2, *(2 * UNITS,) * (layers - 1), 1)), chains(strengths, draw)
+    data = flow(network, TASK, init, times, setting, networks=networks, seed=setting.seed, loss=loss)
     return np.asarray(data["margin"].values)
 
 
@@ -203,13 +203,13 @@ def _one_depth(
 
 
 def run(setting: Setting) -> Outcome:
-    """Return the outcome: every depth under both losses, from equal start margins and from equal start weights."""
+    """Return the outcome: every depth under both losses, from equal initial margins and from equal initial weights."""
     count = setting.count(full=24, quick=6)
     starts = start_margins(count, setting.seed)
     trained = {(loss, kind): Trained.of(given, loss, setting) for loss in LEVELS for kind, given in starts.items()}
     rows = []
     for (loss, kind), found in trained.items():
-        words = f"{LOSSES[loss]}, equal start {KINDS[kind]}"
+        words = f"{LOSSES[loss]}, equal initial {KINDS[kind]}"
         margin = compare_flow(found.margins, found.predicted, tolerance=TOLERANCE, bias=found.carried)
         rows.append(Row(f"margin, {words}", margin))
         what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
@@ -219,12 +219,12 @@ def run(setting: Setting) -> Outcome:
         rows.append(Row(f"margin, {words}, unbalanced layers", unbalanced(loss, count, setting)))
     data = _data(trained, starts)
     notes = (
-        _told("equal start margins 0.01, mode of norm 1.7", data, "margin"),
-        _told("equal start weights, strength 0.3 a layer", data, "weights"),
-        "From equal start margins depth lengthens the plateau and shortens what comes after it: which depth is first"
-        " depends on the level. From equal small weights each layer makes the start margin smaller by its strength.",
+        _told("equal initial margins 0.01, mode of norm 1.7", data, "margin"),
+        _told("equal initial weights, strength 0.3 a layer", data, "weights"),
+        "From equal initial margins depth lengthens the plateau and shortens what comes after it: which depth is first"
+        " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength.",
         "Times are of balanced layers; the margins of unbalanced ones follow one quadrature. All modes have units of"
-        " their own: no closed form is known for fully connected random starts of more than two layers.",
+        " their own: no closed form is known for fully connected random initialisations of more than two layers.",
     )
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, tuple(rows), data, _figure(data), notes)
 
@@ -271,9 +271,9 @@ def _data(trained: dict[tuple[str, str], Trained], starts: dict[str, Floats]) ->
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Curves from one start margin, and times against depth from either kind of start."""
+    """Curves from one initial margin, and times against depth from either kind of initialisation."""
     made, (curves, margin, weights) = plot.figure(
-        ("Cross-entropy, start margin 0.01", "Equal start margins, 0.01", "Equal start weights, 0.3 a layer")
+        ("Cross-entropy, initial margin 0.01", "Equal initial margins, 0.01", "Equal initial weights, 0.3 a layer")
     )
     for layers, colour, marker in zip(DEPTHS, plot.COLOURS, "os^Dv<", strict=False):
         chosen = data.sel(layers=layers)

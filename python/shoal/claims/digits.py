@@ -3,7 +3,7 @@
 Source: arXiv:1809.06848; docs/theory.md section 4.
 
 No theory predicts these networks: images of handwritten digits are neither one mode nor separated modes. What is tested
-is the *shape*. The curve of one mode, its start margin and speed fitted, has to describe each network better than a
+is the *shape*. The curve of one mode, its initial margin and speed fitted, has to describe each network better than a
 plateau followed by exponential decay, which has as many parameters, and the error has to fall fastest after the start,
 not at it.
 """
@@ -23,9 +23,9 @@ from scipy.special import expit
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.runs import Plan
+from shoal.init import Gaussian
 from shoal.network import Network
 from shoal.proportion import compare_majority
-from shoal.start import Gaussian
 from shoal.tasks import digits
 
 __all__ = ["CLAIM", "DecayFit", "ModeFit"]
@@ -35,15 +35,15 @@ Floats = NDArray[np.float64]
 CLASSES = (3, 8)
 HIDDEN = 16
 GAINS = {2: 0.1, 3: 0.3, 4: 0.5}
-"""Gain of the start for each depth (weight layers): small enough for a plateau, large enough to leave it in time."""
+"""Gain of the initial weights for each depth (weight layers): small enough for a plateau, large enough to leave it."""
 RATE, STEPS, EVERY = 0.1, 600, 10
 
 
 @dataclass(frozen=True)
 class ModeFit:
-    """The soft error of one mode of a given depth, as a function of (log speed, log start margin).
+    """The soft error of one mode of a given depth, as a function of (log speed, log initial margin).
 
-    The flow has no clock of its own, so all start margins lie on one curve: m(t) = M(T(m0) + speed t) with T the
+    The flow has no clock of its own, so all initial margins lie on one curve: m(t) = M(T(m0) + speed t) with T the
     inverse of M, the margin of ``theory.Mode`` at unit norm and frequency.
     """
 
@@ -58,7 +58,7 @@ class ModeFit:
     def of_depth(cls, depth: int) -> ModeFit:
         """Tabulate the one curve of a depth."""
         logs = np.linspace(np.log(cls.LOWEST), np.log(cls.HIGHEST), 2001)
-        mode = theory.Mode(norm=1.0, frequency=1.0, start=cls.LOWEST, depth=depth)
+        mode = theory.Mode(norm=1.0, frequency=1.0, start_margin=cls.LOWEST, depth=depth)
         times = np.concatenate([[0.0], mode.time(np.exp(logs[1:]))])
         return cls(PchipInterpolator(logs, times), PchipInterpolator(times, logs), float(times[-1]))
 
@@ -103,7 +103,7 @@ def _best(
     errors: Floats,
     bounds: tuple[list[float], list[float]],
 ) -> tuple[Floats, Floats]:
-    """Least squares from every start; the parameters of the lowest residual and its curve."""
+    """Least squares from every initialisation; the parameters of the lowest residual and its curve."""
     found = [
         least_squares(lambda p: shape.error(p, times) - errors, np.clip(start, *bounds), bounds=bounds)
         for start in starts
@@ -127,7 +127,8 @@ def run(setting: Setting) -> Outcome:
         rows.extend(_rows(part, depth))
         notes.append(_goodness(part, depth))
     notes.append(
-        "Shown: the shape. Not shown: the fitted speed and start margin, which no theory here predicts; test error; and"
+        "Shown: the shape. Not shown: the fitted speed and initial margin, which no theory here predicts; test error;"
+        " and"
         " that one mode is the right model: a network that falls in two stages is one it cannot follow."
     )
     notes.append(
@@ -174,7 +175,7 @@ def _rows(part: xr.Dataset, depth: int) -> list[Row]:
     steepest = np.argmin(np.diff(np.nan_to_num(part["soft_error"].values), axis=1), axis=1)
     return [
         Row(
-            f"{depth} layers: share falling fastest after the start (> 1/2)",
+            f"{depth} layers: share falling fastest after the first record (> 1/2)",
             compare_majority(int((steepest > 0).sum()), count),
         ),
         Row(

@@ -180,7 +180,7 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
         [(each.error[:, :2] - off) / law for off, law, each in zip(shifts, expected, wide.values(), strict=True)]
     )
     span = f"M = {LEADING}..{condition.nodes}, at x_c ="
-    # On the same starts, so that little but the samples differs.
+    # On the same initialisations, so that little but the samples differs.
     shift = np.log(doubled.node[:, 1:] / found[condition.nodes].node[: len(doubled.node), 1:])
     return [
         *result,

@@ -28,7 +28,7 @@ from shoal.claims.shared.sweep import (
     margin_row,
     start_margins,
 )
-from shoal.start import Separated
+from shoal.init import Separated
 
 __all__ = ["CLAIM", "SWEEP"]
 
@@ -52,11 +52,11 @@ def run(setting: Setting) -> Outcome:
     data = xr.Dataset(table | more, coords={"frequency": FREQUENCIES, "clock": CLOCK})
     slope, error = (float(data[f"exponent_{name}"]) for name in ("random", "random_error"))
     notes = (
-        "The frequency does not enter the start margin: equal start weights are equal start margins here.",
+        "The frequency does not enter the initial margin: equal initial weights are equal initial margins here.",
         f"Random networks, frequencies 0.0095 to 0.95: exponent {slope:.4f} +- {error:.4f} (one s.e.).",
         f"Means of random networks are over those that arrive; {crowd.NEURONS} neurons serve a mode, and a mode whose"
         " neurons all die is never learnt, however frequent.",
-        "Orthogonal inputs and separated starts: overlapping classes are not covered.",
+        "Orthogonal inputs and separated initialisations: overlapping classes are not covered.",
     )
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, (*rows, *found), data, _figure(data), notes)
 

@@ -18,11 +18,11 @@ from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.trend import rank_trend
+from shoal.init import Gaussian
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_majority
 from shoal.record import Record
-from shoal.start import Gaussian
 from shoal.task import Task
 from shoal.tasks import digits
 from shoal.train import train

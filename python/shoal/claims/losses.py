@@ -15,11 +15,11 @@ from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
 from shoal.comparison import Comparison, compare_flow, compare_rates
+from shoal.init import Explicit
 from shoal.network import Network
-from shoal.start import Explicit
 from shoal.task import Task
 
-__all__ = ["CLAIM", "living_start", "predicted_margins"]
+__all__ = ["CLAIM", "living_init", "predicted_margins"]
 
 Floats = NDArray[np.float64]
 
@@ -34,8 +34,8 @@ THRESHOLD = 1.0
 RATE, STEPS, QUICK_STEPS, EVERY = 0.02, 8_000, 4_000, 2
 
 
-def living_start(networks: int, seed: int) -> tuple[Explicit, Floats, Floats]:
-    """Return unbalanced starts of neurons that all live, start margins (networks,) and imbalances c (networks,).
+def living_init(networks: int, seed: int) -> tuple[Explicit, Floats, Floats]:
+    """Return unbalanced weights of neurons that all live, initial margins (networks,) and imbalances c (networks,).
 
     With a > 0 and output weight z > -a/2 no neuron dies (docs/theory.md section 2), so all follow one hyperbolic
     rotation. Imbalance: c^2 = E^2 - 4 Y^2 with E = sum(a^2 + z^2) and Y = sum(a z).
@@ -57,15 +57,15 @@ def predicted_margins(loss: str, starts: Floats, imbalances: Floats, times: Floa
 
 
 def _mode(loss: str, start: float, imbalance: float) -> theory.Mode:
-    return theory.Mode(norm=NORM, frequency=1.0, start=float(start), imbalance=float(imbalance), loss=loss)
+    return theory.Mode(norm=NORM, frequency=1.0, start_margin=float(start), imbalance=float(imbalance), loss=loss)
 
 
 def run(setting: Setting) -> Outcome:
     """Return the outcome: every loss's curve, the common path, the hinge's end and the logarithm."""
     count = setting.count(full=32, quick=12)
     steps = QUICK_STEPS if setting.quick else STEPS
-    start, starts, imbalances = living_start(count, setting.seed)
-    plans = {loss: Plan(NETWORK, TASK, start, loss, RATE, steps, EVERY, ("margin", "layer_norm")) for loss in LOSSES}
+    init, starts, imbalances = living_init(count, setting.seed)
+    plans = {loss: Plan(NETWORK, TASK, init, loss, RATE, steps, EVERY, ("margin", "layer_norm")) for loss in LOSSES}
     runs = {loss: plan.three(count, setting) for loss, plan in plans.items()}
     times = plans["hinge"].times
     setting.say(f"predicting {count} networks under {len(LOSSES)} losses")
@@ -81,7 +81,7 @@ def run(setting: Setting) -> Outcome:
     rows.append(Row("cross-entropy: margin gained in the last e-fold", _logarithm(runs, predicted, times)))
     flows = {
         loss: flow(
-            NETWORK, TASK, start, times, setting,
+            NETWORK, TASK, init, times, setting,
             networks=count, seed=setting.seed, loss=loss, measure=("margin", "layer_norm"),
         )
         for loss in LOSSES
@@ -105,7 +105,7 @@ def _margins(runs: Runs, predicted: Floats, loss: str) -> Comparison:
 
 
 def _path(runs: dict[str, Runs], imbalances: Floats) -> Comparison:
-    """c^2 = (|W1|^2 + |W2|^2)^2 - 4 (margin/norm)^2 is the start's, all along, under every loss: one path for all.
+    """c^2 = (|W1|^2 + |W2|^2)^2 - 4 (margin/norm)^2 is what it was initially, under every loss: one path for all.
 
     Under the hinge as under the others: what remains of the invariant's drift is smooth up to its last step, and after
     that constant, so the points from the stop on are left to the other rows.
@@ -187,7 +187,7 @@ def _data(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats, en
 def _figure(data: xr.Dataset) -> Figure:
     """Margins against time, the one path, and when the hinge is done."""
     made, (curves, path, ends) = plot.figure(
-        ("One start, four losses", "One path in phase space", "Hinge: training ends")
+        ("One initialisation, four losses", "One path in phase space", "Hinge: training ends")
     )
     times = data["time"].values
     network = int(np.argsort(data["end_predicted"].values)[len(data["end_predicted"]) // 2])

@@ -17,11 +17,11 @@ from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
 from shoal.comparison import compare_flow, compare_rates
+from shoal.init import Explicit
 from shoal.network import Network
-from shoal.start import Explicit
 from shoal.tasks import modes
 
-__all__ = ["CLAIM", "balanced_start", "predicted_margins"]
+__all__ = ["CLAIM", "balanced_init", "predicted_margins"]
 
 Floats = NDArray[np.float64]
 
@@ -35,8 +35,8 @@ LEVEL = 1.0
 """Margin whose time of arrival the frequency and norm laws are read from."""
 
 
-def balanced_start(networks: int, seed: int) -> tuple[Explicit, Floats]:
-    """Return balanced separated starts and their margins (networks,), the same for all modes of a network.
+def balanced_init(networks: int, seed: int) -> tuple[Explicit, Floats]:
+    """Return balanced separated initialisations and their margins (networks,), the same for all modes of a network.
 
     Every mode has two neurons that share its margin at random. Along the directions of the other modes their incoming
     weights are negative, so they are inactive there and those components stay frozen.
@@ -55,10 +55,10 @@ def balanced_start(networks: int, seed: int) -> tuple[Explicit, Floats]:
 
 
 def predicted_margins(starts: Floats, times: Floats) -> Floats:
-    """Return each mode's own curve, (networks, times, modes) float64, from start margins (networks,)."""
+    """Return each mode's own curve, (networks, times, modes) float64, from initial margins (networks,)."""
     curves = [
         [
-            theory.Mode(norm=float(norm), frequency=float(frequency), start=float(start)).margin(times)
+            theory.Mode(norm=float(norm), frequency=float(frequency), start_margin=float(start)).margin(times)
             for norm, frequency in zip(NORMS, FREQUENCIES, strict=True)
         ]
         for start in starts
@@ -69,22 +69,22 @@ def predicted_margins(starts: Floats, times: Floats) -> Floats:
 def run(setting: Setting) -> Outcome:
     """Return the outcome: every mode's curve, and the time to a level against the law."""
     count = setting.count(full=64, quick=16)
-    start, starts = balanced_start(count, setting.seed)
-    plan = Plan(NETWORK, TASK, start, "cross_entropy", rate=0.08, steps=1000, every=1, measure=("margin",))
+    init, starts = balanced_init(count, setting.seed)
+    plan = Plan(NETWORK, TASK, init, "cross_entropy", rate=0.08, steps=1000, every=1, measure=("margin",))
     runs = plan.three(count, setting)
     setting.say(f"predicting {count} networks, mode by mode")
     margins = predicted_margins(starts, plan.times)
     # The law: a mode of unit norm and frequency sets the pace; the others only divide its time.
-    unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start=float(m0)).time(LEVEL) for m0 in starts])
+    unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start_margin=float(m0)).time(LEVEL) for m0 in starts])
     law = unit[:, None] / SPEEDS
     arrivals, reading = crossing_times(plan.times, runs.stack("margin").swapaxes(2, 3), LEVEL)
     # One allowance a mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
-    # start margin, where a network alone would be allowed next to nothing although third-order terms remain.
+    # initial margin, where a network alone would be allowed next to nothing although third-order terms remain.
     full, half, quarter = arrivals.swapaxes(1, 2)
     arrived = compare_rates(full, half, quarter, law.T, bias=extrapolated_error(reading).T)
-    flowing = flow(NETWORK, TASK, start, plan.times, setting, networks=count, seed=setting.seed)["margin"].values
+    flowing = flow(NETWORK, TASK, init, plan.times, setting, networks=count, seed=setting.seed)["margin"].values
     read, uncertain = crossing_times(plan.times, flowing.swapaxes(1, 2), LEVEL)
-    velocity = SPEEDS * float(theory.Mode(norm=1.0, frequency=1.0, start=LEVEL).velocity(LEVEL))
+    velocity = SPEEDS * float(theory.Mode(norm=1.0, frequency=1.0, start_margin=LEVEL).velocity(LEVEL))
     error = arrival_error(uncertain, margins.max(axis=1), velocity)
     rows = (
         Row("margin of each mode of each network", runs.compare("margin", margins)),
@@ -102,13 +102,13 @@ def run(setting: Setting) -> Outcome:
             "margin_predicted": (("network", "time", "mode"), margins),
             "arrival": (("network", "mode"), extrapolate(arrivals)),
             "arrival_predicted": (("network", "mode"), law),
-            "start": (("network",), starts),
+            "start_margin": (("network",), starts),
         },
         coords={"time": plan.times, "norm": ("mode", NORMS), "frequency": ("mode", FREQUENCIES)},
     )
     notes = (
-        "Start margins are held equal across modes; at equal weights the start margin itself carries a factor norm.",
-        "Orthogonal inputs and a separated balanced start: overlapping classes are not covered.",
+        "Initial margins are held equal across modes; at equal weights that margin itself carries a factor norm.",
+        "Orthogonal inputs and a separated balanced initialisation: overlapping classes are not covered.",
     )
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), notes)
 
@@ -118,7 +118,7 @@ def _figure(data: xr.Dataset) -> Figure:
     made, (curves, collapse, arrival) = plot.figure(
         ("One network, four modes", "Same margins, own clocks", f"Arrival at margin {LEVEL:g}, all networks")
     )
-    network = int(np.argsort(data["start"].values)[len(data["start"]) // 2])
+    network = int(np.argsort(data["start_margin"].values)[len(data["start_margin"]) // 2])
     times = data["time"].values
     for k, colour in zip(range(TASK.samples), plot.COLOURS, strict=False):
         measured = data["margin"].values[network, :, k]
@@ -132,12 +132,12 @@ def _figure(data: xr.Dataset) -> Figure:
         plot.points(
             arrival, data["arrival_predicted"].values[:, k], data["arrival"].values[:, k], color=colour, label=label
         )
-    start = float(data["start"].values[network])
+    margin = float(data["start_margin"].values[network])
     clock = np.linspace(0, SPEEDS.max() * times[-1], 400)
     plot.theory(
         collapse,
         clock,
-        theory.Mode(norm=1.0, frequency=1.0, start=start).margin(clock),
+        theory.Mode(norm=1.0, frequency=1.0, start_margin=margin).margin(clock),
         color="black",
         label="theory, one curve",
     )

@@ -1,4 +1,4 @@
-"""Claim: the longer an input, the sooner it is learnt; at equal start margins exactly as 1/norm.
+"""Claim: the longer an input, the sooner it is learnt; at equal initial margins exactly as 1/norm.
 
 Source: arXiv:1809.06848; docs/theory.md sections 1 and 3.
 """
@@ -29,7 +29,7 @@ from shoal.claims.shared.sweep import (
     margin_row,
     start_margins,
 )
-from shoal.start import Separated
+from shoal.init import Separated
 
 __all__ = ["CLAIM", "SWEEP"]
 
@@ -40,10 +40,10 @@ NORMS: Floats = np.geomspace(0.1, 10, 9)
 SWEEP = Sweep("norm", NORMS, tuple(Pair((float(norm), 1.0), (0.5, 0.5)) for norm in NORMS))
 
 SCALE = 0.05
-"""Of the weights of random networks: the same at every norm, or divided by its root for equal start margins."""
+"""Of the weights of random networks: the same at every norm, or divided by its root for equal initial margins."""
 
 OTHERS = 4_000
-"""Random starts a norm, at most, from which theory's mean at equal weights is taken; its error counts."""
+"""Random initialisations a norm, at most, from which theory's mean at equal weights is taken; its error counts."""
 
 
 def run(setting: Setting) -> Outcome:
@@ -55,18 +55,18 @@ def run(setting: Setting) -> Outcome:
     data = xr.Dataset(table | more, coords={"norm": NORMS, "clock": CLOCK})
     slope, error = (float(data[f"exponent_{name}"]) for name in ("random", "random_error"))
     notes = (
-        "At equal weights the start margin itself carries a factor norm: the time falls faster than 1/norm, and not as"
-        " a power of it.",
-        f"Random networks, equal start margins, norms 0.1 to 10: exponent {slope:.4f} +- {error:.4f} (one s.e.).",
+        "At equal weights the initial margin itself carries a factor norm: the time falls faster than 1/norm, and not"
+        " as a power of it.",
+        f"Random networks, equal initial margins, norms 0.1 to 10: exponent {slope:.4f} +- {error:.4f} (one s.e.).",
         f"Means of random networks are over those that arrive; {crowd.NEURONS} neurons serve a mode, and a mode whose"
         " neurons all die is never learnt, whatever its norm.",
-        "Orthogonal inputs and separated starts: overlapping classes are not covered.",
+        "Orthogonal inputs and separated initialisations: overlapping classes are not covered.",
     )
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, (*rows, *found), data, _figure(data), notes)
 
 
 def _balanced(singles: int, setting: Setting) -> tuple[list[Row], Table]:
-    """Networks whose margins theory knows in closed form, at equal start margins and at equal weights."""
+    """Networks whose margins theory knows in closed form, at equal initial margins and at equal weights."""
     draw = np.random.default_rng(setting.seed)
     margins = start_margins(singles, draw, 1e-3, 2e-2)
     equal = np.broadcast_to(margins[:, None, None], (singles, len(NORMS), 2))
@@ -82,11 +82,11 @@ def _balanced(singles: int, setting: Setting) -> tuple[list[Row], Table]:
     rows = [
         margin_row("margin against frequency x norm x time: one curve", curves["cross_entropy"], laws["cross_entropy"]),
         margin_row("the same under the hinge loss", curves["hinge"], laws["hinge"]),
-        margin_row("margin at equal start weights", unlike, expected),
-        arrivals.row("frequency x norm x time to margin 1, equal start margins", common_time(margins)[:, None, None]),
-        others.row("frequency x norm x time to margin 1, equal start weights", later),
-        arrivals.exponent_row("exponent of time in norm, equal start margins: -1", SWEEP, -1.0),
-        others.exponent_row("exponent of time in norm, equal start weights", SWEEP, steeper),
+        margin_row("margin at equal initial weights", unlike, expected),
+        arrivals.row("frequency x norm x time to margin 1, equal initial margins", common_time(margins)[:, None, None]),
+        others.row("frequency x norm x time to margin 1, equal initial weights", later),
+        arrivals.exponent_row("exponent of time in norm, equal initial margins: -1", SWEEP, -1.0),
+        others.exponent_row("exponent of time in norm, equal initial weights", SWEEP, steeper),
     ]
     shown = int(np.argsort(margins)[singles // 2])
     table: Table = {
@@ -100,11 +100,12 @@ def _balanced(singles: int, setting: Setting) -> tuple[list[Row], Table]:
 
 
 def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table]:
-    """Random networks: their starting weights shrunk with the root of the norm (equal margins), or left alone."""
+    """Random networks: their initial weights shrunk with the root of the norm (equal margins), or left alone."""
     shrunk, same = [Separated(SCALE / np.sqrt(norm)) for norm in NORMS], [Separated(SCALE) for _ in NORMS]
     equal = Crowds.train(SWEEP, shrunk, many, singles, setting, part=1)
     weighted = Crowds.train(SWEEP, same, many, singles, setting, part=11)
-    # At equal margins the law of the start, times the root of the norm, is the same at every norm: one sample for all.
+    # At equal margins the law of the initialisation, times the root of the norm, is the same at every norm: one sample
+    # for all.
     common = crowd.expect(1.0, Separated(SCALE), many, setting, far_seed(setting.seed, 21))
     own = [
         crowd.expect(float(norm), Separated(SCALE), min(many, OTHERS), setting, far_seed(setting.seed, 31 + at))
@@ -113,10 +114,10 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
     exponent = compare_exponent(equal.crowds, NORMS, SWEEP.speeds[:, 0], -1.0)
     rows = [
         equal.row("margin of each of some random networks, deaths included"),
-        weighted.row("the same of random networks at equal start weights"),
+        weighted.row("the same of random networks at equal initial weights"),
         Row(f"{many} random networks a norm, equal margins: exponent of time -1", exponent),
         Row("their mean ln(frequency x norm x time to margin 1)", compare_means(equal.crowds, [common] * len(NORMS))),
-        Row("the same means at equal start weights", compare_means(weighted.crowds, own)),
+        Row("the same means at equal initial weights", compare_means(weighted.crowds, own)),
         Row(f"share of modes never learnt, 4^-{crowd.NEURONS} at every norm", compare_fates(equal.crowds, [common])),
     ]
     table: Table = {
@@ -135,7 +136,7 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
 def _figure(data: xr.Dataset) -> Figure:
     """Draw times against the norm, the common curve, and what is left when the law is divided out."""
     made, (times, collapse, left) = plot.figure(
-        ("Time to margin 1", "Equal start margins: one curve", "Random networks, geometric mean")
+        ("Time to margin 1", "Equal initial margins: one curve", "Random networks, geometric mean")
     )
     speeds, fine = SWEEP.speeds[:, 0], np.geomspace(NORMS[0], NORMS[-1], 100)
     margin = float(data["start_margin"])
@@ -143,7 +144,7 @@ def _figure(data: xr.Dataset) -> Figure:
         ("margin", plot.COLOURS[0], np.full(len(fine), margin)),
         ("weights", plot.COLOURS[1], margin * fine),
     ):
-        label = f"equal start {name}" + ("s" if name == "margin" else "")
+        label = f"equal initial {name}" + ("s" if name == "margin" else "")
         plot.points(times, NORMS, data[f"clock_equal_{name}"] / speeds, color=colour, label=label)
         plot.theory(times, fine, common_time(starts) / (0.5 * fine), color=colour)
         means, errors = data[f"random_equal_{name}"].values, data[f"random_equal_{name}_error"].values

@@ -19,11 +19,11 @@ from scipy.special import expit
 
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_start
+from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_init
 from shoal.claims.starvation import START, TIMES
 from shoal.comparison import compare_flow
+from shoal.init import Explicit
 from shoal.network import Network
-from shoal.start import Explicit
 from shoal.task import Task
 
 __all__ = ["CLAIM", "matching_decay", "rest"]
@@ -188,11 +188,11 @@ def _paths(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     theirs: dict[str, list[Floats]] = {}
     for task, make in TASKS.items():
         signed = make(PATH_FRACTION)
-        network, start = separate_start(signed.norms, starts, setting.seed)
+        network, init = separate_init(signed.norms, starts, setting.seed)
         for name, penalty in penalties(signed).items():
             setting.say(f"{len(starts)} networks, {task}, {name}")
             measured.setdefault(name, []).append(
-                flow(network, signed.task, start, setting, times=TIMES, penalty=penalty)
+                flow(network, signed.task, init, setting, times=TIMES, penalty=penalty)
             )
             theirs.setdefault(name, []).append(signed.predicted(starts, TIMES, penalty=penalty))
     rows = [
@@ -220,8 +220,8 @@ def _rests(setting: Setting) -> list[Row]:
     rows = []
     for task, signed, name, penalty in asked:
         setting.say(f"{len(starts)} networks to rest, {task}, {name}")
-        network, start = separate_start(signed.norms, starts, setting.seed)
-        margins = flow(network, signed.task, start, setting, times=REST, penalty=penalty)[:, -1:]
+        network, init = separate_init(signed.norms, starts, setting.seed)
+        margins = flow(network, signed.task, init, setting, times=REST, penalty=penalty)[:, -1:]
         final = signed.members @ rest(signed, penalty)
         rows.append(
             Row(f"two layers, {task}, {name}: margins at rest", compare_flow(margins, final, tolerance=TOLERANCE))
@@ -240,7 +240,7 @@ def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
         setting.say(f"three trainings at one training loss, {task}")
         for j, fraction in enumerate(FRACTIONS):
             signed = make(fraction)
-            network, weights = separate_start(signed.norms, start, setting.seed)
+            network, weights = separate_init(signed.norms, start, setting.seed)
             for k, penalty in enumerate(penalties(signed).values()):
                 times = _until(signed, penalty, start)
                 margins = flow(network, signed.task, weights, setting, times=times, penalty=penalty)
@@ -282,7 +282,7 @@ def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
 
 
 def _until(signed: Signed, penalty: Penalty, start: Floats) -> Floats:
-    """Return the start and the time at which a training is stopped: when its loss is `TARGET`, or at rest."""
+    """Return the initialisation and the time at which a training is stopped: when its loss is `TARGET`, or at rest."""
     return np.array([0.0, REST[-1] if penalty != FREE else matching_time(signed, start[0])])
 
 

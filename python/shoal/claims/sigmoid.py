@@ -17,12 +17,12 @@ from scipy.special import expit
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
-from shoal.claims.shared.runs import Plan, Runs, far_seed, start_weights
+from shoal.claims.shared.runs import Plan, Runs, far_seed, initial_weights
 from shoal.comparison import Comparison, compare_flow
+from shoal.init import Separated
 from shoal.means import compare_samples
 from shoal.network import Network
 from shoal.proportion import compare_fraction
-from shoal.start import Separated
 from shoal.tasks import modes
 
 __all__ = ["CLAIM", "predicted_margins"]
@@ -36,7 +36,7 @@ NEURONS = 3
 PLAN = Plan(
     network=Network((TASK.dimension, NEURONS * TASK.samples, 1)),
     task=TASK,
-    start=Separated(0.05),
+    init=Separated(0.05),
     loss="cross_entropy",
     rate=0.08,
     steps=800,
@@ -46,7 +46,7 @@ PLAN = Plan(
 
 
 def predicted_margins(weights: Sequence[Floats], times: Floats) -> Floats:
-    """Return the margins that theory predicts from starting weights, (networks, times, samples) float64."""
+    """Return the margins that theory predicts from initial weights, (networks, times, samples) float64."""
     return np.asarray(theory.separated_margins(weights, PLAN.task, PLAN.loss, times), float)
 
 
@@ -67,14 +67,14 @@ def run(setting: Setting) -> Outcome:
     """Return the outcome: exact per network, and as a mean over independent random networks."""
     count = setting.count(full=2000, quick=400)
     runs = PLAN.three(count, setting)
-    setting.say(f"predicting {count} networks from their starting weights")
-    weights = start_weights(PLAN.network, PLAN.task, PLAN.start, count, setting, setting.seed)
+    setting.say(f"predicting {count} networks from their initial weights")
+    weights = initial_weights(PLAN.network, PLAN.task, PLAN.init, count, setting, setting.seed)
     margins = predicted_margins(weights, PLAN.times)
     exact = _Errors.of(margins)
     smooth = runs.smooth()
 
     flowing = flow(
-        PLAN.network, PLAN.task, PLAN.start, PLAN.times, setting, networks=count, seed=setting.seed,
+        PLAN.network, PLAN.task, PLAN.init, PLAN.times, setting, networks=count, seed=setting.seed,
         measure=("soft_error", "margin"),
     )  # fmt: skip
     steady = smooth.all(axis=1)
@@ -85,11 +85,11 @@ def run(setting: Setting) -> Outcome:
     crowd = Setting(many, far_seed(setting.seed, 1), setting.quick, setting.threads, setting.progress)
     coarse, fine = PLAN.run(many, crowd), PLAN.run(many, crowd, refine=2)
     setting.say(f"predicting {many} other random networks")
-    others = start_weights(PLAN.network, PLAN.task, PLAN.start, many, setting, far_seed(setting.seed, 2))
+    others = initial_weights(PLAN.network, PLAN.task, PLAN.init, many, setting, far_seed(setting.seed, 2))
     drawn = predicted_margins(others, PLAN.times)
     expected = _Errors.of(drawn)
 
-    own = start_weights(PLAN.network, PLAN.task, PLAN.start, many, setting, crowd.seed)
+    own = initial_weights(PLAN.network, PLAN.task, PLAN.init, many, setting, crowd.seed)
     last = fine["margin"].values[:, -1]
     decided = last >= 0
     astray = (theory.separated_fates(own, PLAN.task, "cross_entropy").failed != (last == 0)) & decided
@@ -110,7 +110,7 @@ def run(setting: Setting) -> Outcome:
     notes = (
         f"Exact rows leave out {left:.1%} of the points, next to a neuron's death: not smooth in the rate.",
         f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.",
-        "The start is separated (each neuron active on one mode); from other starts this formula does not hold.",
+        "The initialisation is separated (each neuron active on one mode); this formula holds for no other.",
         f"A mode that has died is at margin exactly 0: {(last == 0).mean():.2%} have, and 4^-{NEURONS} is"
         f" {4.0**-NEURONS:.2%}. {1 - decided.mean():.2%} were undecided at the end: no row counts them.",
     )
@@ -118,7 +118,7 @@ def run(setting: Setting) -> Outcome:
 
 
 def _flow_rows(flowing: xr.Dataset, margins: Floats, others: Sequence[Floats]) -> list[Row]:
-    """Gradient flow finds the times of death, so that no point is left out; others are margins of shifted starts."""
+    """Gradient flow finds the times of death, so that no point is left out; others are margins of shifted weights."""
     soft, *softs = (_Errors.of(given).soft for given in (margins, *others))
     margin = compare_flow(flowing["margin"].values, margins, tolerance=TOLERANCE, bias=spread(margins, *others))
     error = compare_flow(flowing["soft_error"].values, soft, tolerance=TOLERANCE, bias=spread(soft, *softs))
@@ -190,7 +190,7 @@ def _figure(data: xr.Dataset, runs: Runs, margins: Floats, smooth: NDArray[np.bo
 
 CLAIM = Claim(
     name="sigmoid",
-    sentence="The error of a nonlinear network falls as a sigmoid that its starting weights predict.",
+    sentence="The error of a nonlinear network falls as a sigmoid that its initial weights predict.",
     source="arXiv:1809.06848; docs/theory.md sections 1-3",
     run=run,
 )

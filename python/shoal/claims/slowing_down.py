@@ -29,9 +29,9 @@ Floats = NDArray[np.float64]
 QUICK = Condition(samples=2000, inputs=10, nodes=96, rate=0.25, steps=104, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=168, test_samples=4000)
 DATASETS = (32, 16)
-"""How many, full and quick: each has data and starts of its own, and is one draw of a statistical comparison."""
+"""How many, full and quick: each has its own data and initialisations, and is one draw of a statistical comparison."""
 
-STARTS = 4
+INITS = 4
 """Networks on one dataset, whose mean is that draw."""
 
 PULL = 0.1
@@ -83,7 +83,7 @@ class Slowed:
                 setting,
                 steps=steps,
                 measure=("trajectory", "margin", "test_margin"),
-                networks=STARTS,
+                networks=INITS,
                 part=PART + part,
             )
             short = data["margin"].values < condition.threshold
@@ -137,7 +137,7 @@ def rows(condition: Condition, whole: Slowed, half: Slowed) -> list[Row]:
     fresh samples are satisfied late. As what finite M adds, that drops out.
     """
     times = np.asarray(np.arange(condition.steps + 1) * condition.rate, np.float64)
-    networks = len(whole.gamma) * STARTS
+    networks = len(whole.gamma) * INITS
     before = np.flatnonzero((condition.pull(times) <= PULL) & (times > 0))
     few = before[np.unique(np.linspace(0, len(before) - 1, 12).astype(int))]
     measured, driven = ((2 * getattr(whole, name) - getattr(half, name))[:, few] for name in ("gamma", "driven"))
@@ -169,7 +169,7 @@ def rows(condition: Condition, whole: Slowed, half: Slowed) -> list[Row]:
 def run(setting: Setting) -> Outcome:
     """Return the outcome: speed against share, times, returns; and two losses that no theory here covers."""
     condition = QUICK if setting.quick else FULL
-    datasets = max(2, setting.count(*(count * STARTS for count in DATASETS)) // STARTS)
+    datasets = max(2, setting.count(*(count * INITS for count in DATASETS)) // INITS)
     fewer = halved(condition)
     setting.say(f"training on {datasets} datasets, {condition.nodes} and {fewer.nodes} nodes")
     whole, half = (Slowed.train(each, setting, datasets) for each in (condition, fewer))
@@ -178,12 +178,12 @@ def run(setting: Setting) -> Outcome:
     for loss in OTHERS:
         setting.say(f"training with {loss}")
         data = condition.train(
-            setting, steps=[0, *steps], measure=("trajectory",), networks=STARTS, part=PART, loss=loss
+            setting, steps=[0, *steps], measure=("trajectory",), networks=INITS, part=PART, loss=loss
         )
         others[loss] = clock(*nodes(data))
     data = _data(condition, whole, half, steps, others)
     notes = (
-        f"Means over {datasets} datasets of {STARTS} networks each, d = {condition.inputs}, N = {condition.samples} and"
+        f"Means over {datasets} datasets of {INITS} networks each, d = {condition.inputs}, N = {condition.samples} and"
         f" M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both, until a training sample"
         f" can have raised its own margin by {PULL:.0%} of the threshold.",
         "The first row has no bias: given the shares at every step, descent's own clock is their sum.",

@@ -29,13 +29,13 @@ from shoal.claims.shared.separate import (
     confidence_when_fit,
     equal_starts,
     flow,
-    separate_start,
+    separate_init,
 )
 from shoal.comparison import Comparison, compare_flow
 from shoal.loss import Hinge, Loss
 from shoal.means import compare_samples
 
-__all__ = ["CLAIM", "frozen_strength", "random_starts", "rare"]
+__all__ = ["CLAIM", "frozen_strength", "random_inits", "rare"]
 
 Floats = NDArray[np.float64]
 
@@ -52,10 +52,10 @@ LOSSES: dict[str, str | Loss] = {
     "exponential": "exponential",
 }
 START = 0.03
-"""Strength of each feature at the start of the curves that are drawn; root mean square logit of connected starts."""
+"""Strength of each feature at the start of the curves that are drawn; root mean square logit of connected ones."""
 
 
-def random_starts(networks: int, seed: int) -> Floats:
+def random_inits(networks: int, seed: int) -> Floats:
     """Return strengths (networks, 2) of neurons whose weights are N(0, 0.1^2): sums of squares, feature by feature."""
     weights = np.random.default_rng([seed, 4]).normal(0.0, 0.1, (networks, 2, NEURONS))
     return np.asarray((weights**2).sum(axis=2), float)
@@ -78,14 +78,15 @@ def run(setting: Setting) -> Outcome:
     lines = predict_depths(START, LEVEL)
     data = xr.merge([together, curves, crowd, hinge, aligned, ordinary, lines], combine_attrs="drop")
     notes = (
-        f"A training set is fit when every sample of it has confidence {CONFIDENCE:g}. Random starts that are not fit"
-        f" by time {TIMES[-1]:g} have no confidence then, and are left out of the mean on both sides.",
+        f"A training set is fit when every sample of it has confidence {CONFIDENCE:g}. Random initialisations that are"
+        f" not fit by time {TIMES[-1]:g} have no confidence then, and are left out of the mean on both sides.",
         "Separate neurons are an assumption of the theory. Features of either sign make it hold in a fully connected"
         " network of two layers; no such arrangement is known to us for three or more, so the lines of three and four"
         " layers with separate neurons are theory alone.",
         "Neurons shared by both features, as in a fully connected network, starve the rare one less. Relative to its"
-        " growth, a deeper network turns more slowly (1/layers) and keeps the direction of its start longer: from equal"
-        " strengths that favours the rare feature; from a start that leans to the frequent one it need not.",
+        " growth, a deeper network turns more slowly (1/layers) and keeps the direction of its initialisation longer:"
+        " from equal strengths that favours the rare feature; from an initialisation that leans to the frequent one"
+        " it need not.",
         *found,
     )
     rows = (*power, *exact, *bound, *frozen, *shared, *depth)
@@ -95,12 +96,12 @@ def run(setting: Setting) -> Outcome:
 def _together(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     """Both features in every sample: one power law under every loss."""
     signed = Signed(NORMS_TOGETHER, ((0, 1),), (1.0,))
-    starts = random_starts(setting.count(full=256, quick=32), setting.seed)
-    network, start = separate_start(signed.norms, starts, setting.seed)
+    starts = random_inits(setting.count(full=256, quick=32), setting.seed)
+    network, init = separate_init(signed.norms, starts, setting.seed)
     rows, logs = [], []
     for label, loss in LOSSES.items():
         setting.say(f"training {len(starts)} networks, both features in every sample, {label}")
-        margins = flow(network, signed.task, start, setting, times=TIMES, loss=loss)
+        margins = flow(network, signed.task, init, setting, times=TIMES, loss=loss)
         log = np.log(margins[..., -2:] / starts[:, None])
         law = signed.norms[1] / signed.norms[0] * log[..., 0]
         logs.append(log)
@@ -113,13 +114,13 @@ def _fractions(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     """Feature 1 in a fraction of the samples: every curve, and the confidence where training is done."""
     starts = equal_starts(setting.count(full=32, quick=6), setting.seed)
     starts[0] = START
-    network, start = separate_start((1.0, 1.0), starts, setting.seed)
+    network, init = separate_init((1.0, 1.0), starts, setting.seed)
     rows, curves, lines, reached, expected = [], [], [], [], []
     for fraction in FRACTIONS:
         setting.say(f"training and predicting {len(starts)} networks, rare feature in {fraction:g} of the samples")
         signed = rare(fraction)
         trained = signed.task.weights > 0
-        margins = flow(network, signed.task, start, setting, times=TIMES)
+        margins = flow(network, signed.task, init, setting, times=TIMES)
         theirs = signed.predicted(starts, TIMES)
         rows.append(
             Row(
@@ -141,21 +142,21 @@ def _fractions(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
 
 
 def _crowd(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
-    """Random balanced starts: the bound at every time of every network, and the mean confidence."""
-    starts = random_starts(setting.count(full=10_000, quick=1_000), (setting.seed + 2**32) % 2**64)
-    others = random_starts(setting.count(full=128, quick=32), (setting.seed + 2**33) % 2**64)
-    network, start = separate_start((1.0, 1.0), starts, setting.seed)
+    """Random balanced initialisations: the bound at every time of every network, and the mean confidence."""
+    starts = random_inits(setting.count(full=10_000, quick=1_000), (setting.seed + 2**32) % 2**64)
+    others = random_inits(setting.count(full=128, quick=32), (setting.seed + 2**33) % 2**64)
+    network, init = separate_init((1.0, 1.0), starts, setting.seed)
     logs, reached, expected = np.empty((len(starts), len(TIMES), len(FRACTIONS), 2)), [], []
     for index, fraction in enumerate(FRACTIONS):
         setting.say(f"training {len(starts)} random networks, rare feature in {fraction:g} of the samples")
         signed = rare(fraction)
         trained = signed.task.weights > 0
-        margins = flow(network, signed.task, start, setting, times=TIMES)
+        margins = flow(network, signed.task, init, setting, times=TIMES)
         logs[:, :, index] = np.log(margins[..., -2:] / starts[:, None])
         reached.append(confidence_when_fit(margins, trained, -1))
         expected.append(confidence_when_fit(signed.predicted(others, TIMES), trained, -1))
     found, drawn = np.stack(reached, axis=1), np.stack(expected, axis=1)
-    # A start with hardly any of feature 1 may not be fit in time: left out of both samples.
+    # An initialisation with hardly any of feature 1 may not be fit in time: left out of both samples.
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     rows = [
         Row(f"u2/u20 <= (u1/u10)^fraction, {len(starts)} random networks, all times", _bounded(logs)),
@@ -189,14 +190,14 @@ def frozen_strength(start: float, fraction: float) -> float:
 
 
 def _hinge(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
-    """Train the same starts under the hinge: feature 2 stops for good where cross-entropy goes on slowly."""
+    """Train the same initialisations under the hinge: feature 2 stops for good where cross-entropy goes on slowly."""
     fraction = FRACTIONS[2]
     signed, threshold = rare(fraction), Hinge(margin=LEVEL)
     starts = equal_starts(setting.count(full=32, quick=6), setting.seed)
     starts[0] = START
-    network, start = separate_start(signed.norms, starts, setting.seed)
+    network, init = separate_init(signed.norms, starts, setting.seed)
     setting.say(f"training and predicting {len(starts)} networks, hinge")
-    margins = flow(network, signed.task, start, setting, times=TIMES, loss=threshold)
+    margins = flow(network, signed.task, init, setting, times=TIMES, loss=threshold)
     theirs = signed.predicted(starts, TIMES, threshold)
     stop = np.array([signed.theory(one, threshold).time(0, LEVEL) for one in starts], float)
     after = TIMES >= stop[:, None]
@@ -246,14 +247,14 @@ def _figure(data: xr.Dataset) -> Figure:
         error = 4 * np.nanstd(kept, axis=1, ddof=1) / np.sqrt(np.isfinite(kept).sum(axis=1))
         plot.points(connected, shares + 0.03, np.nanmean(kept, axis=1), error=error, color=colour, fmt="x")
     plot.points(connected, [], [], color="0.3", label="trained, parallel neurons")
-    plot.points(connected, [], [], color="0.3", fmt="x", label="ordinary starts, mean ±4 s.e.")
+    plot.points(connected, [], [], color="0.3", fmt="x", label="ordinary initialisations, mean ±4 s.e.")
     aligned = data["confidence_aligned"].sel(layers=1).values
     plot.points(separate, shares, aligned, color=plot.COLOURS[0])
     plot.points(separate, shares, data["confidence_separate"].values, color=plot.COLOURS[1], fmt="s")
     plot.points(separate, [], [], color="0.3", label="trained (dashed: theory alone)")
     crowd = data["confidence"].values
     crowd = crowd[np.isfinite(crowd).all(axis=1)]
-    plot.band(separate, shares, crowd, color=plot.COLOURS[1], label="2 layers, 90% of starts")
+    plot.band(separate, shares, crowd, color=plot.COLOURS[1], label="2 layers, 90% of initialisations")
     for axes in (separate, connected):
         axes.axhline(CONFIDENCE, color="0.5", lw=1.2, ls=":")
         axes.set(xlabel="fraction of samples with feature 2", ylim=(0.48, 1.02), xlim=(0, 1))

@@ -49,16 +49,16 @@ def reach_time(
     Returns
     -------
     Dataset, float64, the dimensions of `series` without ``time``
-        - ``reached``: the time. The first time recorded, where the level is reached from the start; infinite where the
-          series is finite to the last record and reaches the level at none; NaN where it cannot be known: the series
-          stops being finite before it reaches the level, the level is NaN, or records that a logarithm needs are not
-          positive.
+        - ``reached``: the time. The first time recorded, where the level is reached from the initialisation; infinite
+          where the series is finite to the last record and reaches the level at none; NaN where it cannot be known: the
+          series stops being finite before it reaches the level, the level is NaN, or records that a logarithm needs are
+          not positive.
         - ``error``: how far ``reached`` may be off: its largest distance from the readings by one record fewer, left
           out on either side, and by two fewer (with two records: from the ends of the bracket). That is the error of
           the shorter polynomials, so it is a safe estimate where the series is smooth. NaN where ``reached`` is not
           finite, 0 where it is the first time.
-        - ``before``, ``after``: the records around, ``before < reached <= after`` for sure. Equal at the start; where
-          the level was not reached, the last finite record, and infinity or NaN.
+        - ``before``, ``after``: the records around, ``before < reached <= after`` for sure. Equal at initialisation;
+          where the level was not reached, the last finite record, and infinity or NaN.
 
     Raises
     ------

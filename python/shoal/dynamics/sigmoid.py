@@ -17,7 +17,7 @@ from shoal.dynamics.series import Floats, Mask, Series
 __all__ = ["sigmoid_fit"]
 
 RATES, EVENLY, BY_RECORDS = 24, 49, 65
-"""The grid of starts: rates, and midpoints evenly over time and over the records."""
+"""The grid of initialisations: rates, and midpoints evenly over time and over the records."""
 BLOCK = 2**22
 """Numbers of the largest array of a block of series: 32 MiB."""
 
@@ -57,11 +57,11 @@ def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
 
     Notes
     -----
-    For a start, offset and amplitude are solved for at up to 2,736 pairs of rate and midpoint; the best goes on by
-    damped Gauss-Newton steps, all series at once, to a residual orthogonal to the four slopes within 1e-7. That is one
-    minimum. Of noisy sigmoids on 101 even records, rates and midpoints drawn widely, at most 1 in 300 ended more than
-    1% above the lowest residual that any of six grids led to. Cost: 5,000 x times operations a series, then about 100
-    x times a step; memory of some blocks of 32 MiB and a few numbers a series.
+    For an initialisation, offset and amplitude are solved for at up to 2,736 pairs of rate and midpoint; the best goes
+    on by damped Gauss-Newton steps, all series at once, to a residual orthogonal to the four slopes within 1e-7. That
+    is one minimum. Of noisy sigmoids on 101 even records, rates and midpoints drawn widely, at most 1 in 300 ended more
+    than 1% above the lowest residual that any of six grids led to. Cost: 5,000 x times operations a series, then about
+    100 x times a step; memory of some blocks of 32 MiB and a few numbers a series.
 
     Source: the claim that errors fall as sigmoids is that of arXiv:1809.06848; docs/theory.md section 1 says how the
     error of one mode differs from a logistic curve.

@@ -88,7 +88,7 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
     both = np.concatenate([inputs, -inputs]).T
     outputs = _forward(known, [_numbers(layer) for layer in layers], [_numbers(bias) for bias in biases], both)
     if known.centred:
-        outputs -= _start_of(data, layers, outputs)
+        outputs -= _init_of(data, layers, outputs)
     outputs[~np.isfinite(outputs)] = np.nan
     there, back = outputs[..., : len(inputs)], outputs[..., len(inputs) :]
     # The last layer's own dimension, that of one output, says nothing.
@@ -174,7 +174,7 @@ def effective_rank(data: xr.Dataset) -> xr.Dataset:
     -----
     Cost: the singular values of each first layer. Source: effective rank, O. Roy and M. Vetterli, "The effective rank:
     a measure of effective dimensionality", EUSIPCO 2007; stable rank, M. Rudelson and R. Vershynin, "Sampling from
-    large matrices", J. ACM 54 (2007). Why it falls to 2 from small starts: docs/theory.md section 3.
+    large matrices", J. ACM 54 (2007). Why it falls to 2 from small initialisations: docs/theory.md section 3.
     """
     first = _recorded(data)[0][0]
     matrices = _numbers(first)
@@ -235,7 +235,7 @@ def _network(data: xr.Dataset, network: Network | None) -> Network:
     return Network(**{**told, "widths": tuple(told["widths"])})
 
 
-def _start_of(data: xr.Dataset, layers: list[xr.DataArray], outputs: Floats) -> Floats:
+def _init_of(data: xr.Dataset, layers: list[xr.DataArray], outputs: Floats) -> Floats:
     """Return the first outputs of a centred network, which it counts from, with one record on the axis of time."""
     if "time" not in layers[0].dims or data["time"].values.flat[0] != 0:
         raise ValueError("data must hold the measure 'trajectory' from time 0 on: the network is centred, got no start")

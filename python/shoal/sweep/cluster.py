@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import memory
+from shoal.init import Explicit, Init
 from shoal.run import Progress, Run
-from shoal.start import Explicit, Start
 from shoal.sweep.encoding import digest_of
 from shoal.sweep.plan import Block, Plan, trained
 from shoal.sweep.run import Execute, Result
@@ -148,9 +148,9 @@ class _Flight:
 
     def _send(self, block: Block) -> None:
         run = self.plan.runs[block.condition]
-        start: Start | None = None
-        if isinstance(run.start, Explicit):  # of which each block needs its own rows only
-            start = run.start.block(block.begin, block.end)
+        init: Init | None = None
+        if isinstance(run.init, Explicit):  # of which each block needs its own rows only
+            init = run.init.block(block.begin, block.end)
         if self.packed[0] != block.condition:  # blocks come condition by condition
             self.packed = (block.condition, *self._pack(run))
         future = self.client.submit(
@@ -158,7 +158,7 @@ class _Flight:
             self.packed[1],
             run.first + block.begin,
             block.end - block.begin,
-            start,
+            init,
             self.threads,
             Worker.here(),
             *(self.apart[name] for name in self.packed[2]),
@@ -171,8 +171,8 @@ class _Flight:
         """Return a training without its large arrays, and their names; workers get those that they have not seen."""
         import dask
 
-        if isinstance(run.start, Explicit):
-            run = dataclasses.replace(run, start=run.start.block(0, 1))
+        if isinstance(run.init, Explicit):
+            run = dataclasses.replace(run, init=run.init.block(0, 1))
         pickled, arrays = pack(run)
         for name, array in arrays.items():
             if name not in self.apart:
@@ -232,7 +232,7 @@ def train_block(
     pickled: bytes,
     first: int,
     networks: int,
-    start: Start | None,
+    init: Init | None,
     threads: int,
     caller: Worker,
     *arrays: NDArray[Any],
@@ -242,7 +242,7 @@ def train_block(
 
     caller.check(Worker.here(), distributed.get_worker().address)  # it may have joined since the sweep began
     run = unpack(pickled, arrays)
-    run = dataclasses.replace(run, first=first, networks=networks, start=run.start if start is None else start)
+    run = dataclasses.replace(run, first=first, networks=networks, init=run.init if init is None else init)
     run.require(networks, threads)
     return trained(run, 0, networks, threads, None)
 

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.init import INITS
 from shoal.loss import LOSSES
 from shoal.method import METHODS
 from shoal.network import Network
 from shoal.record import Record
-from shoal.start import STARTS
 from shoal.statistics import Statistics
 from shoal.task import Task
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Network, Task, Record, Statistics, *STARTS, *METHODS, *LOSSES.values())
+    kind.__name__: kind for kind in (Network, Task, Record, Statistics, *INITS, *METHODS, *LOSSES.values())
 }
 
 

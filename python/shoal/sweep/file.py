@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks, former, tasks
+from shoal.init import INITS, Explicit
 from shoal.loss import LOSSES
 from shoal.method import METHODS
 from shoal.network import Network
 from shoal.record import Record
-from shoal.start import STARTS, Explicit
 from shoal.statistics import Statistics
 from shoal.sweep.conditions import OBJECTS
 from shoal.sweep.run import sweep
@@ -85,7 +85,7 @@ def _built(where: str, owner: str, told: object, folder: Path) -> Any:
 
 
 def _kinds(owner: str) -> Mapping[str, Make]:
-    """Return what ``kind`` can be in the table of a network, task, start, method or loss, and what makes it."""
+    """Return what ``kind`` can be in the table of a network, task, init, method or loss, and what makes it."""
     named: dict[str, dict[str, Make]] = {
         "network": {
             "network": Network,
@@ -98,7 +98,7 @@ def _kinds(owner: str) -> Mapping[str, Make]:
             "task": Task,
             "file": _task_of,
         },
-        "start": {**{kind.__name__.lower(): kind for kind in STARTS}, "file": _start_of},
+        "init": {**{kind.__name__.lower(): kind for kind in INITS}, "file": _init_of},
         "method": {_snake(kind.__name__): kind for kind in METHODS},
         "loss": dict(LOSSES),
     }
@@ -174,7 +174,7 @@ def _task_of(file: Path) -> Task:
     return Task(arrays["inputs"], arrays["labels"], arrays.get("weights"), (test[0], test[1]) if test else None)
 
 
-def _start_of(file: Path) -> Explicit:
+def _init_of(file: Path) -> Explicit:
     arrays = _arrays(file)
     layers = range(1, 1 + sum(name.startswith("weights_") for name in arrays))
     weights, biases = ([f"{kind}_{layer}" for layer in layers] for kind in ("weights", "biases"))

@@ -35,7 +35,7 @@ _BLOCK_BYTES = 2**26  # of a default block's records where each network is kept
 _CHUNK_BYTES = 2**31 - 2**20  # a chunk's compressor takes no more
 _MOST = 2**22
 _MOST_BLOCKS = 2**20  # of all conditions: each has a file for each variable
-_OBJECTS = ("network", "task", "start", "method", "record")
+_OBJECTS = ("network", "task", "init", "method", "record")
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Plan:
         TypeError, ValueError
             As of ``sweep``, but for its threads, store and memory.
         """
-        network, task, start, method, record = (arguments[name] for name in _OBJECTS)
-        check_types(network, task, start, method, record, progress)
+        network, task, init, method, record = (arguments[name] for name in _OBJECTS)
+        check_types(network, task, init, method, record, progress)
         checks.integer("networks", arguments["networks"], least=1, most=2**62)
         arguments["loss"] = resolve_loss(arguments["loss"])
         conditions = Conditions.of(over)

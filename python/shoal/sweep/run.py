@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from shoal import checks, imports
+from shoal import checks, former, imports
+from shoal.init import Init
 from shoal.loss import Loss
 from shoal.method import Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.run import Progress, shifted
-from shoal.start import Start
 from shoal.sweep.opened import open_store
 from shoal.sweep.plan import Block, Plan, trained
 from shoal.sweep.store import Store
@@ -35,10 +35,11 @@ It is closed when the sweep ends, however that ends.
 """
 
 
+@former.knows
 def sweep(
     network: Network,
     task: Task,
-    start: Start,
+    init: Init,
     *,
     method: Method,
     networks: int,
@@ -65,7 +66,7 @@ def sweep(
 
     Parameters
     ----------
-    network, task, start, method, loss, weight_decay, spectral_decoupling, record, seed, engine, condense, dtype
+    network, task, init, method, loss, weight_decay, spectral_decoupling, record, seed, engine, condense, dtype
         As of ``train``: what holds where ``over`` says nothing else.
     networks
         How many, at each condition.
@@ -74,8 +75,8 @@ def sweep(
     over
         What is swept. A mapping {field: values} makes a grid, with one dimension a field, of its name; the values may
         be a mapping label -> value. A sequence of mappings {field: value} makes a list, with the dimension
-        ``condition``. None is one condition, without a dimension. Fields: those of network, task, start, method and
-        loss, as ``"start.scale"``; these five themselves (``"task"``; the dimensions of ``"network"`` and ``"loss"``
+        ``condition``. None is one condition, without a dimension. Fields: those of network, task, init, method and
+        loss, as ``"init.scale"``; these five themselves (``"task"``; the dimensions of ``"network"`` and ``"loss"``
         are called ``network_name`` and ``loss_name``); ``"seed"``, ``"weight_decay"``, ``"spectral_decoupling"``; and
         ``"network.width"``, of all hidden layers, and ``"network.depth"``, the number of hidden layers, all of one
         width.
@@ -124,16 +125,16 @@ def sweep(
     >>> import shoal, tempfile
     >>> store = tempfile.mkdtemp()
     >>> data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5), networks=512,
-    ...                    method=shoal.GradientDescent(0.05, 400), over={"start.scale": [0.1, 0.3]}, store=store,
+    ...                    method=shoal.GradientDescent(0.05, 400), over={"init.scale": [0.1, 0.3]}, store=store,
     ...                    record=shoal.Record(steps=[0, 400], reduce="moments"))
     >>> data.loss.dims, data.loss.shape
-    (('start.scale', 'statistic', 'time'), (2, 6, 2))
+    (('init.scale', 'statistic', 'time'), (2, 6, 2))
     """
     imports.whole("xarray", "zarr")
     plan = Plan.of(
         network=network,
         task=task,
-        start=start,
+        init=init,
         method=method,
         loss=loss,
         weight_decay=weight_decay,

@@ -18,7 +18,7 @@ from shoal.sweep import disk
 from shoal.sweep.encoding import canonical
 from shoal.version import VERSION
 
-FORMAT = 2
+FORMAT = 3
 GROUP = "zarr.json"
 FIELDS = ("shoal_sweep", "specification", "shoal_version", "isa", "files", "seal")
 BYTES = 16

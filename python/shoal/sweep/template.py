@@ -155,7 +155,7 @@ def _measure(name: str) -> str:
 
 def _remedy(name: str) -> str:
     if name.startswith("start_"):
-        return "starts given by arrays must all have the same widths"
+        return "initialisations given by arrays must all have the same widths"
     if name in ("diverged_at", "stopped_at", "accepted", "rejected", "gave_up", "exhausted", *STOP_RULES):
         return "sweep methods of one kind, with the same rules to stop"
     return (

@@ -19,7 +19,8 @@ def modes(
 ) -> Task:
     """Return one sample a mode: input k is norms[k] along axis k; the labels alternate.
 
-    Orthogonal inputs are learnt independently of each other from a ``Separated`` start (docs/theory.md section 3).
+    Orthogonal inputs are learnt independently of each other from a ``Separated`` initialisation (docs/theory.md section
+    3).
 
     Parameters
     ----------

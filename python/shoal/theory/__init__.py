@@ -18,7 +18,7 @@
 | P | chance that a neuron dies | ``death_probability`` | scalar |
 | P | chance that training fails | ``failure_probability`` | as ``neurons`` |
 | gamma(t) | wide networks with a hinge, mean field | ``MeanFieldHinge`` | as the times |
-| a, w(t) | the same from other starts | ``MeanFieldPopulation`` | (nodes, times) |
+| a, w(t) | the same from other initialisations | ``MeanFieldPopulation`` | (nodes, times) |
 | s(t) | what training does about their noise | ``TrainedNoise`` | as the times |
 
 Source: docs/theory.md.

@@ -69,10 +69,10 @@ class Chain:
 
     Attributes
     ----------
-    start : float
+    start_margin : float
         The margin at time 0.
     dies : bool
-        Whether the margin ends at 0, reached or in the limit, because of its start.
+        Whether the margin ends at 0, reached or in the limit, because of its initialisation.
 
     Raises
     ------
@@ -120,12 +120,16 @@ class Chain:
                 "strengths before the last must not be negative when activation is 'relu', "
                 f"got {min(strengths[:-1])} in layer {int(np.argmin(strengths[:-1]))}"
             )
-        if self.start == 0 and all(strengths):
+        if self.start_margin == 0 and all(strengths):
             raise ValueError(f"strengths must not be so small that their product underflows, got {strengths}")
-        if not abs(self.start) <= MOST:
-            raise ValueError(f"strengths must make a start within {MOST:g} of 0, got {self.start:g} of {strengths}")
-        if self.start < LOWEST:
-            raise ValueError(f"strengths must make a start of at least {LOWEST:g}, got {self.start:g} of {strengths}")
+        if not abs(self.start_margin) <= MOST:
+            raise ValueError(
+                f"strengths must make a start within {MOST:g} of 0, got {self.start_margin:g} of {strengths}"
+            )
+        if self.start_margin < LOWEST:
+            raise ValueError(
+                f"strengths must make a start of at least {LOWEST:g}, got {self.start_margin:g} of {strengths}"
+            )
 
     @property
     def depth(self) -> int:
@@ -133,20 +137,20 @@ class Chain:
         return len(self.strengths)
 
     @property
-    def start(self) -> float:
+    def start_margin(self) -> float:
         """The margin at time 0."""
         return self.norm * math.prod(self.strengths)
 
     @property
     def dies(self) -> bool:
-        """Whether the margin ends at 0, reached or in the limit, because of its start.
+        """Whether the margin ends at 0, reached or in the limit, because of its initialisation.
 
-        A start in which two layers are 0, or a hidden layer of a ReLU network, stays there and counts too. Not asked
-        is whether the loss stops first; none does at a margin below 0.
+        An initialisation in which two layers are 0, or a hidden layer of a ReLU network, stays there and counts too.
+        Not asked is whether the loss stops first; none does at a margin below 0.
         """
         if self.depth == 1:
             return False
-        if self.start > 0:
+        if self.start_margin > 0:
             return False
         return self._strand.spread == 0 or (self.activation == "relu" and self._smallest != self.depth - 1)
 
@@ -176,8 +180,8 @@ class Chain:
             return self._single.margin(given)
         x = self._x(given.ravel())
         margins = self._strand.margin(x) * self._mirror
-        margins = np.maximum(margins, self.start) if self._mirror > 0 else np.minimum(margins, self.start)
-        margins = np.where(given.ravel() == 0, self.start, margins)
+        margins = np.maximum(margins, self.start_margin) if self._mirror > 0 else np.minimum(margins, self.start_margin)
+        margins = np.where(given.ravel() == 0, self.start_margin, margins)
         return np.asarray(margins.reshape(given.shape), dtype=np.float64)
 
     def layers(self, times: ArrayLike) -> Array:
@@ -233,11 +237,13 @@ class Chain:
         if self.depth == 1:
             return self._single.time(margin)
         given = real_numbers("margin", margin)
-        flat, start, target = given.ravel() * self._mirror, self.start * self._mirror, self._target
+        flat, start, target = given.ravel() * self._mirror, self.start_margin * self._mirror, self._target
         if not (flat >= start).all():
             side = "at most" if self._mirror < 0 else "at least"
             worst = given.ravel()[~(flat >= start)][0]
-            raise ValueError(f"margin must be {side} the start {self.start}, where the chain is at time 0, got {worst}")
+            raise ValueError(
+                f"margin must be {side} the start {self.start_margin}, where the chain is at time 0, got {worst}"
+            )
         times = np.where(flat > start, np.inf, 0.0)
         reached = flat <= target if self._residual.family == "step" else flat < target
         on_way = (flat > start) & reached & np.isfinite(flat) & (not self._at_rest)
@@ -309,12 +315,12 @@ class Chain:
     @cached_property
     def _single(self) -> Mode:
         """A chain of one layer, which is logistic regression and its kin."""
-        return Mode(self.norm, self.frequency, self.start, depth=1, loss=self.loss)
+        return Mode(self.norm, self.frequency, self.start_margin, depth=1, loss=self.loss)
 
     @cached_property
     def _mirror(self) -> float:
         """-1 where the margin falls: the mirror image a_N -> -a_N, h -> -h rises."""
-        return -1.0 if float(self._residual.direction(np.asarray(self.start))) < 0 else 1.0
+        return -1.0 if float(self._residual.direction(np.asarray(self.start_margin))) < 0 else 1.0
 
     @property
     def _target(self) -> float:
@@ -322,9 +328,11 @@ class Chain:
 
     @cached_property
     def _at_rest(self) -> bool:
-        if float(self._residual.direction(np.asarray(self.start))) == 0 or (self.start == 0 and self.dies):
+        if float(self._residual.direction(np.asarray(self.start_margin))) == 0 or (
+            self.start_margin == 0 and self.dies
+        ):
             return True
-        return self._residual.family == "exponential" and self.start > FURTHEST
+        return self._residual.family == "exponential" and self.start_margin > FURTHEST
 
     @cached_property
     def _smallest(self) -> int:
@@ -340,7 +348,7 @@ class Chain:
     @cached_property
     def _strand(self) -> Strand:
         gaps = np.sort(np.delete(self._gaps, self._smallest))
-        sign = math.copysign(1.0, self.start) * self._mirror
+        sign = math.copysign(1.0, self.start_margin) * self._mirror
         return Strand(
             start=sign * abs(self.strengths[self._smallest]),
             spread=math.sqrt(gaps[0]),
@@ -350,7 +358,7 @@ class Chain:
 
     @property
     def _base(self) -> float:
-        return self.start if self._residual.family == "exponential" and self.start > 0.5 * LARGE else 0.0
+        return self.start_margin if self._residual.family == "exponential" and self.start_margin > 0.5 * LARGE else 0.0
 
     def _groups(self, margins: Array) -> list[tuple[NDArray[np.bool_], float]]:
         """Return which margins go with which shift of the clock, so that e^m does not overflow; none beyond 4,600."""

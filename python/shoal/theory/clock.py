@@ -200,7 +200,7 @@ class ExponentialLine:
 
 
 def clock_of(path: Path, residual: Residual, shift: float = 0.0) -> Clock:
-    """Return the clock of a path under a residual that is not zero at the start.
+    """Return the clock of a path under a residual that is not zero at initialisation.
 
     ``shift`` sigma keeps e^-sigma theta instead of theta, for margins whose e^m is beyond the largest double; only the
     exponential family knows it.

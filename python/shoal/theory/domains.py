@@ -1,4 +1,4 @@
-"""Arrays of arguments of theory, checked: what a time, an angle or a start may be."""
+"""Arrays of arguments of theory, checked: what a time, an angle or an initialisation may be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often training fails, over random starts.
+"""How often training fails, over random initialisations.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -55,12 +55,12 @@ def failure_probability(
     Parameters
     ----------
     neurons
-        Any shape, integers. For ``"separated"``: neurons active on the mode at the start; the chance is that all of
-        them die, death_probability ** neurons. Modes fail independently of each other. For ``"antipodal"``: neurons of
-        a network on {x, -x} with opposite labels; the chance is that all serve the same point at last, 2^(1-h).
+        Any shape, integers. For ``"separated"``: neurons active on the mode at initialisation; the chance is that all
+        of them die, death_probability ** neurons. Modes fail independently of each other. For ``"antipodal"``: neurons
+        of a network on {x, -x} with opposite labels; the chance is that all serve the same point at last, 2^(1-h).
     weight_scale, output_scale
         Standard deviations of first-layer and output weights, isotropic and Gaussian. Without effect on antipodal
-        data, where any start that is symmetric in sign gives the same law.
+        data, where any initialisation that is symmetric in sign gives the same law.
     data
         ``"separated"`` or ``"antipodal"``.
 

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | rho | norm of the input | ``norm`` | scalar |
 | p | frequency: the summed weight of the samples | ``frequency`` | scalar |
-| m_0 | margin at time 0 | ``start`` | scalar |
+| m_0 | margin at time 0 | ``start_margin`` | scalar |
 | c | imbalance, c^2 = E^2 - 4 Y^2 | ``imbalance`` | scalar |
 | N | weight layers | ``depth`` | scalar |
 | K | classes | ``classes`` | scalar |
@@ -27,6 +27,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from shoal.checks import real_numbers
+from shoal.former import Knows
 from shoal.loss import Loss
 from shoal.theory.clock import clock_of
 from shoal.theory.domains import bounded, count, finite, not_negative, size
@@ -45,7 +46,7 @@ MOST = 1e308
 
 
 @dataclass(frozen=True)
-class Mode:
+class Mode(Knows):
     """One mode of a network under gradient flow: m' = N p rho^(2/N) r(m) V(m), solved through its clock.
 
     V(m) = sqrt(m^2 + (rho c / 2)^2) at depth 2 and m^(2 - 2/N) at other depths. With K > 2 classes (softmax, one
@@ -58,7 +59,7 @@ class Mode:
         rho, the norm of the input, from 1e-100 to 1e100.
     frequency
         p, the summed weight of the samples of this mode, from 1e-100 to 1e100.
-    start
+    start_margin
         Margin m_0 at time 0, at most 1e100 in magnitude. Positive where depth > 1 and the imbalance is 0, from 1e-290
         where depth > 2; of any sign
         otherwise, but at depth 2 not below -1e6 for cross-entropy and the exponential loss.
@@ -88,7 +89,7 @@ class Mode:
 
     Examples
     --------
-    >>> mode = Mode(norm=1.0, frequency=0.5, start=0.01)
+    >>> mode = Mode(norm=1.0, frequency=0.5, start_margin=0.01)
     >>> round(float(mode.time(2.0)), 10)
     14.270481188
     >>> round(float(mode.margin(mode.time(2.0))), 10)
@@ -97,7 +98,7 @@ class Mode:
 
     norm: float
     frequency: float
-    start: float
+    start_margin: float
     imbalance: float = 0.0
     depth: int = 2
     loss: str | Loss = "cross_entropy"
@@ -107,7 +108,7 @@ class Mode:
         """Check every argument; the class says what is allowed."""
         object.__setattr__(self, "norm", size("norm", self.norm))
         object.__setattr__(self, "frequency", size("frequency", self.frequency))
-        object.__setattr__(self, "start", bounded("start", self.start))
+        object.__setattr__(self, "start_margin", bounded("start_margin", self.start_margin))
         object.__setattr__(self, "imbalance", bounded("imbalance", self.imbalance))
         object.__setattr__(self, "depth", count("depth", self.depth))
         object.__setattr__(self, "classes", count("classes", self.classes, 2))
@@ -123,18 +124,23 @@ class Mode:
                 "depth must be 2 and imbalance 0 when classes > 2, "
                 f"got depth={self.depth}, imbalance={self.imbalance}, classes={self.classes}"
             )
-        if self.start <= 0 and self.depth > 1 and self.imbalance == 0:
-            raise ValueError(f"start must be positive when depth > 1 and imbalance is 0, got {self.start}")
-        if self.depth > 2 and self.start < FAINTEST:
-            raise ValueError(f"start must be at least {FAINTEST:g} when depth > 2, got {self.start:g}")
-        spread = 0.5 * self.norm * self.imbalance
-        if self.start < 0 and self.depth == 2 and (spread / max(-self.start, spread)) * spread < FAINTEST:
+        if self.start_margin <= 0 and self.depth > 1 and self.imbalance == 0:
             raise ValueError(
-                "imbalance must not be so small beside a start below 0 that (norm imbalance / 2)^2 / |start| falls "
-                f"below {FAINTEST:g}, got imbalance={self.imbalance:g}, start={self.start:g}"
+                f"start_margin must be positive when depth > 1 and imbalance is 0, got {self.start_margin}"
             )
-        if self.start < LOWEST and self.depth == 2 and self._residual.family == "exponential":
-            raise ValueError(f"start must be at least {LOWEST:g} for this loss at depth 2, got {self.start:g}")
+        if self.depth > 2 and self.start_margin < FAINTEST:
+            raise ValueError(f"start_margin must be at least {FAINTEST:g} when depth > 2, got {self.start_margin:g}")
+        spread = 0.5 * self.norm * self.imbalance
+        if self.start_margin < 0 and self.depth == 2 and (spread / max(-self.start_margin, spread)) * spread < FAINTEST:
+            raise ValueError(
+                "imbalance must not be so small beside a start_margin below 0 that (norm imbalance / 2)^2 /"
+                " |start_margin|"
+                f" falls below {FAINTEST:g}, got imbalance={self.imbalance:g}, start_margin={self.start_margin:g}"
+            )
+        if self.start_margin < LOWEST and self.depth == 2 and self._residual.family == "exponential":
+            raise ValueError(
+                f"start_margin must be at least {LOWEST:g} for this loss at depth 2, got {self.start_margin:g}"
+            )
 
     def margin(self, times: ArrayLike) -> Array:
         """Return the margin m(t).
@@ -159,9 +165,9 @@ class Mode:
         """
         given = not_negative("times", times)
         flat = given.ravel()
-        margins = np.full(flat.shape, self.start)
+        margins = np.full(flat.shape, self.start_margin)
         residual = self._residual
-        direction = float(residual.direction(np.asarray(self.start)))
+        direction = float(residual.direction(np.asarray(self.start_margin)))
         if direction == 0.0:
             return margins.reshape(given.shape)
         margins[np.isinf(flat)] = residual.target
@@ -179,7 +185,7 @@ class Mode:
                     else np.minimum(flat[chosen], MOST / max(self._rate, 1.0)) * self._rate
                 )
                 margins[chosen] = clock_of(self._path, residual, shift).margin(scaled)
-        margins = np.maximum(margins, self.start) if direction > 0 else np.minimum(margins, self.start)
+        margins = np.maximum(margins, self.start_margin) if direction > 0 else np.minimum(margins, self.start_margin)
         return np.asarray(margins.reshape(given.shape), dtype=np.float64)
 
     def time(self, margin: ArrayLike) -> Array:
@@ -208,12 +214,14 @@ class Mode:
         given = real_numbers("margin", margin)
         flat = given.ravel()
         residual = self._residual
-        direction = float(residual.direction(np.asarray(self.start)))
-        ahead = (flat - self.start) * (direction or 1.0)
+        direction = float(residual.direction(np.asarray(self.start_margin)))
+        ahead = (flat - self.start_margin) * (direction or 1.0)
         if not (ahead >= 0).all():
             worst = flat[~(ahead >= 0)][0]
             side = "at most" if direction < 0 else "at least"
-            raise ValueError(f"margin must be {side} the start {self.start}, where the mode is at time 0, got {worst}")
+            raise ValueError(
+                f"margin must be {side} the start {self.start_margin}, where the mode is at time 0, got {worst}"
+            )
         times = np.where(ahead > 0, np.inf, 0.0)
         on_way = (ahead > 0) & np.isfinite(flat) & (direction != 0.0)
         if residual.family == "step":
@@ -256,8 +264,10 @@ class Mode:
         """
         margins = self.margin(times)
         ended = np.isinf(margins)
-        u = self._path.position(np.where(ended, self.start, margins))
-        limit = 1.0 / (self._path.gamma * self.start**self._path.gamma) if isinstance(self._path, Power) else np.inf
+        u = self._path.position(np.where(ended, self.start_margin, margins))
+        limit = (
+            1.0 / (self._path.gamma * self.start_margin**self._path.gamma) if isinstance(self._path, Power) else np.inf
+        )
         return np.where(ended, limit, u) / self.depth
 
     def velocity(self, margin: ArrayLike) -> Array:
@@ -287,13 +297,13 @@ class Mode:
         -----
         Source: docs/theory.md section 1 ("Sigmoidal error").
         """
-        if float(self._residual.direction(np.asarray(self.start))) <= 0.0:
+        if float(self._residual.direction(np.asarray(self.start_margin))) <= 0.0:
             return 0.0
         return float(self.time(self._steepest()))
 
     def _steepest(self) -> float:
         """Return the margin, from max(0, start) on, at which the soft error falls most steeply."""
-        lowest = max(self.start, 0.0)
+        lowest = max(self.start_margin, 0.0)
         highest = max(lowest, min(self._residual.target, 60.0 + math.log(self.classes)))
         # Denser towards 0, where the hyperbola bends when the imbalance is small.
         grid = np.unique(np.concatenate([np.linspace(lowest, highest, 4001), np.geomspace(1e-6, 1.0, 601)]))
@@ -331,7 +341,7 @@ class Mode:
         """Return which margins, known to some tens, go with which shift of the clock, so that nothing overflows."""
         if self._residual.family != "exponential":
             return [(np.ones(margins.shape, dtype=np.bool_), 0.0)]
-        base = self.start if self.start > 0.5 * LARGE else 0.0
+        base = self.start_margin if self.start_margin > 0.5 * LARGE else 0.0
         number = np.ceil((np.clip(margins, LARGE, LARGE + 4000.0) - LARGE) / 400.0)
         return [(number == k, max(base, 400.0 * k)) for k in np.unique(number)]
 
@@ -342,10 +352,10 @@ class Mode:
     @property
     def _path(self) -> Path:
         if self.depth == 1:
-            return Line(self.start)
+            return Line(self.start_margin)
         if self.depth == 2:
-            return Hyperbola(self.start, 0.5 * self.norm * self.imbalance)
-        return Power(self.start, 1.0 - 2.0 / self.depth)
+            return Hyperbola(self.start_margin, 0.5 * self.norm * self.imbalance)
+        return Power(self.start_margin, 1.0 - 2.0 / self.depth)
 
     @property
     def _rate(self) -> float:

@@ -77,9 +77,10 @@ def linear_mode(times: ArrayLike, start: float, target: float, depth: int = 2, c
 def learning_time(level: ArrayLike, start: float, target: float, depth: int = 2, constant: float = 1.0) -> Array:
     """Return the time at which :func:`linear_mode` has the strength ``level`` (any shape), infinite if never.
 
-    From a small start it is about (tau/(2s)) ln(1/u_0) at depth 2 and (tau/((L-2) s)) u_0^-(1-2/L) beyond. By then
-    another mode, s_2 < s, of equal start has only come to the order of u_0^(1 - s_2/s) at depth 2, and to
-    u_0 (1 - s_2/s)^-(L/(L-2)) beyond: modes are learnt one by one, and deeper networks need less small starts for it.
+    From a small initialisation it is about (tau/(2s)) ln(1/u_0) at depth 2 and (tau/((L-2) s)) u_0^-(1-2/L) beyond. By
+    then another mode, s_2 < s, of equal initialisation has only come to the order of u_0^(1 - s_2/s) at depth 2, and to
+    u_0 (1 - s_2/s)^-(L/(L-2)) beyond: modes are learnt one by one, and deeper networks need less small initialisations
+    for it.
 
     Raises
     ------
@@ -159,7 +160,7 @@ def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Ar
 
     Returns
     -------
-    ndarray of float64, (steps + 1, *shape of ``start``)
+    ndarray of float64, (steps + 1, *shape of ``init``)
         Infinite from where descent diverges beyond the doubles.
 
     Raises
@@ -237,8 +238,8 @@ def separator(inputs: ArrayLike, labels: ArrayLike) -> Array:
     """Return the shortest w_hat (d,) float64 with y_s w_hat.x_s >= 1 for all samples.
 
     The direction of a linear unit trained with an exponential tail: w(t) = w_hat ln t + O(1) for almost all data, and
-    the exponential loss is |w_hat|^2/t + o(1/t), whatever the weights of the samples and the start. 1/|w_hat| is the
-    margin of the data.
+    the exponential loss is |w_hat|^2/t + o(1/t), whatever the weights of the samples and the initialisation. 1/|w_hat|
+    is the margin of the data.
 
     Parameters
     ----------
@@ -290,4 +291,4 @@ def _mode(start: float, target: float, depth: int, constant: float) -> tuple[Mod
     if first <= 0 and layers > 1:
         raise ValueError(f"start must be positive when depth > 1, got {first}")
     pace = size("target^(2 - 2/depth) / constant", goal ** (2.0 - 2.0 / layers) / tau)
-    return Mode(norm=1.0, frequency=pace, start=first / goal, depth=layers, loss="squared"), goal
+    return Mode(norm=1.0, frequency=pace, start_margin=first / goal, depth=layers, loss="squared"), goal

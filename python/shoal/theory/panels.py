@@ -2,7 +2,7 @@
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
-| x | coordinate along the path, 0 at the start | ``x`` | any |
+| x | coordinate along the path, 0 at initialisation | ``x`` | any |
 | theta | clock, the integral of the pace | ``theta`` | any |
 | dtheta/dx | pace, positive | ``pace`` | (..., NODES) at the nodes |
 | xi | place in a panel, -1 at its left end, +1 at its right | ``xi`` | (points,) |

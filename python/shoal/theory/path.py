@@ -3,8 +3,8 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | m | margin | ``margin`` | any |
-| m_0 | margin at the start | ``start`` | scalar |
-| u | path length, dm/du = V(m), u = 0 at the start | ``u`` | any |
+| m_0 | margin at initialisation | ``init`` | scalar |
+| u | path length, dm/du = V(m), u = 0 at initialisation | ``u`` | any |
 | V(m) | speed: sqrt(m^2 + s^2) at depth 2, m^(2 - 2/N) at depth N | ``speed`` | any |
 | s | rho c / 2, half the imbalance times the norm | ``spread`` | scalar |
 | gamma | 1 - 2/N | ``gamma`` | scalar |

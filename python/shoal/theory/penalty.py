@@ -167,7 +167,7 @@ class PenalisedMode:
 
     @cached_property
     def unstable(self) -> float:
-        """The start margin m_- above which the mode is learnt, and below which it decays to 0.
+        """The initial margin m_- above which the mode is learnt, and below which it decays to 0.
 
         0.0 at depth 2 and, without weight decay, above: every positive start is learnt; -inf at depth 1, where every
         start is; inf where no start is.

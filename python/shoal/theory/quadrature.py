@@ -3,7 +3,7 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | theta | clock, rate x time | ``theta`` | any |
-| x | coordinate along the path, 0 at the start | ``x`` | any |
+| x | coordinate along the path, 0 at initialisation | ``x`` | any |
 | dtheta/dx | pace | ``pace`` | as ``x`` |
 | sigma | everything is kept times e^-sigma, so that e^m fits | ``shift`` | scalar |
 
@@ -126,7 +126,7 @@ class Logarithmic:
 
 @dataclass(frozen=True)
 class Logit:
-    """x = ln(m/|h-m|) less its start at depth N > 2, for r = h - m, either side of h.
+    """x = ln(m/|h-m|) less its initialisation at depth N > 2, for r = h - m, either side of h.
 
     Source: docs/theory.md section 4.
     """

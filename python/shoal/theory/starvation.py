@@ -4,7 +4,7 @@
 |---|---|---|---|
 | u_1 | strength of the strong or frequent feature | ``strength`` | any |
 | u_2 | strength of the other one | returned | as ``strength`` |
-| u_10, u_20 | strengths at the start | ``starts`` | (2,) |
+| u_10, u_20 | strengths at initialisation | ``starts`` | (2,) |
 | rho_1, rho_2 | norms | ``norms`` | (2,) |
 | lambda | fraction of the samples with feature 1 that carry feature 2 as well | ``fraction`` | scalar |
 | N | weight layers, gamma = 1 - 2/N | ``depth`` | scalar |
@@ -47,7 +47,7 @@ def starved_strength(
     Parameters
     ----------
     strength
-        u_1, any shape, float64, not below its start; infinity gives the limit.
+        u_1, any shape, float64, not below its initialisation; infinity gives the limit.
     starts
         (2,) u_10 and u_20; positive where depth > 1, u_20 >= 0 at depth 1.
     norms
@@ -102,7 +102,7 @@ def starved_strength(
         raise ValueError(f"fraction must be at most 1, got {share}")
     u = real_numbers("strength", strength)
     if not (u >= first[0]).all():
-        raise ValueError(f"strength must be at least its start {first[0]}, got {u[~(u >= first[0])].flat[0]}")
+        raise ValueError(f"strength must be at least its initialisation {first[0]}, got {u[~(u >= first[0])].flat[0]}")
     c = share * (rho[1] / rho[0]) ** (2.0 / layers)
     if layers == 1:
         return np.asarray(first[1] + c * (u - first[0]), dtype=np.float64)

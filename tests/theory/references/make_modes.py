@@ -22,7 +22,7 @@ RESIDUALS = {
 
 def time(case, margin):
     """Integrate over u = asinh(q/s), ln q or q, cut into short pieces."""
-    rho, p, m0, c = (mpf(case[name]) for name in ("norm", "frequency", "start", "imbalance"))
+    rho, p, m0, c = (mpf(case[name]) for name in ("norm", "frequency", "start_margin", "imbalance"))
     depth, classes = case["depth"], case["classes"]
     residual = RESIDUALS[case["loss"]]
     m = mpf(margin)
@@ -65,7 +65,7 @@ def cases():
             yield {
                 "norm": 10 ** draw.uniform(-2, 2),
                 "frequency": 10 ** draw.uniform(-3, 0),
-                "start": start,
+                "start_margin": start,
                 "imbalance": imbalance,
                 "depth": depth,
                 "loss": loss,
@@ -75,7 +75,7 @@ def cases():
 
 def margins(case):
     """Return margins just past the start, on the way and late."""
-    m0 = case["start"]
+    m0 = case["start_margin"]
     if case["loss"] in ("cross_entropy", "exponential"):
         return [m for m in (m0 + abs(m0) * 1e-7, m0 + abs(m0) * 0.5, 0.5, 2.0, 35.0, 120.0) if m > m0]
     if case["loss"] == "hinge":

@@ -1,4 +1,4 @@
-"""Claim: training fails with the chance that the start gives it, where there is a law.
+"""Claim: training fails with the chance that the initialisation gives it, where there is a law.
 
 Source: arXiv:1809.06848; docs/theory.md section 2.
 """
@@ -19,13 +19,13 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.failure import surface as failure_surface
 from shoal.claims.shared.fates import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
-from shoal.claims.shared.runs import far_seed, start_weights
+from shoal.claims.shared.runs import far_seed, initial_weights
 from shoal.comparison import worst
+from shoal.init import Gaussian, Init, Separated
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_fraction
 from shoal.record import Record
-from shoal.start import Gaussian, Separated, Start
 from shoal.task import Task
 from shoal.tasks import antipodal
 from shoal.train import train
@@ -38,7 +38,7 @@ __all__ = ["CLAIM"]
 Floats = NDArray[np.float64]
 
 SCALE = 1e-4
-"""Of the starts: so small that nearly every neuron is decided before any margin counts."""
+"""Of the initialisations: so small that nearly every neuron is decided before any margin counts."""
 
 PACE = 0.5
 """rate x frequency x norm; below 1 the sign of a + z never changes."""
@@ -46,7 +46,7 @@ PACE = 0.5
 STEPS, WATCHED = 64, (0, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 PAIR, POINT = antipodal(1.0), Task([[1.0]], [1])
 HIDDEN = {"one scale": (2, 4, 6, 8, 10), "scale / sqrt(fan-in)": (3, 5, 7, 9)}
-"""Hidden units on antipodal data, by how the Gaussian start is scaled: z like w, or smaller by 1/sqrt(h)."""
+"""Hidden units on antipodal data, by how the Gaussian initialisation is scaled: z like w, or smaller by 1/sqrt(h)."""
 
 NEURONS, RATIOS = (1, 2, 3, 4, 5), (1 / 3, 1.0, 3.0)
 """Neurons that serve the one mode, and sigma_w/sigma_z."""
@@ -64,7 +64,7 @@ KNOWN = 10_000
 """Networks of each number of units on antipodal data whose own fate is predicted."""
 
 RARE = 1e-12
-"""Chance that a start is larger than the bound on undecided neurons takes it to be; added to that bound."""
+"""Chance that an initialisation is larger than the bound on undecided neurons takes it to be; added to that bound."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def run(setting: Setting) -> Outcome:
     notes = (
         f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.",
         "The laws hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
-        " multiplies a + z by a positive number, so that its sign, which decides, is that of the start.",
-        "No law is claimed for two orthogonal classes and a Gaussian start (gain sqrt 2, rate 0.1, time 100): only how"
-        " many starts lose a class, that these fail, and a bound.",
+        " multiplies a + z by a positive number, so that its sign, which decides, is that of the initialisation.",
+        "No law is claimed for two orthogonal classes and a Gaussian initialisation (gain sqrt 2, rate 0.1, time 100):"
+        " only how many initialisations lose a class, that these fail, and a bound.",
         f"There, at most {max(cell.counts.undecided[-1] / cell.counts.trials for cell in cells):.2%} of the networks of"
         " a width and depth are undecided at the end, which the intervals count either way; at most"
         f" {max(cell.turned for cell in cells):.2%} changed between half time and the end. Of those trained again at"
@@ -106,38 +106,38 @@ def run(setting: Setting) -> Outcome:
 
 
 def _pairs(count: int, setting: Setting) -> dict[tuple[str, int], _Run]:
-    """Train on antipodal data, by start and hidden units."""
+    """Train on antipodal data, by initialisation and hidden units."""
     found = {}
     for part, (kind, hidden) in enumerate((kind, h) for kind, widths in HIDDEN.items() for h in widths):
         setting.say(f"training {count} networks of {hidden} units on antipodal data, {kind}")
-        found[kind, hidden] = _train(Network((1, hidden, 1)), PAIR, _pair_start(kind), count, setting, part)
+        found[kind, hidden] = _train(Network((1, hidden, 1)), PAIR, _pair_init(kind), count, setting, part)
     return found
 
 
-def _pair_start(kind: str) -> Gaussian:
+def _pair_init(kind: str) -> Gaussian:
     return Gaussian(scale=SCALE) if kind == "one scale" else Gaussian(gain=SCALE)
 
 
 def _modes(count: int, setting: Setting) -> dict[tuple[float, int], _Run]:
-    """Train on one mode from a separated start, by sigma_w/sigma_z and neurons."""
+    """Train on one mode from a separated initialisation, by sigma_w/sigma_z and neurons."""
     found = {}
     for part, (ratio, neurons) in enumerate(((r, k) for r in RATIOS for k in NEURONS), start=100):
         trials = count * (RARER if (ratio, neurons) == (max(RATIOS), 1) else 1)
         setting.say(f"training {trials} networks of {neurons} neurons on one mode, sigma_w/sigma_z = {ratio:.3g}")
         # SCALE is the larger of the two.
-        start = Separated(SCALE * min(1.0, ratio), SCALE * min(1.0, 1 / ratio))
-        found[ratio, neurons] = _train(Network((1, neurons, 1)), POINT, start, trials, setting, part)
+        init = Separated(SCALE * min(1.0, ratio), SCALE * min(1.0, 1 / ratio))
+        found[ratio, neurons] = _train(Network((1, neurons, 1)), POINT, init, trials, setting, part)
     return found
 
 
-def _train(network: Network, task: Task, start: Start, count: int, setting: Setting, part: int) -> _Run:
+def _train(network: Network, task: Task, init: Init, count: int, setting: Setting, part: int) -> _Run:
     """Train chunk by chunk and count at the watched steps."""
     runs = []
     for first in range(0, count, CHUNK):
         data = train(
             network,
             task,
-            start,
+            init,
             method=GradientDescent(learning_rate=PACE / float(task.weights[0]), steps=STEPS),
             record=Record(steps=WATCHED, measure=("margin",)),
             networks=min(CHUNK, count - first),
@@ -194,13 +194,13 @@ def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
 
 
 def _known_fates(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
-    """Return how many networks fail or learn against what theory says of their own starts."""
+    """Return how many networks fail or learn against what theory says of their own initialisations."""
     wrong = trials = 0
     for part, ((kind, hidden), found) in enumerate(pairs.items()):
         setting.say(f"predicting the fates of {len(found.learnt)} networks of {hidden} units")
         seed = far_seed(setting.seed, part)
-        start = _pair_start(kind)
-        weights = start_weights(Network((1, hidden, 1)), PAIR, start, len(found.learnt), setting, seed)
+        init = _pair_init(kind)
+        weights = initial_weights(Network((1, hidden, 1)), PAIR, init, len(found.learnt), setting, seed)
         fails = theory.separated_fates(weights, PAIR, "cross_entropy").failed.any(axis=1)
         wrong, trials = wrong + int((fails == found.learnt).sum()), trials + len(found.learnt)
     return Row("antipodal: share of networks whose own fate theory gets wrong", compare_fraction(wrong, trials, 0.0))
@@ -234,7 +234,7 @@ def _dead_by(ratio: float, neurons: int) -> tuple[Floats, Floats]:
     """Return the chance (watched,) that all neurons are dead, and how far it may be off.
 
     While all neurons of a mode are to die its margin lies below 0 and shrinks, so that its residual lies between 1/2
-    and the sigmoid of the start's size.
+    and the sigmoid of the initialisation's size.
     """
     steps = np.asarray(WATCHED)
     slow, fast = (2 * steps * np.arctanh(PACE * expit(size)) for size in (0.0, _largest_size(neurons)))
@@ -261,7 +261,7 @@ def _data(pairs: dict[tuple[str, int], _Run], modes: dict[tuple[float, int], _Ru
     table["mode_dead"] = (("mode", "step"), np.array([_dead_by(*key)[0] for key in modes]))
     coords = {
         "step": list(WATCHED),
-        "start": ("pair", [kind for kind, _ in pairs]),
+        "init": ("pair", [kind for kind, _ in pairs]),
         "hidden": ("pair", [hidden for _, hidden in pairs]),
         "ratio": ("mode", [ratio for ratio, _ in modes]),
         "neurons": ("mode", [neurons for _, neurons in modes]),
@@ -279,7 +279,11 @@ def _bars(axes: Axes, x: ArrayLike, chosen: xr.Dataset, name: str, **style: Any)
 
 def _figure(data: xr.Dataset) -> Figure:
     """Draw the laws, how they are reached, and the surface."""
-    titles = ("Training fails as the laws say", "How the laws are reached", "No law: two classes, Gaussian start")
+    titles = (
+        "Training fails as the laws say",
+        "How the laws are reached",
+        "No law: two classes, Gaussian initialisation",
+    )
     made, (laws, way, surface) = plot.figure(titles, width=5.6, height=5.2)
     _draw_laws(laws, data)
     _draw_way(way, data)
@@ -293,7 +297,7 @@ def _draw_laws(axes: Axes, data: xr.Dataset) -> None:
     law = theory.failure_probability(hidden, data="antipodal")
     plot.theory(axes, hidden, law, color=plot.COLOURS[0], label="antipodal points: $2^{1-h}$")
     for kind, marker in zip(HIDDEN, "os", strict=True):
-        chosen = last.isel(pair=np.flatnonzero(last["start"] == kind))
+        chosen = last.isel(pair=np.flatnonzero(last["init"] == kind))
         _bars(axes, chosen["hidden"], chosen, "pair_failed", color=plot.COLOURS[0], fmt=marker)
     for ratio, name, colour, marker in zip(RATIOS, ("1/3", "1", "3"), plot.COLOURS[1:4], "^Dv", strict=True):
         chosen = last.isel(mode=np.flatnonzero(last["ratio"] == ratio))
@@ -309,7 +313,7 @@ def _draw_laws(axes: Axes, data: xr.Dataset) -> None:
 def _draw_way(axes: Axes, data: xr.Dataset) -> None:
     shown = data.sel(step=slice(0, 32))
     for hidden, colour in zip(HIDDEN["one scale"], plot.COLOURS, strict=False):
-        chosen = shown.isel(pair=int(np.flatnonzero((data["start"] == "one scale") & (data["hidden"] == hidden))[0]))
+        chosen = shown.isel(pair=int(np.flatnonzero((data["init"] == "one scale") & (data["hidden"] == hidden))[0]))
         _bars(axes, shown["step"], chosen, "pair_failed", color=colour, label=f"not learnt, antipodal, h = {hidden}")
         plot.theory(axes, [0, 32], [float(chosen["pair_law"])] * 2, color=colour, lw=1.4)
     steps = np.linspace(0.25, 32, 200)
@@ -325,7 +329,7 @@ def _draw_way(axes: Axes, data: xr.Dataset) -> None:
 
 CLAIM = Claim(
     name="failure",
-    sentence="Training fails when no neuron is left to serve a class, with a chance that the start gives.",
+    sentence="Training fails when no neuron is left to serve a class, with a chance that the initialisation gives.",
     source="arXiv:1809.06848; docs/theory.md section 2",
     run=run,
 )

@@ -1,4 +1,4 @@
-"""The part of claim ``failure`` without a law: two orthogonal classes, ordinary Gaussian start, widths and depths.
+"""The part of claim ``failure`` without a law: orthogonal classes, Gaussian initialisation, widths and depths.
 
 Source: docs/theory.md sections 2 and 3; the bound and the sure failures are derived in `fates.certain_failures`.
 """
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from shoal import plot
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.fates import Counts, Table, certain_failures, enough, proportion
-from shoal.claims.shared.runs import far_seed, start_weights
+from shoal.claims.shared.runs import far_seed, initial_weights
 from shoal.comparison import worst
+from shoal.init import Gaussian
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_fraction, compare_least
 from shoal.record import Record
-from shoal.start import Gaussian
 from shoal.tasks import modes
 from shoal.train import train
 
@@ -53,9 +53,9 @@ class Cell:
     counts : Counts
         At half time and at the end.
     lost : int
-        Starts that surely lose a class by their first layer.
+        Initialisations that surely lose a class by their first layer.
     certain, certain_failed : int
-        Starts that surely fail, for that reason or because no gradient is left; and how many of them did.
+        Initialisations that surely fail, for that reason or because no gradient is left; and how many of them did.
     turned : float
         Share of networks that learnt all or did not at half time, and the other at the end.
     other : float
@@ -80,7 +80,7 @@ def measure(count: int, setting: Setting) -> dict[tuple[int, int], Cell]:
 
 
 def _margins(network: Network, count: int, setting: Setting, seed: int, refine: int = 1) -> Floats:
-    """Return the margins (networks, 3, 2) at the start, at half time and at the end."""
+    """Return the margins (networks, 3, 2) at initialisation, at half time and at the end."""
     steps = METHOD.steps * refine
     data = train(
         network,
@@ -98,7 +98,7 @@ def _margins(network: Network, count: int, setting: Setting, seed: int, refine: 
 def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
     """Train one cell, look at its starts, and train its first networks again at half the rate."""
     margins = _margins(network, count, setting, seed)
-    weights = start_weights(network, TASK, START, count, setting, seed)
+    weights = initial_weights(network, TASK, START, count, setting, seed)
     lost = lost_starts(np.asarray(weights[0] > 0))
     # Both margins exactly 0: some layer is inactive on both samples, and every gradient is 0.
     certain: Flags = lost | np.all(margins[:, 0] == 0, axis=1)
@@ -129,13 +129,13 @@ def lost_starts(active: Flags) -> Flags:
 
 
 def rows(surface: dict[tuple[int, int], Cell]) -> list[Row]:
-    """Return what can be said of the surface: how many starts are lost, that they fail, and the bound."""
+    """Return what can be said of the surface: how many initialisations are lost, that they fail, and the bound."""
     starts = [
         compare_fraction(cell.lost, cell.counts.trials, certain_failures(width))
         for (_, width), cell in surface.items()
         if width == 1 or enough(cell.counts.trials, certain_failures(width))
     ]
-    # Every start of width 1 is lost, so that there always are such starts.
+    # Every initialisation of width 1 is lost, so that there always are such initialisations.
     certain = sum(c.certain for c in surface.values())
     kept = sum(c.certain_failed for c in surface.values())
     bounds = [
@@ -144,8 +144,11 @@ def rows(surface: dict[tuple[int, int], Cell]) -> list[Row]:
         if width > 1
     ]
     return [
-        Row("two classes: share of starts that lose a class, law 1 - (1 - 2^-w)^2 + w 4^-w", worst(starts)),
-        Row("two classes: of the starts that surely fail, share that does", compare_fraction(kept, certain, 1.0)),
+        Row("two classes: share of initialisations that lose a class, law 1 - (1 - 2^-w)^2 + w 4^-w", worst(starts)),
+        Row(
+            "two classes: of the initialisations that surely fail, share that does",
+            compare_fraction(kept, certain, 1.0),
+        ),
         Row("two classes: share that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds)),
     ]
 

@@ -46,7 +46,7 @@ class Fit:
 
     @classmethod
     def run(cls, setting: Setting, part: int) -> Fit:
-        """Train on 20 or 40 datasets, from `part` on: the same data and starts at every scale."""
+        """Train on 20 or 40 datasets, from `part` on: the same data and initialisations at every scale."""
         scales = QUICK if setting.quick else SCALES
         datasets = 20 if setting.quick else 40
         found = []

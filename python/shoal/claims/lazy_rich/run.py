@@ -38,7 +38,7 @@ EDGE = 0.6744897501960817
 KERNEL_SCALES = 1.0
 """Up to here the kernel moves enough, beside the noise of finite width, to be held against the theory."""
 NETWORKS = 4
-"""Starts a dataset."""
+"""Initialisations per dataset."""
 POINTS = np.random.default_rng(20200611).standard_normal((48, INPUTS))
 """Where the kernel is taken."""
 
@@ -72,7 +72,7 @@ class Point:
 
     @property
     def movement(self) -> float:
-        """Distance from the start over the size of the start, there."""
+        """Distance from the initialisation over the size of the initialisation, there."""
         return float(mean_field_movement(self.gamma, INPUTS))
 
     @property
@@ -82,7 +82,7 @@ class Point:
 
     @property
     def kernel(self) -> float:
-        """Norm of that change over the norm of the kernel at the start."""
+        """Norm of that change over the norm of the kernel at initialisation."""
         return float(np.linalg.norm(self.change) / np.linalg.norm(mean_field_kernel(POINTS, 0.0)))
 
     def condition(self, quick: bool) -> Condition:

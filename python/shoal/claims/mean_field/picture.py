@@ -159,7 +159,7 @@ def _draw_nodes(axes: Axes, data: xr.Dataset, name: str, label: str) -> None:
 def _key(axes: Axes) -> None:
     """Name what points and lines are, once for all nodes."""
     plot.points(axes, [], [], color="0.3", label="trained")
-    plot.theory(axes, [], [], color="0.3", label="theory, from its own start")
+    plot.theory(axes, [], [], color="0.3", label="theory, from its own initialisation")
 
 
 def _draw_plane(axes: Axes, data: xr.Dataset) -> None:

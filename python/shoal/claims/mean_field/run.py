@@ -27,9 +27,9 @@ QUICK = Condition(samples=1500, inputs=10, nodes=96, rate=0.25, steps=80, test_s
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=120, test_samples=4000)
 SPHERE = Condition(samples=1500, inputs=3, nodes=96, rate=0.25, steps=80, law="sphere", test_samples=1)
 DATASETS = {"gaussian": (32, 24), "sphere": (32, 16)}
-"""How many, full and quick: each has data and starts of its own, and is one draw of a statistical comparison."""
+"""How many, full and quick: each has its own data and initialisations, and is one draw of a statistical comparison."""
 
-STARTS = 4
+INITS = 4
 """Networks on one dataset, whose mean is that draw."""
 
 EVERY = 2
@@ -65,7 +65,7 @@ class Ensemble:
     Attributes
     ----------
     gamma, falling : (datasets, times), float64
-        Logarithm of the slope of a + w_par against its start; minus that of a - w_par.
+        Logarithm of the slope of a + w_par against its initialisation; minus that of a - w_par.
     turned : (datasets, times, 4), float64
         Slopes of the change of a against a_0 and w_0, and of that of w_par against w_0 and a_0.
     unsatisfied, fresh : (datasets, times), float64
@@ -94,7 +94,7 @@ class Ensemble:
                 setting,
                 steps=recorded(condition),
                 measure=("trajectory", "margin", "test_margin", "test_error"),
-                networks=STARTS,
+                networks=INITS,
                 part=first + part,
             )
             output, along = nodes(data)
@@ -105,7 +105,7 @@ class Ensemble:
                 (data["margin"].values < condition.threshold).mean(axis=-1),
                 (data["test_margin"].values < condition.threshold).mean(axis=-1),
                 data["test_error"].values,
-                np.full(STARTS, np.nan) if edges is None else edges.share(data, condition.threshold),
+                np.full(INITS, np.nan) if edges is None else edges.share(data, condition.threshold),
             )
             return [np.asarray(values).mean(axis=0) for values in found]
 
@@ -209,11 +209,11 @@ def gaussian_rows(pair: Pair) -> list[Row]:
     unsatisfied, fewer = theory.unsatisfied(times), condition.rate_shift(steps, condition.share)
     return [
         Row(
-            "gamma(t), from the slope of a + w_par against its start",
+            "gamma(t), from the slope of a + w_par against its initialisation",
             pair.compare(pair.limit("gamma"), gamma, slower, before),
         ),
         Row(
-            "change of a_i and w_par,i regressed on their starts: cosh gamma - 1, sinh gamma",
+            "change of a_i and w_par,i regressed on their initialisations: cosh gamma - 1, sinh gamma",
             pair.compare(pair.limit("turned"), turned, condition.rate_shift(steps, _turned), before),
         ),
         Row("linear start: gamma = t/sqrt(2 pi d)", pair.compare(pair.limit("gamma"), linear, bent, early)),
@@ -276,8 +276,8 @@ def _error_row(pair: Pair) -> Row:
 def _tilt(condition: Condition, spread: Floats) -> Floats:
     """Return by what factor N samples raise the error of a boundary with a spread (times,), while all are unsatisfied.
 
-    The output then moves by the mean over samples of y K(x, x'), with the kernel of the start for inputs of norm
-    sqrt(d): 1/(2 pi) + x.x'/(2 d) and halved terms. The scatter of that mean over its value at x_par = 1, which is
+    The output then moves by the mean over samples of y K(x, x'), with the kernel of the initialisation for inputs of
+    norm sqrt(d): 1/(2 pi) + x.x'/(2 d) and halved terms. The scatter of that mean over its value at x_par = 1, which is
     sqrt(2/pi)/(2 d), adds to the spread in quadrature: pi/2 (d + d^2/pi^2)/N.
     """
     inputs = condition.inputs
@@ -295,7 +295,7 @@ def _band_row(pair: Pair) -> Row:
 
 def _of(pair: Pair, comparison: Comparison) -> Comparison:
     """Return the comparison with its number of networks."""
-    return replace(comparison, networks=len(pair.whole.gamma) * STARTS)
+    return replace(comparison, networks=len(pair.whole.gamma) * INITS)
 
 
 def sphere_rows(pair: Pair) -> list[Row]:
@@ -333,8 +333,7 @@ def run(setting: Setting) -> Outcome:
     """Return the outcome: the statistics of many networks, and the paper's figure 1."""
     condition = QUICK if setting.quick else FULL
     chosen = {
-        law: setting.count(full=full * STARTS, quick=quick * STARTS) // STARTS
-        for law, (full, quick) in DATASETS.items()
+        law: setting.count(full=full * INITS, quick=quick * INITS) // INITS for law, (full, quick) in DATASETS.items()
     }
     gaussian = Pair.train(condition, setting, max(2, chosen["gaussian"]), first=0)
     sphere = Pair.train(SPHERE, setting, max(2, chosen["sphere"]), first=1000)
@@ -342,7 +341,7 @@ def run(setting: Setting) -> Outcome:
     rows = (*gaussian_rows(gaussian), *sphere_rows(sphere), *figure_one.rows(single))
     data = mean_field_picture.collect(single, gaussian, sphere)
     notes = (
-        f"Means over {len(gaussian.whole.gamma)} datasets of {STARTS} networks each, d = {condition.inputs},"
+        f"Means over {len(gaussian.whole.gamma)} datasets of {INITS} networks each, d = {condition.inputs},"
         f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
         " What the rate shifts in the mean-field limit is known and taken off.",
         f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"

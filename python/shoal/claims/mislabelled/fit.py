@@ -32,7 +32,7 @@ SOON = (60.0, 240.0)
 
 
 def fitted(setting: Setting, fractions: Sequence[float], part: int) -> xr.Dataset:
-    """Return loss, errors and test errors of small training sets, the same data and starts at each fraction.
+    """Return loss, errors and test errors of small training sets, the same data and initialisations at each fraction.
 
     ``fit_loss``, ``fit_train_error``, ``fit_test_error``: (fraction, dataset, fit_time), each the mean over the
     networks of a dataset. 20 or 40 datasets, from `part` on.

@@ -90,8 +90,8 @@ def _condition(quick: bool, fraction: float) -> Condition:
 def _limits(fractions: Sequence[float], datasets: int, setting: Setting) -> list[Limit]:
     """Return gamma over the theory's, unsatisfied share, and gamma over that with right labels, later and early.
 
-    The same inputs and starts at each fraction, so that what single networks and datasets have of their own drops out
-    of the ratios; (fractions, times) twice, (fractions - 1, times), (fractions - 1,).
+    The same inputs and initialisations at each fraction, so that what single networks and datasets have of their own
+    drops out of the ratios; (fractions, times) twice, (fractions - 1, times), (fractions - 1,).
     """
     predicted = np.stack([law(fraction).gamma(TIMES) for fraction in fractions])
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-STARTS = (
+INITS = (
     (0.92, -0.35), (0.62, -0.1), (0.90, -0.84), (0.17, -0.05), (0.06, 0.3), (0.10, 0.75), (0.10, -0.64), (0.35, -0.96),
     (0.84, -0.9), (0.75, -1.05),
 )  # fmt: skip
@@ -68,9 +68,9 @@ def _draw_plane(made: Figure, axes: Axes, grid: Grid) -> None:
 
 
 def _draw_trajectories(axes: Axes, grid: Grid) -> None:
-    """Draw measured points of a few cells, and the hyperbola through each start."""
+    """Draw measured points of a few cells, and the hyperbola through each initialisation."""
     along = np.linspace(-3, 3, 1201)
-    for a, z in STARTS:
+    for a, z in INITS:
         cell = int(np.argmin(np.hypot(grid.a - a, grid.z - z)))
         invariant, dies = grid.a[cell] ** 2 - grid.z[cell] ** 2, bool(grid.dead[cell])
         seen = np.flatnonzero(grid.active[cell])

@@ -1,4 +1,4 @@
-"""The plane of claim ``phase-diagram``: one-neuron networks on a grid of starts, and their training.
+"""The plane of claim ``phase-diagram``: one-neuron networks on a grid of initialisations, and their training.
 
 | symbol | meaning |
 |---|---|
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.shared import flows
+from shoal.init import Explicit, Init
 from shoal.network import Network
-from shoal.start import Explicit, Start
 from shoal.task import Task
 
 __all__ = [
@@ -118,16 +118,16 @@ def weights_of(a: Floats, z: Floats) -> list[Floats]:
     return [a[:, None, None], LABEL * z[:, None, None]]
 
 
-def flow(start: Start, times: Floats, measure: tuple[str, ...], networks: int, setting: Setting) -> xr.Dataset:
+def flow(init: Init, times: Floats, measure: tuple[str, ...], networks: int, setting: Setting) -> xr.Dataset:
     """Return one-neuron networks under gradient flow with cross-entropy, recorded at exactly these times."""
     return flows.flow(
-        NETWORK, TASK, start, times, setting, networks=networks, seed=setting.seed, measure=measure, rtol=RTOL
+        NETWORK, TASK, init, times, setting, networks=networks, seed=setting.seed, measure=measure, rtol=RTOL
     )
 
 
 def mode(a: float, z: float) -> theory.Mode:
     """Return the theory of one neuron at a and z that lives."""
-    return theory.Mode(norm=NORM, frequency=1.0, start=NORM * a * z, imbalance=abs(a * a - z * z))
+    return theory.Mode(norm=NORM, frequency=1.0, start_margin=NORM * a * z, imbalance=abs(a * a - z * z))
 
 
 def train_plane(side: int, setting: Setting) -> Grid:
@@ -155,7 +155,7 @@ def spread(a: Floats, z: Floats, times: Floats) -> tuple[Floats, Floats]:
     """Return predicted margins (networks, times), and how far off the flow may carry errors of the integrator.
 
     The flow multiplies an error in a + z as it does a + z itself, so that no tolerance relative to the margin holds
-    near the line. What is added on the way counts as a start moved by TOLERANCE of its larger weight.
+    near the line. What is added on the way counts as an initialisation moved by TOLERANCE of its larger weight.
     """
     size = TOLERANCE * np.maximum(np.abs(a), np.abs(z))
     best, up, down = (

@@ -38,8 +38,8 @@ from shoal.claims.shared.fates import share_dead
 from shoal.claims.shared.flows import AMPLIFIED
 from shoal.claims.shared.runs import crossing_times
 from shoal.comparison import Comparison, compare_flow
+from shoal.init import Explicit, Separated
 from shoal.proportion import compare_fraction
-from shoal.start import Explicit, Separated
 
 __all__ = ["CLAIM"]
 
@@ -49,7 +49,7 @@ DISTANCES = np.geomspace(1e-1, 1e-6, 26)
 """a + z, of either sign, on the line a - z = 1."""
 
 SCALES = (0.3, 0.5)
-"""Standard deviations of a and z of the random starts."""
+"""Standard deviations of a and z of the random initialisations."""
 
 RECORDS = 1200
 """Where times are read off."""
@@ -105,7 +105,7 @@ def _path_rows(grid: Grid, setting: Setting) -> list[Row]:
     # a^2 + z^2 at that time: errors are relative to the weights, not to their difference.
     size = np.sqrt(invariant**2 + 4 * (predicted / NORM) ** 2).max(axis=1, keepdims=True)
     kept = compare_flow(grid.balance[chosen], invariant, tolerance=RTOL, bias=TOLERANCE * size)
-    return [Row("margin of each network", margins), Row("a^2 - z^2 of each network stays its start's", kept)]
+    return [Row("margin of each network", margins), Row("a^2 - z^2 of each network stays its initialisation's", kept)]
 
 
 def _arrivals(
@@ -120,7 +120,7 @@ def _deaths(data: xr.Dataset, a: Floats, z: Floats) -> tuple[Floats, Floats, Flo
     """Return measured death times, their predictions, and how far they may be off; (networks,) each.
 
     Read from a(t), continued to 0 from the last six records of the living neuron. The prediction carries the
-    integrator's errors as those of a start moved along a + z.
+    integrator's errors as those of an initialisation moved along a + z.
     """
     path, _ = path_of(data)
     # crossing_times takes the logarithm: exp(-a) rises to 1 where a falls to 0. A dead neuron's a is 0 or just below.
@@ -200,13 +200,13 @@ def _near(setting: Setting) -> _Near:
 
 
 def _chance(count: int, setting: Setting) -> Row:
-    """Return the row on how many random starts die; who is undecided at the end is the bias."""
+    """Return the row on how many random initialisations die; who is undecided at the end is the bias."""
     ratio, until = SCALES[0] / SCALES[1], 24.0
     data = flow(Separated(*SCALES), np.array([0.0, until]), ("active",), count, setting)
     law = theory.death_probability(*SCALES)
     waiting = float(share_dead(np.array(np.inf), ratio) - share_dead(np.array(until * NORM), ratio))
     dead = int((data["active"].values[:, -1, 0] == 0).sum())
-    label = f"share of {count} random starts that die, law 1/2 - atan({ratio:g})/pi"
+    label = f"share of {count} random initialisations that die, law 1/2 - atan({ratio:g})/pi"
     return Row(label, compare_fraction(dead, count, law, bias=waiting))
 
 
@@ -226,7 +226,7 @@ def _data(grid: Grid, near: _Near) -> xr.Dataset:
 
 CLAIM = Claim(
     name="phase-diagram",
-    sentence="A neuron learns or dies by its start alone: the line z = -a parts the plane, hyperbolas lead through it.",
+    sentence="A neuron's initial weights decide its life or death: the boundary is z = -a, paths are hyperbolas.",
     source="arXiv:1809.06848; docs/theory.md section 2",
     run=run,
 )

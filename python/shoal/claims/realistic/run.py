@@ -17,12 +17,12 @@ from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.realistic.picture import picture
 from shoal.claims.shared.teacher import clock, spread_steps
 from shoal.comparison import Comparison, compare_flow
+from shoal.init import Gaussian
 from shoal.means import compare_mean
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_majority
 from shoal.record import Record
-from shoal.start import Gaussian
 from shoal.task import Task
 from shoal.tasks import digits
 from shoal.train import train
@@ -201,7 +201,10 @@ def run(setting: Setting) -> Outcome:
             for one in plain
         ),
         *(
-            Row(f"{one.name}: pace of the clock at the start, |<y x>| / (2 sqrt d), over starts", _pace(one))
+            Row(
+                f"{one.name}: pace of the clock at initialisation, |<y x>| / (2 sqrt d), over initialisations",
+                _pace(one),
+            )
             for one in plain
         ),
         Row("mirrored images: every weight on its hyperbola until an image is satisfied", _hyperbolas(mirrored)),
@@ -215,7 +218,7 @@ def run(setting: Setting) -> Outcome:
 
 
 def _first_step(images: Images) -> Comparison:
-    """Hold the weights after one step against the start and the gradient summed over the images by NumPy."""
+    """Hold the weights after one step against the initialisation and the gradient summed over the images by NumPy."""
     inputs, labels = images.task.inputs, images.task.labels
     output, incoming = images.output[:SHOWN, 0], images.incoming[:SHOWN, 0]
     root = np.sqrt(images.task.dimension)
@@ -235,7 +238,7 @@ def _pace(images: Images) -> Comparison:
 
     The expectation is exact, whatever the images and M: <y theta(w.x) x> = <y x>/2 + <y sign(w.x) x>/2. The first term
     gives every node the same slope; what the second adds changes its sign with that of all weights, and so averages
-    to 0 over starts.
+    to 0 over initialisations.
     """
     total = images.output + images.along
     slope = (total[:, 0] * (total[:, 1] - total[:, 0])).sum(axis=1) / (total[:, 0] ** 2).sum(axis=1)

@@ -1,7 +1,7 @@
 """What the claim on starvation says of fully connected networks, whose neurons see all features, at one to four layers.
 
 With parallel neurons, active on every sample, theory is exact ("shared" neurons, docs/theory.md section 6). From an
-ordinary random start it is not known to us what training gives: that is measured.
+ordinary random initialisation it is not known to us what training gives: that is measured.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from shoal import theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
 from shoal.comparison import compare_flow
+from shoal.init import Explicit, Gaussian
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.proportion import compare_majority
 from shoal.record import Record
-from shoal.start import Explicit, Gaussian
 from shoal.task import Task
 from shoal.tasks import features
 from shoal.train import train
 
-__all__ = ["DEPTHS", "aligned_start", "gain_of", "measure_ordinary", "one_sign", "predict_depths", "train_aligned"]
+__all__ = ["DEPTHS", "aligned_init", "gain_of", "measure_ordinary", "one_sign", "predict_depths", "train_aligned"]
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ ALIGNED_WIDTH = 4
 """Hidden units a layer where all are parallel."""
 RATE = 0.1
 WIDTH = 16
-"""Hidden units a layer of networks with an ordinary start."""
+"""Hidden units a layer of networks with an ordinary initialisation."""
 
 
 def one_sign(fraction: float) -> Task:
@@ -41,8 +41,8 @@ def one_sign(fraction: float) -> Task:
     return features((1.0, 1.0), [(0, 1), (0,), (1,)], (fraction, 1 - fraction, 0.0))
 
 
-def aligned_start(layers: int, strengths: Floats, seed: int) -> tuple[Network, Explicit]:
-    """Return the network and balanced starts of rank one with the strengths (networks, 2) for features of unit norm.
+def aligned_init(layers: int, strengths: Floats, seed: int) -> tuple[Network, Explicit]:
+    """Return the network and balanced rank-one weights with strengths (networks, 2) for features of unit norm.
 
     W_l = s^(1/N) q_l q_(l-1)^T with unit vectors q of positive entries at random, q_0 along the strengths.
     """
@@ -67,12 +67,12 @@ def train_aligned(
     reached, rows = np.empty((len(DEPTHS), len(fractions))), []
     for index, layers in enumerate(DEPTHS):
         setting.say(f"training and predicting {len(starts)} networks of {layers} layers, parallel neurons")
-        network, start = aligned_start(layers, starts, setting.seed)
+        network, init = aligned_init(layers, starts, setting.seed)
         measured: list[Floats] = []
         theirs: list[Floats] = []
         for place, fraction in enumerate(fractions):
             task = one_sign(fraction)
-            measured.append(flow(network, task, start, setting, times=times))
+            measured.append(flow(network, task, init, setting, times=times))
             reached[index, place] = confidence_when_fit(measured[-1], task.weights > 0, -1)[0]
             theirs.extend(_shared(fraction, one, layers, types=3).margins(times).T for one in starts)
         compared = compare_flow(np.concatenate(measured), np.stack(theirs), tolerance=TOLERANCE)
@@ -121,7 +121,7 @@ def gain_of(layers: int, strength: float) -> float:
 def measure_ordinary(
     setting: Setting, fractions: tuple[float, ...], times: Floats, strength: float
 ) -> tuple[xr.Dataset, list[Row], list[str]]:
-    """Return what depth does from a Gaussian start, measured: no law is known to us.
+    """Return what depth does from a Gaussian initialisation, measured: no law is known to us.
 
     By descent: units that slide along a kink would exhaust the steps of the flow.
     """
@@ -129,26 +129,30 @@ def measure_ordinary(
     found = np.empty((len(DEPTHS), len(fractions), count))
     for index, layers in enumerate(DEPTHS):
         network = Network((2, *[WIDTH] * (layers - 1), 1))
-        setting.say(f"training {count} networks of {layers} layers from an ordinary start, {len(fractions)} fractions")
+        setting.say(
+            f"training {count} networks of {layers} layers from an ordinary initialisation, {len(fractions)} fractions"
+        )
         for place, fraction in enumerate(fractions):
-            task, start = one_sign(fraction), Gaussian(gain=gain_of(layers, strength))
+            task, init = one_sign(fraction), Gaussian(gain=gain_of(layers, strength))
             data = train(
-                network, task, start, method=GradientDescent(RATE, round(float(times[-1]) / RATE)), networks=count,
+                network, task, init, method=GradientDescent(RATE, round(float(times[-1]) / RATE)), networks=count,
                 record=Record(times=times, measure=("margin",)), seed=setting.seed, threads=setting.threads,
             )  # fmt: skip
             found[index, place] = confidence_when_fit(np.asarray(data["margin"].values), task.weights > 0, -1)
     deeper = found[1:, 0] > found[:-1, 0]
     rows = [
         Row(
-            f"ordinary start, feature 2 in {fractions[0]:g}: more confident with {layers} layers than {layers - 1}",
+            f"ordinary initialisation, feature 2 in {fractions[0]:g}:"
+            f" more confident with {layers} layers than {layers - 1}",
             compare_majority(int(more.sum()), count),
         )
         for layers, more in zip(DEPTHS[1:], deeper, strict=True)
     ]
     missing = int(np.isnan(found).sum())
     notes = [
-        "From an ordinary start (Gaussian, features of one sign) no law is known to us. Deeper networks are found to be"
-        " less starved, as with parallel neurons of equal strengths; separate neurons are more starved the deeper."
+        "From an ordinary initialisation (Gaussian, features of one sign) no law is known to us. Deeper networks"
+        " are found to be less starved, as with parallel neurons of equal strengths; separate neurons are more"
+        " starved the deeper."
         " Those rows were written after a pilot had shown it.",
         f"{missing} of {found.size} of them were not fit by time {times[-1]:g} and are left out; in the rows they count"
         " against.",

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from shoal import theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
-from shoal.claims.shared.runs import crossing_times, far_seed, start_weights
+from shoal.claims.shared.runs import crossing_times, far_seed, initial_weights
 from shoal.claims.shared.sweep import LEVEL, Sweep
 from shoal.comparison import Comparison, compare_flow
+from shoal.init import Separated
 from shoal.means import compare_estimate, freedom_of_sum
 from shoal.network import Network
 from shoal.proportion import compare_fraction
-from shoal.start import Separated
 from shoal.task import Task
 
 __all__ = ["NEURONS", "Crowd", "Crowds", "compare_exponent", "compare_fates", "compare_means", "expect"]
@@ -86,7 +86,8 @@ class Crowds:
     crowds : tuple of Crowd
         One a condition.
     margins, predicted, error : (singles, CLOCK, conditions, 2), float64
-        Of the first networks, both modes; what theory predicts for each of them; what it makes of errors in the start.
+        Of the first networks, both modes; what theory predicts for each of them; what it makes of errors in the
+        initialisation.
     """
 
     crowds: tuple[Crowd, ...]
@@ -100,11 +101,11 @@ class Crowds:
     ) -> Crowds:
         """Train networks at every condition, from seeds of their own: part, part + 1, ... as in `far_seed`."""
         crowds, margins, predicted, error = [], [], [], []
-        for at, (pair, start) in enumerate(zip(sweep.pairs, starts, strict=True)):
+        for at, (pair, init) in enumerate(zip(sweep.pairs, starts, strict=True)):
             seed, times = far_seed(setting.seed, part + at), CLOCK / pair.speeds[0]
-            data = flow(NETWORK, pair.task, start, times, setting, networks=networks, seed=seed)
+            data = flow(NETWORK, pair.task, init, times, setting, networks=networks, seed=seed)
             found = data["margin"].values
-            weights = start_weights(NETWORK, pair.task, start, singles, setting, seed)
+            weights = initial_weights(NETWORK, pair.task, init, singles, setting, seed)
             crowds.append(Crowd.of(found[:, :, 0]))
             margins.append(found[:singles])
             expected, *others = (
@@ -130,11 +131,11 @@ class Crowds:
         return np.array([crowd.standard_error for crowd in self.crowds])
 
 
-def expect(norm: float, start: Separated, networks: int, setting: Setting, seed: int) -> Crowd:
+def expect(norm: float, init: Separated, networks: int, setting: Setting, seed: int) -> Crowd:
     """Return what theory expects, from starts of its own: one mode alone, at frequency 1, which only sets the clock."""
     setting.say(f"predicting {networks} random networks at norm {norm:g}")
     task = Task([[norm]], [1])
-    weights = start_weights(Network((1, NEURONS, 1)), task, start, networks, setting, seed)
+    weights = initial_weights(Network((1, NEURONS, 1)), task, init, networks, setting, seed)
     return Crowd.of(theory.separated_margins(weights, task, "cross_entropy", CLOCK / norm)[:, :, 0])
 
 

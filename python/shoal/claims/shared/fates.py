@@ -80,7 +80,7 @@ def least_path(size: float, steps: ArrayLike, pace: float) -> Floats:
     Parameters
     ----------
     size : float
-        norm/4 times the sum over neurons of (|a| + |z|)^2 at the start, or more.
+        norm/4 times the sum over neurons of (|a| + |z|)^2 at initialisation, or more.
     steps : (steps,) int
         Updates.
     pace : float
@@ -102,7 +102,7 @@ def share_dead(path: Floats, ratio: float) -> Floats:
 
 
 def share_undecided(path: Floats, ratio: float) -> Floats:
-    """Return the chance that |a + z| is still below |a - z| at clock 2 tau, in a start that is symmetric in sign.
+    """Return the chance that |a + z| is still below |a - z| at clock 2 tau, if initial signs are symmetric.
 
     That is z0 < 0 with |z0|/a0 between tanh tau and coth tau. Any other neuron is on the side where it stays, and its
     output weight helps there.
@@ -116,7 +116,8 @@ def certain_failures(width: int, hidden_layers: int = 1) -> float:
 
     Training moves w.x of a first-layer unit only where the unit is active on x. So a class on which no unit is active
     is lost, and so is one of two classes on which one unit, the same, is active: what follows is homogeneous, and gives
-    both the same sign. Such a start has the chance 1 - (1 - 2^-w)^2 + w 4^-w, which is what one hidden layer gives.
+    both the same sign. Such an initialisation has the chance 1 - (1 - 2^-w)^2 + w 4^-w, which is what one hidden layer
+    gives.
 
     Each further layer is inactive on both samples with a chance of at least 4^-w, whatever the layers before it, and
     then no gradient is left: 1 - (1 - first) (1 - 4^-w)^(hidden_layers - 1), a lower bound that rises with depth.

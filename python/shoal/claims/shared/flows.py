@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from shoal.claims.claim import Setting
 from shoal.comparison import Comparison, compare_flow
+from shoal.init import Init
 from shoal.loss import Loss
 from shoal.method import GradientFlow
 from shoal.network import Network
 from shoal.record import Record
-from shoal.start import Start
 from shoal.task import Task
 from shoal.train import train
 
@@ -48,7 +48,7 @@ beyond the last, below 2 between the third and the fourth.
 def flow(
     network: Network,
     task: Task,
-    start: Start,
+    init: Init,
     times: Floats,
     setting: Setting,
     *,
@@ -62,7 +62,7 @@ def flow(
 
     Parameters
     ----------
-    network, task, start, loss, networks, seed, measure
+    network, task, init, loss, networks, seed, measure
         As in ``shoal.train``.
     times : (times,), float64
         Strictly increasing; the last is the end of training.
@@ -85,7 +85,7 @@ def flow(
     data = train(
         network,
         task,
-        start,
+        init,
         method=GradientFlow(t_end=float(times[-1]), rtol=rtol),
         loss=loss,
         record=Record(times=times, measure=measure),
@@ -100,7 +100,7 @@ def flow(
 
 
 def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[Floats]]:
-    """Return a separated start moved by `TOLERANCE` in the direction that counts most, up and down.
+    """Return a separated initialisation moved by `TOLERANCE` in the direction that counts most, up and down.
 
     What an integrator may add on the way is carried on by the flow. Near the line on which a neuron dies the flow
     spreads such errors, and no tolerance relative to the margin alone can hold there: the allowance is what theory
@@ -109,7 +109,7 @@ def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[F
     Parameters
     ----------
     weights : first layer (networks, hidden, inputs), output layer (networks, 1, hidden), float64
-        As a ``Separated`` start draws them.
+        As a ``Separated`` initialisation draws them.
     task : Task
         With inputs along the axes.
 

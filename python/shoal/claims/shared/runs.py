@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from shoal.claims.claim import Setting
 from shoal.comparison import Comparison, Values, compare_rates
+from shoal.init import Init
 from shoal.loss import Loss
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.record import Record
-from shoal.start import Start
 from shoal.task import Task
 from shoal.threads import thread_count
 from shoal.train import train
@@ -29,8 +29,8 @@ __all__ = [
     "extrapolate",
     "extrapolated_error",
     "far_seed",
+    "initial_weights",
     "side_by_side",
-    "start_weights",
 ]
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ class Plan:
 
     Attributes
     ----------
-    network, task, start, loss
+    network, task, init, loss
         As in ``shoal.train``.
     rate : float
         The coarsest rate.
@@ -63,7 +63,7 @@ class Plan:
 
     network: Network
     task: Task
-    start: Start
+    init: Init
     loss: str | Loss
     rate: float
     steps: int
@@ -81,7 +81,7 @@ class Plan:
         data = train(
             self.network,
             self.task,
-            self.start,
+            self.init,
             loss=self.loss,
             method=GradientDescent(learning_rate=self.rate / refine, steps=self.steps * refine),
             record=Record(steps=np.arange(0, self.steps * refine + 1, self.every * refine), measure=self.measure),
@@ -191,14 +191,14 @@ def _inverse(values: Floats, times: Floats) -> Floats:
     return result
 
 
-def start_weights(
-    network: Network, task: Task, start: Start, networks: int, setting: Setting, seed: int
+def initial_weights(
+    network: Network, task: Task, init: Init, networks: int, setting: Setting, seed: int
 ) -> Sequence[Floats]:
     """Return the weights of untrained networks, one array (networks, outputs, inputs) a layer."""
     data = train(
         network,
         task,
-        start,
+        init,
         method=GradientDescent(learning_rate=1.0, steps=0),
         record=Record(measure=("weights",)),
         networks=networks,

@@ -25,11 +25,11 @@ from scipy.special import expit, logit
 from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.shared.flows import RTOL, TOLERANCE
+from shoal.init import Explicit, Init
 from shoal.loss import Loss
 from shoal.method import GradientFlow
 from shoal.network import Network
 from shoal.record import Record
-from shoal.start import Explicit, Start
 from shoal.task import Task
 from shoal.train import train
 
@@ -44,7 +44,7 @@ __all__ = [
     "confidence_when_fit",
     "equal_starts",
     "flow",
-    "separate_start",
+    "separate_init",
 ]
 
 Floats = NDArray[np.float64]
@@ -124,8 +124,8 @@ class Signed:
         return np.asarray(np.stack(strengths) @ self.members.T, float)
 
 
-def separate_start(norms: Sequence[float], strengths: Floats, seed: int) -> tuple[Network, Explicit]:
-    """Return the network and balanced starts of given strengths (networks, features), shared by the neurons at random.
+def separate_init(norms: Sequence[float], strengths: Floats, seed: int) -> tuple[Network, Explicit]:
+    """Return the network and balanced weights of given strengths (networks, features), shared by neurons at random.
 
     Each feature has `NEURONS` neurons along it and as many, with the same weights, along its negative.
     """
@@ -147,7 +147,7 @@ def separate_start(norms: Sequence[float], strengths: Floats, seed: int) -> tupl
 def flow(
     network: Network,
     task: Task,
-    start: Start,
+    init: Init,
     setting: Setting,
     *,
     times: Floats,
@@ -158,7 +158,7 @@ def flow(
     """Return the margins (networks, times, samples) of a training by gradient flow."""
     method = GradientFlow(t_end=float(times[-1]), rtol=RTOL)
     data = train(
-        network, task, start, method=method, loss=loss, record=Record(times=times, measure=("margin",)),
+        network, task, init, method=method, loss=loss, record=Record(times=times, measure=("margin",)),
         networks=networks, seed=setting.seed, threads=setting.threads,
         weight_decay=penalty.weight_decay, spectral_decoupling=penalty.spectral_decoupling,
     )  # fmt: skip

@@ -16,8 +16,8 @@ from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
 from shoal.comparison import compare_flow
+from shoal.init import Explicit
 from shoal.network import Network
-from shoal.start import Explicit
 from shoal.task import Task
 from shoal.tasks import modes
 
@@ -27,7 +27,7 @@ __all__ = [
     "Arrivals",
     "Pair",
     "Sweep",
-    "balanced_start",
+    "balanced_init",
     "collapse_panel",
     "common_curve",
     "common_time",
@@ -69,17 +69,17 @@ class Pair:
 
 
 def start_margins(networks: int, draw: np.random.Generator, lowest: float, highest: float) -> Floats:
-    """Return log-uniform start margins, (networks,) float64."""
+    """Return log-uniform initial margins, (networks,) float64."""
     return np.asarray(np.exp(draw.uniform(np.log(lowest), np.log(highest), networks)))
 
 
-def balanced_start(margins: Floats, pair: Pair, draw: np.random.Generator) -> Explicit:
-    """Return separated balanced starts with two neurons a mode, which share its start margin at random.
+def balanced_init(margins: Floats, pair: Pair, draw: np.random.Generator) -> Explicit:
+    """Return separated balanced starts with two neurons a mode, which share its initial margin at random.
 
     Parameters
     ----------
     margins : (networks, 2), float64
-        Start margin of each mode, positive.
+        Initial margin of each mode, positive.
     pair : Pair
         The dataset.
     draw : Generator
@@ -121,10 +121,10 @@ class Sweep:
         return np.array([pair.speeds for pair in self.pairs])
 
     def predict(self, starts: Floats, loss: str = "cross_entropy") -> Floats:
-        """Return margins (networks, CLOCK, conditions, 2) float64 from start margins (networks, conditions, 2)."""
+        """Return margins (networks, CLOCK, conditions, 2) float64 from initial margins (networks, conditions, 2)."""
         curves = [
             theory.Mode(
-                norm=pair.norms[mode], frequency=pair.frequencies[mode], start=float(start[at, mode]), loss=loss
+                norm=pair.norms[mode], frequency=pair.frequencies[mode], start_margin=float(start[at, mode]), loss=loss
             ).margin(CLOCK / pair.speeds[mode])
             for start in starts
             for at, pair in enumerate(self.pairs)
@@ -136,11 +136,11 @@ class Sweep:
         """Return margins (networks, CLOCK, conditions, 2) float64 of trained networks, each mode on its own clock."""
         found = []
         for at, pair in enumerate(self.pairs):
-            start = balanced_start(starts[:, at], pair, draw)
+            init = balanced_init(starts[:, at], pair, draw)
             own = CLOCK[:, None] / pair.speeds
             times, index = np.unique(own, return_inverse=True)
             data = flow(
-                Network((2, 4, 1)), pair.task, start, times, setting, networks=len(starts), seed=setting.seed, loss=loss
+                Network((2, 4, 1)), pair.task, init, times, setting, networks=len(starts), seed=setting.seed, loss=loss
             )
             rows = index.reshape(own.shape)
             found.append(data["margin"].values[:, rows, np.arange(2)])
@@ -152,13 +152,15 @@ def common_curve(starts: Floats, loss: str) -> Floats:
 
     It is that of every mode which starts at the same margins (networks,), whatever its norm and frequency.
     """
-    curves = [theory.Mode(norm=1.0, frequency=1.0, start=float(start), loss=loss).margin(CLOCK) for start in starts]
+    curves = [
+        theory.Mode(norm=1.0, frequency=1.0, start_margin=float(start), loss=loss).margin(CLOCK) for start in starts
+    ]
     return np.asarray(curves)[:, :, None, None]
 
 
 def common_time(starts: Floats) -> Floats:
-    """Return frequency x norm x time to `LEVEL` from start margins of any shape, the same shape."""
-    times = [theory.Mode(norm=1.0, frequency=1.0, start=float(start)).time(LEVEL) for start in starts.ravel()]
+    """Return frequency x norm x time to `LEVEL` from initial margins of any shape, the same shape."""
+    times = [theory.Mode(norm=1.0, frequency=1.0, start_margin=float(start)).time(LEVEL) for start in starts.ravel()]
     return np.reshape(times, starts.shape)
 
 
@@ -184,7 +186,7 @@ class Arrivals:
     def of(cls, margins: Floats, predicted: Floats) -> Arrivals:
         """Read them off margins as from `Sweep.train`, with the largest margin of the prediction as their scale."""
         clock, reading = crossing_times(CLOCK, np.moveaxis(margins, 1, -1), LEVEL)
-        velocity = float(theory.Mode(norm=1.0, frequency=1.0, start=LEVEL).velocity(LEVEL))
+        velocity = float(theory.Mode(norm=1.0, frequency=1.0, start_margin=LEVEL).velocity(LEVEL))
         return cls(clock, arrival_error(reading, predicted.max(axis=1), velocity))
 
     def row(self, statement: str, predicted: Floats) -> Row:

@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.shared.runs import far_seed, side_by_side
+from shoal.init import Gaussian
 from shoal.loss import Hinge, Loss
 from shoal.method import GradientDescent
 from shoal.network import Network
 from shoal.record import Record
-from shoal.start import Gaussian
 from shoal.task import Task
 from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.law import InputLaw, law_of
@@ -128,7 +128,7 @@ class Condition:
         task: Task | None = None,
         engine: str = "auto",
     ) -> xr.Dataset:
-        """Return networks that are trained on one dataset, from N(0, 1) starts; ``time`` is the time of the theory.
+        """Return networks trained on one dataset, from N(0, 1) weights; ``time`` is the time of the theory.
 
         Parameters
         ----------
@@ -139,9 +139,9 @@ class Condition:
         measure : tuple of str
             As in ``shoal.Record``.
         networks : int
-            How many starts on this one dataset.
+            How many initialisations on this one dataset.
         part : int
-            Another part is another dataset and other starts, as in `far_seed`.
+            Another part is another dataset and other initialisations, as in `far_seed`.
         loss : str or Loss, optional
             The hinge of `threshold` when left out.
         task : Task, optional
@@ -256,7 +256,7 @@ def clock(output: Floats, along: Floats) -> Floats:
     """Return gamma measured from the nodes, (networks, times) float64; the first time is the start.
 
     On the theory's curves a + w_par = (a_0 + w_0) e^gamma for every node. So gamma is the logarithm of the slope, by
-    least squares through the origin, of a + w_par against its start.
+    least squares through the origin, of a + w_par against its initialisation.
     """
     total = output + along
     start = total[:, :1]

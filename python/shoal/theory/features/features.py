@@ -39,7 +39,7 @@ LATEST = 1e290
 STIFFEST = 1e12
 """Largest spectral decoupling that the steps of shared neurons resolve."""
 FURTHEST = 300.0
-"""Margins at the start from which e^-m or its square nears the ends of the double numbers."""
+"""Margins at initialisation from which e^-m or its square nears the ends of the double numbers."""
 
 
 @dataclass(frozen=True, init=False)

@@ -2,7 +2,7 @@
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
-| theta | clock: time x the speed of gamma at the start | ``theta`` | (points,) |
+| theta | clock: time x the speed of gamma at initialisation | ``theta`` | (points,) |
 | gamma | the angle by which all nodes have turned | ``gamma`` | (points,) |
 | A | boundary x_c = A / sinh 2 gamma (lazy: A / 2 gamma) | ``level`` | scalar |
 | S | share of the mean projection that is unsatisfied | - | - |

@@ -33,7 +33,7 @@ FAINT = 1e-4
 def node_noise(gamma: Array, centred: bool) -> Array:
     """Return the standard deviation of a_i relu(w_i.x / sqrt d) over nodes where |x|^2 = d, x_par = 0 (any shape).
 
-    sqrt(cosh(2 gamma) / 2); less the value at the start, sqrt(cosh gamma (cosh gamma - 1)). Source: docs/theory.md
+    sqrt(cosh(2 gamma) / 2); less the value at initialisation, sqrt(cosh gamma (cosh gamma - 1)). Source: docs/theory.md
     section 7.
     """
     with np.errstate(over="ignore"):

@@ -66,8 +66,8 @@ def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
         s_N^2 = 2 pi d^2/N E[R(r)/c + G(r) (2 - 1/c)]^2 + pi (d - 1)/(2 N),
         R = (sqrt(1 - r^2) + r arcsin r)/(2 pi),   G = r arcsin r/(2 pi):
 
-    at gamma = 0 the variance of the tangent kernel of the start; the second part of the bracket to leading order in 1/d
-    otherwise. Source: docs/theory.md section 7.
+    at gamma = 0 the variance of the tangent kernel of the initialisation; the second part of the bracket to leading
+    order in 1/d otherwise. Source: docs/theory.md section 7.
 
     Examples
     --------

@@ -223,7 +223,7 @@ class MeanFieldHinge:
         Raises
         ------
         ValueError
-            A time is negative or not finite, a start is not finite, or the starts differ in shape.
+            A time is negative or not finite, an initialisation is not finite, or the initialisations differ in shape.
 
         Notes
         -----
@@ -349,7 +349,7 @@ class MeanFieldHinge:
             return self._clock.tail((self._speed * given).ravel()).reshape(given.shape)
 
     def lazy(self, times: ArrayLike) -> Array:
-        """Return gamma(t) of the network linearised about its start: sinh 2 gamma replaced by 2 gamma.
+        """Return gamma(t) of the network linearised about its initialisation: sinh 2 gamma replaced by 2 gamma.
 
         What ``gamma`` tends to as alpha -> infinity with the other arguments fixed, as long as gamma is small: then
         gamma alpha is a function of t alpha. It ends like t^(1/3). Of the shape of ``times``. Source: docs/theory.md
@@ -363,7 +363,7 @@ class MeanFieldHinge:
 
         2 sqrt(d) h for Gaussian inputs, 2 d h / r on the sphere. When typical inputs are satisfied, nodes have turned
         by gamma ~ crossover / (2 alpha), and hardly moved, much above it (lazy); by ln(2 crossover / alpha) / 2, and
-        left their starts behind, much below it (rich). Source: docs/theory.md section 7.
+        left their initialisations behind, much below it (rich). Source: docs/theory.md section 7.
         """
         return 2.0 * math.sqrt(self.inputs) * self.threshold / self._inputs.rms
 

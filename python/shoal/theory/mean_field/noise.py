@@ -7,7 +7,7 @@
 | (1 - S)/S | gradient along the boundary over that which turns the nodes | ``pull`` | scalar |
 | D | dimensions across the teacher, d - 1 | ``across`` | scalar |
 | K_a, K_w | eigenvalues of the kernels of both layers | ``output_kernel``, ``input_kernel`` | (kinds,) |
-| p, q | noise of one kind: p of its start in a_i, q of its start in w_i | ``state`` | (4, kinds) |
+| p, q | noise of one kind: p of its initialisation in a_i, q of its initialisation in w_i | ``state`` | (4, kinds) |
 
 Source: docs/theory.md section 7.
 """
@@ -150,7 +150,7 @@ class TrainedNoise:
         last = min(float(angles[-1]) if angles.size else first, first + FURTHEST)
 
         def slope(gamma: float, state: Array) -> Array:
-            """All times e^-gamma, so that nothing overflows; p less its start where that is taken away."""
+            """All times e^-gamma, so that nothing overflows; p less its initialisation where that is taken away."""
             p, p_w, q, q_w = state.reshape(4, -1)
             rise = math.sinh(2.0 * gamma)
             share = float(law.share(np.asarray(level / rise)))

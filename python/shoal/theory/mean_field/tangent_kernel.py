@@ -6,7 +6,7 @@
 | d | inputs | ``inputs`` | scalar |
 | x | points at which the kernel is taken | ``points`` | (points, inputs) |
 | K(x, x') | kernel | ``mean_field_kernel`` | (points, points) |
-| - | distance from the start over the size of the start | ``mean_field_movement`` | as ``gamma`` |
+| - | distance from the initialisation over the size of the initialisation | ``mean_field_movement`` | as ``gamma`` |
 
 The nodes are those of `MeanFieldHinge`, which move on a_i = a_i0 cosh gamma + w_i0 sinh gamma and
 w_i = w_i0 cosh gamma + a_i0 sinh gamma (w_i along the teacher) from a_i0, w_i0 ~ N(0, 1). So a_i and w_i stay jointly
@@ -88,7 +88,7 @@ def mean_field_kernel(points: ArrayLike, gamma: float) -> Array:
     points : array_like of float, shape (points, inputs)
         Finite; the teacher is the first axis.
     gamma
-        Not negative, finite; 0 gives the kernel of the start.
+        Not negative, finite; 0 gives the kernel of the initialisation.
 
     Returns
     -------

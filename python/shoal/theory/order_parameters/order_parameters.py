@@ -89,9 +89,9 @@ class OrderParameters:
     Notes
     -----
     Accuracy: about 1e-11 of the largest margin while the residual clock is of order one, from steps of relative error
-    1e-12. Under a residual that is not negative no neuron slides along a kink, for any start. A hinge may hold a margin
-    at its threshold when a neuron is active on two classes, and the squared loss above margin 1 may hold a neuron at
-    the edge of its activity: that network is given up there, with NaN, and ``valid_until`` says when.
+    1e-12. Under a residual that is not negative no neuron slides along a kink, for any initialisation. A hinge may hold
+    a margin at its threshold when a neuron is active on two classes, and the squared loss above margin 1 may hold a
+    neuron at the edge of its activity: that network is given up there, with NaN, and ``valid_until`` says when.
     Cost: some hundred steps of an eighth-order method while margins grow, some thousand to t = 1e5; the squared loss,
     whose rest is stiff, takes steps in proportion to the time. A step has (r + classes)(r + 1) components, r being the
     sum of the ranks of the classes, and r + 1 more for each neuron that is followed by itself.
@@ -129,7 +129,7 @@ class OrderParameters:
         Parameters
         ----------
         weights
-            Two arrays, (networks, h, d) and (networks, 1, h), float64: the start.
+            Two arrays, (networks, h, d) and (networks, 1, h), float64: the initial weights.
         times
             (times,) float64 in any order, from 0 to 1e12.
 

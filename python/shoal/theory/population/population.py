@@ -1,4 +1,4 @@
-"""Mean-field hinge classification from any start that is symmetric about the teacher's axis.
+"""Mean-field hinge classification from any initialisation that is symmetric about the teacher's axis.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -38,7 +38,7 @@ LONGEST = 1e6
 
 @dataclass(frozen=True, init=False, eq=False)
 class MeanFieldPopulation:
-    """A network of infinitely many nodes that learns a teacher's sign by the linear hinge, from other starts.
+    """A network of infinitely many nodes that learns a teacher's sign by the linear hinge, from other initialisations.
 
     The network f(x) = (alpha/M) sum_i a_i relu(w_i.x/sqrt d), M -> infinity, sees inputs x ~ N(0, I_d) with labels
     y = sign(w*.x) and follows, with U = [y f < h],
@@ -46,9 +46,9 @@ class MeanFieldPopulation:
         a' = beta/sqrt d <U y relu(w.x)>,     w' = beta/sqrt d a <U y theta(w.x) x>.
 
     Every node here stands for a ring: all nodes of one a, one w_par = w.w*/abs(w*) and one length w_perp of the rest of
-    w, whose direction is uniform across w*. Any start whose law is symmetric under rotations about w* is a population
-    of rings, and stays one. If it is also symmetric under (a, w_par) -> (-a, -w_par), the output is odd, w_perp stays
-    and `MeanFieldHinge` has the solution in closed form; here it need not be.
+    w, whose direction is uniform across w*. Any initialisation whose law is symmetric under rotations about w* is a
+    population of rings, and stays one. If it is also symmetric under (a, w_par) -> (-a, -w_par), the output is odd,
+    w_perp stays and `MeanFieldHinge` has the solution in closed form; here it need not be.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class Fates:
     mode_of_sample
         (samples,) int64, the mode of each sample; modes are numbered in the order in which the task first shows them.
     served
-        (networks, h) int64, the mode on which a neuron is active at the start, -1 on none.
+        (networks, h) int64, the mode on which a neuron is active at initialisation, -1 on none.
     serves
         (networks, h) int64, the same at the end.
     death_time
@@ -74,7 +74,8 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
     Parameters
     ----------
     weights
-        Two arrays, (networks, h, d) and (networks, 1, h), float64: the start. The network's scales and rates are 1.
+        Two arrays, (networks, h, d) and (networks, 1, h), float64: the initial weights. The network's scales and rates
+        are 1.
     task
         Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``weights`` (samples,).
     loss

@@ -1,4 +1,4 @@
-"""Wide networks that learn a hinge from three starts, against the mean field; writes other_starts.png.
+"""Wide networks that learn a hinge from three initialisations, beside the mean field; writes a figure.
 
 Points are means over the networks, bars their standard errors.
 """
@@ -18,7 +18,7 @@ random = np.random.default_rng(1)
 
 
 def weights(a, shift):
-    """Return the start of all networks: output weights ``a``, and standard normal w with a mean along the teacher."""
+    """Return initial weights: output weights ``a``, and standard normal w with a mean along the teacher."""
     first = random.standard_normal((networks, nodes, inputs))
     first[:, :, 0] += shift
     return shoal.Explicit([first, a])
@@ -32,12 +32,12 @@ starts = {
 }
 task = shoal.tasks.separable_gaussian(samples, inputs, test_samples=4000, seed=1)
 made, (left, right) = plot.figure(("Error on new inputs", "Output on the teacher's plane"))
-for (name, (start, population)), colour in zip(starts.items(), plot.COLOURS, strict=False):
+for (name, (init, population)), colour in zip(starts.items(), plot.COLOURS, strict=False):
     flow = population.solve(times, rtol=1e-8)
     data = shoal.train(
         shoal.Network.mean_field(inputs, nodes),
         task,
-        start,
+        init,
         loss="hinge",
         method=shoal.GradientDescent(learning_rate=rate, steps=round(measured[-1] / rate)),
         record=shoal.Record(times=measured, measure=("test_error",)),
@@ -53,4 +53,4 @@ plot.theory(left, times[1:], finite, color=plot.COLOURS[0], ls="--", label=f"clo
 left.set(xscale="log", xlabel="time", ylabel="error", ylim=(-0.02, 0.8))
 right.set(xscale="log", xlabel="time", ylabel=r"f at $x_\parallel$ = 0, |x| = $\sqrt{d}$")
 plot.legend(left, loc="upper right")
-plot.save(made, Path("other_starts.png"))
+plot.save(made, Path("other_initialisations.png"))

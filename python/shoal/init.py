@@ -1,4 +1,4 @@
-"""Where the networks start: distributions drawn in the core from (seed, network index), or weights given."""
+"""Initialisation: distributions drawn in the core from (seed, network index), or weights given."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from shoal.network import Network
 from shoal.task import Task
 
 
-class Start(Frozen, ABC):
-    """What every start has: a way to tell the core what to draw.
+class Init(Frozen, ABC):
+    """What every initialisation has: a way to tell the core what to draw.
 
-    It is a type and not itself a start: the core knows the four starts below and no other.
+    It is a type and not itself an initialisation: the core knows the four initialisations below and no other.
     """
 
     @abstractmethod
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the start as the core takes it, checked against what is to be trained.
+        """Return the initialisation as the core takes it, checked against what is to be trained.
 
         Raises
         ------
         ValueError
-            The start does not fit the network, the task or the number of networks.
+            The initialisation does not fit the network, the task or the number of networks.
         """
 
     def scalars(self, network: Network) -> dict[str, float]:
@@ -41,7 +41,7 @@ class Start(Frozen, ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian(Start):
+class Gaussian(Init):
     """Every weight drawn from a normal distribution of mean 0; biases 0. Give one of the two.
 
     Parameters
@@ -84,11 +84,12 @@ class Gaussian(Start):
 
 
 @dataclass(frozen=True, eq=False)
-class Balanced(Start):
+class Balanced(Init):
     """First layer normal; then each hidden unit's outgoing weights have the norm of its incoming ones.
 
     Where the rates of their layers differ, that norm times sqrt(r_out / r_in). Their direction is isotropic. All
-    balance invariants are 0 at the start, and gradient flow keeps them there for homogeneous activations; biases 0.
+    balance invariants are 0 at initialisation, and gradient flow keeps them there for homogeneous activations; biases
+    0.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ class Balanced(Start):
 
 
 @dataclass(frozen=True, eq=False)
-class Separated(Start):
+class Separated(Init):
     """Two-layer networks of one output whose hidden units are each active on one mode of the task only.
 
     The modes are the distinct directions of the inputs, in the order in which they come, which must be orthogonal or
@@ -127,7 +128,7 @@ class Separated(Start):
     along its own direction so that it is active, along the directions of other modes so that it is not (and set to 0
     along a direction that carries an antipodal pair of other modes, which is exact only on the coordinate axes and
     refused elsewhere). The output weights are normal, of either sign.
-    Every mode then learns alone (docs/theory.md section 3). Source: the separated start of arXiv:1809.06848.
+    Every mode then learns alone (docs/theory.md section 3). Source: the separated initialisation of arXiv:1809.06848.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ class Separated(Start):
         """
         if network.layers != 2 or network.outputs != 1:
             raise ValueError(
-                f"start=Separated needs two weight layers and one output, got a network of widths {network.widths}"
+                f"init=Separated needs two weight layers and one output, got a network of widths {network.widths}"
             )
         directions, mode_direction, mode_sign = mode_directions(task.inputs)
         _check_pairs(directions, mode_direction)
@@ -188,14 +189,14 @@ def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int
     oblique = np.flatnonzero((carried > 1) & (np.count_nonzero(directions, axis=1) > 1))
     if len(carried) > 1 and len(oblique):
         raise ValueError(
-            "inputs must lie on the coordinate axes for start=Separated where antipodal modes stand beside others, "
+            "inputs must lie on the coordinate axes for init=Separated where antipodal modes stand beside others, "
             f"got an antipodal pair along {np.array2string(directions[oblique[0]], precision=3, threshold=6)}: "
             "off the axes rounding makes units of other modes active on one of the two"
         )
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class Explicit(Start):
+class Explicit(Init):
     """The weights themselves, one network after another.
 
     A centred network counts its outputs from these weights. So to go on from final weights, use ``shoal.resume``: given
@@ -272,24 +273,24 @@ class Explicit(Start):
         """
         widths = (self.weights[0].shape[2], *(array.shape[1] for array in self.weights))
         if widths != network.widths:
-            raise ValueError(f"start=Explicit has weights for widths {widths}, the network has widths {network.widths}")
+            raise ValueError(f"init=Explicit has weights for widths {widths}, the network has widths {network.widths}")
         if self.networks != networks:
-            raise ValueError(f"networks must be the {self.networks} that start=Explicit holds, got {networks}")
+            raise ValueError(f"networks must be the {self.networks} that init=Explicit holds, got {networks}")
         if self.biases and not network.bias:
-            raise ValueError("start=Explicit has biases, the network has bias=False")
+            raise ValueError("init=Explicit has biases, the network has bias=False")
         biases = self.biases
         if network.bias and not biases:
             biases = tuple(np.zeros(array.shape[:2]) for array in self.weights)
         return {"kind": "explicit", "weights": list(self.weights), "biases": list(biases)}
 
     def block(self, begin: int, end: int) -> Explicit:
-        """Return the start of the rows ``begin`` to ``end`` - 1 only."""
+        """Return the initialisation of the rows ``begin`` to ``end`` - 1 only."""
         return Explicit(
             [array[begin:end] for array in self.weights], [array[begin:end] for array in self.biases] or None
         )
 
 
-STARTS: tuple[type[Start], ...] = (Gaussian, Balanced, Separated, Explicit)
+INITS: tuple[type[Init], ...] = (Gaussian, Balanced, Separated, Explicit)
 
 
 def _arrays(name: str, arrays: object, dimensions: int, shape: str) -> tuple[NDArray[np.float64], ...]:

@@ -16,11 +16,11 @@ NETWORKS = 4000
 EPS = np.finfo(float).eps
 
 
-def drawn(network: shoal.Network, start: shoal.Start, task: shoal.Task, **arguments: Any) -> list[Array]:
+def drawn(network: shoal.Network, init: shoal.Init, task: shoal.Task, **arguments: Any) -> list[Array]:
     """Return the weights, one array a layer, (networks, outputs, inputs), before any step."""
     record = shoal.Record(measure=("weights",))
     method = shoal.GradientDescent(0.1, 0)
-    data = shoal.train(network, task, start, method=method, record=record, **{"networks": NETWORKS, **arguments})
+    data = shoal.train(network, task, init, method=method, record=record, **{"networks": NETWORKS, **arguments})
     return layers(data, "weights")
 
 
@@ -39,11 +39,11 @@ def assert_normal(values: Array, scale: float) -> None:
     assert abs((z**4).mean() - 3) <= 5 * np.sqrt(96 / n)
 
 
-@pytest.mark.parametrize("start", [shoal.Gaussian(scale=0.3), shoal.Gaussian(gain=1.5)], ids=["scale", "gain"])
-def test_gaussian_weights_are_normal_with_their_layers_deviation(start: shoal.Gaussian) -> None:
+@pytest.mark.parametrize("init", [shoal.Gaussian(scale=0.3), shoal.Gaussian(gain=1.5)], ids=["scale", "gain"])
+def test_gaussian_weights_are_normal_with_their_layers_deviation(init: shoal.Gaussian) -> None:
     network = shoal.Network((5, 4, 3))
-    for weights, fan_in in zip(drawn(network, start, task_for(network)), (5, 4), strict=True):
-        assert_normal(weights, 0.3 if start.scale else 1.5 / np.sqrt(fan_in))
+    for weights, fan_in in zip(drawn(network, init, task_for(network)), (5, 4), strict=True):
+        assert_normal(weights, 0.3 if init.scale else 1.5 / np.sqrt(fan_in))
 
 
 def test_draws_of_different_weights_networks_and_seeds_are_independent() -> None:
