@@ -128,11 +128,11 @@ TARGETS: tuple[Target, ...] = tuple(
                     norm=1.0, frequency=0.5, weight_decay=0.1, spectral_decoupling=0.1, depth=3, loss="exponential"
                 ),
                 "TrainedNoise": dict(clean=HINGE),
-                "death_probability": dict(weight_scale=1.0, output_scale=2.0),
+                "death_probability": dict(weight_std=1.0, output_std=2.0),
                 "decoupled_margin": dict(spectral_decoupling=[0.1, 1.0], loss="cross_entropy"),
                 "descend_mode": dict(start=[0.1, 0.2], target=1.0, rate=0.5, steps=4),
                 "exponential_weight": dict(times=TIMES, start=0.1, norm=1.0, frequency=0.5),
-                "failure_probability": dict(neurons=[1, 2], weight_scale=1.0, output_scale=2.0, data="separated"),
+                "failure_probability": dict(neurons=[1, 2], weight_std=1.0, output_std=2.0, data="separated"),
                 "learning_time": dict(level=[0.2, 0.5], constant=1.0, **_MODE),
                 "linear_mode": dict(times=TIMES, constant=1.0, **_MODE),
                 "penalised_linear": dict(task=TASK, weight_decay=0.1, spectral_decoupling=0.1, loss="squared"),

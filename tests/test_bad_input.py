@@ -117,13 +117,13 @@ SPECIFICATIONS: list[Case] = [
         ValueError,
         "labels and test labels together must be -1/+1 (one output) or 0..K-1 (K outputs), got -1, 0",
     ),
-    (lambda: shoal.Gaussian(), ValueError, "Gaussian takes either scale or gain, got scale=None, gain=None"),
-    (lambda: shoal.Gaussian(0.1, 0.1), ValueError, "Gaussian takes either scale or gain"),
-    (lambda: shoal.Gaussian(-1), ValueError, "scale must be positive, got -1.0"),
+    (lambda: shoal.Gaussian(), ValueError, "Gaussian takes either std or gain, got std=None, gain=None"),
+    (lambda: shoal.Gaussian(0.1, 0.1), ValueError, "Gaussian takes either std or gain"),
+    (lambda: shoal.Gaussian(-1), ValueError, "std must be positive, got -1.0"),
     (lambda: shoal.Gaussian(gain=0), ValueError, "gain must be positive, got 0.0"),
-    (lambda: shoal.Gaussian("x"), TypeError, "scale must be a number, got 'x'"),  # type: ignore[arg-type]
-    (lambda: shoal.Balanced(NAN), ValueError, "scale must be finite, got nan"),
-    (lambda: shoal.Separated(0.1, 0), ValueError, "output_scale must be positive, got 0.0"),
+    (lambda: shoal.Gaussian("x"), TypeError, "std must be a number, got 'x'"),  # type: ignore[arg-type]
+    (lambda: shoal.Balanced(NAN), ValueError, "std must be finite, got nan"),
+    (lambda: shoal.Separated(0.1, 0), ValueError, "output_std must be positive, got 0.0"),
     (lambda: shoal.Explicit([]), ValueError, "weights must hold one array a layer, got none"),
     (lambda: shoal.Explicit(np.ones((1, 1, 1))), TypeError, "weights must be a list of one array"),  # type: ignore[arg-type]
     (lambda: shoal.Explicit([np.ones((4, 2))]), ValueError, "weights[0] must have shape (networks, outputs, inputs)"),
@@ -315,11 +315,11 @@ TRAININGS: list[Case] = [
 
 # One of them each: too large for float32, and so small that it would be 0 there.
 SCALARS: list[tuple[str, Callable[[float], dict[str, Any]]]] = [
-    ("scale", lambda value: {"init": shoal.Gaussian(value)}),
+    ("std", lambda value: {"init": shoal.Gaussian(value)}),
     ("gain / sqrt(fan-in 2)", lambda value: {"init": shoal.Gaussian(gain=value)}),
-    ("scale", lambda value: {"init": shoal.Balanced(value)}),
-    ("scale", lambda value: {"init": shoal.Separated(value)}),
-    ("output_scale", lambda value: {"init": shoal.Separated(0.1, value)}),
+    ("std", lambda value: {"init": shoal.Balanced(value)}),
+    ("std", lambda value: {"init": shoal.Separated(value)}),
+    ("output_std", lambda value: {"init": shoal.Separated(0.1, value)}),
     ("weight_decay", lambda value: {"weight_decay": value}),
     ("spectral_decoupling", lambda value: {"spectral_decoupling": value}),
     ("learning_rate", lambda value: {"method": shoal.GradientDescent(value, 5)}),

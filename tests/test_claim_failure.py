@@ -85,7 +85,7 @@ def test_it_fails_under_the_law_of_one_neuron_less(pairs, monkeypatch):
 
 def test_it_fails_when_the_scales_change_places(modes, monkeypatch):
     law = theory.failure_probability
-    monkeypatch.setattr(theory, "failure_probability", lambda k, weight_scale: law(k, 1.0, weight_scale))
+    monkeypatch.setattr(theory, "failure_probability", lambda k, weight_std: law(k, 1.0, weight_std))
     assert verdicts(failure._mode_rows(modes))[:3] == ["FAIL", "PASS", "FAIL"]
 
 
@@ -138,7 +138,7 @@ def test_every_neuron_runs_through_the_least_clock(scale):
     method = PACE / PAIR.weights[0]
     init, *later = (
         shoal.train(
-            network, PAIR, shoal.Gaussian(scale=scale), method=shoal.GradientDescent(method, steps),
+            network, PAIR, shoal.Gaussian(std=scale), method=shoal.GradientDescent(method, steps),
             record=shoal.Record(measure=("weights",)), networks=500, seed=2,
         )
         for steps in (0, 1, 5, 20)

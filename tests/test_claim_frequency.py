@@ -78,7 +78,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     true_expect, true_fraction = frequency.crowd.expect, frequency.crowd.compare_fraction
 
     def expect(length, init, networks, setting, seed):
-        return true_expect(length, type(init)(1.2 * init.scale), networks, setting, seed)
+        return true_expect(length, type(init)(1.2 * init.std), networks, setting, seed)
 
     monkeypatch.setattr(frequency.crowd, "expect", expect)
     monkeypatch.setattr(

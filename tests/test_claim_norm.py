@@ -87,7 +87,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     true_expect = norm.crowd.expect
 
     def expect(length, init, networks, setting, seed):
-        return true_expect(length, type(init)(1.2 * init.scale), networks, setting, seed)
+        return true_expect(length, type(init)(1.2 * init.std), networks, setting, seed)
 
     monkeypatch.setattr(norm.crowd, "expect", expect)
     true_fraction = norm.crowd.compare_fraction

@@ -14,9 +14,14 @@ import shoal
 from shoal import former
 
 CALLS: dict[str, Callable[..., Any]] = {
+    "Balanced": shoal.Balanced,
+    "Gaussian": shoal.Gaussian,
     "GradientDescent": lambda **given: shoal.GradientDescent(steps=5, **given),
     "GradientFlow": shoal.GradientFlow,
     "Mode": shoal.theory.Mode,
+    "Separated": shoal.Separated,
+    "death_probability": shoal.theory.death_probability,
+    "failure_probability": shoal.theory.failure_probability,
     "sweep": shoal.sweep,
     "train": shoal.train,
 }

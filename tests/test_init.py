@@ -39,11 +39,11 @@ def assert_normal(values: Array, scale: float) -> None:
     assert abs((z**4).mean() - 3) <= 5 * np.sqrt(96 / n)
 
 
-@pytest.mark.parametrize("init", [shoal.Gaussian(scale=0.3), shoal.Gaussian(gain=1.5)], ids=["scale", "gain"])
+@pytest.mark.parametrize("init", [shoal.Gaussian(std=0.3), shoal.Gaussian(gain=1.5)], ids=["std", "gain"])
 def test_gaussian_weights_are_normal_with_their_layers_deviation(init: shoal.Gaussian) -> None:
     network = shoal.Network((5, 4, 3))
     for weights, fan_in in zip(drawn(network, init, task_for(network)), (5, 4), strict=True):
-        assert_normal(weights, 0.3 if init.scale else 1.5 / np.sqrt(fan_in))
+        assert_normal(weights, 0.3 if init.std else 1.5 / np.sqrt(fan_in))
 
 
 def test_draws_of_different_weights_networks_and_seeds_are_independent() -> None:
@@ -128,7 +128,7 @@ def test_separated_units_are_active_on_their_own_mode_only(inputs: Array) -> Non
     modes = [k for k in range(len(rays)) if not any(rays[k] @ rays[j] > 0.5 for j in range(k))]
     network = shoal.Network((3, 8, 1))
     task = shoal.Task(inputs, np.ones(len(inputs)))
-    first, second = drawn(network, shoal.Separated(0.2, output_scale=0.5), task)
+    first, second = drawn(network, shoal.Separated(0.2, output_std=0.5), task)
     assert_normal(second, 0.5)
     activity = first @ rays[modes].T
     # A component that was set to 0 is one of rounding, of the size of the weights.

@@ -41,12 +41,12 @@ def swept(reduce: shoal.Statistics | None, **changed: Any) -> xarray.Dataset:
     rows = []
     for hidden in HIDDEN:
         row = [trained(scale, hidden, reduce, **changed) for scale in SCALES]
-        rows.append(xarray.concat(row, xarray.IndexVariable("init.scale", list(SCALES))))
+        rows.append(xarray.concat(row, xarray.IndexVariable("init.std", list(SCALES))))
     return xarray.concat(rows, xarray.IndexVariable("network.hidden", list(HIDDEN)))
 
 
 RAW, REDUCED = swept(None), swept(KEPT)
-GRID = {"x": "init.scale", "y": "network.hidden"}
+GRID = {"x": "init.std", "y": "network.hidden"}
 
 
 @pytest.fixture(params=["raw", "reduced"])
@@ -77,7 +77,7 @@ def saved(axes: Axes, folder: Path) -> None:
 
 def test_curves_are_means_with_bands_of_four_standard_errors(data: xarray.Dataset, tmp_path: Path) -> None:
     one = data.isel({"network.hidden": 1})
-    axes = plot.curves(one, "loss", along="init.scale", theory=np.exp(-one.time))
+    axes = plot.curves(one, "loss", along="init.std", theory=np.exp(-one.time))
     means = RAW.loss.isel({"network.hidden": 1}).mean("network")
     errors = RAW.loss.isel({"network.hidden": 1}).std("network", ddof=1) / np.sqrt(NETWORKS)
     *lines, theory = axes.lines
@@ -93,16 +93,16 @@ def test_curves_are_means_with_bands_of_four_standard_errors(data: xarray.Datase
     np.testing.assert_array_equal(theory.get_ydata(), np.exp(-one.time))
     assert labels(axes) == ["0.1", "0.4", "1.6", "6.4", "theory"]
     title: Any = axes.get_legend()
-    assert title.get_title().get_text() == "init.scale (band: 4 standard errors)"
+    assert title.get_title().get_text() == "init.std (band: 4 standard errors)"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time", "loss")
     saved(axes, tmp_path)
 
 
 def test_bands_of_quantiles_hold_those_of_the_networks(data: xarray.Dataset) -> None:
-    one = data.isel({"network.hidden": 1, "init.scale": 2})
+    one = data.isel({"network.hidden": 1, "init.std": 2})
     axes = plot.curves(one, "loss", quantiles=(0.25, 0.75))
     (path,) = axes.collections[0].get_paths()
-    raw = RAW.loss.isel({"network.hidden": 1, "init.scale": 2})
+    raw = RAW.loss.isel({"network.hidden": 1, "init.std": 2})
     for i, time in enumerate(data.time.values):
         ends = sorted(float(y) for x, y in path.vertices if x == time)
         for end, q in ((ends[0], 0.25), (ends[-1], 0.75)):
@@ -138,7 +138,7 @@ def test_networks_that_diverged_are_left_out_of_curves_and_shares() -> None:
 
 def test_a_phase_diagram_shows_shares_and_what_is_decided(data: xarray.Dataset, tmp_path: Path) -> None:
     axes = plot.phase_diagram(data, "error>0", **GRID)
-    met = (RAW.error.isel(time=-1) > 0).sum("network").transpose("network.hidden", "init.scale")
+    met = (RAW.error.isel(time=-1) > 0).sum("network").transpose("network.hidden", "init.std")
     np.testing.assert_array_equal(mesh(axes), met / NETWORKS)
     assert axes.collections[0].get_clim() == (0.0, 1.0)
     sides = np.zeros(met.shape)
@@ -155,23 +155,23 @@ def test_a_phase_diagram_shows_shares_and_what_is_decided(data: xarray.Dataset, 
         assert len(outline.get_segments()) == changes
     assert axes.get_xscale() == "log"
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "0.4", "1.6", "6.4"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("init.scale", "network.hidden")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("init.std", "network.hidden")
     saved(axes, tmp_path)
 
 
 def test_a_phase_diagram_takes_another_time_or_an_outcome(data: xarray.Dataset) -> None:
-    first = (RAW.error.isel(time=0) > 0).mean("network").transpose("network.hidden", "init.scale")
+    first = (RAW.error.isel(time=0) > 0).mean("network").transpose("network.hidden", "init.std")
     np.testing.assert_allclose(mesh(plot.phase_diagram(data, "error > 0", **GRID, time=0)), first, rtol=1e-15)
-    fitted = (RAW.status == 3).mean("network").transpose("network.hidden", "init.scale")
+    fitted = (RAW.status == 3).mean("network").transpose("network.hidden", "init.std")
     np.testing.assert_allclose(mesh(plot.phase_diagram(data, "fitted", **GRID)), fitted, rtol=1e-15)
-    turned = plot.phase_diagram(data, "fitted", "network.hidden", "init.scale")
+    turned = plot.phase_diagram(data, "fitted", "network.hidden", "init.std")
     np.testing.assert_allclose(mesh(turned), fitted.T, rtol=1e-15)
 
 
 @pytest.mark.parametrize("statistic", ["mean", "variance", "standard_error", "min", "max", "count"])
 def test_a_surface_shows_any_statistic(data: xarray.Dataset, statistic: str, tmp_path: Path) -> None:
     axes = plot.surface(data, "loss", **GRID, statistic=statistic, time=1)
-    expected = REDUCED.loss.sel(statistic=statistic).isel(time=1).transpose("network.hidden", "init.scale")
+    expected = REDUCED.loss.sel(statistic=statistic).isel(time=1).transpose("network.hidden", "init.std")
     np.testing.assert_allclose(mesh(axes), expected, rtol=1e-10)
     figure: Any = axes.get_figure()
     assert figure.axes[1].get_ylabel() == f"loss: {statistic.replace('_', ' ')}"
@@ -182,7 +182,7 @@ def test_a_share_of_which_none_was_counted_is_shown_as_its_upper_bound(data: xar
     linear = plot.surface(data.isel(time=[0, 1]), "error > 0", **GRID, scale="log", time=0)
     assert isinstance(linear.collections[0].norm, LogNorm)
     status = plot.surface(data, "fitted", **GRID, scale="log")
-    counts = (RAW.status == 3).sum("network").transpose("network.hidden", "init.scale").values
+    counts = (RAW.status == 3).sum("network").transpose("network.hidden", "init.std").values
     assert (counts == 0).any()
     bound = 16 / (NETWORKS + 16)  # Wilson's interval of none of n: up to 4^2 / (n + 4^2)
     np.testing.assert_allclose(mesh(status), np.where(counts == 0, bound, counts / NETWORKS), rtol=1e-12)
@@ -192,7 +192,7 @@ def test_a_share_of_which_none_was_counted_is_shown_as_its_upper_bound(data: xar
 
 def test_numbers_that_are_not_positive_are_marked_on_a_logarithmic_scale() -> None:
     axes = plot.surface(REDUCED, "error", **GRID, statistic="min", scale="log", time=0)
-    least = RAW.error.isel(time=0).min("network").transpose("network.hidden", "init.scale").values
+    least = RAW.error.isel(time=0).min("network").transpose("network.hidden", "init.std").values
     assert 0 < (least == 0).sum() < least.size
     assert len(marked(axes, "not positive")) == (least == 0).sum()
     with pytest.raises(ValueError, match="scale='log' needs a positive number among those of 'error', got none"):
@@ -209,17 +209,17 @@ def test_cells_without_a_network_are_grey(tmp_path: Path) -> None:
 
 def test_a_surface_of_stopping_steps_leaves_out_networks_that_did_not_stop(data: xarray.Dataset) -> None:
     axes = plot.surface(data, "stopped_at", **GRID)
-    met = RAW.stopped_at.where(RAW.stopped_at >= 0).mean("network").transpose("network.hidden", "init.scale")
+    met = RAW.stopped_at.where(RAW.stopped_at >= 0).mean("network").transpose("network.hidden", "init.std")
     assert met.isnull().any()
     np.testing.assert_allclose(mesh(axes).filled(np.nan), met, rtol=1e-12)
 
 
 def test_time_may_be_an_axis(data: xarray.Dataset) -> None:
     one = data.isel({"network.hidden": 1})
-    met = (RAW.error > 0).isel({"network.hidden": 1}).mean("network").transpose("init.scale", "time")
+    met = (RAW.error > 0).isel({"network.hidden": 1}).mean("network").transpose("init.std", "time")
     for axes in (
-        plot.phase_diagram(one, "error > 0", "time", "init.scale"),
-        plot.surface(one, "error > 0", "time", "init.scale"),
+        plot.phase_diagram(one, "error > 0", "time", "init.std"),
+        plot.surface(one, "error > 0", "time", "init.std"),
     ):
         np.testing.assert_allclose(mesh(axes), np.where(met == 0, 16 / (NETWORKS + 16), met), rtol=1e-12)
         assert axes.get_xlabel() == "time"
@@ -290,7 +290,7 @@ def test_the_steps_at_which_networks_stopped_have_a_distribution() -> None:
 
 def test_figures_are_drawn_where_they_are_told_to(data: xarray.Dataset) -> None:
     made, panels = plot.figure(("a", "b", "c", "d"))
-    one = data.isel({"network.hidden": 0, "init.scale": 0})
+    one = data.isel({"network.hidden": 0, "init.std": 0})
     assert plot.curves(one, "loss", axes=panels[0]) is panels[0]
     assert plot.phase_diagram(data, "error > 0", **GRID, axes=panels[1]) is panels[1]
     assert plot.surface(data, "loss", **GRID, axes=panels[2]) is panels[2]
@@ -299,7 +299,7 @@ def test_figures_are_drawn_where_they_are_told_to(data: xarray.Dataset) -> None:
     assert made is panels[0].get_figure()
 
 
-ONE = REDUCED.isel({"network.hidden": 0, "init.scale": 0})
+ONE = REDUCED.isel({"network.hidden": 0, "init.std": 0})
 CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: plot.curves(5, "loss"), TypeError, "data must be an xarray.Dataset that train returned, got 5"),  # type: ignore[arg-type]
     (lambda: plot.curves(ONE, "loss", axes=5), TypeError, "axes must be of matplotlib, such as figure"),  # type: ignore[arg-type]
@@ -310,7 +310,7 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
         "data must have one entry along what is not drawn, got sample of 3: select one with data.isel(sample=...)",
     ),
     (
-        lambda: plot.curves(REDUCED, "loss", along="init.scale"),
+        lambda: plot.curves(REDUCED, "loss", along="init.std"),
         ValueError,
         "got network.hidden of 3: select one with data.isel({'network.hidden': ...})",
     ),
@@ -326,8 +326,8 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     ),
     (lambda: plot.phase_diagram(REDUCED, "wrong", **GRID), ValueError, "event must be one of ok, diverged, exhausted"),
     (lambda: plot.phase_diagram(REDUCED, "error is 0", **GRID), ValueError, "events must read 'MEASURE RELATION"),
-    (lambda: plot.phase_diagram(REDUCED, "ok", "init.scale", "init.scale"), ValueError, "x and y must be two dim"),
-    (lambda: plot.phase_diagram(REDUCED, "ok", "scale", "init.scale"), ValueError, "x must be one of network.hidden"),
+    (lambda: plot.phase_diagram(REDUCED, "ok", "init.std", "init.std"), ValueError, "x and y must be two dim"),
+    (lambda: plot.phase_diagram(REDUCED, "ok", "scale", "init.std"), ValueError, "x must be one of network.hidden"),
     (
         lambda: plot.phase_diagram(REDUCED, "error > 0", **GRID, time=3),
         ValueError,
@@ -337,9 +337,9 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: plot.surface(REDUCED, "loss", **GRID, statistic="median"), ValueError, "statistic must be one of count"),
     (lambda: plot.surface(REDUCED, "loss", **GRID, scale="cubic"), ValueError, "scale must be one of linear, log"),
     (
-        lambda: plot.surface(REDUCED, "loss", "sample", "init.scale"),
+        lambda: plot.surface(REDUCED, "loss", "sample", "init.std"),
         ValueError,
-        "data must vary along sample to be drawn so, got only network.hidden, init.scale",
+        "data must vary along sample to be drawn so, got only network.hidden, init.std",
     ),
     (lambda: plot.curves(RAW, "status"), ValueError, "measure must be one of loss, error, margin, got 'status'"),
     (lambda: plot.surface(REDUCED, "margin", **GRID), ValueError, "got sample of 3: select one"),

@@ -171,7 +171,7 @@ def call():
     if sys.argv[1] == "theory":
         return shoal.compare([1.0, 2.0], shoal.theory.Mode(1.0, 0.5, 0.1).margin([0.0, 1.0]), standard_error=9.0)
     with tempfile.TemporaryDirectory() as folder:
-        return shoal.sweep(**given, over={"init.scale": [0.1, 0.2]}, store=folder + "/s").load()
+        return shoal.sweep(**given, over={"init.std": [0.1, 0.2]}, store=folder + "/s").load()
 
 def interrupted_after(seconds):
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -30,7 +30,7 @@ REDUCED = shoal.Record(
     reduce=shoal.Statistics(covariance=(("loss", "error"),), events=("loss > 0.5",), distribution=("loss",)),
 )
 RECORDS = pytest.mark.parametrize("record", [RAW, REDUCED], ids=["raw", "reduced"])
-GRID = {"init.scale": [0.1, 0.4], "network.width": [2, 5]}
+GRID = {"init.std": [0.1, 0.4], "network.width": [2, 5]}
 NAMES = ("network", "task", "init")
 
 
@@ -59,13 +59,13 @@ def files(store: Path) -> dict[str, bytes]:
 def test_each_point_of_a_grid_has_the_bits_of_its_training(tmp_path: Path, record: shoal.Record) -> None:
     """Two swept fields are two dimensions in front, named by the fields."""
     data = swept(tmp_path / "s", record, over=GRID)
-    assert data.loss.dims[:2] == ("init.scale", "network.width")
+    assert data.loss.dims[:2] == ("init.std", "network.width")
     assert data.attrs["complete"] == 1
-    for scale in GRID["init.scale"]:
+    for scale in GRID["init.std"]:
         for width in GRID["network.width"]:
             network = shoal.Network((2, int(width), 1))
             alone = shoal.train(network, TASK, shoal.Gaussian(scale), method=METHOD, record=record, networks=700)
-            assert_same(alone, data.sel({"init.scale": scale, "network.width": width}))
+            assert_same(alone, data.sel({"init.std": scale, "network.width": width}))
 
 
 @RECORDS
@@ -75,7 +75,7 @@ def test_a_list_of_conditions_is_one_dimension(tmp_path: Path, record: shoal.Rec
     data = swept(tmp_path / "s", record, over=flows)
     assert data.loss.dims[0] == "condition"
     assert data.seed.values.tolist() == [3, 4]
-    assert data.init.values.tolist() == ["Balanced(scale=0.2)", "Gaussian(scale=0.3, gain=None)"]
+    assert data.init.values.tolist() == ["Balanced(std=0.2)", "Gaussian(std=0.3, gain=None)"]
     for i, settings in enumerate(flows):
         given: Any = {"init": START, **settings}
         alone = shoal.train(NETWORK, TASK, given.pop("init"), method=METHOD, record=record, networks=700, **given)
@@ -144,7 +144,7 @@ def test_blocks_and_threads_change_no_bit(tmp_path: Path, record: shoal.Record) 
 
 def test_statistics_of_ranges_are_those_of_the_whole_wherever_they_are_cut(tmp_path: Path) -> None:
     """At any multiple of the networks that are taken together, and in any order."""
-    over = {"init.scale": [0.1, 0.4]}
+    over = {"init.std": [0.1, 0.4]}
     whole = swept(tmp_path / "whole", over=over, networks=2400, block=1024)
     parts = []
     for begin, end in ((0, 768), (768, 1280), (1280, 2400)):
@@ -176,7 +176,7 @@ def test_ranges_that_do_not_belong_together(tmp_path: Path) -> None:
         shoal.open([tmp_path / "a", tmp_path / "c"])
     with pytest.raises(ValueError, match=r"must share no networks, .*a holds those up to 511 and .*d those from 256"):
         shoal.open([tmp_path / "a", tmp_path / "d"])
-    with pytest.raises(ValueError, match=r"of the same sweep(.|\n)*init.scale: was 0.5, is 0.7"):
+    with pytest.raises(ValueError, match=r"of the same sweep(.|\n)*init.std: was 0.5, is 0.7"):
         shoal.open([tmp_path / "a", tmp_path / "e"])
     with pytest.raises(ValueError, match="at least one store"):
         shoal.open([])
@@ -188,7 +188,7 @@ def test_a_store_of_networks_is_read_when_it_is_used(tmp_path: Path) -> None:
     """So that one larger than the memory can be opened."""
     data = swept(tmp_path / "s", RAW, over=GRID)
     assert not data.loss.variable._in_memory
-    assert not data.isel({"init.scale": 0, "network": slice(5)}).loss.variable._in_memory
+    assert not data.isel({"init.std": 0, "network": slice(5)}).loss.variable._in_memory
 
 
 @RECORDS
@@ -197,11 +197,11 @@ def test_a_store_can_be_opened_half_way(tmp_path: Path, record: shoal.Record) ->
     cut(tmp_path / "s", record, blocks=4)
     data = shoal.open(tmp_path / "s")
     assert data.attrs["complete"] == 0
-    first = {"init.scale": 0.1, "network.width": 2}
+    first = {"init.std": 0.1, "network.width": 2}
     alone = shoal.train(shoal.Network((2, 2, 1)), TASK, shoal.Gaussian(0.1), method=METHOD, record=record, networks=700)
     assert_same(alone, data.sel(first))
     if record is RAW:
-        partly = data.sel({"init.scale": 0.1, "network.width": 5})
+        partly = data.sel({"init.std": 0.1, "network.width": 5})
         assert (partly.status.values == np.where(np.arange(700) < 256, 0, -1)).all()
         assert np.isfinite(partly.loss.values[:256]).all()
         assert np.isnan(partly.loss.values[256:]).all()
@@ -210,8 +210,8 @@ def test_a_store_can_be_opened_half_way(tmp_path: Path, record: shoal.Record) ->
         partly = shoal.train(
             shoal.Network((2, 5, 1)), TASK, shoal.Gaussian(0.1), method=METHOD, record=record, networks=256
         )
-        assert_same(partly, data.sel({"init.scale": 0.1, "network.width": 5}))
-        assert np.isnan(data.loss.sel({"init.scale": 0.4, "statistic": "mean"})).all()
+        assert_same(partly, data.sel({"init.std": 0.1, "network.width": 5}))
+        assert np.isnan(data.loss.sel({"init.std": 0.4, "statistic": "mean"})).all()
 
 
 def cut(store: Path, record: shoal.Record, blocks: int) -> None:
@@ -256,10 +256,10 @@ def test_what_is_foretold_of_a_training_is_what_it_returns(method: Any, record: 
 
 def test_comparisons_take_what_open_returns(tmp_path: Path) -> None:
     """One condition with other networks of the same, and with a mean that is 10% larger."""
-    swept(tmp_path / "s", over={"init.scale": [0.1, 0.4]}, record=RAW)
+    swept(tmp_path / "s", over={"init.std": [0.1, 0.4]}, record=RAW)
     data = shoal.open(tmp_path / "s")
     alone = shoal.train(NETWORK, TASK, shoal.Gaussian(0.4), method=METHOD, record=RAW, networks=700, seed=1)
-    one = data.sel({"init.scale": 0.4}).isel(time=slice(1, None))
+    one = data.sel({"init.std": 0.4}).isel(time=slice(1, None))
     same = alone.loss.isel(time=slice(1, None))
     assert shoal.compare_samples(one.loss, same).passed
     assert not shoal.compare_mean(one.loss, 1.1 * same.mean("network")).passed
@@ -305,6 +305,6 @@ def test_a_store_says_what_it_holds(tmp_path: Path) -> None:
     attrs = zarr.open_group(tmp_path / "s", mode="r").attrs
     told = json.loads(str(attrs["specification"]))
     assert told["networks"] == 700
-    assert told["over"]["fields"][0] == ["init.scale", [0.1, 0.4], [0.1, 0.4]]
+    assert told["over"]["fields"][0] == ["init.std", [0.1, 0.4], [0.1, 0.4]]
     plain = xarray.open_zarr(tmp_path / "s", chunks=None, consolidated=False)
     assert plain.loss.sizes["network"] == 700

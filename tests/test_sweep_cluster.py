@@ -84,9 +84,9 @@ def test_an_error_in_a_block_comes_out_with_its_name(tmp_path: Path, client: Cli
             swept(tmp_path / "s", over=GRID, client=client)
     finally:
         client.run(_replace_training, with_name="trained")
-    assert caught.value.__notes__ == ["in block 1 (networks 256 to 511) at init.scale=0.1, network.width=5"]
+    assert caught.value.__notes__ == ["in block 1 (networks 256 to 511) at init.std=0.1, network.width=5"]
     assert not client.futures
-    networks = shoal.open(tmp_path / "s").networks.sel({"init.scale": 0.1, "network.width": 5})
+    networks = shoal.open(tmp_path / "s").networks.sel({"init.std": 0.1, "network.width": 5})
     assert int(networks) <= 700 - 256
     assert_same(swept(tmp_path / "near", over=GRID), swept(tmp_path / "s", over=GRID, client=client))
 
@@ -214,7 +214,7 @@ print([name for name in sys.modules if name.partition(".")[0] in ("distributed",
 def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path, client: Client) -> None:
     """SIGKILL in the middle: its blocks are trained by the other, or by the one that takes its place."""
     task = shoal.tasks.gaussian(300, 40, separation=2.0)  # whose inputs are large enough to stand apart
-    told: dict[str, Any] = {"network": shoal.Network((40, 4, 1)), "task": task, "over": {"init.scale": [0.1, 0.4]}}
+    told: dict[str, Any] = {"network": shoal.Network((40, 4, 1)), "task": task, "over": {"init.std": [0.1, 0.4]}}
     told |= {"networks": 4096, "block": 256, "record": shoal.Record(steps=[0, 20], reduce="moments")}
     killed: list[int] = []
 
@@ -235,7 +235,7 @@ def test_a_block_that_takes_its_workers_with_it(tmp_path: Path, client: Client) 
     client.wait_for_workers(2, timeout=60)
     client.run_on_scheduler(_allow, failures=0)
     client.run(_replace_training, with_name="_die")
-    with pytest.raises(RuntimeError, match=r"^block \d \(networks \d+ to \d+\) at init.scale=.*: each of the workers"):
+    with pytest.raises(RuntimeError, match=r"^block \d \(networks \d+ to \d+\) at init.std=.*: each of the workers"):
         swept(tmp_path / "s", over=GRID, client=client)
     assert shoal.open(tmp_path / "s").attrs["complete"] == 0
     assert_same(swept(tmp_path / "near", over=GRID), swept(tmp_path / "s", over=GRID))
@@ -253,7 +253,7 @@ def _fail(run: Any, begin: int, end: int, *rest: Any) -> Any:
     """Train, but for one block."""
     from shoal.sweep.plan import trained
 
-    if run.first == 256 and run.network.widths[1] == 5 and run.init.scale == 0.1:
+    if run.first == 256 and run.network.widths[1] == 5 and run.init.std == 0.1:
         raise ArithmeticError("told to fail")
     return trained(run, begin, end, *rest)
 

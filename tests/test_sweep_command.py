@@ -26,9 +26,9 @@ networks = 700
 block = 256
 network = {widths = [2, 4, 1]}
 task = {kind = "modes", norms = [1.7, 0.9]}
-init = {kind = "gaussian", scale = 0.5}
+init = {kind = "gaussian", std = 0.5}
 method = {kind = "gradient_descent", learning_rate = 0.1, steps = 20}
-over = {"init.scale" = [0.1, 0.4], "network.width" = [2, 5]}
+over = {"init.std" = [0.1, 0.4], "network.width" = [2, 5]}
 """
 REDUCE = 'reduce = {covariance = [["loss", "error"]], events = ["loss > 0.5"], distribution = ["loss"]}'
 TEXTS = {
@@ -90,7 +90,7 @@ def test_the_log(tmp_path: Path, record: shoal.Record) -> None:
     assert len(told) == 4 * blocks
     assert [(one["begin"], one["end"]) for one in told[:blocks]] == [(0, 256), (256, 512), (512, 700)]
     assert [one["block"] for one in told] == [0, 1, 2] * 4
-    assert told[blocks]["condition"] == {"init.scale": 0.1, "network.width": 5}
+    assert told[blocks]["condition"] == {"init.std": 0.1, "network.width": 5}
     assert all(sum(one["statuses"].values()) == one["end"] - one["begin"] for one in told)
     assert all(one["networks_per_second"] == pytest.approx((one["end"] - one["begin"]) / one["seconds"], rel=1e-2)
                for one in told)  # fmt: skip
@@ -168,8 +168,8 @@ def test_on_a_terminal_one_line_is_drawn_anew(tmp_path: Path, monkeypatch: pytes
     [
         ("networks = 3", [], "network is missing"),
         (TEXTS["RAW"].replace("_rate = 0.1", "_rate = -1"), [], "method.learning_rate must be positive, got -1.0"),
-        (TEXTS["RAW"].replace("scale = 0.5", "scale = 0.5, gian = 3"), [], "init.gian is not known here; allowed: s"),
-        (TEXTS["RAW"].replace("init.scale", "init.scael"), [], "over must name what can be swept here"),
+        (TEXTS["RAW"].replace("std = 0.5", "std = 0.5, gian = 3"), [], "init.gian is not known here; allowed: s"),
+        (TEXTS["RAW"].replace("init.std", "init.sdt"), [], "over must name what can be swept here"),
         (TEXTS["RAW"].replace("700", "0"), [], "networks must be between 1"),
         (TEXTS["RAW"].replace("block = 256", "block = 300"), [], "networks times a power of two, got 300"),
         (TEXTS["RAW"].replace("block = 256", "threads = 0"), [], "threads must be between 1"),

@@ -45,7 +45,7 @@ def swept(store: Path, record: shoal.Record, **changed: Any) -> xarray.Dataset:
     block = 4 if record.reduce is None else 256
     told: dict[str, Any] = {"method": shoal.GradientDescent(0.1, 2), "networks": NETWORKS, "block": block, "threads": 1}
     network, task = shoal.Network((2, 2, 1)), shoal.tasks.modes((1.7, 0.9))
-    over = {"init.scale": [0.1, 0.4]}
+    over = {"init.std": [0.1, 0.4]}
     return shoal.sweep(network, task, shoal.Gaussian(0.5), record=record, over=over, store=store, **{**told, **changed})
 
 
@@ -178,7 +178,7 @@ def test_a_description_that_was_edited(made: tuple[Path, xarray.Dataset], record
         (f"{loss}/zarr.json", '"bytes"', '"none"'),
         ("time/zarr.json", '"units": "1"', '"units": "s"'),
         ("zarr.json", '\\"seed\\": 0', '\\"seed\\": 1'),
-        ("zarr.json", '\\"scale\\": 0.5', '\\"scale\\": 0.6'),
+        ("zarr.json", '\\"std\\": 0.5', '\\"std\\": 0.6'),
         ("zarr.json", '"isa": "', '"isa": "x'),
         ("zarr.json", '"shoal_version": "', '"shoal_version": "9.'),
         ("zarr.json", '"seal": "', '"seal": "0'),
@@ -219,7 +219,7 @@ def test_what_is_lost_is_made_again(made: tuple[Path, xarray.Dataset], record: s
     """By the next call, without a hand: coordinates, descriptions, given arrays, marks, files of blocks."""
     store, whole = made
     original = files(store)
-    lost = ["labels/c/0", "time/c/0", "init.scale/c/0", "step/zarr.json", "done/c/1/0"]
+    lost = ["labels/c/0", "time/c/0", "init.std/c/0", "step/zarr.json", "done/c/1/0"]
     lost += ["loss/c/0/0/0" if record is RAW else "sum_loss/c/0/0/0/0", min(original, key=lambda n: "given/" not in n)]
     for change in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:9])):
         for name in lost:

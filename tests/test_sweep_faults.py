@@ -280,7 +280,7 @@ def test_another_specification_is_refused_with_its_differences(tmp_path: Path) -
     with pytest.raises(ValueError, match=r"holds another sweep") as caught:
         swept(
             store,
-            over={"init.scale": [0.1], "network.width": [2, 5]},
+            over={"init.std": [0.1], "network.width": [2, 5]},
             method=shoal.GradientDescent(0.2, 20),
             task=other,
         )
@@ -298,7 +298,7 @@ def test_another_specification_is_refused_with_its_differences(tmp_path: Path) -
         with pytest.raises(ValueError, match=line):
             swept(store, over=GRID, **changed)
     assert before == {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
-    swept(store, over={**GRID, "init.scale": np.array([0.1, 0.4])}, threads=1)
+    swept(store, over={**GRID, "init.std": np.array([0.1, 0.4])}, threads=1)
 
 
 def test_a_store_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ norms = [1.7, 0.9]
 
 [init]
 kind = "gaussian"
-scale = 0.5
+std = 0.5
 
 [method]
 kind = "gradient_descent"
@@ -108,21 +108,21 @@ def test_each_kind(tmp_path: Path, old: str, new: str, changed: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "over"),
     [
-        ('[over]\n"init.scale" = [0.1, 0.4]\n"network.width" = [2, 5]',
-         {"init.scale": [0.1, 0.4], "network.width": [2, 5]}),
-        ("[over]\nstart.scale = [0.1, 0.4]\nseed = [1, 2]", {"init.scale": [0.1, 0.4], "seed": [1, 2]}),
-        ('[over]\n"init.scale" = {small = 0.1, large = 0.4}', {"init.scale": {"small": 0.1, "large": 0.4}}),
+        ('[over]\n"init.std" = [0.1, 0.4]\n"network.width" = [2, 5]',
+         {"init.std": [0.1, 0.4], "network.width": [2, 5]}),
+        ("[over]\ninit.std = [0.1, 0.4]\nseed = [1, 2]", {"init.std": [0.1, 0.4], "seed": [1, 2]}),
+        ('[over]\n"init.std" = {small = 0.1, large = 0.4}', {"init.std": {"small": 0.1, "large": 0.4}}),
         ('[over]\nloss = ["hinge", "squared"]', {"loss": ["hinge", "squared"]}),
         ('[over]\nloss = ["hinge", {kind = "hinge", margin = 2.0}]', {"loss": ["hinge", shoal.Hinge(2.0)]}),
-        ('[over]\nstart = [{kind = "gaussian", scale = 0.1}, {kind = "balanced", scale = 0.2}]',
+        ('[over]\ninit = [{kind = "gaussian", std = 0.1}, {kind = "balanced", std = 0.2}]',
          {"init": [shoal.Gaussian(0.1), shoal.Balanced(0.2)]}),
         ('[over.task]\neasy = {kind = "modes", norms = [1.7, 0.9]}\nhard = {kind = "modes", norms = [1.7, 0.1]}',
          {"task": {"easy": shoal.tasks.modes((1.7, 0.9)), "hard": shoal.tasks.modes((1.7, 0.1))}}),
         ('[over]\nnetwork = [{widths = [2, 3, 1]}, {kind = "ntk", widths = [2, 5, 1]}]',
          {"network": [shoal.Network((2, 3, 1)), shoal.Network.ntk((2, 5, 1))]}),
-        ('[[over]]\nseed = 1\nstart.scale = 0.1\n[[over]]\nseed = 2\nstart.scale = 0.4',
-         [{"seed": 1, "init.scale": 0.1}, {"seed": 2, "init.scale": 0.4}]),
-        ('[[over]]\nstart = {kind = "balanced", scale = 0.1}\n[[over]]\nstart = {kind = "gaussian", scale = 0.4}',
+        ('[[over]]\nseed = 1\ninit.std = 0.1\n[[over]]\nseed = 2\ninit.std = 0.4',
+         [{"seed": 1, "init.std": 0.1}, {"seed": 2, "init.std": 0.4}]),
+        ('[[over]]\ninit = {kind = "balanced", std = 0.1}\n[[over]]\ninit = {kind = "gaussian", std = 0.4}',
          [{"init": shoal.Balanced(0.1)}, {"init": shoal.Gaussian(0.4)}]),
     ],
 )  # fmt: skip
@@ -138,7 +138,7 @@ def test_tasks_and_starts_from_files(tmp_path: Path) -> None:
     init = shoal.Explicit([np.ones((700, 4, 2)), np.ones((700, 1, 4))])
     np.savez(tmp_path / "start.npz", weights_1=init.weights[0], weights_2=init.weights[1])
     text = TEXT.replace(MODES, 'file = "data.npz"')
-    text = text.replace('kind = "gaussian"\nscale = 0.5', 'file = "start.npz"')
+    text = text.replace('kind = "gaussian"\nstd = 0.5', 'file = "start.npz"')
     task = shoal.Task(inputs, labels, test=(inputs[:1], labels[:1]))
     assert swept(text, tmp_path) == called(task=task, init=init)
 
@@ -165,7 +165,7 @@ def test_the_store(tmp_path: Path) -> None:
         ('kind = "gaussian"\n', "", ValueError, "^init.kind is missing; it must be one of gaussian, balanced"),
         ('"gaussian"', '"gausian"', ValueError, "^init.kind must be one of gaussian, .*, got 'gausian'"),
         ('"gaussian"', "3", TypeError, "^init.kind must be one of gaussian, .*, got 3"),
-        ("scale = 0.5", "scale = 0.5\ngain = 1.0", ValueError, "^init: Gaussian takes either scale or gain"),
+        ("std = 0.5", "std = 0.5\ngain = 1.0", ValueError, "^init: Gaussian takes either std or gain"),
         ('"modes"', '"moods"', ValueError, "^task.kind must be one of antipodal, .*, got 'moods'"),
         ("norms = [1.7, 0.9]", "norms = [1.7, -0.9]", ValueError, "^task.norms must be positive, got -0.9"),
         ('["loss > 0.5"]', '["loss ~ 0.5"]', ValueError, "^record.reduce.events must read"),
@@ -198,11 +198,11 @@ def test_what_is_wrong_is_named_as_it_stands(
     [
         ("over = 3", TypeError, "^over must be a table, got 3"),
         ("over = [3]", TypeError, r"^over\[0\] must be a table, got 3"),
-        ("[over]\nstart = 3", TypeError, "^over.init must be an array of tables, or a table label = table, got 3"),
-        ("[over]\nstart = [3]", TypeError, r"^over.init\[0\] must be a table, got 3"),
-        ('[over]\nstart = [{kind = "gaussian", scale = -1}]', ValueError, r"^over.init\[0\].scale must be positive"),
+        ("[over]\ninit = 3", TypeError, "^over.init must be an array of tables, or a table label = table, got 3"),
+        ("[over]\ninit = [3]", TypeError, r"^over.init\[0\] must be a table, got 3"),
+        ('[over]\ninit = [{kind = "gaussian", std = -1}]', ValueError, r"^over.init\[0\].std must be positive"),
         ('[over.task]\n"a b" = {kind = "modes"}', ValueError, r'^over.task."a b".norms is missing'),
-        ('[[over]]\nstart = {kind = "balanced"}', ValueError, r"^over\[0\].init.scale is missing"),
+        ('[[over]]\ninit = {kind = "balanced"}', ValueError, r"^over\[0\].init.std is missing"),
     ],
 )
 def test_what_is_wrong_with_over(tmp_path: Path, text: str, kind: type[Exception], message: str) -> None:

@@ -18,7 +18,7 @@ from shoal.sweep.joined import Joined
 def test_any_index_finds_what_it_finds_in_the_whole() -> None:
     """Along every axis: numbers, slices either way, lists in any order and with repeats, and none at all."""
     rng = np.random.default_rng(0)
-    whole = xarray.Variable(("init.scale", "network", "time"), rng.normal(size=(2, 9, 3)), {"units": "1"})
+    whole = xarray.Variable(("init.std", "network", "time"), rng.normal(size=(2, 9, 3)), {"units": "1"})
     for cuts in ([], [4], [1, 2, 8]):
         parts = [whole[:, begin:end] for begin, end in itertools.pairwise([0, *cuts, 9])]
         joined = Joined.of(parts, "network")

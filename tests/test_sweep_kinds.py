@@ -121,7 +121,7 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(code, names)
-    assert names["data"].event_share.dims == ("init.scale", "network.width", "event", "time")
+    assert names["data"].event_share.dims == ("init.std", "network.width", "event", "time")
     assert int(names["whole"].networks) == 4096
     assert len(os.listdir(tmp_path)) == 5
 

@@ -23,7 +23,7 @@ def learnable(**changed: Any) -> dict[str, Any]:
     return {
         "network": shoal.Network.mean_field(12, 40),
         "task": shoal.tasks.separable_gaussian(400, 12, flipped=0.01, seed=3),
-        "init": shoal.Gaussian(scale=1.0),
+        "init": shoal.Gaussian(std=1.0),
         "loss": "hinge",
         "method": shoal.GradientDescent(0.5, STEPS),
         "engine": "wide",
@@ -60,7 +60,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "squared hinge": {"loss": shoal.SquaredHinge(0.4)},
     "another threshold": {"loss": shoal.Hinge(0.1)},
     "centred": {"network": shoal.Network.mean_field(12, 40, centred=True)},
-    "biases, scales and rates": {"network": SCALED, "init": shoal.Gaussian(scale=0.5)},
+    "biases, scales and rates": {"network": SCALED, "init": shoal.Gaussian(std=0.5)},
     "leaky": {
         "network": shoal.Network((12, 40, 1), "leaky_relu", slope=0.3),
         "method": shoal.GradientDescent(0.05, STEPS),
@@ -124,7 +124,7 @@ def test_no_overflow_on_the_way_to_an_ordinary_output_is_passed_over(size: float
     given = learnable(
         network=shoal.Network((6, 20, 1), scales=(size, 1 / size**2)),
         task=shoal.Task(inputs, np.where(inputs[:, 0] > 0, 1, -1)),
-        init=shoal.Gaussian(scale=0.5),
+        init=shoal.Gaussian(std=0.5),
         method=shoal.GradientDescent(0.1, 100),
         dtype="float32",
     )

@@ -20,9 +20,14 @@ NAMES = {
 """Former names of the public modules, and what takes their place."""
 
 KEYWORDS = {
+    "Balanced": {"scale": "std"},
+    "Gaussian": {"scale": "std"},
     "GradientDescent": {"rate": "learning_rate"},
     "GradientFlow": {"until": "t_end"},
     "Mode": {"start": "start_margin"},
+    "Separated": {"scale": "std", "output_scale": "output_std"},
+    "death_probability": {"weight_scale": "weight_std", "output_scale": "output_std"},
+    "failure_probability": {"weight_scale": "weight_std", "output_scale": "output_std"},
     "sweep": {"start": "init"},
     "train": {"start": "init"},
 }

@@ -46,7 +46,7 @@ class Gaussian(Init):
 
     Parameters
     ----------
-    scale
+    std
         Standard deviation of every weight.
     gain
         Standard deviation of the weights of a layer times the square root of its number of inputs: gain / sqrt(fan_in).
@@ -59,26 +59,26 @@ class Gaussian(Init):
         Both or neither given, or not positive and finite.
     """
 
-    scale: float | None = None
+    std: float | None = None
     gain: float | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        if (self.scale is None) == (self.gain is None):
-            raise ValueError(f"Gaussian takes either scale or gain, got scale={self.scale!r}, gain={self.gain!r}")
-        name = "gain" if self.scale is None else "scale"
+        if (self.std is None) == (self.gain is None):
+            raise ValueError(f"Gaussian takes either std or gain, got std={self.std!r}, gain={self.gain!r}")
+        name = "gain" if self.std is None else "std"
         object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
 
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
         """Return the standard deviation of each layer's weights."""
         if self.gain is None:
-            return {"kind": "gaussian", "scales": [self.scale] * network.layers}
+            return {"kind": "gaussian", "scales": [self.std] * network.layers}
         return {"kind": "gaussian", "scales": [self.gain / math.sqrt(width) for width in network.widths[:-1]]}
 
     def scalars(self, network: Network) -> dict[str, float]:
-        """Return the scale, or the gain over the root of each number of inputs."""
+        """Return the standard deviation, or the gain over the root of each number of inputs."""
         if self.gain is None:
-            return {"scale": cast(float, self.scale)}
+            return {"std": cast(float, self.std)}
         fans = sorted(set(network.widths[:-1]))
         return {f"gain / sqrt(fan-in {fan})": self.gain / math.sqrt(fan) for fan in fans}
 
@@ -93,30 +93,30 @@ class Balanced(Init):
 
     Parameters
     ----------
-    scale
+    std
         Standard deviation of the first layer's weights.
 
     Raises
     ------
     TypeError
-        ``scale`` is not a number.
+        ``std`` is not a number.
     ValueError
-        ``scale`` is not positive and finite.
+        ``std`` is not positive and finite.
     """
 
-    scale: float
+    std: float
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "scale", checks.positive("scale", self.scale))
+        object.__setattr__(self, "std", checks.positive("std", self.std))
 
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the scale."""
-        return {"kind": "balanced", "scale": self.scale}
+        """Return the standard deviation."""
+        return {"kind": "balanced", "scale": self.std}
 
     def scalars(self, network: Network) -> dict[str, float]:
-        """Return the scale."""
-        return {"scale": self.scale}
+        """Return the standard deviation."""
+        return {"std": self.std}
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,30 +132,30 @@ class Separated(Init):
 
     Parameters
     ----------
-    scale
+    std
         Standard deviation of the incoming weights.
-    output_scale
-        Standard deviation of the output weights; ``scale`` when left out.
+    output_std
+        Standard deviation of the output weights; ``std`` when left out.
 
     Raises
     ------
     TypeError
-        A scale is not a number.
+        A standard deviation is not a number.
     ValueError
-        A scale is not positive and finite; when training: the task has no such modes.
+        A standard deviation is not positive and finite; when training: the task has no such modes.
     """
 
-    scale: float
-    output_scale: float | None = None
+    std: float
+    output_std: float | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "scale", checks.positive("scale", self.scale))
-        if self.output_scale is not None:
-            object.__setattr__(self, "output_scale", checks.positive("output_scale", self.output_scale))
+        object.__setattr__(self, "std", checks.positive("std", self.std))
+        if self.output_std is not None:
+            object.__setattr__(self, "output_std", checks.positive("output_std", self.output_std))
 
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the scales and the task's modes.
+        """Return the standard deviations and the task's modes.
 
         Raises
         ------
@@ -171,16 +171,16 @@ class Separated(Init):
         _check_pairs(directions, mode_direction)
         return {
             "kind": "separated",
-            "scale": self.scale,
-            "output_scale": self.scale if self.output_scale is None else self.output_scale,
+            "scale": self.std,
+            "output_scale": self.std if self.output_std is None else self.output_std,
             "directions": directions,
             "mode_direction": mode_direction,
             "mode_sign": mode_sign,
         }
 
     def scalars(self, network: Network) -> dict[str, float]:
-        """Return the scales."""
-        return {"scale": self.scale} | ({} if self.output_scale is None else {"output_scale": self.output_scale})
+        """Return the standard deviations."""
+        return {"std": self.std} | ({} if self.output_std is None else {"output_std": self.output_std})
 
 
 def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int64]) -> None:

@@ -57,7 +57,7 @@ class Network(Frozen):
     abc form of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units a hidden layer:
 
     ==============  ==================  ===================  =============  ========================================
-    parametrisation multiplier (scale)  start (deviation)    rate           in a time of 1 move
+    parametrisation multiplier (scale)  standard deviation   rate           in a time of 1 move
     ==============  ==================  ===================  =============  ========================================
     `standard`      1                   gain / sqrt(k)       1              the output by O(n)
     `ntk`           1 / sqrt(k)         1                    1              the output by O(1), a weight by O(1/sqrt n)
@@ -153,7 +153,7 @@ class Network(Frozen):
     ) -> Network:
         """Return the network in the parametrisation of the neural tangent kernel: scales 1 / sqrt(fan-in), rates 1.
 
-        Start it from ``Gaussian(scale=1.0)``. Its output then moves by an amount that does not depend on the width,
+        Start it from ``Gaussian(std=1.0)``. Its output then moves by an amount that does not depend on the width,
         each weight the less the wider it is: in the limit the kernel stands still (arXiv:1806.07572).
 
         Examples
@@ -179,7 +179,7 @@ class Network(Frozen):
         """Return f(x) = (alpha / nodes) sum_i a_i phi(w_i.x / sqrt(inputs)), in the time unit of the mean field.
 
         Scales (1 / sqrt(inputs), alpha / nodes), rates nodes / alpha of both layers. Start it from
-        ``Gaussian(scale=1.0)``. Nodes move by O(1) in a time of 1, whatever their number and ``alpha``:
+        ``Gaussian(std=1.0)``. Nodes move by O(1) in a time of 1, whatever their number and ``alpha``:
 
             a_i' = <u y phi(w_i.x / sqrt d)>,   w_i' = <u y a_i phi'(w_i.x / sqrt d) x> / sqrt d
 

@@ -112,7 +112,7 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1),
     ...                    method=shoal.GradientDescent(learning_rate=.1, steps=5), networks=4)
     >>> shoal.specification(data)["init"]
-    Gaussian(scale=0.1, gain=None)
+    Gaussian(std=0.1, gain=None)
     """
     attrs = getattr(data, "attrs", None)
     if attrs is None:

@@ -103,7 +103,7 @@ def train(
     TypeError
         An argument has the wrong type.
     ValueError
-        An argument is out of range (for float32 also: a scale, learning rate or threshold that it cannot hold),
+        An argument is out of range (for float32 also: a std, learning rate or threshold that it cannot hold),
         arguments do not fit each other, or training and records need more memory than there is.
     ImportError
         ``SHOAL_ISA`` names an instruction set that this CPU lacks.

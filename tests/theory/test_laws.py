@@ -37,7 +37,7 @@ def test_known_values_and_none():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="weight_scale must be positive"):
+    with pytest.raises(ValueError, match="weight_std must be positive"):
         failure_probability(1, 0.0)
     with pytest.raises(ValueError, match="neurons must not be negative, got -2"):
         failure_probability([1, -2])

@@ -160,14 +160,14 @@ def test_gauss_points_have_the_moments_of_their_laws():
 
 
 def test_ready_made_starts():
-    one = MeanFieldPopulation.gaussian(30, mean=(0.5, -2.0), scale=(0.3, 1.5), correlation=0.4, points=(6, 5, 4))
+    one = MeanFieldPopulation.gaussian(30, mean=(0.5, -2.0), std=(0.3, 1.5), correlation=0.4, points=(6, 5, 4))
     share = one.weights / one.weights.sum()
     assert share @ one.a == pytest.approx(0.5)
     assert share @ one.w_par == pytest.approx(-2.0)
     assert share @ (one.a - 0.5) ** 2 == pytest.approx(0.09)
     assert share @ ((one.a - 0.5) * (one.w_par + 2.0)) == pytest.approx(0.4 * 0.3 * 1.5)
     assert share @ one.w_perp**2 == pytest.approx(29 * 2.25)
-    two = MeanFieldPopulation.fixed(3, (-1.0, 1.0), mean=0.5, scale=2.0, points=(4, 3))
+    two = MeanFieldPopulation.fixed(3, (-1.0, 1.0), mean=0.5, std=2.0, points=(4, 3))
     assert sorted(set(two.a)) == [-1.0, 1.0]
     assert len(two.a) == 24
     assert np.average(two.w_par, weights=two.weights) == pytest.approx(0.5)
@@ -230,7 +230,7 @@ def test_what_a_population_refuses(change, message):
         (lambda: MeanFieldPopulation.gaussian(1), "inputs must be between 2 and 1000000, got 1"),
         (lambda: MeanFieldPopulation.gaussian(3, mean=(0.0, math.inf)), r"mean\[1\] must be finite, got inf"),
         (lambda: MeanFieldPopulation.gaussian(3, mean=(0.0,)), "mean must have two numbers, got 1"),
-        (lambda: MeanFieldPopulation.gaussian(3, scale=(0.0, 1.0)), r"scale\[0\] must be positive, got 0"),
+        (lambda: MeanFieldPopulation.gaussian(3, std=(0.0, 1.0)), r"std\[0\] must be positive, got 0"),
         (lambda: MeanFieldPopulation.gaussian(3, correlation=1.0), "correlation must lie between -1 and 1"),
         (lambda: MeanFieldPopulation.fixed(3, [1e101]), "values must lie between"),
         (lambda: MeanFieldPopulation.gaussian(3, points=(200, 200, 200)), "points must make at most 1000000 nodes"),
@@ -238,7 +238,7 @@ def test_what_a_population_refuses(change, message):
         (lambda: MeanFieldPopulation.gaussian(3, points=(4, 0, 4)), r"points\[1\] must be between 1 and 1000, got 0"),
         (lambda: MeanFieldPopulation.gaussian(3, points=(4, 4)), "points must have three numbers, got 2"),
         (lambda: MeanFieldPopulation.fixed(3, []), r"values must have shape \(values,\)"),
-        (lambda: MeanFieldPopulation.fixed(3, [1.0], scale=-1.0), "scale must be positive, got -1"),
+        (lambda: MeanFieldPopulation.fixed(3, [1.0], std=-1.0), "std must be positive, got -1"),
         (lambda: MeanFieldPopulation.fixed(3, [1.0], points=(4,)), "points must have two numbers, got 1"),
     ],
 )

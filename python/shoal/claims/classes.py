@@ -237,7 +237,7 @@ def _random(many: int, setting: Setting) -> Table:
         data = train(
             network,
             classes.task,
-            Gaussian(scale=SCALE),
+            Gaussian(std=SCALE),
             method=GradientDescent(learning_rate=STEP / float(classes.speeds[0]), steps=STEPS),
             record=Record(steps=np.arange(0, STEPS + 1, 4), measure=("soft_error", "error")),
             networks=many,

@@ -39,7 +39,7 @@ def curves(
     theory : array_like, (times,) or (conditions, times), or DataArray, optional
         What the mean should be.
     along : str, optional
-        A dimension with a curve for each entry, such as ``"init.scale"`` or ``"sample"``.
+        A dimension with a curve for each entry, such as ``"init.std"`` or ``"sample"``.
     quantiles : tuple of float, optional
         The band lies between these quantiles over networks, for which statistics need a histogram of the measure.
         Without, it is the mean's error: four standard errors to either side.

@@ -31,7 +31,7 @@ def phase_diagram(
         A text such as ``"error > 0"``, which statistics must have been asked for; or an outcome: ``"ok"``,
         ``"diverged"``, ``"exhausted"``, ``"fitted"``, ``"satisfied"``, ``"dead"``.
     x, y : str
-        Dimensions of the data, such as ``"init.scale"``, or ``"time"``.
+        Dimensions of the data, such as ``"init.std"``, or ``"time"``.
     time : int
         Index of the record, from the end where negative.
     axes : Axes, optional

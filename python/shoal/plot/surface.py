@@ -44,7 +44,7 @@ def surface(
         A measure such as ``"loss"``, or ``stopped_at`` of descent with rules to stop; an event such as
         ``"error > 0"``; or an outcome such as ``"diverged"``.
     x, y : str
-        Dimensions of the data, such as ``"init.scale"``, or ``"time"``.
+        Dimensions of the data, such as ``"init.std"``, or ``"time"``.
     statistic : str
         Of a measure: count, mean, variance, standard_error, min or max.
     time : int

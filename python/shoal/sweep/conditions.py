@@ -94,7 +94,7 @@ class Conditions:
         return [{k: v for point in chosen for k, v in point.items()} for chosen in self._chosen()]
 
     def told(self) -> list[str]:
-        """Return a text for each condition, such as ``init.scale=0.1``; of one without fields it is empty."""
+        """Return a text for each condition, such as ``init.std=0.1``; of one without fields it is empty."""
         labels = [[{f: axis.labels[f][i] for f in axis.labels} for i in range(len(axis.points))] for axis in self.axes]
         chosen = itertools.product(*labels)
         return [", ".join(f"{field}={label}" for part in parts for field, label in part.items()) for parts in chosen]
@@ -236,7 +236,7 @@ def _list_axis(over: Sequence[object]) -> Axis:
 def _check_names(fields: Mapping[Any, Any]) -> None:
     for field in fields:
         if not isinstance(field, str):
-            raise TypeError(f"over must name fields by texts such as 'init.scale', got {field!r}")
+            raise TypeError(f"over must name fields by texts such as 'init.std', got {field!r}")
         owner = field.partition(".")[0]
         if owner != field and owner in fields:
             raise ValueError(f"over must not sweep {owner!r} together with its field {field!r}")

@@ -76,7 +76,7 @@ def sweep(
         What is swept. A mapping {field: values} makes a grid, with one dimension a field, of its name; the values may
         be a mapping label -> value. A sequence of mappings {field: value} makes a list, with the dimension
         ``condition``. None is one condition, without a dimension. Fields: those of network, task, init, method and
-        loss, as ``"init.scale"``; these five themselves (``"task"``; the dimensions of ``"network"`` and ``"loss"``
+        loss, as ``"init.std"``; these five themselves (``"task"``; the dimensions of ``"network"`` and ``"loss"``
         are called ``network_name`` and ``loss_name``); ``"seed"``, ``"weight_decay"``, ``"spectral_decoupling"``; and
         ``"network.width"``, of all hidden layers, and ``"network.depth"``, the number of hidden layers, all of one
         width.
@@ -125,10 +125,10 @@ def sweep(
     >>> import shoal, tempfile
     >>> store = tempfile.mkdtemp()
     >>> data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5), networks=512,
-    ...                    method=shoal.GradientDescent(0.05, 400), over={"init.scale": [0.1, 0.3]}, store=store,
+    ...                    method=shoal.GradientDescent(0.05, 400), over={"init.std": [0.1, 0.3]}, store=store,
     ...                    record=shoal.Record(steps=[0, 400], reduce="moments"))
     >>> data.loss.dims, data.loss.shape
-    (('init.scale', 'statistic', 'time'), (2, 6, 2))
+    (('init.std', 'statistic', 'time'), (2, 6, 2))
     """
     imports.whole("xarray", "zarr")
     plan = Plan.of(

@@ -3,8 +3,8 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | k, h | neurons that serve the mode; neurons of the network | ``neurons`` | any |
-| sigma_w | standard deviation of a first-layer weight | ``weight_scale`` | scalar |
-| sigma_z | standard deviation of an output weight | ``output_scale`` | scalar |
+| sigma_w | standard deviation of a first-layer weight | ``weight_std`` | scalar |
+| sigma_z | standard deviation of an output weight | ``output_std`` | scalar |
 | P | chance of failure | - | as ``neurons`` |
 
 Source: docs/theory.md section 2.
@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.former import knows
 
 
-def death_probability(weight_scale: float = 1.0, output_scale: float = 1.0) -> float:
-    """Return the chance 1/2 - atan(sigma_w/sigma_z)/pi that an active neuron dies, 1/4 at equal scales.
+@knows
+def death_probability(weight_std: float = 1.0, output_std: float = 1.0) -> float:
+    """Return the chance 1/2 - atan(sigma_w/sigma_z)/pi that an active neuron dies, 1/4 at equal standard deviations.
 
     The neuron has a = |N(0, sigma_w^2)| and zt = N(0, sigma_z^2), and dies iff a + zt < 0, whatever the loss as long as
     its clock does not stop first (docs/theory.md section 2).
@@ -30,24 +32,25 @@ def death_probability(weight_scale: float = 1.0, output_scale: float = 1.0) -> f
     Raises
     ------
     TypeError
-        A scale is not a number.
+        A standard deviation is not a number.
     ValueError
-        A scale is not positive.
+        A standard deviation is not positive.
 
     Examples
     --------
     >>> death_probability()
     0.25
     """
-    first = checks.positive("weight_scale", weight_scale)
-    last = checks.positive("output_scale", output_scale)
+    first = checks.positive("weight_std", weight_std)
+    last = checks.positive("output_std", output_std)
     return math.atan2(last, first) / math.pi
 
 
+@knows
 def failure_probability(
     neurons: ArrayLike,
-    weight_scale: float = 1.0,
-    output_scale: float = 1.0,
+    weight_std: float = 1.0,
+    output_std: float = 1.0,
     data: Literal["separated", "antipodal"] = "separated",
 ) -> NDArray[np.float64]:
     """Return the chance that training fails, with the shape of ``neurons``, float64.
@@ -58,7 +61,7 @@ def failure_probability(
         Any shape, integers. For ``"separated"``: neurons active on the mode at initialisation; the chance is that all
         of them die, death_probability ** neurons. Modes fail independently of each other. For ``"antipodal"``: neurons
         of a network on {x, -x} with opposite labels; the chance is that all serve the same point at last, 2^(1-h).
-    weight_scale, output_scale
+    weight_std, output_std
         Standard deviations of first-layer and output weights, isotropic and Gaussian. Without effect on antipodal
         data, where any initialisation that is symmetric in sign gives the same law.
     data
@@ -67,9 +70,9 @@ def failure_probability(
     Raises
     ------
     TypeError
-        ``neurons`` are not integers, or a scale is not a number.
+        ``neurons`` are not integers, or a standard deviation is not a number.
     ValueError
-        ``neurons`` are negative, a scale is not positive, or ``data`` is neither name.
+        ``neurons`` are negative, a standard deviation is not positive, or ``data`` is neither name.
 
     Notes
     -----
@@ -91,7 +94,7 @@ def failure_probability(
     if (given < 0).any():
         raise ValueError(f"neurons must not be negative, got {given.min()}")
     checks.choice("data", data, ("separated", "antipodal"))
-    dies = death_probability(weight_scale, output_scale)
+    dies = death_probability(weight_std, output_std)
     count = given.astype(np.float64)
     # Without a neuron both laws say certainty.
     chance = dies**count if data == "separated" else np.minimum(2.0 ** (1.0 - count), 1.0)

@@ -115,7 +115,7 @@ def _pairs(count: int, setting: Setting) -> dict[tuple[str, int], _Run]:
 
 
 def _pair_init(kind: str) -> Gaussian:
-    return Gaussian(scale=SCALE) if kind == "one scale" else Gaussian(gain=SCALE)
+    return Gaussian(std=SCALE) if kind == "one scale" else Gaussian(gain=SCALE)
 
 
 def _modes(count: int, setting: Setting) -> dict[tuple[float, int], _Run]:
@@ -213,7 +213,7 @@ def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
         held = []
         for neurons in NEURONS:
             counts = modes[ratio, neurons].counts
-            law = float(theory.failure_probability(neurons, weight_scale=ratio))
+            law = float(theory.failure_probability(neurons, weight_std=ratio))
             dead, spread = _dead_by(ratio, neurons)
             # Who will die and has not yet; not from the law, which would excuse its own errors.
             waiting = float(share_dead(np.array(np.inf), ratio) ** neurons - dead[-1])
@@ -224,7 +224,7 @@ def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
                 for stuck, by, bias in zip(counts.stuck[:-1], dead, spread, strict=False)
                 if neurons == 1 or enough(counts.trials, float(by))
             ]
-        chance = theory.death_probability(weight_scale=ratio)
+        chance = theory.death_probability(weight_std=ratio)
         label = f"one mode, sigma_w/sigma_z = {ratio:.3g}: share that fails, law {chance:.4f}^k, k = 1..{NEURONS[-1]}"
         rows.append(Row(label, worst(held)))
     return [*rows, Row("one mode, on the way: share dead, all ratios and k", worst(early))]
@@ -254,7 +254,7 @@ def _data(pairs: dict[tuple[str, int], _Run], modes: dict[tuple[float, int], _Ru
         table |= proportion(f"{name}_failed", (name, "step"), numbers, np.broadcast_to(trials, numbers.shape))
     laws = {
         "pair_law": [float(theory.failure_probability(hidden, data="antipodal")) for _, hidden in pairs],
-        "mode_law": [float(theory.failure_probability(k, weight_scale=ratio)) for ratio, k in modes],
+        "mode_law": [float(theory.failure_probability(k, weight_std=ratio)) for ratio, k in modes],
     }
     table |= {name: ((name[:4],), np.array(values)) for name, values in laws.items()}
     table["pair_bias"] = (("pair", "step"), np.array([_pair_bias(*key) for key in pairs]))

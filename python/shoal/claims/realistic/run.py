@@ -104,7 +104,7 @@ class Images:
         data = train(
             Network.mean_field(task.dimension, nodes),
             task,
-            Gaussian(scale=1.0),
+            Gaussian(std=1.0),
             method=GradientDescent(learning_rate=RATE, steps=STEPS),
             loss="hinge",
             record=Record(steps=spread_steps(STEPS, 24), measure=("trajectory", "margin", "error", "test_error")),

@@ -153,7 +153,7 @@ class Condition:
         return train(
             self.network,
             self.task(seed) if task is None else task,
-            Gaussian(scale=1.0),
+            Gaussian(std=1.0),
             method=GradientDescent(learning_rate=self.rate, steps=self.steps),
             loss=Hinge(self.threshold) if loss is None else loss,
             record=Record(steps=np.asarray(steps, np.int64), measure=measure),

@@ -148,7 +148,7 @@ class MeanFieldPopulation:
         inputs: int,
         *,
         mean: tuple[float, float] = (0.0, 0.0),
-        scale: tuple[float, float] = (1.0, 1.0),
+        std: tuple[float, float] = (1.0, 1.0),
         correlation: float = 0.0,
         points: tuple[int, int, int] = (16, 16, 8),
         alpha: float = 1.0,
@@ -163,7 +163,7 @@ class MeanFieldPopulation:
             d, from 2 to 1,000,000.
         mean
             Of a, and of w along the teacher (so that w has the mean ``mean[1]`` w*/abs(w*)).
-        scale
+        std
             Standard deviations of a and of each weight in w, positive.
         correlation
             Between a and w_par, in (-1, 1).
@@ -186,18 +186,18 @@ class MeanFieldPopulation:
         """
         freedom = checks.integer("inputs", inputs, least=2, most=MOST_INPUTS) - 1
         a_mean, w_mean = (bounded(f"mean[{i}]", value) for i, value in enumerate(_several("mean", mean, "two")))
-        a_scale, w_scale = (size(f"scale[{i}]", value) for i, value in enumerate(_several("scale", scale, "two")))
+        a_std, w_std = (size(f"std[{i}]", value) for i, value in enumerate(_several("std", std, "two")))
         tilt = checks.real("correlation", correlation)
         if not -1 < tilt < 1:
             raise ValueError(f"correlation must lie between -1 and 1, both excluded, got {tilt}")
         number = _points(points, "three")
         rules = normal_points(number[0]), normal_points(number[1]), chi_points(number[2], freedom)
         (one, two, length), chances = product(*rules)
-        w_par = w_mean + w_scale * (tilt * one + np.sqrt(1.0 - tilt**2) * two)
+        w_par = w_mean + w_std * (tilt * one + np.sqrt(1.0 - tilt**2) * two)
         return cls(
-            a_mean + a_scale * one,
+            a_mean + a_std * one,
             w_par,
-            w_scale * length,
+            w_std * length,
             chances,
             inputs=inputs,
             alpha=alpha,
@@ -212,7 +212,7 @@ class MeanFieldPopulation:
         values: ArrayLike,
         *,
         mean: float = 0.0,
-        scale: float = 1.0,
+        std: float = 1.0,
         points: tuple[int, int] = (32, 8),
         alpha: float = 1.0,
         threshold: float = 1.0,
@@ -228,7 +228,7 @@ class MeanFieldPopulation:
             (values,) float, of a: ``(1.0,)`` for output weights of one sign, ``(-1.0, 1.0)`` for those of one size.
         mean
             Of w along the teacher.
-        scale
+        std
             Standard deviation of each weight in w, positive.
         points
             Gauss points for w_par and w_perp, each from 1 to 1000.
@@ -249,7 +249,7 @@ class MeanFieldPopulation:
         freedom = checks.integer("inputs", inputs, least=2, most=MOST_INPUTS) - 1
         sizes = checks.real_array("values", values, dimensions=1, shape="(values,)")
         between("values", sizes, -MOST, MOST)
-        centre, width = bounded("mean", mean), size("scale", scale)
+        centre, width = bounded("mean", mean), size("std", std)
         number = _points(points, "two")
         rules = (sizes, np.ones(len(sizes))), normal_points(number[0]), chi_points(number[1], freedom)
         (a, w_par, length), chances = product(*rules)
