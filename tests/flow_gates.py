@@ -67,7 +67,7 @@ class Gated:
         rows = np.column_stack([task.inputs, task.labels])
         distinct, which = np.unique(rows, axis=0, return_inverse=True)
         self.inputs, self.labels = distinct[:, :-1].copy(), distinct[:, -1].copy()
-        self.shares = np.bincount(which.ravel(), task.weights)
+        self.shares = np.bincount(which.ravel(), task.sample_weight)
         self.task = task
         self.samples = len(self.inputs)
         self.hinged = loss in ("hinge", "squared_hinge")

@@ -219,7 +219,11 @@ TARGETS: tuple[Target, ...] = tuple(
             shoal.Network.mean_field,
             lambda: dict(inputs=2, nodes=3, alpha=1.0, activation="relu", centred=False),
         ),
-        ("Task", shoal.Task, lambda: dict(inputs=np.eye(2), labels=[1, -1], weights=[1, 2], test=(np.eye(2), [1, 1]))),
+        (
+            "Task",
+            shoal.Task,
+            lambda: dict(inputs=np.eye(2), labels=[1, -1], sample_weight=[1, 2], test=(np.eye(2), [1, 1])),
+        ),
         ("Gaussian", shoal.Gaussian, lambda: dict(std=0.1)),
         ("Gaussian(gain)", shoal.Gaussian, lambda: dict(gain=0.1)),
         ("Balanced", shoal.Balanced, lambda: dict(std=0.1)),

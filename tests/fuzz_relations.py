@@ -117,7 +117,7 @@ def resumed(case: Case) -> None:
 def permuted(case: Case) -> None:
     """Samples in another order are trained as the oracle trains them, too; so are they by another engine."""
     task, order = case.task, case.draw.permutation(case.task.samples)
-    shuffled = shoal.Task(task.inputs[order], task.labels[order], task.weights[order], task.test)
+    shuffled = shoal.Task(task.inputs[order], task.labels[order], task.sample_weight[order], task.test)
     engine = "wide" if case.network.units and case.draw.uniform() < 0.5 else "lanes"
     check(replace(case, arguments={**case.arguments, "task": shuffled, "engine": engine}))
 

@@ -20,7 +20,7 @@ from shoal.theory.mean_field.mislabelled import MislabelledHinge
 from shoal.theory.mean_field.tangent_kernel import mean_field_kernel, mean_field_movement
 
 TIMES, MARGINS = [0.0, 0.5, 2.0], [0.2, 0.5]
-TASK = SimpleNamespace(inputs=np.eye(2), labels=np.array([1, -1]), weights=np.array([0.5, 0.5]))
+TASK = SimpleNamespace(inputs=np.eye(2), labels=np.array([1, -1]), sample_weight=np.array([0.5, 0.5]))
 WEIGHTS = (np.array([[[0.1, -0.2], [-0.2, 0.1]]]), np.array([[[0.1, -0.1]]]))
 
 MODE = theory.Mode(norm=1.0, frequency=0.5, start_margin=0.1)

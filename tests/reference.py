@@ -64,7 +64,7 @@ class Parameters:
 
 def problem(network: Any, task: Any, loss: Any, **penalties: float) -> Problem:
     """Return the problem that shoal's own specifications describe."""
-    given = (task.inputs, task.labels, task.weights)
+    given = (task.inputs, task.labels, task.sample_weight)
     made = Problem(network.activation, network.slope, loss.name, loss.threshold, *given, **penalties)
     return replace(made, scales=network.scales, rates=network.rates, centred=network.centred)
 

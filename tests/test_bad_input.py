@@ -90,9 +90,13 @@ SPECIFICATIONS: list[Case] = [
     ),
     (lambda: shoal.Task([[1]], [0.5]), ValueError, "labels must be -1/+1 (one output) or 0..K-1 (K outputs), got 0.5"),
     (lambda: shoal.Task([[1]], [NAN]), ValueError, "labels must be finite, got nan"),
-    (lambda: shoal.Task([[1]], [1], [1, 1]), ValueError, "weights must have one entry a sample"),
-    (lambda: shoal.Task([[1]] * 2, [1, 1], [2, -1]), ValueError, "weights must not be negative, got -1.0 at index 1"),
-    (lambda: shoal.Task([[1]], [1], [0]), ValueError, "weights must not all be zero, got a sum of 0"),
+    (lambda: shoal.Task([[1]], [1], [1, 1]), ValueError, "sample_weight must have one entry a sample"),
+    (
+        lambda: shoal.Task([[1]] * 2, [1, 1], [2, -1]),
+        ValueError,
+        "sample_weight must not be negative, got -1.0 at index 1",
+    ),
+    (lambda: shoal.Task([[1]], [1], [0]), ValueError, "sample_weight must not all be zero, got a sum of 0"),
     (lambda: shoal.Task([[1]], [1], [INF]), ValueError, "weights must be finite, got inf"),
     (lambda: shoal.Task([[1]], [1], test=5), TypeError, "test must be a pair (inputs, labels) or None, got 5"),  # type: ignore[arg-type]
     (

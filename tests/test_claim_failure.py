@@ -135,7 +135,7 @@ def test_descent_never_changes_the_sign_that_decides(rate):
 def test_every_neuron_runs_through_the_least_clock(scale):
     # |a - z| / |a + z| falls by exp(-2 tau): measured from weights, on antipodal data, where margins count too.
     network = shoal.Network((1, 4, 1))
-    method = PACE / PAIR.weights[0]
+    method = PACE / PAIR.sample_weight[0]
     init, *later = (
         shoal.train(
             network, PAIR, shoal.Gaussian(std=scale), method=shoal.GradientDescent(method, steps),

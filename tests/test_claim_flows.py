@@ -23,7 +23,7 @@ def longer_norms(monkeypatch):
     true_mode, true_margins = theory.Mode, theory.separated_margins
 
     def margins(weights, task, loss, times):
-        return true_margins(weights, Task(1.03 * task.inputs, task.labels, task.weights), loss, times)
+        return true_margins(weights, Task(1.03 * task.inputs, task.labels, task.sample_weight), loss, times)
 
     monkeypatch.setattr(theory, "Mode", lambda **given: true_mode(**(given | {"norm": 1.03 * given["norm"]})))
     monkeypatch.setattr(theory, "separated_margins", margins)

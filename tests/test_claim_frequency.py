@@ -39,7 +39,7 @@ def test_it_repeats_itself_bit_for_bit():
 def test_the_frequencies_span_two_decades_and_both_modes_of_a_dataset_count():
     assert frequency.FREQUENCIES[-1] / frequency.FREQUENCIES[0] == pytest.approx(100)
     for pair in frequency.SWEEP.pairs:
-        assert pair.task.weights == pytest.approx(pair.frequencies)
+        assert pair.task.sample_weight == pytest.approx(pair.frequencies)
         assert sum(pair.frequencies) == pytest.approx(1)
 
 

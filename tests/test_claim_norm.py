@@ -34,7 +34,7 @@ def longer_norms(monkeypatch):
         return true_mode(**(given | {"norm": 1.03 * given["norm"]}))
 
     def margins(weights, task, loss, times):
-        return true_margins(weights, Task(1.03 * task.inputs, task.labels, task.weights), loss, times)
+        return true_margins(weights, Task(1.03 * task.inputs, task.labels, task.sample_weight), loss, times)
 
     monkeypatch.setattr(theory, "Mode", mode)
     monkeypatch.setattr(theory, "separated_margins", margins)

@@ -43,7 +43,7 @@ def longer_norms(monkeypatch):
     margins, fates = theory.separated_margins, theory.separated_fates
 
     def longer(task):
-        return Task(1.03 * task.inputs, task.labels, task.weights)
+        return Task(1.03 * task.inputs, task.labels, task.sample_weight)
 
     monkeypatch.setattr(theory, "separated_margins", lambda w, task, *rest: margins(w, longer(task), *rest))
     monkeypatch.setattr(theory, "separated_fates", lambda w, task, *rest: fates(w, longer(task), *rest))

@@ -59,7 +59,7 @@ def test_rows_fail_when_the_theory_takes_a_norm_for_three_percent_longer(monkeyp
 
 def test_the_power_law_fails_when_a_norm_is_off_by_three_percent(monkeypatch):
     def longer(network, task, init, setting, **given):
-        stretched = shoal.Task(task.inputs * [1.0, 1.03], task.labels, task.weights)
+        stretched = shoal.Task(task.inputs * [1.0, 1.03], task.labels, task.sample_weight)
         return separate.flow(network, stretched, init, setting, **given)
 
     monkeypatch.setattr(starvation, "flow", longer)
@@ -140,7 +140,7 @@ def test_signed_samples_are_all_combinations_and_a_probe_a_feature():
     signed = Signed((2.0, 1.0), ((0, 1), (1,)), (0.6, 0.4))
     expected = [[2, 1], [2, -1], [-2, 1], [-2, -1], [0, 1], [0, -1], [2, 0], [0, 1]]
     assert signed.task.inputs.tolist() == expected
-    assert signed.task.weights == pytest.approx([0.15] * 4 + [0.2] * 2 + [0, 0])
+    assert signed.task.sample_weight == pytest.approx([0.15] * 4 + [0.2] * 2 + [0, 0])
 
 
 def test_a_start_has_the_strengths_asked_for():

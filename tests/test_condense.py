@@ -127,7 +127,7 @@ def test_a_flow_is_within_its_tolerance(activation: str, generator: np.random.Ge
     task = given["task"]
     # Each sample once: the kinks of equal samples are one, of which a network that slides along them cannot know.
     _, first, row = np.unique(task.inputs, axis=0, return_index=True, return_inverse=True)
-    once = shoal.Task(task.inputs[first], task.labels[first], np.bincount(row.ravel(), task.weights), task.test)
+    once = shoal.Task(task.inputs[first], task.labels[first], np.bincount(row.ravel(), task.sample_weight), task.test)
     condensed, repeated = both(**given)
     whole = shoal.train(**{**given, "task": once}, condense=False)
     assert json.loads(whole.attrs["condensed"]) == {"samples": [DISTINCT] * 2, "inputs": [INPUTS] * 2}

@@ -110,7 +110,7 @@ def smoothed(
     task: shoal.Task, loss: str, width: float, shapes: list[tuple[int, ...]], rates: tuple[float, ...]
 ) -> Callable[[float, Array], Array]:
     """Return the flow of a ReLU network whose gates, and hinge, open over a range of that width."""
-    points, labels, shares = np.asarray(task.inputs), np.asarray(task.labels), np.asarray(task.weights)
+    points, labels, shares = np.asarray(task.inputs), np.asarray(task.labels), np.asarray(task.sample_weight)
 
     def gate(a: Array) -> Array:
         return np.asarray(0.5 * (1 + np.tanh(a / (2 * width))))

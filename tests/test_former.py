@@ -20,6 +20,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "GradientFlow": shoal.GradientFlow,
     "Mode": shoal.theory.Mode,
     "Separated": shoal.Separated,
+    "Task": lambda **given: shoal.Task([[1.0]], [1], **given),
     "death_probability": shoal.theory.death_probability,
     "failure_probability": shoal.theory.failure_probability,
     "sweep": shoal.sweep,

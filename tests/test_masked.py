@@ -18,14 +18,14 @@ MASKED = np.ma.masked_values([1.0, 9.96921e36], 9.96921e36)
 ROWS = np.ma.masked_values([[1.0, 2.0], [9.96921e36, 1.0]], 9.96921e36)
 INPUTS = [[1.0, 0.0], [0.0, 1.0]]
 WEIGHTS = (np.ones((1, 2, 2)), np.ones((1, 1, 2)))
-LIKE_A_TASK = SimpleNamespace(inputs=ROWS, labels=np.array([1, -1]), weights=np.array([0.5, 0.5]))
+LIKE_A_TASK = SimpleNamespace(inputs=ROWS, labels=np.array([1, -1]), sample_weight=np.array([0.5, 0.5]))
 
 CALLS: dict[str, Callable[[], Any]] = {
     "inputs": lambda: shoal.Task(ROWS, [1, -1]),
     "inputs in a list": lambda: shoal.Task(list(ROWS), [1, -1]),
     "inputs without a masked number": lambda: shoal.Task(np.ma.array(INPUTS), [1, -1]),
     "labels": lambda: shoal.Task(INPUTS, np.ma.array([1, -1], mask=[0, 1])),
-    "weights": lambda: shoal.Task(INPUTS, [1, -1], MASKED),
+    "sample_weight": lambda: shoal.Task(INPUTS, [1, -1], MASKED),
     "test inputs": lambda: shoal.Task(INPUTS, [1, -1], test=(ROWS, [1, -1])),
     "test labels": lambda: shoal.Task(INPUTS, [1, -1], test=(INPUTS, np.ma.array([1, -1], mask=[0, 1]))),
     "explicit weights": lambda: shoal.Explicit([np.ma.array(np.ones((1, 1, 2)))]),

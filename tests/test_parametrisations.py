@@ -144,7 +144,9 @@ def test_the_outputs_begin_to_move_by_minus_the_kernel_times_the_residuals(
     init = random_init(network, 1, generator)
     data = shoal.train(network, task, init, method=shoal.GradientDescent(1.0, 0), loss="squared")
     margins = data.margin.values[0, 0]
-    velocity = kernel(network, task, started(init, 0)) @ (task.weights * task.labels * (1 - margins)) * task.labels
+    velocity = (
+        kernel(network, task, started(init, 0)) @ (task.sample_weight * task.labels * (1 - margins)) * task.labels
+    )
     gaps = []
     for rate in (1e-3, 5e-4, 2.5e-4):
         moved = shoal.train(network, task, init, method=shoal.GradientDescent(rate, 1), loss="squared").margin.values[0]
@@ -167,7 +169,7 @@ def test_nodes_of_the_mean_field_move_by_the_paper_s_equations(
     )  # fmt: skip
     inward = task.inputs @ w.T / 2.0
     logits = alpha / nodes * np.maximum(inward, 0) @ a
-    pull = task.weights * task.labels * (task.labels * logits < 1)
+    pull = task.sample_weight * task.labels * (task.labels * logits < 1)
     moved = {
         "weights_2": a + rate * pull @ np.maximum(inward, 0),
         "weights_1": w + rate * a[:, None] * ((inward > 0) * pull[:, None]).T @ task.inputs / 2.0,
@@ -213,7 +215,7 @@ def test_a_centred_network_is_zero_at_the_start_and_then_what_it_grew_by(
     network = shoal.Network((4, 6, 5, outputs), bias=True, centred=True, **UNEQUAL)
     plain = shoal.Network((4, 6, 5, outputs), bias=True, **UNEQUAL)
     train, test = random_task(40, 4, outputs, generator), random_task(300, 4, outputs, generator)
-    task = shoal.Task(train.inputs, train.labels, train.weights, (test.inputs, test.labels))
+    task = shoal.Task(train.inputs, train.labels, train.sample_weight, (test.inputs, test.labels))
     measures = ("margin", "test_margin", "trajectory", "test_error", "test_loss")
     data = shoal.train(
         network, task, random_init(network, 5, generator), method=method, loss=loss,

@@ -173,11 +173,11 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         engine=engine,
     )
     free = shoal.train(**given)
-    learnt = free.margin.isel(sample=np.flatnonzero(given["task"].weights > 0))
+    learnt = free.margin.isel(sample=np.flatnonzero(given["task"].sample_weight > 0))
     met = {
         "fitted": (learnt > 0).all("sample"),
         "satisfied": (learnt >= 1).all("sample"),
-        "dead": ~free.pattern.isel(sample=np.flatnonzero(given["task"].weights > 0)).any(("unit", "sample")),
+        "dead": ~free.pattern.isel(sample=np.flatnonzero(given["task"].sample_weight > 0)).any(("unit", "sample")),
     }[rule]
     expected = first_step(met)
     stopped = shoal.train(**{**given, "method": shoal.GradientDescent(given["method"].learning_rate, STEPS, stop=rule)})

@@ -142,7 +142,7 @@ def test_a_specification_is_what_train_was_called_with(generator: np.random.Gene
     for name, value in arguments.items():
         if name != "task":
             assert told[name] == value
-    for name in ("inputs", "labels", "weights"):
+    for name in ("inputs", "labels", "sample_weight"):
         assert getattr(told["task"], name).tobytes() == getattr(arguments["task"], name).tobytes()
 
 

@@ -88,7 +88,7 @@ def test_the_file_is_the_call(tmp_path: Path) -> None:
          {"network": shoal.Network.mean_field(2, 4, 2.0)}),
         ('kind = "gaussian"', 'kind = "balanced"', {"init": shoal.Balanced(0.5)}),
         ('kind = "gaussian"', 'kind = "separated"', {"init": shoal.Separated(0.5)}),
-        (MODES, 'inputs = [[1, 0], [0, 2]]\nlabels = [1, -1]\nweights = [3, 1]',
+        (MODES, 'inputs = [[1, 0], [0, 2]]\nlabels = [1, -1]\nsample_weight = [3, 1]',
          {"task": shoal.Task([[1, 0], [0, 2]], [1, -1], [3, 1])}),
         (MODES, 'kind = "antipodal"\ndimension = 2', {"task": shoal.tasks.antipodal(dimension=2)}),
         ('steps = 20', 'steps = 20\nstop = ["fitted", "dead"]',

@@ -65,7 +65,7 @@ def test_samples_can_be_permuted(seed: int, activation: str, loss: str, order: l
     network, task, init, bound = setting(seed, activation, loss)
     if bound is None:
         return
-    permuted = shoal.Task(task.inputs[order], task.labels[order], task.weights[order])
+    permuted = shoal.Task(task.inputs[order], task.labels[order], task.sample_weight[order])
     one, other = (step(network, t, init, loss) for t in (task, permuted))
     assert_near(final(other, 0).weights, final(one, 0).weights, bound)
 
@@ -77,7 +77,7 @@ def test_classes_can_be_permuted(seed: int, activation: str, order: list[int]) -
         return
     back = np.argsort(order)
     permuted = shoal.Explicit([init.weights[0], init.weights[1][:, order]])
-    renamed = shoal.Task(task.inputs, back[task.labels], task.weights)
+    renamed = shoal.Task(task.inputs, back[task.labels], task.sample_weight)
     one, other = step(network, task, init, "cross_entropy"), step(network, renamed, permuted, "cross_entropy")
     found = final(other, 0).weights
     assert_near([found[0], found[1][back]], final(one, 0).weights, bound)
@@ -90,7 +90,7 @@ def test_a_sample_can_be_split_into_equal_ones_that_share_its_weight(
     network, task, init, bound = setting(seed, activation, loss)
     if bound is None:
         return
-    weights = np.append(task.weights, part * task.weights[which])
+    weights = np.append(task.sample_weight, part * task.sample_weight[which])
     weights[which] *= 1 - part
     split = shoal.Task(
         np.append(task.inputs, task.inputs[[which]], axis=0), np.append(task.labels, task.labels[which]), weights
@@ -117,7 +117,7 @@ def test_scaling_a_units_weights_in_and_inversely_out_leaves_the_margins_alone(
 @given(seeds, activations, losses)
 def test_flipping_all_labels_and_output_weights_mirrors_the_training(seed: int, activation: str, loss: str) -> None:
     network, task, init, _ = setting(seed, activation, loss)
-    mirrored = shoal.Task(task.inputs, -task.labels, task.weights)
+    mirrored = shoal.Task(task.inputs, -task.labels, task.sample_weight)
     opposite = shoal.Explicit([init.weights[0], -init.weights[1]])
     one, other = step(network, task, init, loss, steps=20), step(network, mirrored, opposite, loss, steps=20)
     # Equal, bit for bit but for the sign of a zero: the margin of a network of which no unit is active.
@@ -131,7 +131,7 @@ def test_flipping_the_sign_of_an_input_and_its_weights_changes_nothing_else(
     seed: int, activation: str, loss: str, signs: list[float]
 ) -> None:
     network, task, init, _ = setting(seed, activation, loss)
-    turned = shoal.Task(task.inputs * signs, task.labels, task.weights)
+    turned = shoal.Task(task.inputs * signs, task.labels, task.sample_weight)
     flipped = shoal.Explicit([init.weights[0] * np.array(signs), init.weights[1]])
     one, other = step(network, task, init, loss, steps=20), step(network, turned, flipped, loss, steps=20)
     for name in ("margin", "loss", "weights_2"):

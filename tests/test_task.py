@@ -54,15 +54,15 @@ def test_a_task_keeps_copies_that_cannot_be_written() -> None:
     inputs[:], labels[:], weights[:] = 0, 0, 0
     np.testing.assert_array_equal(task.inputs, POINTS)
     assert task.labels.tolist() == [1, -1]
-    assert task.weights.tolist() == [0.25, 0.75]
-    for array in (task.inputs, task.labels, task.weights):
+    assert task.sample_weight.tolist() == [0.25, 0.75]
+    for array in (task.inputs, task.labels, task.sample_weight):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 
 
 def test_the_repr_of_a_task_names_its_shapes() -> None:
     assert repr(shoal.Task(POINTS, [1, -1])) == (
-        "Task(inputs=<float64 (2, 3)>, labels=<int64 (2,)>, weights=<float64 (2,)>)"
+        "Task(inputs=<float64 (2, 3)>, labels=<int64 (2,)>, sample_weight=<float64 (2,)>)"
     )
 
 
@@ -78,7 +78,7 @@ def test_test_samples_are_kept_as_a_pair_of_read_only_copies() -> None:
     for array in task.test:
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
-    again = shoal.Task(task.inputs, task.labels, task.weights, task.test)
+    again = shoal.Task(task.inputs, task.labels, task.sample_weight, task.test)
     assert again.test is not None
     assert again.test.inputs.tolist() == inputs
     assert shoal.Task(POINTS, [1, -1]).test is None
@@ -87,15 +87,15 @@ def test_test_samples_are_kept_as_a_pair_of_read_only_copies() -> None:
 
 def test_the_repr_of_a_task_names_its_test_samples() -> None:
     assert repr(shoal.Task(POINTS, [1, -1], test=(POINTS, [1, 1]))).endswith(
-        "weights=<float64 (2,)>, test=(<float64 (2, 3)>, <int64 (2,)>))"
+        "sample_weight=<float64 (2,)>, test=(<float64 (2, 3)>, <int64 (2,)>))"
     )
 
 
 @given(st.lists(st.floats(0, 1e308, allow_subnormal=True), min_size=1, max_size=40).filter(any))
 def test_weights_sum_to_one_and_taking_them_again_does_not_move_a_bit(given_weights: list[float]) -> None:
     inputs, labels = np.ones((len(given_weights), 1)), np.ones(len(given_weights))
-    once = shoal.Task(inputs, labels, given_weights).weights
-    again = shoal.Task(inputs, labels, once).weights
+    once = shoal.Task(inputs, labels, given_weights).sample_weight
+    again = shoal.Task(inputs, labels, once).sample_weight
     # One rounding an element, and the sum is exact: fsum rounds once.
     assert abs(once.sum() - 1) <= len(once) * np.finfo(float).eps
     assert once.tobytes() == again.tobytes()

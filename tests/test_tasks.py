@@ -13,7 +13,7 @@ def test_modes_are_orthogonal_with_the_norms_and_frequencies_given_and_alternate
     task = tasks.modes((1.7, 0.9, 0.5), (3, 2, 1), dimension=5)
     np.testing.assert_array_equal(task.inputs @ task.inputs.T, np.diag(np.square((1.7, 0.9, 0.5))))
     assert task.labels.tolist() == [1, -1, 1]
-    np.testing.assert_allclose(task.weights, [1 / 2, 1 / 3, 1 / 6], rtol=1e-15)
+    np.testing.assert_allclose(task.sample_weight, [1 / 2, 1 / 3, 1 / 6], rtol=1e-15)
     assert task.dimension == 5
 
 
@@ -25,21 +25,21 @@ def test_an_antipodal_pair_has_opposite_inputs_and_labels() -> None:
     task = tasks.antipodal(1.5, dimension=3, frequency=0.25)
     np.testing.assert_array_equal(task.inputs, [[1.5, 0, 0], [-1.5, 0, 0]])
     assert task.labels.tolist() == [1, -1]
-    assert task.weights.tolist() == [0.25, 0.75]
+    assert task.sample_weight.tolist() == [0.25, 0.75]
 
 
 def test_features_add_up_in_a_sample() -> None:
     task = tasks.features((1, 2), [(0, 1), (0,)], (0.1, 0.9))
     np.testing.assert_array_equal(task.inputs, [[1, 2], [1, 0]])
     assert task.labels.tolist() == [1, 1]
-    np.testing.assert_allclose(task.weights, [0.1, 0.9], rtol=1e-15)
+    np.testing.assert_allclose(task.sample_weight, [0.1, 0.9], rtol=1e-15)
 
 
 def test_mirrored_features_have_a_second_class_of_half_the_weight() -> None:
     task = tasks.features((1, 2), [(0, 1), (0,)], (0.1, 0.9), mirrored=True)
     np.testing.assert_array_equal(task.inputs, [[1, 2], [1, 0], [-1, -2], [-1, 0]])
     assert task.labels.tolist() == [1, 1, -1, -1]
-    np.testing.assert_allclose(task.weights, [0.05, 0.45, 0.05, 0.45], rtol=1e-15)
+    np.testing.assert_allclose(task.sample_weight, [0.05, 0.45, 0.05, 0.45], rtol=1e-15)
 
 
 def test_gaussian_classes_have_the_separation_asked_for() -> None:

@@ -51,7 +51,7 @@ def test_clusters_of_a_mixture_have_their_weight_mean_spread_and_label() -> None
             assert np.abs(z.mean(axis=0)).max() <= 4 / np.sqrt(count)
             error = np.sqrt((1 + np.eye(3)) / count)
             assert (np.abs(z.T @ z / count - np.eye(3)) <= 4 * error).all()
-    assert np.allclose(task.weights, 1 / n)
+    assert np.allclose(task.sample_weight, 1 / n)
 
 
 def test_clusters_are_equally_frequent_and_of_spread_one_unless_told() -> None:

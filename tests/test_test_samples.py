@@ -25,7 +25,7 @@ METHODS = {"descent": shoal.GradientDescent(0.1, 20), "flow": shoal.GradientFlow
 def split_task(network: shoal.Network, generator: np.random.Generator, tested: int = 700) -> shoal.Task:
     """Return a task of 9 samples, and more test samples than one block holds."""
     task, test = (random_task(n, 3, network.outputs, generator, "float32") for n in (9, tested))
-    return shoal.Task(task.inputs, task.labels, task.weights, (test.inputs, test.labels))
+    return shoal.Task(task.inputs, task.labels, task.sample_weight, (test.inputs, test.labels))
 
 
 def arguments(network: shoal.Network, generator: np.random.Generator, **changed: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def test_test_samples_measure_what_samples_of_weight_zero_do(name: str, generato
     together = shoal.Task(
         np.concatenate([task.inputs, task.test.inputs]),
         np.concatenate([task.labels, task.test.labels]),
-        np.concatenate([task.weights, np.zeros(task.test_samples)]),
+        np.concatenate([task.sample_weight, np.zeros(task.test_samples)]),
     )
     measured = shoal.Record(measure=("margin", "weights"))
     joined = shoal.train(**{**given, "task": together, "record": measured})
@@ -104,7 +104,7 @@ def test_test_samples_measure_what_samples_of_weight_zero_do(name: str, generato
 def test_test_samples_do_not_change_what_is_trained(name: str, method: str, generator: np.random.Generator) -> None:
     given = arguments(NETWORKS[name], generator, method=METHODS[method], spectral_decoupling=0.1)
     task = given["task"]
-    without = shoal.Task(task.inputs, task.labels, task.weights)
+    without = shoal.Task(task.inputs, task.labels, task.sample_weight)
     record = shoal.Record(times=given["record"].times, measure=(*ALL_MEASURES, "trajectory"))
     same_bits(shoal.train(**{**given, "task": without, "record": record}), shoal.train(**given).drop_vars(list(TESTED)))
     # Nor does it that they are there and not asked for.

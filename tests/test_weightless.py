@@ -54,7 +54,7 @@ def arguments(task: shoal.Task, outputs: int = 1, **changed: Any) -> dict[str, A
 
 
 def test_a_sample_of_weight_0_whose_loss_is_infinite_ends_nothing() -> None:
-    task = shoal.Task([[1.0], [-1000.0]], [1, 1], weights=[1, 0])
+    task = shoal.Task([[1.0], [-1000.0]], [1, 1], sample_weight=[1, 0])
     init = shoal.Explicit([[[[1.0]]]])
     method, record = shoal.GradientDescent(0.1, 2), shoal.Record(measure=("loss", "margin"))
     data = shoal.train(shoal.Network((1, 1)), task, init, loss="exponential", method=method, record=record)
@@ -129,7 +129,7 @@ def test_samples_of_weight_0_change_no_bit_of_a_condensed_task(condense: bool | 
 
     def thrice(task: shoal.Task) -> shoal.Task:
         copies = 3 * [*range(task.samples)]
-        return shoal.Task(task.inputs[copies], task.labels[copies], task.weights[copies])
+        return shoal.Task(task.inputs[copies], task.labels[copies], task.sample_weight[copies])
 
     given = {"network": shoal.Network((3, 7, 1)), "condense": condense, "weight_decay": 1e-3}
     together, alone = (shoal.train(**arguments(thrice(task), **given)) for task in (every, few))

@@ -184,7 +184,7 @@ def stopping(rule: str) -> dict[str, Any]:
         labels[::3] *= -1
     return {
         **given,
-        "task": shoal.Task(inputs, labels, task.weights, test=task.test),
+        "task": shoal.Task(inputs, labels, task.sample_weight, test=task.test),
         "method": shoal.GradientDescent(rate, steps, stop=rule),
         "record": shoal.Record(steps=range(0, steps + 1, 10), measure=MEASURES),
         "weight_decay": 1e-4,

@@ -56,7 +56,7 @@ def reference(case: FlowCase, most: int = 64) -> Reference:
     inputs, labels = dataset(case)
     if case.activation == "relu":
         shares = np.full(case.samples, 1.0 / case.samples)
-        task = SimpleNamespace(inputs=inputs, labels=labels, weights=shares)
+        task = SimpleNamespace(inputs=inputs, labels=labels, sample_weight=shares)
         return Reference(chosen, separated_margins(weights, task, "cross_entropy", case.times), EXACT)
     loose, tight = (integrate(case, weights, tolerance) for tolerance in (10 * TIGHTEST, TIGHTEST))
     return Reference(chosen, tight, float(np.max(errors(loose, tight))))

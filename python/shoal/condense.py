@@ -88,11 +88,11 @@ def _merge(task: Task, how: str | bool) -> tuple[Task, NDArray[np.int64] | None]
 
     Samples of weight 0 come behind the others and do not decide whether it is worth it: they are measured, not learnt.
     """
-    learnt = int(np.count_nonzero(task.weights))
+    learnt = int(np.count_nonzero(task.sample_weight))
     if how is False or (how == "auto" and learnt < _LEAST):
         return task, None
     most = learnt // 2 if how == "auto" else task.samples - 1
-    order = np.argsort(task.weights == 0, kind="stable")
+    order = np.argsort(task.sample_weight == 0, kind="stable")
     keys = np.column_stack([task.inputs.view(np.uint64), task.labels.view(np.uint64)])[order]
 
     def too_many(first: NDArray[np.int64]) -> bool:
@@ -108,7 +108,7 @@ def _merge(task: Task, how: str | bool) -> tuple[Task, NDArray[np.int64] | None]
         return task, None
     row = np.empty_like(place)
     row[order] = place
-    weights = np.bincount(row, weights=task.weights)
+    weights = np.bincount(row, weights=task.sample_weight)
     return Task(task.inputs[order[first]], task.labels[order[first]], weights, task.test), row
 
 
@@ -139,4 +139,4 @@ def _turn(task: Task, how: str | bool, largest: float) -> tuple[NDArray[np.float
         return None
     span, coordinates = found
     test = None if task.test is None else (coordinates[task.samples :], task.test.labels)
-    return span, Task(coordinates[: task.samples], task.labels, task.weights, test)
+    return span, Task(coordinates[: task.samples], task.labels, task.sample_weight, test)

@@ -206,7 +206,7 @@ def assemble(
         **_clock(method, records),
         "inputs": (("sample", "input"), task.inputs, _attrs("inputs of the task")),
         "labels": (("sample",), task.labels, _attrs("labels of the task")),
-        "sample_weights": (("sample",), task.weights, _attrs("weights of the samples in the loss")),
+        "sample_weight": (("sample",), task.sample_weight, _attrs("weights of the samples in the loss")),
     }
     if task.test is not None:
         coordinates["test_inputs"] = (("test_sample", "input"), task.test.inputs, _attrs("inputs of the test samples"))

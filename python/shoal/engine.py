@@ -35,7 +35,7 @@ def resolve_engine(engine: str, network: Network, task: Task, method: Method) ->
         raise ValueError(f"engine must be 'lanes' or 'auto' for {trouble}, got 'wide'")
     if engine != "auto":
         return engine
-    sizes = (network.parameters, int(np.count_nonzero(task.weights)))  # samples of weight 0 change no bit
+    sizes = (network.parameters, int(np.count_nonzero(task.sample_weight)))  # samples of weight 0 change no bit
     large = any(
         sizes[0] >= parameters and sizes[1] >= samples
         for parameters, samples in ((_WIDE_PARAMETERS, _WIDE_SAMPLES), (_TALL_PARAMETERS, _TALL_SAMPLES))

@@ -26,6 +26,7 @@ KEYWORDS = {
     "GradientFlow": {"until": "t_end"},
     "Mode": {"start": "start_margin"},
     "Separated": {"scale": "std", "output_scale": "output_std"},
+    "Task": {"weights": "sample_weight"},
     "death_probability": {"weight_scale": "weight_std", "output_scale": "output_std"},
     "failure_probability": {"weight_scale": "weight_std", "output_scale": "output_std"},
     "sweep": {"start": "init"},

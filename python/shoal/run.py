@@ -209,7 +209,7 @@ class Run:
             centred=self.network.centred,
             inputs=trained.inputs,
             labels=trained.labels,
-            weights=trained.weights,
+            weights=trained.sample_weight,
             repeats=self.condensed.repeats,
             span=self.condensed.span,
             test=self._test(),

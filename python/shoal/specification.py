@@ -80,7 +80,7 @@ def fingerprint(told: str, task: Task) -> int:
     fixed = {name: value for name, value in json.loads(told).items() if name not in ("networks", "first")}
     digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)
     tests = () if task.test is None else (task.test.inputs, task.test.labels)
-    for array in (task.inputs, task.labels, task.weights, *tests):
+    for array in (task.inputs, task.labels, task.sample_weight, *tests):
         digest.update(np.ascontiguousarray(array).tobytes())
     return int.from_bytes(digest.digest(), "little") >> 33
 
@@ -187,7 +187,7 @@ def _rebuild(kind: type[T], told: dict[str, Any], tag: str) -> T:
 
 def _task(data: xarray.Dataset, told: dict[str, Any]) -> Task:
     tested = told.get("test_samples", 0)
-    needed = ["inputs", "labels", "sample_weights", *(["test_inputs", "test_labels"] if tested else [])]
+    needed = ["inputs", "labels", "sample_weight", *(["test_inputs", "test_labels"] if tested else [])]
     missing = [name for name in needed if name not in data]
     if missing:
         raise ValueError(f"data must hold the arrays of its specification, it lacks {', '.join(missing)}")

@@ -32,8 +32,8 @@ class Task(Frozen):
         Finite.
     labels : array_like, shape (samples,)
         -1/+1 for a network of one output, or 0..K-1 for one of K outputs.
-    weights : array_like, shape (samples,), optional
-        How much each sample counts in the loss and the error ("frequency"): not negative, not all zero. Divided by
+    sample_weight : array_like, shape (samples,), optional
+        How much each sample counts in the loss and the error: not negative, not all zero. Divided by
         their sum. Equal when left out. A sample of weight 0 is measured, not learnt.
     test : pair of array_like, shapes (test samples, inputs) and (test samples,), optional
         Inputs and labels on which the networks are measured and never trained: the measures ``test_loss``,
@@ -43,7 +43,7 @@ class Task(Frozen):
     ----------
     inputs : ndarray of float64, shape (samples, inputs)
     labels : ndarray of int64, shape (samples,)
-    weights : ndarray of float64, shape (samples,)
+    sample_weight : ndarray of float64, shape (samples,)
         Sum to one.
     test : pair (inputs, labels) of ndarray, or None
 
@@ -58,35 +58,35 @@ class Task(Frozen):
 
     Examples
     --------
-    >>> Task([[2, 0], [0, 1]], [1, -1], weights=[3, 1]).weights
+    >>> Task([[2, 0], [0, 1]], [1, -1], sample_weight=[3, 1]).sample_weight
     array([0.75, 0.25])
     """
 
     inputs: NDArray[np.float64]
     labels: NDArray[np.int64]
-    weights: NDArray[np.float64]
+    sample_weight: NDArray[np.float64]
     test: Samples | None
 
     def __init__(
         self,
         inputs: ArrayLike,
         labels: ArrayLike,
-        weights: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         test: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
         _check_axes("inputs", inputs)
         checks.same_order(("inputs", "labels"), inputs, labels)
-        checks.same_order(("inputs", "weights"), inputs, weights)
+        checks.same_order(("inputs", "sample_weight"), inputs, sample_weight)
         points = checks.real_array("inputs", inputs, dimensions=2, shape="(samples, inputs)", flags=True)
         object.__setattr__(self, "inputs", points)
         object.__setattr__(self, "labels", _labels(labels, len(points)))
-        object.__setattr__(self, "weights", _weights(weights, len(points)))
+        object.__setattr__(self, "sample_weight", _weights(sample_weight, len(points)))
         object.__setattr__(self, "test", None if test is None else _test(test, self))
 
     def __repr__(self) -> str:
         """Return the call that makes the task, with arrays abbreviated to their shapes."""
         n, d = self.inputs.shape
-        held = f"inputs=<float64 ({n}, {d})>, labels=<int64 ({n},)>, weights=<float64 ({n},)>"
+        held = f"inputs=<float64 ({n}, {d})>, labels=<int64 ({n},)>, sample_weight=<float64 ({n},)>"
         if self.test is not None:
             held += f", test=(<float64 ({self.test_samples}, {d})>, <int64 ({self.test_samples},)>)"
         return f"Task({held})"
@@ -151,14 +151,16 @@ def _weights(weights: ArrayLike | None, samples: int) -> NDArray[np.float64]:
     if weights is None:
         given = np.ones(samples)
     else:
-        given = checks.real_array("weights", weights, dimensions=1, shape="(samples,)", flags=True)
+        given = checks.real_array("sample_weight", weights, dimensions=1, shape="(samples,)", flags=True)
     if len(given) != samples:
-        raise ValueError(f"weights must have one entry a sample: inputs has {samples} rows, weights has {len(given)}")
+        raise ValueError(
+            f"sample_weight must have one entry a sample: inputs has {samples} rows, sample_weight has {len(given)}"
+        )
     if (given < 0).any():
         at = int(np.argmax(given < 0))
-        raise ValueError(f"weights must not be negative, got {given[at]} at index {at}")
+        raise ValueError(f"sample_weight must not be negative, got {given[at]} at index {at}")
     if not (given > 0).any():
-        raise ValueError("weights must not all be zero, got a sum of 0")
+        raise ValueError("sample_weight must not all be zero, got a sum of 0")
     # Scaled before they are summed, so that no sum overflows. Weights that already sum to one, as those of a task do,
     # are left alone: to divide again would move their bits, and a saved run would not repeat exactly. Twice eps: half
     # of one for each element's rounding, half for that of the sum it was divided by, and as much for this sum.

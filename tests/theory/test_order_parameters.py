@@ -22,7 +22,7 @@ RESIDUALS = {
 def task_of(inputs, labels, weights=None):
     count = len(labels)
     weights = np.full(count, 1 / count) if weights is None else np.asarray(weights, dtype=float)
-    return SimpleNamespace(inputs=np.asarray(inputs, dtype=float), labels=np.asarray(labels), weights=weights)
+    return SimpleNamespace(inputs=np.asarray(inputs, dtype=float), labels=np.asarray(labels), sample_weight=weights)
 
 
 def opposed(seed, samples=7, inputs=4):
@@ -54,7 +54,7 @@ def slopes(first, last, task, residual):
     u = first @ task.inputs.T
     active = u > 0
     margins = task.labels * np.einsum("bhs,bh->bs", u * active, last)
-    pull = (task.weights * task.labels * residual(margins))[:, None, :] * active
+    pull = (task.sample_weight * task.labels * residual(margins))[:, None, :] * active
     return last[..., None] * (pull @ task.inputs), (pull * u).sum(axis=2), margins
 
 
@@ -88,7 +88,7 @@ def scipy_margins(weights, task, loss, times, rtol=1e-10):
 
     def slope(state, pattern):
         _, last, u, active, margins = parts(state, pattern)
-        pull = task.weights * task.labels * pattern[units:] * smooth(margins) * active
+        pull = task.sample_weight * task.labels * pattern[units:] * smooth(margins) * active
         return np.concatenate([(last[:, None] * (pull @ task.inputs)).ravel(), (pull * u).sum(axis=1)])
 
     def gates(state, pattern):
@@ -230,7 +230,7 @@ def test_descent_comes_closer_in_proportion_to_its_rate():
     for rate in (0.02, 0.01, 0.005):
         data = shoal.train(
             shoal.Network((4, 5, 1)),
-            shoal.Task(task.inputs, task.labels, task.weights),
+            shoal.Task(task.inputs, task.labels, task.sample_weight),
             shoal.Explicit(weights),
             method=shoal.GradientDescent(rate, round(4.0 / rate)),
             loss="cross_entropy",

@@ -172,7 +172,7 @@ def random_task(samples, inputs, seed, equal=False):
     return SimpleNamespace(
         inputs=generator.standard_normal((samples, inputs)),
         labels=generator.choice([-1, 1], samples),
-        weights=shares / shares.sum(),
+        sample_weight=shares / shares.sum(),
     )
 
 
@@ -187,12 +187,12 @@ def test_penalised_linear_is_the_minimum(loss, samples, inputs, decay, zeta):
     def value(w):
         margins = rows @ w
         lost = VALUES[name](margins / target) * target**2 if target != 1.0 else VALUES[name](margins)
-        return task.weights @ (lost + 0.5 * zeta * margins**2) + 0.5 * decay * w @ w
+        return task.sample_weight @ (lost + 0.5 * zeta * margins**2) + 0.5 * decay * w @ w
 
     def slope(w):
         margins = rows @ w
         residual = np.maximum(target - margins, 0.0) if name == "squared_hinge" else RESIDUALS[name](margins)
-        return decay * w - rows.T @ (task.weights * (residual - zeta * margins))
+        return decay * w - rows.T @ (task.sample_weight * (residual - zeta * margins))
 
     rest = penalised_linear(task, decay, zeta, loss)
     low = minimize(value, np.zeros(inputs), jac=slope, method="BFGS", options={"gtol": 1e-10})
@@ -216,7 +216,7 @@ def test_dual_fixed_point_with_unequal_weights_and_both_penalties():
     task = random_task(6, 9, 3)
     rest = penalised_linear(task, 0.02, 0.1, "exponential")
     margins = rest.samples @ rest.strengths
-    pulled = task.weights * (np.exp(-margins) - 0.1 * margins)
+    pulled = task.sample_weight * (np.exp(-margins) - 0.1 * margins)
     assert rest.singular**2 * (rest.samples.T @ pulled) / 0.02 == pytest.approx(rest.strengths, rel=1e-12)
     assert rest.margins == pytest.approx(margins)
     assert (rest.inputs * rest.singular) @ np.diag(1 / rest.singular**2) @ rest.strengths == pytest.approx(rest.weights)
@@ -233,7 +233,7 @@ def test_spectral_decoupling_does_not_see_the_singular_values():
 def test_linear_features_flow_to_the_fixed_point():
     norms, types, shares = (1.2, 0.7, 1.0), [[0], [0, 1], [1, 2]], np.array([0.5, 0.3, 0.2])
     inputs = np.array([[k in kind for k in range(3)] for kind in types]) * norms
-    task = SimpleNamespace(inputs=inputs, labels=np.ones(3), weights=shares)
+    task = SimpleNamespace(inputs=inputs, labels=np.ones(3), sample_weight=shares)
     for loss in SMOOTH:
         flow = Features(norms, types, shares, -0.1, loss, depth=1, weight_decay=0.02, spectral_decoupling=0.1)
         rest = penalised_linear(task, 0.02, 0.1, loss)
@@ -242,8 +242,8 @@ def test_linear_features_flow_to_the_fixed_point():
 
 def test_a_sample_of_weight_zero_is_measured_and_not_learnt():
     task = random_task(5, 4, 9)
-    known = SimpleNamespace(inputs=task.inputs[:4], labels=task.labels[:4], weights=task.weights[:4])
-    task.weights[4] = 0.0
+    known = SimpleNamespace(inputs=task.inputs[:4], labels=task.labels[:4], sample_weight=task.sample_weight[:4])
+    task.sample_weight[4] = 0.0
     with_it, without = penalised_linear(task, 0.1), penalised_linear(known, 0.1)
     assert with_it.weights == pytest.approx(without.weights, rel=1e-12)
     assert with_it.margins.shape == (5,)
@@ -264,11 +264,11 @@ def test_a_sample_of_weight_zero_is_measured_and_not_learnt():
         (lambda: penalised_linear(random_task(3, 2, 0), -1.0), "weight_decay must not be negative, got -1.0"),
         (lambda: penalised_linear(random_task(3, 2, 0), 0.1, 0.0, "hinge"), "loss must not be the hinge"),
         (
-            lambda: penalised_linear(SimpleNamespace(inputs=[[1.0]], labels=[2], weights=[1.0]), 0.1),
+            lambda: penalised_linear(SimpleNamespace(inputs=[[1.0]], labels=[2], sample_weight=[1.0]), 0.1),
             "task must have labels -1 and +1, got [2.]",
         ),
         (
-            lambda: penalised_linear(SimpleNamespace(inputs=[[0.0]], labels=[1], weights=[1.0]), 0.1),
+            lambda: penalised_linear(SimpleNamespace(inputs=[[0.0]], labels=[1], sample_weight=[1.0]), 0.1),
             "task must have an input that is not 0",
         ),
     ],

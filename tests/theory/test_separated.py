@@ -18,13 +18,15 @@ RESIDUALS = {
     "squared_hinge": lambda m: np.maximum(1 - m, 0),
 }
 ORTHOGONAL = SimpleNamespace(
-    inputs=np.diag([1.3, 0.8, 1.1]), labels=np.array([1, -1, 1]), weights=np.array([0.5, 0.2, 0.3])
+    inputs=np.diag([1.3, 0.8, 1.1]), labels=np.array([1, -1, 1]), sample_weight=np.array([0.5, 0.2, 0.3])
 )
 
 
 def antipodal(labels):
     inputs = np.array([[1.3, 0, 0], [0, 0.8, 0], [0, 0, 1.1], [0, 0, -0.9]])
-    return SimpleNamespace(inputs=inputs, labels=np.array([1, -1, *labels]), weights=np.array([0.3, 0.2, 0.3, 0.2]))
+    return SimpleNamespace(
+        inputs=inputs, labels=np.array([1, -1, *labels]), sample_weight=np.array([0.3, 0.2, 0.3, 0.2])
+    )
 
 
 def separated(task, networks, neurons, scale, seed):
@@ -49,7 +51,7 @@ def descent(weights, task, loss, times, rate):
         margins = task.labels * np.einsum("nhs,nh->ns", logit_inputs * active, last)
         if step in steps:
             out.append(margins)
-        pull = task.weights * task.labels * RESIDUALS[loss](margins)
+        pull = task.sample_weight * task.labels * RESIDUALS[loss](margins)
         change = np.einsum("ns,nhs->nhs", pull, active * last[..., None]) @ task.inputs
         last = last + rate * np.einsum("ns,nhs->nh", pull, logit_inputs * active)
         first = first + rate * change
@@ -115,7 +117,7 @@ def test_antipodal_neurons_change_sides_or_stick_as_descent_does(loss, labels):
 @pytest.mark.parametrize("loss", ["cross_entropy", "exponential", "squared"])
 def test_changes_of_side_agree_with_a_tight_integration(loss):
     norms, frequencies, times = np.array([1.1, 0.9]), np.array([0.6, 0.4]), np.linspace(0, 12, 13)
-    task = SimpleNamespace(inputs=np.array([[1.1, 0], [-0.9, 0]]), labels=np.array([1, -1]), weights=frequencies)
+    task = SimpleNamespace(inputs=np.array([[1.1, 0], [-0.9, 0]]), labels=np.array([1, -1]), sample_weight=frequencies)
     a, zt = np.random.default_rng(4).normal(0, 0.4, (2, 6, 7))
     weights = [np.stack([a, np.zeros_like(a)], axis=2), zt[:, None]]
     exact = separated_margins(weights, task, loss, times)
@@ -128,7 +130,7 @@ def test_changes_of_side_agree_with_a_tight_integration(loss):
 
 @pytest.mark.parametrize("loss", RESIDUALS)
 def test_one_live_neuron_is_a_mode(loss):
-    task = SimpleNamespace(inputs=np.array([[1.3]]), labels=np.array([-1]), weights=np.array([1.0]))
+    task = SimpleNamespace(inputs=np.array([[1.3]]), labels=np.array([-1]), sample_weight=np.array([1.0]))
     a, zt = 0.5, 0.3
     mode = Mode(1.3, 1.0, 1.3 * a * zt, a**2 - zt**2, loss=loss)
     times = np.geomspace(1e-6, 1e9, 40)
@@ -137,7 +139,7 @@ def test_one_live_neuron_is_a_mode(loss):
 
 
 def test_a_dying_neuron_leaves_at_the_time_of_its_clock():
-    task = SimpleNamespace(inputs=np.eye(1), labels=np.array([1]), weights=np.array([1.0]))
+    task = SimpleNamespace(inputs=np.eye(1), labels=np.array([1]), sample_weight=np.array([1.0]))
     weights = [np.array([[[0.3]]]), np.array([[[-0.5]]])]
     fates = separated_fates(weights, task, "hinge")
     # Hinge: r = 1, the clock is time itself; tanh tau_d = a / |zt|.
@@ -150,7 +152,7 @@ def test_a_dying_neuron_leaves_at_the_time_of_its_clock():
 
 
 def test_the_stable_manifold_decays_for_ever_and_fails():
-    task = SimpleNamespace(inputs=np.eye(1), labels=np.array([1]), weights=np.array([1.0]))
+    task = SimpleNamespace(inputs=np.eye(1), labels=np.array([1]), sample_weight=np.array([1.0]))
     weights = [np.array([[[0.5]]]), np.array([[[-0.5]]])]
     margins = separated_margins(weights, task, "cross_entropy", [0, 1, 10, 1e9])[0, :, 0]
     assert (np.diff(margins[:3]) > 0).all()
@@ -161,7 +163,9 @@ def test_the_stable_manifold_decays_for_ever_and_fails():
 
 
 def test_fates_on_antipodal_data_follow_the_sign_of_a_plus_z():
-    task = SimpleNamespace(inputs=np.array([[1.0], [-0.6]]), labels=np.array([1, -1]), weights=np.array([0.5, 0.5]))
+    task = SimpleNamespace(
+        inputs=np.array([[1.0], [-0.6]]), labels=np.array([1, -1]), sample_weight=np.array([0.5, 0.5])
+    )
     a, z = np.random.default_rng(8).normal(0, 1, (2, 4000, 3))
     fates = separated_fates([a[..., None], z[:, None]], task, "cross_entropy")
     np.testing.assert_array_equal(fates.serves, np.where(a + z > 0, 0, 1))
@@ -175,7 +179,7 @@ def test_equal_samples_merge_and_order_of_times_is_kept():
     doubled = SimpleNamespace(
         inputs=ORTHOGONAL.inputs[[0, 0, 1, 2]],
         labels=ORTHOGONAL.labels[[0, 0, 1, 2]],
-        weights=np.array([0.1, 0.4, 0.2, 0.3]),
+        sample_weight=np.array([0.1, 0.4, 0.2, 0.3]),
     )
     times = np.array([3.0, 0.0, 7.0, 3.0])
     one = separated_margins(weights, ORTHOGONAL, "cross_entropy", times)
@@ -201,7 +205,7 @@ def test_permuting_neurons_and_networks_changes_nothing():
 
 def task_of(inputs, labels):
     inputs = np.array(inputs, dtype=float)
-    return SimpleNamespace(inputs=inputs, labels=np.array(labels), weights=np.full(len(inputs), 1 / len(inputs)))
+    return SimpleNamespace(inputs=inputs, labels=np.array(labels), sample_weight=np.full(len(inputs), 1 / len(inputs)))
 
 
 @pytest.mark.parametrize(

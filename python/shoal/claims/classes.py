@@ -81,7 +81,7 @@ class Classes:
     def task(self) -> Task:
         """The dataset, labels 0..K-1 also for two classes: the network has K outputs."""
         axes = modes(self.norms, self.frequencies)
-        return Task(axes.inputs, np.arange(self.number), axes.weights)
+        return Task(axes.inputs, np.arange(self.number), axes.sample_weight)
 
     @property
     def speeds(self) -> Floats:

@@ -143,7 +143,7 @@ def _linear(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     count, rows, found = setting.count(full=64, quick=8), [], []
     free, tight = linear_task(6, 24, setting.seed), linear_task(24, 6, setting.seed)
     start = np.random.default_rng([setting.seed, 6]).normal(0.0, 0.3, (count, 1, 24))
-    scaled = np.sqrt(free.weights)[:, None] * free.inputs
+    scaled = np.sqrt(free.sample_weight)[:, None] * free.inputs
     softest = float(np.linalg.eigvalsh(scaled @ scaled.T)[0])
     for decoupling in DECOUPLINGS:
         setting.say(f"{count} linear networks to rest, decoupling {decoupling:g}")

@@ -60,7 +60,7 @@ class _Errors:
     @classmethod
     def of(cls, margins: Floats) -> _Errors:
         wrong = (margins < 0) + 0.5 * (margins == 0)
-        return cls(expit(-margins) @ PLAN.task.weights, wrong @ PLAN.task.weights)
+        return cls(expit(-margins) @ PLAN.task.sample_weight, wrong @ PLAN.task.sample_weight)
 
 
 def run(setting: Setting) -> Outcome:

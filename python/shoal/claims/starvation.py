@@ -119,7 +119,7 @@ def _fractions(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     for fraction in FRACTIONS:
         setting.say(f"training and predicting {len(starts)} networks, rare feature in {fraction:g} of the samples")
         signed = rare(fraction)
-        trained = signed.task.weights > 0
+        trained = signed.task.sample_weight > 0
         margins = flow(network, signed.task, init, setting, times=TIMES)
         theirs = signed.predicted(starts, TIMES)
         rows.append(
@@ -150,7 +150,7 @@ def _crowd(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     for index, fraction in enumerate(FRACTIONS):
         setting.say(f"training {len(starts)} random networks, rare feature in {fraction:g} of the samples")
         signed = rare(fraction)
-        trained = signed.task.weights > 0
+        trained = signed.task.sample_weight > 0
         margins = flow(network, signed.task, init, setting, times=TIMES)
         logs[:, :, index] = np.log(margins[..., -2:] / starts[:, None])
         reached.append(confidence_when_fit(margins, trained, -1))

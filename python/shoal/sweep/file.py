@@ -25,7 +25,7 @@ from shoal.sweep.run import sweep
 from shoal.task import Task
 
 _NOT_OF_FILES = ("client", "progress")
-_TASK_ARRAYS = ("inputs", "labels", "weights", "test_inputs", "test_labels")
+_TASK_ARRAYS = ("inputs", "labels", "sample_weight", "test_inputs", "test_labels")
 _PATHS = {"file": ("file",), "idx": ("images", "labels", "test")}
 
 Table = dict[str, Any]
@@ -171,7 +171,7 @@ def _task_of(file: Path) -> Task:
     test = [arrays[name] for name in ("test_inputs", "test_labels") if name in arrays]
     if len(test) == 1:
         raise ValueError(f"file must hold both test_inputs and test_labels or neither, got one of them in {file}")
-    return Task(arrays["inputs"], arrays["labels"], arrays.get("weights"), (test[0], test[1]) if test else None)
+    return Task(arrays["inputs"], arrays["labels"], arrays.get("sample_weight"), (test[0], test[1]) if test else None)
 
 
 def _init_of(file: Path) -> Explicit:

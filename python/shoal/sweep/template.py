@@ -19,7 +19,7 @@ from shoal.sweep.conditions import Conditions
 if TYPE_CHECKING:
     import xarray
 
-_OF_TASK = ("inputs", "labels", "sample_weights", "test_inputs", "test_labels")
+_OF_TASK = ("inputs", "labels", "sample_weight", "test_inputs", "test_labels")
 
 
 def of_networks(run: Run) -> xarray.Dataset:

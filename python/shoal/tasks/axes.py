@@ -43,7 +43,7 @@ def modes(
     Examples
     --------
     >>> task = modes((1.7, 0.9), (0.6, 0.4))
-    >>> task.labels, task.weights
+    >>> task.labels, task.sample_weight
     (array([ 1, -1]), array([0.6, 0.4]))
     """
     lengths = _norms(norms)

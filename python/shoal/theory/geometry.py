@@ -45,7 +45,7 @@ class SupportsTask(Protocol):
         """(samples,), -1 or +1."""
 
     @property
-    def weights(self) -> NDArray[np.float64]:
+    def sample_weight(self) -> NDArray[np.float64]:
         """(samples,), not negative, with a sum of 1."""
 
 
@@ -67,7 +67,7 @@ class TaskModes:
 
 
 def arrays_of(task: SupportsTask) -> tuple[Array, Array, Array]:
-    """Return inputs, labels and weights as float64.
+    """Return inputs, labels and sample weights as float64.
 
     Raises
     ------
@@ -77,22 +77,22 @@ def arrays_of(task: SupportsTask) -> tuple[Array, Array, Array]:
         Shapes that do not fit, a number that is not finite, labels other than -1/+1, or a negative weight.
     """
     try:
-        given = task.inputs, task.labels, task.weights
+        given = task.inputs, task.labels, task.sample_weight
     except AttributeError as error:
         raise TypeError(
-            "task must have inputs, labels and weights, as a shoal.Task has, "
+            "task must have inputs, labels and sample_weight, as a shoal.Task has, "
             f"got {task!r:.200} of type {type(task).__name__}"
         ) from error
     inputs = checks.real_array("task.inputs", given[0], dimensions=2, shape="(samples, inputs)")
     labels = checks.real_array("task.labels", given[1], dimensions=1, shape="(samples,)")
-    weights = checks.real_array("task.weights", given[2], dimensions=1, shape="(samples,)")
-    for name, values in (("labels", labels), ("weights", weights)):
+    weights = checks.real_array("task.sample_weight", given[2], dimensions=1, shape="(samples,)")
+    for name, values in (("labels", labels), ("sample_weight", weights)):
         if len(values) != len(inputs):
             raise ValueError(f"task.{name} must have one entry a sample, {len(inputs)}, got {len(values)}")
     if not np.isin(labels, (-1.0, 1.0)).all():
         raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
     if (weights < 0).any():
-        raise ValueError(f"task.weights must not be negative, got {weights.min()}")
+        raise ValueError(f"task.sample_weight must not be negative, got {weights.min()}")
     return inputs, labels, weights
 
 

@@ -110,7 +110,7 @@ def penalised_linear(
     --------
     >>> from types import SimpleNamespace
     >>> task = SimpleNamespace(inputs=np.array([[1.0, 0.0], [1.0, 1.0]]), labels=np.array([1, 1]),
-    ...                        weights=np.array([0.5, 0.5]))
+    ...                        sample_weight=np.array([0.5, 0.5]))
     >>> penalised_linear(task, weight_decay=0.1).margins.round(6)
     array([1.488289, 2.055685])
     >>> penalised_linear(task, spectral_decoupling=0.1).margins.round(6)

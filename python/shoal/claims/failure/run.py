@@ -138,7 +138,7 @@ def _train(network: Network, task: Task, init: Init, count: int, setting: Settin
             network,
             task,
             init,
-            method=GradientDescent(learning_rate=PACE / float(task.weights[0]), steps=STEPS),
+            method=GradientDescent(learning_rate=PACE / float(task.sample_weight[0]), steps=STEPS),
             record=Record(steps=WATCHED, measure=("margin",)),
             networks=min(CHUNK, count - first),
             first=first,

@@ -73,7 +73,7 @@ def train_aligned(
         for place, fraction in enumerate(fractions):
             task = one_sign(fraction)
             measured.append(flow(network, task, init, setting, times=times))
-            reached[index, place] = confidence_when_fit(measured[-1], task.weights > 0, -1)[0]
+            reached[index, place] = confidence_when_fit(measured[-1], task.sample_weight > 0, -1)[0]
             theirs.extend(_shared(fraction, one, layers, types=3).margins(times).T for one in starts)
         compared = compare_flow(np.concatenate(measured), np.stack(theirs), tolerance=TOLERANCE)
         rows.append(Row(f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions", compared))
@@ -138,7 +138,7 @@ def measure_ordinary(
                 network, task, init, method=GradientDescent(RATE, round(float(times[-1]) / RATE)), networks=count,
                 record=Record(times=times, measure=("margin",)), seed=setting.seed, threads=setting.threads,
             )  # fmt: skip
-            found[index, place] = confidence_when_fit(np.asarray(data["margin"].values), task.weights > 0, -1)
+            found[index, place] = confidence_when_fit(np.asarray(data["margin"].values), task.sample_weight > 0, -1)
     deeper = found[1:, 0] > found[:-1, 0]
     rows = [
         Row(

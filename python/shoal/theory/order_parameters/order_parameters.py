@@ -104,7 +104,7 @@ class OrderParameters:
     >>> from types import SimpleNamespace
     >>> import numpy as np
     >>> inputs = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [-0.5, -0.5, 1.0]])
-    >>> task = SimpleNamespace(inputs=inputs, labels=np.array([1, 1, -1]), weights=np.full(3, 1 / 3))
+    >>> task = SimpleNamespace(inputs=inputs, labels=np.array([1, 1, -1]), sample_weight=np.full(3, 1 / 3))
     >>> first, last = np.array([[[0.1, 0.2, -0.1], [-0.1, -0.1, 0.1]]]), np.array([[[0.1, -0.2]]])
     >>> OrderParameters(task, "cross_entropy").margins([first, last], [0.0, 8.0])[0].round(6)
     array([[0.02    , 0.025   , 0.04    ],

@@ -107,7 +107,7 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
     --------
     >>> from types import SimpleNamespace
     >>> import numpy as np
-    >>> task = SimpleNamespace(inputs=np.eye(2), labels=np.array([1, -1]), weights=np.array([0.5, 0.5]))
+    >>> task = SimpleNamespace(inputs=np.eye(2), labels=np.array([1, -1]), sample_weight=np.array([0.5, 0.5]))
     >>> first = np.array([[[0.1, -0.2], [-0.2, 0.1]]])
     >>> last = np.array([[[0.1, -0.1]]])
     >>> separated_margins([first, last], task, "hinge", [0.0, 4.0, 40.0])[0].round(6)
