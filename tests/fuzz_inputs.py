@@ -231,8 +231,8 @@ TARGETS: tuple[Target, ...] = tuple(
         ("Explicit", shoal.Explicit, lambda: dict(weights=_weights(), biases=[np.ones((2, 2)), np.ones((2, 1))])),
         ("GradientDescent", shoal.GradientDescent, lambda: dict(learning_rate=0.1, steps=4, stop=("fitted",))),
         ("GradientFlow", shoal.GradientFlow, lambda: dict(t_end=1.0, rtol=1e-6, atol=1e-9, max_steps=100)),
-        ("Hinge", shoal.Hinge, lambda: dict(margin=1.0)),
-        ("SquaredHinge", shoal.SquaredHinge, lambda: dict(margin=1.0)),
+        ("Hinge", shoal.Hinge, lambda: dict(threshold=1.0)),
+        ("SquaredHinge", shoal.SquaredHinge, lambda: dict(threshold=1.0)),
         ("Record(times)", shoal.Record, lambda: dict(times=TIMES, measure=("loss",), reduce="moments")),
         ("Record(steps)", shoal.Record, lambda: dict(steps=[0, 1], measure=("loss",), reduce="moments")),
         (

@@ -143,8 +143,8 @@ SPECIFICATIONS: list[Case] = [
         ValueError,
         "biases must hold one array (networks, outputs) a layer",
     ),
-    (lambda: shoal.Hinge(0), ValueError, "margin must be positive, got 0.0"),
-    (lambda: shoal.SquaredHinge(-1), ValueError, "margin must be positive, got -1.0"),
+    (lambda: shoal.Hinge(0), ValueError, "threshold must be positive, got 0.0"),
+    (lambda: shoal.SquaredHinge(-1), ValueError, "threshold must be positive, got -1.0"),
     (lambda: shoal.GradientDescent(0, 5), ValueError, "learning_rate must be positive, got 0.0"),
     (lambda: shoal.GradientDescent(-0.1, 5), ValueError, "learning_rate must be positive, got -0.1"),
     (lambda: shoal.GradientDescent(NAN, 5), ValueError, "learning_rate must be finite, got nan"),
@@ -327,8 +327,8 @@ SCALARS: list[tuple[str, Callable[[float], dict[str, Any]]]] = [
     ("weight_decay", lambda value: {"weight_decay": value}),
     ("spectral_decoupling", lambda value: {"spectral_decoupling": value}),
     ("learning_rate", lambda value: {"method": shoal.GradientDescent(value, 5)}),
-    ("margin", lambda value: {"loss": shoal.Hinge(value)}),
-    ("margin", lambda value: {"loss": shoal.SquaredHinge(value)}),
+    ("threshold", lambda value: {"loss": shoal.Hinge(value)}),
+    ("threshold", lambda value: {"loss": shoal.SquaredHinge(value)}),
 ]
 
 

@@ -100,7 +100,7 @@ def test_without_fields_it_is_the_training_itself(tmp_path: Path, record: shoal.
     ("over", "point", "changed"),
     [
         ({"loss": ["hinge", "squared"]}, {"loss_name": "hinge"}, {"loss": "hinge"}),
-        ({"loss.margin": [0.5, 2.0]}, {"loss.margin": 2.0}, {"loss": shoal.Hinge(2.0)}),
+        ({"loss.threshold": [0.5, 2.0]}, {"loss.threshold": 2.0}, {"loss": shoal.Hinge(2.0)}),
         ({"weight_decay": [0.0, 0.1]}, {"weight_decay": 0.1}, {"weight_decay": 0.1}),
         ({"network.depth": [1, 2]}, {"network.depth": 2}, {"network": shoal.Network((2, 4, 4, 1))}),
         (
@@ -117,7 +117,7 @@ def test_without_fields_it_is_the_training_itself(tmp_path: Path, record: shoal.
 )
 def test_fields_and_whole_objects(tmp_path: Path, over: Any, point: Any, changed: Any) -> None:
     """Each way to name what is swept trains what it says."""
-    base = {"loss": "hinge"} if "loss.margin" in over else {}
+    base = {"loss": "hinge"} if "loss.threshold" in over else {}
     data = swept(tmp_path / "s", over=over, **base)
     told: Any = {"network": NETWORK, "task": TASK, "init": START, "method": METHOD, "record": REDUCED, **changed}
     assert_same(shoal.train(**told, networks=700), data.sel(point))

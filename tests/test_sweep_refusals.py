@@ -32,7 +32,7 @@ MANY = shoal.tasks.modes((1.7, 0.9, 0.5))
         ({"init.std": [1, 1.0]}, ValueError, "must not repeat a value"),
         ({3: [1]}, TypeError, "must name fields by texts"),
         ({"init.sdt": [0.1]}, ValueError, "must name what can be swept here, .*init.std.*got 'init.sdt'"),
-        ({"loss.margin": [0.1]}, ValueError, "got 'loss.margin'"),
+        ({"loss.threshold": [0.1]}, ValueError, "got 'loss.threshold'"),
         ({"record": [RAW]}, ValueError, "got 'record'"),
         ({"init": [START], "init.std": [0.1]}, ValueError, "'init' together with its field 'init.std'"),
         ({"network": [NETWORK], "network.width": [3]}, ValueError, "'network' together with its field 'network.width'"),

@@ -154,13 +154,13 @@ def test_a_network_that_diverges_is_marked_and_the_others_go_on() -> None:
 
 
 def test_samples_that_are_satisfied_are_left_out_of_the_step() -> None:
-    """A margin of the hinge that most samples meet: what is left of the gradient is that of the others."""
-    given = everything((5, 40, 1), 900, loss=shoal.Hinge(margin=0.02), networks=1, spectral_decoupling=0.0)
+    """A threshold of the hinge that most samples meet: what is left of the gradient is that of the others."""
+    given = everything((5, 40, 1), 900, loss=shoal.Hinge(threshold=0.02), networks=1, spectral_decoupling=0.0)
     wide = shoal.train(**given)
     met = float((wide.margin >= 0.02).mean())
     assert 0.3 < met < 0.9
     same(wide, shoal.train(**{**given, "engine": "lanes"}), 1e-12)
-    all_met = everything((5, 40, 1), 900, loss=shoal.Hinge(margin=1e-300), networks=1)
+    all_met = everything((5, 40, 1), 900, loss=shoal.Hinge(threshold=1e-300), networks=1)
     task = all_met["task"]
     first = shoal.train(**{**all_met, "record": shoal.Record(steps=[0])})
     labels = np.where(first.margin.values[0, 0] >= 0, task.labels, -task.labels)

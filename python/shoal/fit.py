@@ -175,7 +175,7 @@ def check_range(
     if isinstance(method, GradientDescent):
         scalars["learning_rate"] = method.learning_rate
     if isinstance(loss, (Hinge, SquaredHinge)):
-        scalars["margin"] = loss.margin
+        scalars["threshold"] = loss.threshold
     if network.slope > 0:
         scalars["slope"] = network.slope
     for i, (scale, layer_rate) in enumerate(zip(network.scales, network.rates, strict=True)):

@@ -34,16 +34,11 @@ class _WithoutThreshold(Loss):
 
 @dataclass(frozen=True, eq=False)
 class _WithThreshold(Loss):
-    margin: float = 1.0
+    threshold: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "margin", checks.positive("margin", self.margin))
-
-    @property
-    def threshold(self) -> float:
-        """Margin from which the loss is zero."""
-        return self.margin
+        object.__setattr__(self, "threshold", checks.positive("threshold", self.threshold))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,19 +64,19 @@ class Squared(_WithoutThreshold):
 
 @dataclass(frozen=True, eq=False)
 class Hinge(_WithThreshold):
-    """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``margin``.
+    """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``threshold``.
 
     Parameters
     ----------
-    margin
-        The threshold h, positive.
+    threshold
+        The margin h from which the loss is 0, positive.
 
     Raises
     ------
     TypeError
-        ``margin`` is not a number.
+        ``threshold`` is not a number.
     ValueError
-        ``margin`` is not positive and finite.
+        ``threshold`` is not positive and finite.
     """
 
     name: ClassVar[str] = "hinge"
@@ -89,19 +84,19 @@ class Hinge(_WithThreshold):
 
 @dataclass(frozen=True, eq=False)
 class SquaredHinge(_WithThreshold):
-    """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``margin``.
+    """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``threshold``.
 
     Parameters
     ----------
-    margin
-        The threshold h, positive.
+    threshold
+        The margin h from which the loss is 0, positive.
 
     Raises
     ------
     TypeError
-        ``margin`` is not a number.
+        ``threshold`` is not a number.
     ValueError
-        ``margin`` is not positive and finite.
+        ``threshold`` is not positive and finite.
     """
 
     name: ClassVar[str] = "squared_hinge"
@@ -124,7 +119,7 @@ def resolve_loss(loss: str | Loss) -> Loss:
     Examples
     --------
     >>> resolve_loss("hinge")
-    Hinge(margin=1.0)
+    Hinge(threshold=1.0)
     """
     if isinstance(loss, _KINDS):
         return loss

@@ -37,7 +37,7 @@ class GradientDescent(Frozen):
         and ``stopped_at`` the step. Samples of weight 0 do not count.
 
         - ``fitted`` (status 3): every sample is classified correctly, with a margin above 0.
-        - ``satisfied`` (4), of the hinge losses: every margin is at least that of the loss, which is 0 then.
+        - ``satisfied`` (4), of the hinge losses: every margin is at least the threshold, so the loss is 0.
         - ``dead`` (5), of relu: in some hidden layer no unit is active on any sample.
 
     Raises

@@ -51,7 +51,7 @@ def train(
         ``GradientDescent(learning_rate, steps)`` or ``GradientFlow(t_end)``.
     loss
         ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
-        ``Hinge(margin=2.0)``. K outputs take cross-entropy only.
+        ``Hinge(threshold=2.0)``. K outputs take cross-entropy only.
     weight_decay, spectral_decoupling
         L and S, not negative: what is minimised is the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2, with all
         weights and biases theta, sample weights p_s and outputs f. The measure ``loss`` is the loss alone.

@@ -140,7 +140,7 @@ def test_time_scales_with_frequency_and_norm(depth):
 
 @pytest.mark.parametrize(("depth", "start"), [(1, -2.0), (2, 0.01), (4, 0.01)])
 def test_hinge_stops_at_its_margin_in_finite_time(depth, start):
-    mode = Mode(1.4, 0.3, start, depth=depth, loss=Hinge(margin=2.5))
+    mode = Mode(1.4, 0.3, start, depth=depth, loss=Hinge(threshold=2.5))
     end = float(mode.time(2.5))
     assert math.isfinite(end)
     assert float(mode.margin(end * (1 - 1e-9))) < 2.5

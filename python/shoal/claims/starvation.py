@@ -47,7 +47,7 @@ NORMS_TOGETHER = (1.0, 0.75)
 """Norms of two features that are both in every sample."""
 LOSSES: dict[str, str | Loss] = {
     "cross-entropy": "cross_entropy",
-    "hinge": Hinge(margin=LEVEL),
+    "hinge": Hinge(threshold=LEVEL),
     "squared": "squared",
     "exponential": "exponential",
 }
@@ -192,7 +192,7 @@ def frozen_strength(start: float, fraction: float) -> float:
 def _hinge(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
     """Train the same initialisations under the hinge: feature 2 stops for good where cross-entropy goes on slowly."""
     fraction = FRACTIONS[2]
-    signed, threshold = rare(fraction), Hinge(margin=LEVEL)
+    signed, threshold = rare(fraction), Hinge(threshold=LEVEL)
     starts = equal_starts(setting.count(full=32, quick=6), setting.seed)
     starts[0] = START
     network, init = separate_init(signed.norms, starts, setting.seed)

@@ -97,8 +97,8 @@ def residual_of(loss: str | Loss, classes: int = 2) -> Residual:
     TypeError
         ``loss`` is neither a name nor a loss.
     ValueError
-        The name is not a loss, the margin of a hinge lies outside 1e-100 to 1e100, or ``classes`` > 2 with another loss
-        than cross-entropy.
+        The name is not a loss, the threshold of a hinge lies outside 1e-100 to 1e100, or ``classes`` > 2 with another
+        loss than cross-entropy.
     """
     known = resolve_loss(loss)
     size("margin of the loss", known.threshold)
