@@ -54,7 +54,13 @@ def core_seconds(networks: int, threads: int) -> float:
     from shoal.run import Run
 
     rest: dict[str, Any] = {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0}
-    fixed: dict[str, Any] = {"first": 0, "engine": "auto", "condense": "auto", "dtype": "float64", "progress": None}
+    fixed: dict[str, Any] = {
+        "first_network": 0,
+        "engine": "auto",
+        "condense": "auto",
+        "dtype": "float64",
+        "progress": None,
+    }
     run = Run.of(**arguments(networks), **rest, **fixed)
     begin = time.perf_counter()
     run.gathered(0, networks, threads, None)
@@ -139,7 +145,7 @@ def child_table(child: dict[str, Any]) -> Table:
         ("MB of files", f"{child['file_bytes'] / 1e6:.3g}"),
         ("ms until a block begins, half of them done", f"{1e3 * child['half_seconds']:.0f}"),
         ("ms of the same call when all is done", f"{1e3 * child['again_seconds']:.0f}"),
-        ("ms of `shoal.open`", f"{1e3 * child['open_seconds']:.0f}"),
+        ("ms of `shoal.open_sweep`", f"{1e3 * child['open_seconds']:.0f}"),
     ):
         table.add_row(name, text)
     return table

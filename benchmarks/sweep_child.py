@@ -48,7 +48,7 @@ def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:
     peak = peak_bytes()
     shoal.sweep(**arguments(networks), threads=threads, store=store)
     marks.append(time.perf_counter())
-    shoal.open(store)
+    shoal.open_sweep(store)
     marks.append(time.perf_counter())
     files = [file for file in store.rglob("*") if file.is_file()]
     plan, size = read_plan(store), sum(file.stat().st_size for file in files)

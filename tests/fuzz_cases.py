@@ -84,7 +84,7 @@ def case(seed: int, most: int = 24) -> Case:
         "dtype": dtype,
         "networks": networks,
         "seed": int(draw.integers(2**64, dtype=np.uint64)),
-        "first": int(_one(draw, 0, 0, draw.integers(1000), draw.integers(2**60))),
+        "first_network": int(_one(draw, 0, 0, draw.integers(1000), draw.integers(2**60))),
         "weight_decay": penalties[0],
         "spectral_decoupling": penalties[1],
         "engine": _one(draw, "auto", "lanes", "wide") if network.units else "auto",

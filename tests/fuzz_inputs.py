@@ -174,7 +174,14 @@ def _training() -> Arguments:
 
 
 def _every_argument() -> Arguments:
-    given = {"loss": "hinge", "weight_decay": 0.0, "spectral_decoupling": 0.0, "record": None, "seed": 0, "first": 0}
+    given = {
+        "loss": "hinge",
+        "weight_decay": 0.0,
+        "spectral_decoupling": 0.0,
+        "record": None,
+        "seed": 0,
+        "first_network": 0,
+    }
     return {
         **_training(),
         **given,
@@ -242,7 +249,7 @@ TARGETS: tuple[Target, ...] = tuple(
         ),
         ("specification", shoal.specification, lambda: dict(data=trained())),
         ("quantile", shoal.quantile, lambda: dict(data=reduced(), name="loss", q=[0.5])),
-        ("open", shoal.open, lambda: dict(stores="/nowhere/at/all")),
+        ("open", shoal.open_sweep, lambda: dict(stores="/nowhere/at/all")),
         ("tasks.modes", tasks.modes, lambda: dict(norms=(1.0, 2.0), frequencies=(1, 2), classes=2, dimension=3)),
         ("tasks.antipodal", tasks.antipodal, lambda: dict(norm=1.0, dimension=2, frequency=0.5)),
         (

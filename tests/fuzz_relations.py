@@ -47,10 +47,10 @@ def parts(case: Case) -> None:
     """Networks trained in parts, each from its own first, have the bits that they have together."""
     whole = case.train(everything(case))
     cuts = sorted({0, case.networks, *case.draw.integers(case.networks, size=2).tolist()})
-    init, first = case.arguments["init"], case.arguments["first"]
+    init, first = case.arguments["init"], case.arguments["first_network"]
     for begin, end in pairwise(cuts):
         own = init.block(begin, end) if isinstance(init, shoal.Explicit) else init
-        part = case.train(everything(case), init=own, first=first + begin, networks=end - begin)
+        part = case.train(everything(case), init=own, first_network=first + begin, networks=end - begin)
         same_bits(part, whole.isel(network=slice(begin, end)), case)
 
 
@@ -84,7 +84,7 @@ def again(case: Case) -> None:
 
 def resumed(case: Case) -> None:
     """A training goes on from its final weights as if it had not been cut; a centred one counts from elsewhere."""
-    method, first = case.method, case.arguments["first"]
+    method, first = case.method, case.arguments["first_network"]
     if case.network.centred or method.stop or method.steps == 0:
         return
     cut = int(case.draw.integers(method.steps))
@@ -106,7 +106,7 @@ def resumed(case: Case) -> None:
             init=init,
             method=shoal.GradientDescent(method.learning_rate, method.steps - cut),
             networks=init.networks,
-            first=first + (0 if isinstance(k, slice) else int(k)),
+            first_network=first + (0 if isinstance(k, slice) else int(k)),
             condense=False,
         )
         names = [name for name in case.measures if name in rest and name != "trajectory"]
@@ -160,12 +160,12 @@ def flows(case: Case) -> None:
     same_bits(case.train(shoal.Record(times=times, measure=names), threads=3, **given), whole, case)
     few = case.train(shoal.Record(times=times[[1, 3]], measure=names), **given)
     same_bits(few, whole.isel(time=[1, 3]), case)
-    cut, init, first = int(case.draw.integers(case.networks)), case.arguments["init"], case.arguments["first"]
+    cut, init, first = int(case.draw.integers(case.networks)), case.arguments["init"], case.arguments["first_network"]
     for begin, end in {(0, cut), (cut, case.networks)} - {(0, 0)}:
         own = init.block(begin, end) if isinstance(init, shoal.Explicit) else init
         part = case.train(
             shoal.Record(times=times, measure=names),
-            **{**given, "init": own, "first": first + begin, "networks": end - begin},
+            **{**given, "init": own, "first_network": first + begin, "networks": end - begin},
         )
         same_bits(part, whole.isel(network=slice(begin, end)), case)
 

@@ -47,14 +47,17 @@ def test_a_network_alone_is_the_same_as_among_a_thousand(init: str, dtype: str) 
     given = arguments(init=INITS[init], dtype=dtype)
     together = shoal.train(**given)
     for i in (0, 1, 7, 8, 500, 999):
-        alone = shoal.train(**{**given, "first": i, "networks": 1})
+        alone = shoal.train(**{**given, "first_network": i, "networks": 1})
         same_bits(alone, together.sel(network=[i]))
 
 
 @pytest.mark.parametrize("cut", [1, 3, 8, 15, 16, 17, 500])
 def test_a_batch_split_in_two_is_the_same_as_whole(cut: int) -> None:
     whole = shoal.train(**arguments())
-    parts = [shoal.train(**arguments(first=begin, networks=end - begin)) for begin, end in ((0, cut), (cut, NETWORKS))]
+    parts = [
+        shoal.train(**arguments(first_network=begin, networks=end - begin))
+        for begin, end in ((0, cut), (cut, NETWORKS))
+    ]
     same_bits(xarray.concat(parts, "network", data_vars="minimal"), whole)
 
 

@@ -199,7 +199,7 @@ def test_a_network_alone_and_other_threads_give_the_same_bits(generator: np.rand
         given = arguments(generator, engine=engine, condense=True)
         together = shoal.train(**given, threads=1)
         same_bits(shoal.train(**given, threads=3), together)
-        same_bits(shoal.train(**{**given, "first": 5, "networks": 1}), together.sel(network=[5]))
+        same_bits(shoal.train(**{**given, "first_network": 5, "networks": 1}), together.sel(network=[5]))
 
 
 @pytest.mark.parametrize("isa", SETS)

@@ -158,11 +158,11 @@ def test_a_time_with_no_record_is_101_times_to_the_end() -> None:
 def test_every_network_has_its_bits_whatever_its_neighbours_threads_and_records(loss: str) -> None:
     measure = tuple(name for name in ALL_MEASURES)
     given: dict[str, Any] = {"loss": loss, "record": shoal.Record(times=[0.0, 20.0, 60.0], measure=measure)}
-    together = flown(networks=70, first=3, threads=1, **given)
+    together = flown(networks=70, first_network=3, threads=1, **given)
     for threads in (2, 5):
-        same_bits(together, flown(networks=70, first=3, threads=threads, **given))
+        same_bits(together, flown(networks=70, first_network=3, threads=threads, **given))
     for network in (3, 40, 72):
-        same_bits(together.sel(network=[network]), flown(networks=1, first=network, **given))
+        same_bits(together.sel(network=[network]), flown(networks=1, first_network=network, **given))
     assert len(np.unique(together.accepted)) > 10, "all networks took the same steps"
 
 

@@ -140,14 +140,16 @@ def test_no_absolute_tolerance_from_zero_weights() -> None:
 def test_a_hinge_network_is_solved_at_every_tolerance(rtol: float) -> None:
     task, network = shoal.tasks.gaussian(6, 2, separation=1.0), shoal.Network((2, 2, 1))
     record = shoal.Record(times=[1.0, 1.2, 5.0, 20.0], measure=("loss",))
-    data = flown(network, task, shoal.Gaussian(1.0), 20.0, rtol, loss="hinge", first=11, record=record, max_steps=10**5)
+    data = flown(
+        network, task, shoal.Gaussian(1.0), 20.0, rtol, loss="hinge", first_network=11, record=record, max_steps=10**5
+    )
     assert data.status.values.tolist() == [0]
     np.testing.assert_allclose(data["loss"].values[0], reference_losses(network, task, 11), rtol=10 * rtol)
     np.testing.assert_allclose(data["loss"].values[0], [0.9473, 0.9373, 0.8292, 0.7264], atol=5e-5)
 
 
 def reference_losses(network: shoal.Network, task: shoal.Task, first: int) -> NDArray[np.float64]:
-    found = answer(network, task, shoal.Gaussian(1.0), "hinge", [1.0, 1.2, 5.0, 20.0], first=first)
+    found = answer(network, task, shoal.Gaussian(1.0), "hinge", [1.0, 1.2, 5.0, 20.0], first_network=first)
     return np.maximum(1 - found.margins, 0).mean(axis=1)
 
 
@@ -186,7 +188,7 @@ def given_up_although_determined(data: Any, network: shoal.Network, task: shoal.
     """Return how many networks from Gaussian(1.0) were given up but for where the reference says so, at its time."""
     found = 0
     for k in np.flatnonzero(data.status.values):
-        right = answer(network, task, shoal.Gaussian(1.0), loss, [float(data.time[-1])], first=int(k))
+        right = answer(network, task, shoal.Gaussian(1.0), loss, [float(data.time[-1])], first_network=int(k))
         found += right.determined or float(data.stopped_at[k]) != pytest.approx(right.ended, rel=1e-3)
     return found
 
@@ -212,7 +214,7 @@ def test_a_flow_that_spent_its_steps_hands_back_its_last_state() -> None:
     for k in range(8):
         at = float(spent.stopped_at[k])
         assert 0 < at < 20
-        right = flown(network, task, shoal.Gaussian(0.5), at, 1e-12, networks=1, first=k, record=recorded([at]))
+        right = flown(network, task, shoal.Gaussian(0.5), at, 1e-12, networks=1, first_network=k, record=recorded([at]))
         assert len(layers(spent, "weights")) == 2
         for one, other in zip(layers(spent, "weights"), layers(right, "weights"), strict=True):
             assert np.isfinite(one[k]).all()
@@ -234,7 +236,7 @@ def test_multiples_of_one_input_slide_together(
     widths: tuple[int, ...], inputs: Any, labels: Any, seed: int, first: int, until: float, right: Any, rtol: float
 ) -> None:
     network, task = shoal.Network(widths), shoal.Task(inputs, labels)
-    given = {"loss": "squared", "seed": seed, "first": first}
+    given = {"loss": "squared", "seed": seed, "first_network": first}
     data = flown(network, task, shoal.Gaussian(0.5), until, rtol, networks=1, record=recorded([until]), **given)
     assert data.status.values.tolist() == [0]
     exact = answer(network, task, shoal.Gaussian(0.5), times=[until], **given).margins[-1]
@@ -250,7 +252,7 @@ def test_two_samples_on_a_line_agree_with_the_reference(labels: list[int], other
     init, times = shoal.Gaussian(0.5), np.array([1.0, 5.0, 20.0])
     data = flown(network, task, init, 20.0, rtol, loss="squared", networks=4, record=recorded(times))
     for k in range(4):
-        right = answer(network, task, init, "squared", times, first=k)
+        right = answer(network, task, init, "squared", times, first_network=k)
         ended = min(right.ended, 20.0 if data.status[k] == 0 else float(data.stopped_at[k]))
         kept = (times < ended) | (ended == 20.0)
         assert int(data.status[k]) == 0 or not right.determined, (k, right.reason)

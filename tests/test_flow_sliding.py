@@ -149,7 +149,7 @@ def test_smoothed_kinks_tend_to_the_sliding_flow_with_their_width(loss: str, net
     task, until, networks = correlated(), 6.0, 4
     given: dict[str, Any] = {
         "network": network, "task": task, "init": shoal.Gaussian(0.6), "networks": networks,
-        "first": 2 if network.rates == (1.0, 3.0) else 0,  # network 1 comes to where the flow is not determined
+        "first_network": 2 if network.rates == (1.0, 3.0) else 0,  # network 1 comes to where the flow is not determined
     }  # fmt: skip
     begun = layers(
         shoal.train(method=shoal.GradientDescent(1.0, 0), record=shoal.Record(measure=("weights",)), **given), "weights"
@@ -188,7 +188,7 @@ def test_a_network_that_slides_has_its_bits_whatever_its_neighbours_and_threads(
     assert (together.status == 0).mean() > 0.8
     same_bits(together, flown(8.0, 1e-6, networks=40, threads=3, **given))
     for network in (0, 17, 39):
-        same_bits(together.sel(network=[network]), flown(8.0, 1e-6, networks=1, first=network, **given))
+        same_bits(together.sel(network=[network]), flown(8.0, 1e-6, networks=1, first_network=network, **given))
 
 
 def test_descent_tends_to_the_sliding_flow_as_its_rate_does_to_zero() -> None:

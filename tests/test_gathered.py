@@ -39,7 +39,7 @@ def run(**changed: Any) -> Run:
         ),
         "networks": NETWORKS,
         "seed": 5,
-        "first": 77,
+        "first_network": 77,
         "dtype": "float64",
         "weight_decay": 0.0,
         "spectral_decoupling": 0.0,
@@ -78,7 +78,7 @@ def test_the_run_that_is_cut_stops_and_loses_networks() -> None:
 def branches(draw: st.DrawFn, level: int = 4, number: int = 0) -> list[tuple[int, int]]:
     """Return ranges of networks, each a branch of the tree, that make up the whole, cut down to the run."""
     size = CELL << level
-    begin, end = (min(max(size * i - RUN.first, 0), NETWORKS) for i in (number, number + 1))
+    begin, end = (min(max(size * i - RUN.first_network, 0), NETWORKS) for i in (number, number + 1))
     if begin == end:
         return []
     if level == 0 or not draw(st.integers(0, 3)):
@@ -95,7 +95,7 @@ def test_no_bit_depends_on_how_the_networks_are_cut(ranges: list[tuple[int, int]
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_no_bit_depends_on_the_size_of_equal_blocks(level: int) -> None:
     size = CELL << level
-    ends = [0, *(end for end in range(size - RUN.first, NETWORKS, size)), NETWORKS]
+    ends = [0, *(end for end in range(size - RUN.first_network, NETWORKS, size)), NETWORKS]
     same(together([RUN.gathered(ends[i], ends[i + 1], 2, None) for i in range(len(ends) - 1)]), WHOLE)
 
 
@@ -116,7 +116,7 @@ def test_no_bit_depends_on_the_calls_of_the_core(call: int, monkeypatch: pytest.
 
 
 def test_parts_may_be_merged_in_steps_and_come_from_elsewhere() -> None:
-    ends = [0, *(4 * CELL * i - RUN.first for i in (1, 2)), NETWORKS]
+    ends = [0, *(4 * CELL * i - RUN.first_network for i in (1, 2)), NETWORKS]
     parts = [RUN.gathered(ends[i], ends[i + 1], 1, None) for i in range(3)]
     travelled = [pickle.loads(pickle.dumps(part)) for part in parts]
     same(together([together(travelled[:2]), travelled[2]]), WHOLE)

@@ -70,7 +70,7 @@ def test_the_same_seed_draws_the_same_and_network_indices_are_where_draws_come_f
     network = shoal.Network((3, 4, 1))
     task = task_for(network)
     every = drawn(network, shoal.Gaussian(1.0), task, networks=20)
-    some = drawn(network, shoal.Gaussian(1.0), task, networks=5, first=7)
+    some = drawn(network, shoal.Gaussian(1.0), task, networks=5, first_network=7)
     for a, b in zip(every, some, strict=True):
         assert a[7:12].tobytes() == b.tobytes()
 
@@ -78,7 +78,7 @@ def test_the_same_seed_draws_the_same_and_network_indices_are_where_draws_come_f
 def test_indices_far_beyond_32_bits_draw_starts_of_their_own() -> None:
     network = shoal.Network((3, 4, 1))
     task = task_for(network)
-    near, far = (drawn(network, shoal.Gaussian(1.0), task, networks=4, first=first)[0] for first in (0, 2**32))
+    near, far = (drawn(network, shoal.Gaussian(1.0), task, networks=4, first_network=first)[0] for first in (0, 2**32))
     assert not np.isin(far, near).any()
 
 

@@ -149,7 +149,7 @@ def test_penalised_networks_keep_their_bits_whatever_the_threads_and_the_company
     together = shoal.train(**given, threads=1)
     same_bits(shoal.train(**given, threads=3), together)
     for i in (0, 7, 150, 299):
-        alone = shoal.train(**{**given, "first": i, "networks": 1})
+        alone = shoal.train(**{**given, "first_network": i, "networks": 1})
         same_bits(alone, together.sel(network=[i]))
     assert not np.array_equal(together.loss, shoal.train(**{**given, "spectral_decoupling": 0.0}).loss)
 

@@ -26,7 +26,7 @@ def settings() -> dict[str, dict[str, Any]]:
     return {
         "plain": {**one, "network": shoal.Network((3, 6, 1)), "init": shoal.Balanced(0.4)},
         "centred": one,
-        "centred from some network on": {**one, "first": 41, "seed": 9},
+        "centred from some network on": {**one, "first_network": 41, "seed": 9},
         "centred, with biases and depth": {**one, "network": biased},
         "centred, float32": {**one, "dtype": "float32"},
         "centred, wide": {**one, "engine": "wide"},

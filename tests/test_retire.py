@@ -121,7 +121,7 @@ def test_neither_threads_nor_neighbours_nor_records_show(name: str, generator: n
     together = shoal.train(**given, threads=1)
     same_bits(shoal.train(**given, threads=3), together)
     for network in (0, 7, 60):
-        same_bits(shoal.train(**{**given, "first": network, "networks": 1}), together.sel(network=[network]))
+        same_bits(shoal.train(**{**given, "first_network": network, "networks": 1}), together.sel(network=[network]))
     for steps in ([STEPS], [0, 7, 8, 31, 32, 33, 64, 300], range(STEPS + 1)):  # at once, apart, every step
         few = shoal.train(**{**given, "record": shoal.Record(steps=steps, measure=MEASURES)})
         common = sorted(set(steps) & set(together.step.values.tolist()))
@@ -137,7 +137,7 @@ def test_centred_networks_that_come_later_count_from_their_own_start(generator: 
     assert (together.margin.isel(time=0) == 0).all()
     assert (together.test_margin.isel(time=0) == 0).all()
     for i in range(61):
-        same_bits(shoal.train(**{**given, "first": i, "networks": 1}), together.sel(network=[i]))
+        same_bits(shoal.train(**{**given, "first_network": i, "networks": 1}), together.sel(network=[i]))
 
 
 def test_progress_counts_the_steps_that_need_not_be_made(generator: np.random.Generator) -> None:

@@ -28,7 +28,7 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
             "record": shoal.Record(times=[0, 0.1, 1 / 3], measure=ALL_MEASURES),
             "networks": 6,
             "seed": 2**64 - 1,
-            "first": 5,
+            "first_network": 5,
         },
         "separated": {
             "network": one,
@@ -239,7 +239,7 @@ def test_datasets_of_two_trainings_are_not_taken_for_one(generator: np.random.Ge
         {"init": shoal.Gaussian(gain=1.2)},
     ]
     for other in others:
-        later = shoal.train(**{**given, **other, "first": 11}).drop_vars("stopped_at", errors="ignore")
+        later = shoal.train(**{**given, **other, "first_network": 11}).drop_vars("stopped_at", errors="ignore")
         with pytest.raises(ValueError, match="data must be of one training and its own attributes"):
             shoal.specification(xarray.concat([data, later], "network", data_vars="minimal"))
     with pytest.raises(ValueError, match="data must be of one training and its own attributes"):

@@ -80,10 +80,10 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
     hinge = {**narrow, "loss": "hinge", "method": shoal.GradientDescent(0.2, 200, stop=("satisfied", "dead"))}
     return {
         "several cells": one,
-        "a first network inside a cell": {**one, "first": 205, "seed": 3},
-        "fewer networks than a cell": {**one, "networks": 7, "first": 250},
+        "a first network inside a cell": {**one, "first_network": 205, "seed": 3},
+        "fewer networks than a cell": {**one, "networks": 7, "first_network": 250},
         "one network": {**one, "networks": 1},
-        "two networks of two cells": {**one, "networks": 2, "first": 255},
+        "two networks of two cells": {**one, "networks": 2, "first_network": 255},
         "float32": {**one, "dtype": "float32"},
         "the wide engine": {**one, "engine": "wide", "networks": 300},
         "rules to stop": {**narrow, "method": shoal.GradientDescent(0.1, 60, stop=("fitted", "dead"))},
@@ -93,7 +93,7 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "networks that diverge": {**linear, "init": scaled(explicit, [3, 255, 256, 529], 1e3), "networks": 530},
         "a cell that diverges": {**linear, "init": scaled(explicit, slice(0, 256), 1e3), "networks": 530},
         "all networks diverge": {**linear, "init": scaled(explicit, slice(None), 1e3), "networks": 530},
-        "explicit initialisations": {**linear, "init": explicit, "networks": 530, "first": 100},
+        "explicit initialisations": {**linear, "init": explicit, "networks": 530, "first_network": 100},
         "test samples": {**one, "task": tested},
         "three outputs": {
             **one,

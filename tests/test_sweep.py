@@ -136,9 +136,9 @@ def test_times_that_differ_stand_beside_the_steps_they_share(tmp_path: Path, rec
 def test_blocks_and_threads_change_no_bit(tmp_path: Path, record: shoal.Record) -> None:
     """Not even where the first block is cut short by the first network."""
     first = 512 + 256
-    whole = swept(tmp_path / "whole", record, networks=3000, block=4096, first=first, threads=1)
+    whole = swept(tmp_path / "whole", record, networks=3000, block=4096, first_network=first, threads=1)
     for block in (256, 1024):
-        data = swept(tmp_path / f"{block}", record, networks=3000, block=block, first=first, threads=2)
+        data = swept(tmp_path / f"{block}", record, networks=3000, block=block, first_network=first, threads=2)
         assert_same(whole, data)
 
 
@@ -149,8 +149,8 @@ def test_statistics_of_ranges_are_those_of_the_whole_wherever_they_are_cut(tmp_p
     parts = []
     for begin, end in ((0, 768), (768, 1280), (1280, 2400)):
         parts.insert(0, tmp_path / f"{begin}")
-        swept(parts[0], over=over, first=begin, networks=end - begin, block=512)
-    merged = shoal.open(parts)
+        swept(parts[0], over=over, first_network=begin, networks=end - begin, block=512)
+    merged = shoal.open_sweep(parts)
     assert_same(whole, merged)
     assert merged.networks.values.tolist() == [2400, 2400]
 
@@ -161,8 +161,8 @@ def test_networks_of_ranges_stand_one_after_the_other(tmp_path: Path) -> None:
     parts = []
     for begin, end in ((0, 77), (77, 300)):
         parts.append(tmp_path / f"{begin}")
-        swept(parts[-1], RAW, over=GRID, first=begin, networks=end - begin, block=64)
-    merged = shoal.open(parts)
+        swept(parts[-1], RAW, over=GRID, first_network=begin, networks=end - begin, block=64)
+    merged = shoal.open_sweep(parts)
     assert_same(whole, merged)
     assert merged.network.values.tolist() == list(range(300))
 
@@ -170,18 +170,18 @@ def test_networks_of_ranges_stand_one_after_the_other(tmp_path: Path) -> None:
 def test_ranges_that_do_not_belong_together(tmp_path: Path) -> None:
     """Each is refused with what is wrong."""
     for name, first in (("a", 0), ("b", 512), ("c", 1024), ("d", 256)):
-        swept(tmp_path / name, first=first, networks=512)
-    swept(tmp_path / "e", first=512, networks=512, init=shoal.Gaussian(0.7))
+        swept(tmp_path / name, first_network=first, networks=512)
+    swept(tmp_path / "e", first_network=512, networks=512, init=shoal.Gaussian(0.7))
     with pytest.raises(ValueError, match=r"must leave out no networks between them, .*a ends with 511 and .*c begins"):
-        shoal.open([tmp_path / "a", tmp_path / "c"])
+        shoal.open_sweep([tmp_path / "a", tmp_path / "c"])
     with pytest.raises(ValueError, match=r"must share no networks, .*a holds those up to 511 and .*d those from 256"):
-        shoal.open([tmp_path / "a", tmp_path / "d"])
+        shoal.open_sweep([tmp_path / "a", tmp_path / "d"])
     with pytest.raises(ValueError, match=r"of the same sweep(.|\n)*init.std: was 0.5, is 0.7"):
-        shoal.open([tmp_path / "a", tmp_path / "e"])
+        shoal.open_sweep([tmp_path / "a", tmp_path / "e"])
     with pytest.raises(ValueError, match="at least one store"):
-        shoal.open([])
+        shoal.open_sweep([])
     with pytest.raises(TypeError, match="stores must be the path"):
-        shoal.open(3)  # type: ignore[arg-type]
+        shoal.open_sweep(3)  # type: ignore[arg-type]
 
 
 def test_a_store_of_networks_is_read_when_it_is_used(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_store_of_networks_is_read_when_it_is_used(tmp_path: Path) -> None:
 def test_a_store_can_be_opened_half_way(tmp_path: Path, record: shoal.Record) -> None:
     """What is there is there; what is missing is NaN, and counted."""
     cut(tmp_path / "s", record, blocks=4)
-    data = shoal.open(tmp_path / "s")
+    data = shoal.open_sweep(tmp_path / "s")
     assert data.attrs["complete"] == 0
     first = {"init.std": 0.1, "network.width": 2}
     alone = shoal.train(shoal.Network((2, 2, 1)), TASK, shoal.Gaussian(0.1), method=METHOD, record=record, networks=700)
@@ -217,7 +217,7 @@ def test_a_store_can_be_opened_half_way(tmp_path: Path, record: shoal.Record) ->
 def cut(store: Path, record: shoal.Record, blocks: int) -> None:
     """Write the first blocks of the sweep of GRID only."""
     told: Any = {"network": NETWORK, "task": TASK, "init": START, "method": METHOD, "networks": 700, "record": record}
-    told |= {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0}
+    told |= {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0}
     plan = Plan.of(**told, engine="auto", condense="auto", dtype="float64", over=GRID, block=256)
     with stores.Store.opened(store, plan) as held:
         for block in list(plan.blocks(held.done()))[:blocks]:
@@ -244,7 +244,13 @@ def test_what_is_foretold_of_a_training_is_what_it_returns(method: Any, record: 
     network = shoal.Network((2, 3, 2, 1), bias=True)
     told: Any = {"method": method, "record": record, "dtype": dtype, "networks": 1}
     data = shoal.train(network, task, START, **told)
-    rest: Any = {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0}
+    rest: Any = {
+        "loss": "cross_entropy",
+        "weight_decay": 0.0,
+        "spectral_decoupling": 0.0,
+        "seed": 0,
+        "first_network": 0,
+    }
     plan = Plan.of(network=network, task=task, init=START, **told, **rest, engine="auto", condense="auto", over=None)
     foretold = template.of_run(plan.runs[0])
     assert list(foretold) == list(data)
@@ -257,7 +263,7 @@ def test_what_is_foretold_of_a_training_is_what_it_returns(method: Any, record: 
 def test_comparisons_take_what_open_returns(tmp_path: Path) -> None:
     """One condition with other networks of the same, and with a mean that is 10% larger."""
     swept(tmp_path / "s", over={"init.std": [0.1, 0.4]}, record=RAW)
-    data = shoal.open(tmp_path / "s")
+    data = shoal.open_sweep(tmp_path / "s")
     alone = shoal.train(NETWORK, TASK, shoal.Gaussian(0.4), method=METHOD, record=RAW, networks=700, seed=1)
     one = data.sel({"init.std": 0.4}).isel(time=slice(1, None))
     same = alone.loss.isel(time=slice(1, None))

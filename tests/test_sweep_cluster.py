@@ -40,7 +40,7 @@ def plan_of(**changed: Any) -> Plan:
     """Return the plan of the small sweep of GRID."""
     told: dict[str, Any] = {
         "network": NETWORK, "task": TASK, "init": START, "method": METHOD, "networks": 700, "record": REDUCED,
-        "loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0,
+        "loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0,
         "engine": "auto", "condense": "auto", "dtype": "float64", "over": GRID, "block": 256,
     }  # fmt: skip
     return Plan.of(**{**told, **changed})
@@ -86,7 +86,7 @@ def test_an_error_in_a_block_comes_out_with_its_name(tmp_path: Path, client: Cli
         client.run(_replace_training, with_name="trained")
     assert caught.value.__notes__ == ["in block 1 (networks 256 to 511) at init.std=0.1, network.width=5"]
     assert not client.futures
-    networks = shoal.open(tmp_path / "s").networks.sel({"init.std": 0.1, "network.width": 5})
+    networks = shoal.open_sweep(tmp_path / "s").networks.sel({"init.std": 0.1, "network.width": 5})
     assert int(networks) <= 700 - 256
     assert_same(swept(tmp_path / "near", over=GRID), swept(tmp_path / "s", over=GRID, client=client))
 
@@ -104,7 +104,7 @@ def test_what_progress_raises_takes_back_what_is_in_flight(
     with pytest.raises(type(error)):
         swept(tmp_path / "s", RAW, over=GRID, client=client, progress=progress)
     assert not client.futures
-    assert shoal.open(tmp_path / "s").attrs["complete"] == 0
+    assert shoal.open_sweep(tmp_path / "s").attrs["complete"] == 0
     assert_same(swept(tmp_path / "near", RAW, over=GRID), swept(tmp_path / "s", RAW, over=GRID, client=client))
 
 
@@ -237,7 +237,7 @@ def test_a_block_that_takes_its_workers_with_it(tmp_path: Path, client: Client) 
     client.run(_replace_training, with_name="_die")
     with pytest.raises(RuntimeError, match=r"^block \d \(networks \d+ to \d+\) at init.std=.*: each of the workers"):
         swept(tmp_path / "s", over=GRID, client=client)
-    assert shoal.open(tmp_path / "s").attrs["complete"] == 0
+    assert shoal.open_sweep(tmp_path / "s").attrs["complete"] == 0
     assert_same(swept(tmp_path / "near", over=GRID), swept(tmp_path / "s", over=GRID))
 
 
@@ -253,7 +253,7 @@ def _fail(run: Any, begin: int, end: int, *rest: Any) -> Any:
     """Train, but for one block."""
     from shoal.sweep.plan import trained
 
-    if run.first == 256 and run.network.widths[1] == 5 and run.init.std == 0.1:
+    if run.first_network == 256 and run.network.widths[1] == 5 and run.init.std == 0.1:
         raise ArithmeticError("told to fail")
     return trained(run, begin, end, *rest)
 

@@ -85,7 +85,7 @@ def test_the_log(tmp_path: Path, record: shoal.Record) -> None:
     log = tmp_path / "log.jsonl"
     assert run(file, "--log", log).exit_code == 0
     told = lines(log)
-    data = shoal.open(tmp_path / "grid.zarr")
+    data = shoal.open_sweep(tmp_path / "grid.zarr")
     blocks = 3
     assert len(told) == 4 * blocks
     assert [(one["begin"], one["end"]) for one in told[:blocks]] == [(0, 256), (256, 512), (512, 700)]
@@ -119,7 +119,7 @@ def test_networks_that_diverge_are_counted(tmp_path: Path, monkeypatch: pytest.M
     done = run(file, "--log", tmp_path / "log")
     diverged = sum(one["statuses"]["diverged"] for one in lines(tmp_path / "log"))
     assert 0 < diverged < 2800
-    assert diverged == int(shoal.open(tmp_path / "grid.zarr").diverged.sum())
+    assert diverged == int(shoal.open_sweep(tmp_path / "grid.zarr").diverged.sum())
     shown = [line for line in done.output.splitlines() if "left" in line]
     assert shown
     assert all(" of 2,800 networks" in line and ", diverged " in line and ", loss > 0.5: " in line for line in shown)
@@ -248,7 +248,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert run(*words[1:]).exit_code == 0
     assert 3 <= kept <= 4  # the line of the block that was written when it was stopped may be missing
     assert len(lines(log)) == kept + 12 - 4
-    assert_same(swept(tmp_path / "whole", over=GRID), shoal.open(store))
+    assert_same(swept(tmp_path / "whole", over=GRID), shoal.open_sweep(store))
 
 
 def test_a_line_that_was_cut_short_stands_by_itself(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_the_examples_run(tmp_path: Path, example: Path) -> None:
     (tmp_path / example.name).write_text(text.replace("networks = 100_000", "networks = 300"))
     done = run(tmp_path / example.name)
     assert done.exit_code == 0, done.output
-    data = shoal.open(tmp_path / example.with_suffix(".zarr").name)
+    data = shoal.open_sweep(tmp_path / example.with_suffix(".zarr").name)
     assert data.attrs["complete"] == 1
     assert np.isfinite(data.loss.sel(statistic="mean").values).all()
 

@@ -96,14 +96,14 @@ def outcome(call: Callable[[], xarray.Dataset]) -> tuple[xarray.Dataset | None, 
 
 def check(store: Path, record: shoal.Record, whole: xarray.Dataset, original: dict[str, bytes], *damaged: str) -> None:
     """Open a damaged store, then go on with it: either is right, or raises an error that names a damaged file."""
-    for call in (shoal.open, lambda path: swept(path, record)):
+    for call in (shoal.open_sweep, lambda path: swept(path, record)):
         data, told = outcome(lambda call=call: call(store).load())
         if data is None:
             assert any(str(store / name) in told for name in damaged), f"{damaged}: {told}"
             assert len(told) < 1000
         else:
-            assert_right(data, whole, complete=call is not shoal.open)
-            assert call is shoal.open or files(store) == original
+            assert_right(data, whole, complete=call is not shoal.open_sweep)
+            assert call is shoal.open_sweep or files(store) == original
 
 
 def every_fault(original: dict[str, bytes], store: Path) -> Iterator[tuple[str, tuple[str, ...], Callable[[], object]]]:
@@ -191,7 +191,7 @@ def test_a_description_that_was_edited(made: tuple[Path, xarray.Dataset], record
         assert old in text, (name, old, text)
         (store / name).write_text(text.replace(old, new, 1))
         if name == "zarr.json":
-            for call in (shoal.open, lambda path: swept(path, record)):
+            for call in (shoal.open_sweep, lambda path: swept(path, record)):
                 with pytest.raises(ValueError, match=re.escape(str(store / name))):
                     call(store)
         check(store, record, whole, original, name)
@@ -211,7 +211,7 @@ def test_blocks_of_another_sweep(made: tuple[Path, xarray.Dataset], record: shoa
     check(store, record, whole, original, "done/c/1/0")
     put(store, {**original, "done/c/1/0": (other / "done/c/1/0").read_bytes()})
     with pytest.raises(ValueError, match=r"file .*done/c/1/0 is damaged: .* remove .*done/c/1/0 and repeat the sweep"):
-        shoal.open(store).load()
+        shoal.open_sweep(store).load()
 
 
 @KINDS
@@ -264,7 +264,7 @@ def test_a_link_to_the_store_itself_is_followed(
     (tmp_path / "link").symlink_to(store)
     halved(store)
     assert_right(swept(tmp_path / "link", record).load(), whole, complete=True)
-    assert_right(shoal.open(tmp_path / "link").load(), whole, complete=True)
+    assert_right(shoal.open_sweep(tmp_path / "link").load(), whole, complete=True)
 
 
 def test_a_disk_that_fails_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +281,7 @@ def test_a_disk_that_fails_names_the_file(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Path, "read_bytes", broken)
     with pytest.raises(OSError, match=f"Input/output error: '{re.escape(str(failing))}'"):
-        shoal.open(store)
+        shoal.open_sweep(store)
 
 
 def has_mounts() -> bool:

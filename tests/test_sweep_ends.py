@@ -48,7 +48,7 @@ def ended(process: Any) -> int:
 
 def assert_whole(store: Path, whole: Path) -> None:
     """Assert that two stores hold the same files with the same bits, and that nothing else was left beside them."""
-    assert_same(shoal.open(whole), shoal.open(store))
+    assert_same(shoal.open_sweep(whole), shoal.open_sweep(store))
     assert files(store) == files(whole)
     assert not [file.name for file in store.parent.iterdir() if "shoal" in file.name]
 
@@ -77,7 +77,7 @@ def test_killed_at_random_moments(tmp_path: Path, record: str, generator: np.ran
             assert exit_code in (0, -signal.SIGKILL)
             kills += exit_code != 0
             if store.exists():
-                assert np.isfinite(shoal.open(store).step).all()  # it can be read, however far it is
+                assert np.isfinite(shoal.open_sweep(store).step).all()  # it can be read, however far it is
         assert_whole(store, whole)
 
 
@@ -172,5 +172,5 @@ def test_no_room(tmp_path: Path, record: str, room: str) -> None:
     there = [one for _, _, one in errors]
     assert not there[0]  # while the store was made
     assert there[-1] or (room == "files" and record == "reduced")  # while it was filled; there, no file is as large
-    assert_same(shoal.open(whole), shoal.open(copy))
+    assert_same(shoal.open_sweep(whole), shoal.open_sweep(copy))
     assert files(copy) == files(whole)

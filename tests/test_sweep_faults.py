@@ -92,7 +92,7 @@ def test_what_progress_raises_leaves_the_blocks_before_it(
     store = tmp_path / "s"
     with pytest.raises(type(error)):
         swept(store, record, over=GRID, progress=raising_at(30_000, error))
-    assert shoal.open(store).attrs["complete"] == 0
+    assert shoal.open_sweep(store).attrs["complete"] == 0
     told: list[int] = []
     data = swept(store, record, over=GRID, progress=lambda done, total: told.append(done))
     assert 0 < told[0] <= 30_000 + 256 * 20
@@ -118,7 +118,7 @@ def test_an_error_while_a_block_is_written(
     with pytest.raises(OSError, match=r"store .*s could not be written \(No space left on device\)") as caught:
         swept(tmp_path / "s", record, over=GRID)
     assert caught.value.errno == errno.ENOSPC
-    assert shoal.open(tmp_path / "s").attrs["complete"] == 0
+    assert shoal.open_sweep(tmp_path / "s").attrs["complete"] == 0
     assert_same(whole, swept(tmp_path / "s", record, over=GRID))
 
 
@@ -130,7 +130,7 @@ def test_a_killed_process(tmp_path: Path, record: str, undisturbed: Undisturbed)
     with child(tmp_path / "s", record, at=20_000) as process:
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    assert shoal.open(tmp_path / "s").attrs["complete"] == 0
+    assert shoal.open_sweep(tmp_path / "s").attrs["complete"] == 0
     assert_same(whole, swept(tmp_path / "s", kept, over=GRID))
 
 
@@ -139,10 +139,10 @@ def test_a_second_process_is_refused(tmp_path: Path, undisturbed: Undisturbed) -
     with child(tmp_path / "s", "REDUCED", at=20_000) as process:
         with pytest.raises(RuntimeError, match=f"in use by process {process.pid} on {socket.gethostname()}"):
             swept(tmp_path / "s", over=GRID)
-        assert shoal.open(tmp_path / "s").attrs["complete"] == 0
+        assert shoal.open_sweep(tmp_path / "s").attrs["complete"] == 0
         process.communicate("\n")
         assert process.returncode == 0
-    assert shoal.open(tmp_path / "s").attrs["complete"] == 1
+    assert shoal.open_sweep(tmp_path / "s").attrs["complete"] == 1
     assert_same(undisturbed(REDUCED), swept(tmp_path / "s", over=GRID))
 
 
@@ -226,9 +226,9 @@ def test_a_damaged_block_is_an_error_that_says_what_to_do(
         chunk.write_bytes({"flipped": held, "cut": held[: len(held) // 2], "empty": b""}[damage])
     what = "is missing" if damage == "missing" else "is damaged: its checksum differs"
     with pytest.raises(ValueError, match=f"file {re.escape(str(chunk))} {what}; to have") as caught:
-        shoal.open(store).load()
+        shoal.open_sweep(store).load()
     if record is RAW:
-        data = shoal.open(store)
+        data = shoal.open_sweep(store)
         sound = {"network": slice(256)}
         assert data.loss.isel(sound).values.tobytes() == whole.loss.isel(sound).values.tobytes()
     told = re.search(r"remove (.*) and repeat the sweep", str(caught.value))
@@ -248,8 +248,8 @@ def test_what_a_crash_left_of_a_block_is_not_read(tmp_path: Path, record: shoal.
     (store / "done" / "c" / "0" / "1" / "1").unlink()  # its files are whole, but for one
     chunk = chunk_of(store / ("loss" if record is RAW else "sum_loss"))
     chunk.write_bytes(chunk.read_bytes()[:7])
-    assert_same(shoal.open(cut_short), shoal.open(store))
-    assert_same(shoal.open(whole), swept(store, record, over=GRID))
+    assert_same(shoal.open_sweep(cut_short), shoal.open_sweep(store))
+    assert_same(shoal.open_sweep(whole), swept(store, record, over=GRID))
 
 
 def test_a_damaged_task_is_an_error(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_damaged_task_is_an_error(tmp_path: Path) -> None:
     name = min(array.array_keys())
     array[name][...] = np.asarray(array[name][...]) + 1
     with pytest.raises(ValueError, match=f"file .*{name}/c/0.* is damaged: .*; repeat the sweep, which makes it again"):
-        shoal.open(tmp_path / "s")
+        shoal.open_sweep(tmp_path / "s")
 
 
 def test_a_store_that_was_being_made_is_made_anew(tmp_path: Path) -> None:
@@ -311,10 +311,10 @@ def test_a_store_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValueError, match=r"shoal_version: was 9\."):
         swept(store)
     assert whole.attrs["shoal_version"] == "9.0"
-    assert_same(whole, shoal.open(store))
+    assert_same(whole, shoal.open_sweep(store))
     told = (store / "zarr.json").read_text()
     (store / "zarr.json").write_text(told.replace('"shoal_sweep": 3', '"shoal_sweep": 2'))
-    for call in (swept, shoal.open):
+    for call in (swept, shoal.open_sweep):
         with pytest.raises(
             ValueError, match=r"store must have format 3, .* got format 2 in .*zarr\.json, .* another store"
         ):
@@ -341,7 +341,7 @@ def test_what_is_no_store_stays_as_it_is(tmp_path: Path) -> None:
             swept(tmp_path / name)
     for name in ("file", "folder", "other", "nowhere"):
         with pytest.raises(ValueError, match="store must be one that sweep made"):
-            shoal.open(tmp_path / name)
+            shoal.open_sweep(tmp_path / name)
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
 
@@ -358,4 +358,4 @@ def test_blocks_may_come_in_any_order(tmp_path: Path, undisturbed: Undisturbed) 
     cut(tmp_path / "s", REDUCED, blocks=2)
     plan = read_plan(tmp_path / "s")
     run.carry_out(plan, tmp_path / "s", lambda before: backwards)
-    assert_same(whole, shoal.open(tmp_path / "s"))
+    assert_same(whole, shoal.open_sweep(tmp_path / "s"))

@@ -39,7 +39,8 @@ reduce = {events = ["loss > 0.5"], distribution = ["loss"], covariance = [["loss
 """
 MODES = 'kind = "modes"\nnorms = [1.7, 0.9]'
 DEFAULTS: dict[str, Any] = {
-    "loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "record": None, "seed": 0, "first": 0,
+    "loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "record": None, "seed": 0,
+    "first_network": 0,
     "engine": "auto", "condense": "auto", "dtype": "float64", "over": None, "block": None,
 }  # fmt: skip
 
@@ -95,8 +96,8 @@ def test_the_file_is_the_call(tmp_path: Path) -> None:
          {"method": shoal.GradientDescent(0.1, 20, ("fitted", "dead"))}),
         ('networks = 700', 'networks = 700\nloss = "hinge"', {"loss": "hinge"}),
         ('[record]', '[loss]\nkind = "hinge"\nthreshold = 2.0\n[record]', {"loss": shoal.Hinge(2.0)}),
-        ('networks = 700', 'networks = 700\nseed = 3\nfirst = 512\nweight_decay = 0.1\ndtype = "float32"',
-         {"seed": 3, "first": 512, "weight_decay": 0.1, "dtype": "float32"}),
+        ('networks = 700', 'networks = 700\nseed = 3\nfirst_network = 512\nweight_decay = 0.1\ndtype = "float32"',
+         {"seed": 3, "first_network": 512, "weight_decay": 0.1, "dtype": "float32"}),
     ],
 )  # fmt: skip
 def test_each_kind(tmp_path: Path, old: str, new: str, changed: Any) -> None:

@@ -42,8 +42,8 @@ def test_only_what_is_used_is_read(tmp_path: Path) -> None:
     told |= {"method": shoal.GradientDescent(0.1, 20), "record": shoal.Record(steps=[0, 20])}
     network = shoal.Network((2, 4, 1))
     for number, part in enumerate(parts):
-        shoal.sweep(network, **told, networks=64, first=64 * number, block=32, store=part)
-    merged = shoal.open(parts)
+        shoal.sweep(network, **told, networks=64, first_network=64 * number, block=32, store=part)
+    merged = shoal.open_sweep(parts)
     shutil.rmtree(parts[1] / "loss" / "c")
     whole = shoal.train(network, **told, networks=192)
     for wanted in (slice(0, 64), slice(130, 192), [0, 191, 5]):

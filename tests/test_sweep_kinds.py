@@ -80,7 +80,7 @@ def test_width_and_depth_together_where_shapes_allow(tmp_path: Path) -> None:
 def test_the_default_block_is_a_function_of_sizes() -> None:
     """It asks no clock: the same on every machine, smaller for more work."""
     told: Any = {"network": NETWORK, "task": TASK, "init": START, "loss": "hinge", "record": REDUCED, "over": None}
-    told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0, "networks": 10**7}
+    told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0, "networks": 10**7}
     told |= {"engine": "auto", "condense": "auto", "dtype": "float64"}
     sizes = [Plan.of(**told, method=shoal.GradientDescent(0.1, steps)).block for steps in (20, 1000, 10**6, 10**9)]
     assert sizes == [
@@ -102,7 +102,7 @@ def test_a_sweep_of_many_conditions_has_few_blocks() -> None:
         "networks": 10**5,
         "dtype": "float64",
     }
-    told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first": 0, "engine": "auto"}
+    told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0, "engine": "auto"}
     told |= {"condense": "auto", "method": shoal.GradientDescent(0.05, 4000, stop="fitted")}
     over = {"network.width": list(range(1, 33)), "network.depth": [1, 2, 3, 4, 5, 6]}
     reduced = shoal.Record(steps=[0, 4000], measure=("loss", "error"), reduce="moments")

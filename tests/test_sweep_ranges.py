@@ -64,7 +64,7 @@ def test_a_billion_networks_take_no_memory_and_no_files_before_they_are_trained(
     try:
         stopped(tmp_path / "s", block=2**14)
         _, begun = tracemalloc.get_traced_memory()
-        data = shoal.open(tmp_path / "s")
+        data = shoal.open_sweep(tmp_path / "s")
         _, opened = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

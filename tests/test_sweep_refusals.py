@@ -70,7 +70,7 @@ def test_over(tmp_path: Path, over: Any, kind: type[Exception], message: str) ->
         ({"networks": 0}, "networks must be between 1"),
         ({"block": 300}, "block must be 256 networks times a power of two, got 300; the nearest are 256 and 512"),
         ({"block": 64}, "block must be 256 networks times a power of two, got 64; the nearest is 256"),
-        ({"first": 100}, "first must be a multiple of 256, .* got 100; the nearest are 0 and 256"),
+        ({"first_network": 100}, "first_network must be a multiple of 256, .* got 100; the nearest are 0 and 256"),
         ({"threads": 0}, "threads must be between 1"),
         ({"dtype": "float16"}, "dtype must be one of"),
         ({"network": shoal.Network.ntk((2, 4, 1)), "over": {"network.width": [2, 3]}}, "widths of a network with scal"),

@@ -147,7 +147,7 @@ def test_a_batch_of_given_starts_can_be_split(seed: int, cut: int, dtype: Any) -
     method = shoal.GradientDescent(RATE, 10)
     whole = shoal.train(network, task, init, method=method, dtype=dtype)
     parts = [
-        shoal.train(network, task, init.block(begin, end), method=method, first=begin, dtype=dtype)
+        shoal.train(network, task, init.block(begin, end), method=method, first_network=begin, dtype=dtype)
         for begin, end in ((0, cut), (cut, 40))
     ]
     same_bits(xarray.concat(parts, "network", data_vars="minimal"), whole)

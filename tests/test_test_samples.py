@@ -118,7 +118,7 @@ def test_threads_and_company_do_not_change_a_bit(name: str, dtype: str, generato
     together = shoal.train(**given, threads=1)
     same_bits(shoal.train(**given, threads=3), together)
     for i in (0, 77, 149):
-        same_bits(shoal.train(**{**given, "first": i, "networks": 1}), together.sel(network=[i]))
+        same_bits(shoal.train(**{**given, "first_network": i, "networks": 1}), together.sel(network=[i]))
 
 
 def test_statistics_of_test_samples_are_those_over_networks(generator: np.random.Generator) -> None:

@@ -148,7 +148,7 @@ def test_dimensions_stand_in_the_order_network_time_and_what_is_measured(generat
         method=shoal.GradientDescent(0.1, 7),
         record=shoal.Record(measure=ALL_MEASURES),
         networks=9,
-        first=100,
+        first_network=100,
         dtype="float32",
     )
     shapes = {name: (data[name].dims, data[name].shape) for name in data}

@@ -115,7 +115,7 @@ def test_threads_company_and_blocks_do_not_change_a_bit(
     together = shoal.train(**given, threads=1)
     same_bits(shoal.train(**given, threads=3), together)
     for i in (0, 33, 89):
-        same_bits(shoal.train(**{**given, "first": i, "networks": 1}), together.sel(network=[i]))
+        same_bits(shoal.train(**{**given, "first_network": i, "networks": 1}), together.sel(network=[i]))
     for name in names:
         alone = shoal.train(**{**given, "record": shoal.Record(steps=STEPS, measure=(name,))})
         same_bits(alone, together[list(alone)])

@@ -98,7 +98,7 @@ def test_threads_other_networks_and_records_do_not_change_a_bit(widths: tuple[in
     together = shoal.train(**given, threads=1)
     for threads in (2, 3, 5):
         same_bits(shoal.train(**given, threads=threads), together)
-    alone = shoal.train(**{**given, "networks": 1, "first": 2}, threads=2)
+    alone = shoal.train(**{**given, "networks": 1, "first_network": 2}, threads=2)
     same_bits(alone, together.isel(network=[2]))
     few = shoal.train(**{**given, "record": shoal.Record(steps=[6], measure=("loss", "weights"))}, threads=2)
     same_bits(few, together[list(few)].sel(time=few.time))
@@ -202,7 +202,7 @@ def test_a_rule_to_stop_by_is_met_when_it_is_in_lanes(rule: str) -> None:
     same(lanes, wide, 1e-12)
     for threads in (2, 5):
         same_bits(shoal.train(**given, threads=threads), wide)
-        alone = shoal.train(**{**given, "first": 3, "networks": 1}, threads=threads)
+        alone = shoal.train(**{**given, "first_network": 3, "networks": 1}, threads=threads)
         same_bits(alone, wide.sel(network=[3]))
 
 

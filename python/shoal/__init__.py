@@ -15,7 +15,7 @@ from shoal.record import Record
 from shoal.resume import resume
 from shoal.specification import specification
 from shoal.statistics import Statistics
-from shoal.sweep import open, sweep
+from shoal.sweep import open_sweep, sweep
 from shoal.task import Task
 from shoal.train import train
 from shoal.version import VERSION as __version__
@@ -55,7 +55,7 @@ __all__ = [
     "compare_samples",
     "dynamics",
     "info",
-    "open",
+    "open_sweep",
     "plot",
     "quantile",
     "resume",

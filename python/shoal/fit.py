@@ -25,7 +25,7 @@ class Numbers:
 
     networks: int
     seed: int
-    first: int
+    first_network: int
     weight_decay: float
     spectral_decoupling: float
 
@@ -40,7 +40,7 @@ def check(
     *,
     networks: int | None,
     seed: int,
-    first: int,
+    first_network: int,
     dtype: str,
     weight_decay: float,
     spectral_decoupling: float,
@@ -63,7 +63,7 @@ def check(
         networks = init.networks if isinstance(init, Explicit) else 1
     networks = checks.integer("networks", networks, least=1, most=2**62)
     seed = checks.integer("seed", seed, least=0, most=2**64 - 1)
-    first = checks.integer("first", first, least=0, most=2**62)
+    first_network = checks.integer("first_network", first_network, least=0, most=2**62)
     checks.choice("dtype", dtype, ("float64", "float32"))
     penalties = {
         "weight_decay": checks.not_negative("weight_decay", weight_decay),
@@ -75,7 +75,7 @@ def check(
     if dtype == "float32":
         check_range(network, task, init, method, loss, penalties)
     init.for_core(network, task, networks)
-    return Numbers(networks=networks, seed=seed, first=first, **penalties)
+    return Numbers(networks=networks, seed=seed, first_network=first_network, **penalties)
 
 
 def check_types(network: object, task: object, init: object, method: object, record: object, progress: object) -> None:

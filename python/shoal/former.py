@@ -13,6 +13,7 @@ NAMES = {
     "shoal.Descent": "shoal.GradientDescent",
     "shoal.Flow": "shoal.GradientFlow",
     "shoal.Start": "shoal.Init",
+    "shoal.open": "shoal.open_sweep",
     "shoal.compare": "one of five that name their rule: compare_flow (gradient flow, network by network), compare_rates"
     " (descent at three learning rates, network by network), compare_mean (with an expectation), compare_samples"
     " (with an independent sample), compare_fraction (a count with a probability)",
@@ -31,8 +32,8 @@ KEYWORDS = {
     "Task": {"weights": "sample_weight"},
     "death_probability": {"weight_scale": "weight_std", "output_scale": "output_std"},
     "failure_probability": {"weight_scale": "weight_std", "output_scale": "output_std"},
-    "sweep": {"start": "init"},
-    "train": {"start": "init"},
+    "sweep": {"start": "init", "first": "first_network"},
+    "train": {"start": "init", "first": "first_network"},
 }
 """Former arguments, by the name of the class or function that took them."""
 

@@ -39,7 +39,7 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     Parameters
     ----------
     data
-        What ``train`` or ``open`` returned with ``Record(reduce=Statistics(distribution=...))``.
+        What ``train`` or ``open_sweep`` returned with ``Record(reduce=Statistics(distribution=...))``.
     name
         A measure of ``distribution``, or ``stopped_at`` of descent with rules to stop.
     q : array_like, shape (quantiles,)

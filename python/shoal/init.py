@@ -205,7 +205,7 @@ class Explicit(Init):
     Parameters
     ----------
     weights : sequence of array_like, one a layer, each of shape (networks, outputs, inputs)
-        Finite. Row k belongs to network ``first`` + k of the training.
+        Finite. Row k belongs to network ``first_network`` + k of the training.
     biases : sequence of array_like, one a layer, each of shape (networks, outputs), optional
         For networks with biases; zero when left out.
 

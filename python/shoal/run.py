@@ -44,7 +44,7 @@ class Run:
     record: Record
     networks: int
     seed: int
-    first: int
+    first_network: int
     dtype: str
     weight_decay: float
     spectral_decoupling: float
@@ -144,7 +144,7 @@ class Run:
         """Return the dataset of arrays of all networks, in the given samples."""
         variables = dataset.measured(self.network, arrays, self.record.measure, "network")
         variables |= dataset.status(self.method, arrays)
-        return self._assemble(variables, np.arange(self.first, self.first + self.networks))
+        return self._assemble(variables, np.arange(self.first_network, self.first_network + self.networks))
 
     def of_gathered(self, gathered: Gathered) -> xarray.Dataset:
         """Return the dataset of the statistics of all networks."""
@@ -166,7 +166,7 @@ class Run:
     def part(self, begin: int, end: int) -> Run:
         """Return the training of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
         init = self.init.block(begin, end) if isinstance(self.init, Explicit) else self.init
-        return dataclasses.replace(self, init=init, networks=end - begin, first=self.first + begin)
+        return dataclasses.replace(self, init=init, networks=end - begin, first_network=self.first_network + begin)
 
     def _assemble(self, variables: dict[str, Any], index: NDArray[np.int64] | None) -> xarray.Dataset:
         from shoal import _core  # only here: the theory and the specifications need no compiled module
@@ -222,7 +222,7 @@ class Run:
             measures=self.record.measure,
             reduction=reduction or {},
             networks=end - begin,
-            first=self.first + begin,
+            first=self.first_network + begin,
             seed=self.seed,
             threads=threads,
             engine=self.engine,
@@ -253,14 +253,14 @@ class Run:
         for first, last in self._calls(begin, end):
             told = shifted(progress, (first - begin) * work, (end - begin) * work)
             arrays = self.arrays(first, last, threads, told, self._reduction)
-            parts.append(Gathered.of_core(arrays, (self.first + first) // cell, self.kept.covariance).folded())
+            parts.append(Gathered.of_core(arrays, (self.first_network + first) // cell, self.kept.covariance).folded())
         return together(parts)
 
     def _calls(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """Return ranges of networks, a call of the core each, that end where branches of the tree do."""
         size = self.cut.cell * self.cut.call
         while begin < end:
-            last = min(end, ((self.first + begin) // size + 1) * size - self.first)
+            last = min(end, ((self.first_network + begin) // size + 1) * size - self.first_network)
             yield begin, last
             begin = last
 

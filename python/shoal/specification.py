@@ -35,7 +35,7 @@ def to_json(
     record: Record,
     networks: int,
     seed: int,
-    first: int,
+    first_network: int,
     dtype: str,
     weight_decay: float,
     spectral_decoupling: float,
@@ -60,7 +60,7 @@ def to_json(
             "record": dataclasses.asdict(record),
             "networks": networks,
             "seed": seed,
-            "first": first,
+            "first_network": first_network,
             "dtype": dtype,
             "weight_decay": weight_decay,
             "spectral_decoupling": spectral_decoupling,
@@ -75,9 +75,10 @@ def to_json(
 def fingerprint(told: str, task: Task) -> int:
     """Return a number of 31 bits, which NetCDF 3 holds, for what a training does, whichever networks it has.
 
-    Two trainings that differ in anything but ``networks`` and ``first`` have equal numbers by a chance of 5e-10.
+    Two trainings that differ in anything but ``networks`` and ``first_network`` have equal numbers by a chance of
+    5e-10.
     """
-    fixed = {name: value for name, value in json.loads(told).items() if name not in ("networks", "first")}
+    fixed = {name: value for name, value in json.loads(told).items() if name not in ("networks", "first_network")}
     digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)
     tests = () if task.test is None else (task.test.inputs, task.test.labels)
     for array in (task.inputs, task.labels, task.sample_weight, *tests):
@@ -137,7 +138,7 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
         "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
         "method": _rebuild(_METHODS[method["kind"]], method, "kind"),
         "record": _record(told["record"]),
-        **{name: told[name] for name in ("networks", "seed", "first", "dtype")},
+        **{name: told[name] for name in ("networks", "seed", "first_network", "dtype")},
         **{name: told.get(name, 0.0) for name in ("weight_decay", "spectral_decoupling")},
         "engine": told.get("engine", "lanes"),
         "condense": told.get("condense", False),
@@ -157,7 +158,7 @@ def _networks(data: xarray.Dataset, told: dict[str, Any]) -> dict[str, int]:
             f"data must hold consecutive networks, got {held[at]} before {held[at + 1]}: no one call of train makes "
             "these; take the specification of each dataset before they are joined, or of a slice of networks"
         )
-    return {"networks": len(held), "first": int(held[0])}
+    return {"networks": len(held), "first_network": int(held[0])}
 
 
 def _check_one(data: xarray.Dataset, told: str, task: Task) -> None:

@@ -31,7 +31,7 @@ def train(
     record: Record | None = None,
     networks: int | None = None,
     seed: int = 0,
-    first: int = 0,
+    first_network: int = 0,
     threads: int | None = None,
     engine: str = "auto",
     condense: str | bool = "auto",
@@ -61,8 +61,8 @@ def train(
         How many; when left out, as many as an ``Explicit`` initialisation holds, else 1.
     seed
         0 to 2**64 - 1. Network i draws its initialisation from (seed, i).
-    first
-        Index of the first network: ``first=i, networks=1`` is network i alone.
+    first_network
+        Index of the first network: ``first_network=i, networks=1`` is network i alone.
     threads
         When left out, ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs this process may use.
     engine
@@ -132,7 +132,7 @@ def train(
         record=record,
         networks=networks,
         seed=seed,
-        first=first,
+        first_network=first_network,
         engine=engine,
         condense=condense,
         dtype=dtype,

@@ -140,7 +140,7 @@ def _trained(task: Task, condition: Condition, first: int, count: int, setting: 
     """Train the networks first, first + 1, ...: the same starts at every fraction."""
     return train(
         Network((task.dimension, condition.width, 1)), task, Gaussian(gain=GAIN), method=GradientDescent(RATE, STEPS),
-        record=Record(steps=(STEPS,), measure=("error", "weights")), networks=count, first=first,
+        record=Record(steps=(STEPS,), measure=("error", "weights")), networks=count, first_network=first,
         seed=setting.seed, threads=setting.threads, dtype="float32",
         spectral_decoupling=condition.spectral_decoupling,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoal.sweep.opened import open_store as open  # the public name is shoal.open
+from shoal.sweep.opened import open_sweep
 from shoal.sweep.run import sweep
 
-__all__ = ["open", "sweep"]
+__all__ = ["open_sweep", "sweep"]

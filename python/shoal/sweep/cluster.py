@@ -156,7 +156,7 @@ class _Flight:
         future = self.client.submit(
             train_block,
             self.packed[1],
-            run.first + block.begin,
+            run.first_network + block.begin,
             block.end - block.begin,
             init,
             self.threads,
@@ -230,19 +230,21 @@ def _result(future: Future[Result], told: str) -> Result:
 
 def train_block(
     pickled: bytes,
-    first: int,
+    first_network: int,
     networks: int,
     init: Init | None,
     threads: int,
     caller: Worker,
     *arrays: NDArray[Any],
 ) -> Result:
-    """Train ``networks`` networks from the index ``first`` on, on a worker, and return what their block keeps."""
+    """Train networks on a worker, from the index ``first_network`` on, and return what their block keeps."""
     import distributed
 
     caller.check(Worker.here(), distributed.get_worker().address)  # it may have joined since the sweep began
     run = unpack(pickled, arrays)
-    run = dataclasses.replace(run, first=first, networks=networks, init=run.init if init is None else init)
+    run = dataclasses.replace(
+        run, first_network=first_network, networks=networks, init=run.init if init is None else init
+    )
     run.require(networks, threads)
     return trained(run, 0, networks, threads, None)
 

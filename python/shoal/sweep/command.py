@@ -186,8 +186,8 @@ def _line(plan: Plan, block: Block, outcome: Outcome, seconds: float) -> dict[st
     return {
         "condition": plan.conditions.labelled(block.condition),
         "block": block.number,
-        "begin": plan.first + block.begin,
-        "end": plan.first + block.end,
+        "begin": plan.first_network + block.begin,
+        "end": plan.first_network + block.end,
         "seconds": round(seconds, 6),
         "networks_per_second": round(rate, 3) if math.isfinite(rate) else None,
         "statuses": outcome.named(),

@@ -25,7 +25,7 @@ GIVEN = "given"
 
 def offset(plan: Plan) -> int:
     """Return how many rows stand before the first network, so that chunks begin where blocks do."""
-    return 0 if plan.reduced or len(plan.ranges) == 1 else plan.first % plan.block
+    return 0 if plan.reduced or len(plan.ranges) == 1 else plan.first_network % plan.block
 
 
 def rows(plan: Plan) -> int:
@@ -129,7 +129,7 @@ def _fill(path: Path, plan: Plan) -> None:
         given.create_array(digest, shape=values.shape, dtype=values.dtype)[...] = values
     told: dict[str, Any] = {"specification": canonical(plan.told), "shoal_version": VERSION, "isa": _core.isa}
     if not plan.reduced:
-        told["network_of_row_0"] = plan.first - offset(plan)
+        told["network_of_row_0"] = plan.first_network - offset(plan)
     sealed.close(path, told)
 
 

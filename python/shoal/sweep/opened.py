@@ -23,10 +23,10 @@ from shoal.sweep.plan import Plan
 if TYPE_CHECKING:
     import xarray
 
-_OF_RANGE = ("first", "networks", "block")
+_OF_RANGE = ("first_network", "networks", "block")
 
 
-def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> xarray.Dataset:
+def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> xarray.Dataset:
     """Return what a sweep's store holds, as ``train`` would have returned it, with the swept fields in front.
 
     A store can be opened while it is filled.
@@ -34,8 +34,8 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Parameters
     ----------
     stores
-        The folder that ``sweep`` made; or several of them, of ranges of networks (``first=``) of the same sweep, that
-        together leave no network between them out. Their order does not matter.
+        The folder that ``sweep`` made; or several of them, of ranges of networks (``first_network=``) of the same
+        sweep, that together leave no network between them out. Their order does not matter.
 
     Returns
     -------
@@ -62,9 +62,10 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     >>> parts = [tempfile.mkdtemp(), tempfile.mkdtemp()]
     >>> for first, part in zip((0, 256), parts):
     ...     data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5),
-    ...                        networks=256, first=first, method=shoal.GradientDescent(0.05, 400), store=part,
+    ...                        networks=256, first_network=first, method=shoal.GradientDescent(0.05, 400),
+    ...                        store=part,
     ...                        record=shoal.Record(steps=[0, 400], reduce="moments"))
-    >>> int(shoal.open(parts).networks)
+    >>> int(shoal.open_sweep(parts).networks)
     512
     """
     one = isinstance(stores, (str, os.PathLike))
@@ -74,7 +75,9 @@ def open_store(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     if not given:
         raise ValueError("stores must name at least one store, got none")
     imports.whole("xarray", "zarr")
-    ranges = sorted((_Range.of(Path(checks.path("stores", path))) for path in given), key=lambda held: held.plan.first)
+    ranges = sorted(
+        (_Range.of(Path(checks.path("stores", path))) for path in given), key=lambda held: held.plan.first_network
+    )
     for earlier, later in itertools.pairwise(ranges):
         _check_meet(earlier, later)
     return _statistics(ranges) if ranges[0].plan.reduced else _networks(ranges)
@@ -95,7 +98,7 @@ class _Range:
 
     @property
     def end(self) -> int:
-        return self.plan.first + self.plan.networks
+        return self.plan.first_network + self.plan.networks
 
 
 def _check_meet(earlier: _Range, later: _Range) -> None:
@@ -105,15 +108,15 @@ def _check_meet(earlier: _Range, later: _Range) -> None:
     names = f"{earlier.path} and {later.path}"
     if lines:
         raise ValueError("\n".join([f"stores must be of the same sweep, {names} differ:", *lines]))
-    if later.plan.first < earlier.end:
+    if later.plan.first_network < earlier.end:
         raise ValueError(
             f"stores must share no networks, {earlier.path} holds those up to {earlier.end - 1} and {later.path} "
-            f"those from {later.plan.first}"
+            f"those from {later.plan.first_network}"
         )
-    if later.plan.first > earlier.end:
+    if later.plan.first_network > earlier.end:
         raise ValueError(
             f"stores must leave out no networks between them, {earlier.path} ends with {earlier.end - 1} and "
-            f"{later.path} begins with {later.plan.first}"
+            f"{later.path} begins with {later.plan.first_network}"
         )
 
 
@@ -139,7 +142,7 @@ def _attrs(ranges: Sequence[_Range], datasets: Sequence[xarray.Dataset]) -> dict
         attrs["specification"] = canonical(told)
     else:
         attrs["specification"] = json.dumps(
-            {**json.loads(attrs["specification"]), "networks": networks, "first": plan.first}
+            {**json.loads(attrs["specification"]), "networks": networks, "first_network": plan.first_network}
         )
     attrs |= {"shoal_version": made.shoal_version, "isa": made.isa}
     return attrs | {"complete": int(all(one.held.done.all() for one in ranges))}
@@ -162,7 +165,7 @@ def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
 
         data = xarray.Dataset({name: Joined.of([one[name].variable for one in opened], "network") for name in data})
     # A range takes no memory, however many networks there are.
-    index = pandas.RangeIndex(plan.first, ranges[-1].end)
+    index = pandas.RangeIndex(plan.first_network, ranges[-1].end)
     coordinates["network"] = ("network", index, dict(plan.templates[0].network.attrs))
     labelled: xarray.Dataset = data.assign_coords(coordinates)
     labelled.attrs = _attrs(ranges, plan.templates)
@@ -216,6 +219,6 @@ def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Gathered, int]:
     except ValueError as error:
         raise ValueError(
             f"stores must meet at a multiple of {run.cut.cell} networks, whose statistics are taken together, "
-            f"got ranges from {', '.join(str(held.plan.first) for held in ranges)}"
+            f"got ranges from {', '.join(str(held.plan.first_network) for held in ranges)}"
         ) from error
     return Gathered(merged.sums, counts, merged.first, merged.level, merged.pairs), networks

@@ -86,7 +86,7 @@ class Plan:
         size = _block(runs, block)
         arrays: dict[str, NDArray[Any]] = {}
         first = runs[0]  # whose numbers are checked, and Python's
-        fixed = {name: getattr(first, name) for name in ("networks", "first", "record", "dtype")}
+        fixed = {name: getattr(first, name) for name in ("networks", "first_network", "record", "dtype")}
         fixed |= {name: getattr(first, name) for name in NUMBERS if name not in conditions.fields}
         told_plan = encode({**arguments, **fixed, "over": conditions.over(), "block": size}, arrays)
         plan = cls(conditions, tuple(runs), told_plan, arrays, size)
@@ -112,9 +112,9 @@ class Plan:
         return self.runs[0].networks
 
     @property
-    def first(self) -> int:
+    def first_network(self) -> int:
         """Index of the first network."""
-        return self.runs[0].first
+        return self.runs[0].first_network
 
     @property
     def cell(self) -> int:
@@ -124,7 +124,7 @@ class Plan:
     @cached_property
     def ranges(self) -> Ranges:
         """Begin and end of each block, counted from the first network."""
-        return Ranges(self.first, self.networks, self.block, self.cell if self.reduced else self.block)
+        return Ranges(self.first_network, self.networks, self.block, self.cell if self.reduced else self.block)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -158,11 +158,11 @@ class Plan:
         cell = run.cut.cell
         level = (-(-(end - begin) // cell) - 1).bit_length()
         pairs = run.kept.covariance
-        return Gathered(dict(sums), dict(counts), (self.first + begin) // cell >> level, level, tuple(pairs))
+        return Gathered(dict(sums), dict(counts), (self.first_network + begin) // cell >> level, level, tuple(pairs))
 
     def told_of(self, block: Block) -> str:
         """Return a text that names a block: its number, its networks, and its condition."""
-        networks = f"networks {self.first + block.begin} to {self.first + block.end - 1}"
+        networks = f"networks {self.first_network + block.begin} to {self.first_network + block.end - 1}"
         at = self.conditions.told()[block.condition]
         return f"block {block.number} ({networks}){f' at {at}' if at else ''}"
 
@@ -187,11 +187,11 @@ class Plan:
             )
 
     def _check_ranges(self) -> None:
-        if self.reduced and self.first % self.cell:
-            below = self.first - self.first % self.cell
+        if self.reduced and self.first_network % self.cell:
+            below = self.first_network - self.first_network % self.cell
             raise ValueError(
-                f"first must be a multiple of {self.cell}, the networks whose statistics are taken together, "
-                f"got {self.first}; the nearest are {below} and {below + self.cell}"
+                f"first_network must be a multiple of {self.cell}, the networks whose statistics are taken together, "
+                f"got {self.first_network}; the nearest are {below} and {below + self.cell}"
             )
         if self.reduced:
             return

@@ -17,7 +17,7 @@ from shoal.method import Method
 from shoal.network import Network
 from shoal.record import Record
 from shoal.run import Progress, shifted
-from shoal.sweep.opened import open_store
+from shoal.sweep.opened import open_sweep
 from shoal.sweep.plan import Block, Plan, trained
 from shoal.sweep.store import Store
 from shoal.task import Task
@@ -50,7 +50,7 @@ def sweep(
     spectral_decoupling: float = 0.0,
     record: Record | None = None,
     seed: int = 0,
-    first: int = 0,
+    first_network: int = 0,
     threads: int | None = None,
     engine: str = "auto",
     condense: str | bool = "auto",
@@ -80,8 +80,8 @@ def sweep(
         are called ``network_name`` and ``loss_name``); ``"seed"``, ``"weight_decay"``, ``"spectral_decoupling"``; and
         ``"network.width"``, of all hidden layers, and ``"network.depth"``, the number of hidden layers, all of one
         width.
-    first
-        Index of the first network of each condition: a range of a larger sweep, that ``open`` puts together with
+    first_network
+        Index of the first network of each condition: a range of a larger sweep, that ``open_sweep`` puts together with
         others. Of statistics a multiple of the networks that are taken together, 256 or fewer: the error tells it.
     threads
         As of ``train``. They change no bit, nor does ``block``. With a client: of each block, one when left out, since
@@ -100,7 +100,7 @@ def sweep(
     Returns
     -------
     xarray.Dataset
-        ``open(store)``.
+        ``open_sweep(store)``.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def sweep(
         record=record,
         networks=networks,
         seed=seed,
-        first=first,
+        first_network=first_network,
         engine=engine,
         condense=condense,
         dtype=dtype,
@@ -161,7 +161,7 @@ def sweep(
         each = 1 if threads is None else thread_count(threads)
         cluster.check(client, plan, each)
         carry_out(plan, path, lambda done: cluster.elsewhere(client, done, each, progress))
-    return open_store(store)
+    return open_sweep(store)
 
 
 def path_of(store: object) -> Path:

@@ -141,7 +141,7 @@ def _train(network: Network, task: Task, init: Init, count: int, setting: Settin
             method=GradientDescent(learning_rate=PACE / float(task.sample_weight[0]), steps=STEPS),
             record=Record(steps=WATCHED, measure=("margin",)),
             networks=min(CHUNK, count - first),
-            first=first,
+            first_network=first,
             seed=far_seed(setting.seed, part),
             threads=setting.threads,
         )
