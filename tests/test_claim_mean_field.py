@@ -77,7 +77,7 @@ def test_it_fails_when_the_clock_is_ten_percent_faster(pair, monkeypatch):
 
 def test_the_slope_in_the_logarithm_is_not_yet_its_limit(pair):
     row = next(row for row in mean_field.gaussian_rows(pair) if row.statement.startswith("slope of gamma"))
-    assert abs(row.comparison.measured - 0.25) > row.comparison.allowance
+    assert abs(row.comparison.measured - 0.25) > row.comparison.tolerance
 
 
 def test_the_test_error_and_the_band_fail_for_another_width(pair):

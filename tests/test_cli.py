@@ -29,7 +29,7 @@ def plain(text):
 def test_a_claim_that_passes_exits_with_zero_and_leaves_its_files(tmp_path):
     result = shoal(*QUICK, "--out", str(tmp_path / "made" / "here"))
     assert result.exit_code == 0, result.output
-    for word in ("measured", "predicted", "allowance", "ratio", "catches", "verdict", "5 comparisons: 5 with exact"):
+    for word in ("measured", "predicted", "tolerance", "ratio", "catches", "verdict", "5 comparisons: 5 with exact"):
         assert word in plain(result.output)
     assert "PASS: all 1 claims" in plain(result.output)
     assert sorted(path.name for path in (tmp_path / "made" / "here").iterdir()) == [

@@ -66,7 +66,7 @@ def test_a_prediction_off_by_a_thousandth_fails():
 @given(st.integers(0, 2), st.integers(0, 30), st.sampled_from([-1, 1]))
 def test_one_wrong_point_of_one_network_fails_and_is_named(network, time, sign):
     wrong = FLOW.copy()
-    # Beyond any allowance here: the last correction is at most 0.5 rate^2 / 8 times the largest shape.
+    # Beyond any tolerance here: the last correction is at most 0.5 rate^2 / 8 times the largest shape.
     wrong[network, time] += sign * 0.01
     result = compare_rates(predicted=wrong, **runs())
     assert result.verdict == "FAIL"
@@ -352,7 +352,7 @@ def test_the_freedom_of_a_sum_is_that_of_welch():
 
 
 def test_the_error_of_a_mean_grows_with_the_freedom_that_is_missing():
-    sure, unsure = (compare_estimate(1.0, 1.0, standard_error=0.01, freedom=n).allowance for n in (math.inf, 5))
+    sure, unsure = (compare_estimate(1.0, 1.0, standard_error=0.01, freedom=n).tolerance for n in (math.inf, 5))
     assert sure == pytest.approx(0.04, rel=1e-9)
     assert unsure == pytest.approx(0.01 * t.isf(norm.sf(4), 5), rel=1e-9)
 

@@ -41,7 +41,7 @@ def test_the_flow_of_a_mode_whose_norm_is_a_millionth_off_fails():
 def test_a_flow_has_one_allowance_a_network():
     result = compare_flow(FLOW, FLOW * [[1], [1], [1 + 5e-8]], tolerance=1e-7)
     largest = FLOW[2].max() * (1 + 5e-8)
-    assert result.allowance == pytest.approx(1e-7 * largest + 5 * np.finfo(float).eps * FLOW.max(), rel=1e-12)
+    assert result.tolerance == pytest.approx(1e-7 * largest + 5 * np.finfo(float).eps * FLOW.max(), rel=1e-12)
     assert result.gap == pytest.approx(5e-8 * FLOW[2].max(), rel=1e-6)
     assert result.verdict == "PASS"
 
@@ -87,7 +87,7 @@ def test_what_a_flow_is_predicted_to_leave_at_zero_may_be_off_by_rounding_only()
 def test_the_stated_bias_of_a_flow_is_reported():
     result = compare_flow(FLOW, FLOW + 0.01, tolerance=1e-7, bias=0.02)
     assert (result.verdict, result.bias) == ("PASS", 0.02)
-    assert result.allowance == pytest.approx(0.02, rel=1e-3)
+    assert result.tolerance == pytest.approx(0.02, rel=1e-3)
 
 
 def test_a_diverged_flow_is_left_out_and_counted():

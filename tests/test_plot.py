@@ -324,10 +324,18 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         "event must be one that was kept, of which there are error > 0, loss > 100, got 'error > 0.5'",
     ),
-    (lambda: plot.phase_diagram(REDUCED, "wrong", **GRID), ValueError, "event must be one of ok, diverged, exhausted"),
+    (
+        lambda: plot.phase_diagram(REDUCED, "wrong", **GRID),
+        ValueError,
+        "event must be one of completed, diverged, exhausted",
+    ),
     (lambda: plot.phase_diagram(REDUCED, "error is 0", **GRID), ValueError, "events must read 'MEASURE RELATION"),
-    (lambda: plot.phase_diagram(REDUCED, "ok", "init.std", "init.std"), ValueError, "x and y must be two dim"),
-    (lambda: plot.phase_diagram(REDUCED, "ok", "scale", "init.std"), ValueError, "x must be one of network.hidden"),
+    (lambda: plot.phase_diagram(REDUCED, "completed", "init.std", "init.std"), ValueError, "x and y must be two dim"),
+    (
+        lambda: plot.phase_diagram(REDUCED, "completed", "scale", "init.std"),
+        ValueError,
+        "x must be one of network.hidden",
+    ),
     (
         lambda: plot.phase_diagram(REDUCED, "error > 0", **GRID, time=3),
         ValueError,

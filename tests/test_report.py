@@ -101,7 +101,7 @@ def test_every_row_of_a_table_is_there_with_its_numbers(page, run, at):
         "statement",
         "measured",
         "predicted",
-        "allowance",
+        "tolerance",
         "ratio",
         "catches",
         "kind",
@@ -116,7 +116,7 @@ def test_every_row_of_a_table_is_there_with_its_numbers(page, run, at):
         cells = row.all("td")
         assert [cell.attributes["data-label"] for cell in cells] == heads[1:]
         shown = [readable(cell.text) for cell in cells]
-        expected = [held.measured, held.predicted, held.allowance, held.ratio]
+        expected = [held.measured, held.predicted, held.tolerance, held.ratio]
         assert [float(text) for text in shown[:4]] == pytest.approx(expected, rel=0.05)
         assert float(shown[0]) == pytest.approx(held.measured, rel=1e-5)
         assert shown[4:] == [

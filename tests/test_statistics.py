@@ -201,7 +201,7 @@ def test_events_are_counted_with_the_wilson_interval_of_their_share(both: Both) 
         found = reduced.sel(event=event)
         np.testing.assert_array_equal(found.event_count, met_by.sum("network"))
         assert_shares(found, "event", known.sizes["network"])
-        assert "diverged is above every threshold" in reduced.event_share.attrs["long_name"]
+        assert "diverged is above every threshold" in reduced.event_fraction.attrs["long_name"]
 
 
 def assert_shares(found: xarray.Dataset, name: str, trials: int) -> None:
@@ -247,7 +247,7 @@ def test_histograms_count_the_networks(both: Both) -> None:
 def test_outcomes_are_counted(both: Both) -> None:
     reduced, status = both.reduced, both.raw.status.values
     np.testing.assert_array_equal(reduced.outcome_count, np.bincount(status, minlength=6))
-    assert list(reduced.outcome.values) == ["ok", "diverged", "exhausted", *STOP_RULES]
+    assert list(reduced.outcome.values) == ["completed", "diverged", "exhausted", *STOP_RULES]
     assert_shares(reduced, "outcome", len(status))
     assert int(reduced.diverged) == (status == 1).sum()
     for rule, code in STOP_RULES.items():

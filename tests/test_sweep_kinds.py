@@ -121,7 +121,7 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(code, names)
-    assert names["data"].event_share.dims == ("init.std", "network.width", "event", "time")
+    assert names["data"].event_fraction.dims == ("init.std", "network.width", "event", "time")
     assert int(names["whole"].networks) == 4096
     assert len(os.listdir(tmp_path)) == 5
 
@@ -131,7 +131,7 @@ def test_the_failure_surface(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     """No network of one unit learns exclusive or, and of many units most do."""
     example = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "examples" / "failure_surface.py"))
     data = example["swept"](64, tmp_path / "s", widths=[1, 16], depths=[1], steps=2000)
-    share = data.event_share.sel(event=example["EVENT"]).isel(time=-1).values
+    share = data.event_fraction.sel(event=example["EVENT"]).isel(time=-1).values
     assert share[0, 0] == 1
     assert share[1, 0] < 0.5
     assert "100.0%" in capsys.readouterr().out

@@ -164,13 +164,13 @@ def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path
     """Print the verdict table of one claim."""
     table = Table(title=f"{outcome.name}: {outcome.sentence}", title_justify="left", title_style="bold")
     table.add_column("claim", ratio=1)
-    for name in ("measured", "predicted", "allowance", "ratio", "catches"):
+    for name in ("measured", "predicted", "tolerance", "ratio", "catches"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in outcome.rows:
         held = row.comparison
         colour = "green" if held.passed else "red"
-        numbers = (f"{held.measured:.6g}", f"{held.predicted:.6g}", f"{held.allowance:.2g}", f"{held.ratio:.2g}")
+        numbers = (f"{held.measured:.6g}", f"{held.predicted:.6g}", f"{held.tolerance:.2g}", f"{held.ratio:.2g}")
         left = f" ({held.left_out} diverged, left out)" if held.left_out else ""
         table.add_row(row.statement + left, *numbers, str(held.catches), f"[bold {colour}]{held.verdict}[/]")
     console.print(table)

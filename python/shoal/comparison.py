@@ -44,11 +44,11 @@ class Comparison:
         The rule: of `compare_flow`, of `compare_rates`, of `compare_mean` and `compare_samples`, of `compare_fraction`,
         of `compare_majority`.
     measured, predicted : float
-        Both values at the worst point (largest ratio of gap to allowance).
-    gap, allowance : float
+        Both values at the worst point (largest ratio of gap to tolerance).
+    gap, tolerance : float
         |measured - predicted| there, and what was allowed.
     ratio : float
-        gap / allowance; at most 1 for a pass.
+        gap / tolerance; at most 1 for a pass.
     standard_error : float
         Standard error at the worst point; 0 where the comparison is exact, at three rates or under flow.
     bias : float
@@ -69,7 +69,7 @@ class Comparison:
     measured: float
     predicted: float
     gap: float
-    allowance: float
+    tolerance: float
     ratio: float
     standard_error: float
     bias: float
@@ -81,7 +81,7 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether the gap lies within the allowance and, at three rates, the measured order rounds to one."""
+        """Whether the gap lies within the tolerance and, at three rates, the measured order rounds to one."""
         first_order = self.kind != "exact" or not math.isfinite(self.order) or 0.5 < self.order < 1.5
         return bool(self.ratio <= 1.0) and first_order
 
@@ -94,7 +94,7 @@ class Comparison:
         """Return one line with the verdict and the numbers behind it."""
         return (
             f"{self.verdict} ({self.kind}): measured {self.measured:.6g}, predicted {self.predicted:.6g}, "
-            f"gap {self.gap:.3g}, allowed {self.allowance:.3g}, ratio {self.ratio:.3g}, {self.networks} networks, "
+            f"gap {self.gap:.3g}, allowed {self.tolerance:.3g}, ratio {self.ratio:.3g}, {self.networks} networks, "
             f"catches {self.catches}"
         )
 
@@ -119,7 +119,7 @@ def compare_flow(
     where : bool, like measured, optional
         Points to compare: leave out those that the prediction does not cover.
     bias : float or array, same unit as measured
-        Stated bias, added to the allowance.
+        Stated bias, added to the tolerance.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def compare_rates(
         Points to compare: leave out those at which a kink (a neuron dies) lies between the runs, because no
         extrapolation holds there.
     bias : float or array, same unit as full
-        Stated bias, added to the allowance.
+        Stated bias, added to the tolerance.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def compare_rates(
     Descent M(rate) = F + c1 rate + c2 rate^2 + ... runs off the flow F that theory predicts. With R1 = 2 M2 - M1 and
     R2 = 2 M4 - M2 Romberg's extrapolation is (4 R2 - R1)/3, free of c1 and c2. Its last correction, (R2 - R1)/3,
     estimates the error of R2 and bounds that of the extrapolation once the rates are small: its supremum over time is
-    the allowance of each network and each index after the time axis. That the rates are small is tested: the measured
+    the tolerance of each network and each index after the time axis. That the rates are small is tested: the measured
     order must round to one.
 
     Examples
@@ -254,7 +254,7 @@ def worst(comparisons: Iterable[Comparison]) -> Comparison:
 
 
 def ratio_of(gap: Any, allowed: Any) -> Floats:
-    """Return gap over allowance; 0/0 is agreement, a gap without an allowance is infinite."""
+    """Return gap over tolerance; 0/0 is agreement, a gap without a tolerance is infinite."""
     gap, allowed = np.broadcast_arrays(np.asarray(gap, float), np.asarray(allowed, float))
     safe = np.where(allowed > 0, allowed, 1.0)
     return np.where(allowed > 0, gap / safe, np.where(gap > 0, np.inf, 0.0))

@@ -70,7 +70,9 @@ GAVE_UP = "0 did not, 1 tried all its steps, 2 needs steps that time cannot tell
 
 def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that say which networks were not trained to the end, and when, and a flow's steps."""
-    meaning = "0 trained to the end, 1 diverged" + (", 2 gave up" if isinstance(method, GradientFlow) else "")
+    meaning = "0 completed: all steps taken, no rule met; 1 diverged" + (
+        ", 2 gave up" if isinstance(method, GradientFlow) else ""
+    )
     if isinstance(method, GradientDescent) and method.stop:
         meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
     told = {"status": (("network",), arrays["status"], _attrs(meaning))}
@@ -118,7 +120,7 @@ def counted(method: Method, status: NDArray[np.int64]) -> dict[str, Any]:
             about = _attrs(f"networks that stopped because they were {rule}")
             told[rule] = ((), int(status[STOP_RULES[rule]]), about)
     told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
-    return told | _shares("outcome", ("outcome",), status, int(status.sum()))
+    return told | _fractions("outcome", ("outcome",), status, int(status.sum()))
 
 
 def kept(
@@ -135,7 +137,7 @@ def kept(
         met = np.stack([counts[f"event_{i}"] for i in range(len(asked.events))])
         told["event_count"] = (("event", "time"), met, _attrs(f"networks that meet the event; {EVENT_RULE}"))
         known = int(counts["status"].sum() - counts["status"][OUTCOMES.index("exhausted")])
-        told |= _shares("event", ("event", "time"), met, known, f"; {EVENT_RULE}")
+        told |= _fractions("event", ("event", "time"), met, known, f"; {EVENT_RULE}")
     for name in asked.distribution:
         last, meaning = _MEASURES[name]
         dims = ("time", *last, "bin")
@@ -154,16 +156,16 @@ def kept(
     return told
 
 
-def _shares(name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int, rule: str = "") -> dict[str, Any]:
-    """Return shares of ``count`` networks, and the ends of their Wilson intervals of four deviations.
+def _fractions(name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int, rule: str = "") -> dict[str, Any]:
+    """Return fractions of ``count`` networks, and the ends of their Wilson intervals of four deviations.
 
     ``rule`` says which networks these are.
     """
     low, high = wilson_interval(met, count)
-    share = met / count if count else np.full(met.shape, np.nan)
+    fraction = met / count if count else np.full(met.shape, np.nan)
     interval = "end of the Wilson interval of four deviations"
     return {
-        f"{name}_share": (dims, share, _attrs(f"share of the networks{rule}")),
+        f"{name}_fraction": (dims, fraction, _attrs(f"fraction of the networks{rule}")),
         f"{name}_low": (dims, low, _attrs(f"lower {interval}{rule}")),
         f"{name}_high": (dims, high, _attrs(f"upper {interval}{rule}")),
     }

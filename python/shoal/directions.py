@@ -37,7 +37,7 @@ def mode_directions(
     units = inputs / largest  # so that no square overflows or vanishes
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     # Rounding of a dot product of d terms, and of the normalisation before it.
-    allowance = 8 * inputs.shape[1] * np.finfo(np.float64).eps
+    tolerance = 8 * inputs.shape[1] * np.finfo(np.float64).eps
 
     directions: list[NDArray[np.float64]] = []
     direction_of = np.full(len(units), -1, dtype=np.int64)
@@ -46,8 +46,8 @@ def mode_directions(
         first = int(np.argmax(direction_of < 0))
         unit = units[first]
         cosines = units @ unit
-        along = np.abs(units - np.sign(cosines)[:, None] * unit).max(axis=1) <= allowance
-        crooked = ~along & (np.abs(cosines) > allowance)
+        along = np.abs(units - np.sign(cosines)[:, None] * unit).max(axis=1) <= tolerance
+        crooked = ~along & (np.abs(cosines) > tolerance)
         if crooked.any():
             other = int(np.argmax(crooked))
             raise ValueError(

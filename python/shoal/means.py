@@ -65,7 +65,7 @@ def compare_mean(measured: Values, expected: Values, *, bias: Values = 0.0) -> C
     expected : array or DataArray, (...), float64
         The expectation, without the network axis; a number, or a shape that broadcasts.
     bias : float or array, same unit as measured
-        Stated bias, added to the allowance.
+        Stated bias, added to the tolerance.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def compare_samples(measured: Values, independent: Values, *, bias: Values = 0.0
         Other networks, any number of them: what theory predicts for starts of their own. Predictions for the very
         networks that were measured are refused: they are compared network by network.
     bias : float or array, same unit as measured
-        Stated bias, added to the allowance.
+        Stated bias, added to the tolerance.
 
     Returns
     -------

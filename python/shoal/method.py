@@ -14,8 +14,8 @@ from shoal.frozen import Frozen
 from shoal.network import Network
 
 STOP_RULES = {"fitted": 3, "satisfied": 4, "dead": 5}  # and the status of a network that has met one
-OUTCOMES = ("ok", "diverged", "exhausted", *STOP_RULES)
-"""How a network can end, in the order of its status."""
+OUTCOMES = ("completed", "diverged", "exhausted", *STOP_RULES)
+"""How a network can end, in the order of its status; completed: all steps were taken, no rule to stop was met."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,12 +30,12 @@ def compare_fraction(count: int, total: int, probability: float, *, bias: float 
     probability : float
         In [0, 1].
     bias : float
-        Stated bias, a probability, added to the allowance.
+        Stated bias, a probability, added to the tolerance.
 
     Returns
     -------
     Comparison
-        The allowance is the distance from the measured fraction to the end of its Wilson interval on the side of the
+        The tolerance is the distance from the measured fraction to the end of its Wilson interval on the side of the
         prediction, plus the bias.
 
     Raises
@@ -103,7 +103,7 @@ def compare_majority(count: int, total: int) -> Comparison:
     -------
     Comparison
         `predicted` is 1/2, which has to be exceeded: `gap` is how far the Wilson interval reaches below the measured
-        fraction, `allowance` how far that fraction lies above 1/2. Sixteen or fewer cannot pass. `catches` is the lower
+        fraction, `tolerance` how far that fraction lies above 1/2. Sixteen or fewer cannot pass. `catches` is the lower
         end of the interval: every theory by which at most so many succeed is refuted.
 
     Raises

@@ -21,7 +21,7 @@ from shoal.threads import thread_count
 if TYPE_CHECKING:
     import xarray
 
-_OK, _DIVERGED, _EXHAUSTED = (OUTCOMES.index(name) for name in ("ok", "diverged", "exhausted"))
+_COMPLETED, _DIVERGED, _EXHAUSTED = (OUTCOMES.index(name) for name in ("completed", "diverged", "exhausted"))
 
 
 def resume(
@@ -177,7 +177,7 @@ def _going(run: Run, final: Mapping[str, list[NDArray[np.float64]]], before: Met
 def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Method) -> dict[str, Any]:
     """Return the core's arrays with the counts of the whole training, and the ends of networks that had one before."""
     status = np.asarray(data["status"].values)
-    held, ended = dict(arrays), status != _OK
+    held, ended = dict(arrays), status != _COMPLETED
     if isinstance(before, GradientDescent):
         at = np.asarray(arrays["stopped_at"])
         earlier = np.where(status == _DIVERGED, data["diverged_at"].values, data.get("stopped_at", data["diverged_at"]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Claim", "Outcome", "Row", "Setting", "split"]
 
 
-_NUMBERS = ("measured", "predicted", "gap", "allowance", "ratio", "order")
+_NUMBERS = ("measured", "predicted", "gap", "tolerance", "ratio", "order")
 
 
 @dataclass(frozen=True)

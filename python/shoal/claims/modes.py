@@ -78,7 +78,7 @@ def run(setting: Setting) -> Outcome:
     unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start_margin=float(m0)).time(LEVEL) for m0 in starts])
     law = unit[:, None] / SPEEDS
     arrivals, reading = crossing_times(plan.times, runs.stack("margin").swapaxes(2, 3), LEVEL)
-    # One allowance a mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
+    # One tolerance a mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
     # initial margin, where a network alone would be allowed next to nothing although third-order terms remain.
     full, half, quarter = arrivals.swapaxes(1, 2)
     arrived = compare_rates(full, half, quarter, law.T, bias=extrapolated_error(reading).T)

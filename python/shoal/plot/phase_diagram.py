@@ -28,7 +28,7 @@ def phase_diagram(
     data : xarray.Dataset
         Of several trainings, with every network or statistics only.
     event : str
-        A text such as ``"error > 0"``, which statistics must have been asked for; or an outcome: ``"ok"``,
+        A text such as ``"error > 0"``, which statistics must have been asked for; or an outcome: ``"completed"``,
         ``"diverged"``, ``"exhausted"``, ``"fitted"``, ``"satisfied"``, ``"dead"``.
     x, y : str
         Dimensions of the data, such as ``"init.std"``, or ``"time"``.

@@ -24,7 +24,7 @@ _ICON = (
     "<path d='M1 3c8 0 6 10 14 10' fill='none' stroke='#0072b2' stroke-width='2.5' stroke-linecap='round'/></svg>"
 )
 _MARKS = {"PASS": "\N{CHECK MARK}", "FAIL": "\N{BALLOT X}", "ERROR": "!", "NOT RUN": "\N{EN DASH}"}
-_COLUMNS = ("statement", "measured", "predicted", "allowance", "ratio", "catches", "kind", "networks", "verdict")
+_COLUMNS = ("statement", "measured", "predicted", "tolerance", "ratio", "catches", "kind", "networks", "verdict")
 _PLAIN = ("kind", "verdict")
 _KINDS = {
     "exact": "The same networks at rate, rate/2 and rate/4 are carried to rate 0. Allowed is the last correction that "
@@ -140,13 +140,13 @@ def _table(entry: Entry) -> Element:
 def _row(row: Row) -> Element:
     held = row.comparison
     left = f" ({held.left_out} diverged, left out)" if held.left_out else ""
-    # A bar as long as the part of the allowance that was used; a full one where it did not suffice.
+    # A bar as long as the part of the tolerance that was used; a full one where it did not suffice.
     used = 100.0 if not held.ratio <= 1 else 100 * held.ratio
     bar = node("span", class_="bar" if held.passed else "bar exceeded", style=f"--used:{used:.3g}%", aria_hidden="true")
     cells: dict[str, tuple[Element | str, ...]] = {
         "measured": (number(held.measured, 6),),
         "predicted": (number(held.predicted, 6),),
-        "allowance": (number(held.allowance, 2),),
+        "tolerance": (number(held.tolerance, 2),),
         "ratio": (number(held.ratio, 2), bar),
         "catches": (str(held.catches),),
         "kind": (held.kind,),
@@ -191,8 +191,8 @@ def _reading(run: Run) -> Element:
         node(
             "p",
             "Measured and predicted stand at the worst point of each comparison, the one of the largest ratio. The "
-            "ratio is the gap between them over the allowance, and at most 1 for a pass; the bar shows it. The "
-            "allowance follows from the data by the rule of its kind. Conditions, sizes and the times compared were "
+            "ratio is the gap between them over the tolerance, and at most 1 for a pass; the bar shows it. The "
+            "tolerance follows from the data by the rule of its kind. Conditions, sizes and the times compared were "
             "chosen for each claim, in some after a look at the outcome; the claim's page in the documentation says "
             "where.",
         ),

@@ -69,7 +69,7 @@ class Entry:
 
     @property
     def ratio(self) -> float:
-        """Largest ratio of gap to allowance in the table; 0 where it is empty."""
+        """Largest ratio of gap to tolerance in the table; 0 where it is empty."""
         return max((row.comparison.ratio for row in self.rows), default=0.0)
 
 

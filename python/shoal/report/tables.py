@@ -9,7 +9,7 @@ from shoal.report.run import Entry, Run
 
 __all__ = ["summary", "verdicts"]
 
-_HEAD = "| row | rule | networks | measured | predicted | allowance | ratio | catches | verdict |"
+_HEAD = "| row | rule | networks | measured | predicted | tolerance | ratio | catches | verdict |"
 _SUMMARY = "| claim | rows | the row of the largest ratio | ratio | rows that catch nothing below 20% | verdict |"
 
 
@@ -38,7 +38,7 @@ def _row(row: Row) -> str:
     left = f" ({held.left_out} diverged, left out)" if held.left_out else ""
     return _line(
         _plain(row.statement) + left, held.kind, str(held.networks), f"{held.measured:.6g}", f"{held.predicted:.6g}",
-        f"{held.allowance:.2g}", _ratio(row), str(held.catches), held.verdict,
+        f"{held.tolerance:.2g}", _ratio(row), str(held.catches), held.verdict,
     )  # fmt: skip
 
 

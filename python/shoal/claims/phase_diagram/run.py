@@ -136,7 +136,7 @@ def _deaths(data: xr.Dataset, a: Floats, z: Floats) -> tuple[Floats, Floats, Flo
 
 
 def _timed(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
-    """Return the comparison of single numbers under flow, each with its own allowance."""
+    """Return the comparison of single numbers under flow, each with its own tolerance."""
     return compare_flow(measured[:, None], predicted[:, None], tolerance=RTOL, bias=error[:, None])
 
 

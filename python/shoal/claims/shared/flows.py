@@ -103,7 +103,7 @@ def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[F
     """Return a separated initialisation moved by `TOLERANCE` in the direction that counts most, up and down.
 
     What an integrator may add on the way is carried on by the flow. Near the line on which a neuron dies the flow
-    spreads such errors, and no tolerance relative to the margin alone can hold there: the allowance is what theory
+    spreads such errors, and no tolerance relative to the margin alone can hold there: the tolerance is what theory
     makes of them. The direction is that of a + z, which grows while a - z decays (docs/theory.md section 1).
 
     Parameters
@@ -156,7 +156,7 @@ def arrival_error(reading: Floats, largest: Floats, velocity: Floats | float, *,
 
 
 def compare_arrivals(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
-    """Return the comparison of what was read from margins under flow, each number with its own allowance.
+    """Return the comparison of what was read from margins under flow, each number with its own tolerance.
 
     Parameters
     ----------
