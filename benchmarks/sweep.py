@@ -63,7 +63,7 @@ def core_seconds(networks: int, threads: int) -> float:
     }
     run = Run.of(**arguments(networks), **rest, **fixed)
     begin = time.perf_counter()
-    run.gathered(0, networks, threads, None)
+    run.merged(0, networks, threads, None)
     return time.perf_counter() - begin
 
 

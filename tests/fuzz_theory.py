@@ -137,7 +137,7 @@ TARGETS: tuple[Target, ...] = tuple(
                 "linear_mode": dict(times=TIMES, constant=1.0, **_MODE),
                 "penalised_linear": dict(task=TASK, weight_decay=0.1, spectral_decoupling=0.1, loss="squared"),
                 "power_mode": dict(times=TIMES, **_MODE),
-                "separated_fates": dict(weights=WEIGHTS, task=TASK, loss="hinge", until=5.0),
+                "separated_deaths": dict(weights=WEIGHTS, task=TASK, loss="hinge", t_end=5.0),
                 "separated_margins": dict(weights=WEIGHTS, task=TASK, loss="hinge", times=TIMES),
                 "separator": dict(inputs=[[1.0, 1.0], [-1.0, 1.0]], labels=[1, 1]),
                 "starved_strength": dict(

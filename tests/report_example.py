@@ -1,4 +1,4 @@
-"""A report with one claim of each fate, for the tests, and a reader that makes a tree of its page."""
+"""A report with one claim of each outcome, for the tests, and a reader that makes a tree of its page."""
 
 from __future__ import annotations
 

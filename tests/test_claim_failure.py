@@ -10,8 +10,8 @@ from shoal.claims.claim import Setting
 from shoal.claims.failure import run as failure
 from shoal.claims.failure import surface as failure_surface
 from shoal.claims.failure.run import PACE, PAIR, POINT, WATCHED
-from shoal.claims.shared import fates
-from shoal.claims.shared.fates import Counts, certain_failures, least_path, share_dead, share_undecided
+from shoal.claims.shared import deaths
+from shoal.claims.shared.deaths import Counts, certain_failures, least_path, share_dead, share_undecided
 from shoal.proportion import wilson
 from support import can_be_read_back, is_labelled, passes
 
@@ -90,7 +90,7 @@ def test_it_fails_when_the_scales_change_places(modes, monkeypatch):
 
 
 def test_the_way_of_a_mode_fails_when_the_clock_is_five_percent_faster(modes, monkeypatch):
-    dead = fates.share_dead
+    dead = deaths.share_dead
     monkeypatch.setattr(failure, "share_dead", lambda path, ratio: dead(1.05 * path, ratio))
     assert verdicts(failure._mode_rows(modes))[-1] == "FAIL"
 

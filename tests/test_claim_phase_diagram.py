@@ -40,13 +40,13 @@ def near():
 @pytest.fixture
 def longer_norms(monkeypatch):
     """A theory of separated networks that takes the norm for three percent longer than it is."""
-    margins, fates = theory.separated_margins, theory.separated_fates
+    margins, deaths = theory.separated_margins, theory.separated_deaths
 
     def longer(task):
         return Task(1.03 * task.inputs, task.labels, task.sample_weight)
 
     monkeypatch.setattr(theory, "separated_margins", lambda w, task, *rest: margins(w, longer(task), *rest))
-    monkeypatch.setattr(theory, "separated_fates", lambda w, task, *rest: fates(w, longer(task), *rest))
+    monkeypatch.setattr(theory, "separated_deaths", lambda w, task, *rest: deaths(w, longer(task), *rest))
 
 
 def test_it_passes(outcome):

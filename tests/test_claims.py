@@ -141,14 +141,14 @@ def test_sigmoid_fails_when_norms_are_off_by_five_percent(longer_norms):
 
 
 def test_sigmoid_fails_when_the_fates_are_those_of_other_starts(monkeypatch):
-    true_fates = theory.separated_fates
+    true_fates = theory.separated_deaths
 
-    def fates(weights, task, loss):
+    def deaths(weights, task, loss):
         return true_fates([layer[::-1] for layer in weights], task, loss)
 
-    monkeypatch.setattr(theory, "separated_fates", fates)
+    monkeypatch.setattr(theory, "separated_deaths", deaths)
     found = verdicts(claims.run("sigmoid", networks=2000, quick=True))
-    assert found["share of modes whose own fate theory gets wrong, 2000 random networks"] == "FAIL"
+    assert found["share of modes whose neuron deaths theory gets wrong, 2000 random networks"] == "FAIL"
 
 
 def test_a_claim_that_fails_is_saved_as_valid_json(outcomes, tmp_path):

@@ -114,13 +114,13 @@ def test_strengths_along_the_inputs_are_the_margins_at_every_record(data):
 @pytest.mark.parametrize("measure", ["unit_active", "pattern"])
 def test_units_die_when_the_theory_says_they_do(data, init, measure):
     found = deaths(data[[measure]])
-    fates = theory.separated_fates(init.weights, MODES, "cross_entropy", until=TIMES[-1])
-    dead = np.isfinite(fates.death_time)
+    predicted = theory.separated_deaths(init.weights, MODES, "cross_entropy", t_end=TIMES[-1])
+    dead = np.isfinite(predicted.death_time)
     assert 5 < dead.sum() < dead.size - 5
     np.testing.assert_array_equal(found.died, dead)
     assert not found.inactive.any()
-    assert (found.after.values[dead] < fates.death_time[dead]).all()
-    assert (fates.death_time[dead] <= found["at"].values[dead]).all()
+    assert (found.after.values[dead] < predicted.death_time[dead]).all()
+    assert (predicted.death_time[dead] <= found["at"].values[dead]).all()
     assert np.isinf(found["at"].values[~dead]).all()
 
 
@@ -134,8 +134,8 @@ def test_from_a_separated_start_a_pattern_changes_by_death_only(data):
 def test_units_that_go_over_to_the_antipodal_sample_change_pattern_and_live():
     init = separated(OPPOSITE, 12, seed=1)
     data = recorded(NETWORK, OPPOSITE, init)
-    fates = theory.separated_fates(init.weights, OPPOSITE, "cross_entropy", until=TIMES[-1])
-    moved = np.isfinite(fates.death_time)
+    predicted = theory.separated_deaths(init.weights, OPPOSITE, "cross_entropy", t_end=TIMES[-1])
+    moved = np.isfinite(predicted.death_time)
     assert 5 < moved.sum() < moved.size - 5
     np.testing.assert_array_equal(activation_patterns(data).flips, 2 * moved)
     assert not deaths(data).died.any()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import shoal
-from shoal import _core, gathered
+from shoal import _core, merged
 from support import python
 
 # At a thousand million steps a second it would still take a quarter of an hour.
@@ -99,7 +99,7 @@ def test_progress_is_told_in_network_steps_of_the_whole_training(monkeypatch: py
         return result
 
     monkeypatch.setattr(_core, "train", tells_at_the_end)
-    monkeypatch.setattr(gathered, "_MOST_CALL", 4)  # cells, of 256 networks
+    monkeypatch.setattr(merged, "_MOST_CALL", 4)  # cells, of 256 networks
     seen: list[tuple[int, int]] = []
     record = shoal.Record(reduce="moments", measure=("loss",))
     given = arguments(networks=10_000, method=shoal.GradientDescent(0.1, 30), record=record)

@@ -144,7 +144,7 @@ def test_large_arrays_stand_apart() -> None:
     pickled, arrays = pack(run)
     assert sum(array.nbytes for array in arrays.values()) >= task.inputs.nbytes
     assert len(pickled) < 20_000
-    one, other = (run.gathered(0, 256, 1, None) for run in (run, unpack(pickled, arrays.values())))
+    one, other = (run.merged(0, 256, 1, None) for run in (run, unpack(pickled, arrays.values())))
     for name, array in one.sums.items():
         assert array.tobytes() == other.sums[name].tobytes()
 

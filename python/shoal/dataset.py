@@ -99,9 +99,9 @@ def moments(sums: Mapping[str, NDArray[Any]], measures: Sequence[str]) -> dict[s
     return {name: _statistics(count, sums[name][0]) for name in measures}
 
 
-def _statistics(count: int, gathered: NDArray[np.float64]) -> NDArray[np.float64]:
+def _statistics(count: int, merged: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the statistics of ``count`` networks; what too few leave undefined is NaN."""
-    mean, squares, least, most = gathered
+    mean, squares, least, most = merged
     undefined = np.full_like(mean, np.nan)
     some = count >= 1
     variance = squares / (count - 1) if count >= 2 else undefined

@@ -14,6 +14,8 @@ NAMES = {
     "shoal.Flow": "shoal.GradientFlow",
     "shoal.Start": "shoal.Init",
     "shoal.open": "shoal.open_sweep",
+    "shoal.theory.Fates": "shoal.theory.NeuronDeaths",
+    "shoal.theory.separated_fates": "shoal.theory.separated_deaths",
     "shoal.compare": "one of five that name their rule: compare_flow (gradient flow, network by network), compare_rates"
     " (descent at three learning rates, network by network), compare_mean (with an expectation), compare_samples"
     " (with an independent sample), compare_fraction (a count with a probability)",

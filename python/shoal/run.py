@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import dataset, fit, memory
+from shoal import dataset, memory, validate
 from shoal.condense import OF_SAMPLES, Condensed
 from shoal.engine import resolve_engine
-from shoal.gathered import Cut, Gathered, together
 from shoal.histogram import bins
 from shoal.init import Explicit, Init
 from shoal.loss import Loss, resolve_loss
+from shoal.merged import Cut, Merged, together
 from shoal.method import GradientDescent, Method
 from shoal.network import Network
 from shoal.record import Record
@@ -78,7 +78,7 @@ class Run:
             As of ``train``, but for its threads and memory.
         """
         chosen = resolve_loss(loss)
-        given = fit.check(
+        given = validate.validate(
             network,
             task,
             init,
@@ -127,7 +127,7 @@ class Run:
         self.require(self.networks, threads)
         if self.record.reduce is None:
             return self.marked(self.of_arrays(self.arrays(0, self.networks, threads, progress)))
-        return self.of_gathered(self.gathered(0, self.networks, threads, progress))
+        return self.of_merged(self.merged(0, self.networks, threads, progress))
 
     def marked(self, data: xarray.Dataset) -> xarray.Dataset:
         """Return a dataset whose networks tell which training they are of, however they are joined to others."""
@@ -146,21 +146,21 @@ class Run:
         variables |= dataset.status(self.method, arrays)
         return self._assemble(variables, np.arange(self.first_network, self.first_network + self.networks))
 
-    def of_gathered(self, gathered: Gathered) -> xarray.Dataset:
+    def of_merged(self, merged: Merged) -> xarray.Dataset:
         """Return the dataset of the statistics of all networks."""
-        return self.of_statistics(self.expanded(gathered))
+        return self.of_statistics(self.expanded(merged))
 
-    def expanded(self, gathered: Gathered) -> Gathered:
+    def expanded(self, merged: Merged) -> Merged:
         """Return statistics in the given samples."""
-        sums, counts = self.condensed.expand(gathered.sums), self.condensed.expand_histograms(gathered.counts)
-        return dataclasses.replace(gathered, sums=sums, counts=counts)
+        sums, counts = self.condensed.expand(merged.sums), self.condensed.expand_histograms(merged.counts)
+        return dataclasses.replace(merged, sums=sums, counts=counts)
 
-    def of_statistics(self, gathered: Gathered) -> xarray.Dataset:
+    def of_statistics(self, merged: Merged) -> xarray.Dataset:
         """Return the dataset of the statistics of all networks, in the given samples."""
-        results = dataset.moments(gathered.sums, self.record.measure)
+        results = dataset.moments(merged.sums, self.record.measure)
         variables = dataset.measured(self.network, results, self.record.measure, "statistic")
-        variables |= dataset.counted(self.method, gathered.counts["status"])
-        variables |= dataset.kept(self.method, self.kept, gathered.sums, gathered.counts)
+        variables |= dataset.counted(self.method, merged.counts["status"])
+        variables |= dataset.kept(self.method, self.kept, merged.sums, merged.counts)
         return self._assemble(variables, None)
 
     def part(self, begin: int, end: int) -> Run:
@@ -243,7 +243,7 @@ class Run:
             return told(self.resumed)
         return {**told(self.init), "resumed": told(self.resumed)}
 
-    def gathered(self, begin: int, end: int, threads: int, progress: Progress | None) -> Gathered:
+    def merged(self, begin: int, end: int, threads: int, progress: Progress | None) -> Merged:
         """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics.
 
         They can be put together with those of others where they are a branch of the tree: see ``together``.
@@ -253,7 +253,7 @@ class Run:
         for first, last in self._calls(begin, end):
             told = shifted(progress, (first - begin) * work, (end - begin) * work)
             arrays = self.arrays(first, last, threads, told, self._reduction)
-            parts.append(Gathered.of_core(arrays, (self.first_network + first) // cell, self.kept.covariance).folded())
+            parts.append(Merged.of_core(arrays, (self.first_network + first) // cell, self.kept.covariance).folded())
         return together(parts)
 
     def _calls(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -295,7 +295,7 @@ class Run:
         workers, work = self._work(at_once if self.record.reduce is None else networks, threads)
         records = self.record_bytes(at_once)
         if self.record.reduce is not None:
-            records += self._gathered_bytes(networks, workers)
+            records += self._merged_bytes(networks, workers)
             work += workers * memory.task_bytes(self.condensed.task, itemsize)  # each thread's own copy
         memory.Need(
             records=records,
@@ -310,7 +310,7 @@ class Run:
             available=available,
         ).require()
 
-    def _gathered_bytes(self, networks: int, workers: int) -> int:
+    def _merged_bytes(self, networks: int, workers: int) -> int:
         """Return the bytes of the statistics of a call, thrice while they are merged, and of histograms."""
         numbers = self.record_bytes(1) // np.dtype(self.dtype).itemsize
         cells = min(self.cut.call, -(-networks // self.cut.cell) + 1)

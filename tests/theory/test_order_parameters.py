@@ -8,7 +8,7 @@ from scipy.special import expit
 
 import piecewise
 import shoal
-from shoal.theory import OrderParameters, separated_fates, separated_margins
+from shoal.theory import OrderParameters, separated_deaths, separated_margins
 
 RESIDUALS = {
     "cross_entropy": lambda m: expit(-m),
@@ -160,11 +160,11 @@ def test_classes_of_one_point_are_separated_modes_and_their_deaths(loss):
     times = np.linspace(0.0, 20.0, 6)
     flow = OrderParameters(task, loss).flow(weights, times)
     assert np.allclose(flow.margins, separated_margins(weights, task, loss, times), rtol=0, atol=1e-10)
-    fates = separated_fates(weights, task, loss, until=20.0).death_time
-    assert np.isfinite(fates).sum() > 15
+    deaths = separated_deaths(weights, task, loss, t_end=20.0).death_time
+    assert np.isfinite(deaths).sum() > 15
     # Either may follow its last stretch a little beyond 20.
-    within = np.minimum(fates, flow.leave_time) < 19.5
-    assert np.allclose(flow.leave_time[within], fates[within], rtol=1e-9)
+    within = np.minimum(deaths, flow.leave_time) < 19.5
+    assert np.allclose(flow.leave_time[within], deaths[within], rtol=1e-9)
 
 
 def test_a_neuron_leaves_its_class_point_by_point_and_then_dies_or_changes_sides():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import piecewise
-from shoal.theory import Mode, failure_probability, separated_fates, separated_margins
+from shoal.theory import Mode, failure_probability, separated_deaths, separated_margins
 
 pytestmark = pytest.mark.filterwarnings("error")
 RESIDUALS = {
@@ -85,8 +85,8 @@ def test_the_gap_to_descent_halves_with_the_rate(loss, scale):
     # A hinge stops up to one step late, evenly distributed: 400 networks bring that noise to about 3%.
     weights = separated(ORTHOGONAL, 400 if loss == "hinge" else 40, 9, scale, 2)
     exact = separated_margins(weights, ORTHOGONAL, loss, times)
-    fates = separated_fates(weights, ORTHOGONAL, loss, until=8.0)
-    assert np.isfinite(fates.death_time).sum() > 5
+    deaths = separated_deaths(weights, ORTHOGONAL, loss, t_end=8.0)
+    assert np.isfinite(deaths.death_time).sum() > 5
     rates = (0.01, 0.005, 0.0025)
     gaps = [np.abs(descent(weights, ORTHOGONAL, loss, times, rate) - exact).mean() for rate in rates]
     # Scales at which no start has e^-m x rate near 1, where descent itself is unstable under the exponential loss.
@@ -100,8 +100,8 @@ def test_the_gap_to_descent_halves_with_the_rate(loss, scale):
 def test_antipodal_neurons_change_sides_or_stick_as_descent_does(loss, labels):
     task, times = antipodal(labels), np.arange(0, 9.0)
     weights = separated(task, 60, 9, 0.5, 3)
-    fates = separated_fates(weights, task, loss, until=8.0)
-    moved = (fates.serves >= 0) & (fates.serves != fates.served)
+    deaths = separated_deaths(weights, task, loss, t_end=8.0)
+    moved = (deaths.serves >= 0) & (deaths.serves != deaths.served)
     exact = separated_margins(weights, task, loss, times)
     if labels == (1, -1):
         assert moved.any()
@@ -121,8 +121,8 @@ def test_changes_of_side_agree_with_a_tight_integration(loss):
     a, zt = np.random.default_rng(4).normal(0, 0.4, (2, 6, 7))
     weights = [np.stack([a, np.zeros_like(a)], axis=2), zt[:, None]]
     exact = separated_margins(weights, task, loss, times)
-    fates = separated_fates(weights, task, loss, until=12.0)
-    assert ((fates.serves != fates.served) & (fates.serves >= 0)).sum() >= 5
+    deaths = separated_deaths(weights, task, loss, t_end=12.0)
+    assert ((deaths.serves != deaths.served) & (deaths.serves >= 0)).sum() >= 5
     for network in range(6):
         flow = two_point_flow(a[network], zt[network], norms, frequencies, loss, times)
         np.testing.assert_allclose(exact[network], flow, atol=1e-7)
@@ -141,10 +141,10 @@ def test_one_live_neuron_is_a_mode(loss):
 def test_a_dying_neuron_leaves_at_the_time_of_its_clock():
     task = SimpleNamespace(inputs=np.eye(1), labels=np.array([1]), sample_weight=np.array([1.0]))
     weights = [np.array([[[0.3]]]), np.array([[[-0.5]]])]
-    fates = separated_fates(weights, task, "hinge")
+    deaths = separated_deaths(weights, task, "hinge")
     # Hinge: r = 1, the clock is time itself; tanh tau_d = a / |zt|.
-    assert fates.death_time[0, 0] == pytest.approx(math.atanh(0.3 / 0.5), rel=1e-14)
-    assert fates.failed.all()
+    assert deaths.death_time[0, 0] == pytest.approx(math.atanh(0.3 / 0.5), rel=1e-14)
+    assert deaths.failed.all()
     margins = separated_margins(weights, task, "hinge", [0.0, 0.5, 1.0, 1e6])[0, :, 0]
     assert margins[0] == pytest.approx(-0.15)
     assert margins[0] < margins[1] < 0
@@ -157,9 +157,9 @@ def test_the_stable_manifold_decays_for_ever_and_fails():
     margins = separated_margins(weights, task, "cross_entropy", [0, 1, 10, 1e9])[0, :, 0]
     assert (np.diff(margins[:3]) > 0).all()
     assert margins[-1] == 0
-    fates = separated_fates(weights, task, "cross_entropy")
-    assert np.isinf(fates.death_time).all()
-    assert fates.failed.all()
+    deaths = separated_deaths(weights, task, "cross_entropy")
+    assert np.isinf(deaths.death_time).all()
+    assert deaths.failed.all()
 
 
 def test_fates_on_antipodal_data_follow_the_sign_of_a_plus_z():
@@ -167,9 +167,9 @@ def test_fates_on_antipodal_data_follow_the_sign_of_a_plus_z():
         inputs=np.array([[1.0], [-0.6]]), labels=np.array([1, -1]), sample_weight=np.array([0.5, 0.5])
     )
     a, z = np.random.default_rng(8).normal(0, 1, (2, 4000, 3))
-    fates = separated_fates([a[..., None], z[:, None]], task, "cross_entropy")
-    np.testing.assert_array_equal(fates.serves, np.where(a + z > 0, 0, 1))
-    failed = fates.failed.any(axis=1)
+    deaths = separated_deaths([a[..., None], z[:, None]], task, "cross_entropy")
+    np.testing.assert_array_equal(deaths.serves, np.where(a + z > 0, 0, 1))
+    failed = deaths.failed.any(axis=1)
     chance = float(failure_probability(3, data="antipodal"))
     assert abs(failed.mean() - chance) < 4 * math.sqrt(chance * (1 - chance) / 4000)
 

@@ -92,7 +92,7 @@ def run(setting: Setting) -> Outcome:
     own = initial_weights(PLAN.network, PLAN.task, PLAN.init, many, setting, crowd.seed)
     last = fine["margin"].values[:, -1]
     decided = last >= 0
-    astray = (theory.separated_fates(own, PLAN.task, "cross_entropy").failed != (last == 0)) & decided
+    astray = (theory.separated_deaths(own, PLAN.task, "cross_entropy").failed != (last == 0)) & decided
     rows = (
         Row("margin of each network and mode", runs.compare("margin", margins, smooth[:, :, None])),
         Row("soft error of each network", runs.compare("soft_error", exact.soft, smooth)),
@@ -101,7 +101,7 @@ def run(setting: Setting) -> Outcome:
         Row(f"mean fall of the soft error, {many} random networks", _mean(coarse, fine, "soft_error", expected.soft)),
         Row(f"mean fall of the 0-1 error, {many} random networks", _mean(coarse, fine, "error", expected.hard)),
         Row(
-            f"share of modes whose own fate theory gets wrong, {many} random networks",
+            f"share of modes whose neuron deaths theory gets wrong, {many} random networks",
             compare_fraction(int(astray.sum()), int(decided.sum()), 0.0),
         ),
     )

@@ -46,7 +46,7 @@ def deaths(data: xr.Dataset) -> xr.Dataset:
     Notes
     -----
     Dead means: on the samples of the task, those of weight 0 included. Without biases and on all of a separated task it
-    is for good: docs/theory.md section 2. ``theory.separated_fates`` tells it beforehand. Cost: a few operations a
+    is for good: docs/theory.md section 2. ``theory.separated_deaths`` tells it beforehand. Cost: a few operations a
     number.
 
     Examples

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal import checks, imports
-from shoal.gathered import Gathered, together
+from shoal.merged import Merged, together
 from shoal.sweep import template
 from shoal.sweep.contents import Contents
 from shoal.sweep.create import offset
@@ -178,8 +178,8 @@ def _statistics(ranges: Sequence[_Range]) -> xarray.Dataset:
     plan = ranges[0].plan
     datasets, counts = [], []
     for condition, run in enumerate(plan.runs):
-        gathered, networks = _merged(ranges, condition)
-        datasets.append(run.of_statistics(gathered))
+        merged, networks = _merged(ranges, condition)
+        datasets.append(run.of_statistics(merged))
         counts.append(networks)
     stacked = template.Stacked.of(plan.conditions, datasets).coordinates
     names, shape = plan.conditions.names, plan.conditions.shape
@@ -196,7 +196,7 @@ def _statistics(ranges: Sequence[_Range]) -> xarray.Dataset:
     return xarray.Dataset(variables, coords=stacked, attrs=_attrs(ranges, datasets))
 
 
-def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Gathered, int]:
+def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Merged, int]:
     """Return the statistics of all blocks of a condition that are done, and how many networks they have."""
     run = ranges[0].plan.runs[condition]
     empty = template.of_statistics(run)
@@ -209,7 +209,7 @@ def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Gathered, int]:
             sums = {name: read[f"sum_{name}"][None] for name in empty.sums}
             # Counts are added here, one block at a time: histograms of all blocks would not fit into memory.
             counts = {name: counts[name] + read[f"count_{name}"] for name in counts}
-            parts.append(held.plan.gathered(condition, number, sums, {}))
+            parts.append(held.plan.merged(condition, number, sums, {}))
             begin, end = held.plan.ranges[number]
             networks += end - begin
     if not parts:
@@ -221,4 +221,4 @@ def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Gathered, int]:
             f"stores must meet at a multiple of {run.cut.cell} networks, whose statistics are taken together, "
             f"got ranges from {', '.join(str(held.plan.first_network) for held in ranges)}"
         ) from error
-    return Gathered(merged.sums, counts, merged.first, merged.level, merged.pairs), networks
+    return Merged(merged.sums, counts, merged.first, merged.level, merged.pairs), networks

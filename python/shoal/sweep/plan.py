@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
-from shoal.fit import check_types
-from shoal.gathered import Gathered
 from shoal.loss import resolve_loss
+from shoal.merged import Merged
 from shoal.method import GradientDescent
 from shoal.run import Progress, Run
 from shoal.sweep import template
 from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
 from shoal.sweep.encoding import decode, encode
 from shoal.sweep.ranges import Ranges
+from shoal.validate import check_types
 
 if TYPE_CHECKING:
     import xarray
@@ -151,14 +151,14 @@ class Plan:
         """Return what a block adds to the total that progress is told."""
         return (block.end - block.begin) * self.runs[block.condition].method.work
 
-    def gathered(self, condition: int, number: int, sums: Mapping[str, Any], counts: Mapping[str, Any]) -> Gathered:
+    def merged(self, condition: int, number: int, sums: Mapping[str, Any], counts: Mapping[str, Any]) -> Merged:
         """Return the statistics of a block from its arrays."""
         run = self.runs[condition]
         begin, end = self.ranges[number]
         cell = run.cut.cell
         level = (-(-(end - begin) // cell) - 1).bit_length()
         pairs = run.kept.covariance
-        return Gathered(dict(sums), dict(counts), (self.first_network + begin) // cell >> level, level, tuple(pairs))
+        return Merged(dict(sums), dict(counts), (self.first_network + begin) // cell >> level, level, tuple(pairs))
 
     def told_of(self, block: Block) -> str:
         """Return a text that names a block: its number, its networks, and its condition."""
@@ -210,17 +210,17 @@ def trained(run: Run, begin: int, end: int, threads: int, progress: Progress | N
     Of statistics ``sum_NAME`` and ``count_NAME``; else the variables that ``train`` returns, networks first.
     """
     if run.record.reduce is not None:
-        gathered = run.expanded(run.gathered(begin, end, threads, progress))
-        return kept(gathered)
+        merged = run.expanded(run.merged(begin, end, threads, progress))
+        return kept(merged)
     part = run.part(begin, end)
     data = part.of_arrays(part.arrays(0, end - begin, threads, progress))
     return {str(name): variable.values for name, variable in data.data_vars.items()}
 
 
-def kept(gathered: Gathered) -> dict[str, NDArray[Any]]:
+def kept(merged: Merged) -> dict[str, NDArray[Any]]:
     """Return the arrays of one node of statistics, by the names that they have in a store."""
-    sums = {f"sum_{name}": array[0] for name, array in gathered.sums.items()}
-    return {**sums, **{f"count_{name}": array for name, array in gathered.counts.items()}}
+    sums = {f"sum_{name}": array[0] for name, array in merged.sums.items()}
+    return {**sums, **{f"count_{name}": array for name, array in merged.counts.items()}}
 
 
 def _block(runs: list[Run], asked: object) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import dataset
-from shoal.gathered import Gathered
 from shoal.histogram import bins
+from shoal.merged import Merged
 from shoal.method import OUTCOMES, STOP_RULES, GradientDescent
 from shoal.run import Run
 from shoal.sweep.conditions import Conditions
@@ -50,7 +50,7 @@ def of_networks(run: Run) -> xarray.Dataset:
     return run.part(0, 1).of_expanded(arrays)
 
 
-def of_statistics(run: Run) -> Gathered:
+def of_statistics(run: Run) -> Merged:
     """Return statistics of no networks, with the shapes of those of the training, in its given samples."""
     times, kept = len(run.records), run.kept
     histogram = bins(kept.resolution)
@@ -66,7 +66,7 @@ def of_statistics(run: Run) -> Gathered:
     if isinstance(run.method, GradientDescent) and run.method.stop:
         sums |= {"stopped": np.zeros((1, 3), np.int64), "stop_moments": np.zeros((1, 3, 4))}
         counts["stop_histogram"] = np.zeros((3, histogram), np.int64)
-    return Gathered(sums, counts, 0, 0, kept.covariance)  # type: ignore[arg-type]
+    return Merged(sums, counts, 0, 0, kept.covariance)  # type: ignore[arg-type]
 
 
 def of_run(run: Run) -> xarray.Dataset:

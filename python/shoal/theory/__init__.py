@@ -14,7 +14,7 @@
 | u(t) | deep linear modes: flow, time, descent | ``linear_mode``, ``learning_time``, ``descend_mode`` | as the times |
 | w(t) | incremental learning; growth like ln t | ``power_mode``, ``exponential_weight`` | as the times |
 | w_hat | direction of that growth | ``separator`` | (inputs,) |
-| - | which neurons die, and when; which modes fail | ``separated_fates`` | :class:`Fates` |
+| - | which neurons die, and when; which modes fail | ``separated_deaths`` | :class:`NeuronDeaths` |
 | P | chance that a neuron dies | ``death_probability`` | scalar |
 | P | chance that training fails | ``failure_probability`` | as ``neurons`` |
 | gamma(t) | wide networks with a hinge, mean field | ``MeanFieldHinge`` | as the times |
@@ -24,9 +24,11 @@
 Source: docs/theory.md.
 """
 
+from typing import Any
+
+from shoal import former
 from shoal.theory.chain import Chain
 from shoal.theory.features.features import Features
-from shoal.theory.laws import death_probability, failure_probability
 from shoal.theory.mean_field.hinge import MeanFieldHinge
 from shoal.theory.mean_field.noise import TrainedNoise
 from shoal.theory.mode import Mode
@@ -42,17 +44,18 @@ from shoal.theory.order_parameters.order_parameters import ClassFlow, OrderParam
 from shoal.theory.penalised_linear import PenalisedLinear, penalised_linear
 from shoal.theory.penalty import PenalisedMode, decoupled_margin
 from shoal.theory.population.population import MeanFieldPopulation
-from shoal.theory.separated.margins import Fates, separated_fates, separated_margins
+from shoal.theory.probabilities import death_probability, failure_probability
+from shoal.theory.separated.margins import NeuronDeaths, separated_deaths, separated_margins
 from shoal.theory.starvation import starved_strength
 
 __all__ = [
     "Chain",
     "ClassFlow",
-    "Fates",
     "Features",
     "MeanFieldHinge",
     "MeanFieldPopulation",
     "Mode",
+    "NeuronDeaths",
     "OrderParameters",
     "PenalisedLinear",
     "PenalisedMode",
@@ -66,8 +69,13 @@ __all__ = [
     "linear_mode",
     "penalised_linear",
     "power_mode",
-    "separated_fates",
+    "separated_deaths",
     "separated_margins",
     "separator",
     "starved_strength",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    former.refuse_name("shoal.theory", name)
+    raise AttributeError(f"module 'shoal.theory' has no attribute {name!r}")

@@ -18,7 +18,7 @@ from scipy.stats import chi2
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.failure import surface as failure_surface
-from shoal.claims.shared.fates import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
+from shoal.claims.shared.deaths import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
 from shoal.claims.shared.runs import far_seed, initial_weights
 from shoal.comparison import worst
 from shoal.init import Gaussian, Init, Separated
@@ -61,7 +61,7 @@ CHUNK = 250_000
 """Networks trained in one call, so that its records take some ten megabytes."""
 
 KNOWN = 10_000
-"""Networks of each number of units on antipodal data whose own fate is predicted."""
+"""Networks of each number of units on antipodal data whose neuron deaths are predicted."""
 
 RARE = 1e-12
 """Chance that an initialisation is larger than the bound on undecided neurons takes it to be; added to that bound."""
@@ -197,13 +197,15 @@ def _known_fates(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
     """Return how many networks fail or learn against what theory says of their own initialisations."""
     wrong = trials = 0
     for part, ((kind, hidden), found) in enumerate(pairs.items()):
-        setting.say(f"predicting the fates of {len(found.learnt)} networks of {hidden} units")
+        setting.say(f"predicting the neuron deaths of {len(found.learnt)} networks of {hidden} units")
         seed = far_seed(setting.seed, part)
         init = _pair_init(kind)
         weights = initial_weights(Network((1, hidden, 1)), PAIR, init, len(found.learnt), setting, seed)
-        fails = theory.separated_fates(weights, PAIR, "cross_entropy").failed.any(axis=1)
+        fails = theory.separated_deaths(weights, PAIR, "cross_entropy").failed.any(axis=1)
         wrong, trials = wrong + int((fails == found.learnt).sum()), trials + len(found.learnt)
-    return Row("antipodal: share of networks whose own fate theory gets wrong", compare_fraction(wrong, trials, 0.0))
+    return Row(
+        "antipodal: share of networks whose neuron deaths theory gets wrong", compare_fraction(wrong, trials, 0.0)
+    )
 
 
 def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:

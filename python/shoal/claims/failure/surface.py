@@ -1,6 +1,6 @@
 """The part of claim ``failure`` without a law: orthogonal classes, Gaussian initialisation, widths and depths.
 
-Source: docs/theory.md sections 2 and 3; the bound and the sure failures are derived in `fates.certain_failures`.
+Source: docs/theory.md sections 2 and 3; the bound and the sure failures are derived in `deaths.certain_failures`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoal import plot
 from shoal.claims.claim import Row, Setting
-from shoal.claims.shared.fates import Counts, Table, certain_failures, enough, proportion
+from shoal.claims.shared.deaths import Counts, Table, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed, initial_weights
 from shoal.comparison import worst
 from shoal.init import Gaussian

@@ -37,7 +37,7 @@ def draw(grid: Grid, data: xr.Dataset) -> Figure:
 
 
 def _draw_plane(made: Figure, axes: Axes, grid: Grid) -> None:
-    """Colour every cell by its fate and time; draw hyperbolas, trajectories on them, and the line."""
+    """Colour every cell by life, death and time; draw hyperbolas, trajectories on them, and the line."""
     shape = (grid.plane.side, grid.plane.side)
     shown: dict[str, Any] = {
         "origin": "lower",

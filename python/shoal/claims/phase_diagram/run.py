@@ -34,7 +34,7 @@ from shoal.claims.phase_diagram.plane import (
     train_plane,
     weights_of,
 )
-from shoal.claims.shared.fates import share_dead
+from shoal.claims.shared.deaths import share_dead
 from shoal.claims.shared.flows import AMPLIFIED
 from shoal.claims.shared.runs import crossing_times
 from shoal.comparison import Comparison, compare_flow
@@ -56,7 +56,7 @@ RECORDS = 1200
 
 
 def run(setting: Setting) -> Outcome:
-    """Return the outcome: fates and boundary of the plane, hyperbolas, and times near the line."""
+    """Return the outcome: neuron deaths and boundary of the plane, hyperbolas, and times near the line."""
     count = setting.count(full=40_000, quick=40_000)
     grid = train_plane(max(4, 2 * (math.isqrt(count) // 2)), setting)
     near = _near(setting)
@@ -71,16 +71,17 @@ def run(setting: Setting) -> Outcome:
     notes = (
         f"{grid.plane.side} x {grid.plane.side} networks of one neuron, label {LABEL}, until time {grid.times[-1]:.3g}:"
         " by theory all are decided by then and all that live are fit. A neuron with a <= 0 never moves.",
-        "The boundary is found to half a cell; that each cell has the fate of its own side of the line is another row.",
+        "The boundary is found to half a cell; that each cell lives or dies as its own side does of the line is"
+        " another row.",
         "One neuron and one input: a neuron that dies on x may come alive on another input, which is claim failure's.",
     )
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, draw(grid, data), notes)
 
 
 def _fate_rows(grid: Grid) -> list[Row]:
-    """Return the rows on fates: cell by cell, and the boundary column by column."""
+    """Return the rows on neuron deaths: cell by cell, and the boundary column by column."""
     side = grid.plane.side
-    fails = theory.separated_fates(weights_of(grid.a, grid.z), TASK, "cross_entropy").failed[:, 0]
+    fails = theory.separated_deaths(weights_of(grid.a, grid.z), TASK, "cross_entropy").failed[:, 0]
     right = np.where(fails, grid.dead & (grid.margin[:, -1] == 0), ~grid.dead & grid.fit)
     columns = grid.plane.columns
     dead = grid.dead.reshape(side, side)[columns > 0].sum(axis=1)
@@ -89,7 +90,7 @@ def _fate_rows(grid: Grid) -> list[Row]:
     held = _timed(boundary, line, np.full_like(line, grid.plane.spacing / 2))
     wrong = compare_fraction(int((~right).sum()), right.size, 0.0)
     return [
-        Row(f"share of the {side} x {side} cells with another fate than theory's", wrong),
+        Row(f"share of the {side} x {side} cells whose neuron theory wrongly lets live or die", wrong),
         Row("boundary of each column: z = -a, to half a cell", replace(held, networks=right.size)),
     ]
 
@@ -127,7 +128,7 @@ def _deaths(data: xr.Dataset, a: Floats, z: Floats) -> tuple[Floats, Floats, Flo
     series = np.exp(-path)
     size = TOLERANCE * np.maximum(a, np.abs(z))
     best, up, down = (
-        theory.separated_fates(weights_of(a + s * size, z + s * size), TASK, "cross_entropy").death_time[:, 0]
+        theory.separated_deaths(weights_of(a + s * size, z + s * size), TASK, "cross_entropy").death_time[:, 0]
         for s in (0, 1, -1)
     )
     speed = 0.5 * NORM * np.sqrt(z * z - a * a)

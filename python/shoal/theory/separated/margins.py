@@ -1,4 +1,4 @@
-"""Margins and fates of separated two-layer ReLU networks, exact, neurons that die included.
+"""Margins and neuron deaths of separated two-layer ReLU networks, exact, neurons that die included.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -35,7 +35,7 @@ LATEST = 1e290
 
 
 @dataclass(frozen=True)
-class Fates:
+class NeuronDeaths:
     """What becomes of every neuron and every mode.
 
     Attributes
@@ -131,34 +131,34 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
     return out
 
 
-def separated_fates(
-    weights: Sequence[ArrayLike], task: SupportsTask, loss: str | Loss, until: float = math.inf
-) -> Fates:
-    """Return which neurons die, and when, and which modes fail, by time ``until``.
+def separated_deaths(
+    weights: Sequence[ArrayLike], task: SupportsTask, loss: str | Loss, t_end: float = math.inf
+) -> NeuronDeaths:
+    """Return which neurons die, and when, and which modes fail, by time ``t_end``.
 
     Parameters
     ----------
     weights, task, loss
         As for :func:`separated_margins`.
-    until
+    t_end
         Time, positive; infinite for the limit of infinite time.
 
     Returns
     -------
-    Fates
+    NeuronDeaths
 
     Raises
     ------
     TypeError
-        The loss is neither a name nor a loss, or ``until`` is not a number.
+        The loss is neither a name nor a loss, or ``t_end`` is not a number.
     ValueError
-        As for :func:`separated_margins`, or ``until`` is not positive.
+        As for :func:`separated_margins`, or ``t_end`` is not positive.
 
     Notes
     -----
     Source: docs/theory.md section 2.
     """
-    end = math.inf if isinstance(until, float) and until == math.inf else checks.positive("until", until)
+    end = math.inf if isinstance(t_end, float) and t_end == math.inf else checks.positive("t_end", t_end)
     modes, residual = task_modes(task), residual_of(loss)
     first, last = check_weights(weights, modes.directions.shape[1])
     networks, hidden = first.shape[:2]
@@ -175,4 +175,4 @@ def separated_fates(
             neurons.bury_doomed()
         serves[block], death_time[block] = neurons.home, neurons.death_time
         failed[block] = neurons.hopeless().reshape(-1, modes.count)
-    return Fates(modes.mode_of_sample, served, serves, death_time, failed)
+    return NeuronDeaths(modes.mode_of_sample, served, serves, death_time, failed)

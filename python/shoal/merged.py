@@ -53,7 +53,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class Merged:
     """Statistics of the networks of one or more nodes of one level of the tree.
 
     ``sums`` holds, with the nodes as first axis, what has to be merged in order: ``kept``, the measures by name (nodes,
@@ -70,7 +70,7 @@ class Gathered:
     pairs: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of_core(cls, arrays: Mapping[str, Any], cell: int, pairs: Sequence[tuple[str, str]]) -> Gathered:
+    def of_core(cls, arrays: Mapping[str, Any], cell: int, pairs: Sequence[tuple[str, str]]) -> Merged:
         """Return what the core took of cells, of which ``cell`` is the number of the first."""
         added = {
             name for name in arrays if name in ("status", "stop_histogram") or name.startswith(("event_", "histogram_"))
@@ -78,7 +78,7 @@ class Gathered:
         sums = {name: array for name, array in arrays.items() if name not in added}
         return cls(sums, {name: arrays[name] for name in sorted(added)}, cell, 0, tuple(pairs))
 
-    def up(self) -> Gathered:
+    def up(self) -> Merged:
         """Return the nodes one level higher."""
         nodes = len(self.sums["kept"])
         before, behind = self.first % 2, (self.first + nodes) % 2
@@ -90,24 +90,24 @@ class Gathered:
         else:
             padded = self.sums
         left, right = ({name: array[i::2] for name, array in padded.items()} for i in (0, 1))
-        merged = _merge(left, right, self.pairs)
-        return Gathered(merged, self.counts, self.first // 2, self.level + 1, self.pairs)
+        sums = _merge(left, right, self.pairs)
+        return Merged(sums, self.counts, self.first // 2, self.level + 1, self.pairs)
 
-    def folded(self) -> Gathered:
+    def folded(self) -> Merged:
         """Return the one node that holds all of them."""
         node = self
         while len(node.sums["kept"]) > 1:
             node = node.up()
         return node
 
-    def followed_by(self, later: Gathered) -> Gathered:
+    def followed_by(self, later: Merged) -> Merged:
         """Return both: nodes of one level, of which the later stand right behind the earlier."""
         sums = {name: np.concatenate([self.sums[name], later.sums[name]]) for name in self.sums}
         counts = {name: self.counts[name] + later.counts[name] for name in self.counts}
-        return Gathered(sums, counts, self.first, self.level, self.pairs)
+        return Merged(sums, counts, self.first, self.level, self.pairs)
 
 
-def together(parts: Sequence[Gathered]) -> Gathered:
+def together(parts: Sequence[Merged]) -> Merged:
     """Return the one node of parts in the order of their networks; some networks may be missing between them.
 
     Each part has to be a branch of the tree: all the networks of the whole from a multiple of cell x 2**k to the next,
@@ -129,7 +129,7 @@ def together(parts: Sequence[Gathered]) -> Gathered:
     waiting = list(parts)
     while len(waiting) > 1:
         level = min(part.level for part in waiting)
-        joined: list[Gathered] = []
+        joined: list[Merged] = []
         for part in waiting:
             last = joined[-1] if joined else None
             if part.level == level and last is not None and last.level == level and _end(last) == _begin(part):
@@ -140,11 +140,11 @@ def together(parts: Sequence[Gathered]) -> Gathered:
     return waiting[0].folded()
 
 
-def _begin(part: Gathered) -> int:
+def _begin(part: Merged) -> int:
     return part.first << part.level
 
 
-def _end(part: Gathered) -> int:
+def _end(part: Merged) -> int:
     return (part.first + len(part.sums["kept"])) << part.level
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shoal
-from shoal import gathered
+from shoal import merged
 from shoal.engine import resolve_engine
-from shoal.gathered import Cut, Gathered, together
+from shoal.merged import Cut, Merged, together
 from shoal.run import Run
 
 CELL, NETWORKS = 256, 2900
@@ -52,10 +52,10 @@ def run(**changed: Any) -> Run:
 
 
 RUN = run()
-WHOLE = RUN.gathered(0, NETWORKS, 1, None)
+WHOLE = RUN.merged(0, NETWORKS, 1, None)
 
 
-def same(one: Gathered, other: Gathered) -> None:
+def same(one: Merged, other: Merged) -> None:
     """Assert that two nodes have the same place and the same bits."""
     assert (one.first, one.level, one.pairs) == (other.first, other.level, other.pairs)
     for part in ("sums", "counts"):
@@ -89,38 +89,38 @@ def branches(draw: st.DrawFn, level: int = 4, number: int = 0) -> list[tuple[int
 @settings(max_examples=30)
 @given(ranges=branches(), threads=st.sampled_from([1, 2, 5]))
 def test_no_bit_depends_on_how_the_networks_are_cut(ranges: list[tuple[int, int]], threads: int) -> None:
-    same(together([RUN.gathered(begin, end, threads, None) for begin, end in ranges]), WHOLE)
+    same(together([RUN.merged(begin, end, threads, None) for begin, end in ranges]), WHOLE)
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_no_bit_depends_on_the_size_of_equal_blocks(level: int) -> None:
     size = CELL << level
     ends = [0, *(end for end in range(size - RUN.first_network, NETWORKS, size)), NETWORKS]
-    same(together([RUN.gathered(ends[i], ends[i + 1], 2, None) for i in range(len(ends) - 1)]), WHOLE)
+    same(together([RUN.merged(ends[i], ends[i + 1], 2, None) for i in range(len(ends) - 1)]), WHOLE)
 
 
 def test_a_part_that_is_no_branch_of_the_tree_is_refused_beside_its_neighbour() -> None:
     """Cells 1 to 11 are merged among each other: cell 0 would have had to come between them."""
-    parts = [RUN.gathered(0, CELL - 77, 1, None), RUN.gathered(CELL - 77, NETWORKS, 1, None)]
+    parts = [RUN.merged(0, CELL - 77, 1, None), RUN.merged(CELL - 77, NETWORKS, 1, None)]
     with pytest.raises(ValueError, match="share no cell, got cells to 1, then from 0"):
         together(parts)
 
 
 @pytest.mark.parametrize("call", [1, 2, 8])
 def test_no_bit_depends_on_the_calls_of_the_core(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathered, "_MOST_CALL", call)
-    monkeypatch.setattr(gathered, "_MOST_CELLS", call)
+    monkeypatch.setattr(merged, "_MOST_CALL", call)
+    monkeypatch.setattr(merged, "_MOST_CELLS", call)
     cut = run()
     assert cut.cut.call == call
-    same(cut.gathered(0, NETWORKS, 2, None), WHOLE)
+    same(cut.merged(0, NETWORKS, 2, None), WHOLE)
 
 
 def test_parts_may_be_merged_in_steps_and_come_from_elsewhere() -> None:
     ends = [0, *(4 * CELL * i - RUN.first_network for i in (1, 2)), NETWORKS]
-    parts = [RUN.gathered(ends[i], ends[i + 1], 1, None) for i in range(3)]
+    parts = [RUN.merged(ends[i], ends[i + 1], 1, None) for i in range(3)]
     travelled = [pickle.loads(pickle.dumps(part)) for part in parts]
     same(together([together(travelled[:2]), travelled[2]]), WHOLE)
-    assert RUN.of_gathered(together(travelled)).identical(RUN.dataset(2, None))
+    assert RUN.of_merged(together(travelled)).identical(RUN.dataset(2, None))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -129,14 +129,14 @@ def test_neither_engine_nor_dtype_changes_that(engine: str, dtype: str) -> None:
     changed = {"init": shoal.Gaussian(0.5), "networks": 700, "engine": engine, "dtype": dtype}
     one = run(**changed)
     assert resolve_engine(engine, one.network, one.task, one.method) == engine
-    whole = one.gathered(0, 700, 1, None)
-    parts = [one.gathered(begin, end, 5, None) for begin, end in ((0, 179), (179, 435), (435, 700))]
+    whole = one.merged(0, 700, 1, None)
+    parts = [one.merged(begin, end, 5, None) for begin, end in ((0, 179), (179, 435), (435, 700))]
     same(together(parts), whole)
 
 
 def test_a_range_with_gaps_has_the_statistics_of_the_networks_in_it() -> None:
     ranges = [(0, 179), (CELL * 3 - 77, CELL * 4 - 77), (CELL * 8 - 77, NETWORKS)]
-    found = together([RUN.gathered(begin, end, 2, None) for begin, end in ranges])
+    found = together([RUN.merged(begin, end, 2, None) for begin, end in ranges])
     raw = run(record=shoal.Record(steps=[0, 6], measure=("loss", "error", "margin")))
     index = np.concatenate([np.arange(*ends) for ends in ranges])
     arrays = raw.arrays(0, NETWORKS, 2, None)
@@ -158,14 +158,14 @@ def test_a_range_with_gaps_has_the_statistics_of_the_networks_in_it() -> None:
 
 def test_parts_that_share_a_cell_or_are_out_of_order_are_refused() -> None:
     ends = [0, CELL - 77, 2 * CELL - 77, 2 * CELL]
-    one, two, three = (RUN.gathered(ends[i], ends[i + 1], 1, None) for i in range(3))
-    inside = RUN.gathered(CELL - 77 + 5, 2 * CELL - 77, 1, None)
+    one, two, three = (RUN.merged(ends[i], ends[i + 1], 1, None) for i in range(3))
+    inside = RUN.merged(CELL - 77 + 5, 2 * CELL - 77, 1, None)
     for parts in ([two, one], [one, three, two], [one, two, inside], [two, two]):
         with pytest.raises(ValueError, match="parts must be branches of the tree in order, which share no cell"):
             together(parts)
     with pytest.raises(ValueError, match="parts must hold at least one, got none"):
         together([])
-    same(together([one, two, three]), RUN.gathered(0, 2 * CELL, 1, None))
+    same(together([one, two, three]), RUN.merged(0, 2 * CELL, 1, None))
 
 
 @pytest.mark.parametrize("at", [[0], [599], [3, 300], [300, 599], [0, 300, 599]])

@@ -1,4 +1,4 @@
-"""Whether the arguments of a training fit each other."""
+"""Whether the arguments of a training are valid, each by itself and together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Numbers:
     spectral_decoupling: float
 
 
-def check(
+def validate(
     network: Network,
     task: Task,
     init: Init,
