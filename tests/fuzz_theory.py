@@ -119,7 +119,7 @@ TARGETS: tuple[Target, ...] = tuple(
                     **dict(norms=(1.0, 0.5), types=[(0,), (0, 1)], frequencies=(0.5, 0.5), starts=(0.1, 0.1)),
                     **dict(loss="squared", depth=2, weight_decay=0.0, spectral_decoupling=0.1, neurons="shared"),
                 ),
-                "MeanFieldHinge": dict(nodes=9, inputs=5, **_SCALES, law="sphere", radius=2.0, centred=True),
+                "MeanFieldHinge": dict(nodes=9, inputs=5, **_SCALES, distribution="sphere", radius=2.0, centred=True),
                 "MeanFieldPopulation": dict(
                     a=[1.0, -1.0], w_par=[0.5, 0.2], w_perp=[1.0, 1.0], weights=[1.0, 2.0], inputs=3, **_SCALES
                 ),

@@ -97,7 +97,7 @@ SPECIFICATIONS: list[Case] = [
         "sample_weight must not be negative, got -1.0 at index 1",
     ),
     (lambda: shoal.Task([[1]], [1], [0]), ValueError, "sample_weight must not all be zero, got a sum of 0"),
-    (lambda: shoal.Task([[1]], [1], [INF]), ValueError, "weights must be finite, got inf"),
+    (lambda: shoal.Task([[1]], [1], [INF]), ValueError, "sample_weight must be finite, got inf"),
     (lambda: shoal.Task([[1]], [1], test=5), TypeError, "test must be a pair (inputs, labels) or None, got 5"),  # type: ignore[arg-type]
     (
         lambda: shoal.Task([[1]], [1], test=([[1, 2]], [1])),

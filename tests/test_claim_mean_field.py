@@ -103,7 +103,7 @@ def _inside_of(ensemble, nodes):
 
 def test_the_sphere_has_a_clock_of_its_own(sphere):
     assert set(verdicts(mean_field.sphere_rows(sphere)).values()) == {"PASS"}
-    gaussian = replace(sphere, condition=replace(mean_field.SPHERE, law="gaussian"))
+    gaussian = replace(sphere, condition=replace(mean_field.SPHERE, distribution="gaussian"))
     assert not mean_field.sphere_rows(gaussian)[0].passed
     larger = replace(sphere, condition=replace(mean_field.SPHERE, radius=1.1))
     assert not mean_field.sphere_rows(larger)[0].passed
@@ -158,7 +158,7 @@ def test_the_scatter_of_the_clock_is_that_of_many_networks():
 def test_the_mean_field_of_descent_tends_to_the_theory_in_first_order(law):
     def bias(rate):
         condition = Condition(
-            samples=1, inputs=5, nodes=1, rate=rate, steps=round(6 / rate), law=law, radius=1.0, alpha=0.7
+            samples=1, inputs=5, nodes=1, rate=rate, steps=round(6 / rate), distribution=law, radius=1.0, alpha=0.7
         )
         up, down = condition.descent([condition.steps])
         gamma = condition.theory.gamma(6.0)

@@ -19,6 +19,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "GradientDescent": lambda **given: shoal.GradientDescent(steps=5, **given),
     "GradientFlow": shoal.GradientFlow,
     "Hinge": shoal.Hinge,
+    "MeanFieldHinge": lambda **given: shoal.theory.MeanFieldHinge(9, 5, **given),
     "Mode": shoal.theory.Mode,
     "Separated": shoal.Separated,
     "SquaredHinge": shoal.SquaredHinge,

@@ -28,6 +28,7 @@ KEYWORDS = {
     "GradientDescent": {"rate": "learning_rate"},
     "GradientFlow": {"until": "t_end"},
     "Hinge": {"margin": "threshold"},
+    "MeanFieldHinge": {"law": "distribution"},
     "Mode": {"start": "start_margin"},
     "Separated": {"scale": "std", "output_scale": "output_std"},
     "SquaredHinge": {"margin": "threshold"},

@@ -27,7 +27,9 @@ def density(law, inputs):
 def test_times_and_angles_agree_with_mpmath():
     assert len(REFERENCES["times"]) == 192
     for row in REFERENCES["times"]:
-        theory = MeanFieldHinge(1, row["inputs"], row["alpha"], row["threshold"], law=row["law"], radius=row["radius"])
+        theory = MeanFieldHinge(
+            1, row["inputs"], row["alpha"], row["threshold"], distribution=row["distribution"], radius=row["radius"]
+        )
         assert float(theory.time(row["gamma"])) == pytest.approx(float(row["time"]), rel=1e-11, abs=0)
         assert float(theory.gamma(float(row["time"]))) == pytest.approx(row["gamma"], rel=1e-11, abs=0)
 
@@ -114,7 +116,7 @@ def test_nodes_turn_on_hyperbolas():
 
 @pytest.mark.parametrize(("law", "inputs"), LAWS)
 def test_an_input_is_satisfied_when_its_output_reaches_the_threshold(law, inputs):
-    theory = MeanFieldHinge(1, inputs, 0.4, 0.6, law=law)
+    theory = MeanFieldHinge(1, inputs, 0.4, 0.6, distribution=law)
     projections = np.array([-0.9, 0.5, 0.013, 1e-5])
     times = theory.satisfaction_time(projections)
     assert np.allclose(np.abs(np.diagonal(theory.output(projections, times))), 0.6, rtol=1e-12, atol=0)
@@ -139,7 +141,7 @@ def test_a_sphere_in_three_dimensions_is_solved_in_closed_form():
 
 
 def test_a_sphere_in_one_dimension_is_satisfied_all_at_once():
-    theory = MeanFieldHinge(9, 1, 0.5, 1.5, law="sphere", radius=2.0)
+    theory = MeanFieldHinge(9, 1, 0.5, 1.5, distribution="sphere", radius=2.0)
     end = math.asinh(2 * 1.5 / 0.5 / 2.0) / 2
     when = end / (2.0 / 2)
     assert np.allclose(theory.gamma([0, when / 2, when, 9 * when, math.inf]), [0, end / 2, end, end, end], rtol=1e-14)
@@ -152,7 +154,7 @@ def test_a_sphere_in_one_dimension_is_satisfied_all_at_once():
 
 @pytest.mark.parametrize(("law", "inputs"), LAWS)
 def test_beginning_and_end(law, inputs):
-    theory = MeanFieldHinge(50, inputs, law=law)
+    theory = MeanFieldHinge(50, inputs, distribution=law)
     ends = [0.0, math.inf]
     assert np.array_equal(theory.gamma(ends), ends)
     assert np.array_equal(theory.time(ends), ends)
@@ -176,7 +178,7 @@ def test_the_early_law_and_its_error():
         ratio = gap / (math.exp(-(boundary**2) / 2) * math.tanh(2 * angle) / (2 * boundary**2))
         # The next term of the alternating series is 2/y^2 = 8/x_c^4, and half as much for the tanh.
         assert abs(ratio - 1 + (2 + 1 / math.cosh(2 * angle) ** 2) / boundary**2) < 12 / boundary**4
-    sphere = MeanFieldHinge(1, 30, law="sphere")
+    sphere = MeanFieldHinge(1, 30, distribution="sphere")
     first = float(sphere.satisfaction_time(1.0))
     assert float(sphere.gamma(first)) == pytest.approx(float(sphere.early(first)), rel=1e-14)
     assert float(sphere.gamma(1.2 * first)) < float(sphere.early(1.2 * first)) * (1 - 1e-12)
@@ -213,8 +215,8 @@ def test_what_the_arguments_scale():
     base = MeanFieldHinge(1, 30).gamma(times)
     assert np.allclose(MeanFieldHinge(1, 30, beta=7.0).gamma(times / 7), base, rtol=1e-13)
     assert np.allclose(MeanFieldHinge(1, 30, alpha=5.0, threshold=5.0).gamma(times), base, rtol=1e-13)
-    sphere = MeanFieldHinge(1, 30, law="sphere").gamma(times)
-    other = MeanFieldHinge(1, 30, threshold=3.0, law="sphere", radius=3.0).gamma(times / 3)
+    sphere = MeanFieldHinge(1, 30, distribution="sphere").gamma(times)
+    other = MeanFieldHinge(1, 30, threshold=3.0, distribution="sphere", radius=3.0).gamma(times / 3)
     assert np.allclose(other, sphere, rtol=1e-13)
 
 
@@ -222,7 +224,7 @@ def test_the_sphere_of_radius_sqrt_d_tends_to_gaussian_inputs():
     times = np.array([1.0, 50.0, 4e3, 1e6])
     gaps = []
     for inputs in (1000, 4000, 16000):
-        sphere = MeanFieldHinge(1, inputs, law="sphere", radius=math.sqrt(inputs)).gamma(times)
+        sphere = MeanFieldHinge(1, inputs, distribution="sphere", radius=math.sqrt(inputs)).gamma(times)
         gaps.append(np.abs(sphere / MeanFieldHinge(1, inputs).gamma(times) - 1).max())
     assert np.allclose(np.array(gaps[:-1]) / gaps[1:], 4.0, rtol=0.5)
 
@@ -230,8 +232,8 @@ def test_the_sphere_of_radius_sqrt_d_tends_to_gaussian_inputs():
 def test_the_crossover():
     for theory in (
         MeanFieldHinge(1, 30, threshold=0.6),
-        MeanFieldHinge(1, 30, threshold=0.6, law="sphere", radius=2.0),
+        MeanFieldHinge(1, 30, threshold=0.6, distribution="sphere", radius=2.0),
     ):
-        rms = 1.0 if theory.law == "gaussian" else 2.0 / math.sqrt(30)
-        there = MeanFieldHinge(1, 30, theory.crossover, 0.6, law=theory.law, radius=theory.radius)
+        rms = 1.0 if theory.distribution == "gaussian" else 2.0 / math.sqrt(30)
+        there = MeanFieldHinge(1, 30, theory.crossover, 0.6, distribution=theory.distribution, radius=theory.radius)
         assert float(there.gamma(there.satisfaction_time(rms))) == pytest.approx(math.asinh(1) / 2, rel=1e-12)

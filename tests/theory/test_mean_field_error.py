@@ -65,7 +65,7 @@ def test_the_noise_is_that_of_random_nodes(centred):
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize(("law", "inputs"), [("gaussian", 2), ("sphere", 6)])
 def test_the_error_is_that_of_random_nodes(law, inputs, centred):
-    theory = MeanFieldHinge(200, inputs, 0.5, law=law, centred=centred)
+    theory = MeanFieldHinge(200, inputs, 0.5, distribution=law, centred=centred)
     time = float(theory.time(0.6))
     now, start = frozen(theory, time, 400, 2)
     # Inputs of its own for every network: then the mean over networks has the standard error of independent draws.
@@ -77,7 +77,10 @@ def test_the_error_is_that_of_random_nodes(law, inputs, centred):
     # Corrections are of relative order 1/M: the kurtosis of a node is about 10, its variance has a part ~ x_par^2.
     allowed = 4 * standard_error + 5 / 200 * predicted
     assert abs(wrong.mean() - predicted) < allowed
-    for other in (MeanFieldHinge(800, inputs, 0.5, law=law, centred=centred), MeanFieldHinge(200, 4 * inputs, 0.5)):
+    for other in (
+        MeanFieldHinge(800, inputs, 0.5, distribution=law, centred=centred),
+        MeanFieldHinge(200, 4 * inputs, 0.5),
+    ):
         assert abs(wrong.mean() - float(other.error(other.time(0.6)))) > allowed
 
 
@@ -106,7 +109,7 @@ def test_the_noise_falls_like_one_over_the_root_of_the_nodes():
     times = [0.5, 20.0]
     assert np.allclose(few.noise(times), 2 * many.noise(times), rtol=1e-13)
     assert np.allclose(few.spread(times), 2 * many.spread(times), rtol=1e-13)
-    sphere = MeanFieldHinge(100, 30, law="sphere", radius=3.0)
+    sphere = MeanFieldHinge(100, 30, distribution="sphere", radius=3.0)
     same = sphere.time(few.gamma(times))
     assert np.allclose(sphere.noise(same), few.noise(times) * 3.0 / math.sqrt(30), rtol=1e-12)
     assert np.allclose(sphere.error(same), few.error(times), rtol=1e-10)

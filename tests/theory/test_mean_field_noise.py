@@ -14,7 +14,7 @@ from shoal.theory import MeanFieldHinge, TrainedNoise
 @pytest.mark.parametrize(("law", "inputs"), [("gaussian", 4), ("sphere", 3), ("sphere", 6)])
 def test_noise_at_the_boundary_pulls_with_the_share_that_is_satisfied(law, inputs):
     """Density of |x_par| at x_c times E[x_perp^2/D] there is (1 - S) E|x_par|, for both laws."""
-    theory = MeanFieldHinge(1, inputs, law=law)
+    theory = MeanFieldHinge(1, inputs, distribution=law)
     step = 1e-5
     times = theory.satisfaction_time([0.4 - step, 0.4, 0.4 + step])
     below, _, above = theory.unsatisfied(times)
@@ -71,7 +71,7 @@ def test_linear_noise_is_that_of_a_perturbed_population():
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("law", ["gaussian", "sphere"])
 def test_noise_is_free_until_inputs_are_satisfied_and_then_falls(law, centred):
-    clean = MeanFieldHinge(400, 30, law=law, centred=centred)
+    clean = MeanFieldHinge(400, 30, distribution=law, centred=centred)
     trained = TrainedNoise(clean)
     first = float(clean.satisfaction_time(1.0 if law == "sphere" else 8.0))
     assert np.allclose(trained.remaining([0.0, 0.5 * first, first]), 1.0, rtol=1e-9)

@@ -18,10 +18,10 @@ from shoal.theory import MeanFieldHinge
         ({"threshold": -1}, ValueError, r"threshold must be positive, got -1\.0"),
         ({"beta": 0}, ValueError, r"beta must be positive, got 0\.0"),
         ({"beta": "1"}, TypeError, "beta must be a number"),
-        ({"law": "cube"}, ValueError, "law must be one of gaussian, sphere, got 'cube'"),
-        ({"law": 3}, TypeError, "law must be one of gaussian, sphere"),
-        ({"law": "sphere", "radius": 0}, ValueError, r"radius must be positive, got 0\.0"),
-        ({"radius": 2.0}, ValueError, r"radius must be 1 when law is 'gaussian', which has none, got 2\.0"),
+        ({"distribution": "cube"}, ValueError, "distribution must be one of gaussian, sphere, got 'cube'"),
+        ({"distribution": 3}, TypeError, "distribution must be one of gaussian, sphere"),
+        ({"distribution": "sphere", "radius": 0}, ValueError, r"radius must be positive, got 0\.0"),
+        ({"radius": 2.0}, ValueError, r"radius must be 1 when distribution is 'gaussian', which has none, got 2\.0"),
         ({"centred": 1}, TypeError, "centred must be True or False, got 1"),
     ],
 )
@@ -45,7 +45,7 @@ def test_times(name):
 
 
 def test_angles_projections_and_starts():
-    theory = MeanFieldHinge(10, 5, law="sphere", radius=2.0)
+    theory = MeanFieldHinge(10, 5, distribution="sphere", radius=2.0)
     with pytest.raises(ValueError, match=r"gamma must not be negative or NaN, got -1\.0"):
         theory.time(-1.0)
     with pytest.raises(ValueError, match=r"projections must be at most the radius 2\.0 in size, got -2\.5"):

@@ -36,7 +36,7 @@ def test_gamma_agrees_with_an_independent_integration(inputs, alpha, threshold, 
 @pytest.mark.parametrize("law", ["gaussian", "sphere"])
 def test_gamma_solves_its_equation_on_both_laws(law):
     """Its derivative is that of right labels at the same angle, less what the flipped ones pull back."""
-    clean = MeanFieldHinge(50, 8, law=law, radius=1.0)
+    clean = MeanFieldHinge(50, 8, distribution=law, radius=1.0)
     theory, step = MislabelledHinge(clean, 0.07), 1e-3
     times = np.array([1.0, 10.0, 30.0, 90.0])
     slope = (theory.gamma(times + step) - theory.gamma(times - step)) / (2 * step)

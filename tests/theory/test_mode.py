@@ -59,7 +59,7 @@ modes = st.builds(
     dict,
     norm=st.floats(0.01, 100),
     frequency=st.floats(0.001, 1),
-    start=st.floats(1e-12, 30),
+    start_margin=st.floats(1e-12, 30),
     imbalance=st.sampled_from([0.0, 1e-6, 0.5, 10.0]),
     depth=st.sampled_from([1, 2, 3, 5]),
     loss=st.sampled_from(LOSSES),

@@ -104,7 +104,7 @@ def speed_at(condition: Condition, share: ArrayLike) -> Floats:
 
     The boundary x_c is that of the share, erf(x_c/sqrt 2); neither alpha nor the threshold enters.
     """
-    law, boundary = condition.inputs_law, np.sqrt(2) * erfinv(np.asarray(share, float))
+    law, boundary = condition.inputs_distribution, np.sqrt(2) * erfinv(np.asarray(share, float))
     return np.asarray(law.mean * law.share(boundary) / (2 * np.sqrt(condition.inputs)))
 
 

@@ -73,7 +73,7 @@ def main():
                 for stretch in (mpf("0.5"), mpf("1.0625"), mpf("1.5"), mpf(3)):
                     angle = mpf(float(stretch * start))
                     row = {
-                        "law": law,
+                        "distribution": law,
                         "inputs": d,
                         "alpha": float(alpha),
                         "threshold": float(h),

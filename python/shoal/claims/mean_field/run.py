@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 QUICK = Condition(samples=1500, inputs=10, nodes=96, rate=0.25, steps=80, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=120, test_samples=4000)
-SPHERE = Condition(samples=1500, inputs=3, nodes=96, rate=0.25, steps=80, law="sphere", test_samples=1)
+SPHERE = Condition(samples=1500, inputs=3, nodes=96, rate=0.25, steps=80, distribution="sphere", test_samples=1)
 DATASETS = {"gaussian": (32, 24), "sphere": (32, 16)}
 """How many, full and quick: each has its own data and initialisations, and is one draw of a statistical comparison."""
 
@@ -125,7 +125,8 @@ class Pair:
         """Train both."""
         fewer = halved(condition)
         setting.say(
-            f"training on {datasets} datasets, {condition.law} inputs, {condition.nodes} and {fewer.nodes} nodes"
+            f"training on {datasets} datasets, {condition.distribution} inputs, {condition.nodes} and {fewer.nodes}"
+            " nodes"
         )
         return cls(condition, *(Ensemble.train(each, setting, datasets, first) for each in (condition, fewer)))
 
@@ -180,7 +181,7 @@ class Edges:
     @classmethod
     def of(cls, condition: Condition) -> Edges | None:
         """Return the band of a condition; none on the sphere."""
-        if condition.law == "sphere":
+        if condition.distribution == "sphere":
             return None
         turned, _ = condition.descent(recorded(condition))
         times = np.asarray(condition.theory.time(np.log(turned)), np.float64)

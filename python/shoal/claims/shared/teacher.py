@@ -25,7 +25,7 @@ from shoal.network import Network
 from shoal.record import Record
 from shoal.task import Task
 from shoal.tasks import separable_gaussian, separable_sphere
-from shoal.theory.mean_field.law import InputLaw, law_of
+from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
 from shoal.train import train
 
 __all__ = ["Condition", "band", "clock", "halved", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
@@ -54,7 +54,7 @@ class Condition:
         Scale of the output.
     threshold : float
         Of the hinge.
-    law : {"gaussian", "sphere"}
+    distribution : {"gaussian", "sphere"}
         Of the inputs: N(0, I_d), or uniform on the sphere of `radius`.
     radius : float
         Of that sphere; 1 for Gaussian inputs.
@@ -73,7 +73,7 @@ class Condition:
     steps: int
     alpha: float = 1.0
     threshold: float = 1.0
-    law: Literal["gaussian", "sphere"] = "gaussian"
+    distribution: Literal["gaussian", "sphere"] = "gaussian"
     radius: float = 1.0
     flipped: float = 0.0
     test_samples: int = 0
@@ -92,15 +92,15 @@ class Condition:
             self.inputs,
             self.alpha,
             self.threshold,
-            law=self.law,
+            distribution=self.distribution,
             radius=self.radius,
             centred=self.centred,
         )
 
     @cached_property
-    def inputs_law(self) -> InputLaw:
+    def inputs_distribution(self) -> InputDistribution:
         """The law of the inputs: moments of a projection."""
-        return law_of(self.law, self.inputs, self.radius)
+        return distribution_of(self.distribution, self.inputs, self.radius)
 
     @property
     def until(self) -> float:
@@ -110,7 +110,7 @@ class Condition:
     def task(self, seed: int) -> Task:
         """Return the data; the teacher is the first axis."""
         flipped, test = self.flipped, self.test_samples
-        if self.law == "sphere":
+        if self.distribution == "sphere":
             return separable_sphere(
                 self.samples, self.inputs, radius=self.radius, flipped=flipped, test_samples=test, seed=seed
             )
@@ -204,7 +204,7 @@ class Condition:
         """Return the share of unsatisfied samples at the output that two products of `descent` give."""
         with np.errstate(divide="ignore"):
             boundary = 4 * np.sqrt(self.inputs) * self.threshold / (self.alpha * (up**2 - down**2))
-        return self.inputs_law.fraction(boundary)
+        return self.inputs_distribution.fraction(boundary)
 
     def pull(self, times: ArrayLike) -> Floats:
         """Return by how much of the threshold, at most, an unsatisfied training sample has raised its own margin.
@@ -213,7 +213,7 @@ class Condition:
         curves and |x|^2 = d for Gaussian inputs. Where that is small, the network has learnt the law and not the
         samples: overfitting has not set in. It is a bound, for the other samples take back part of what one adds.
         """
-        size = self.radius**2 / self.inputs if self.law == "sphere" else 1.0
+        size = self.radius**2 / self.inputs if self.distribution == "sphere" else 1.0
         given = np.asarray(times, np.float64)
         grid = np.linspace(0.0, float(given.max()), 4001)
         integrand = np.cosh(2 * self.theory.gamma(grid))
@@ -239,7 +239,7 @@ class Condition:
         """
         root = math.sqrt(self.inputs)
         edge = 2 * root * self.threshold / (self.alpha * sinh) if sinh > 0 else math.inf
-        return float(self.inputs_law.mean * self.inputs_law.share(np.asarray(edge)) / (2 * root))
+        return float(self.inputs_distribution.mean * self.inputs_distribution.share(np.asarray(edge)) / (2 * root))
 
 
 def halved(condition: Condition) -> Condition:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.theory import panels
-from shoal.theory.mean_field.law import ROUNDING, InputLaw
+from shoal.theory.mean_field.distributions import ROUNDING, InputDistribution
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class HingeClock:
     ``lazy`` replaces sinh 2 gamma by 2 gamma: the linearised network. Source: docs/theory.md section 7.
     """
 
-    law: InputLaw
+    distribution: InputDistribution
     level: float
     lazy: bool = False
 
@@ -55,7 +55,7 @@ class HingeClock:
     @property
     def stops(self) -> bool:
         """Whether gamma stays at gamma_0: no input has a small projection (one dimension on the sphere)."""
-        return self.law.bend == 0.0
+        return self.distribution.bend == 0.0
 
     def theta(self, gamma: Array) -> Array:
         """Return theta at gamma >= 0 (points,); infinite where it exceeds the largest double or gamma stops before."""
@@ -90,7 +90,7 @@ class HingeClock:
         if self.stops:
             return np.full(theta.shape, self.start)
         with np.errstate(divide="ignore"):
-            scale = math.log(self.law.bend) + 2.0 * math.log(self.level) + np.log(theta)
+            scale = math.log(self.distribution.bend) + 2.0 * math.log(self.level) + np.log(theta)
         if self.lazy:
             return np.asarray(np.exp((scale + math.log(0.75)) / 3.0), dtype=np.float64)
         return np.asarray(np.maximum(0.25 * (scale + math.log(16.0)), 0.0), dtype=np.float64)
@@ -103,7 +103,7 @@ class HingeClock:
         low, gamma, area = self._gamma(left), self._gamma(eta), theta - clocks[panel]
         # theta is convex in gamma: from the right end Newton's iterates fall towards the root.
         for _ in range(NEWTON):
-            step = (self._piece(left, eta) - area) * self.law.share_at(eta)
+            step = (self._piece(left, eta) - area) * self.distribution.share_at(eta)
             gamma = np.maximum(gamma - step, low)
             eta = np.clip(self._eta(gamma), left, edges[panel + 1])
             if np.all(np.abs(step) <= 1e-9 * gamma):
@@ -113,7 +113,7 @@ class HingeClock:
     @cached_property
     def _origin(self) -> float:
         """Logarithm of sinh 2 gamma_0."""
-        return math.log(self.level) - math.log(self.law.reach)
+        return math.log(self.level) - math.log(self.distribution.reach)
 
     @cached_property
     def _table(self) -> tuple[Array, Array]:
@@ -132,15 +132,15 @@ class HingeClock:
     def _piece(self, left: Array, right: Array) -> Array:
         """Return the integral of dgamma/S from ``left`` to ``right`` in eta, not more than one panel apart."""
         eta = panels.nodes(left, right)
-        log_path = self._origin + self.law.log_rise(eta)
+        log_path = self._origin + self.distribution.log_rise(eta)
         slope = self._angle(log_path) if self.lazy else 0.5 * np.tanh(2.0 * self._angle(log_path))
-        return panels.integral(slope * self.law.rise_rate(eta) / self.law.share_at(eta), left, right)
+        return panels.integral(slope * self.distribution.rise_rate(eta) / self.distribution.share_at(eta), left, right)
 
     def _eta(self, gamma: Array) -> Array:
-        return self.law.eta(np.maximum(self._log_path(gamma) - self._origin, 0.0))
+        return self.distribution.eta(np.maximum(self._log_path(gamma) - self._origin, 0.0))
 
     def _gamma(self, eta: Array) -> Array:
-        return self._angle(self._origin + self.law.log_rise(eta))
+        return self._angle(self._origin + self.distribution.log_rise(eta))
 
     def _angle(self, log_path: Array) -> Array:
         """Return gamma from ln sinh 2 gamma (lazy: ln 2 gamma)."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import erfc
 
 from shoal.theory import panels
-from shoal.theory.mean_field.law import cosine_fraction, mean_cosine
+from shoal.theory.mean_field.distributions import cosine_fraction, mean_cosine
 
 Array = NDArray[np.float64]
 

@@ -28,17 +28,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import checks
+from shoal.former import Knows
 from shoal.theory.domains import count, finite, not_negative, size
 from shoal.theory.mean_field.clock import HingeClock
+from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
 from shoal.theory.mean_field.error import misclassified, node_noise, noise_over_signal
-from shoal.theory.mean_field.law import InputLaw, law_of
 
 Array = NDArray[np.float64]
-LAWS = ("gaussian", "sphere")
+DISTRIBUTIONS = ("gaussian", "sphere")
 
 
 @dataclass(frozen=True)
-class MeanFieldHinge:
+class MeanFieldHinge(Knows):
     """The training of f(x) = (alpha/M) sum_i a_i relu(w_i.x / sqrt d) on y = sign(w*.x) with the loss <(h - y f)_+>.
 
     All a_i and w_ij start from N(0, 1), x is isotropic, the number of samples infinite. Gradient flow at the rate
@@ -59,7 +60,7 @@ class MeanFieldHinge:
     alpha, threshold, beta
         alpha, h, beta: positive. ``Network.mean_field`` under ``GradientDescent(learning_rate)`` has beta = 1 and t =
         steps x rate.
-    law
+    distribution
         ``"gaussian"``: x ~ N(0, I_d); ``"sphere"``: uniform on the sphere of the given radius.
     radius
         r of the sphere, from 1e-100 to 1e100; 1 for Gaussian inputs.
@@ -69,7 +70,7 @@ class MeanFieldHinge:
     Raises
     ------
     TypeError
-        An argument is not a number, ``law`` is not a string, ``centred`` is not a bool.
+        An argument is not a number, ``distribution`` is not a string, ``centred`` is not a bool.
     ValueError
         An argument is out of the range above.
 
@@ -94,7 +95,7 @@ class MeanFieldHinge:
     alpha: float = 1.0
     threshold: float = 1.0
     beta: float = 1.0
-    law: Literal["gaussian", "sphere"] = "gaussian"
+    distribution: Literal["gaussian", "sphere"] = "gaussian"
     radius: float = 1.0
     centred: bool = False
 
@@ -105,14 +106,14 @@ class MeanFieldHinge:
         for name in ("alpha", "threshold", "beta"):
             object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
         object.__setattr__(self, "radius", size("radius", self.radius))
-        checks.choice("law", self.law, LAWS)
+        checks.choice("distribution", self.distribution, DISTRIBUTIONS)
         if not 1e-300 <= self.threshold / self.alpha <= 1e300:
             raise ValueError(
                 "threshold and alpha must make threshold / alpha lie from 1e-300 to 1e300, "
                 f"got {self.threshold:g} and {self.alpha:g}"
             )
-        if self.law == "gaussian" and self.radius != 1.0:
-            raise ValueError(f"radius must be 1 when law is 'gaussian', which has none, got {self.radius}")
+        if self.distribution == "gaussian" and self.radius != 1.0:
+            raise ValueError(f"radius must be 1 when distribution is 'gaussian', which has none, got {self.radius}")
         checks.flag("centred", self.centred)
 
     def gamma(self, times: ArrayLike) -> Array:
@@ -368,8 +369,8 @@ class MeanFieldHinge:
         return 2.0 * math.sqrt(self.inputs) * self.threshold / self._inputs.rms
 
     @cached_property
-    def _inputs(self) -> InputLaw:
-        return law_of(self.law, self.inputs, self.radius)
+    def _inputs(self) -> InputDistribution:
+        return distribution_of(self.distribution, self.inputs, self.radius)
 
     @cached_property
     def _clock(self) -> HingeClock:
@@ -393,7 +394,7 @@ class MeanFieldHinge:
 
     def _projections(self, projections: ArrayLike) -> Array:
         given = finite("projections", projections)
-        longest = math.inf if self.law == "gaussian" else self.radius
+        longest = math.inf if self.distribution == "gaussian" else self.radius
         far = np.abs(given) > longest
         if far.any():
             raise ValueError(f"projections must be at most the radius {self.radius} in size, got {given[far].flat[0]}")

@@ -24,8 +24,8 @@ from scipy.optimize import brentq
 
 from shoal import checks
 from shoal.theory.domains import not_negative
+from shoal.theory.mean_field.distributions import GaussianInputs, InputDistribution, SphereInputs
 from shoal.theory.mean_field.hinge import MeanFieldHinge
-from shoal.theory.mean_field.law import GaussianInputs, InputLaw, SphereInputs
 
 Array = NDArray[np.float64]
 
@@ -160,9 +160,13 @@ class MislabelledHinge:
         return 2 * math.sqrt(self.clean.inputs) * self.clean.threshold / self.clean.alpha
 
     @property
-    def _inputs(self) -> InputLaw:
+    def _inputs(self) -> InputDistribution:
         clean = self.clean
-        return GaussianInputs(clean.inputs) if clean.law == "gaussian" else SphereInputs(clean.inputs, clean.radius)
+        return (
+            GaussianInputs(clean.inputs)
+            if clean.distribution == "gaussian"
+            else SphereInputs(clean.inputs, clean.radius)
+        )
 
     def _share(self, boundary: float) -> float:
         """Return S, the part of E abs(x_par) below a boundary."""

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
+from shoal.theory.mean_field.distributions import distribution_of, mean_cosine
 from shoal.theory.mean_field.error import misclassified
 from shoal.theory.mean_field.hinge import MeanFieldHinge
-from shoal.theory.mean_field.law import law_of, mean_cosine
 
 Array = NDArray[np.float64]
 
@@ -144,16 +144,16 @@ class TrainedNoise:
     def _variances(self, angles: Array) -> Array:
         """Return the variances (4, points) over that without training, at ascending angles (points,)."""
         clean, (shares, output_kernel, input_kernel) = self.clean, self._kinds()
-        law, begun = law_of(clean.law, clean.inputs, clean.radius), float(clean.centred)
+        inputs, begun = distribution_of(clean.distribution, clean.inputs, clean.radius), float(clean.centred)
         level = 2.0 * math.sqrt(clean.inputs) * clean.threshold / clean.alpha
-        first = 0.5 * math.asinh(level / law.reach)
+        first = 0.5 * math.asinh(level / inputs.reach)
         last = min(float(angles[-1]) if angles.size else first, first + FURTHEST)
 
         def slope(gamma: float, state: Array) -> Array:
             """All times e^-gamma, so that nothing overflows; p less its initialisation where that is taken away."""
             p, p_w, q, q_w = state.reshape(4, -1)
             rise = math.sinh(2.0 * gamma)
-            share = float(law.share(np.asarray(level / rise)))
+            share = float(inputs.share(np.asarray(level / rise)))
             pull = (1.0 - share) / share
             own = pull * (output_kernel / rise + input_kernel / math.tanh(2.0 * gamma)) + 1.0
             cross = pull * input_kernel - 1.0

@@ -35,7 +35,7 @@ ROUNDING = 1e-14
 """Of a boundary computed from gamma: 2 gamma coth(2 gamma) times that of gamma, and more."""
 
 
-class InputLaw(Protocol):
+class InputDistribution(Protocol):
     """A law of inputs that is isotropic: what the theory needs to know of one projection."""
 
     @property
@@ -216,7 +216,7 @@ class SphereInputs:
         return np.asarray(log_rise + np.log1p(np.sqrt(-np.expm1(-2.0 * log_rise))), dtype=np.float64)
 
 
-def law_of(name: str, inputs: int, radius: float) -> InputLaw:
+def distribution_of(name: str, inputs: int, radius: float) -> InputDistribution:
     """Return the law of that name: ``"gaussian"`` or ``"sphere"``."""
     return GaussianInputs(inputs) if name == "gaussian" else SphereInputs(inputs, radius)
 
