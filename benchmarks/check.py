@@ -18,8 +18,8 @@ Magnitudes inside one layer are taken before cancellation (``|W||z|``), so regro
 inputs of a layer is covered as well.
 
 A bound by magnitudes grows faster than the errors do, most of all in deep networks. A network counts as checked
-only while its bound is below a tenth of the way its own weights have gone; the share of such networks is reported, and
-an answer passes when all gaps lie within their bounds and most networks are checked.
+only while its bound is below a tenth of the way its own weights have gone; the fraction of such networks is reported,
+and an answer passes when all gaps lie within their bounds and most networks are checked.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Answer:
     weights, bounds : list of (networks, out, in) float64
         The reference, and the largest |contender - reference| that rounding explains.
     checked : float
-        Share of the networks whose bound is below a tenth of the way their weights have gone.
+        Fraction of the networks whose bound is below a tenth of the way their weights have gone.
     """
 
     steps: int
@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an answer compares: largest gap, largest gap over its own bound, share of networks that are checked."""
+    """How an answer compares: largest gap, largest gap over its own bound, fraction of networks that are checked."""
 
     gap: float
     ratio: float

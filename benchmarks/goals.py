@@ -1,8 +1,8 @@
 """What shoal is meant to reach, and whether the results of a run say that it did.
 
-A goal of speed is a ratio to the best peer, a share of the measured multiply-add peak, or both. With AVX2 the ratios
-are halved and the share is 65%, or the case's own where that is less. A ratio counts as reached where its median is at
-least the goal and every round was faster than the peer.
+A goal of speed is a ratio to the best peer, a fraction of the measured multiply-add peak, or both. With AVX2 the ratios
+are halved and the fraction is 65%, or the case's own where that is less. A ratio counts as reached where its median is
+at least the goal and every round was faster than the peer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Band = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Goal:
-    """Least ratio to the best peer, and least share of the peak."""
+    """Least ratio to the best peer, and least fraction of the peak."""
 
     ratio: float
     share: float
@@ -44,7 +44,7 @@ LINEAR = 0.05
 """How far from 1 the exponent of time over networks may be."""
 
 SWEEP_OVERHEAD = 0.03
-"""What a sweep may take beyond the time of the core, as a share of it."""
+"""What a sweep may take beyond the time of the core, as a fraction of it."""
 SWEEP_BYTES = 300e6
 """The most memory of a process that sweeps, with all that it imports."""
 
@@ -67,7 +67,7 @@ def judged(values: Band, goal: float, wins: bool = True) -> str:
 
 
 def percent(values: Band, goal: float) -> str:
-    """Return a share of the peak and what it comes to."""
+    """Return a fraction of the peak and what it comes to."""
     low, high = 100 * values[1], 100 * values[2]
     return f"{100 * values[0]:.0f}% ({low:.0f}..{high:.0f}) {'reached' if values[0] >= goal else 'missed'}"
 
@@ -115,7 +115,7 @@ def thread_rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def wide_ratio(run: dict[str, Any]) -> tuple[Band, str, Band | None] | None:
-    """Return the ratio to the best peer of a run of one wide network, that peer, and the share of the peak."""
+    """Return the ratio to the best peer of a run of one wide network, that peer, and the fraction of the peak."""
     mine = next((entry["gflops"] for entry in run["entries"] if entry["contender"] == "shoal"), None)
     peers = [entry for entry in run["entries"] if entry["contender"] != "shoal" and entry["gflops"]]
     if not mine or not peers:
@@ -218,7 +218,7 @@ ROWS = {
 def sheet(results: list[Result]) -> Sheet:
     """Return every goal beside what was reached."""
     rows = [row for result in results if result["benchmark"] in ROWS for row in ROWS[result["benchmark"]](result)]
-    columns = ("what", "goal", "reached", "against", "goal, share of peak", "reached, share of peak")
+    columns = ("what", "goal", "reached", "against", "goal, fraction of peak", "reached, fraction of peak")
     return Sheet("Goals", columns, (False, True, True, False, True, True), tuple(rows))
 
 

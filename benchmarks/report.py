@@ -114,7 +114,8 @@ def contenders_table(results: list[Measured]) -> Table:
                 table.add_row(*head, "[red]no way gave the right answer[/red]")
                 continue
             speed = statistics.median(entry.gflops)
-            # The peak is that of all threads of the run: the one-thread entry, there for scaling, has no share of it.
+            # The peak is that of all threads of the run: the one-thread entry, there for scaling, has no fraction of
+            # it.
             peaks = result.peaks.get(entry.contender) or result.peaks.get("shoal")
             of = statistics.median(peaks) if peaks and entry.threads == result.threads else None
             table.add_row(
@@ -131,7 +132,7 @@ def contenders_table(results: list[Measured]) -> Table:
 
 
 def summary_table(results: list[Measured], claims: bool) -> Table:
-    """Return one line a case: shoal against the best peer, its share of the peak, its scaling, its working set."""
+    """Return one line a case: shoal against the best peer, its fraction of the peak, its scaling, its working set."""
     table = Table(title="shoal against the best peer: median (band) of the ratios round by round")
     for name in ("case", "d, hidden, n, networks", "dtype", "threads", "best peer", "best without hand-written parts"):
         table.add_column(name)

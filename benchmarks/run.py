@@ -183,7 +183,7 @@ class Measured:
 
 
 def check(ways: dict[str, dict[str, Any]], answer: Answer) -> dict[str, Verdict]:
-    """Hold each way's saved answer against the right one; note the verdict beside the way."""
+    """Compare each way's saved answer with the right one; note the verdict beside the way."""
     verdicts = {}
     for name, way in ways.items():
         if "error" in way:

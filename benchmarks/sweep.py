@@ -95,7 +95,7 @@ def measure(networks: int, rounds: int, threads: int, say: Any) -> dict[str, lis
 
 
 def overheads(seconds: dict[str, list[float]]) -> list[float]:
-    """Return what the sweep took beyond the core, as a share of it, round by round."""
+    """Return what the sweep took beyond the core, as a fraction of it, round by round."""
     return [sweep / core - 1 for sweep, core in zip(seconds["sweep"], seconds["core"], strict=True)]
 
 
@@ -109,7 +109,7 @@ def in_a_process(networks: int, threads: int) -> dict[str, Any]:
 
 
 def outside(child: dict[str, Any]) -> float:
-    """Return what a process of its own took outside of its trainings, as a share of them."""
+    """Return what a process of its own took outside of its trainings, as a fraction of them."""
     return float(child["seconds"] / child["training_seconds"] - 1)
 
 

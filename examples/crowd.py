@@ -1,4 +1,4 @@
-"""Ten thousand random networks, held against the margins that theory predicts for ten thousand others."""
+"""Ten thousand random networks, compared with the margins that theory predicts for ten thousand others."""
 
 import shoal
 

@@ -2,7 +2,7 @@
 
 The formulas are those of ``reference`` (docs/theory.md section 0), the bounds those of ``rounding``: a priori, and not
 by looking at results. Parameters, and all that is made of them, have leading axes (networks, steps) of any number.
-``test_batched.py`` holds both against the two modules.
+``test_batched.py`` compares both with the two modules.
 
 A bound is infinite where a number may leave the range of the format. Where a kink is within rounding, the slope beyond
 it is allowed too.

@@ -148,12 +148,12 @@ TARGETS: tuple[Target, ...] = tuple(
         Target(
             "MeanFieldPopulation.gaussian",
             theory.MeanFieldPopulation.gaussian,
-            lambda: dict(inputs=3, mean=(0.0, 0.1), scale=(1.0, 2.0), correlation=0.1, points=(2, 2, 2), **_SCALES),
+            lambda: dict(inputs=3, mean=(0.0, 0.1), std=(1.0, 2.0), correlation=0.1, points=(2, 2, 2), **_SCALES),
         ),
         Target(
             "MeanFieldPopulation.fixed",
             theory.MeanFieldPopulation.fixed,
-            lambda: dict(inputs=3, values=(-1.0, 1.0), mean=0.1, scale=1.0, points=(2, 2), **_SCALES),
+            lambda: dict(inputs=3, values=(-1.0, 1.0), mean=0.1, std=1.0, points=(2, 2), **_SCALES),
         ),
         Target("MislabelledHinge", MislabelledHinge, lambda: dict(clean=HINGE, flipped=0.1)),
         Target("mean_field_movement", mean_field_movement, lambda: dict(gamma=TIMES, inputs=5)),

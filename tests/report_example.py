@@ -79,14 +79,14 @@ def read(page: str) -> Node:
 
 def figure():
     made, (left, right) = plot.figure(("Left panel", NASTY))
-    plot.theory(left, [1, 2], [1, 2], label=r"law $\rho^2$")
+    plot.theory(left, [1, 2], [1, 2], label=r"formula $\rho^2$")
     plot.points(left, [1, 2], [1, 2.1], label="trained")
     left.set_xlabel("time")
     left.set_ylabel(r"$\mathrm{margin}\ m_{1}$")
     plot.legend(left)
     right.set_xlabel("width")
     scale = right.imshow(np.eye(3))
-    made.colorbar(scale, ax=right, label="share that fails")
+    made.colorbar(scale, ax=right, label="fraction that fails")
     return made
 
 

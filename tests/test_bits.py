@@ -139,9 +139,9 @@ def digests() -> dict[str, str]:
 
 @pytest.mark.parametrize("isa", FUSED)
 def test_every_instruction_set_with_fma_gives_the_recorded_bits(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hold the bits of each set of this CPU against those in bits.json, which names the set that it was made on.
+    """Compare the bits of each set of this CPU with those in bits.json, which names the set that it was made on.
 
-    So all sets are held against each other, those too that no one CPU has. Where the arithmetic changes on purpose,
+    So all sets are compared with each other, those too that no one CPU has. Where the arithmetic changes on purpose,
     run this file as a script to record anew.
     """
     on(isa, monkeypatch)

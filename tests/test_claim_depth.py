@@ -60,7 +60,7 @@ def test_it_fails_when_norms_are_off_by_three_percent(monkeypatch):
     found = verdicts(depth.CLAIM.run(SETTING))
     # Which depth is first does not change with a norm that is a little off.
     assert {statement for statement, verdict in found.items() if verdict == "PASS"} <= {
-        "share of arrivals at which another depth than theory's is first"
+        "fraction of arrivals at which another depth than theory's is first"
     }
 
 

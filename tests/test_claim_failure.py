@@ -1,4 +1,4 @@
-"""The claim `failure`: it passes, fails under other laws, and its bounds are bounds."""
+"""The claim `failure`: it passes, fails under other formulas, and its bounds are bounds."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The claim `frequency`: it passes, and fails under a theory that is three percent off or another law."""
+"""The claim `frequency`: it passes, and fails under a theory that is three percent off or another formula."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     )
     found = verdicts(frequency.CLAIM.run(Setting(networks=600, quick=True)))
     assert found["their mean ln(frequency x norm x time to margin 1)"] == "FAIL"
-    assert found["share of modes never learnt, 4^-3 at any frequency"] == "FAIL"
+    assert found["fraction of modes never learnt, 4^-3 at any frequency"] == "FAIL"
 
 
 def test_the_other_mode_is_recorded_on_its_own_clock_too(outcome):

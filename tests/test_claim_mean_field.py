@@ -1,4 +1,4 @@
-"""The claim `mean-field`: it passes, fails under other laws, and its instruments read what is there."""
+"""The claim `mean-field`: it passes, fails under other formulas, and its instruments read what is there."""
 
 from dataclasses import replace
 
@@ -57,9 +57,9 @@ def test_it_passes_on_fewer_datasets_and_fails_for_another_output_scale(pair):
     assert set(verdicts(mean_field.gaussian_rows(pair)).values()) == {"PASS"}
     wrong = replace(pair, condition=replace(SMALL, alpha=1.3))
     found = verdicts(mean_field.gaussian_rows(wrong))
-    for name in ("gamma(t)", "change of a_i and w_par", "share of training samples that are unsatisfied"):
+    for name in ("gamma(t)", "change of a_i and w_par", "fraction of training samples that are unsatisfied"):
         assert found[name] == "FAIL"
-    assert found["share of fresh samples that are unsatisfied"] == "FAIL"
+    assert found["fraction of fresh samples that are unsatisfied"] == "FAIL"
 
 
 def test_it_fails_when_the_clock_is_ten_percent_faster(pair, monkeypatch):

@@ -1,4 +1,4 @@
-"""The claim `mislabelled`: it passes; its laws fail where the labels' law is another, its directions without flips."""
+"""The claim `mislabelled`: it passes; its formulas fail for other labels, its directions without flips."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ def test_what_is_saved_can_be_read_back(outcome, tmp_path):
 
 @pytest.mark.parametrize("wrong", [0.0, 0.2])
 def test_gamma_fails_under_the_law_of_another_fraction(outcome, wrong):
-    """What was measured with a tenth flipped, over the law of another fraction."""
+    """What was measured with a tenth flipped, over the formula of another fraction."""
     data = outcome.data.sel(fraction=0.1)
     late = data["time"].values > 5
     error = 4 * data["gamma_error"].values

@@ -1,4 +1,4 @@
-"""The claim `norm`: it passes, and fails under a theory that is three percent off or another law."""
+"""The claim `norm`: it passes, and fails under a theory that is three percent off or another formula."""
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     )
     found = verdicts(norm.CLAIM.run(Setting(networks=600, seed=0, quick=True)))
     assert found["their mean ln(frequency x norm x time to margin 1)"] == "FAIL"
-    assert found["share of modes never learnt, 4^-3 at every norm"] == "FAIL"
+    assert found["fraction of modes never learnt, 4^-3 at every norm"] == "FAIL"
 
 
 def test_balanced_starts_have_the_margins_that_are_asked_for_and_modes_that_do_not_touch(generator):

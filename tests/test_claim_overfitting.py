@@ -1,4 +1,4 @@
-"""The claim `overfitting`: it passes; the early law fails without its samples, the directions for fresh test data."""
+"""The claim `overfitting`: it passes; the early formula fails without its samples, its directions for fresh data."""
 
 from dataclasses import replace
 

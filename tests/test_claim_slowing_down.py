@@ -1,4 +1,4 @@
-"""The claim `slowing-down`: it passes, and fails when the speed, the law or the exponent is another."""
+"""The claim `slowing-down`: it passes, and fails when the speed, the formula or the exponent is another."""
 
 from dataclasses import replace
 
@@ -48,7 +48,7 @@ def test_the_speed_fails_when_it_is_five_percent_higher(trained):
 
 
 def test_the_speed_fails_when_it_is_in_proportion_to_the_share(trained):
-    # Also 1 at initialisation and 0 at the end: the law is not just any that falls.
+    # Also 1 at initialisation and 0 at the end: the formula is not just any that falls.
     other = []
     for found in trained:
         stride = np.log1p(SMALL.rate * speed_at(SMALL, 1.0) * found.share[:, :-1])

@@ -1,4 +1,4 @@
-"""The claims: they pass as they are, and fail when the theory they are held against is wrong by five percent."""
+"""The claims: they pass as they are, and fail when the theory they are compared with is wrong by five percent."""
 
 import json
 from dataclasses import replace
@@ -148,7 +148,7 @@ def test_sigmoid_fails_when_the_fates_are_those_of_other_starts(monkeypatch):
 
     monkeypatch.setattr(theory, "separated_deaths", deaths)
     found = verdicts(claims.run("sigmoid", networks=2000, quick=True))
-    assert found["share of modes whose neuron deaths theory gets wrong, 2000 random networks"] == "FAIL"
+    assert found["fraction of modes whose neuron deaths theory gets wrong, 2000 random networks"] == "FAIL"
 
 
 def test_a_claim_that_fails_is_saved_as_valid_json(outcomes, tmp_path):
@@ -197,7 +197,7 @@ def test_sigmoid_runs_with_the_largest_seed_and_draws_each_part_from_its_own(mon
 def test_digits_fails_when_the_start_is_too_large_for_a_plateau(monkeypatch):
     monkeypatch.setattr(digits, "GAINS", {2: 2.0})
     found = verdicts(claims.run("digits", networks=20, quick=True))
-    assert found["2 layers: share falling fastest after the first record (> 1/2)"] == "FAIL"
+    assert found["2 layers: fraction falling fastest after the first record (> 1/2)"] == "FAIL"
 
 
 def test_the_rival_of_digits_wins_where_the_error_is_a_plateau_and_a_decay():

@@ -36,7 +36,7 @@ def seeds() -> Iterable[int]:
 
 
 def compare(seed: int, most: int) -> Seen:
-    """Hold one case against the oracle, and against itself in two ways."""
+    """Compare one case with the oracle, and with itself in two ways."""
     try:
         seen = check(case(seed, most))
         for relation in (RELATIONS[seed % len(RELATIONS)], RELATIONS[seed // len(RELATIONS) % len(RELATIONS)]):

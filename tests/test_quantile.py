@@ -133,7 +133,7 @@ def test_few_networks_bound_no_quantile() -> None:
 
 
 def test_low_and_high_cover_the_true_quantile(generator: np.random.Generator) -> None:
-    """Of a normal law in 4000 repetitions at five probabilities.
+    """Of a normal distribution in 4000 repetitions at five probabilities.
 
     Each misses with a probability of at most 2 FOUR = 6.3e-5, so 20,000 miss 1.3 times at most on average, and 8 times
     or more with a probability below 1e-4.

@@ -1,4 +1,4 @@
-"""The oracle itself, held against values and derivatives that do not come from it."""
+"""The oracle itself, compared with values and derivatives that do not come from it."""
 
 from __future__ import annotations
 

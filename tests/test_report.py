@@ -172,8 +172,8 @@ def test_pictures_are_inside_with_their_size_and_what_they_show_in_words(page, r
 
 def test_a_figure_is_told_by_its_own_words():
     said = describe(figure())
-    assert said.startswith("2 panels. Left panel: margin m_1 against time; shown are law rho^2, trained. ")
-    assert said.endswith(" Colours show share that fails.")
+    assert said.startswith("2 panels. Left panel: margin m_1 against time; shown are formula rho^2, trained. ")
+    assert said.endswith(" Colours show fraction that fails.")
     assert describe(plot.figure(("Only",))[0]) == "Only."
 
 

@@ -76,7 +76,7 @@ def stepwise(given: dict[str, Any], init: shoal.Explicit) -> list[xarray.Dataset
 
 @pytest.mark.parametrize("name", CASES)
 def test_networks_that_retire_record_what_networks_do_that_never_may(name: str, generator: np.random.Generator) -> None:
-    """Hold one call, in which networks leave and come, against a chain of calls too short for any to leave."""
+    """Compare one call, in which networks leave and come, with a chain of calls too short for any to leave."""
     given = arguments(generator, **CASES[name])
     whole = shoal.train(**given)
     drawn = shoal.train(
@@ -157,7 +157,7 @@ def first_step(met: xarray.DataArray) -> np.ndarray[Any, Any]:
 def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
     rule: str, outputs: int, engine: str, generator: np.random.Generator
 ) -> None:
-    """Hold it against a training without rules that records every step."""
+    """Compare it with a training without rules that records every step."""
     if outputs > 1 and rule == "satisfied":
         return  # there is no hinge of several outputs
     network = shoal.Network((3, 1, outputs) if rule == "dead" else (3, 5, outputs), bias=rule == "dead")

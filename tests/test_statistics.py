@@ -205,7 +205,7 @@ def test_events_are_counted_with_the_wilson_interval_of_their_share(both: Both) 
 
 
 def assert_shares(found: xarray.Dataset, name: str, trials: int) -> None:
-    """Hold shares against SciPy's Wilson interval at the confidence of four deviations."""
+    """Compare fractions with SciPy's Wilson interval at the confidence of four deviations."""
     counts, confidence = found[f"{name}_count"].values, 1 - 2 * ndtr(-4.0)
     for at, count in np.ndenumerate(counts):
         share, low, high = (found[f"{name}_{part}"].values[at] for part in ("share", "low", "high"))

@@ -1,4 +1,4 @@
-"""Normal clouds, mixtures and moons follow their laws."""
+"""Normal clouds, mixtures and moons follow their distributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks labelled by a teacher follow their law; what a teacher does not separate is refused."""
+"""Tasks labelled by a teacher follow their distribution; what a teacher does not separate is refused."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ RATE = 0.3  # of train_to
 
 
 def same(data: xarray.Dataset, other: xarray.Dataset, allowed: float) -> None:
-    """Assert that two trainings differ by at most that share of the largest number of each variable."""
+    """Assert that two trainings differ by at most that fraction of the largest number of each variable."""
     assert set(data) == set(other)
     for name in data:
         a, b = data[name].values, other[name].values
@@ -83,7 +83,7 @@ def test_every_step_and_every_measure_is_the_oracles_to_rounding(
 
 @pytest.mark.parametrize("samples", [1, 127, 129, 257])
 def test_widths_and_sample_counts_of_every_remainder_are_right(samples: int) -> None:
-    """Widths beside those of a register, a cache line and a panel; samples beside those of a block and a share."""
+    """Widths beside those of a register, a cache line and a panel; samples beside those of a block and a fraction."""
     for widths in ((1, 1, 1), (2, 7, 1), (3, 8, 1), (10, 9, 2), (11, 33, 17, 1), (5, 16, 15, 12), (200, 3, 70, 1)):
         given = everything(widths, samples, init=shoal.Gaussian(gain=1.0), networks=1)
         wide, lanes = shoal.train(**given), shoal.train(**{**given, "engine": "lanes"})

@@ -55,7 +55,7 @@ class Desk:
         return found
 
     def measure(self, way: str, rtol: float, reference: str) -> dict[str, Any]:
-        """Solve with this way and hold its answer against the reference."""
+        """Solve with this way and compare its answer with the reference."""
         with np.load(reference) as saved:
             return judged(self.ways[way](rtol), saved["chosen"], saved["margins"])
 

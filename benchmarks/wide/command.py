@@ -111,7 +111,7 @@ def table_of(results: list[dict[str, Any]], claims: bool) -> Table:
     table = Table(title=f"One network {sizes}, hinge loss, every sample active: medians (bands) of the rounds")
     for name in ("dtype", "contender", "way"):
         table.add_column(name)
-    for name in ("GFLOP/s", "share of peak", "ms a step", "2,000 steps, min", "shoal over it"):
+    for name in ("GFLOP/s", "fraction of peak", "ms a step", "2,000 steps, min", "shoal over it"):
         table.add_column(name, justify="right")
     for result in results:
         flops = 4.0 * case["samples"] * case["inputs"] * case["nodes"]

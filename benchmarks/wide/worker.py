@@ -19,7 +19,7 @@ CHECKED_STEPS = 3
 CHECKED_DESCENT = 40
 """Steps by which some of the samples are satisfied."""
 ALLOWED = {"float64": 1e-9, "float32": 1e-3}
-"""Gap of an answer, as a share of how far the weights of its layer moved."""
+"""Gap of an answer, as a fraction of how far the weights of its layer moved."""
 
 
 class Desk:
@@ -91,7 +91,7 @@ def checked_steps(case: WideCase) -> int:
 
 
 def gap_of(advance: Advance, case: WideCase, steps: int, right: Weights) -> float:
-    """Return the largest gap of the weights after so many steps, as a share of how far those of its layer moved."""
+    """Return the largest gap of the weights after so many steps, as a fraction of how far those of its layer moved."""
     start = initial_weights(case)
     layers = zip(advance(steps, start), right, start, strict=True)
     return max(float(np.abs(got - wanted).max() / np.abs(wanted - before).max()) for got, wanted, before in layers)

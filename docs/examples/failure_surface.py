@@ -34,7 +34,7 @@ def swept(networks: int, store: Path, widths: list[int] = WIDTHS, depths: list[i
 
 
 def main() -> None:
-    """Sweep, and draw the share of networks that failed."""
+    """Sweep, and draw the fraction of networks that failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=100_000, help="at each condition")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)

@@ -1,4 +1,4 @@
-"""BibTeX of shoal and of the papers whose theory it is held against."""
+"""BibTeX of shoal and of the papers whose theory it is compared with."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def software(version: str = VERSION) -> Reference:
     """
     fields = (
         ("author", "{shoal developers}"),
-        ("title", "{shoal: many small neural networks trained at once, held against exact theory}"),
+        ("title", "{shoal: many small neural networks trained at once, compared with exact theory}"),
         ("howpublished", "Computer software"),
         ("note", f"Version {version}"),
     )
@@ -224,7 +224,7 @@ def cite(*about: object) -> str:
     >>> print(shoal.cite())  # doctest: +ELLIPSIS
     @misc{shoal,
       author       = {{shoal developers}},
-      title        = {{shoal: many small neural networks trained at once, held against exact theory}},
+      title        = {{shoal: many small neural networks trained at once, compared with exact theory}},
       howpublished = {Computer software},
       note         = {Version ...},
     }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Train many tiny neural networks at once and hold how they learn against exact theory.",
+    help="Train many tiny neural networks at once and compare how they learn with exact theory.",
     no_args_is_help=True,
     add_completion=False,
 )

@@ -34,7 +34,7 @@ def edges(resolution: int) -> NDArray[np.float64]:
 
 
 def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
-    """Return quantiles over networks of what a histogram was kept of, with the error of the bins and of chance.
+    """Return quantiles over networks of what a histogram was kept of, with the error of the bins and of probability.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     xarray.Dataset
         ``value``, in the middle of the bin of the quantile of the networks at hand; ``bin_low`` and ``bin_high``, the
         ends of that bin: the quantile of these networks lies between them for certain. ``low`` and ``high`` also allow
-        for chance: the quantile of all networks that there could be lies between them but for a probability of 6.3e-5,
-        that of four standard deviations, whatever the distribution. They are infinite where so few networks cannot
-        tell. The dimension ``quantile`` stands in place of ``bin``. All are NaN where no network was counted,
+        for probability: the quantile of all networks that there could be lies between them but for a probability of
+        6.3e-5, that of four standard deviations, whatever the distribution. They are infinite where so few networks
+        cannot tell. The dimension ``quantile`` stands in place of ``bin``. All are NaN where no network was counted,
         or where a network that was has no number there.
 
     Raises
@@ -63,7 +63,7 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     Notes
     -----
     How many of n independent networks lie below the quantile of probability q is binomial, B(n, q). The ends are the
-    order statistics whose ranks that law leaves out with half of the probability each.
+    order statistics whose ranks that distribution leaves out with half of the probability each.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def _rank(probability: float, total: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _ranks(probability: float, total: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ranks between which the quantile of the law lies; 0, or more than there are, where none bounds it."""
+    """Return the ranks that enclose the distribution's quantile; 0, or more than there are, where none bounds it."""
     special, stats = imports.whole("scipy.special", "scipy.stats")
     outside = float(special.ndtr(-DEVIATIONS))
     counts, place = np.unique(total, return_inverse=True)

@@ -50,8 +50,8 @@ class Header(NamedTuple):
 def read(path: str | os.PathLike[str]) -> Values:
     """Return the array in an IDX file, in the byte order of this machine.
 
-    Nothing is allocated on the word of the header alone: the sizes that it states are held against the size of the file
-    first. A compressed file is told by its first bytes, not by its name.
+    Nothing is allocated on the word of the header alone: the sizes that it states are compared with the size of the
+    file first. A compressed file is told by its first bytes, not by its name.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Wilson's score interval of a share that was counted: of four deviations, as everywhere in shoal.
+"""Wilson's score interval of a fraction that was counted: of four deviations, as everywhere in shoal.
 
 Apart from the rules of verdicts, so that training imports none of what they need.
 """

@@ -3,7 +3,7 @@
 * **fraction**: the probability must lie within the interval of the measured fraction plus a stated bias.
 * **majority**: the interval must lie wholly above one half.
 
-Source: docs/theory.md section 2 (laws for Monte Carlo).
+Source: docs/theory.md section 2 (formulas for Monte Carlo).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def compare_least(count: int, total: int, least: float) -> Comparison:
 
 
 def compare_majority(count: int, total: int) -> Comparison:
-    """Return whether more than half of what was counted are successes, beyond chance.
+    """Return whether more than half of what was counted are successes, beyond probability.
 
     Parameters
     ----------

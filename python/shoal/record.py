@@ -44,7 +44,7 @@ class Record(Frozen):
         Names of what to measure:
 
         - ``loss``, shape (networks, times): sum of weights x loss.
-        - ``error``: weight of the samples on the wrong side; a tie counts its chance, 1/2 for one output and
+        - ``error``: weight of the samples on the wrong side; a tie counts its probability, 1/2 for one output and
           j / (j + 1) when j other outputs tie with the label's at the top.
         - ``soft_error``: 1 - sigmoid(margin), or 1 - the softmax probability of the label, averaged by weight.
         - ``margin``, shape (networks, times, samples): y f(x), or o_label - max of the other outputs.

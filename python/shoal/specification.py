@@ -75,8 +75,8 @@ def to_json(
 def fingerprint(told: str, task: Task) -> int:
     """Return a number of 31 bits, which NetCDF 3 holds, for what a training does, whichever networks it has.
 
-    Two trainings that differ in anything but ``networks`` and ``first_network`` have equal numbers by a chance of
-    5e-10.
+    Two trainings that differ in anything but ``networks`` and ``first_network`` have equal numbers with a probability
+    of 5e-10.
     """
     fixed = {name: value for name, value in json.loads(told).items() if name not in ("networks", "first_network")}
     digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)

@@ -1,4 +1,4 @@
-"""Features: reference values, mpmath, SciPy on the weights of networks, descent of real networks, laws, refusals."""
+"""Features: reference values, mpmath, SciPy on the weights of networks, descent of networks, formulas, refusals."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from shoal.theory import MeanFieldHinge, TrainedNoise
 
 @pytest.mark.parametrize(("law", "inputs"), [("gaussian", 4), ("sphere", 3), ("sphere", 6)])
 def test_noise_at_the_boundary_pulls_with_the_share_that_is_satisfied(law, inputs):
-    """Density of |x_par| at x_c times E[x_perp^2/D] there is (1 - S) E|x_par|, for both laws."""
+    """Density of |x_par| at x_c times E[x_perp^2/D] there is (1 - S) E|x_par|, for both distributions."""
     theory = MeanFieldHinge(1, inputs, distribution=law)
     step = 1e-5
     times = theory.satisfaction_time([0.4 - step, 0.4, 0.4 + step])

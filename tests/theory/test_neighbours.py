@@ -1,4 +1,4 @@
-"""Neighbouring laws against their own equations, against mpmath, and against descent in the core."""
+"""Neighbouring formulas against their own equations, against mpmath, and against descent in the core."""
 
 import itertools
 import math

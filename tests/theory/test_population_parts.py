@@ -18,14 +18,14 @@ from shoal.theory.population.starts import chi_points, normal_points
 
 
 def ring_averages(inputs, s):
-    """Return P(s + c > 0) and E[c; s + c > 0] for s of any sign: (1 + c)/2 has a beta law, two points at d = 2."""
+    """Return P(s + c > 0) and E[c; s + c > 0] for s of any sign: (1 + c)/2 is beta distributed, two points at d = 2."""
     if inputs == 2:
         active = np.array([s > -1.0, s > 1.0])
         return active.mean(axis=0), (active * np.array([[1.0], [-1.0]])).mean(axis=0)
     half = 0.5 * inputs - 1.0
     place = np.clip((1.0 - s) / 2.0, 0.0, 1.0)
     above = beta_law.sf(place, half, half)
-    # E[b; b > p] of a beta law is half the chance of one with one more in its first parameter.
+    # E[b; b > p] of a beta distribution is half the probability of one with one more in its first parameter.
     return above, beta_law.sf(place, half + 1.0, half) - above
 
 
@@ -105,7 +105,7 @@ def reference_velocity(population, norms, points):
         active, lean = ring_averages(d, along / across)
         return active, lean, along * active + across * lean
 
-    # The law of abs(x_perp) as integral over a norm in which its density has no root at 0.
+    # The distribution of abs(x_perp) as integral over a norm in which its density has no root at 0.
     top = chi.isf(1e-17, d - 1)
     levels = 0.5 * top * (levels + 1)
     chances = 0.5 * top * level_weights * chi.pdf(levels, d - 1)

@@ -1,4 +1,4 @@
-"""The laws of failure against Monte Carlo of the rule by which a neuron dies."""
+"""The formulas of failure against Monte Carlo of the rule by which a neuron dies."""
 
 import numpy as np
 import pytest

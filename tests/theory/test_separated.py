@@ -110,7 +110,7 @@ def test_antipodal_neurons_change_sides_or_stick_as_descent_does(loss, labels):
         falls = (exact[:, 0] > 1).any(axis=1) & (loss == "squared")
         assert not moved[~falls].any()
     gaps = [np.abs(descent(weights, task, loss, times, rate) - exact).mean() for rate in (0.01, 0.005, 0.0025)]
-    # Where in a step a neuron crosses 0 is chance, so that the gap shrinks by 2 on average over networks only.
+    # Where in a step a neuron crosses 0 is probability, so that the gap shrinks by 2 on average over networks only.
     assert gaps[0] / gaps[2] == pytest.approx(4, rel=0.3)
 
 

@@ -1,4 +1,4 @@
-"""The laws of starvation: exact for features in every sample, bounds for rare ones, ceilings in depth, refusals."""
+"""The formulas of starvation: exact for features in every sample, bounds for rare ones, ceilings in depth, refusals."""
 
 from __future__ import annotations
 

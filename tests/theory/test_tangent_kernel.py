@@ -1,4 +1,4 @@
-"""The kernel and the movement of mean-field nodes, against quadrature over the nodes' law, and their limits."""
+"""The kernel and the movement of mean-field nodes, against quadrature over the nodes, and their limits."""
 
 import math
 

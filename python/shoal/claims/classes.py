@@ -118,7 +118,7 @@ def balanced_init(margins: Floats, classes: Classes, draw: np.random.Generator) 
     classes : Classes
         The dataset.
     draw : Generator
-        For the share of either neuron, and for the weights along the inputs of other classes: negative, so that the
+        For the fraction of either neuron, and for the weights along the inputs of other classes: negative, so that the
         neuron is inactive there.
     """
     networks, number = margins.shape
@@ -203,8 +203,9 @@ def run(setting: Setting) -> Outcome:
     notes = (
         "K outputs also for K = 2. With equally frequent classes the frequency is 1/K; what is left once the clock is"
         " divided out falls with K: as the other classes share what is wrong, the residual lasts longer.",
-        f"No law is known for Gaussian initialisations; measured on {many} networks a K of scale {SCALE:g}, by descent:"
-        f" a share of {share[0]:.3f} at K = 2 to {share[-1]:.3f} at K = 10 learn all classes; the median time at"
+        f"No theory is known for Gaussian initialisations; measured on {many} networks a K of scale {SCALE:g}, by"
+        " descent:"
+        f" a fraction of {share[0]:.3f} at K = 2 to {share[-1]:.3f} at K = 10 learn all classes; the median time at"
         " which these"
         f" reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}.",
         "Orthogonal inputs, one a class: overlapping classes are not covered.",
@@ -263,7 +264,11 @@ def _random(many: int, setting: Setting) -> Table:
 def _figure(data: xr.Dataset) -> Figure:
     """Draw one class's curve at some K, times against K, and how many random networks learn all classes."""
     made, (curves, times, shares) = plot.figure(
-        ("One class of K, on its clock", f"Time to soft error {SOFT_ERROR:g}", "Gaussian initialisation, no law known")
+        (
+            "One class of K, on its clock",
+            f"Time to soft error {SOFT_ERROR:g}",
+            "Gaussian initialisation, no theory known",
+        )
     )
     for number, colour, marker in zip((2, 3, 5, 10), plot.COLOURS, "os^D", strict=False):
         chosen, shown = data.sel(classes=number), slice(2 * number % 9, None, 9)
@@ -287,7 +292,7 @@ def _figure(data: xr.Dataset) -> Figure:
     times.set(xlabel="classes K, equally frequent", ylabel="time", ylim=(0, None))
     share = data["random_share"].values
     reach = np.stack([share - data["random_share_low"].values, data["random_share_high"].values - share])
-    label = "share of networks, Wilson ±4 s.d."
+    label = "fraction of networks, Wilson ±4 s.d."
     plot.points(shares, NUMBERS, share, error=reach, color=plot.COLOURS[1], fmt="s", label=label)
     shares.set(xlabel="classes K", ylabel="networks that learn all classes", ylim=(0, 1.02))
     plot.legend(curves, loc="upper left", ncols=2)

@@ -214,7 +214,7 @@ def run(setting: Setting) -> Outcome:
         rows.append(Row(f"margin, {words}", margin))
         what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
         rows.append(Row(f"{what}, {words}", compare_arrivals(found.arrivals, found.law, found.error)))
-    rows.append(Row("share of arrivals at which another depth than theory's is first", first(trained)))
+    rows.append(Row("fraction of arrivals at which another depth than theory's is first", first(trained)))
     for loss, words in LOSSES.items():
         rows.append(Row(f"margin, {words}, unbalanced layers", unbalanced(loss, count, setting)))
     data = _data(trained, starts)

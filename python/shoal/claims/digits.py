@@ -175,7 +175,7 @@ def _rows(part: xr.Dataset, depth: int) -> list[Row]:
     steepest = np.argmin(np.diff(np.nan_to_num(part["soft_error"].values), axis=1), axis=1)
     return [
         Row(
-            f"{depth} layers: share falling fastest after the first record (> 1/2)",
+            f"{depth} layers: fraction falling fastest after the first record (> 1/2)",
             compare_majority(int((steepest > 0).sum()), count),
         ),
         Row(

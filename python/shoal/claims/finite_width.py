@@ -37,7 +37,7 @@ NETWORKS = {"full": 96, "quick": 32}
 """Of each width; on twice the samples half as many."""
 
 LEADING = 100
-"""M from which on the leading order in 1/M is compared with its law, and not the slope alone."""
+"""M from which on the leading order in 1/M is compared with its formula, and not the slope alone."""
 
 BOUNDARIES = (3.0, 1.0, 0.6)
 """x_c at which deviations are compared: nothing satisfied yet, half way, and most of the samples satisfied."""
@@ -103,7 +103,7 @@ class Width:
 def stratified(condition: Condition, seed: int) -> Task:
     """Return Gaussian samples, training and fresh ones, whose own noise is next to nothing.
 
-    |x_par| runs through the quantiles of its law; each x comes with its three images under x -> -x and
+    |x_par| runs through the quantiles of its distribution; each x comes with its three images under x -> -x and
     x_perp -> -x_perp, so that the means over samples of y x_perp and of all that is odd are exactly 0.
     """
     generator = np.random.default_rng(seed)
@@ -171,7 +171,7 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
     def wrong(up: Floats, down: Floats) -> Floats:
         return np.stack([noise.error(noise.clean.time(np.log(up))) for noise in noises])
 
-    # All widths together, each over its own law: one alone says too little.
+    # All widths together, each over its own theory: one alone says too little.
     variances = [
         each.output[:, 0] / one.deviation(1.0, clock) ** 2 for one, each in zip(alone, wide.values(), strict=True)
     ]
@@ -185,12 +185,12 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
     return [
         *result,
         Row(
-            f"variance of f over its law, {span} {BOUNDARIES[0]:g}",
+            f"variance of f over its theory, {span} {BOUNDARIES[0]:g}",
             compare_mean(np.concatenate(variances), 1.0),
         ),
         *(
             Row(
-                f"test error over its law, {span} {BOUNDARIES[at]:g}",
+                f"test error over its theory, {span} {BOUNDARIES[at]:g}",
                 compare_mean(errors[:, at], 1.0),
             )
             for at in range(2)
@@ -227,7 +227,8 @@ def run(setting: Setting) -> Outcome:
         " stratified: they stand for an infinite number, which the last row tests.",
         "Deviations are from the mean-field limit of descent at the same rate; it differs from gradient flow's by the"
         " rate's own bias, which does not depend on the width.",
-        f"The law of f is that of nodes on their curves and is compared at x_c = {BOUNDARIES[0]:g}, where training has"
+        f"The distribution of f is that of nodes on their curves and is compared at x_c = {BOUNDARIES[0]:g}, where"
+        " training has"
         " corrected next to nothing of the noise; that of the test error counts in what it corrects, to first order,"
         f" and is drawn but not compared at x_c = {BOUNDARIES[2]:g}.",
     )
@@ -243,7 +244,7 @@ def run(setting: Setting) -> Outcome:
 
 
 def _data(condition: Condition, found: dict[int, Width], doubled: Width, steps: NDArray[np.int64]) -> xr.Dataset:
-    """Collect what the figure shows: root mean squares with their errors, test errors and their law."""
+    """Collect what the figure shows: root mean squares with their errors, test errors and their formula."""
     table = {}
     for name in ("node", "output"):
         squares = [getattr(width, name) for width in (*found.values(), doubled)]
@@ -325,7 +326,7 @@ def _draw_error(axes: Axes, data: xr.Dataset) -> None:
     plot.theory(axes, [], [], color="0.4", label="theory")
     plot.theory(axes, [], [], color="0.4", ls=":", label="theory, nothing corrected")
     lowest = float(data["test_error"].values[:, -1].min())
-    axes.set(ylabel="share of fresh samples misclassified", ylim=(lowest / 6, None))
+    axes.set(ylabel="fraction of fresh samples misclassified", ylim=(lowest / 6, None))
 
 
 CLAIM = Claim(

@@ -96,7 +96,10 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
         found.row("margin of each of some random networks, deaths included"),
         Row(f"{many} random networks a frequency: exponent of time -1", exponent),
         Row("their mean ln(frequency x norm x time to margin 1)", means),
-        Row(f"share of modes never learnt, 4^-{crowd.NEURONS} at any frequency", compare_fates(found.crowds, [common])),
+        Row(
+            f"fraction of modes never learnt, 4^-{crowd.NEURONS} at any frequency",
+            compare_fates(found.crowds, [common]),
+        ),
     ]
     table: Table = {
         "random": (("frequency",), found.means),
@@ -109,7 +112,7 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw times against the frequency, the common curve, and what is left when the law is divided out."""
+    """Draw times against the frequency, the common curve, and what is left when the formula is divided out."""
     made, (times, collapse, left) = plot.figure(
         ("Time to margin 1, one network each", "One curve for all frequencies", "Random networks, geometric mean")
     )

@@ -58,7 +58,7 @@ PLAIN = Condition(8, 0.5)
 DECOUPLED = Condition(8, 0.5, 0.1)
 CONDITIONS = (PLAIN, Condition(4, 0.5), Condition(16, 0.5), Condition(8, 0.25), DECOUPLED)
 REMEDIED = 0.9
-"""Fraction at which spectral decoupling is held against training without it."""
+"""Fraction at which spectral decoupling is compared with training without it."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,8 @@ def _notes(data: xr.Dataset) -> tuple[str, ...]:
     worst = float(data["train_error"].mean(("split", "network")).max())
     silent = int(np.isnan(data["separation"]).sum())
     return (
-        "The settings of the paper's image experiment are not known to us. No law is known for the size of the effect:"
+        "The settings of the paper's image experiment are not known to us. No theory is known for the size of the"
+        " effect:"
         " the rows test its direction.",
         f"{PLAIN.label}, on held-out images without the cue (mean over splits, standard error): {told}."
         f" Mean error on the training images is at most {worst:.4f} in any condition."

@@ -32,7 +32,7 @@ SPEEDS = NORMS * FREQUENCIES
 TASK = modes(norms=NORMS, frequencies=FREQUENCIES)
 NETWORK = Network((TASK.dimension, 2 * TASK.samples, 1))
 LEVEL = 1.0
-"""Margin whose time of arrival the frequency and norm laws are read from."""
+"""Margin whose time of arrival the frequency and norm formulas are read from."""
 
 
 def balanced_init(networks: int, seed: int) -> tuple[Explicit, Floats]:
@@ -67,14 +67,14 @@ def predicted_margins(starts: Floats, times: Floats) -> Floats:
 
 
 def run(setting: Setting) -> Outcome:
-    """Return the outcome: every mode's curve, and the time to a level against the law."""
+    """Return the outcome: every mode's curve, and the time to a level against the formula."""
     count = setting.count(full=64, quick=16)
     init, starts = balanced_init(count, setting.seed)
     plan = Plan(NETWORK, TASK, init, "cross_entropy", rate=0.08, steps=1000, every=1, measure=("margin",))
     runs = plan.three(count, setting)
     setting.say(f"predicting {count} networks, mode by mode")
     margins = predicted_margins(starts, plan.times)
-    # The law: a mode of unit norm and frequency sets the pace; the others only divide its time.
+    # The formula: a mode of unit norm and frequency sets the pace; the others only divide its time.
     unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start_margin=float(m0)).time(LEVEL) for m0 in starts])
     law = unit[:, None] / SPEEDS
     arrivals, reading = crossing_times(plan.times, runs.stack("margin").swapaxes(2, 3), LEVEL)

@@ -104,8 +104,8 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
     shrunk, same = [Separated(SCALE / np.sqrt(norm)) for norm in NORMS], [Separated(SCALE) for _ in NORMS]
     equal = Crowds.train(SWEEP, shrunk, many, singles, setting, part=1)
     weighted = Crowds.train(SWEEP, same, many, singles, setting, part=11)
-    # At equal margins the law of the initialisation, times the root of the norm, is the same at every norm: one sample
-    # for all.
+    # At equal margins the distribution of the initialisation, times the root of the norm, is the same at every norm:
+    # one sample for all.
     common = crowd.expect(1.0, Separated(SCALE), many, setting, far_seed(setting.seed, 21))
     own = [
         crowd.expect(float(norm), Separated(SCALE), min(many, OTHERS), setting, far_seed(setting.seed, 31 + at))
@@ -118,7 +118,7 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
         Row(f"{many} random networks a norm, equal margins: exponent of time -1", exponent),
         Row("their mean ln(frequency x norm x time to margin 1)", compare_means(equal.crowds, [common] * len(NORMS))),
         Row("the same means at equal initial weights", compare_means(weighted.crowds, own)),
-        Row(f"share of modes never learnt, 4^-{crowd.NEURONS} at every norm", compare_fates(equal.crowds, [common])),
+        Row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at every norm", compare_fates(equal.crowds, [common])),
     ]
     table: Table = {
         "random_equal_margin": (("norm",), equal.means),
@@ -134,7 +134,7 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw times against the norm, the common curve, and what is left when the law is divided out."""
+    """Draw times against the norm, the common curve, and what is left when the formula is divided out."""
     made, (times, collapse, left) = plot.figure(
         ("Time to margin 1", "Equal initial margins: one curve", "Random networks, geometric mean")
     )

@@ -37,7 +37,7 @@ DECOUPLING = 0.1
 """Spectral decoupling of the two-layer networks."""
 MARGIN = float(theory.decoupled_margin(DECOUPLING))
 TARGET = float(np.log1p(np.exp(-MARGIN)))
-"""Training loss, without penalties, at which the three trainings are held against each other."""
+"""Training loss, without penalties, at which the three trainings are compared with each other."""
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 LINE = np.linspace(0.04, 0.96, 13)
 """The same, where theory is drawn."""

@@ -101,7 +101,7 @@ def run(setting: Setting) -> Outcome:
         Row(f"mean fall of the soft error, {many} random networks", _mean(coarse, fine, "soft_error", expected.soft)),
         Row(f"mean fall of the 0-1 error, {many} random networks", _mean(coarse, fine, "error", expected.hard)),
         Row(
-            f"share of modes whose neuron deaths theory gets wrong, {many} random networks",
+            f"fraction of modes whose neuron deaths theory gets wrong, {many} random networks",
             compare_fraction(int(astray.sum()), int(decided.sum()), 0.0),
         ),
     )

@@ -41,7 +41,7 @@ SHARES = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25])
 """Shares of unsatisfied samples, of which the times are compared: those that theory reaches in time."""
 
 BEND = 0.6
-"""Share from which on its fall is held against a power."""
+"""Share from which on its fall is compared with a power."""
 
 OTHERS = ("squared_hinge", "cross_entropy")
 """Losses without a theory here."""
@@ -61,7 +61,7 @@ class Slowed:
     share, fresh : (datasets, times), float64
         Of the training samples that are unsatisfied, and of the test samples.
     driven : (datasets, times), float64
-        Where the clock should be, given those shares: the sum of ln(1 + rate x speed at the share).
+        Where the clock should be, given those shares: the sum of ln(1 + rate x speed at the fraction).
     returned : (datasets, 2), int64
         Satisfied samples that are unsatisfied at a later step, and satisfied samples, until overfitting may set in.
     """
@@ -100,16 +100,16 @@ class Slowed:
 
 
 def speed_at(condition: Condition, share: ArrayLike) -> Floats:
-    """Return d gamma/dt where a share of Gaussian samples is unsatisfied: sqrt(2/pi) (1 - e^(-x_c^2/2))/(2 sqrt d).
+    """Return d gamma/dt where a fraction of Gaussian samples is unsatisfied: sqrt(2/pi) (1 - e^(-x_c^2/2))/(2 sqrt d).
 
-    The boundary x_c is that of the share, erf(x_c/sqrt 2); neither alpha nor the threshold enters.
+    The boundary x_c is that of the fraction, erf(x_c/sqrt 2); neither alpha nor the threshold enters.
     """
     law, boundary = condition.inputs_distribution, np.sqrt(2) * erfinv(np.asarray(share, float))
     return np.asarray(law.mean * law.share(boundary) / (2 * np.sqrt(condition.inputs)))
 
 
 def time_of(condition: Condition, share: ArrayLike) -> Floats:
-    """Return when theory has a share of the samples unsatisfied."""
+    """Return when theory has a fraction of the samples unsatisfied."""
     theory = condition.theory
     return np.asarray(theory.satisfaction_time(np.sqrt(2) * erfinv(np.asarray(share, float))), np.float64)
 
@@ -152,7 +152,7 @@ def rows(condition: Condition, whole: Slowed, half: Slowed) -> list[Row]:
     predicted = np.diff(np.log(expected[ends])) / run
     return [
         Row(
-            "gamma(t), from the share of samples unsatisfied at every step before",
+            "gamma(t), from the fraction of samples unsatisfied at every step before",
             replace(compare_mean(measured - driven + foretold, foretold), networks=networks),
         ),
         Row(
@@ -160,7 +160,8 @@ def rows(condition: Condition, whole: Slowed, half: Slowed) -> list[Row]:
             replace(compare_mean(arrivals, expected), networks=networks),
         ),
         Row(
-            f"that time ~ share^(-n), {shares[ends[0]]:g} to {shares[ends[1]]:g}: n = {-predicted[0]:.2f}, at last 2",
+            f"that time ~ fraction^(-n), {shares[ends[0]]:g} to {shares[ends[1]]:g}: n = {-predicted[0]:.2f}, at last"
+            " 2",
             replace(compare_mean(-exponent, -predicted), networks=networks),
         ),
     ]
@@ -186,7 +187,7 @@ def run(setting: Setting) -> Outcome:
         f"Means over {datasets} datasets of {INITS} networks each, d = {condition.inputs}, N = {condition.samples} and"
         f" M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both, until a training sample"
         f" can have raised its own margin by {PULL:.0%} of the threshold.",
-        "The first row has no bias: given the shares at every step, descent's own clock is their sum.",
+        "The first row has no bias: given the fractions at every step, descent's own clock is their sum.",
         "In the limit a satisfied sample stays satisfied. Here, until then, "
         + " and ".join(
             f"{found.returned[:, 0].sum():.0f} of {found.returned[:, 1].sum():.0f} came back at M = {each.nodes}"
@@ -229,8 +230,8 @@ def _data(
 
 
 def _figure(data: xr.Dataset, condition: Condition) -> Figure:
-    """Draw the speed against the share, the share against time, and the clocks of three losses."""
-    titles = ("The fewer are left, the slower", "The share left falls like a power", "The clocks of three losses")
+    """Draw the speed against the fraction, the fraction against time, and the clocks of three losses."""
+    titles = ("The fewer are left, the slower", "The fraction left falls like a power", "The clocks of three losses")
     made, (speed, share, losses) = plot.figure(titles, width=5.4, height=4.8)
     _draw_speed(speed, data, condition)
     _draw_share(share, data)
@@ -242,13 +243,15 @@ def _figure(data: xr.Dataset, condition: Condition) -> Figure:
 
 def _draw_speed(axes: Axes, data: xr.Dataset, condition: Condition) -> None:
     shares = np.linspace(0.0, 1.0, 400)
-    plot.theory(axes, shares, speed_at(condition, shares), color=plot.COLOURS[0], label="theory, from the share alone")
+    plot.theory(
+        axes, shares, speed_at(condition, shares), color=plot.COLOURS[0], label="theory, from the fraction alone"
+    )
     shown = np.unique(np.rint(np.geomspace(4, data.sizes["step_time"] - 1, 26)).astype(int))
     plot.points(
         axes, data["share"].values[shown], data["speed"].values[shown], error=4 * data["speed_error"].values[shown],
         color=plot.COLOURS[1], label="trained, mean, 4 s.e.",
     )  # fmt: skip
-    axes.set(xlabel="share of samples unsatisfied", ylabel=r"speed of the clock, $d\gamma/dt$", xlim=(1.04, 0))
+    axes.set(xlabel="fraction of samples unsatisfied", ylabel=r"speed of the clock, $d\gamma/dt$", xlim=(1.04, 0))
 
 
 def _draw_share(axes: Axes, data: xr.Dataset) -> None:
@@ -267,7 +270,7 @@ def _draw_share(axes: Axes, data: xr.Dataset) -> None:
         axes, guide, 0.8 * level * np.sqrt(last / guide), color="0.4", lw=1.4, ls="--", label="slope -1/2, its limit"
     )
     axes.set(
-        xscale="log", yscale="log", xlabel=r"time (step x rate, $\beta$ = 1)", ylabel="share of samples unsatisfied"
+        xscale="log", yscale="log", xlabel=r"time (step x rate, $\beta$ = 1)", ylabel="fraction of samples unsatisfied"
     )
     ticks = [tick for tick in (0.1, 0.2, 0.3, 0.5, 0.7, 1.0) if tick > 0.7 * level]
     axes.yaxis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -288,7 +291,7 @@ def _draw_losses(axes: Axes, data: xr.Dataset) -> None:
 
 CLAIM = Claim(
     name="slowing-down",
-    sentence="Learning slows down as samples are satisfied: the nodes turn at a speed that the unsatisfied share sets.",
+    sentence="Learning slows down as samples are satisfied: the nodes turn at a speed set by the unsatisfied fraction.",
     source="arXiv:2006.11209; docs/theory.md section 7",
     run=run,
 )

@@ -99,7 +99,7 @@ def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
         "rate": (np.exp(log_rate) / span, "rate of the sigmoid"),
         "midpoint": (times[0] + span * midpoint, "time of the midpoint"),
         "residual": (spread * np.sqrt(squares / len(times)), "root mean squared residual"),
-        "r2": (1.0 - squares / len(times), "share of the variance that the sigmoid describes"),
+        "r2": (1.0 - squares / len(times), "fraction of the variance that the sigmoid describes"),
         "converged": (converged, "whether the parameters are a minimum"),
     }
     return rows.dataset(columns)

@@ -23,7 +23,7 @@ def deaths(data: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     data : Dataset
-        With ``unit_active`` (network, time, unit), the share of the samples on which a unit is active, or else with
+        With ``unit_active`` (network, time, unit), the fraction of the samples on which a unit is active, or else with
         ``pattern`` (network, time, unit, sample).
 
     Returns

@@ -25,7 +25,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
 
     Bins are brought together to about 2 n^(1/3) of equal width for n networks. Where all numbers but those that count
     as 0 are positive and span three octaves or more, the axis is logarithmic and the density that of an octave; the
-    legend then tells the share of the networks at 0.
+    legend then tells the fraction of the networks at 0.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Bars:
         return cls(summed, ends[chosen], logarithmic, at_zero, beyond)
 
     def told(self, total: int) -> str:
-        """Return the label, with the share of what is not drawn."""
+        """Return the label, with the fraction of what is not drawn."""
         text = f"{total} networks"
         if self.at_zero:
             text += f"\n{self.at_zero / total:.3g} of them at 0"

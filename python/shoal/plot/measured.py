@@ -31,7 +31,7 @@ class Share(NamedTuple):
 
     @property
     def value(self) -> xarray.DataArray:
-        """The share; NaN of no networks."""
+        """The fraction; NaN of no networks."""
         return self.met / self.trials.where(self.trials > 0)
 
 
@@ -72,7 +72,7 @@ def statistic_of(data: xarray.Dataset, argument: str, name: object, statistic: s
 
 
 def share_of(data: xarray.Dataset, event: object) -> Share:
-    """Return the share of networks that meet an event, such as "error > 0", or that ended with an outcome."""
+    """Return the fraction of networks that meet an event, such as "error > 0", or that ended with an outcome."""
     count, trials = _outcome(data, str(event)) if event in OUTCOMES else _event(data, event)
     low, high = wilson_interval(count.values, np.broadcast_to(trials.values, count.shape))
     return Share(count, trials, count.copy(data=low), count.copy(data=high))

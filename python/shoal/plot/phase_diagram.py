@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def phase_diagram(
     data: xarray.Dataset, event: str, x: str, y: str, *, time: int = -1, axes: Axes | None = None
 ) -> Axes:
-    """Draw the share of networks that meet an event on a grid of two swept fields.
+    """Draw the fraction of networks that meet an event on a grid of two swept fields.
 
     Lines are the edges of the cells in which the Wilson interval of four deviations lies wholly above one half (solid),
     and wholly below (dashed). Cells that are neither are marked: so many networks do not decide there. Where there is
@@ -56,7 +56,7 @@ def phase_diagram(
     low, high, value = (measured.drawn(part, (y, x), time) for part in (share.low, share.high, share.value))
     if axes is None:
         axes = style.figure((f"Networks: {event}",), width=6.0, height=5.0)[1][0]
-    grid.mesh(axes, across, up, value, f"share of networks: {event}", cmap="cividis", vmin=0.0, vmax=1.0)
+    grid.mesh(axes, across, up, value, f"fraction of networks: {event}", cmap="cividis", vmin=0.0, vmax=1.0)
     _outline(axes, across, up, low > 0.5, "edge of: most networks (interval above 1/2)", "-")
     _outline(axes, across, up, high < 0.5, "edge of: fewer than half (interval below 1/2)", "--")
     undecided = (low <= 0.5) & (high >= 0.5) & np.isfinite(value)

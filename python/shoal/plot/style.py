@@ -114,7 +114,7 @@ def band(axes: Axes, x: ArrayLike, values: ArrayLike, *, coverage: float = 0.9, 
     values : array, (networks, points), float64
         One row a network.
     coverage : float
-        Share of the networks inside the band, in (0, 1).
+        Fraction of the networks inside the band, in (0, 1).
     style : Any
         What ``Axes.fill_between`` takes.
 

@@ -32,9 +32,9 @@ def surface(
 ) -> Axes:
     """Draw a statistic over networks as colours on a grid of two swept fields.
 
-    Of an event or an outcome, the share of the networks. Where none was counted, the share is not 0 but at most the
-    upper end of its Wilson interval: the cell has that colour, and a mark that says so. Cells in which there is nothing
-    to tell, such as the mean where all networks diverged, are grey.
+    Of an event or an outcome, the fraction of the networks. Where none was counted, the fraction is not 0 but at most
+    the upper end of its Wilson interval: the cell has that colour, and a mark that says so. Cells in which there is
+    nothing to tell, such as the mean where all networks diverged, are grey.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _values(
         share = measured.share_of(data, variable)
         value, none = measured.drawn(share.value, dims, time), measured.drawn(share.met, dims, time) == 0
         none &= np.isfinite(value)
-        return np.where(none, measured.drawn(share.high, dims, time), value), none, f"share of networks: {variable}"
+        return np.where(none, measured.drawn(share.high, dims, time), value), none, f"fraction of networks: {variable}"
     values = measured.drawn(measured.statistic_of(data, "variable", variable, statistic, "stopped_at"), dims, time)
     return values, np.zeros(values.shape, dtype=bool), f"{variable}: {statistic.replace('_', ' ')}"
 

@@ -28,7 +28,7 @@ EVERY = 30.0
 """Seconds between two lines where there is no terminal to draw on."""
 
 Show = Callable[[str, float], None]
-"""Shows a line, and the share of the work that is done."""
+"""Shows a line, and the fraction of the work that is done."""
 
 
 def sweep_file(

@@ -67,7 +67,7 @@ def mixture(
 ) -> Task:
     """Return samples of a Gaussian mixture: normal clouds around any number of centres, each with a label.
 
-    The cluster c of a sample is drawn with the chance weights[c], then x ~ N(means[c], spread[c]^2 identity).
+    The cluster c of a sample is drawn with the probability weights[c], then x ~ N(means[c], spread[c]^2 identity).
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def mixture(
     weights : array_like of float, shape (clusters,), optional
         How frequent the clusters are; divided by their sum; equal when left out. (The samples all count the same.)
     test_samples
-        Number of fresh samples of the same law; none when 0.
+        Number of fresh samples of the same distribution; none when 0.
     seed
         Not negative. The test samples are drawn from a stream of their own: they do not depend on ``samples``.
 

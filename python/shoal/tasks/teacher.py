@@ -29,7 +29,7 @@ def separable_gaussian(
     """Return standard normal samples, labelled by the side of a plane through 0 on which they lie.
 
     x ~ N(0, identity), y = sign(teacher . x). A sample so near the plane that rounding would decide its side is drawn
-    again (the chance is below 1e-12 at 100 inputs), so that a label is the same however the sum is ordered.
+    again (the probability is below 1e-12 at 100 inputs), so that a label is the same however the sum is ordered.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def separable_gaussian(
         drawn without replacement. They are those with ``task.labels * (task.inputs @ teacher) < 0``. Those of a smaller
         fraction are among those of a larger one, if all else is the same.
     test_samples
-        Number of fresh samples of the same law, all with the teacher's labels; none when 0.
+        Number of fresh samples of the same distribution, all with the teacher's labels; none when 0.
     seed
         Not negative. Training samples, test samples and flips are drawn from independent streams: the test samples do
         not depend on ``samples`` or ``flipped``, nor the inputs on ``flipped``.

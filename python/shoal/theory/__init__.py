@@ -15,8 +15,8 @@
 | w(t) | incremental learning; growth like ln t | ``power_mode``, ``exponential_weight`` | as the times |
 | w_hat | direction of that growth | ``separator`` | (inputs,) |
 | - | which neurons die, and when; which modes fail | ``separated_deaths`` | :class:`NeuronDeaths` |
-| P | chance that a neuron dies | ``death_probability`` | scalar |
-| P | chance that training fails | ``failure_probability`` | as ``neurons`` |
+| P | probability that a neuron dies | ``death_probability`` | scalar |
+| P | probability that training fails | ``failure_probability`` | as ``neurons`` |
 | gamma(t) | wide networks with a hinge, mean field | ``MeanFieldHinge`` | as the times |
 | a, w(t) | the same from other initialisations | ``MeanFieldPopulation`` | (nodes, times) |
 | s(t) | what training does about their noise | ``TrainedNoise`` | as the times |

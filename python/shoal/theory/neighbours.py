@@ -1,4 +1,4 @@
-"""Laws of neighbouring papers: deep linear modes, discrete steps, incremental learning, directions of growth.
+"""Formulas of neighbouring papers: deep linear modes, discrete steps, incremental learning, directions of growth.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -186,7 +186,7 @@ def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Ar
     number = checks.integer("steps", steps, least=0, most=MOST_NUMBERS // max(1, first.size) - 1)
     states = np.empty((number + 1, *first.shape))
     states[0] = first
-    # The map has no closed form: its iterates are the law. Where they diverge they end at infinity.
+    # The map has no closed form: its iterates are the formula. Where they diverge they end at infinity.
     with np.errstate(over="ignore"):
         for step in range(number):
             factor = 1.0 + eta * (goal - states[step])

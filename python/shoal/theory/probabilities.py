@@ -5,7 +5,7 @@
 | k, h | neurons that serve the mode; neurons of the network | ``neurons`` | any |
 | sigma_w | standard deviation of a first-layer weight | ``weight_std`` | scalar |
 | sigma_z | standard deviation of an output weight | ``output_std`` | scalar |
-| P | chance of failure | - | as ``neurons`` |
+| P | probability of failure | - | as ``neurons`` |
 
 Source: docs/theory.md section 2.
 """
@@ -24,7 +24,7 @@ from shoal.former import knows
 
 @knows
 def death_probability(weight_std: float = 1.0, output_std: float = 1.0) -> float:
-    """Return the chance 1/2 - atan(sigma_w/sigma_z)/pi that an active neuron dies, 1/4 at equal standard deviations.
+    """Return the probability 1/2 - atan(sigma_w/sigma_z)/pi that an active neuron dies, 1/4 at equal deviations.
 
     The neuron has a = |N(0, sigma_w^2)| and zt = N(0, sigma_z^2), and dies iff a + zt < 0, whatever the loss as long as
     its clock does not stop first (docs/theory.md section 2).
@@ -53,17 +53,18 @@ def failure_probability(
     output_std: float = 1.0,
     data: Literal["separated", "antipodal"] = "separated",
 ) -> NDArray[np.float64]:
-    """Return the chance that training fails, with the shape of ``neurons``, float64.
+    """Return the probability that training fails, with the shape of ``neurons``, float64.
 
     Parameters
     ----------
     neurons
-        Any shape, integers. For ``"separated"``: neurons active on the mode at initialisation; the chance is that all
-        of them die, death_probability ** neurons. Modes fail independently of each other. For ``"antipodal"``: neurons
-        of a network on {x, -x} with opposite labels; the chance is that all serve the same point at last, 2^(1-h).
+        Any shape, integers. For ``"separated"``: neurons active on the mode at initialisation; the probability is that
+        all of them die, death_probability ** neurons. Modes fail independently of each other. For ``"antipodal"``:
+        neurons of a network on {x, -x} with opposite labels; the probability is that all serve the same point at last,
+        2^(1-h).
     weight_std, output_std
         Standard deviations of first-layer and output weights, isotropic and Gaussian. Without effect on antipodal
-        data, where any initialisation that is symmetric in sign gives the same law.
+        data, where any initialisation that is symmetric in sign gives the same distribution.
     data
         ``"separated"`` or ``"antipodal"``.
 
@@ -76,8 +77,9 @@ def failure_probability(
 
     Notes
     -----
-    The antipodal law is that of losses whose clock has no end (cross-entropy, exponential), at infinite time. A hinge
-    or squared loss can stop the clock of one point before a neuron has left it for the other: then it fails more often.
+    The antipodal formula is that of losses whose clock has no end (cross-entropy, exponential), at infinite time. A
+    hinge or squared loss can stop the clock of one point before a neuron has left it for the other: then it fails more
+    often.
 
     Source: docs/theory.md section 2.
 
@@ -96,6 +98,6 @@ def failure_probability(
     checks.choice("data", data, ("separated", "antipodal"))
     dies = death_probability(weight_std, output_std)
     count = given.astype(np.float64)
-    # Without a neuron both laws say certainty.
+    # Without a neuron both distributions say certainty.
     chance = dies**count if data == "separated" else np.minimum(2.0 ** (1.0 - count), 1.0)
     return np.asarray(chance, dtype=np.float64)

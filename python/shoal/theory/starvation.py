@@ -1,4 +1,4 @@
-"""What one feature says about another that it starves: laws in the strengths alone, without time.
+"""What one feature says about another that it starves: formulas in the strengths alone, without time.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -60,7 +60,7 @@ def starved_strength(
     Returns
     -------
     ndarray of float64, shape of ``strength``
-        Infinite where the law sets no ceiling that u_2 could not pass.
+        Infinite where the formula sets no ceiling that u_2 could not pass.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def starved_strength(
 
     Notes
     -----
-    With weight decay the law does not hold; with spectral decoupling it does, at fraction 1.
+    With weight decay the formula does not hold; with spectral decoupling it does, at fraction 1.
 
     Source: docs/theory.md section 6.
 

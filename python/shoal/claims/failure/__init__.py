@@ -1,4 +1,4 @@
-"""The claim ``failure``: its run; the part without a law."""
+"""The claim ``failure``: its run; the part without a theory."""
 
 from shoal.claims.failure.run import CLAIM
 

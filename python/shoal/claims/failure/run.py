@@ -1,4 +1,4 @@
-"""Claim: training fails with the chance that the initialisation gives it, where there is a law.
+"""Claim: training fails with the probability that the initialisation gives it, where there is a theory.
 
 Source: arXiv:1809.06848; docs/theory.md section 2.
 """
@@ -55,7 +55,7 @@ RARER = 3
 """So many times as many networks of one neuron at the largest ratio: an error of 1% in the rarest death shows, too."""
 
 EXCUSED = 0.1
-"""On the way the law of antipodal points is compared where the undecided are at most this part of it."""
+"""On the way the formula of antipodal points is compared where the undecided are at most this part of it."""
 
 CHUNK = 250_000
 """Networks trained in one call, so that its records take some ten megabytes."""
@@ -64,7 +64,7 @@ KNOWN = 10_000
 """Networks of each number of units on antipodal data whose neuron deaths are predicted."""
 
 RARE = 1e-12
-"""Chance that an initialisation is larger than the bound on undecided neurons takes it to be; added to that bound."""
+"""Probability that initial weights exceed what the bound on undecided neurons takes them to be; added to that bound."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class _Run:
 
 
 def run(setting: Setting) -> Outcome:
-    """Return the outcome: the two laws, and the surface for which there is none."""
+    """Return the outcome: the two formulas, and the surface for which there is none."""
     count = setting.count(full=1_000_000, quick=100_000)
     pairs = _pairs(count, setting)
     modes = _modes(count, setting)
@@ -93,9 +93,10 @@ def run(setting: Setting) -> Outcome:
     total = sum(each.counts.trials for each in runs) + sum(cell.counts.trials for cell in cells)
     notes = (
         f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.",
-        "The laws hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
+        "The formulas hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
         " multiplies a + z by a positive number, so that its sign, which decides, is that of the initialisation.",
-        "No law is claimed for two orthogonal classes and a Gaussian initialisation (gain sqrt 2, rate 0.1, time 100):"
+        "No theory is claimed for two orthogonal classes and a Gaussian initialisation (gain sqrt 2, rate 0.1, time"
+        " 100):"
         " only how many initialisations lose a class, that these fail, and a bound.",
         f"There, at most {max(cell.counts.undecided[-1] / cell.counts.trials for cell in cells):.2%} of the networks of"
         " a width and depth are undecided at the end, which the intervals count either way; at most"
@@ -154,19 +155,19 @@ def _train(network: Network, task: Task, init: Init, count: int, setting: Settin
 
 
 def _largest_size(neurons: int) -> float:
-    """Return what 1/4 sum (|a| + |z|)^2 exceeds with chance RARE only: it is at most 1/2 sum (a^2 + z^2)."""
+    """Return what 1/4 sum (|a| + |z|)^2 exceeds with probability RARE only: it is at most 1/2 sum (a^2 + z^2)."""
     return float(0.5 * SCALE**2 * chi2.isf(RARE, 2 * neurons))
 
 
 def _pair_bias(kind: str, hidden: int) -> Floats:
-    """Return the chance (watched,), or more, that a network looks failed and is not: some neuron is undecided."""
+    """Return the probability (watched,), or more, that a network looks failed and is not: some neuron is undecided."""
     ratio = 1.0 if kind == "one scale" else float(np.sqrt(hidden))
     path = least_path(_largest_size(hidden), WATCHED, PACE)
     return np.minimum(hidden * share_undecided(path, ratio) + RARE, 1.0)
 
 
 def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
-    """Return the law at the end, on the way there, and who is undecided at the end."""
+    """Return the formula at the end, on the way there, and who is undecided at the end."""
     held: dict[str, list[Any]] = {kind: [] for kind in (*HIDDEN, "way", "undecided")}
     for (kind, hidden), found in pairs.items():
         counts, law = found.counts, float(theory.failure_probability(hidden, data="antipodal"))
@@ -183,9 +184,10 @@ def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
         held[kind].append(end)
     span = {kind: f"h = {widths[0]}..{widths[-1]}" for kind, widths in HIDDEN.items()}
     rows = [
-        Row(f"antipodal, {kind}: share that fails, law 2^(1-h), {span[kind]}", worst(held[kind])) for kind in HIDDEN
+        Row(f"antipodal, {kind}: fraction that fails, formula 2^(1-h), {span[kind]}", worst(held[kind]))
+        for kind in HIDDEN
     ]
-    reached = f"antipodal, on the way: not learnt, once the undecided are at most {EXCUSED:.0%} of the law"
+    reached = f"antipodal, on the way: not learnt, once the undecided are at most {EXCUSED:.0%} of the formula"
     return [
         *rows,
         Row(reached, worst(held["way"])),
@@ -204,12 +206,12 @@ def _known_fates(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
         fails = theory.separated_deaths(weights, PAIR, "cross_entropy").failed.any(axis=1)
         wrong, trials = wrong + int((fails == found.learnt).sum()), trials + len(found.learnt)
     return Row(
-        "antipodal: share of networks whose neuron deaths theory gets wrong", compare_fraction(wrong, trials, 0.0)
+        "antipodal: fraction of networks whose neuron deaths theory gets wrong", compare_fraction(wrong, trials, 0.0)
     )
 
 
 def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
-    """Return the law for each ratio of scales, and how it is reached in time."""
+    """Return the formula for each ratio of scales, and how it is reached in time."""
     rows, early = [], []
     for ratio in RATIOS:
         held = []
@@ -217,7 +219,7 @@ def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
             counts = modes[ratio, neurons].counts
             law = float(theory.failure_probability(neurons, weight_std=ratio))
             dead, spread = _dead_by(ratio, neurons)
-            # Who will die and has not yet; not from the law, which would excuse its own errors.
+            # Who will die and has not yet; not from the formula, which would excuse its own errors.
             waiting = float(share_dead(np.array(np.inf), ratio) ** neurons - dead[-1])
             if neurons == 1 or enough(counts.trials, law):
                 held.append(compare_fraction(int(counts.stuck[-1]), counts.trials, law, bias=waiting))
@@ -226,14 +228,16 @@ def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
                 for stuck, by, bias in zip(counts.stuck[:-1], dead, spread, strict=False)
                 if neurons == 1 or enough(counts.trials, float(by))
             ]
-        chance = theory.death_probability(weight_std=ratio)
-        label = f"one mode, sigma_w/sigma_z = {ratio:.3g}: share that fails, law {chance:.4f}^k, k = 1..{NEURONS[-1]}"
+        dies = theory.death_probability(weight_std=ratio)
+        label = (
+            f"one mode, sigma_w/sigma_z = {ratio:.3g}: fraction that fails, formula {dies:.4f}^k, k = 1..{NEURONS[-1]}"
+        )
         rows.append(Row(label, worst(held)))
-    return [*rows, Row("one mode, on the way: share dead, all ratios and k", worst(early))]
+    return [*rows, Row("one mode, on the way: fraction dead, all ratios and k", worst(early))]
 
 
 def _dead_by(ratio: float, neurons: int) -> tuple[Floats, Floats]:
-    """Return the chance (watched,) that all neurons are dead, and how far it may be off.
+    """Return the probability (watched,) that all neurons are dead, and how far it may be off.
 
     While all neurons of a mode are to die its margin lies below 0 and shrinks, so that its residual lies between 1/2
     and the sigmoid of the initialisation's size.
@@ -245,7 +249,7 @@ def _dead_by(ratio: float, neurons: int) -> tuple[Floats, Floats]:
 
 
 def _data(pairs: dict[tuple[str, int], _Run], modes: dict[tuple[float, int], _Run]) -> xr.Dataset:
-    """Collect what the figure shows of the laws."""
+    """Collect what the figure shows of the formulas."""
     table: Table = {}
     for name, counts in (
         ("pair", {key: (found.counts.failed, found.counts.trials) for key, found in pairs.items()}),
@@ -280,11 +284,11 @@ def _bars(axes: Axes, x: ArrayLike, chosen: xr.Dataset, name: str, **style: Any)
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw the laws, how they are reached, and the surface."""
+    """Draw the formulas, how they are reached, and the surface."""
     titles = (
-        "Training fails as the laws say",
-        "How the laws are reached",
-        "No law: two classes, Gaussian initialisation",
+        "Training fails as the formulas say",
+        "How the formulas are reached",
+        "No theory: two classes, Gaussian initialisation",
     )
     made, (laws, way, surface) = plot.figure(titles, width=5.6, height=5.2)
     _draw_laws(laws, data)
@@ -308,7 +312,7 @@ def _draw_laws(axes: Axes, data: xr.Dataset) -> None:
         _bars(axes, chosen["neurons"], chosen, "mode_failed", color=colour, fmt=marker)
     plot.points(axes, [], [], color="0.3", label="trained, interval of 4 s.d.")
     axes.set(yscale="log", ylim=(2e-6, 60), xlabel="neurons: h of the network, k of the mode")
-    axes.set(ylabel="share of trainings that fail", xticks=hidden)
+    axes.set(ylabel="fraction of trainings that fail", xticks=hidden)
     plot.legend(axes, fontsize=10, loc="upper right")
 
 
@@ -325,13 +329,13 @@ def _draw_way(axes: Axes, data: xr.Dataset) -> None:
         dead = share_dead(2 * steps * np.arctanh(PACE / 2), 1.0) ** neurons
         plot.theory(axes, steps, dead, color=colour, lw=1.4)
     plot.theory(axes, [], [], color="0.3", lw=1.4, label="theory (antipodal: its limit)")
-    axes.set(yscale="log", ylim=(2e-8, 2), xlabel="steps of descent", ylabel="share of networks")
+    axes.set(yscale="log", ylim=(2e-8, 2), xlabel="steps of descent", ylabel="fraction of networks")
     plot.legend(axes, fontsize=9.5, loc="lower right")
 
 
 CLAIM = Claim(
     name="failure",
-    sentence="Training fails when no neuron is left to serve a class, with a chance that the initialisation gives.",
+    sentence="Training fails when no neuron is left to serve a class: the initialisation gives the probability.",
     source="arXiv:1809.06848; docs/theory.md section 2",
     run=run,
 )

@@ -1,4 +1,4 @@
-"""The part of claim ``failure`` without a law: orthogonal classes, Gaussian initialisation, widths and depths.
+"""The part of claim ``failure`` without a theory: orthogonal classes, Gaussian initialisation, widths and depths.
 
 Source: docs/theory.md sections 2 and 3; the bound and the sure failures are derived in `deaths.certain_failures`.
 """
@@ -41,7 +41,7 @@ AGAIN = 16
 """One network in so many is trained again at half the rate."""
 
 PART = 200
-"""Offset of the seeds, apart from those of the laws."""
+"""Offset of the seeds, apart from those of the formulas."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Cell:
     certain, certain_failed : int
         Initialisations that surely fail, for that reason or because no gradient is left; and how many of them did.
     turned : float
-        Share of networks that learnt all or did not at half time, and the other at the end.
+        Fraction of networks that learnt all or did not at half time, and the other at the end.
     other : float
-        Share of networks that end otherwise at half the rate.
+        Fraction of networks that end otherwise at half the rate.
     """
 
     counts: Counts
@@ -144,12 +144,15 @@ def rows(surface: dict[tuple[int, int], Cell]) -> list[Row]:
         if width > 1
     ]
     return [
-        Row("two classes: share of initialisations that lose a class, law 1 - (1 - 2^-w)^2 + w 4^-w", worst(starts)),
         Row(
-            "two classes: of the initialisations that surely fail, share that does",
+            "two classes: fraction of initialisations that lose a class, formula 1 - (1 - 2^-w)^2 + w 4^-w",
+            worst(starts),
+        ),
+        Row(
+            "two classes: of the initialisations that surely fail, fraction that does",
             compare_fraction(kept, certain, 1.0),
         ),
-        Row("two classes: share that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds)),
+        Row("two classes: fraction that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds)),
     ]
 
 
@@ -183,5 +186,5 @@ def draw(axes: Axes, data: xr.Dataset) -> None:
     axes.set_yticks(range(len(DEPTHS)), [str(depth) for depth in DEPTHS])
     axes.grid(visible=False)
     axes.set(xlabel="units a hidden layer", ylabel="hidden layers")
-    axes.plot([], [], "s", color="0.5", label="share that fails, ± half its interval (4 s.d., undecided either way)")
+    axes.plot([], [], "s", color="0.5", label="fraction that fails, ± half its interval (4 s.d., undecided either way)")
     plot.legend(axes, fontsize=9.5, loc="upper center", bbox_to_anchor=(0.5, -0.13))

@@ -1,6 +1,6 @@
 """Part of `lazy-rich`: small training sets, fitted to the last sample, plain and centred.
 
-No law is known to us for networks that have fitted a finite training set: the rows ask for directions.
+No theory is known for networks that have fitted a finite training set: the rows ask for directions.
 
 Source: arXiv:2006.11209; docs/theory.md section 7.
 """
@@ -87,7 +87,7 @@ class Fit:
         )
         return (
             f"Fitted training sets, N={SAMPLES}, d={INPUTS}, M={NODES}: mean test error and standard error over"
-            f" datasets. {errors}. No law is known to us for these.",
+            f" datasets. {errors}. No theory is known for these.",
             "A plain network with a large alpha keeps the random function that it started with: that, and not lazy"
             " training as such, is what costs it test error. On these data, whose teacher is linear, centred networks"
             " do about as well lazy as rich; that rich training finds better features is not shown here.",

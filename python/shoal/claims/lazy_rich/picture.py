@@ -15,7 +15,7 @@ ACROSS = r"$\alpha\,/\,2\sqrt{d}\,h$"
 
 
 def picture(data: xr.Dataset, curves: xr.Dataset) -> Figure:
-    """Return the figure of what `lazy_rich.run` found; `curves` are the laws on a finer grid of scales."""
+    """Return the figure of what `lazy_rich.run` found; `curves` are the formulas on a finer grid of scales."""
     made, (time, moved, kernel, fitted) = plot.figure(
         (
             "Time until half is satisfied",

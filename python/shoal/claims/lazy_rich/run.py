@@ -32,11 +32,11 @@ SAMPLES, NODES, STEPS = 1024, 256, 64
 SCALES = 10.0 ** np.arange(-2, 2.1, 0.5)
 """alpha over the crossover: four decades."""
 LEFT = 0.5
-"""Share of the samples that is unsatisfied at the moment of comparison."""
+"""Fraction of the samples that is unsatisfied at the moment of comparison."""
 EDGE = 0.6744897501960817
 """x_c at which erf(x_c / sqrt 2) is `LEFT`."""
 KERNEL_SCALES = 1.0
-"""Up to here the kernel moves enough, beside the noise of finite width, to be held against the theory."""
+"""Up to here the kernel moves enough, beside the noise of finite width, to be compared with the theory."""
 NETWORKS = 4
 """Initialisations per dataset."""
 POINTS = np.random.default_rng(20200611).standard_normal((48, INPUTS))
@@ -176,7 +176,7 @@ def _data(points: Sequence[Point], time: Limit, moved: Limit, kernel: Limit) -> 
 
 
 def _curves() -> xr.Dataset:
-    """Return the laws on a fine grid of scales."""
+    """Return the formulas on a fine grid of scales."""
     points = [Point(float(scale)) for scale in np.geomspace(SCALES[0], SCALES[-1], 41)]
     return xr.Dataset(
         {name: ("scale", [getattr(point, name) for point in points]) for name in ("time", "movement", "kernel")},

@@ -35,7 +35,7 @@ BENT = 1.5
 """gamma up to which the plane is drawn."""
 
 OVERFITTING = 0.05
-"""Share of the threshold by which a sample may have raised its own margin, from which on the picture says so."""
+"""Fraction of the threshold by which a sample may have raised its own margin, from which on the picture says so."""
 
 TIME = r"time (step x rate, $\beta$ = 1)"
 
@@ -96,7 +96,7 @@ def collect(single: Single, gaussian: Pair, sphere: Pair) -> xr.Dataset:
 
 
 def _means(law: str, pair: Pair) -> xr.Dataset:
-    """Return an ensemble's clock, and the share of its samples that are unsatisfied."""
+    """Return an ensemble's clock, and the fraction of its samples that are unsatisfied."""
     gamma, share = pair.limit("gamma"), pair.limit("unsatisfied")
     time = f"{law}_time"
     return xr.Dataset(
@@ -247,4 +247,4 @@ def _draw_shares(axes: Axes, data: xr.Dataset) -> None:
     )
     plot.theory(axes, [], [], color="0.3", label="theory, infinite N")
     plot.theory(axes, [], [], color="0.3", ls=":", lw=1.4, label="theory, noise not corrected")
-    axes.set(xscale="log", yscale="log", xlabel=TIME, ylabel="share of samples")
+    axes.set(xscale="log", yscale="log", xlabel=TIME, ylabel="fraction of samples")

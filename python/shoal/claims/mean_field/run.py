@@ -39,10 +39,10 @@ PULL = 0.05
 """Overfitting counts as not begun while no training sample can have raised its own margin by this much of h."""
 
 LINEAR = 4.0
-"""Boundary x_c beyond which gamma is held against its linear start: e^(-x_c^2/2) is below 4e-4 there."""
+"""Boundary x_c beyond which gamma is compared with its linear start: e^(-x_c^2/2) is below 4e-4 there."""
 
 BEGUN = 0.99
-"""Share of unsatisfied samples from which on it is compared: before, there is nothing to see."""
+"""Fraction of unsatisfied samples from which on it is compared: before, there is nothing to see."""
 
 UNCORRECTED = 1.5
 """Boundary x_c down to which the noise of finite width turns signs as if training did nothing about it."""
@@ -69,11 +69,11 @@ class Ensemble:
     turned : (datasets, times, 4), float64
         Slopes of the change of a against a_0 and w_0, and of that of w_par against w_0 and a_0.
     unsatisfied, fresh : (datasets, times), float64
-        Share of the training samples, and of the test samples, with y f < h.
+        Fraction of the training samples, and of the test samples, with y f < h.
     error : (datasets, times), float64
-        Share of the test samples on the wrong side.
+        Fraction of the test samples on the wrong side.
     inside : (datasets,), float64
-        Share of the test samples with such projections that are satisfied within the band; NaN on the sphere.
+        Fraction of the test samples with such projections that are satisfied within the band; NaN on the sphere.
     """
 
     gamma: Floats
@@ -188,7 +188,7 @@ class Edges:
         return cls(times, *band(condition, SIZES, BAND))
 
     def share(self, data: xr.Dataset, threshold: float) -> Floats:
-        """Return the share of large test samples that are satisfied within the band, (networks,) float64."""
+        """Return the fraction of large test samples that are satisfied within the band, (networks,) float64."""
         projections = np.abs(data["test_inputs"].values[:, 0])
         large = projections >= LARGE
         times = satisfied_at(self.times, data["test_margin"].values[..., large], threshold)
@@ -205,7 +205,7 @@ def gaussian_rows(pair: Pair) -> list[Row]:
     begun = _few(fitting & (theory.unsatisfied(times) < BEGUN))
     slower = condition.rate_shift(steps, _gamma)
     turned = np.stack([2 * np.sinh(gamma / 2) ** 2, np.sinh(gamma)] * 2, axis=-1)
-    # The linear law leaves out that some samples are satisfied: how much that is, descent's own limit says.
+    # The linear formula leaves out that some samples are satisfied: how much that is, descent's own limit says.
     bent = np.log(condition.descent(steps)[0]) - condition.speed(0.0) * times
     unsatisfied, fewer = theory.unsatisfied(times), condition.rate_shift(steps, condition.share)
     return [
@@ -220,11 +220,11 @@ def gaussian_rows(pair: Pair) -> list[Row]:
         Row("linear start: gamma = t/sqrt(2 pi d)", pair.compare(pair.limit("gamma"), linear, bent, early)),
         _slope_row(pair, before),
         Row(
-            "share of training samples that are unsatisfied, erf(x_c/sqrt 2)",
+            "fraction of training samples that are unsatisfied, erf(x_c/sqrt 2)",
             pair.compare(pair.limit("unsatisfied"), unsatisfied, fewer, begun),
         ),
         Row(
-            "share of fresh samples that are unsatisfied",
+            "fraction of fresh samples that are unsatisfied",
             pair.compare(pair.limit("fresh"), unsatisfied, fewer, begun),
         ),
         _error_row(pair),
@@ -290,7 +290,7 @@ def _tilt(condition: Condition, spread: Floats) -> Floats:
 def _band_row(pair: Pair) -> Row:
     """Return how many fresh samples are satisfied within the band of finite width."""
     share = float(ndtr(BAND) - ndtr(-BAND))
-    statement = f"fresh samples with |x_par| > {LARGE:g}: share satisfied within {BAND:g} s.d. of f"
+    statement = f"fresh samples with |x_par| > {LARGE:g}: fraction satisfied within {BAND:g} s.d. of f"
     return Row(statement, _of(pair, compare_mean(pair.whole.inside, share)))
 
 
@@ -309,7 +309,7 @@ def sphere_rows(pair: Pair) -> list[Row]:
     product = 1 - (pair.limit("gamma") - pair.limit("falling")) / turned
     return [
         Row(
-            f"unit sphere, d = {condition.inputs}: gamma(t) of its own law",
+            f"unit sphere, d = {condition.inputs}: gamma(t) of its own theory",
             pair.compare(pair.limit("gamma"), gamma, condition.rate_shift(steps, _gamma), before),
         ),
         Row(
@@ -346,7 +346,7 @@ def run(setting: Setting) -> Outcome:
         f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
         " What the rate shifts in the mean-field limit is known and taken off.",
         f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
-        " the network learns the samples and no longer their law. Nothing is claimed of that time.",
+        " the network learns the samples and no longer their distribution. Nothing is claimed of that time.",
         *figure_one.notes(single),
     )
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, mean_field_picture.draw(data, single), notes)

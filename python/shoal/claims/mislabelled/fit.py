@@ -1,6 +1,6 @@
 """Part of `mislabelled`: small training sets, whose wrong labels a network fits in the end.
 
-No law is known to us for networks that fit a finite training set: the rows ask for directions.
+No theory is known for networks that fit a finite training set: the rows ask for directions.
 
 Source: arXiv:2006.11209; docs/theory.md section 7.
 """

@@ -36,7 +36,7 @@ TIMES = (1.6, 3.2, 6.4, 12.8, 20.8, 32.0, 44.8, 64.0)
 EARLY = 1
 """The number of the time at which all samples are still unsatisfied: x_c = 7. Gamma has only just begun."""
 BEGUN = 0.99
-"""Share of unsatisfied samples, with right labels, from which on it is compared: before, any theory has it right."""
+"""Fraction of unsatisfied samples, with right labels, from which on it is compared: before, any theory has it right."""
 NETWORKS = 4
 
 
@@ -59,7 +59,7 @@ def run(setting: Setting) -> Outcome:
     rows = (
         Row("gamma(t) at each fraction, over the theory's", gammas.compare(1.0)),
         Row(
-            "share of unsatisfied samples at each fraction, once it has fallen",
+            "fraction of unsatisfied samples at each fraction, once it has fallen",
             shares.at((slice(None), begun)).compare(unsatisfied[:, begun]),
         ),
         Row("gamma(t) over that with right labels on the same inputs", ratios.compare(angle[1:] / angle[0])),
@@ -88,7 +88,7 @@ def _condition(quick: bool, fraction: float) -> Condition:
 
 
 def _limits(fractions: Sequence[float], datasets: int, setting: Setting) -> list[Limit]:
-    """Return gamma over the theory's, unsatisfied share, and gamma over that with right labels, later and early.
+    """Return gamma over the theory's, unsatisfied fraction, and gamma over that with right labels, later and early.
 
     The same inputs and initialisations at each fraction, so that what single networks and datasets have of their own
     drops out of the ratios; (fractions, times) twice, (fractions - 1, times), (fractions - 1,).
@@ -121,7 +121,7 @@ def _notes(setting: Setting, most: MislabelledHinge) -> tuple[str, ...]:
         f"Rows on gamma: d={INPUTS}, N={sizes.samples}, M={sizes.nodes} and a half and a quarter of both, at rates as"
         " much larger; compared is the limit of the three sizes.",
         f"Rows on training sets of N={FITTED}, M={FITTED_NODES}: such a network fits wrong labels too, later and at the"
-        " cost of its test error, which first falls and then rises. No law is known to us: the rows ask for the"
+        " cost of its test error, which first falls and then rises. No theory is known: the rows ask for the"
         " direction. The time to training error 0 does not grow in step with q: one wrong label alone is fitted as"
         " slowly as several; times to a level of the loss do.",
     )

@@ -1,4 +1,4 @@
-"""The figure of `overfitting`: both errors against time, where they end, and the early law."""
+"""The figure of `overfitting`: both errors against time, where they end, and the early formula."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from shoal import plot
 __all__ = ["picture"]
 
 SHOWN = 0.9
-"""The early law is drawn while the theory has so large a share unsatisfied."""
+"""The early formula is drawn while the theory has so large a fraction unsatisfied."""
 
 
 def picture(data: xr.Dataset, curves: xr.Dataset) -> Figure:
     """Return the figure of what `overfitting.run` found."""
     made, (course, end, early) = plot.figure(
-        ("Test error, ±4 s.e., and training error", "In the end", "Early: the law of finite M and N")
+        ("Test error, ±4 s.e., and training error", "In the end", "Early: the formula of finite M and N")
     )
     times = data["time"].values
     seen = curves["unsatisfied"].values > SHOWN
@@ -32,7 +32,7 @@ def picture(data: xr.Dataset, curves: xr.Dataset) -> Figure:
         course.plot(times, np.where(train.mean(axis=0) > 0, train.mean(axis=0), np.nan), color=colour, ls=":", lw=1.8)
         plot.theory(course, curves["time"].values[seen], curves["law"].sel(samples=count).values[seen], color=colour)
     course.plot(curves["time"], curves["mean_field"], color="0.45", ls="--", lw=1.5, label="mean field, all samples")
-    plot.theory(course, [], [], color="0.3", label="early law")
+    plot.theory(course, [], [], color="0.3", label="early formula")
     course.plot([], [], color="0.3", ls=":", lw=1.8, label="training error")
     course.set(
         xscale="log", yscale="log", xlabel="time (step x rate)", ylabel="error", ylim=(1e-3, 0.6), xlim=(0.08, None)
@@ -48,12 +48,12 @@ def picture(data: xr.Dataset, curves: xr.Dataset) -> Figure:
             end, sizes, values.mean(axis=1), error=bars, color=colour, fmt=f"{marker}-", lw=1, label=f"{words}, ±4 s.e."
         )
     end.set(xscale="log", xlabel="training samples N", ylabel="error at the end", ylim=(-0.005, None))
-    plot.theory(early, [0, data["early_time"].values[-1] * 1.05], [1, 1], color="0.3", label="law")
+    plot.theory(early, [0, data["early_time"].values[-1] * 1.05], [1, 1], color="0.3", label="theory")
     plot.points(
         early, data["early_time"], data["early_ratio"], error=4 * data["early_ratio_error"], color=plot.COLOURS[2],
         label="limit of three sizes, ±4 s.e.", zorder=5,
     )  # fmt: skip
-    early.set(xlabel="time (step x rate)", ylabel="test error, measured over law", ylim=(0.5, 1.5))
+    early.set(xlabel="time (step x rate)", ylabel="test error, measured over formula", ylim=(0.5, 1.5))
     for axes, place in ((course, "lower left"), (end, "upper right"), (early, "lower right")):
         plot.legend(axes, loc=place, fontsize=9.5)
     return made

@@ -41,7 +41,7 @@ FITTED = 300
 def early_error(condition: Condition, times: ArrayLike) -> Floats:
     """Return the generalisation error of M nodes on N samples while all of them are unsatisfied, as the times.
 
-    The mean-field law with the noise of the samples beside that of the nodes: s^2 = s_M^2 + s_N^2.
+    The mean-field formula with the noise of the samples beside that of the nodes: s^2 = s_M^2 + s_N^2.
     """
     law = condition.theory
     when = np.asarray(times, np.float64)
@@ -51,7 +51,7 @@ def early_error(condition: Condition, times: ArrayLike) -> Floats:
 
 
 def run(setting: Setting) -> Outcome:
-    """Return the outcome: the early error against the law with finite N, and where it ends."""
+    """Return the outcome: the early error against the formula with finite N, and where it ends."""
     early_sets = setting.count(full=768, quick=192)
     early = _early(early_sets, setting)
     samples = QUICK_SAMPLES if setting.quick else SAMPLES
@@ -59,7 +59,7 @@ def run(setting: Setting) -> Outcome:
     trained = [Condition(count, INPUTS, NODES, rate, steps, test_samples=2000) for count in samples]
     late = _late(trained, 20 if setting.quick else 24, setting, part=1 + 7 * early_sets)
     rows = (
-        Row("early test error over the law of finite M and N", early.compare(1.0)),
+        Row("early test error over the formula of finite M and N", early.compare(1.0)),
         *_rows(late),
     )
     data = late.merge(
@@ -76,7 +76,7 @@ def run(setting: Setting) -> Outcome:
 
 
 def _early(datasets: int, setting: Setting) -> Limit:
-    """Return the test error at `TIMES` over the law of its own N and M, in the limit of large sizes, (times,)."""
+    """Return the test error at `TIMES` over the formula of its own N and M, in the limit of large sizes, (times,)."""
     laws = {factor: early_error(smaller(EARLY, factor), TIMES) for factor in FACTORS}
 
     def measure(condition: Condition, factor: int, part: int) -> Sequence[Floats]:
@@ -111,7 +111,7 @@ def _late(trained: Sequence[Condition], datasets: int, setting: Setting, part: i
 
 
 def _rows(late: xr.Dataset) -> list[Row]:
-    """Return the rows of trained-out networks: no law is known, so that they ask for directions, in every dataset."""
+    """Return the rows of trained-out networks: no theory is known, so they ask for directions, in every dataset."""
     train, test = late["train_error"].values, late["test_error"].values
     half = int(np.searchsorted(late["time"].values, late["time"].values[-1] / 2))
     gap = test[:, :, -1] - train[:, :, -1]
@@ -136,7 +136,7 @@ def _rows(late: xr.Dataset) -> list[Row]:
 
 
 def _curves(trained: Sequence[Condition]) -> xr.Dataset:
-    """Return the laws to draw: the early error at each N, and the mean-field error of infinitely many samples."""
+    """Return the formulas to draw: the early error at each N, and the mean-field error of infinitely many samples."""
     times = np.geomspace(trained[0].rate, trained[0].until, 120)
     return xr.Dataset(
         {
@@ -163,9 +163,10 @@ def _notes(data: xr.Dataset) -> tuple[str, ...]:
     return (
         "While all samples are unsatisfied the draw of N samples tilts the boundary as the draw of M nodes does:"
         " s^2 = s_M^2 + s_N^2, with s_N of the tangent kernel (derived for this project). At sizes N="
-        f"{EARLY.samples}, M={EARLY.nodes}, a half and a quarter of both; compared is the limit of measured over law.",
+        f"{EARLY.samples}, M={EARLY.nodes}, a half and a quarter of both; compared is the limit of measured over"
+        " formula.",
         f"In the end (mean over datasets, standard error): {told}. Local exponents in N:"
-        f" {', '.join(f'{slope:.2f}' for slope in slopes)}. No law is known to us for these errors.",
+        f" {', '.join(f'{slope:.2f}' for slope in slopes)}. No theory is known for these errors.",
         "The largest training sets are not fitted yet when training stops: what is left of their training error is"
         " given above. Under the hinge a network that has satisfied all samples stops for good.",
     )

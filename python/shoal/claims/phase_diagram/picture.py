@@ -93,7 +93,7 @@ def _draw_trajectories(axes: Axes, grid: Grid) -> None:
 
 
 def _draw_near(axes: Axes, data: xr.Dataset) -> None:
-    """Draw times against distance, their exact theory, and the limit law."""
+    """Draw times against distance, their exact theory, and the limit formula."""
     distance = data["distance"].values
     for name, colour, marker, label, factor in (
         ("fit", plot.COLOURS[0], "o", f"to margin {LEVEL:g}, a + z > 0", 2),

@@ -90,7 +90,7 @@ def _fate_rows(grid: Grid) -> list[Row]:
     held = _timed(boundary, line, np.full_like(line, grid.plane.spacing / 2))
     wrong = compare_fraction(int((~right).sum()), right.size, 0.0)
     return [
-        Row(f"share of the {side} x {side} cells whose neuron theory wrongly lets live or die", wrong),
+        Row(f"fraction of the {side} x {side} cells whose neuron theory wrongly lets live or die", wrong),
         Row("boundary of each column: z = -a, to half a cell", replace(held, networks=right.size)),
     ]
 
@@ -207,7 +207,7 @@ def _chance(count: int, setting: Setting) -> Row:
     law = theory.death_probability(*SCALES)
     waiting = float(share_dead(np.array(np.inf), ratio) - share_dead(np.array(until * NORM), ratio))
     dead = int((data["active"].values[:, -1, 0] == 0).sum())
-    label = f"share of {count} random initialisations that die, law 1/2 - atan({ratio:g})/pi"
+    label = f"fraction of {count} random initialisations that die, formula 1/2 - atan({ratio:g})/pi"
     return Row(label, compare_fraction(dead, count, law, bias=waiting))
 
 

@@ -48,7 +48,9 @@ def picture(found: Sequence[Images]) -> Figure:
     pace.set(
         xscale="log", yscale="log", xlabel="time (step x rate)", ylabel=r"$\gamma$ measured, ±4 s.e.", ylim=(None, 5)
     )
-    off.set(xscale="log", xlabel="time (step x rate)", ylabel="share of the distance moved, ±4 s.e.", ylim=(-0.02, 0.8))
+    off.set(
+        xscale="log", xlabel="time (step x rate)", ylabel="fraction of the distance moved, ±4 s.e.", ylim=(-0.02, 0.8)
+    )
     plot.legend(pace, loc="lower right", fontsize=9.5)
     plot.legend(off, loc="upper left", fontsize=9.5)
     return made

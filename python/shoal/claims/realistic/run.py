@@ -146,7 +146,7 @@ class Images:
 
     @property
     def unsatisfied(self) -> Floats:
-        """(networks, times) float64: share of the images with y f < 1."""
+        """(networks, times) float64: fraction of the images with y f < 1."""
         return np.asarray((self.data["margin"].values < 1).mean(axis=2))
 
     @property
@@ -218,7 +218,7 @@ def run(setting: Setting) -> Outcome:
 
 
 def _first_step(images: Images) -> Comparison:
-    """Hold the weights after one step against the initialisation and the gradient summed over the images by NumPy."""
+    """Compare the weights after one step with the initialisation and the gradient summed over the images by NumPy."""
     inputs, labels = images.task.inputs, images.task.labels
     output, incoming = images.output[:SHOWN, 0], images.incoming[:SHOWN, 0]
     root = np.sqrt(images.task.dimension)
@@ -246,7 +246,7 @@ def _pace(images: Images) -> Comparison:
 
 
 def _hyperbolas(images: Images) -> Comparison:
-    """Hold all weights of mirrored images against the hyperbolas, up to rounding."""
+    """Compare all weights of mirrored images with the hyperbolas, up to rounding."""
     output, incoming = images.predicted()
     shape = (*output.shape[:2], -1)
     measured = np.concatenate([images.output, images.incoming.reshape(shape)], axis=2)
@@ -288,16 +288,18 @@ def _notes(found: Sequence[Images], nodes: int) -> tuple[str, ...]:
         told.append(
             f"{one.name}: gamma' = {one.speed:.4f}; no image is satisfied up to t={time:g}, where gamma"
             f" is {angle.mean():.4f} +- {angle.std(ddof=1) / np.sqrt(len(angle)):.4f} against"
-            f" {one.steps[last] * np.log1p(RATE * one.speed):.4f} of the law, and nodes are {off[last]:.3f} of their"
+            f" {one.steps[last] * np.log1p(RATE * one.speed):.4f} of the formula, and nodes are {off[last]:.3f} of"
+            " their"
             f" way off their curves; in the end {off[-1]:.3f}"
         )
     return (
         "The data and settings of the paper's experiments on real data are not known to us: scikit-learn's digits,"
         f" pixels centred, M={nodes}, alpha = h = 1, rate {RATE:g}.",
         "; ".join(told) + ".",
-        "The direction of <y x> plays the teacher. The inputs' law is not symmetric, so that nodes also move across the"
+        "The direction of <y x> plays the teacher. The inputs' distribution is not symmetric, so that nodes also move"
+        " across the"
         " plane of the hyperbolas from the first step on; mirrored images, -x with the other label, are symmetric, and"
-        " nothing moves across. No law is known to us for what follows once images are satisfied.",
+        " nothing moves across. No theory is known for what follows once images are satisfied.",
     )
 
 

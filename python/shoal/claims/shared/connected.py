@@ -121,7 +121,7 @@ def gain_of(layers: int, strength: float) -> float:
 def measure_ordinary(
     setting: Setting, fractions: tuple[float, ...], times: Floats, strength: float
 ) -> tuple[xr.Dataset, list[Row], list[str]]:
-    """Return what depth does from a Gaussian initialisation, measured: no law is known to us.
+    """Return what depth does from a Gaussian initialisation, measured: no theory is known.
 
     By descent: units that slide along a kink would exhaust the steps of the flow.
     """
@@ -150,7 +150,7 @@ def measure_ordinary(
     ]
     missing = int(np.isnan(found).sum())
     notes = [
-        "From an ordinary initialisation (Gaussian, features of one sign) no law is known to us. Deeper networks"
+        "From an ordinary initialisation (Gaussian, features of one sign) no theory is known. Deeper networks"
         " are found to be less starved, as with parallel neurons of equal strengths; separate neurons are more"
         " starved the deeper."
         " Those rows were written after a pilot had shown it.",

@@ -181,9 +181,9 @@ def compare_exponent(measured: Sequence[Crowd], conditions: Floats, speeds: Floa
 
 
 def compare_fates(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
-    """Return the comparison of the share of modes that are never learnt with 4^-NEURONS, all conditions together.
+    """Return the comparison of the fraction of modes that are never learnt with 4^-NEURONS, all conditions together.
 
-    Bias: the share of modes that theory still has at a negative margin at the end, which may go either way.
+    Bias: the fraction of modes that theory still has at a negative margin at the end, which may go either way.
     """
     undecided = sum(crowd.undecided for crowd in expected) / _networks(expected)
     dead = sum(crowd.dead for crowd in measured)

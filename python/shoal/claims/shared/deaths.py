@@ -32,8 +32,8 @@ Integers = NDArray[np.int64]
 Table = dict[str, tuple[tuple[str, ...], Floats]]
 
 EXPECTED = 10
-"""Networks that a law must expect, for a count to be held against it. Below, three where 0.3 are expected lie outside
-Wilson's interval of four deviations, and that happens once in 300 times."""
+"""Networks that a formula must expect, for a count to be compared with it. Below, three where 0.3 are expected lie
+outside Wilson's interval of four deviations, and that happens once in 300 times."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def least_path(size: float, steps: ArrayLike, pace: float) -> Floats:
 
 
 def share_dead(path: Floats, ratio: float) -> Floats:
-    """Return the chance that a separated neuron has died by clock 2 tau.
+    """Return the probability that a separated neuron has died by clock 2 tau.
 
     It has where a0 < |z0| tanh tau and z0 < 0, a wedge of the half plane a0 > 0: atan(tanh(tau)/ratio)/pi.
     """
@@ -102,7 +102,7 @@ def share_dead(path: Floats, ratio: float) -> Floats:
 
 
 def share_undecided(path: Floats, ratio: float) -> Floats:
-    """Return the chance that |a + z| is still below |a - z| at clock 2 tau, if initial signs are symmetric.
+    """Return the probability that |a + z| is still below |a - z| at clock 2 tau, if initial signs are symmetric.
 
     That is z0 < 0 with |z0|/a0 between tanh tau and coth tau. Any other neuron is on the side where it stays, and its
     output weight helps there.
@@ -112,15 +112,15 @@ def share_undecided(path: Floats, ratio: float) -> Floats:
 
 
 def certain_failures(width: int, hidden_layers: int = 1) -> float:
-    """Return a chance with which training on two orthogonal classes surely fails, from independent symmetric weights.
+    """Return a probability with which training on two orthogonal classes surely fails, from symmetric weights.
 
     Training moves w.x of a first-layer unit only where the unit is active on x. So a class on which no unit is active
     is lost, and so is one of two classes on which one unit, the same, is active: what follows is homogeneous, and gives
-    both the same sign. Such an initialisation has the chance 1 - (1 - 2^-w)^2 + w 4^-w, which is what one hidden layer
-    gives.
+    both the same sign. Such an initialisation has the probability 1 - (1 - 2^-w)^2 + w 4^-w, which is what one hidden
+    layer gives.
 
-    Each further layer is inactive on both samples with a chance of at least 4^-w, whatever the layers before it, and
-    then no gradient is left: 1 - (1 - first) (1 - 4^-w)^(hidden_layers - 1), a lower bound that rises with depth.
+    Each further layer is inactive on both samples with a probability of at least 4^-w, whatever the layers before it,
+    and then no gradient is left: 1 - (1 - first) (1 - 4^-w)^(hidden_layers - 1), a lower bound that rises with depth.
     """
     share = 0.5**width
     first = 1 - (1 - share) ** 2 + width * share**2
@@ -128,7 +128,7 @@ def certain_failures(width: int, hidden_layers: int = 1) -> float:
 
 
 def enough(trials: int, chance: float) -> bool:
-    """Return whether so many networks are expected to do what has this chance that counting them tells something."""
+    """Return whether enough networks are expected to do what has this probability for a count to say something."""
     return trials * chance >= EXPECTED
 
 

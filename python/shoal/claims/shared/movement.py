@@ -72,7 +72,7 @@ def crossing(times: Floats, series: Floats, level: float) -> float:
 
 
 def own_unsatisfied(condition: Condition, start: Weights, projections: Floats, times: Floats) -> Floats:
-    """Return the share of unsatisfied samples that theory gives to these starts on this dataset, (networks, times).
+    """Return the fraction of unsatisfied samples that theory gives to these starts on this dataset, (networks, times).
 
     Theory turns all nodes by one gamma. With a network's own nodes the slope of the output in x_par is
     alpha/(2 sqrt d) times

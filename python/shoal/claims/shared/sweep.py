@@ -74,7 +74,7 @@ def start_margins(networks: int, draw: np.random.Generator, lowest: float, highe
 
 
 def balanced_init(margins: Floats, pair: Pair, draw: np.random.Generator) -> Explicit:
-    """Return separated balanced starts with two neurons a mode, which share its initial margin at random.
+    """Return separated balanced weights with two neurons a mode, which share its initial margin at random.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def balanced_init(margins: Floats, pair: Pair, draw: np.random.Generator) -> Exp
     pair : Pair
         The dataset.
     draw : Generator
-        For the shares, and for the weights along the other mode: negative, so that the neuron is inactive there.
+        For the fractions, and for the weights along the other mode: negative, so that the neuron is inactive there.
     """
     networks = len(margins)
     share = draw.uniform(0.1, 0.9, (networks, 2))

@@ -38,7 +38,7 @@ FINER = 16
 
 @dataclass(frozen=True)
 class Condition:
-    """A network of mean-field scaling, the law of its data, and how it is trained.
+    """A network of mean-field scaling, the distribution of its data, and how it is trained.
 
     Time is step x rate, that of docs/theory.md section 7 with beta = 1, whatever the width, alpha and the rate.
 
@@ -59,7 +59,7 @@ class Condition:
     radius : float
         Of that sphere; 1 for Gaussian inputs.
     flipped : float
-        Share of the training labels that are wrong.
+        Fraction of the training labels that are wrong.
     test_samples : int
         Fresh samples with right labels.
     centred : bool
@@ -99,7 +99,7 @@ class Condition:
 
     @cached_property
     def inputs_distribution(self) -> InputDistribution:
-        """The law of the inputs: moments of a projection."""
+        """The distribution of the inputs: moments of a projection."""
         return distribution_of(self.distribution, self.inputs, self.radius)
 
     @property
@@ -145,7 +145,7 @@ class Condition:
         loss : str or Loss, optional
             The hinge of `threshold` when left out.
         task : Task, optional
-            Other data of the same law; those of `task` for this part's seed when left out.
+            Other data of the same distribution; those of `task` for this part's seed when left out.
         engine : str
             As in ``shoal.train``.
         """
@@ -201,7 +201,7 @@ class Condition:
         return (coarse - fine) * FINER / (FINER - 1)
 
     def share(self, up: Floats, down: Floats) -> Floats:
-        """Return the share of unsatisfied samples at the output that two products of `descent` give."""
+        """Return the fraction of unsatisfied samples at the output that two products of `descent` give."""
         with np.errstate(divide="ignore"):
             boundary = 4 * np.sqrt(self.inputs) * self.threshold / (self.alpha * (up**2 - down**2))
         return self.inputs_distribution.fraction(boundary)
@@ -210,8 +210,8 @@ class Condition:
         """Return by how much of the threshold, at most, an unsatisfied training sample has raised its own margin.
 
         Its own term of the gradient moves its output at the rate alpha (|x|^2/d) cosh(2 gamma)/N, with nodes on their
-        curves and |x|^2 = d for Gaussian inputs. Where that is small, the network has learnt the law and not the
-        samples: overfitting has not set in. It is a bound, for the other samples take back part of what one adds.
+        curves and |x|^2 = d for Gaussian inputs. Where that is small, the network has learnt the distribution and not
+        the samples: overfitting has not set in. It is a bound, for the other samples take back part of what one adds.
         """
         size = self.radius**2 / self.inputs if self.distribution == "sphere" else 1.0
         given = np.asarray(times, np.float64)
@@ -235,7 +235,7 @@ class Condition:
     def speed(self, sinh: float) -> float:
         """Return d gamma/dt where the output is alpha sinh x_par / (2 sqrt d) and all labels are right.
 
-        It is E[|x_par|; unsatisfied] / (2 sqrt d), with the mean over the law of the inputs.
+        It is E[|x_par|; unsatisfied] / (2 sqrt d), with the mean over the distribution of the inputs.
         """
         root = math.sqrt(self.inputs)
         edge = 2 * root * self.threshold / (self.alpha * sinh) if sinh > 0 else math.inf

@@ -5,8 +5,8 @@
 | theta | clock: time x the speed of gamma at initialisation | ``theta`` | (points,) |
 | gamma | the angle by which all nodes have turned | ``gamma`` | (points,) |
 | A | boundary x_c = A / sinh 2 gamma (lazy: A / 2 gamma) | ``level`` | scalar |
-| S | share of the mean projection that is unsatisfied | - | - |
-| eta | coordinate of the law of inputs | ``eta`` | any |
+| S | fraction of the mean projection that is unsatisfied | - | - |
+| eta | coordinate of the distribution of inputs | ``eta`` | any |
 
 dtheta = dgamma / S(x_c), and S = 1 up to gamma_0, at which x_c falls to the reach R of the inputs: theta = gamma. From
 there on theta(eta) is integrated on panels of equal length in eta, in which 1/S is analytic for abs(Im eta) < pi/4.
@@ -86,7 +86,7 @@ class HingeClock:
         return gamma
 
     def tail(self, theta: Array) -> Array:
-        """Return the late law ln(16 kappa A^2 theta)/4, at least 0; lazy (3 kappa A^2 theta/4)^(1/3)."""
+        """Return the late formula ln(16 kappa A^2 theta)/4, at least 0; lazy (3 kappa A^2 theta/4)^(1/3)."""
         if self.stops:
             return np.full(theta.shape, self.start)
         with np.errstate(divide="ignore"):

@@ -1,4 +1,4 @@
-"""How inputs project on the teacher's direction: the two laws of mean-field theory.
+"""How inputs project on the teacher's direction: the two distributions of mean-field theory.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -8,7 +8,7 @@
 | E abs(x_par) | its mean size | ``mean`` | scalar |
 | x_c | boundary: smaller projections are unsatisfied | ``boundary`` | any |
 | S(x_c) | E[abs(x_par); abs(x_par) < x_c] / E abs(x_par) | ``share`` | as ``boundary`` |
-| P(x_c) | chance of abs(x_par) < x_c | ``fraction`` | as ``boundary`` |
+| P(x_c) | probability of abs(x_par) < x_c | ``fraction`` | as ``boundary`` |
 | kappa, e_1 | 1/S = 1/(kappa x_c^2) + e_1 + O(x_c^2) | ``bend``, ``offset`` | scalar |
 | R | ``reach``: S(R) = 1, to rounding | ``reach`` | scalar |
 | eta | coordinate with x_c = R at 0, in which all is smooth | ``eta`` | any |
@@ -29,14 +29,14 @@ from scipy.special import betainc, erf
 Array = NDArray[np.float64]
 
 FAR = 9.0
-"""Gaussian projections beyond this have a share e^(-FAR^2/2) of 3e-18 of the mean, which is nothing beside 1."""
+"""Gaussian projections beyond this have a fraction e^(-FAR^2/2) of 3e-18 of the mean, which is nothing beside 1."""
 
 ROUNDING = 1e-14
 """Of a boundary computed from gamma: 2 gamma coth(2 gamma) times that of gamma, and more."""
 
 
 class InputDistribution(Protocol):
-    """A law of inputs that is isotropic: what the theory needs to know of one projection."""
+    """A distribution of inputs that is isotropic: what the theory needs to know of one projection."""
 
     @property
     def mean(self) -> float:
@@ -66,7 +66,7 @@ class InputDistribution(Protocol):
         """Return S, from boundaries above 0."""
 
     def fraction(self, boundary: Array) -> Array:
-        """Return the chance of a projection of a size below each boundary."""
+        """Return the probability of a projection of a size below each boundary."""
 
     def share_at(self, eta: Array) -> Array:
         """Return S from the coordinate eta >= 0."""
@@ -217,7 +217,7 @@ class SphereInputs:
 
 
 def distribution_of(name: str, inputs: int, radius: float) -> InputDistribution:
-    """Return the law of that name: ``"gaussian"`` or ``"sphere"``."""
+    """Return the distribution of that name: ``"gaussian"`` or ``"sphere"``."""
     return GaussianInputs(inputs) if name == "gaussian" else SphereInputs(inputs, radius)
 
 
@@ -236,7 +236,7 @@ def mean_cosine(inputs: int) -> float:
 
 
 def cosine_fraction(inputs: int, cosine: Array) -> Array:
-    """Return the chance that abs(u_1) < ``cosine`` (any shape, not negative) for a uniform direction u in R^d."""
+    """Return the probability that abs(u_1) < ``cosine`` (any shape, not negative) for a uniform direction u in R^d."""
     if inputs == 1:
         # gamma comes to rest where all inputs are satisfied, cosine = 1 to rounding.
         return np.where(cosine > 1.0 + ROUNDING, 1.0, 0.0)

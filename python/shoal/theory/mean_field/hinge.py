@@ -317,11 +317,11 @@ class MeanFieldHinge(Knows):
         return np.asarray(math.sqrt(self.inputs / self.nodes) * ratio, dtype=np.float64)
 
     def error(self, times: ArrayLike) -> Array:
-        """Return the generalisation error of a network of M nodes: the chance of sign f != y at a new input.
+        """Return the generalisation error of a network of M nodes: the probability of sign f != y at a new input.
 
         f is its limit + Gaussian noise over networks, so that an input at an angle with cosine u to the teacher is
-        misclassified with the chance Phi(-abs(u) sqrt(d) / s), here averaged over directions in R^d. That is
-        arctan(s)/pi as d -> infinity, and the same function of gamma for both laws of inputs. Of the shape of
+        misclassified with the probability Phi(-abs(u) sqrt(d) / s), here averaged over directions in R^d. That is
+        arctan(s)/pi as d -> infinity, and the same function of gamma for both distributions of inputs. Of the shape of
         ``times``; 1/2 at time 0, unless centred.
 
         Leading order in 1/M, with nodes on the curves of M -> infinity. Training corrects the noise from when the
@@ -331,7 +331,7 @@ class MeanFieldHinge(Knows):
         return misclassified(self.inputs, spread.ravel()).reshape(spread.shape)
 
     def early(self, times: ArrayLike) -> Array:
-        """Return the early law gamma = beta E abs(x_par) t / (2 sqrt d), of the shape of ``times``.
+        """Return the early formula gamma = beta E abs(x_par) t / (2 sqrt d), of the shape of ``times``.
 
         For Gaussian inputs beta t / sqrt(2 pi d), too large by about e^(-x_c^2/2) tanh(2 gamma) / (2 x_c^2); on the
         sphere exact until x_c = r, when the first input is satisfied. Source: docs/theory.md section 7.
@@ -339,7 +339,7 @@ class MeanFieldHinge(Knows):
         return np.asarray(self._speed * not_negative("times", times), dtype=np.float64)
 
     def tail(self, times: ArrayLike) -> Array:
-        """Return the late law gamma = ln(C t)/4, of the shape of ``times``; 0 where the logarithm is negative.
+        """Return the late formula gamma = ln(C t)/4, of the shape of ``times``; 0 where the logarithm is negative.
 
         C = 16 sqrt(d) h^2 beta rho / alpha^2, rho the density of abs(x_par) at 0: sqrt(2/pi) for Gaussian inputs,
         2 Gamma(d/2) / (sqrt(pi) r Gamma((d-1)/2)) on the sphere. The next term is of order ln(t)/t. On a sphere in one

@@ -2,7 +2,7 @@
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
-| q | share of the labels that are flipped | ``flipped`` | scalar |
+| q | fraction of the labels that are flipped | ``flipped`` | scalar |
 | gamma(t) | angle by which every node has turned | ``gamma`` | as ``times`` |
 | s(t) | time at which clean labels would have turned it as far | ``clean_time`` | as ``times`` |
 | S(s) | gradient that is left with clean labels, E[abs(x_par); < x_c] / E abs(x_par) | - | as ``times`` |
@@ -35,7 +35,7 @@ CLOSE = 1e-13
 
 @dataclass(frozen=True)
 class MislabelledHinge:
-    """What `MeanFieldHinge` becomes when a share q of the training labels is flipped, each with the same chance.
+    """What `MeanFieldHinge` becomes when a fraction q of the training labels is flipped, each as likely.
 
     A flipped sample has y f < 0: it is never satisfied, and pulls every node back with the whole of its gradient. By
     symmetry the mean gradient still lies along the teacher, so that every node turns by the same angle, with
@@ -49,7 +49,7 @@ class MislabelledHinge:
     Parameters
     ----------
     clean
-        The network and the law of its inputs, with right labels.
+        The network and the distribution of its inputs, with right labels.
     flipped
         q, from 0 to below 1/2.
 
@@ -141,7 +141,7 @@ class MislabelledHinge:
         return self.clean.boundary(self.clean_time(times))
 
     def unsatisfied(self, times: ArrayLike) -> Array:
-        """Return the share of training samples with y f < h: all flipped ones, and clean ones with abs(x_par) < x_c.
+        """Return the fraction of training samples with y f < h: all flipped ones, and clean ones with abs(x_par) < x_c.
 
         Of the shape of ``times``. Raises and source as in ``gamma``.
         """

@@ -3,7 +3,7 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | gamma | angle by which all nodes have turned | ``gamma`` | any |
-| S | share of the gradient that is left | - | as ``gamma`` |
+| S | fraction of the gradient that is left | - | as ``gamma`` |
 | (1 - S)/S | gradient along the boundary over that which turns the nodes | ``pull`` | scalar |
 | D | dimensions across the teacher, d - 1 | ``across`` | scalar |
 | K_a, K_w | eigenvalues of the kernels of both layers | ``output_kernel``, ``input_kernel`` | (kinds,) |
@@ -44,7 +44,7 @@ class TrainedNoise:
     Parameters
     ----------
     clean
-        The network and the law of its inputs, of at least 2 inputs.
+        The network and the distribution of its inputs, of at least 2 inputs.
 
     Raises
     ------
@@ -131,7 +131,7 @@ class TrainedNoise:
         return misclassified(self.clean.inputs, spread.ravel()).reshape(spread.shape)
 
     def _kinds(self) -> tuple[Array, Array, Array]:
-        """Return shares of the noise, K_a and K_w: linear, constant, quadratic (kinds,)."""
+        """Return fractions of the noise, K_a and K_w: linear, constant, quadratic (kinds,)."""
         across = self.clean.inputs - 1
         square = mean_cosine(across) ** 2
         constant = 0.5 * across * square

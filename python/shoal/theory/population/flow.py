@@ -143,7 +143,7 @@ class PopulationFlow:
         return 0.5 * (low + high)
 
     def _shares_above(self, phi: Array) -> Array:
-        """Return the share of the inputs whose folded angle is below phi."""
+        """Return the fraction of the inputs whose folded angle is below phi."""
         return np.asarray(betainc(0.5 * (self._moments.inputs - 1), 0.5, np.sin(phi) ** 2), dtype=np.float64)
 
 

@@ -41,7 +41,7 @@ NODES = 12
 LEVELS = 9
 """Panels halve this often towards the equator phi = pi/2, where x_par is small, and towards psi = 0."""
 LEAST = 1e-18
-"""Share of the inputs that may lie closer to the axis than the first panel."""
+"""Fraction of the inputs that may lie closer to the axis than the first panel."""
 
 XI, WEIGHTS = legendre.leggauss(NODES)
 INNER, INNER_WEIGHTS = legendre.leggauss(16)
@@ -128,7 +128,7 @@ class Latitudes:
 
     @property
     def _parts(self) -> int:
-        """Fine panels in a coarse one: inputs, of norm about sqrt d, are satisfied within a share 1/sqrt(2d) of phi."""
+        """Fine panels in a coarse one: inputs, of norm about sqrt d, are satisfied within 1/sqrt(2d) of phi."""
         return 1 + int(np.ceil(np.sqrt(self.inputs) / 2.5))
 
     @cached_property

@@ -3,7 +3,7 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | a, w_par, w_perp | nodes | ``nodes`` | (3, nodes) |
-| q_i | shares of the nodes, of sum 1 | ``shares`` | (nodes,) |
+| q_i | fractions of the nodes, of sum 1 | ``shares`` | (nodes,) |
 | k, e | output: f = k x_par + e(phi) abs(x), phi the angle to the teacher's axis | ``odd``, ``even`` | as the inputs |
 | g_+, g_- | margin over abs(x) on either side of the teacher, k cos(phi) +- e(phi) | ``sides`` | (2, points) |
 | S_+, S_- | E[R; R g < h], R = abs(x) | ``unsatisfied_norm`` | (2, points) |
@@ -32,7 +32,7 @@ SMALLEST = 1e-100
 
 @dataclass(frozen=True, eq=False)
 class PopulationMoments:
-    """Averages over Gaussian inputs x ~ N(0, I_d) of a population with given shares.
+    """Averages over Gaussian inputs x ~ N(0, I_d) of a population with given fractions.
 
     Source: docs/theory.md section 7b.
     """

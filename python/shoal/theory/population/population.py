@@ -3,7 +3,7 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | a, w_par, w_perp | a node: output weight, weight along the teacher, length of those across | same | (nodes,) |
-| q_i | share of a node in the population | ``weights`` | (nodes,) |
+| q_i | fraction of a node in the population | ``weights`` | (nodes,) |
 | d, alpha, h, beta | inputs, scale of the output, threshold of the hinge, rate | same | scalar |
 | t | time of gradient flow | ``times`` | (times,) |
 
@@ -46,9 +46,9 @@ class MeanFieldPopulation:
         a' = beta/sqrt d <U y relu(w.x)>,     w' = beta/sqrt d a <U y theta(w.x) x>.
 
     Every node here stands for a ring: all nodes of one a, one w_par = w.w*/abs(w*) and one length w_perp of the rest of
-    w, whose direction is uniform across w*. Any initialisation whose law is symmetric under rotations about w* is a
-    population of rings, and stays one. If it is also symmetric under (a, w_par) -> (-a, -w_par), the output is odd,
-    w_perp stays and `MeanFieldHinge` has the solution in closed form; here it need not be.
+    w, whose direction is uniform across w*. Any initialisation whose distribution is symmetric under rotations about w*
+    is a population of rings, and stays one. If it is also symmetric under (a, w_par) -> (-a, -w_par), the output is
+    odd, w_perp stays and `MeanFieldHinge` has the solution in closed form; here it need not be.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class MeanFieldPopulation:
         (nodes,) float, lengths of the weights across the teacher, 0 to 1e100: about sqrt(d - 1) for standard normal
         weights.
     weights
-        (nodes,) float, positive: what share of the population a node is, up to a common factor. Equal when left out.
+        (nodes,) float, positive: what fraction of the population a node is, up to a common factor. Equal when left out.
     inputs
         d, from 2 to 1,000,000.
     alpha, threshold, beta

@@ -29,8 +29,8 @@ def normal_points(points: int) -> tuple[Array, Array]:
 def chi_points(points: int, freedom: int) -> tuple[Array, Array]:
     """Return the lengths (points,) of a vector of ``freedom`` standard normal numbers, and their probabilities.
 
-    Half the square has a gamma law, whose Gauss points are the eigenvalues of the Jacobi matrix of the Laguerre
-    polynomials of order ``freedom``/2 - 1.
+    Half the square has a gamma distribution, whose Gauss points are the eigenvalues of the Jacobi matrix of the
+    Laguerre polynomials of order ``freedom``/2 - 1.
     """
     order, number = 0.5 * freedom - 1.0, np.arange(points)
     along, beside = 2.0 * number + order + 1.0, np.sqrt(number[1:] * (number[1:] + order))

@@ -50,7 +50,7 @@ class NeuronDeaths:
         (networks, h) float64, time at which a neuron leaves the mode it served; infinite where it does not, or only
         after 1e296 units of its mode's clock.
     failed
-        (networks, modes) bool, no live neuron is left whose margin can rise above 0: the error stays at chance.
+        (networks, modes) bool, no live neuron is left whose margin can rise above 0: the error stays at probability.
 
     Notes
     -----
