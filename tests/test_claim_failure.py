@@ -101,8 +101,8 @@ def test_one_network_whose_fate_is_not_theorys_fails(pairs):
     learnt = found[first].learnt.copy()
     learnt[17] = ~learnt[17]
     found[first] = failure._Run(found[first].counts, learnt)
-    assert failure._known_fates(pairs, SETTING).passed
-    assert not failure._known_fates(found, SETTING).passed
+    assert failure._known_deaths(pairs, SETTING).passed
+    assert not failure._known_deaths(found, SETTING).passed
 
 
 def test_what_surely_fails_fails_and_a_law_of_the_starts_that_is_off_does_not_pass(monkeypatch):

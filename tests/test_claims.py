@@ -140,11 +140,11 @@ def test_sigmoid_fails_when_norms_are_off_by_five_percent(longer_norms):
     assert found["mean fall of the soft error, 4000 random networks"] == "FAIL"
 
 
-def test_sigmoid_fails_when_the_fates_are_those_of_other_starts(monkeypatch):
-    true_fates = theory.separated_deaths
+def test_sigmoid_fails_when_the_neuron_deaths_are_those_of_other_initialisations(monkeypatch):
+    true_deaths = theory.separated_deaths
 
     def deaths(weights, task, loss):
-        return true_fates([layer[::-1] for layer in weights], task, loss)
+        return true_deaths([layer[::-1] for layer in weights], task, loss)
 
     monkeypatch.setattr(theory, "separated_deaths", deaths)
     found = verdicts(claims.run("sigmoid", networks=2000, quick=True))

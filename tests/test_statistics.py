@@ -187,7 +187,7 @@ def test_covariances_are_those_of_the_networks(both: Both) -> None:
     np.testing.assert_allclose(found.sel(pair="loss, loss"), own, rtol=4 * n * EPS)
 
 
-def test_events_are_counted_with_the_wilson_interval_of_their_share(both: Both) -> None:
+def test_events_are_counted_with_the_wilson_interval_of_their_fraction(both: Both) -> None:
     reduced = both.reduced
     known = both.raw.isel(network=np.flatnonzero(both.raw.status != 2))  # diverged networks are above all thresholds
     met = {
@@ -200,21 +200,21 @@ def test_events_are_counted_with_the_wilson_interval_of_their_share(both: Both) 
     for event, met_by in met.items():
         found = reduced.sel(event=event)
         np.testing.assert_array_equal(found.event_count, met_by.sum("network"))
-        assert_shares(found, "event", known.sizes["network"])
+        assert_fractions(found, "event", known.sizes["network"])
         assert "diverged is above every threshold" in reduced.event_fraction.attrs["long_name"]
 
 
-def assert_shares(found: xarray.Dataset, name: str, trials: int) -> None:
+def assert_fractions(found: xarray.Dataset, name: str, trials: int) -> None:
     """Compare fractions with SciPy's Wilson interval at the confidence of four deviations."""
     counts, confidence = found[f"{name}_count"].values, 1 - 2 * ndtr(-4.0)
     for at, count in np.ndenumerate(counts):
-        share, low, high = (found[f"{name}_{part}"].values[at] for part in ("share", "low", "high"))
+        fraction, low, high = (found[f"{name}_{part}"].values[at] for part in ("fraction", "low", "high"))
         if trials == 0:
-            assert np.isnan(share)
+            assert np.isnan(fraction)
             assert [low, high] == [0, 1]
             continue
         interval = stats.binomtest(int(count), trials).proportion_ci(confidence, method="wilson")
-        assert share == count / trials
+        assert fraction == count / trials
         np.testing.assert_allclose([low, high], [interval.low, interval.high], rtol=1e-10, atol=1e-14)
 
 
@@ -248,7 +248,7 @@ def test_outcomes_are_counted(both: Both) -> None:
     reduced, status = both.reduced, both.raw.status.values
     np.testing.assert_array_equal(reduced.outcome_count, np.bincount(status, minlength=6))
     assert list(reduced.outcome.values) == ["completed", "diverged", "exhausted", *STOP_RULES]
-    assert_shares(reduced, "outcome", len(status))
+    assert_fractions(reduced, "outcome", len(status))
     assert int(reduced.diverged) == (status == 1).sum()
     for rule, code in STOP_RULES.items():
         if rule in reduced:

@@ -162,7 +162,7 @@ def test_the_stable_manifold_decays_for_ever_and_fails():
     assert deaths.failed.all()
 
 
-def test_fates_on_antipodal_data_follow_the_sign_of_a_plus_z():
+def test_deaths_on_antipodal_data_follow_the_sign_of_a_plus_z():
     task = SimpleNamespace(
         inputs=np.array([[1.0], [-0.6]]), labels=np.array([1, -1]), sample_weight=np.array([0.5, 0.5])
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared import crowd
-from shoal.claims.shared.crowd import Crowds, compare_exponent, compare_fates, compare_means
+from shoal.claims.shared.crowd import Crowds, compare_deaths, compare_exponent, compare_means
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.sweep import (
     CLOCK,
@@ -98,7 +98,7 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
         Row("their mean ln(frequency x norm x time to margin 1)", means),
         Row(
             f"fraction of modes never learnt, 4^-{crowd.NEURONS} at any frequency",
-            compare_fates(found.crowds, [common]),
+            compare_deaths(found.crowds, [common]),
         ),
     ]
     table: Table = {

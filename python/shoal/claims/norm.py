@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shoal import plot
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared import crowd
-from shoal.claims.shared.crowd import Crowds, compare_exponent, compare_fates, compare_means
+from shoal.claims.shared.crowd import Crowds, compare_deaths, compare_exponent, compare_means
 from shoal.claims.shared.flows import exponent_weights
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.sweep import (
@@ -118,7 +118,9 @@ def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table
         Row(f"{many} random networks a norm, equal margins: exponent of time -1", exponent),
         Row("their mean ln(frequency x norm x time to margin 1)", compare_means(equal.crowds, [common] * len(NORMS))),
         Row("the same means at equal initial weights", compare_means(weighted.crowds, own)),
-        Row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at every norm", compare_fates(equal.crowds, [common])),
+        Row(
+            f"fraction of modes never learnt, 4^-{crowd.NEURONS} at every norm", compare_deaths(equal.crowds, [common])
+        ),
     ]
     table: Table = {
         "random_equal_margin": (("norm",), equal.means),

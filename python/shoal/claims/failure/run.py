@@ -81,7 +81,7 @@ def run(setting: Setting) -> Outcome:
     pairs = _pairs(count, setting)
     modes = _modes(count, setting)
     surface = failure_surface.measure(max(2, count // failure_surface.CELLS), setting)
-    rows = (*_pair_rows(pairs), _known_fates(pairs, setting), *_mode_rows(modes), *failure_surface.rows(surface))
+    rows = (*_pair_rows(pairs), _known_deaths(pairs, setting), *_mode_rows(modes), *failure_surface.rows(surface))
     data = _data(pairs, modes).merge(
         xr.Dataset(
             failure_surface.table(surface),
@@ -195,7 +195,7 @@ def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
     ]
 
 
-def _known_fates(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
+def _known_deaths(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
     """Return how many networks fail or learn against what theory says of their own initialisations."""
     wrong = trials = 0
     for part, ((kind, hidden), found) in enumerate(pairs.items()):

@@ -23,7 +23,7 @@ from shoal.network import Network
 from shoal.proportion import compare_fraction
 from shoal.task import Task
 
-__all__ = ["NEURONS", "Crowd", "Crowds", "compare_exponent", "compare_fates", "compare_means", "expect"]
+__all__ = ["NEURONS", "Crowd", "Crowds", "compare_deaths", "compare_exponent", "compare_means", "expect"]
 
 Floats = NDArray[np.float64]
 
@@ -180,7 +180,7 @@ def compare_exponent(measured: Sequence[Crowd], conditions: Floats, speeds: Floa
     )
 
 
-def compare_fates(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
+def compare_deaths(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
     """Return the comparison of the fraction of modes that are never learnt with 4^-NEURONS, all conditions together.
 
     Bias: the fraction of modes that theory still has at a negative margin at the end, which may go either way.
