@@ -41,7 +41,7 @@ class Shoal:
         self.steps = 0
 
     def reset(self, weights: list[Array]) -> None:
-        """Remember the start of `weights`."""
+        """Remember `weights` as the initial ones."""
         self.begun, self.steps = weights, 0
 
     def advance(self, steps: int) -> None:

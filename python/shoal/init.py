@@ -252,7 +252,7 @@ class Explicit(Init):
         object.__setattr__(self, "biases", offsets)
 
     def __repr__(self) -> str:
-        """Return the call that makes the start, with arrays abbreviated to their shapes."""
+        """Return the call that makes it, with arrays abbreviated to their shapes."""
         shown = ", ".join(f"<float64 {array.shape}>" for array in self.weights)
         biases = ", ".join(f"<float64 {array.shape}>" for array in self.biases)
         return f"Explicit(weights=[{shown}]" + (f", biases=[{biases}])" if biases else ")")

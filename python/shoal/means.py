@@ -106,7 +106,7 @@ def compare_samples(measured: Values, independent: Values, *, bias: Values = 0.0
     measured : array or DataArray, (networks, ...), float64
         As in `compare_mean`.
     independent : array or DataArray, (networks, ...), float64
-        Other networks, any number of them: what theory predicts for starts of their own. Predictions for the very
+        Other networks, any number of them: what theory predicts for their own initialisations. Predictions for the very
         networks that were measured are refused: they are compared network by network.
     bias : float or array, same unit as measured
         Stated bias, added to the tolerance.

@@ -96,7 +96,7 @@ def _margins(network: Network, count: int, setting: Setting, seed: int, refine: 
 
 
 def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
-    """Train one cell, look at its starts, and train its first networks again at half the rate."""
+    """Train one cell, look at its initial weights, and train its first networks again at half the rate."""
     margins = _margins(network, count, setting, seed)
     weights = initial_weights(network, TASK, START, count, setting, seed)
     lost = lost_starts(np.asarray(weights[0] > 0))
@@ -116,7 +116,7 @@ def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
 
 
 def lost_starts(active: Flags) -> Flags:
-    """Return which starts, (networks,) bool, surely lose a class.
+    """Return which initialisations, (networks,) bool, surely lose a class.
 
     Parameters
     ----------

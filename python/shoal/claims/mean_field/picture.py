@@ -171,7 +171,7 @@ def _draw_plane(axes: Axes, data: xr.Dataset) -> None:
         plot.theory(axes, lines["a_predicted"][:, node], lines["w_predicted"][:, node], color=colour, lw=1.6)
         plot.points(axes, some["a"][:, node], some["w"][:, node], color=colour, ms=4, mew=1.1, zorder=5)
         plot.points(axes, data["a"][:1, node], data["w"][:1, node], color=colour, fmt="s", ms=6, mfc=colour, zorder=6)
-    plot.points(axes, [], [], color="0.3", fmt="s", mfc="0.3", ms=6, label="start")
+    plot.points(axes, [], [], color="0.3", fmt="s", mfc="0.3", ms=6, label="initial")
     _key(axes)
     axes.set(xlabel="$a_i$", ylabel=r"$w_{\parallel,i}$")
 

@@ -88,7 +88,7 @@ def _draw_trajectories(axes: Axes, grid: Grid) -> None:
         plot.points(axes, x[marks], y[marks], color=colour, ms=4.5, zorder=5)
         axes.plot(x[0], y[0], "o", color=colour, ms=5.5, zorder=6)
     plot.theory(axes, [], [], color="0.35", lw=0.8, label=r"theory: $a^2 - z^2$ constant")
-    for colour, label in ((plot.COLOURS[0], "trained, lives (full: start)"), (plot.COLOURS[1], "trained, dies")):
+    for colour, label in ((plot.COLOURS[0], "trained, lives (full: initial)"), (plot.COLOURS[1], "trained, dies")):
         plot.points(axes, [], [], color=colour, ms=4.5, label=label)
 
 

@@ -40,7 +40,7 @@ WIDTH, HEIGHT = 1.0, 1.2
 RTOL = 1e-10
 TOLERANCE = 10 * RTOL
 LEVEL = 2.0
-"""Margin at which a network counts as fit; no start has it."""
+"""Margin at which a network counts as fit; no initialisation has it."""
 
 RECORDS = 100
 """Of the plane, spread evenly in the logarithm of time."""
@@ -80,7 +80,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Grid:
-    """The trained plane: starts (networks,), times, measures (networks, times); ``path`` ends on an axis of a and z."""
+    """The trained plane: initial a, z (networks,), times, measures (networks, times); ``path`` ends on an axis."""
 
     plane: Plane
     a: Floats

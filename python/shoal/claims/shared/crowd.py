@@ -132,7 +132,7 @@ class Crowds:
 
 
 def expect(norm: float, init: Separated, networks: int, setting: Setting, seed: int) -> Crowd:
-    """Return what theory expects, from starts of its own: one mode alone, at frequency 1, which only sets the clock."""
+    """Return what theory expects, from its own initial weights: one mode, at frequency 1, which only sets the clock."""
     setting.say(f"predicting {networks} random networks at norm {norm:g}")
     task = Task([[norm]], [1])
     weights = initial_weights(Network((1, NEURONS, 1)), task, init, networks, setting, seed)

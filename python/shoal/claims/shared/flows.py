@@ -128,7 +128,7 @@ def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[F
 
 
 def spread(predicted: Floats, *others: Floats) -> Floats:
-    """Return the largest distance of other predictions, such as from `shifted` starts, from the one that counts."""
+    """Return the largest distance of other predictions, such as from `shifted` weights, from the one that counts."""
     return np.asarray(np.max([np.abs(other - predicted) for other in others], axis=0))
 
 
@@ -193,7 +193,7 @@ def compare_slope(descents: Floats, flow: Floats) -> Comparison:
     over time is not: it jumps from one lobe of the difference to another.) Its slopes between the rates, log2(d/d') and
     log2(d'/d''), are 1 + e and 1 + e/2 + ...; so twice the second less the first tends to 1 one order sooner. It may be
     off by the last correction, the difference of the two. The largest over networks counts for all: c2 passes through 0
-    at some start, where a network alone would be allowed next to nothing.
+    at some initial margin, where a network alone would be allowed next to nothing.
 
     Parameters
     ----------
