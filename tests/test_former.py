@@ -54,3 +54,12 @@ def test_signatures_and_copies_are_those_of_the_classes_themselves() -> None:
     assert list(inspect.signature(shoal.train).parameters)[:3] == ["network", "task", "init"]
     method = shoal.GradientDescent(0.1, 5)
     assert pickle.loads(pickle.dumps(method)) == copy.deepcopy(method) == method
+
+
+def test_a_dataset_saved_under_former_names_is_refused() -> None:
+    data = shoal.train(
+        shoal.Network((1, 1)), shoal.Task([[1.0]], [1]), shoal.Gaussian(1.0), method=shoal.GradientDescent(0.1, 1)
+    )
+    data.attrs["specification"] = data.attrs["specification"].replace('"init"', '"start"')
+    with pytest.raises(ValueError, match="its specification has former names"):
+        shoal.specification(data)
