@@ -10,7 +10,6 @@ from shoal.claims import losses, modes, sigmoid
 from shoal.claims.claim import Setting
 from shoal.claims.shared import flows
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, shifted, spread
-from shoal.claims.shared.runs import initial_weights
 from shoal.method import GradientFlow
 from shoal.task import Task
 
@@ -81,7 +80,7 @@ def test_a_slope_is_told_from_one_when_the_flow_is_another(generator):
 
 
 def test_a_shifted_start_moves_both_weights_of_each_neuron_towards_the_growing_side():
-    start = initial_weights(sigmoid.PLAN.network, sigmoid.TASK, sigmoid.PLAN.init, 5, Setting(), 0)
+    start = sigmoid.PLAN.init.draw(sigmoid.PLAN.network, sigmoid.TASK, networks=5, seed=0).weights
     up, down = shifted(start, sigmoid.TASK)
     times = np.array([0.0, 5.0, 20.0])
     margins, more, less = (sigmoid.predicted_margins(weights, times) for weights in (start, up, down))

@@ -11,6 +11,7 @@ from shoal.init import Balanced, Explicit, Gaussian, Init, Separated
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
 from shoal.method import GradientDescent, GradientFlow
 from shoal.network import Network
+from shoal.predict import predict, to_torch
 from shoal.record import Record
 from shoal.resume import resume
 from shoal.specification import specification
@@ -57,12 +58,14 @@ __all__ = [
     "info",
     "open_sweep",
     "plot",
+    "predict",
     "quantile",
     "resume",
     "specification",
     "sweep",
     "tasks",
     "theory",
+    "to_torch",
     "train",
 ]
 

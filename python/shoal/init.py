@@ -35,6 +35,48 @@ class Init(Frozen, ABC):
             The initialisation does not fit the network, the task or the number of networks.
         """
 
+    def draw(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        networks: int | None = None,
+        seed: int = 0,
+        first: int = 0,
+        dtype: str = "float64",
+        threads: int | None = None,
+    ) -> Explicit:
+        """Return the initial weights themselves: the very ones from which ``train`` would start.
+
+        Parameters
+        ----------
+        network, task, networks, seed, first, dtype, threads
+            As of ``train``. Of a task, ``Separated`` looks at the inputs; the others look at none of it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``train``.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> drawn = shoal.Gaussian(.1).draw(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), networks=4)
+        >>> drawn
+        Explicit(weights=[<float64 (4, 3, 2)>, <float64 (4, 1, 3)>])
+        """
+        from shoal.method import GradientDescent
+        from shoal.record import Record
+        from shoal.train import train
+
+        data = train(
+            network, task, self, method=GradientDescent(1.0, steps=0), record=Record(measure=("weights",)),
+            networks=networks, seed=seed, first=first, dtype=dtype, threads=threads,
+        )  # fmt: skip
+        layers = range(1, network.layers + 1)
+        biases = [data[f"biases_{layer}"].values for layer in layers] if network.bias else None
+        return Explicit([data[f"weights_{layer}"].values for layer in layers], biases)
+
     def scalars(self, network: Network) -> dict[str, float]:
         """Return the standard deviations that weights are drawn with, by the name of what sets them."""
         return {}
@@ -250,6 +292,30 @@ class Explicit(Init):
             )
         object.__setattr__(self, "weights", layers)
         object.__setattr__(self, "biases", offsets)
+
+    @classmethod
+    def from_torch(cls, modules: Any) -> Explicit:
+        """Return the weights of PyTorch modules, one network per module.
+
+        Parameters
+        ----------
+        modules : torch.nn.Module or sequence of them
+            Each with ``torch.nn.Linear`` layers in the order in which they act, such as a ``torch.nn.Sequential``. All
+            have the same layers, and biases in all of them or in none. Activations are those of ``Network``: no module
+            is looked at but Linear ones.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is not installed; shoal does not bring it.
+        TypeError
+            Something is not a module.
+        ValueError
+            A module has no Linear layer, other layers than the first module, or biases in some layers only.
+        """
+        from shoal.predict import parameters_of_torch
+
+        return cls(*parameters_of_torch(modules))
 
     def __repr__(self) -> str:
         """Return the call that makes it, with arrays abbreviated to their shapes."""

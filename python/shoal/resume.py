@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from shoal import checks
 from shoal.init import Explicit
 from shoal.method import OUTCOMES, GradientDescent, GradientFlow, Method
-from shoal.network import Network
+from shoal.predict import Parameters, final_parameters
 from shoal.record import Record
 from shoal.run import Progress, Run
 from shoal.specification import specification
@@ -85,7 +84,7 @@ def resume(
     """
     given = specification(data)
     network, method, kept = given["network"], given["method"], given["record"]
-    final = _final(data, network)
+    final = final_parameters(data, network)
     longer = _longer(method, steps, t_end)
     record = _record(record, kept, method, longer)
     again = {**given, "method": longer, "record": record, "progress": progress}
@@ -140,29 +139,11 @@ def _end(method: Method) -> float:
     return method.steps if isinstance(method, GradientDescent) else method.t_end
 
 
-def _final(data: xarray.Dataset, network: Network) -> dict[str, list[NDArray[np.float64]]]:
-    """Return the final weights and biases, one array a layer."""
-    if "network" not in data.dims:
-        raise ValueError(
-            "data must keep each network to go on with it, got statistics or a single network: select one "
-            "with a list or slice"
-        )
-    names = {"weights": [f"weights_{layer}" for layer in range(1, network.layers + 1)]}
-    if network.bias:
-        names["biases"] = [f"biases_{layer}" for layer in range(1, network.layers + 1)]
-    missing = [name for held in names.values() for name in held if name not in data]
-    if missing:
-        raise ValueError(
-            f"data must hold the final weights, recorded by measure=('weights', ...): it lacks {', '.join(missing)}"
-        )
-    return {kind: [np.asarray(data[name].values, np.float64) for name in held] for kind, held in names.items()}
-
-
-def _going(run: Run, final: Mapping[str, list[NDArray[np.float64]]], before: Method) -> Run:
+def _going(run: Run, final: Parameters, before: Method) -> Run:
     """Return the training of what is left, from the final weights."""
     # What has diverged has nothing left to train: 0 in its place, and its end is carried over.
-    finite = {kind: [np.where(np.isfinite(array), array, 0.0) for array in held] for kind, held in final.items()}
-    end = Explicit(finite["weights"], finite.get("biases"))
+    weights, biases = ([np.where(np.isfinite(array), array, 0.0) for array in held] for held in final)
+    end = Explicit(weights, biases or None)
     method, first = run.method, _end(before)
     if isinstance(method, GradientDescent):
         rest: Method = dataclasses.replace(method, steps=method.steps - int(first))

@@ -17,7 +17,7 @@ from scipy.special import expit
 from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
-from shoal.claims.shared.runs import Plan, Runs, far_seed, initial_weights
+from shoal.claims.shared.runs import Plan, Runs, far_seed
 from shoal.comparison import Comparison, compare_flow
 from shoal.init import Separated
 from shoal.means import compare_samples
@@ -68,7 +68,9 @@ def run(setting: Setting) -> Outcome:
     count = setting.count(full=2000, quick=400)
     runs = PLAN.three(count, setting)
     setting.say(f"predicting {count} networks from their initial weights")
-    weights = initial_weights(PLAN.network, PLAN.task, PLAN.init, count, setting, setting.seed)
+    weights = PLAN.init.draw(
+        PLAN.network, PLAN.task, networks=count, seed=setting.seed, threads=setting.threads
+    ).weights
     margins = predicted_margins(weights, PLAN.times)
     exact = _Errors.of(margins)
     smooth = runs.smooth()
@@ -85,11 +87,13 @@ def run(setting: Setting) -> Outcome:
     crowd = Setting(many, far_seed(setting.seed, 1), setting.quick, setting.threads, setting.progress)
     coarse, fine = PLAN.run(many, crowd), PLAN.run(many, crowd, refine=2)
     setting.say(f"predicting {many} other random networks")
-    others = initial_weights(PLAN.network, PLAN.task, PLAN.init, many, setting, far_seed(setting.seed, 2))
+    others = PLAN.init.draw(
+        PLAN.network, PLAN.task, networks=many, seed=far_seed(setting.seed, 2), threads=setting.threads
+    ).weights
     drawn = predicted_margins(others, PLAN.times)
     expected = _Errors.of(drawn)
 
-    own = initial_weights(PLAN.network, PLAN.task, PLAN.init, many, setting, crowd.seed)
+    own = PLAN.initial_weights(many, crowd.seed, setting.threads)
     last = fine["margin"].values[:, -1]
     decided = last >= 0
     astray = (theory.separated_deaths(own, PLAN.task, "cross_entropy").failed != (last == 0)) & decided

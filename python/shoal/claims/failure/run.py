@@ -19,7 +19,7 @@ from shoal import plot, theory
 from shoal.claims.claim import Claim, Outcome, Row, Setting
 from shoal.claims.failure import surface as failure_surface
 from shoal.claims.shared.deaths import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
-from shoal.claims.shared.runs import far_seed, initial_weights
+from shoal.claims.shared.runs import far_seed
 from shoal.comparison import worst
 from shoal.init import Gaussian, Init, Separated
 from shoal.method import GradientDescent
@@ -202,7 +202,9 @@ def _known_deaths(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
         setting.say(f"predicting the neuron deaths of {len(found.learnt)} networks of {hidden} units")
         seed = far_seed(setting.seed, part)
         init = _pair_init(kind)
-        weights = initial_weights(Network((1, hidden, 1)), PAIR, init, len(found.learnt), setting, seed)
+        weights = init.draw(
+            Network((1, hidden, 1)), PAIR, networks=len(found.learnt), seed=seed, threads=setting.threads
+        ).weights
         fails = theory.separated_deaths(weights, PAIR, "cross_entropy").failed.any(axis=1)
         wrong, trials = wrong + int((fails == found.learnt).sum()), trials + len(found.learnt)
     return Row(

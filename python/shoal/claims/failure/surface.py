@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shoal import plot
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.deaths import Counts, Table, certain_failures, enough, proportion
-from shoal.claims.shared.runs import far_seed, initial_weights
+from shoal.claims.shared.runs import far_seed
 from shoal.comparison import worst
 from shoal.init import Gaussian
 from shoal.method import GradientDescent
@@ -98,7 +98,7 @@ def _margins(network: Network, count: int, setting: Setting, seed: int, refine: 
 def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
     """Train one cell, look at its initial weights, and train its first networks again at half the rate."""
     margins = _margins(network, count, setting, seed)
-    weights = initial_weights(network, TASK, START, count, setting, seed)
+    weights = START.draw(network, TASK, networks=count, seed=seed, threads=setting.threads).weights
     lost = lost_starts(np.asarray(weights[0] > 0))
     # Both margins exactly 0: some layer is inactive on both samples, and every gradient is 0.
     certain: Flags = lost | np.all(margins[:, 0] == 0, axis=1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shoal import theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
-from shoal.claims.shared.runs import crossing_times, far_seed, initial_weights
+from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep
 from shoal.comparison import Comparison, compare_flow
 from shoal.init import Separated
@@ -105,7 +105,7 @@ class Crowds:
             seed, times = far_seed(setting.seed, part + at), CLOCK / pair.speeds[0]
             data = flow(NETWORK, pair.task, init, times, setting, networks=networks, seed=seed)
             found = data["margin"].values
-            weights = initial_weights(NETWORK, pair.task, init, singles, setting, seed)
+            weights = init.draw(NETWORK, pair.task, networks=singles, seed=seed, threads=setting.threads).weights
             crowds.append(Crowd.of(found[:, :, 0]))
             margins.append(found[:singles])
             expected, *others = (
@@ -135,7 +135,7 @@ def expect(norm: float, init: Separated, networks: int, setting: Setting, seed: 
     """Return what theory expects, from its own initial weights: one mode, at frequency 1, which only sets the clock."""
     setting.say(f"predicting {networks} random networks at norm {norm:g}")
     task = Task([[norm]], [1])
-    weights = initial_weights(Network((1, NEURONS, 1)), task, init, networks, setting, seed)
+    weights = init.draw(Network((1, NEURONS, 1)), task, networks=networks, seed=seed, threads=setting.threads).weights
     return Crowd.of(theory.separated_margins(weights, task, "cross_entropy", CLOCK / norm)[:, :, 0])
 
 

@@ -29,7 +29,6 @@ __all__ = [
     "extrapolate",
     "extrapolated_error",
     "far_seed",
-    "initial_weights",
     "side_by_side",
 ]
 
@@ -74,6 +73,11 @@ class Plan:
     def times(self) -> Floats:
         """(records,) float64: the times at which every run is recorded."""
         return np.asarray(np.arange(0, self.steps + 1, self.every) * self.rate, np.float64)
+
+    def initial_weights(self, networks: int, seed: int, threads: int | None) -> Sequence[Floats]:
+        """Return where the networks of a seed start."""
+        drawn = self.init.draw(self.network, self.task, networks=networks, seed=seed, threads=threads)
+        return drawn.weights
 
     def run(self, networks: int, setting: Setting, refine: int = 1) -> xr.Dataset:
         """Return the training at ``rate / refine``, networks (0..networks-1) of the setting's seed."""
@@ -189,23 +193,6 @@ def _inverse(values: Floats, times: Floats) -> Floats:
         others = np.delete(values, i, axis=1)
         result += times[:, i] * np.prod(others / (others - values[:, i : i + 1]), axis=1)
     return result
-
-
-def initial_weights(
-    network: Network, task: Task, init: Init, networks: int, setting: Setting, seed: int
-) -> Sequence[Floats]:
-    """Return the weights of untrained networks, one array (networks, outputs, inputs) a layer."""
-    data = train(
-        network,
-        task,
-        init,
-        method=GradientDescent(learning_rate=1.0, steps=0),
-        record=Record(measure=("weights",)),
-        networks=networks,
-        seed=seed,
-        threads=setting.threads,
-    )
-    return [np.asarray(data[f"weights_{layer}"].values, float) for layer in range(1, network.layers + 1)]
 
 
 def side_by_side(measure: Callable[[int], Found], count: int, threads: int | None = None) -> list[Found]:

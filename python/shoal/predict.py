@@ -1,0 +1,250 @@
+"""Evaluate trained networks at any inputs, and hand their weights to PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import checks
+from shoal.network import Network
+from shoal.specification import specification
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+
+Floats = NDArray[np.float64]
+Parameters = tuple[list[Floats], list[Floats]]
+"""Weights (networks, outputs, inputs) and biases (networks, outputs), one array per layer; no biases: an empty list."""
+
+_ACTIVATIONS: dict[str, Callable[[Floats, float], Floats]] = {
+    "relu": lambda a, _: np.maximum(a, 0.0),
+    "leaky_relu": lambda a, slope: np.where(a > 0, a, slope * a),
+    "linear": lambda a, _: a,
+    "tanh": lambda a, _: np.tanh(a),
+    "softplus": lambda a, _: np.logaddexp(a, 0.0),
+}
+_AT_ONCE = 2**23
+"""Numbers of one layer that are held at once, 64 MB."""
+
+
+def predict(data: xarray.Dataset, inputs: ArrayLike) -> xarray.DataArray:
+    """Return the outputs f(x) of trained networks at any inputs, from their final weights.
+
+    Parameters
+    ----------
+    data
+        What ``train`` or ``resume`` returned, with the final weights of its networks:
+        ``Record(measure=("weights", ...))``. Consecutive networks of it, or a single one, are enough.
+    inputs : array_like, shape (points, inputs)
+        Where to evaluate the networks.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of dimensions (network, point) for one output, (network, point, output) for several; without ``network`` where
+        ``data`` is a single network. Centred networks return f(x, t) - f(x, 0). Networks that have diverged are NaN.
+        The outputs are computed in float64, whatever the dtype of the training.
+
+    Raises
+    ------
+    TypeError
+        An argument has the wrong type.
+    ValueError
+        ``inputs`` has the wrong shape or is not finite, ``data`` has no final weights, or as of ``specification``.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1), networks=4,
+    ...                    method=shoal.GradientDescent(.1, steps=50), record=shoal.Record(measure=("weights",)))
+    >>> shoal.predict(data, [[1., 0.], [0., 1.], [1., 1.]]).sizes
+    Frozen({'network': 4, 'point': 3})
+    """
+    import xarray
+
+    data, single = _with_networks(data)
+    given = specification(data)
+    network: Network = given["network"]
+    points = checks.real_array("inputs", inputs, dimensions=2, shape="(points, inputs)")
+    if points.shape[1] != network.inputs:
+        raise ValueError(f"inputs must have shape (points, {network.inputs}) for this network, got {points.shape}")
+    values = outputs(network, final_parameters(data, network), points)
+    if network.centred:
+        values -= outputs(network, _initial_parameters(given), points)
+    dims, held = ("network", "point", "output"), {name: data[name] for name in ("network",) if name in data.coords}
+    found = xarray.DataArray(values, dims=dims, coords=held, name="output", attrs={"long_name": "output f(x)"})
+    if network.outputs == 1:
+        found = found.isel(output=0)
+    return found.isel(network=0) if single else found
+
+
+def outputs(network: Network, parameters: Parameters, points: Floats) -> Floats:
+    """Return the outputs of networks, (networks, points, outputs), not centred."""
+    weights, biases = parameters
+    networks = len(weights[0])
+    found = np.empty((networks, len(points), network.outputs))
+    block = max(1, _AT_ONCE // (len(points) * max(network.widths)))
+    activate = _ACTIVATIONS[network.activation]
+    with np.errstate(over="ignore", invalid="ignore"):  # of networks that have diverged
+        for begin in range(0, networks, block):
+            rows = slice(begin, begin + block)
+            values: Floats = points[np.newaxis]
+            for layer, array in enumerate(weights):
+                values = network.scales[layer] * (values @ array[rows].swapaxes(1, 2))
+                if biases:
+                    values = values + biases[layer][rows, np.newaxis]
+                if layer < network.layers - 1:
+                    values = activate(values, network.slope)
+            found[rows] = values
+    return found
+
+
+def final_parameters(data: xarray.Dataset, network: Network) -> Parameters:
+    """Return the final weights and biases of a dataset.
+
+    Raises
+    ------
+    ValueError
+        They were not recorded.
+    """
+    if "network" not in data.dims:
+        raise ValueError(
+            "data must keep each network, got statistics or a single network: select one with a list or slice"
+        )
+    kinds = ("weights", "biases") if network.bias else ("weights",)
+    names = {kind: [f"{kind}_{layer}" for layer in range(1, network.layers + 1)] for kind in kinds}
+    missing = [name for held in names.values() for name in held if name not in data]
+    if missing:
+        raise ValueError(
+            f"data must hold the final weights, recorded by measure=('weights', ...): it lacks {', '.join(missing)}"
+        )
+    weights, biases = (
+        [np.asarray(data[name].values, np.float64) for name in names.get(kind, ())] for kind in ("weights", "biases")
+    )
+    return weights, biases
+
+
+def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
+    """Return one network with its final weights as a PyTorch module.
+
+    The module maps float64 tensors of shape (points, inputs) to (points, outputs). The scales of the layers are
+    multiplied into the weights. ``Explicit.from_torch`` is the way back.
+
+    Parameters
+    ----------
+    data
+        As of ``predict``.
+    network
+        Which network: its label in ``data.network``.
+
+    Raises
+    ------
+    ImportError
+        PyTorch is not installed; shoal does not bring it.
+    TypeError
+        An argument has the wrong type.
+    ValueError
+        There is no such network, it is centred (no module of layers subtracts its own initial outputs), or as of
+        ``predict``.
+    """
+    torch = _torch("to_torch")
+    data, _ = _with_networks(data)
+    number = checks.integer("network", network, least=0)
+    shape: Network = specification(data)["network"]
+    if shape.centred:
+        raise ValueError("network must not be centred: a module of layers does not subtract its initial outputs")
+    held = data["network"].values if "network" in data.coords else np.arange(data.sizes["network"])
+    at = np.flatnonzero(held == number)
+    if not len(at):
+        raise ValueError(f"network must be one of {held[0]}..{held[-1]} that data holds, got {number}")
+    weights, biases = final_parameters(data.isel(network=[int(at[0])]), shape)
+    layers: list[Any] = []
+    for layer, (array, scale) in enumerate(zip(weights, shape.scales, strict=True)):
+        linear = torch.nn.Linear(array.shape[2], array.shape[1], bias=shape.bias, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(scale * array[0]))
+            if shape.bias:
+                linear.bias.copy_(torch.from_numpy(biases[layer][0]))
+        layers.append(linear)
+        if layer < shape.layers - 1 and shape.activation != "linear":
+            layers.append(_module(torch, shape))
+    return torch.nn.Sequential(*layers)
+
+
+def parameters_of_torch(modules: Any) -> tuple[list[Floats], list[Floats] | None]:
+    """Return weights and biases of one ``torch.nn.Sequential`` of ``Linear`` layers, or of several of one shape.
+
+    Raises
+    ------
+    ImportError
+        PyTorch is not installed.
+    TypeError
+        Not modules of layers.
+    ValueError
+        A module has no Linear layer, or other layers than the first.
+    """
+    torch = _torch("Explicit.from_torch")
+    given = [modules] if isinstance(modules, torch.nn.Module) else checks.sequence("modules", modules, "modules")
+    if not given:
+        raise ValueError("modules must hold at least one module, got none")
+    networks = []
+    for k, module in enumerate(given):
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(f"modules[{k}] must be a torch.nn.Module, got {type(module).__name__}")
+        linear = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
+        if not linear:
+            raise ValueError(f"modules[{k}] must have torch.nn.Linear layers, got {module}")
+        networks.append([(layer.weight, layer.bias) for layer in linear])
+
+    def shapes(layers: list[Any]) -> list[Any]:
+        return [(tuple(weight.shape), bias is not None) for weight, bias in layers]
+
+    for k, layers in enumerate(networks):
+        if shapes(layers) != shapes(networks[0]):
+            raise ValueError(
+                f"modules[{k}] must have the layers of modules[0], {shapes(networks[0])}, got {shapes(layers)}"
+            )
+
+    def stacked(which: int) -> list[Floats]:
+        return [
+            np.stack([layers[at][which].detach().cpu().numpy().astype(np.float64) for layers in networks])
+            for at in range(len(networks[0]))
+        ]
+
+    have = {bias for _, bias in shapes(networks[0])}
+    if len(have) == 2:
+        raise ValueError("modules must have biases in all layers or in none, got some with and some without")
+    return stacked(0), stacked(1) if have == {True} else None
+
+
+def _module(torch: Any, network: Network) -> Any:
+    nn = torch.nn
+    made = {"relu": nn.ReLU, "tanh": nn.Tanh, "softplus": nn.Softplus}
+    return nn.LeakyReLU(network.slope) if network.activation == "leaky_relu" else made[network.activation]()
+
+
+def _torch(name: str) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(f"{name} needs PyTorch, which is not installed: pip install torch") from error
+    return torch
+
+
+def _with_networks(data: Any) -> tuple[Any, bool]:
+    """Return the data with a dimension of networks, and whether they are a single one without."""
+    single = "network" not in getattr(data, "dims", ()) and "network" in getattr(data, "coords", ())
+    return (data.expand_dims("network"), True) if single else (data, False)
+
+
+def _initial_parameters(given: dict[str, Any]) -> Parameters:
+    """Return where the networks of a specification started, as they were trained."""
+    drawn = given["init"].draw(
+        given["network"], given["task"], networks=given["networks"], seed=given["seed"], first=given["first"],
+        dtype=given["dtype"],
+    )  # fmt: skip
+    return list(drawn.weights), list(drawn.biases)

@@ -1,0 +1,86 @@
+"""Weights from PyTorch and back are the same functions, to rounding. Left out without PyTorch, which is no dependency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal.network import ACTIVATIONS
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+GENERATOR = np.random.default_rng(6)
+POINTS = GENERATOR.standard_normal((9, 3))
+TASK = shoal.Task(GENERATOR.standard_normal((5, 3)), [1, -1, 1, 1, -1])
+
+
+def evaluated(module: Any) -> Any:
+    with torch.no_grad():
+        return module(torch.from_numpy(POINTS)).numpy()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_module_computes_what_the_network_does(activation: str, bias: bool) -> None:
+    slope = {"slope": 0.2} if activation == "leaky_relu" else {}
+    network = shoal.Network((3, 5, 4, 1), activation, bias=bias, scales=(0.5, 2.0, 3.0), **slope)
+    data = shoal.train(
+        network, TASK, shoal.Gaussian(0.8), method=shoal.GradientDescent(0.02, 20), networks=4, first=7,
+        record=shoal.Record(measure=("weights",)),
+    )  # fmt: skip
+    for number in (7, 10):
+        right = shoal.predict(data, POINTS).sel(network=number).values
+        np.testing.assert_allclose(evaluated(shoal.to_torch(data, number))[:, 0], right, rtol=1e-12, atol=1e-13)
+    single = shoal.to_torch(data.isel(network=3), 10)
+    np.testing.assert_array_equal(evaluated(single), evaluated(shoal.to_torch(data, 10)))
+
+
+def test_weights_of_modules_are_trained_as_they_are() -> None:
+    torch.manual_seed(3)
+    modules = [
+        nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 1)).to(torch.float64 if k else torch.float32)
+        for k in range(3)
+    ]
+    init = shoal.Explicit.from_torch(modules)
+    assert init.networks == 3
+    network = shoal.Network((3, 6, 1), bias=True)
+    record = shoal.Record(measure=("weights",))
+    data = shoal.train(network, TASK, init, method=shoal.GradientDescent(0.05, 40), record=record)
+    for k, module in enumerate(modules):
+        module.to(torch.float64)
+        x, y = torch.tensor(TASK.inputs), torch.tensor(TASK.labels, dtype=torch.float64)
+        optimiser = torch.optim.SGD(module.parameters(), lr=0.05)
+        for _ in range(40):
+            optimiser.zero_grad()
+            nn.functional.softplus(-y * module(x)[:, 0]).mean().backward()
+            optimiser.step()
+        np.testing.assert_allclose(shoal.predict(data, POINTS)[k], evaluated(module)[:, 0], rtol=1e-10, atol=1e-12)
+    assert shoal.Explicit.from_torch(shoal.to_torch(data, 1)).weights[0].shape == (1, 6, 3)
+
+
+def test_modules_that_are_no_networks_are_refused() -> None:
+    first = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 1))
+    with pytest.raises(ValueError, match=r"modules\[1\] must have the layers of modules\[0\]"):
+        shoal.Explicit.from_torch([first, nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1))])
+    with pytest.raises(ValueError, match=r"modules\[0\] must have torch.nn.Linear layers"):
+        shoal.Explicit.from_torch(nn.Sequential(nn.ReLU()))
+    with pytest.raises(ValueError, match="biases in all layers or in none"):
+        shoal.Explicit.from_torch(nn.Sequential(nn.Linear(3, 6), nn.Linear(6, 1, bias=False)))
+    with pytest.raises(ValueError, match="modules must hold at least one"):
+        shoal.Explicit.from_torch([])
+    for wrong in (3, [3]):
+        with pytest.raises(TypeError, match="modules"):
+            shoal.Explicit.from_torch(wrong)
+
+
+def test_networks_that_no_module_can_be_are_refused() -> None:
+    given: dict[str, Any] = {"method": shoal.GradientDescent(0.02, 20), "record": shoal.Record(measure=("weights",))}
+    data = shoal.train(shoal.Network((3, 4, 1)), TASK, shoal.Gaussian(0.8), networks=4, **given)
+    with pytest.raises(ValueError, match=r"network must be one of 0\.\.3 that data holds, got 4"):
+        shoal.to_torch(data, 4)
+    centred = shoal.train(shoal.Network((3, 4, 1), centred=True), TASK, shoal.Gaussian(0.8), networks=4, **given)
+    with pytest.raises(ValueError, match="network must not be centred"):
+        shoal.to_torch(centred, 0)
