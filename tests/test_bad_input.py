@@ -158,7 +158,8 @@ SPECIFICATIONS: list[Case] = [
     (lambda: shoal.Record(steps=[3, 1]), ValueError, "steps must increase strictly, got 3 then 1 at index 1"),
     (lambda: shoal.Record(steps=[0.5]), TypeError, "steps must be integers, got dtype float64"),  # type: ignore[list-item]
     (lambda: shoal.Record(measure=("accuracy",)), ValueError, "measure must be one of loss, error, soft_error, margin"),
-    (lambda: shoal.Record(measure="loss"), TypeError, "measure must be a tuple of names"),
+    (lambda: shoal.Record(measure="accuracy"), ValueError, "measure must be one of loss, error"),
+    (lambda: shoal.Record(measure=3), TypeError, "measure must be a name or a tuple of names"),  # type: ignore[arg-type]
     (lambda: shoal.Record(measure=()), ValueError, "measure must name at least one of loss"),
     (lambda: shoal.Record(measure=("loss", "loss")), ValueError, "measure must not repeat a name"),
     *(
@@ -241,7 +242,7 @@ TRAININGS: list[Case] = [
     (
         lambda: train(task=shoal.Task(np.eye(2), [0, 1])),
         ValueError,
-        "labels must be -1 or +1 for a network of one output, got 0, 1",
+        "labels must be -1 or +1 for a network of one output, got 0, 1; for labels 0 and 1 give 2 * labels - 1",
     ),
     (
         lambda: train(network=shoal.Network((2, 3))),

@@ -60,7 +60,7 @@ def data_loss(data: Any) -> Any:
 @pytest.mark.parametrize("init", [shoal.Gaussian(0.7), shoal.Balanced(0.6)], ids=str)
 def test_predictions_at_the_samples_of_centred_networks_are_their_margins(init: Any, dtype: str) -> None:
     network = shoal.Network((3, 8, 1), bias=True, scales=(1.0, 4.0), centred=True)
-    data = trained(network, init=init, first=11, dtype=dtype)
+    data = trained(network, init=init, first_network=11, dtype=dtype)
     margins = ONE.labels * shoal.predict(data, ONE.inputs).values
     tolerance = 1e-12 if dtype == "float64" else 2e-5
     np.testing.assert_allclose(margins, data.margin.values[:, -1], rtol=tolerance, atol=tolerance)
@@ -96,8 +96,8 @@ def test_networks_that_have_diverged_are_no_number() -> None:
 @pytest.mark.parametrize("bias", [False, True])
 def test_drawn_weights_are_those_from_which_training_starts(init: Any, bias: bool) -> None:
     network = shoal.Network((3, 8, 4, 1), bias=bias)
-    drawn = init.draw(network, ONE, networks=6, seed=4, first=2)
-    own, given = trained(network, init=init, first=2), trained(network, init=drawn)
+    drawn = init.draw(network, ONE, networks=6, seed=4, first_network=2)
+    own, given = trained(network, init=init, first_network=2), trained(network, init=drawn)
     np.testing.assert_array_equal(own.margin, given.margin)
     np.testing.assert_array_equal(own.weights_2, given.weights_2)
 
@@ -105,7 +105,7 @@ def test_drawn_weights_are_those_from_which_training_starts(init: Any, bias: boo
 def test_separated_weights_are_drawn_for_a_task() -> None:
     task, network = shoal.tasks.modes((1.7, 0.9)), shoal.Network((2, 6, 1))
     drawn = shoal.Separated(0.1).draw(network, task, networks=5, seed=3)
-    again = shoal.Separated(0.1).draw(network, task, networks=2, seed=3, first=3)
+    again = shoal.Separated(0.1).draw(network, task, networks=2, seed=3, first_network=3)
     np.testing.assert_array_equal(drawn.weights[0][3:], again.weights[0])
     assert drawn.draw(network, task) == drawn
 

@@ -50,3 +50,7 @@ def test_steps_are_integers_however_large() -> None:
     assert shoal.Record(steps=steps).at(shoal.GradientDescent(0.1, 2**53 + 1)).tolist() == steps
     with pytest.raises(ValueError, match="steps must increase strictly, got 3 then 2 at index 2"):
         shoal.Record(steps=np.array([0, 3, 2], dtype=np.uint64))
+
+
+def test_one_measure_may_be_given_by_its_name() -> None:
+    assert shoal.Record(measure="loss") == shoal.Record(measure=("loss",))

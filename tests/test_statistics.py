@@ -325,3 +325,26 @@ def test_moments_is_the_short_name_of_no_more_than_moments(generator: np.random.
     short = shoal.train(**arguments, record=shoal.Record(reduce="moments"))
     same_bits(short, shoal.train(**arguments, record=shoal.Record(reduce=shoal.Statistics())))
     assert not {"event", "pair", "bin"} & set(short.dims)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_intervals_have_the_confidence_that_is_asked_for(confidence: float) -> None:
+    reduce = shoal.Statistics(events=("error > 0",), confidence=confidence)
+    data = shoal.train(
+        shoal.Network((2, 3, 1)), shoal.tasks.modes((1.0, 2.0)), shoal.Gaussian(1.0), networks=300,
+        method=shoal.GradientDescent(0.1, 40), record=shoal.Record(measure=("error",), reduce=reduce),
+    )  # fmt: skip
+    for name in ("event", "outcome"):
+        for count, low, high in zip(
+            *(data[f"{name}_{what}"].values.ravel() for what in ("count", "low", "high")), strict=True
+        ):
+            right = stats.binomtest(int(count), 300).proportion_ci(confidence, method="wilson")
+            assert [low, high] == pytest.approx([right.low, right.high], abs=1e-12)
+    assert f"confidence {confidence:g}" in data.event_low.attrs["long_name"]
+    assert shoal.specification(data)["record"].reduce == reduce
+
+
+def test_a_confidence_that_is_none_is_refused() -> None:
+    for wrong in (0.0, 1.0, 95, np.nan):
+        with pytest.raises(ValueError, match="confidence must"):
+            shoal.Statistics(confidence=wrong)

@@ -28,6 +28,16 @@ def test_an_antipodal_pair_has_opposite_inputs_and_labels() -> None:
     assert task.sample_weight.tolist() == [0.25, 0.75]
 
 
+def test_exclusive_or_is_true_where_signs_differ() -> None:
+    task = tasks.xor(2.0, dimension=3)
+    np.testing.assert_array_equal(np.abs(task.inputs), [[2, 2, 0]] * 4)
+    assert len({tuple(point) for point in task.inputs.tolist()}) == 4
+    np.testing.assert_array_equal(task.labels, -np.sign(task.inputs[:, 0] * task.inputs[:, 1]))
+    for given in ({"scale": 0.0}, {"dimension": 1}):
+        with pytest.raises(ValueError, match=next(iter(given))):
+            tasks.xor(**given)  # type: ignore[arg-type]
+
+
 def test_features_add_up_in_a_sample() -> None:
     task = tasks.features((1, 2), [(0, 1), (0,)], (0.1, 0.9))
     np.testing.assert_array_equal(task.inputs, [[1, 2], [1, 0]])

@@ -1,4 +1,4 @@
-"""Weights from PyTorch and back are the same functions, to rounding. Left out without PyTorch, which is no dependency."""
+"""Weights from PyTorch and back are the same functions, to rounding. Left out without PyTorch: it is no dependency."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_module_computes_what_the_network_does(activation: str, bias: bool) ->
     slope = {"slope": 0.2} if activation == "leaky_relu" else {}
     network = shoal.Network((3, 5, 4, 1), activation, bias=bias, scales=(0.5, 2.0, 3.0), **slope)
     data = shoal.train(
-        network, TASK, shoal.Gaussian(0.8), method=shoal.GradientDescent(0.02, 20), networks=4, first=7,
+        network, TASK, shoal.Gaussian(0.8), method=shoal.GradientDescent(0.02, 20), networks=4, first_network=7,
         record=shoal.Record(measure=("weights",)),
     )  # fmt: skip
     for number in (7, 10):

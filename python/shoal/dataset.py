@@ -110,7 +110,7 @@ def _statistics(count: int, merged: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.full_like(mean, count), *rows])
 
 
-def counted(method: Method, status: NDArray[np.int64]) -> dict[str, Any]:
+def counted(method: Method, asked: Statistics, status: NDArray[np.int64]) -> dict[str, Any]:
     """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
     told: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
     if isinstance(method, GradientFlow):
@@ -120,7 +120,7 @@ def counted(method: Method, status: NDArray[np.int64]) -> dict[str, Any]:
             about = _attrs(f"networks that stopped because they were {rule}")
             told[rule] = ((), int(status[STOP_RULES[rule]]), about)
     told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
-    return told | _fractions("outcome", ("outcome",), status, int(status.sum()))
+    return told | _fractions("outcome", ("outcome",), status, int(status.sum()), asked)
 
 
 def kept(
@@ -137,7 +137,7 @@ def kept(
         met = np.stack([counts[f"event_{i}"] for i in range(len(asked.events))])
         told["event_count"] = (("event", "time"), met, _attrs(f"networks that meet the event; {EVENT_RULE}"))
         known = int(counts["status"].sum() - counts["status"][OUTCOMES.index("exhausted")])
-        told |= _fractions("event", ("event", "time"), met, known, f"; {EVENT_RULE}")
+        told |= _fractions("event", ("event", "time"), met, known, asked, f"; {EVENT_RULE}")
     for name in asked.distribution:
         last, meaning = _MEASURES[name]
         dims = ("time", *last, "bin")
@@ -156,14 +156,14 @@ def kept(
     return told
 
 
-def _fractions(name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int, rule: str = "") -> dict[str, Any]:
-    """Return fractions of ``count`` networks, and the ends of their Wilson intervals of four deviations.
-
-    ``rule`` says which networks these are.
-    """
-    low, high = wilson_interval(met, count)
+def _fractions(
+    name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int, asked: Statistics, rule: str = ""
+) -> dict[str, Any]:
+    """Return fractions of ``count`` networks, and the ends of their Wilson intervals; ``rule`` says which networks."""
+    low, high = wilson_interval(met, count, asked.deviations)
     fraction = met / count if count else np.full(met.shape, np.nan)
-    interval = "end of the Wilson interval of four deviations"
+    width = "of four standard deviations" if asked.confidence is None else f"at confidence {asked.confidence:g}"
+    interval = f"end of the Wilson interval {width}"
     return {
         f"{name}_fraction": (dims, fraction, _attrs(f"fraction of the networks{rule}")),
         f"{name}_low": (dims, low, _attrs(f"lower {interval}{rule}")),

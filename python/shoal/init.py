@@ -42,7 +42,7 @@ class Init(Frozen, ABC):
         *,
         networks: int | None = None,
         seed: int = 0,
-        first: int = 0,
+        first_network: int = 0,
         dtype: str = "float64",
         threads: int | None = None,
     ) -> Explicit:
@@ -50,7 +50,7 @@ class Init(Frozen, ABC):
 
         Parameters
         ----------
-        network, task, networks, seed, first, dtype, threads
+        network, task, networks, seed, first_network, dtype, threads
             As of ``train``. Of a task, ``Separated`` looks at the inputs; the others look at none of it.
 
         Raises
@@ -71,7 +71,7 @@ class Init(Frozen, ABC):
 
         data = train(
             network, task, self, method=GradientDescent(1.0, steps=0), record=Record(measure=("weights",)),
-            networks=networks, seed=seed, first=first, dtype=dtype, threads=threads,
+            networks=networks, seed=seed, first_network=first_network, dtype=dtype, threads=threads,
         )  # fmt: skip
         layers = range(1, network.layers + 1)
         biases = [data[f"biases_{layer}"].values for layer in layers] if network.bias else None

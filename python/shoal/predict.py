@@ -243,8 +243,6 @@ def _with_networks(data: Any) -> tuple[Any, bool]:
 
 def _initial_parameters(given: dict[str, Any]) -> Parameters:
     """Return where the networks of a specification started, as they were trained."""
-    drawn = given["init"].draw(
-        given["network"], given["task"], networks=given["networks"], seed=given["seed"], first=given["first"],
-        dtype=given["dtype"],
-    )  # fmt: skip
+    which = {name: given[name] for name in ("networks", "seed", "first_network", "dtype")}
+    drawn = given["init"].draw(given["network"], given["task"], **which)
     return list(drawn.weights), list(drawn.biases)

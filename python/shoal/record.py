@@ -41,7 +41,7 @@ class Record(Frozen):
         Give times or steps or neither: then 101 times (of descent: steps, or all of them where there are fewer) spread
         evenly from the first to the last.
     measure
-        Names of what to measure:
+        Name of what to measure, or several names:
 
         - ``loss``, shape (networks, times): sum of weights x loss.
         - ``error``: weight of the samples on the wrong side; a tie counts its probability, 1/2 for one output and
@@ -87,7 +87,7 @@ class Record(Frozen):
 
     times: Sequence[float] | NDArray[Any] | None = None
     steps: Sequence[int] | NDArray[Any] | None = None
-    measure: Sequence[str] = ("loss", "error", "margin")
+    measure: str | Sequence[str] = ("loss", "error", "margin")
     reduce: str | Statistics | None = None
 
     def __post_init__(self) -> None:
@@ -175,8 +175,10 @@ def _increasing_steps(values: ArrayLike) -> tuple[int, ...]:
 
 
 def _measures(measure: object) -> tuple[str, ...]:
-    if isinstance(measure, str) or not isinstance(measure, (tuple, list)):
-        raise TypeError(f"measure must be a tuple of names such as ('loss', 'error'), got {measure!r}")
+    if isinstance(measure, str):
+        measure = (measure,)
+    if not isinstance(measure, (tuple, list)):
+        raise TypeError(f"measure must be a name or a tuple of names such as ('loss', 'error'), got {measure!r}")
     names = tuple(checks.choice("measure", name, MEASURES) for name in measure)
     if not names:
         raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")

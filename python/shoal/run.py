@@ -159,7 +159,7 @@ class Run:
         """Return the dataset of the statistics of all networks, in the given samples."""
         results = dataset.moments(merged.sums, self.record.measure)
         variables = dataset.measured(self.network, results, self.record.measure, "statistic")
-        variables |= dataset.counted(self.method, merged.counts["status"])
+        variables |= dataset.counted(self.method, self.kept, merged.counts["status"])
         variables |= dataset.kept(self.method, self.kept, merged.sums, merged.counts)
         return self._assemble(variables, None)
 

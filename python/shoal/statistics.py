@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 from shoal import checks
 from shoal.frozen import Frozen
+from shoal.interval import DEVIATIONS
 
 STATISTICS = ("count", "mean", "variance", "standard_error", "min", "max")
 OF_TIME = ("loss", "error", "soft_error", "test_loss", "test_error", "test_soft_error")
@@ -58,16 +60,19 @@ class Statistics(Frozen):
     covariance
         Pairs of measures of one number a time: their covariance over networks at each time.
     events
-        Texts such as ``"error > 0"``: how many networks meet them at each time, their fraction, and its Wilson interval
-        of four deviations. Networks that diverge count here: from then on their measures are above every threshold, so
-        that the fraction of ``"error > 0"`` is the probability that training fails. Networks that exhaust the steps of
-        a flow do not count, for nobody knows where they would have come to.
+        Texts such as ``"error > 0"``: how many networks meet them at each time, their fraction, and its Wilson
+        interval. Networks that diverge count here: from then on their measures are above every threshold, so
+        that the fraction of ``"error > 0"`` is the probability that training fails. Networks that exhaust the steps of a
+        flow do not count, for nobody knows where they would have come to.
     distribution
         Measures of which a histogram is kept for each number: see ``shoal.quantile``. Where descent has rules to stop,
         one of the steps at which networks met them is always kept.
     resolution
         2**resolution bins an octave, 0 to 10: a histogram tells a number to a relative width of 2**-resolution,
         between 2**-32 and 2**32 in magnitude. What is smaller counts as 0.
+
+    confidence
+        Of the intervals of events and outcomes, between 0 and 1. When left out, that of four standard deviations.
 
     Raises
     ------
@@ -78,13 +83,14 @@ class Statistics(Frozen):
     Examples
     --------
     >>> Statistics(events=("error > 0",), distribution=("loss",))
-    Statistics(covariance=(), events=('error > 0',), distribution=('loss',), resolution=5)
+    Statistics(covariance=(), events=('error > 0',), distribution=('loss',), resolution=5, confidence=None)
     """
 
     covariance: Sequence[tuple[str, str]] = ()
     events: Sequence[str] = ()
     distribution: Sequence[str] = ()
     resolution: int = 5
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -106,6 +112,16 @@ class Statistics(Frozen):
             if len(set(given)) < len(given):
                 raise ValueError(f"{name} must not repeat an entry, got {given}")
         object.__setattr__(self, "resolution", checks.integer("resolution", self.resolution, least=0, most=10))
+        if self.confidence is not None:
+            confidence = checks.real("confidence", self.confidence)
+            if not 0 < confidence < 1:
+                raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+            object.__setattr__(self, "confidence", confidence)
+
+    @property
+    def deviations(self) -> float:
+        """Half width of the intervals of fractions, in standard deviations."""
+        return DEVIATIONS if self.confidence is None else NormalDist().inv_cdf((1 + self.confidence) / 2)
 
     def check(self, measures: Sequence[str]) -> None:
         """Raise a ValueError where something is asked of a measure that is not recorded."""

@@ -145,7 +145,8 @@ def check_stop(method: GradientDescent, network: Network, loss: Loss) -> None:
 def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:
     found = np.unique(labels)
     if outputs == 1 and not np.isin(found, (-1, 1)).all():
-        raise ValueError(f"{name} must be -1 or +1 for a network of one output, got {_listed(found)}")
+        remedy = "; for labels 0 and 1 give 2 * labels - 1" if np.isin(found, (0, 1)).all() else ""
+        raise ValueError(f"{name} must be -1 or +1 for a network of one output, got {_listed(found)}{remedy}")
     if outputs > 1 and (found[0] < 0 or found[-1] >= outputs):
         raise ValueError(
             f"{name} must lie in 0..{outputs - 1} for a network of {outputs} outputs, got {_listed(found)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoal.tasks.axes import antipodal, features, modes
+from shoal.tasks.axes import antipodal, features, modes, xor
 from shoal.tasks.clouds import gaussian, mixture, moons
 from shoal.tasks.images import digits, idx
 from shoal.tasks.teacher import separable_gaussian, separable_sphere, separated_by
@@ -19,4 +19,5 @@ __all__ = [
     "separable_gaussian",
     "separable_sphere",
     "separated_by",
+    "xor",
 ]

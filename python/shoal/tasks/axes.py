@@ -11,7 +11,7 @@ from shoal import checks
 from shoal.task import Task
 from shoal.tasks.draw import require_room, shares
 
-__all__ = ["antipodal", "features", "modes"]
+__all__ = ["antipodal", "features", "modes", "xor"]
 
 
 def modes(
@@ -90,6 +90,40 @@ def antipodal(norm: float = 1.0, *, dimension: int = 1, frequency: float = 0.5) 
     inputs = np.zeros((2, dimension))
     inputs[:, 0] = norm, -norm
     return Task(inputs, [1, -1], [frequency, 1 - frequency])
+
+
+def xor(scale: float = 1.0, *, dimension: int = 2) -> Task:
+    """Return exclusive or: four samples (+-scale, +-scale), of label +1 where the signs of the two inputs differ.
+
+    No linear function separates the labels. For samples that scatter around these four, see ``mixture``.
+
+    Parameters
+    ----------
+    scale
+        Magnitude of both inputs, positive.
+    dimension
+        Number of inputs, at least 2; those beyond the first two are 0.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        A scale that is not positive, or a dimension below 2.
+
+    Examples
+    --------
+    >>> task = xor()
+    >>> task.inputs.tolist(), task.labels.tolist()
+    ([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], [-1, 1, 1, -1])
+    """
+    scale = checks.positive("scale", scale)
+    dimension = checks.integer("dimension", dimension, least=2)
+    require_room(4, dimension)
+    inputs = np.zeros((4, dimension))
+    inputs[:, 0] = scale, scale, -scale, -scale
+    inputs[:, 1] = scale, -scale, scale, -scale
+    return Task(inputs, [-1, 1, 1, -1])
 
 
 def features(
