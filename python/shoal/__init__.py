@@ -11,7 +11,8 @@ from shoal.init import Balanced, Explicit, Gaussian, Init, Separated
 from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
 from shoal.method import GradientDescent, GradientFlow
 from shoal.network import Network
-from shoal.predict import predict, to_torch
+from shoal.predict import predict
+from shoal.pytorch import to_torch
 from shoal.record import Record
 from shoal.resume import resume
 from shoal.specification import specification

@@ -313,7 +313,7 @@ class Explicit(Init):
         ValueError
             A module has no Linear layer, other layers than the first module, or biases in some layers only.
         """
-        from shoal.predict import parameters_of_torch
+        from shoal.pytorch import parameters_of_torch
 
         return cls(*parameters_of_torch(modules))
 

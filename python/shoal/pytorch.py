@@ -1,0 +1,123 @@
+"""Weights to PyTorch and back, where it is installed: it is no dependency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shoal import checks
+from shoal.network import Network
+from shoal.predict import Floats, final_parameters, with_networks
+from shoal.specification import specification
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+
+
+def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
+    """Return one network with its final weights as a PyTorch module.
+
+    The module maps float64 tensors of shape (points, inputs) to (points, outputs). The scales of the layers are
+    multiplied into the weights. ``Explicit.from_torch`` is the way back.
+
+    Parameters
+    ----------
+    data
+        As of ``predict``.
+    network
+        Which network: its label in ``data.network``.
+
+    Raises
+    ------
+    ImportError
+        PyTorch is not installed; shoal does not bring it.
+    TypeError
+        An argument has the wrong type.
+    ValueError
+        There is no such network, it is centred (no module of layers subtracts its own initial outputs), or as of
+        ``predict``.
+    """
+    torch = _torch("to_torch")
+    data, _ = with_networks(data)
+    number = checks.integer("network", network, least=0)
+    shape: Network = specification(data)["network"]
+    if shape.centred:
+        raise ValueError("network must not be centred: a module of layers does not subtract its initial outputs")
+    held = data["network"].values if "network" in data.coords else np.arange(data.sizes["network"])
+    at = np.flatnonzero(held == number)
+    if not len(at):
+        raise ValueError(f"network must be one of {held[0]}..{held[-1]} that data holds, got {number}")
+    weights, biases = final_parameters(data.isel(network=[int(at[0])]), shape)
+    layers: list[Any] = []
+    for layer, (array, scale) in enumerate(zip(weights, shape.scales, strict=True)):
+        linear = torch.nn.Linear(array.shape[2], array.shape[1], bias=shape.bias, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(scale * array[0]))
+            if shape.bias:
+                linear.bias.copy_(torch.from_numpy(biases[layer][0]))
+        layers.append(linear)
+        if layer < shape.layers - 1 and shape.activation != "linear":
+            layers.append(_module(torch, shape))
+    return torch.nn.Sequential(*layers)
+
+
+def parameters_of_torch(modules: Any) -> tuple[list[Floats], list[Floats] | None]:
+    """Return weights and biases of one ``torch.nn.Sequential`` of ``Linear`` layers, or of several of one shape.
+
+    Raises
+    ------
+    ImportError
+        PyTorch is not installed.
+    TypeError
+        Not modules of layers.
+    ValueError
+        A module has no Linear layer, or other layers than the first.
+    """
+    torch = _torch("Explicit.from_torch")
+    given = [modules] if isinstance(modules, torch.nn.Module) else checks.sequence("modules", modules, "modules")
+    if not given:
+        raise ValueError("modules must hold at least one module, got none")
+    networks = []
+    for k, module in enumerate(given):
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(f"modules[{k}] must be a torch.nn.Module, got {type(module).__name__}")
+        linear = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
+        if not linear:
+            raise ValueError(f"modules[{k}] must have torch.nn.Linear layers, got {module}")
+        networks.append([(layer.weight, layer.bias) for layer in linear])
+
+    def shapes(layers: list[Any]) -> list[Any]:
+        return [(tuple(weight.shape), bias is not None) for weight, bias in layers]
+
+    for k, layers in enumerate(networks):
+        if shapes(layers) != shapes(networks[0]):
+            raise ValueError(
+                f"modules[{k}] must have the layers of modules[0], {shapes(networks[0])}, got {shapes(layers)}"
+            )
+
+    def stacked(which: int) -> list[Floats]:
+        return [
+            np.stack([layers[at][which].detach().cpu().numpy().astype(np.float64) for layers in networks])
+            for at in range(len(networks[0]))
+        ]
+
+    have = {bias for _, bias in shapes(networks[0])}
+    if len(have) == 2:
+        raise ValueError("modules must have biases in all layers or in none, got some with and some without")
+    return stacked(0), stacked(1) if have == {True} else None
+
+
+def _module(torch: Any, network: Network) -> Any:
+    nn = torch.nn
+    made = {"relu": nn.ReLU, "tanh": nn.Tanh, "softplus": nn.Softplus}
+    return nn.LeakyReLU(network.slope) if network.activation == "leaky_relu" else made[network.activation]()
+
+
+def _torch(name: str) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(f"{name} needs PyTorch, which is not installed: pip install torch") from error
+    return torch
