@@ -61,9 +61,9 @@ class Statistics(Frozen):
         Pairs of measures of one number a time: their covariance over networks at each time.
     events
         Texts such as ``"error > 0"``: how many networks meet them at each time, their fraction, and its Wilson
-        interval. Networks that diverge count here: from then on their measures are above every threshold, so
-        that the fraction of ``"error > 0"`` is the probability that training fails. Networks that exhaust the steps of a
-        flow do not count, for nobody knows where they would have come to.
+        interval. Networks that diverge count here: from then on their measures are above every threshold, so that the
+        fraction of ``"error > 0"`` is the probability that training fails. Networks that exhaust the steps of a flow do
+        not count, for nobody knows where they would have come to.
     distribution
         Measures of which a histogram is kept for each number: see ``shoal.quantile``. Where descent has rules to stop,
         one of the steps at which networks met them is always kept.
