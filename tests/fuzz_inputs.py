@@ -248,9 +248,11 @@ TARGETS: tuple[Target, ...] = tuple(
             lambda: dict(covariance=(("loss", "error"),), events=("error > 0",), distribution=("loss",), resolution=3),
         ),
         ("specification", shoal.specification, lambda: dict(data=trained())),
+        ("predict", shoal.predict, lambda: dict(data=trained(), inputs=[[1.0, 0.0], [0.5, 1.0]])),
         ("quantile", shoal.quantile, lambda: dict(data=reduced(), name="loss", q=[0.5])),
         ("open", shoal.open_sweep, lambda: dict(stores="/nowhere/at/all")),
         ("tasks.modes", tasks.modes, lambda: dict(norms=(1.0, 2.0), frequencies=(1, 2), classes=2, dimension=3)),
+        ("tasks.xor", tasks.xor, lambda: dict(scale=1.0, dimension=3)),
         ("tasks.antipodal", tasks.antipodal, lambda: dict(norm=1.0, dimension=2, frequency=0.5)),
         (
             "tasks.features",

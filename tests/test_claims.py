@@ -12,6 +12,7 @@ from shoal.claims import digits, losses, modes
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared import runs
 from shoal.claims.shared.runs import crossing_times
+from shoal.init import Init
 from shoal.proportion import compare_majority
 from shoal.task import Task
 
@@ -181,13 +182,16 @@ def test_sigmoids_parts_have_seeds_of_their_own_and_share_none_with_the_next_see
 
 def test_sigmoid_runs_with_the_largest_seed_and_draws_each_part_from_its_own(monkeypatch):
     seeds = []
-    train = runs.train
 
-    def watched(*arguments, **given):
-        seeds.append(given["seed"])
-        return train(*arguments, **given)
+    def watch(called):
+        def watched(*arguments, **given):
+            seeds.append(given["seed"])
+            return called(*arguments, **given)
 
-    monkeypatch.setattr(runs, "train", watched)
+        return watched
+
+    monkeypatch.setattr(runs, "train", watch(runs.train))
+    monkeypatch.setattr(Init, "draw", watch(Init.draw))
     claims.run("sigmoid", networks=4, quick=True, seed=2**64 - 1)
     # Exact: three rates and their initialisation; the crowd at two rates; the initialisations predicted from; the
     # crowd's own initialisations.

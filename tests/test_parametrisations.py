@@ -94,7 +94,7 @@ def test_descent_tends_to_the_sliding_flow_of_a_centred_network_with_rates() -> 
     assert tends_with_its_rate(gaps_of_descent(flown(5.0, 1e-8, **given), 5.0, **given))
 
 
-@pytest.mark.parametrize("init", [0.0, 2.5, -4.0])
+@pytest.mark.parametrize("start", [0.0, 2.5, -4.0])
 def test_a_centred_linear_network_follows_the_closed_form_of_the_hinge_from_any_start(start: float) -> None:
     """Margins grow from 0 at r s^2 times the Gram matrix; the first stays at 1 while the other's pull is projected."""
     points, shares, scale, rate = np.array([[1.5, 0.0], [-0.4, 0.8]]), np.array([0.7, 0.3]), 0.4, 2.5

@@ -88,7 +88,7 @@ def test_resting_samples_change_no_bit(change: str, dtype: str) -> None:
     given = learnable(**CHANGES[change], dtype=dtype)
     all_seen = looked_at(given)
     margins = all_seen.margin.values[0]
-    threshold = getattr(given["loss"], "margin", 1.0)
+    threshold = getattr(given["loss"], "threshold", 1.0)
     assert (margins[0] < threshold).mean() > 0.2
     assert (margins[STEPS // 2 :] > threshold).mean() > 0.1
     assert_repeated(given, all_seen)

@@ -105,7 +105,7 @@ def check_the_way(law, times):
     """A margin goes one way, is never NaN, and the time of a margin is where it was read."""
     times = np.array([0.0, *sorted(times), math.inf])
     margins = law.margin(times)
-    assert margins[0] == law.start
+    assert margins[0] == law.start_margin
     assert not np.isnan(margins).any()
     finite = margins[np.isfinite(margins)]
     slack = 1e-9 * np.maximum(np.abs(finite[1:]), np.abs(finite[:-1]))
