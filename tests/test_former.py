@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +64,12 @@ def test_a_dataset_saved_under_former_names_is_refused() -> None:
     data.attrs["specification"] = data.attrs["specification"].replace('"init"', '"start"')
     with pytest.raises(ValueError, match="its specification has former names"):
         shoal.specification(data)
+
+
+@pytest.mark.parametrize(("old", "new"), former.FIELDS.items())
+def test_a_former_field_of_a_sweep_says_its_name_of_today(old: str, new: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"got '{old}', which is now '{new}'"):
+        shoal.sweep(
+            shoal.Network((2, 3, 1)), shoal.tasks.modes((1.0, 2.0)), shoal.Gaussian(0.1), networks=3,
+            method=shoal.GradientDescent(0.1, 5), over={old: [0.1, 0.2]}, store=tmp_path / "run.zarr",
+        )  # fmt: skip

@@ -40,6 +40,18 @@ KEYWORDS = {
 }
 """Former arguments, by the name of the class or function that took them."""
 
+FIELDS = {
+    "start": "init",
+    "start.scale": "init.std",
+    "start.gain": "init.gain",
+    "init.scale": "init.std",
+    "method.rate": "method.learning_rate",
+    "method.until": "method.t_end",
+    "loss.margin": "loss.threshold",
+    "task.weights": "task.sample_weight",
+}
+"""Former names of what a sweep varies."""
+
 
 def refuse_name(module: str, name: str) -> None:
     """Raise an AttributeError if a public module had this name before."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
+from shoal import checks, former
 from shoal.loss import resolve_loss
 from shoal.network import Network
 from shoal.sweep.encoding import canonical, encode
@@ -162,7 +162,8 @@ def check_fields(conditions: Conditions, arguments: Mapping[str, Any]) -> None:
         allowed += [f"{owner}.{field.name}" for field in dataclasses.fields(held)]
     for field in conditions.fields:
         if field not in allowed:
-            raise ValueError(f"over must name what can be swept here, {', '.join(allowed)}; got {field!r}")
+            now = f", which is now {former.FIELDS[field]!r}" if field in former.FIELDS else ""
+            raise ValueError(f"over must name what can be swept here, {', '.join(allowed)}; got {field!r}{now}")
 
 
 def _replaced(owner: str, base: Any, parts: Settings) -> Any:
