@@ -118,3 +118,9 @@ def test_the_crossover_is_where_alpha_is_twice_root_d():
     assert point.alpha == pytest.approx(2 * np.sqrt(lazy_rich.INPUTS))
     assert replace(point, scale=0.01).movement > 10 * point.movement > 100 * replace(point, scale=100.0).movement
     assert point.condition(quick=True).network == shoal.Network.mean_field(5, 128, point.alpha, centred=True)
+
+
+def test_training_is_long_enough_for_small_networks_that_are_slow():
+    """At this seed 0.51 of the samples of one dataset are left after three times as long as the theory needs."""
+    limits = lazy_rich._limits(Point(10.0), 12, Setting(quick=True, seed=101), 3)
+    assert abs(limits[0].value - 1) < 0.2
