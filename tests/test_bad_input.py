@@ -91,11 +91,7 @@ SPECIFICATIONS: list[Case] = [
     (lambda: shoal.Task([[1]], [0.5]), ValueError, "labels must be -1/+1 (one output) or 0..K-1 (K outputs), got 0.5"),
     (lambda: shoal.Task([[1]], [NAN]), ValueError, "labels must be finite, got nan"),
     (lambda: shoal.Task([[1]], [1], [1, 1]), ValueError, "sample_weight must have one entry a sample"),
-    (
-        lambda: shoal.Task([[1]] * 2, [1, 1], [2, -1]),
-        ValueError,
-        "sample_weight must not be negative, got -1.0 at index 1",
-    ),
+    (lambda: shoal.Task([[1]] * 2, [1, 1], [2, -1]), ValueError, "sample_weight must not be negative, got -1.0 at"),
     (lambda: shoal.Task([[1]], [1], [0]), ValueError, "sample_weight must not all be zero, got a sum of 0"),
     (lambda: shoal.Task([[1]], [1], [INF]), ValueError, "sample_weight must be finite, got inf"),
     (lambda: shoal.Task([[1]], [1], test=5), TypeError, "test must be a pair (inputs, labels) or None, got 5"),  # type: ignore[arg-type]
@@ -191,11 +187,7 @@ TRAININGS: list[Case] = [
     (lambda: train(network=(2, 1)), TypeError, "network must be a shoal.Network, got (2, 1) of type tuple"),
     (lambda: train(task=[1]), TypeError, "task must be a shoal.Task, got [1] of type list"),
     (lambda: train(init=0.1), TypeError, "init must be a shoal.Init, got 0.1 of type float"),
-    (
-        lambda: train(method=0.1),
-        TypeError,
-        "method must be one of shoal.GradientDescent, shoal.GradientFlow, got 0.1 of type float",
-    ),
+    (lambda: train(method=0.1), TypeError, "method must be one of shoal.GradientDescent, shoal.GradientFlow, got 0.1"),
     (lambda: train(record=("loss",)), TypeError, "record must be a shoal.Record, got ('loss',) of type tuple"),
     (lambda: train(progress=5), TypeError, "progress must be a function of (done, total) or None, got 5"),
     (lambda: train(loss="huber"), ValueError, "loss must be one of cross_entropy, hinge, squared_hinge, exponential"),

@@ -358,3 +358,24 @@ def test_a_unit_that_collapses_where_it_could_leave_again_is_not_determined(rtol
     assert data.status.values.tolist() == [2]
     assert data.stopped_at.item() == pytest.approx(right.ended, rel=1e-3)
     np.testing.assert_allclose(data.margin.values[0, :2], right.margins[:2], atol=10 * rtol)
+
+
+@pytest.mark.timeout(60)
+def test_many_equal_units_that_meet_for_one_sample_end_soon() -> None:
+    """Each side of each unit is looked at with each of the others: of 16 units that was a minute and more a network."""
+    generator = np.random.default_rng(0)
+    network = shoal.Network((2, 16, 2, 1))
+    for _ in range(30):
+        task = shoal.Task(generator.standard_normal((5, 2)), generator.choice([-1, 1], 5))
+        first, second = generator.standard_normal((1, 1, 2)), generator.standard_normal((1, 2, 1))
+        init = shoal.Explicit(
+            [
+                0.7 * first.repeat(16, axis=1),
+                0.3 * second.repeat(16, axis=2),
+                0.7 * generator.standard_normal((1, 1, 2)),
+            ]
+        )
+        data = shoal.train(
+            network, task, init, loss="hinge", method=shoal.GradientFlow(20.0), record=shoal.Record(measure="loss")
+        )
+        assert int(data.status[0]) in (0, 2)

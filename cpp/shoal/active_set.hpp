@@ -123,7 +123,9 @@ class ActiveSet {
     bool add_surface(int lane, const Surface& surface, bool joins);
     bool find_coincident(int lane);
     bool add_touched(int lane, std::size_t b);
-    void add_deaf(int lane, std::size_t b);
+    bool is_moved(const Surface& surface, double rate) const;
+    void add_followers(int lane, std::size_t b);
+    bool has_too_many_sides();
     void put_gates(int lane);
     bool decide(int lane);
     double take_gates(std::vector<double>& values) const;

@@ -197,9 +197,10 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     for (std::size_t b = 0; b < meeting_.size(); ++b) {
         const bool along = is_along(lane, meeting_[b]);
         const auto is_met_and_hears = [&](const Bundle& above) { return !is_along(lane, above) && hears(above, meeting_[b]); };
-        if (!along || std::any_of(meeting_.begin(), meeting_.end(), is_met_and_hears)) add_deaf(lane, b);
+        if (!along || std::any_of(meeting_.begin(), meeting_.end(), is_met_and_hears)) add_followers(lane, b);
         met = met || !along;
     }
+    if (has_too_many_sides()) return false;
     noise_ = again ? 1e-15 : 1e-12;
     deciding_ = true;
     bool decided = decide(lane);

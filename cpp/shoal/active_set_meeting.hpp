@@ -212,6 +212,13 @@ bool ActiveSet<V>::is_torn(int lane, const std::vector<double>& values) {
     return false;
 }
 
+// Whether a height, of the sample that was run forward, is 0 and changes at this rate, both beyond rounding.
+template <AnyLanes V>
+bool ActiveSet<V>::is_moved(const Surface& surface, double rate) const {
+    const double length = single_.length() * input_length(surface.sample);
+    return jumps(surface) && std::abs(rate) > 1e-7 * length && std::abs(single_.height(surface)) <= height_rounding * (single_.size(surface) + length);
+}
+
 // Adds the surfaces on which the network rests, and from which only the units of a bundle can move it: those of units, and of a hinge, that hear of others too.
 template <AnyLanes V>
 bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
@@ -230,9 +237,7 @@ bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
         touched.clear();
         single_.rates(sample, gates_.data(), jump_.data(), [&](int layer, int unit, double rate) {
             const Surface surface{sample, layer, unit};
-            if (layer <= member.surface.layer || !jumps(surface) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
-            if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
-            if (!is_member(surface)) touched.push_back(surface);
+            if (layer > member.surface.layer && is_moved(surface, rate) && !is_member(surface)) touched.push_back(surface);
         });
         for (const Surface& surface : touched) {
             values_[b] = !member.above;
@@ -250,7 +255,7 @@ bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
 
 // Units, and a hinge, that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from the surface.
 template <AnyLanes V>
-void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
+void ActiveSet<V>::add_followers(int lane, std::size_t b) {
     samples_.clear();
     for (const Member& member : meeting_[b].members)
         if (!map().is_hinge(member.surface.layer)) samples_.push_back(member.surface.sample);
@@ -269,8 +274,7 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
             find_way_off(int(b), up ? 1.0 : -1.0);
             single_.rates(sample, gates_.data(), jump_.data(), [&](int layer, int unit, double rate) {
                 const Surface surface{sample, layer, unit};
-                if (layer <= own_layer || !jumps(surface) || std::abs(rate) <= 1e-7 * single_.length() * input_length(sample)) return;
-                if (std::abs(single_.height(surface)) > height_rounding * (single_.size(surface) + single_.length() * input_length(sample))) return;
+                if (layer <= own_layer || !is_moved(surface, rate)) return;
                 auto& members = meeting_[b].members;
                 auto own =
                     std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
@@ -287,6 +291,19 @@ void ActiveSet<V>::add_deaf(int lane, std::size_t b) {
             });
         }
     }
+}
+
+// Whether so many units of one sample have followers that `for_each_side` would visit more than 2^most combinations of their sides.
+template <AnyLanes V>
+bool ActiveSet<V>::has_too_many_sides() {
+    constexpr int most = 8;
+    std::vector<int> layered(run_.task.samples);
+    for (std::size_t b = 0; b < meeting_.size(); ++b) {
+        find_samples(meeting_, b, b + 1);
+        for (const int sample : samples_)
+            if (is_layered(meeting_[b], sample) && ++layered[sample] > most) return true;
+    }
+    return false;
 }
 
 }  // namespace shoal

@@ -179,7 +179,7 @@ def _rows(part: xr.Dataset, depth: int) -> list[Row]:
             compare_majority(int((steepest > 0).sum()), count),
         ),
         Row(
-            f"{depth} layers: share that one mode fits better than delayed decay (> 1/2)",
+            f"{depth} layers: fraction that one mode fits better than delayed decay (> 1/2)",
             compare_majority(better, count),
         ),
     ]

@@ -191,7 +191,7 @@ def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
     return [
         *rows,
         Row(reached, worst(held["way"])),
-        Row("antipodal: share undecided at the end", worst(held["undecided"])),
+        Row("antipodal: fraction undecided at the end", worst(held["undecided"])),
     ]
 
 

@@ -394,8 +394,7 @@ class MeanFieldHinge(Knows):
 
     def _projections(self, projections: ArrayLike) -> Array:
         given = finite("projections", projections)
-        longest = math.inf if self.distribution == "gaussian" else self.radius
-        far = np.abs(given) > longest
+        far = np.abs(given) > (math.inf if self.distribution == "gaussian" else self.radius)
         if far.any():
             raise ValueError(f"projections must be at most the radius {self.radius} in size, got {given[far].flat[0]}")
         return given
