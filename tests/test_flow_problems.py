@@ -52,7 +52,7 @@ def test_flows_of_every_class_agree_with_the_reference(kind: str, index: int) ->
     ],
 )
 def test_descent_tends_to_flows_in_which_units_hear_of_several_that_meet(kind: str, index: int, k: int) -> None:
-    """The gap of descent in 200,000 steps is at most 1e-4. Flows of before were wrong by 4e-3 or more, deep 3 ended early."""
+    """The gap of descent in 200,000 steps is at most 1e-4. Before, flows were wrong by 4e-3 or more (deep 3: ended)."""
     posed = problems.problem(kind, index)
     data = problems.flown(posed, k + 1, 1e-8).isel(network=k)
     until = problems.TIMES[-1] if data.status == 0 else float(data.stopped_at)
