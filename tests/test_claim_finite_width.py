@@ -7,7 +7,7 @@ import pytest
 
 from shoal.claims import finite_width
 from shoal.claims.claim import Setting
-from shoal.claims.finite_width import Width, rows, steps_at, stratified, trend
+from shoal.claims.finite_width import Width, limit, rows, steps_at, stratified, trend
 from shoal.claims.shared.teacher import Condition
 from support import can_be_read_back, is_labelled, passes
 
@@ -25,7 +25,7 @@ def trained():
     steps = steps_at(SMALL)
     condition = replace(SMALL, steps=int(steps[-1]))
     found = {
-        nodes: Width.train(replace(condition, nodes=nodes), SETTING, 48, steps, part)
+        nodes: Width.train(replace(condition, nodes=nodes), SETTING, 96 * min(8, 200 // nodes), steps, part)
         for part, nodes in enumerate((25, 50, 100, 200))
     }
     return condition, found, found[200]
@@ -74,15 +74,33 @@ def test_samples_that_matter_are_seen(trained):
     assert verdicts(condition, found, replace(doubled, node=6 * doubled.node))[8] == "FAIL"
 
 
-def test_the_trend_of_a_power_law_is_its_exponent():
+@pytest.mark.parametrize("after", [0.0, 3.0])
+def test_the_trend_of_a_power_law_is_its_exponent_whatever_the_next_order(after):
     draw, widths = np.random.default_rng(0), np.array([25.0, 100.0, 400.0, 1600.0])
-    squares = [draw.chisquare(3, (400, 2)) / width for width in widths]
-    slope, error = trend(widths, squares)
-    assert (np.abs(slope + 0.5) < 4 * error).all()
-    assert (error < 0.02).all()
-    repeated = [trend(widths, [draw.chisquare(3, (24, 1)) / width for width in widths]) for _ in range(300)]
-    spread = np.std([slope[0] for slope, _ in repeated])
-    assert np.mean([error[0] for _, error in repeated]) == pytest.approx(spread, rel=0.15)
+    counts = [64, 48, 32, 24]
+
+    def squares(most):
+        shape = (1 + after / widths) / widths
+        return [draw.chisquare(3, (most * n, 1)) * each for n, each in zip(counts, shape, strict=True)]
+
+    slope, error = trend(widths, squares(400))
+    assert np.abs(slope + 0.5) < 4 * error
+    assert error < 0.01
+    repeated = [trend(widths, squares(1)) for _ in range(400)]
+    slopes, errors = (np.array([one[i][0] for one in repeated]) for i in (0, 1))
+    assert errors.mean() == pytest.approx(slopes.std(), rel=0.15)
+    assert abs(slopes.mean() + 0.5) < 4 * slopes.std() / 20
+
+
+def test_the_limit_of_ratios_is_that_of_infinite_width():
+    draw, widths = np.random.default_rng(1), np.array([25.0, 100.0, 400.0])
+    repeated = [
+        limit(widths, [draw.chisquare(3, (n, 1)) / 3 * (1 - 4 / m) for n, m in zip((64, 32, 16), widths, strict=True)])
+        for _ in range(400)
+    ]
+    found, errors = (np.array([one[i][0] for one in repeated]) for i in (0, 1))
+    assert errors.mean() == pytest.approx(found.std(), rel=0.15)
+    assert abs(found.mean() - 1) < 4 * found.std() / 20
 
 
 def test_stratified_samples_have_no_noise_of_their_own():

@@ -34,10 +34,9 @@ WIDTHS = (25, 50, 100, 200, 400, 800, 1600)
 """M, up to that of the condition."""
 
 NETWORKS = {"full": 96, "quick": 32}
-"""Of each width; on twice the samples half as many."""
+"""Of the widest; twice as many of half the width, and so on up to `MOST` times; on twice the samples half as many."""
 
-LEADING = 100
-"""M from which on the leading order in 1/M is compared with its formula, and not the slope alone."""
+MOST = 8
 
 BOUNDARIES = (3.0, 1.0, 0.6)
 """x_c at which deviations are compared: nothing satisfied yet, half way, and most of the samples satisfied."""
@@ -131,70 +130,89 @@ def steps_at(condition: Condition) -> NDArray[np.int64]:
 def trend(widths: Floats, squares: list[Floats]) -> tuple[Floats, Floats]:
     """Return the slopes (times,) of ln of the root mean square over networks in ln M, and their standard errors.
 
-    Least squares through the widths, all with the same number of networks, so that the bias of a logarithm of a mean is
-    the same at each. So is, to leading order, the relative scatter over networks: it is taken from all widths together,
-    for the squares are skewed, and a width whose mean falls low by chance would also seem too certain.
+    The fit is ln A - slope ln M + c / M, so that the next order in 1/M is no part of the slope. A logarithm of a mean
+    of n squares of relative scatter s is low by s^2 / (2 n), which is added.
     """
-    mean = np.array([square.mean(axis=0) for square in squares])
-    error = _relative_error(squares)
-    offset = np.log(widths) - np.log(widths).mean()
-    weights = offset / (offset @ offset)
-    return weights @ np.log(mean) / 2, np.sqrt(weights @ weights) * error / 2
+    scatter, counts = _scatter(squares), _counts(squares)
+    logs = np.log([square.mean(axis=0) for square in squares]) + scatter**2 / (2 * counts[:, None])
+    weights, error = _least_squares([np.ones(len(widths)), np.log(widths), 1 / widths], counts, 1)
+    return weights @ logs / 2, error * scatter / 2
 
 
-def _relative_error(squares: list[Floats]) -> Floats:
-    """Return the standard error of a mean over networks over that mean, (times,), from all widths together."""
-    scatter = np.mean([square.var(axis=0, ddof=1) / square.mean(axis=0) ** 2 for square in squares], axis=0)
-    return np.asarray(np.sqrt(scatter / len(squares[0])), np.float64)
+def limit(widths: Floats, ratios: list[Floats]) -> tuple[Floats, Floats]:
+    """Return the means (times,) over networks that 1/M -> 0 leads to, by a straight line in 1/M, and their errors."""
+    weights, error = _least_squares([np.ones(len(widths)), 1 / widths], _counts(ratios), 0)
+    means = np.array([ratio.mean(axis=0) for ratio in ratios])
+    return weights @ means, error * _scatter(ratios) * means.mean(axis=0)
+
+
+def _least_squares(columns: list[Floats], counts: Floats, which: int) -> tuple[Floats, float]:
+    """Return what the widths' means are weighted with for one coefficient, and its error for networks of scatter 1."""
+    root = np.sqrt(counts)
+    weights = np.linalg.pinv(np.column_stack(columns) * root[:, None])[which] * root
+    return weights, float(np.sqrt(np.sum(weights**2 / counts)))
+
+
+def _counts(samples: list[Floats]) -> Floats:
+    return np.array([len(sample) for sample in samples], np.float64)
+
+
+def _scatter(samples: list[Floats]) -> Floats:
+    """Return the standard deviation over networks over the mean, (times,), from all widths together.
+
+    Squares are skewed: a width whose mean falls low by chance would also seem too certain.
+    """
+    return np.asarray(
+        np.sqrt(np.mean([each.var(axis=0, ddof=1) / each.mean(axis=0) ** 2 for each in samples], axis=0)), np.float64
+    )
 
 
 def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[Row]:
     """Return what is compared."""
     widths = np.array(list(found), float)
+    span = f"{widths[0]:g}..{widths[-1]:g}"
     networks = sum(len(width.node) for width in found.values())
     steps, result = steps_at(condition), []
     for name, what, first in (("node", "a_i, w_par,i", 1), ("output", "f on fresh samples", 0)):
         slope, error = trend(widths, [getattr(width, name) for width in found.values()])
         for at in range(first, len(BOUNDARIES)):
-            statement = f"deviation of {what} ~ M^-1/2, M = {widths[0]:g}..{widths[-1]:g}, at x_c = {BOUNDARIES[at]:g}"
+            statement = f"deviation of {what} ~ M^-1/2, M = {span}, at x_c = {BOUNDARIES[at]:g}"
             held = compare_estimate(
-                slope[at], -0.5, standard_error=error[at], freedom=networks - len(found), networks=networks
+                slope[at], -0.5, standard_error=error[at], freedom=networks - 3 * len(found), networks=networks
             )
             result.append(Row(statement, held))
     steps = steps_at(condition)
-    wide = {nodes: width for nodes, width in found.items() if nodes >= LEADING}
     clock = float(np.log(condition.descent(steps[:1])[0][0]))
-    alone = [replace(condition, nodes=nodes) for nodes in wide]
+    alone = [replace(condition, nodes=nodes) for nodes in found]
     noises = [theory.TrainedNoise(each.theory) for each in alone]
     expected = np.array([noise.error(steps[:2] * condition.rate) for noise in noises])
 
     def wrong(up: Floats, down: Floats) -> Floats:
         return np.stack([noise.error(noise.clean.time(np.log(up))) for noise in noises])
 
-    # All widths together, each over its own theory: one alone says too little.
     variances = [
-        each.output[:, 0] / one.deviation(1.0, clock) ** 2 for one, each in zip(alone, wide.values(), strict=True)
+        each.output[:, :1] / one.deviation(1.0, clock) ** 2 for one, each in zip(alone, found.values(), strict=True)
     ]
     shifts = condition.rate_shift(steps[:2], wrong)
-    errors = np.concatenate(
-        [(each.error[:, :2] - off) / law for off, law, each in zip(shifts, expected, wide.values(), strict=True)]
-    )
-    span = f"M = {LEADING}..{condition.nodes}, at x_c ="
+    errors = [(each.error[:, :2] - off) / law for off, law, each in zip(shifts, expected, found.values(), strict=True)]
+
+    def at_limit(what: str, estimate: Floats, error: Floats, bias: float = 0.0) -> list[Row]:
+        freedom = networks - 2 * len(found)
+        return [
+            Row(
+                f"{what} over its theory, extrapolated to 1/M = 0 from M = {span}, at x_c = {boundary:g}",
+                compare_estimate(one, 1.0, standard_error=its, freedom=freedom, bias=bias, networks=networks),
+            )
+            for boundary, one, its in zip(BOUNDARIES, estimate, error, strict=False)
+        ]
+
     # On the same initialisations, so that little but the samples differs.
     shift = np.log(doubled.node[:, 1:] / found[condition.nodes].node[: len(doubled.node), 1:])
     return [
         *result,
-        Row(
-            f"variance of f over its theory, {span} {BOUNDARIES[0]:g}",
-            compare_mean(np.concatenate(variances), 1.0),
-        ),
-        *(
-            Row(
-                f"test error over its theory, {span} {BOUNDARIES[at]:g}",
-                compare_mean(errors[:, at], 1.0),
-            )
-            for at in range(2)
-        ),
+        *at_limit("variance of f", *limit(widths, variances)),
+        # The theory leaves out what is 1/d smaller, however wide the network.
+        *at_limit("test error", *limit(widths, errors), bias=1 / condition.inputs),
         Row(
             f"M = {condition.nodes}: ln of mean square deviation of nodes, change when the samples are doubled",
             compare_mean(shift, 0.0),
@@ -210,7 +228,9 @@ def run(setting: Setting) -> Outcome:
     condition = replace(condition, steps=int(steps[-1]))
     widths = [nodes for nodes in WIDTHS if nodes <= condition.nodes]
     found = {
-        nodes: Width.train(replace(condition, nodes=nodes), setting, networks, steps, part)
+        nodes: Width.train(
+            replace(condition, nodes=nodes), setting, networks * min(MOST, condition.nodes // nodes), steps, part
+        )
         for part, nodes in enumerate(widths)
     }
     doubled = Width.train(
@@ -223,7 +243,8 @@ def run(setting: Setting) -> Outcome:
     )
     data = _data(condition, found, doubled, steps)
     notes = (
-        f"N = {condition.samples} samples, d = {condition.inputs}, {networks} networks a width. The samples are"
+        f"N = {condition.samples} samples, d = {condition.inputs}, {networks} networks of the largest width and up to"
+        f" {MOST} times as many of the others. The samples are"
         " stratified: they stand for an infinite number, which the last row tests.",
         "Deviations are from the mean-field limit of descent at the same rate; it differs from gradient flow's by the"
         " rate's own bias, which does not depend on the width.",
