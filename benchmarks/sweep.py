@@ -51,17 +51,10 @@ def arguments(networks: int) -> dict[str, Any]:
 
 def core_seconds(networks: int, threads: int) -> float:
     """Return the seconds of the core alone: trainings and their statistics."""
+    import shoal
     from shoal.run import Run
 
-    rest: dict[str, Any] = {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0}
-    fixed: dict[str, Any] = {
-        "first_network": 0,
-        "engine": "auto",
-        "condense": "auto",
-        "dtype": "float64",
-        "progress": None,
-    }
-    run = Run.of(**arguments(networks), **rest, **fixed)
+    run = Run.of(shoal.Training(**arguments(networks)))
     begin = time.perf_counter()
     run.merged(0, networks, threads, None)
     return time.perf_counter() - begin

@@ -79,7 +79,7 @@ def instruction_sets(case: Case) -> None:
 def again(case: Case) -> None:
     """The specification that a dataset carries repeats it to the bit."""
     data = case.train(everything(case))
-    same_bits(shoal.train(**shoal.specification(data)), data, case)
+    same_bits(shoal.train(shoal.specification(data)), data, case)
 
 
 def resumed(case: Case) -> None:

@@ -236,9 +236,9 @@ def test_a_saved_flow_can_be_trained_again(tmp_path: Any) -> None:
     data = flown(record=shoal.Record(times=[0.0, 30.0], measure=("margin",)))
     data.to_zarr(tmp_path / "flow.zarr", consolidated=False, zarr_format=2)
     with xarray.open_zarr(tmp_path / "flow.zarr", consolidated=False) as stored:
-        arguments = shoal.specification(stored)
-        assert arguments["method"] == shoal.GradientFlow(60.0, 1e-8, 1e-3 * 1e-8, 10_000)
-        same_bits(stored.load(), shoal.train(**arguments))
+        training = shoal.specification(stored)
+        assert training.method == shoal.GradientFlow(60.0, 1e-8, 1e-3 * 1e-8, 10_000)
+        same_bits(stored.load(), shoal.train(training))
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,9 @@ def run(**changed: Any) -> Run:
         "networks": NETWORKS,
         "seed": 5,
         "first_network": 77,
-        "dtype": "float64",
-        "weight_decay": 0.0,
-        "spectral_decoupling": 0.0,
-        "engine": "auto",
-        "condense": "auto",
-        "progress": None,
         **changed,
     }
-    return Run.of(given.pop("network"), given.pop("task"), given.pop("init"), **given)
+    return Run.of(shoal.Training(**given))
 
 
 RUN = run()
@@ -78,7 +72,7 @@ def test_the_run_that_is_cut_stops_and_loses_networks() -> None:
 def branches(draw: st.DrawFn, level: int = 4, number: int = 0) -> list[tuple[int, int]]:
     """Return ranges of networks, each a branch of the tree, that make up the whole, cut down to the run."""
     size = CELL << level
-    begin, end = (min(max(size * i - RUN.first_network, 0), NETWORKS) for i in (number, number + 1))
+    begin, end = (min(max(size * i - RUN.training.first_network, 0), NETWORKS) for i in (number, number + 1))
     if begin == end:
         return []
     if level == 0 or not draw(st.integers(0, 3)):
@@ -95,7 +89,7 @@ def test_no_bit_depends_on_how_the_networks_are_cut(ranges: list[tuple[int, int]
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_no_bit_depends_on_the_size_of_equal_blocks(level: int) -> None:
     size = CELL << level
-    ends = [0, *(end for end in range(size - RUN.first_network, NETWORKS, size)), NETWORKS]
+    ends = [0, *(end for end in range(size - RUN.training.first_network, NETWORKS, size)), NETWORKS]
     same(together([RUN.merged(ends[i], ends[i + 1], 2, None) for i in range(len(ends) - 1)]), WHOLE)
 
 
@@ -116,7 +110,7 @@ def test_no_bit_depends_on_the_calls_of_the_core(call: int, monkeypatch: pytest.
 
 
 def test_parts_may_be_merged_in_steps_and_come_from_elsewhere() -> None:
-    ends = [0, *(4 * CELL * i - RUN.first_network for i in (1, 2)), NETWORKS]
+    ends = [0, *(4 * CELL * i - RUN.training.first_network for i in (1, 2)), NETWORKS]
     parts = [RUN.merged(ends[i], ends[i + 1], 1, None) for i in range(3)]
     travelled = [pickle.loads(pickle.dumps(part)) for part in parts]
     same(together([together(travelled[:2]), travelled[2]]), WHOLE)
@@ -128,7 +122,7 @@ def test_parts_may_be_merged_in_steps_and_come_from_elsewhere() -> None:
 def test_neither_engine_nor_dtype_changes_that(engine: str, dtype: str) -> None:
     changed = {"init": shoal.Gaussian(0.5), "networks": 700, "engine": engine, "dtype": dtype}
     one = run(**changed)
-    assert resolve_engine(engine, one.network, one.task, one.method) == engine
+    assert resolve_engine(engine, one.training.network, one.training.task, one.training.method) == engine
     whole = one.merged(0, 700, 1, None)
     parts = [one.merged(begin, end, 5, None) for begin, end in ((0, 179), (179, 435), (435, 700))]
     same(together(parts), whole)

@@ -53,7 +53,7 @@ def test_predictions_are_those_of_the_oracle(network: shoal.Network) -> None:
 
 
 def data_loss(data: Any) -> Any:
-    return shoal.specification(data)["loss"]
+    return shoal.specification(data).loss
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

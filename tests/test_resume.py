@@ -88,8 +88,8 @@ def test_resuming_twice_is_resuming_once() -> None:
 def test_the_specification_of_what_was_resumed_is_the_longer_training() -> None:
     _whole, data = whole_and_resumed("centred")
     told = shoal.specification(data)
-    assert told["method"] == shoal.GradientDescent(0.05, 60)
-    again = shoal.train(**told)
+    assert told.method == shoal.GradientDescent(0.05, 60)
+    again = shoal.train(told)
     for name in data:
         np.testing.assert_array_equal(again[name].values, data[name].values)
 
@@ -148,7 +148,7 @@ def test_a_resumed_flow_agrees_with_a_longer_one(centred: bool) -> None:
     resumed = shoal.resume(data, t_end=5.0, record=later)
     assert resumed.time.values.tolist() == [2.0, 3.0, 5.0]
     np.testing.assert_allclose(resumed.margin, whole.margin.isel(time=slice(1, None)), rtol=1e-6, atol=1e-8)
-    assert shoal.specification(resumed)["method"] == shoal.GradientFlow(5.0)
+    assert shoal.specification(resumed).method == shoal.GradientFlow(5.0)
 
 
 @pytest.mark.parametrize(

@@ -210,9 +210,9 @@ def test_several_rules_are_counted_by_statistics(generator: np.random.Generator)
     assert (reduced.loss.sel(statistic="count") == 400).all()
     assert ((data.stopped_at >= 0) == (data.status >= 3)).all()
     assert 0 < int(reduced.fitted) < 400
-    again = shoal.train(**shoal.specification(data))
+    again = shoal.train(shoal.specification(data))
     xarray.testing.assert_identical(again, data)
-    assert shoal.specification(data)["method"] == method
+    assert shoal.specification(data).method == method
 
 
 @pytest.mark.parametrize(

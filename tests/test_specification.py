@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import inspect
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,26 +126,37 @@ def test_a_kept_run_repeats_bit_for_bit(
 ) -> None:
     data = shoal.train(**runs(generator)[name], method=shoal.GradientDescent(1 / 30, 12))
     with kept(data, tmp_path) as opened:
-        again = shoal.train(**shoal.specification(opened))
+        again = shoal.train(shoal.specification(opened))
         xarray.testing.assert_identical(again, data)
     same_bits(again, data)
 
 
-def test_a_specification_is_what_train_was_called_with(generator: np.random.Generator) -> None:
-    chosen = {"weight_decay": 0.0, "spectral_decoupling": 0.0, "engine": "lanes", "condense": "auto"}
-    arguments = {
-        **runs(generator)["gaussian"],
-        "method": shoal.GradientDescent(1 / 30, 12),
-        "dtype": "float64",
-        **chosen,
-    }
-    told = shoal.specification(shoal.train(**arguments, threads=2))
-    assert set(told) == set(arguments)
-    for name, value in arguments.items():
-        if name != "task":
-            assert told[name] == value
-    for name in ("inputs", "labels", "sample_weight"):
-        assert getattr(told["task"], name).tobytes() == getattr(arguments["task"], name).tobytes()
+@pytest.mark.parametrize("name", ["gaussian", "explicit", "penalties and test samples", "statistics"])
+def test_a_specification_is_the_training_itself(name: str, generator: np.random.Generator) -> None:
+    training = shoal.Training(**runs(generator)[name], method=shoal.GradientDescent(1 / 30, 12))
+    data = shoal.train(training, threads=2)
+    assert shoal.specification(data) == training
+    assert hash(shoal.specification(data)) == hash(training)
+    assert shoal.specification(data) != dataclasses.replace(training, seed=3)
+    assert pickle.loads(pickle.dumps(training)) == training
+
+
+def test_a_training_and_its_fields_train_the_same_and_are_not_given_together(generator: np.random.Generator) -> None:
+    fields = {**runs(generator)["gaussian"], "method": shoal.GradientDescent(1 / 30, 12)}
+    training = shoal.Training(**fields)
+    same_bits(shoal.train(training), shoal.train(**fields))
+    with pytest.raises(TypeError, match=r"training must be alone, got seed with it: use dataclasses.replace"):
+        shoal.train(training, seed=3)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'init'"):
+        shoal.train(fields["network"], fields["task"], method=fields["method"])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sead'"):
+        shoal.train(**fields, sead=3)
+
+
+def test_train_and_sweep_show_the_fields_of_a_training() -> None:
+    fields = list(inspect.signature(shoal.Training).parameters)
+    assert list(inspect.signature(shoal.train).parameters) == [*fields, "threads", "progress"]
+    assert set(fields) < set(inspect.signature(shoal.sweep).parameters)
 
 
 @pytest.mark.parametrize("reduce", [None, "moments"])
@@ -160,8 +173,8 @@ def test_what_is_kept_of_networks_is_told(generator: np.random.Generator, tmp_pa
     data = shoal.train(**arguments)
     with through_zarr(data, tmp_path) as opened:
         told = shoal.specification(opened)
-        assert told["record"] == arguments["record"]
-        again = shoal.train(**told)
+        assert told.record == arguments["record"]
+        again = shoal.train(told)
         xarray.testing.assert_identical(again, opened.load())
     same_bits(again, data)
 
@@ -170,33 +183,13 @@ def test_penalties_and_test_samples_are_told(generator: np.random.Generator) -> 
     arguments = runs(generator)["penalties and test samples"]
     data = shoal.train(**arguments, method=shoal.GradientDescent(1 / 30, 12))
     told = shoal.specification(data)
-    assert (told["weight_decay"], told["spectral_decoupling"]) == (0.01, 1 / 3)
-    for one, other in zip(told["task"].test, arguments["task"].test, strict=True):
+    assert (told.weight_decay, told.spectral_decoupling) == (0.01, 1 / 3)
+    for one, other in zip(told.task.test, arguments["task"].test, strict=True):
         assert one.tobytes() == other.tobytes()
     with pytest.raises(ValueError, match="data must hold the 5 test samples of its specification, got 4"):
         shoal.specification(data.isel(test_sample=slice(0, 4)))
     with pytest.raises(ValueError, match="it lacks test_labels"):
         shoal.specification(data.drop_vars("test_labels"))
-
-
-def test_a_run_kept_before_there_were_penalties_and_test_samples_had_none(generator: np.random.Generator) -> None:
-    data = shoal.train(**runs(generator)["gaussian"], method=shoal.GradientDescent(1 / 30, 12))
-    text = json.loads(data.attrs["specification"])
-    for name in ("weight_decay", "spectral_decoupling", "test_samples"):
-        del text[name]
-    told = shoal.specification(data.drop_vars("training").assign_attrs(specification=json.dumps(text)))
-    assert (told["weight_decay"], told["spectral_decoupling"], told["task"].test) == (0.0, 0.0, None)
-    same_bits(shoal.train(**told), data)
-
-
-def test_a_run_kept_before_there_were_parametrisations_had_none(generator: np.random.Generator) -> None:
-    data = shoal.train(**runs(generator)["gaussian"], method=shoal.GradientDescent(1 / 30, 12))
-    text = json.loads(data.attrs["specification"])
-    for name in ("scales", "rates", "centred"):
-        del text["network"][name]
-    told = shoal.specification(data.drop_vars("training").assign_attrs(specification=json.dumps(text)))
-    assert told["network"] == shoal.Network((3, 4, 1))
-    same_bits(shoal.train(**told), data)
 
 
 def test_a_part_of_the_networks_is_not_taken_for_an_explicit_start(generator: np.random.Generator) -> None:
@@ -211,7 +204,7 @@ def test_consecutive_networks_tell_of_themselves_and_others_are_refused(
 ) -> None:
     data = shoal.train(**runs(generator)[name], method=shoal.GradientDescent(1 / 30, 12))
     for part in (data.isel(network=[2]), data.isel(network=slice(1, 5))):
-        same_bits(shoal.train(**shoal.specification(part)), part)
+        same_bits(shoal.train(shoal.specification(part)), part)
     for part in (data.isel(network=[0, 3]), data.isel(network=slice(None, None, -1)), data.isel(network=[1, 1])):
         with pytest.raises(ValueError, match="data must hold consecutive networks, got"):
             shoal.specification(part)
@@ -223,9 +216,9 @@ def test_datasets_joined_along_networks_tell_of_all_where_they_are_one_training(
 ) -> None:
     whole = shoal.train(**runs(generator)[name], method=shoal.GradientDescent(1 / 30, 12))
     parts = [whole.isel(network=slice(0, 2)), whole.isel(network=slice(2, 6))]
-    trained = [shoal.train(**shoal.specification(part)) for part in parts]
+    trained = [shoal.train(shoal.specification(part)) for part in parts]
     joined = xarray.concat(trained, "network", data_vars="minimal")
-    same_bits(shoal.train(**shoal.specification(joined)), whole)
+    same_bits(shoal.train(shoal.specification(joined)), whole)
     with pytest.raises(ValueError, match="data must hold consecutive networks, got"):
         shoal.specification(xarray.concat(trained[::-1], "network", data_vars="minimal"))
 

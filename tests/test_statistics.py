@@ -341,7 +341,7 @@ def test_intervals_have_the_confidence_that_is_asked_for(confidence: float) -> N
             right = stats.binomtest(int(count), 300).proportion_ci(confidence, method="wilson")
             assert [low, high] == pytest.approx([right.low, right.high], abs=1e-12)
     assert f"confidence {confidence:g}" in data.event_low.attrs["long_name"]
-    assert shoal.specification(data)["record"].reduce == reduce
+    assert shoal.specification(data).record.reduce == reduce
 
 
 def test_a_confidence_that_is_none_is_refused() -> None:

@@ -92,7 +92,7 @@ def test_without_fields_it_is_the_training_itself(tmp_path: Path, record: shoal.
     assert set(alone.coords) == set(data.coords)
     for name in alone.coords:
         assert data[name].values.tolist() == alone[name].values.tolist()
-    again = shoal.train(**shoal.specification(data))
+    again = shoal.train(shoal.specification(data))
     assert_same(alone, again)
 
 

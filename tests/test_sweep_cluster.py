@@ -253,7 +253,8 @@ def _fail(run: Any, begin: int, end: int, *rest: Any) -> Any:
     """Train, but for one block."""
     from shoal.sweep.plan import trained
 
-    if run.first_network == 256 and run.network.widths[1] == 5 and run.init.std == 0.1:
+    given = run.training
+    if given.first_network == 256 and given.network.widths[1] == 5 and given.init.std == 0.1:
         raise ArithmeticError("told to fail")
     return trained(run, begin, end, *rest)
 

@@ -210,8 +210,8 @@ def test_auto_goes_by_sizes_alone_and_the_specification_keeps_the_choice() -> No
     small = shoal.train(**{**everything(), "engine": "auto"})
     assert small.engine == "lanes"
     wide = shoal.train(**everything(networks=1))
-    assert shoal.specification(wide)["engine"] == "wide"
-    same_bits(shoal.train(**shoal.specification(wide)), wide)
+    assert shoal.specification(wide).engine == "wide"
+    same_bits(shoal.train(shoal.specification(wide)), wide)
     large = everything((60, 400, 1), 600, networks=1)
     assert shoal.train(**{**large, "engine": "auto"}).engine == "wide"
     assert shoal.train(**{**large, "engine": "auto", "networks": 9, "threads": 1}).engine == "wide"

@@ -20,6 +20,7 @@ from shoal.statistics import Statistics
 from shoal.sweep import open_sweep, sweep
 from shoal.task import Task
 from shoal.train import train
+from shoal.training import Training
 from shoal.version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "SquaredHinge",
     "Statistics",
     "Task",
+    "Training",
     "__version__",
     "cite",
     "claims",

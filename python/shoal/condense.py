@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.method import GradientFlow, Method
+from shoal.method import GradientFlow
 from shoal.network import Network
 from shoal.task import Task
+from shoal.training import Training
 
 OF_SAMPLES = ("margin", "pattern")  # whose last axis are the training samples
 _LEAST = 32  # samples, or inputs: below, "auto" has nothing to gain
@@ -36,19 +37,19 @@ class Condensed:
     repeats: NDArray[np.float64]
 
     @classmethod
-    def of(
-        cls, network: Network, task: Task, method: Method, how: str | bool, *, weight_decay: float, largest: float
-    ) -> Condensed:
-        """Condense as ``train(condense=how)`` says; ``largest`` is the largest number that the inputs may have.
+    def of(cls, training: Training) -> Condensed:
+        """Condense as the training says.
 
         Equal samples are equal kinks, which a flow cannot tell apart: there they are merged however few they are. With
         weight decay inputs stay as they are: the part of the weights that no input meets would shrink.
         """
-        merged, sample_of = _merge(task, True if how == "auto" and isinstance(method, GradientFlow) else how)
+        network, task, how = training.network, training.task, training.condense
+        flows = isinstance(training.method, GradientFlow)
+        merged, sample_of = _merge(task, True if how == "auto" and flows else how)
         repeats = np.ones(task.samples) if sample_of is None else np.bincount(sample_of).astype(np.float64)
         span, turned = np.zeros((0, task.dimension)), None
-        if how is not False and weight_decay == 0:
-            turned = _turn(merged, how, largest)
+        if how is not False and training.weight_decay == 0:
+            turned = _turn(merged, how, float(np.finfo(training.dtype).max))
         if turned is None:
             return cls(network, merged, task, span, sample_of, repeats)
         span, merged = turned

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.histogram import edges
-from shoal.init import Explicit, Init
+from shoal.init import Explicit
 from shoal.interval import wilson_interval
 from shoal.method import OUTCOMES, STOP_RULES, GradientDescent, GradientFlow, Method
 from shoal.network import Network
 from shoal.statistics import STATISTICS, Statistics
-from shoal.task import Task
+from shoal.training import Training
 
 if TYPE_CHECKING:
     import xarray
@@ -186,26 +186,21 @@ def layer_variables(
 
 
 def assemble(
-    network: Network,
-    task: Task,
-    init: Init,
+    training: Training,
     *,
     variables: Mapping[str, Any],
-    method: Method,
-    records: NDArray[Any],
     index: NDArray[np.int64] | None,
-    kept: Statistics,
     attrs: Mapping[str, str],
 ) -> xarray.Dataset:
     """Return the dataset: the variables, the coordinates that they use, and the big arrays of the specification.
 
-    ``records`` are the steps of descent, or times of a flow, of the time axis. ``index`` holds the network indices, or
-    is None for statistics over networks, of which ``kept`` says what is beside the moments.
+    ``index`` holds the network indices, or is None for statistics over networks.
     """
     import xarray  # takes longer to import than the rest of shoal together
 
+    network, task, init = training.network, training.task, training.init
     coordinates: dict[str, Any] = {
-        **_clock(method, records),
+        **_clock(training.method, training.records),
         "inputs": (("sample", "input"), task.inputs, _attrs("inputs of the task")),
         "labels": (("sample",), task.labels, _attrs("labels of the task")),
         "sample_weight": (("sample",), task.sample_weight, _attrs("weights of the samples in the loss")),
@@ -227,7 +222,7 @@ def assemble(
     if "unit" in used:
         layers = np.repeat(np.arange(1, network.layers), network.widths[1:-1])
         coordinates["unit_layer"] = (("unit",), layers, _attrs("hidden layer of the unit"))
-    coordinates |= _of_statistics(method, kept, used)
+    coordinates |= _of_statistics(training.method, training.record.kept or Statistics(), used)
     explicit: dict[str, Any] = {}
     if isinstance(init, Explicit):
         leading = ("network" if index is not None else "init_network",)

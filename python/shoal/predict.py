@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from shoal import checks
 from shoal.network import Network
 from shoal.specification import specification
+from shoal.training import Training
 
 if TYPE_CHECKING:
     import xarray
@@ -67,7 +68,7 @@ def predict(data: xarray.Dataset, inputs: ArrayLike) -> xarray.DataArray:
 
     data, single = with_networks(data)
     given = specification(data)
-    network: Network = given["network"]
+    network = given.network
     points = checks.real_array("inputs", inputs, dimensions=2, shape="(points, inputs)")
     if points.shape[1] != network.inputs:
         raise ValueError(f"inputs must have shape (points, {network.inputs}) for this network, got {points.shape}")
@@ -133,8 +134,10 @@ def with_networks(data: Any) -> tuple[Any, bool]:
     return (data.expand_dims("network"), True) if single else (data, False)
 
 
-def _initial_parameters(given: dict[str, Any]) -> Parameters:
+def _initial_parameters(given: Training) -> Parameters:
     """Return where the networks of a specification started, as they were trained."""
-    which = {name: given[name] for name in ("networks", "seed", "first_network", "dtype")}
-    drawn = given["init"].draw(given["network"], given["task"], **which)
+    drawn = given.init.draw(
+        given.network, given.task, networks=given.networks, seed=given.seed, first_network=given.first_network,
+        dtype=given.dtype,
+    )  # fmt: skip
     return list(drawn.weights), list(drawn.biases)

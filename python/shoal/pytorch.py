@@ -42,7 +42,7 @@ def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
     torch = _torch("to_torch")
     data, _ = with_networks(data)
     number = checks.integer("network", network, least=0)
-    shape: Network = specification(data)["network"]
+    shape: Network = specification(data).network
     if shape.centred:
         raise ValueError("network must not be centred: a module of layers does not subtract its initial outputs")
     held = data["network"].values if "network" in data.coords else np.arange(data.sizes["network"])

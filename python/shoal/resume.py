@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
+from shoal import checks, validate
 from shoal.init import Explicit
 from shoal.method import OUTCOMES, GradientDescent, GradientFlow, Method
 from shoal.predict import Parameters, final_parameters
@@ -83,18 +83,18 @@ def resume(
     array([ 50,  51, 150])
     """
     given = specification(data)
-    network, method, kept = given["network"], given["method"], given["record"]
+    network, method = given.network, given.method
     final = final_parameters(data, network)
     longer = _longer(method, steps, t_end)
-    record = _record(record, kept, method, longer)
-    again = {**given, "method": longer, "record": record, "progress": progress}
-    run = Run.of(**again)
+    record = _record(record, given.record, method, longer)
+    validate.check_progress(progress)
+    run = Run.of(dataclasses.replace(given, method=longer, record=record))
     workers = thread_count(threads)
     if isinstance(method, GradientFlow) and network.centred:
         return run.dataset(workers, progress)
-    run.require(run.networks, workers)
+    run.require(given.networks, workers)
     going = _going(run, final, method)
-    arrays = going.arrays(0, run.networks, workers, progress)
+    arrays = going.arrays(0, given.networks, workers, progress)
     return run.marked(run.of_arrays(_carried(arrays, data, run, method)))
 
 
@@ -144,15 +144,16 @@ def _going(run: Run, final: Parameters, before: Method) -> Run:
     # What has diverged has nothing left to train: 0 in its place, and its end is carried over.
     weights, biases = ([np.where(np.isfinite(array), array, 0.0) for array in held] for held in final)
     end = Explicit(weights, biases or None)
-    method, first = run.method, _end(before)
+    training, first = run.training, _end(before)
+    method, records = training.method, training.records
     if isinstance(method, GradientDescent):
         rest: Method = dataclasses.replace(method, steps=method.steps - int(first))
-        record = dataclasses.replace(run.record, times=None, steps=run.records - int(first))
+        record = dataclasses.replace(training.record, times=None, steps=records - int(first))
     else:
         rest = dataclasses.replace(method, t_end=method.t_end - first)
-        times = np.minimum(run.records - first, rest.t_end)  # a difference may be a rounding more
-        record = dataclasses.replace(run.record, steps=None, times=times)
-    return dataclasses.replace(run, method=rest, record=record, resumed=end)
+        times = np.minimum(records - first, rest.t_end)  # a difference may be a rounding more
+        record = dataclasses.replace(training.record, steps=None, times=times)
+    return dataclasses.replace(run, training=dataclasses.replace(training, method=rest, record=record), resumed=end)
 
 
 def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Method) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Met
     held["status"] = np.where(ended, status, arrays["status"]).astype(np.asarray(arrays["status"]).dtype)
     lost = np.isin(status, (_DIVERGED, _EXHAUSTED))
     if lost.any():
-        for name in run.record.measure:
+        for name in run.training.record.measure:
             for part in _parts(name):
                 if part in held:
                     held[part] = _lost(held[part], lost, data, part)

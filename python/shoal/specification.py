@@ -1,75 +1,37 @@
-"""The whole call of a training as text, and back: a saved dataset can be trained again, bit for bit."""
+"""The training of a dataset as text, and back: a saved dataset can be trained again, bit for bit."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shoal.init import Balanced, Explicit, Gaussian, Init, Separated
-from shoal.loss import Loss, resolve_loss
-from shoal.method import METHODS, Method
-from shoal.network import Network
-from shoal.record import Record
-from shoal.statistics import Statistics
+from shoal.encoding import decode, encode
+from shoal.init import Explicit
 from shoal.task import Task
+from shoal.training import Training
 
 if TYPE_CHECKING:
     import xarray
 
-T = TypeVar("T")
 
-_INITS: dict[str, type[Init]] = {kind.__name__: kind for kind in (Gaussian, Balanced, Separated)}
-_METHODS: dict[str, type[Method]] = {kind.__name__: kind for kind in METHODS}
+def to_json(training: Training) -> str:
+    """Return a training as JSON, but for its large arrays.
 
-
-def to_json(
-    *,
-    network: Network,
-    init: Init,
-    loss: Loss,
-    method: Method,
-    record: Record,
-    networks: int,
-    seed: int,
-    first_network: int,
-    dtype: str,
-    weight_decay: float,
-    spectral_decoupling: float,
-    engine: str,
-    condense: str | bool,
-    samples: int,
-    test_samples: int,
-) -> str:
-    """Return all that fixes the result of a training but its big arrays, as JSON.
-
-    The inputs, labels and sample weights, the test samples, and the arrays of an ``Explicit`` initialisation, stand in
+    The inputs, labels and sample weights, the test samples, and the arrays of an ``Explicit`` initialisation, are in
     the dataset instead. How many samples and ``networks`` these have is told too, so that a part of them is not taken
     for the whole.
     """
-    explicit = isinstance(init, Explicit)
-    return json.dumps(
-        {
-            "network": dataclasses.asdict(network),
-            "init": {"kind": type(init).__name__, **({} if explicit else _fields(init))},
-            "loss": {"name": loss.name, **_fields(loss)},
-            "method": {"kind": type(method).__name__, **dataclasses.asdict(method)},
-            "record": dataclasses.asdict(record),
-            "networks": networks,
-            "seed": seed,
-            "first_network": first_network,
-            "dtype": dtype,
-            "weight_decay": weight_decay,
-            "spectral_decoupling": spectral_decoupling,
-            "engine": engine,
-            "condense": condense,
-            "samples": samples,
-            "test_samples": test_samples,
-        }
-    )
+    told = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
+    task = told.pop("task")
+    if isinstance(training.init, Explicit):
+        del told["init"]
+    sizes = {"samples": task.samples, "test_samples": task.test_samples}
+    return json.dumps({**encode(told, {}), **sizes})
 
 
 def fingerprint(told: str, task: Task) -> int:
@@ -86,12 +48,12 @@ def fingerprint(told: str, task: Task) -> int:
     return int.from_bytes(digest.digest(), "little") >> 33
 
 
-def specification(data: xarray.Dataset) -> dict[str, Any]:
-    """Return the arguments of ``train`` that made a dataset, so that ``train(**specification(data))`` repeats it.
+def specification(data: xarray.Dataset) -> Training:
+    """Return the training that made a dataset, so that ``train(specification(data))`` repeats it.
 
-    Threads and progress are left out: they do not change the result. Of some consecutive networks of a training, such
-    as ``data.isel(network=slice(10, 20))``, these are the arguments that train them alone. Of datasets of one training
-    that are joined along ``network``, they are those of all their networks.
+    Threads and progress are no part of it: they do not change the result. Of some consecutive networks of a training,
+    such as ``data.isel(network=slice(10, 20))``, it is the training of these alone. Of datasets of one training that
+    are joined along ``network``, it is that of all their networks.
 
     Parameters
     ----------
@@ -103,16 +65,16 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     TypeError
         Not an xarray dataset.
     ValueError
-        The dataset has no specification or that of a sweep over some field, lacks the arrays that belong to it, or
-        holds only a part of its samples. Its networks are not consecutive, or they are of several trainings, of other
-        seeds for instance: no one call repeats them.
+        The dataset has no specification, that of another version of shoal, or that of a sweep over some field; it lacks
+        the arrays that belong to it, or holds only a part of its samples. Its networks are not consecutive, or they
+        are of several trainings, of other seeds for instance: no one call repeats them.
 
     Examples
     --------
     >>> import shoal
     >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1),
     ...                    method=shoal.GradientDescent(learning_rate=.1, steps=5), networks=4)
-    >>> shoal.specification(data)["init"]
+    >>> shoal.specification(data).init
     Gaussian(std=0.1, gain=None)
     """
     attrs = getattr(data, "attrs", None)
@@ -121,28 +83,24 @@ def specification(data: xarray.Dataset) -> dict[str, Any]:
     if "specification" not in attrs:
         raise ValueError("data must be what train returned: it has no attribute 'specification'")
     told = json.loads(attrs["specification"])
-    if "start" in told:
-        raise ValueError("data must be of this version of shoal: its specification has former names, train it again")
     if "over" in told:
         swept = told["over"]
         fields = [one[0] for one in swept["fields"]] if isinstance(swept, dict) else list(swept[0])
         raise ValueError(f"data must be of one training, got a sweep over {', '.join(fields)}")
+    if "kind" not in told.get("network", {}):
+        raise ValueError("data must be of this version of shoal, got one of an earlier version: train it again")
     told |= _networks(data, told)
-    loss, method = told["loss"], told["method"]
-    task = _task(data, told)
+    samples, tested = told.pop("samples"), told.pop("test_samples")
+    task = _task(data, samples, tested)
     _check_one(data, attrs["specification"], task)
-    return {
-        "network": Network(**{**told["network"], "widths": tuple(told["network"]["widths"])}),
-        "task": task,
-        "init": _start(data, told),
-        "loss": _rebuild(type(resolve_loss(loss["name"])), loss, "name"),
-        "method": _rebuild(_METHODS[method["kind"]], method, "kind"),
-        "record": _record(told["record"]),
-        **{name: told[name] for name in ("networks", "seed", "first_network", "dtype")},
-        **{name: told.get(name, 0.0) for name in ("weight_decay", "spectral_decoupling")},
-        "engine": told.get("engine", "lanes"),
-        "condense": told.get("condense", False),
-    }
+    init = told.pop("init", None)
+    fields = decode(told, _no_arrays)
+    start = decode(init, _no_arrays) if init else _explicit(data, told["networks"])
+    return Training(task=task, init=start, **fields)
+
+
+def _no_arrays(digest: str) -> NDArray[Any]:
+    raise ValueError(f"data must hold the arrays of its specification, it lacks {digest}")
 
 
 def _networks(data: xarray.Dataset, told: dict[str, Any]) -> dict[str, int]:
@@ -170,42 +128,16 @@ def _check_one(data: xarray.Dataset, told: str, task: Task) -> None:
         )
 
 
-def _record(told: dict[str, Any]) -> Record:
-    reduce = told["reduce"]
-    if not isinstance(reduce, dict):
-        return Record(**told)
-    pairs = tuple(tuple(pair) for pair in reduce["covariance"])
-    return Record(**{**told, "reduce": Statistics(**{**reduce, "covariance": pairs})})
-
-
-def _fields(instance: Init | Loss) -> dict[str, Any]:
-    return {field.name: getattr(instance, field.name) for field in dataclasses.fields(cast(Any, instance))}
-
-
-def _rebuild(kind: type[T], told: dict[str, Any], tag: str) -> T:
-    return kind(**{name: value for name, value in told.items() if name != tag})
-
-
-def _task(data: xarray.Dataset, told: dict[str, Any]) -> Task:
-    tested = told.get("test_samples", 0)
+def _task(data: xarray.Dataset, samples: int, tested: int) -> Task:
     needed = ["inputs", "labels", "sample_weight", *(["test_inputs", "test_labels"] if tested else [])]
     missing = [name for name in needed if name not in data]
     if missing:
         raise ValueError(f"data must hold the arrays of its specification, it lacks {', '.join(missing)}")
     inputs, labels, weights, *test = (data[name].values for name in needed)
-    _check_whole("samples", labels.size, told["samples"])
+    _check_whole("samples", labels.size, samples)
     if tested:
         _check_whole("test samples", test[1].size, tested)
     return Task(inputs, labels, weights, (test[0], test[1]) if tested else None)
-
-
-def _start(data: xarray.Dataset, told: dict[str, Any]) -> Init:
-    kind = told["init"]["kind"]
-    if kind != "Explicit":
-        return _rebuild(_INITS[kind], told["init"], "kind")
-    init = _explicit(data)
-    _check_whole("networks", init.networks, told["networks"])
-    return init
 
 
 def _check_whole(name: str, found: int, told: int) -> None:
@@ -213,10 +145,12 @@ def _check_whole(name: str, found: int, told: int) -> None:
         raise ValueError(f"data must hold the {told} {name} of its specification, got {found}")
 
 
-def _explicit(data: xarray.Dataset) -> Explicit:
+def _explicit(data: xarray.Dataset, networks: int) -> Explicit:
     layers = range(1, 1 + sum(str(name).startswith("init_weights_") for name in data))
     if not layers:
         raise ValueError("data must hold the arrays of its specification, it lacks init_weights_1")
     weights = [np.asarray(data[f"init_weights_{layer}"]) for layer in layers]
     biases = [np.asarray(data[f"init_biases_{layer}"]) for layer in layers if f"init_biases_{layer}" in data]
-    return Explicit(weights, biases or None)
+    init = Explicit(weights, biases or None)
+    _check_whole("networks", init.networks, networks)
+    return init

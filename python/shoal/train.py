@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from shoal import former, imports
-from shoal.init import Init
-from shoal.loss import Loss
-from shoal.method import Method
-from shoal.network import Network
-from shoal.record import Record
+from shoal import former, imports, validate
 from shoal.run import Progress, Run
-from shoal.task import Task
 from shoal.threads import thread_count
+from shoal.training import Training, takes_training
 
 if TYPE_CHECKING:
     import xarray
 
 
 @former.knows
+@takes_training
 def train(
-    network: Network,
-    task: Task,
-    init: Init,
-    *,
-    method: Method,
-    loss: str | Loss = "cross_entropy",
-    weight_decay: float = 0.0,
-    spectral_decoupling: float = 0.0,
-    record: Record | None = None,
-    networks: int | None = None,
-    seed: int = 0,
-    first_network: int = 0,
-    threads: int | None = None,
-    engine: str = "auto",
-    condense: str | bool = "auto",
-    dtype: str = "float64",
-    progress: Progress | None = None,
+    *arguments: Any, threads: int | None = None, progress: Progress | None = None, **training: Any
 ) -> xarray.Dataset:
     """Return the measures of many networks, each trained from its own initialisation on the same task.
 
@@ -45,41 +25,12 @@ def train(
 
     Parameters
     ----------
-    network, task, init
-        What is trained, on what, from where.
-    method
-        ``GradientDescent(learning_rate, steps)`` or ``GradientFlow(t_end)``.
-    loss
-        ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
-        ``Hinge(threshold=2.0)``. K outputs take cross-entropy only.
-    weight_decay, spectral_decoupling
-        L and S, not negative: what is minimised is the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2, with all
-        weights and biases theta, sample weights p_s and outputs f. The measure ``loss`` is the loss alone.
-    record
-        When and what to measure; ``Record()`` when left out.
-    networks
-        How many; when left out, as many as an ``Explicit`` initialisation holds, else 1.
-    seed
-        0 to 2**64 - 1. Network i draws its initialisation from (seed, i).
-    first_network
-        Index of the first network: ``first_network=i, networks=1`` is network i alone.
+    network, task, init, method, ...
+        Those of ``shoal.Training``, which says what each means: network, task and initialisation, the ``method`` that
+        trains, the loss and its penalties, when and what to ``record``, how many ``networks`` from which ``seed``. Or
+        one ``Training`` in their place, such as ``specification(data)``.
     threads
         When left out, ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs this process may use.
-    engine
-        ``lanes`` trains many networks in the SIMD lanes, ``wide`` the units of one network, with its samples over all
-        threads where there are fewer networks than threads. Both give the same result but for rounding; ``auto``
-        chooses by the sizes of network and task, never by the number of networks. Only descent of networks with
-        hidden units can be wide.
-    condense
-        Whether samples whose inputs and label are equal to the bit are merged into one with the sum of their weights,
-        and inputs that span fewer dimensions than they have (those of the test samples included) are replaced by their
-        coordinates along what they span. The same training but for rounding, and the result is in the given samples
-        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved, and with
-        a ``GradientFlow`` merges samples wherever some are equal; True does wherever any is saved; False never. With
-        weight decay inputs stay as they are. The tolerances of a ``GradientFlow`` are then those of the coordinates of
-        the first layer's weights.
-    dtype
-        ``float64`` or, for descent, ``float32``.
     progress
         Called about every 50 ms with (done, total): network-steps of descent, networks of a flow. An exception in it
         stops the training.
@@ -100,11 +51,8 @@ def train(
 
     Raises
     ------
-    TypeError
-        An argument has the wrong type.
-    ValueError
-        An argument is out of range (for float32 also: a std, learning rate or threshold that it cannot hold),
-        arguments do not fit each other, or training and records need more memory than there is.
+    TypeError, ValueError
+        As of ``Training``; or training and records need more memory than there is.
     ImportError
         ``SHOAL_ISA`` names an instruction set that this CPU lacks.
 
@@ -121,23 +69,8 @@ def train(
     >>> data.margin.dims, data.margin.shape
     (('network', 'time', 'sample'), (100, 101, 2))
     """
-    run = Run.of(
-        network,
-        task,
-        init,
-        method=method,
-        loss=loss,
-        weight_decay=weight_decay,
-        spectral_decoupling=spectral_decoupling,
-        record=record,
-        networks=networks,
-        seed=seed,
-        first_network=first_network,
-        engine=engine,
-        condense=condense,
-        dtype=dtype,
-        progress=progress,
-    )
+    validate.check_progress(progress)
+    run = Run.of(Training.given(arguments, training))
     workers = thread_count(threads)
     imports.whole("xarray")
     return run.dataset(workers, progress)

@@ -1,14 +1,12 @@
-"""Whether the arguments of a training are valid, each by itself and together."""
+"""Whether the fields of a training fit each other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
-from shoal.engine import resolve_engine
 from shoal.init import INITS, Explicit, Init
 from shoal.loss import Hinge, Loss, SquaredHinge
 from shoal.method import METHODS, GradientDescent, GradientFlow, Method
@@ -16,69 +14,13 @@ from shoal.network import Network
 from shoal.record import OF_TEST, Record
 from shoal.task import Task
 
+if TYPE_CHECKING:
+    from shoal.training import Training
+
 _MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers among the arguments of a training, in the types and ranges that the core takes."""
-
-    networks: int
-    seed: int
-    first_network: int
-    weight_decay: float
-    spectral_decoupling: float
-
-
-def validate(
-    network: Network,
-    task: Task,
-    init: Init,
-    method: Method,
-    loss: Loss,
-    record: Record | None,
-    *,
-    networks: int | None,
-    seed: int,
-    first_network: int,
-    dtype: str,
-    weight_decay: float,
-    spectral_decoupling: float,
-    condense: str | bool,
-    engine: str,
-    progress: object,
-) -> Numbers:
-    """Return the numbers of a training whose arguments, as ``train`` takes them, fit each other.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As of ``train``, but for its threads and memory.
-    """
-    check_types(network, task, init, method, record, progress)
-    check_fit(network, task, loss, record or Record())
-    if isinstance(method, GradientDescent):
-        check_stop(method, network, loss)
-    if networks is None:
-        networks = init.networks if isinstance(init, Explicit) else 1
-    networks = checks.integer("networks", networks, least=1, most=2**62)
-    seed = checks.integer("seed", seed, least=0, most=2**64 - 1)
-    first_network = checks.integer("first_network", first_network, least=0, most=2**62)
-    checks.choice("dtype", dtype, ("float64", "float32"))
-    penalties = {
-        "weight_decay": checks.not_negative("weight_decay", weight_decay),
-        "spectral_decoupling": checks.not_negative("spectral_decoupling", spectral_decoupling),
-    }
-    check_condense(condense)
-    resolve_engine(engine, network, task, method)
-    check_method(method, networks, dtype)
-    if dtype == "float32":
-        check_range(network, task, init, method, loss, penalties)
-    init.for_core(network, task, networks)
-    return Numbers(networks=networks, seed=seed, first_network=first_network, **penalties)
-
-
-def check_types(network: object, task: object, init: object, method: object, record: object, progress: object) -> None:
+def check_types(network: object, task: object, init: object, method: object, record: object) -> None:
     """Raise a TypeError for what is not of its type."""
     kinds: dict[str, tuple[object, type]] = {
         "network": (network, Network),
@@ -94,6 +36,10 @@ def check_types(network: object, task: object, init: object, method: object, rec
         if not isinstance(value, kinds_of_it):
             names = ", ".join(f"shoal.{kind.__name__}" for kind in kinds_of_it)
             raise TypeError(f"{name} must be one of {names}, got {value!r} of type {type(value).__name__}")
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what cannot be called."""
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
 
@@ -130,9 +76,9 @@ def check_method(method: Method, networks: int, dtype: str) -> None:
         )
 
 
-def check_stop(method: GradientDescent, network: Network, loss: Loss) -> None:
+def check_stop(method: Method, network: Network, loss: Loss) -> None:
     """Refuse rules that have no meaning for the network or the loss."""
-    rules = method.stop or ()
+    rules = (method.stop or ()) if isinstance(method, GradientDescent) else ()
     if "satisfied" in rules and not isinstance(loss, (Hinge, SquaredHinge)):
         raise ValueError(f"stop must not hold 'satisfied' unless loss is hinge or squared_hinge, got {loss.name}")
     if "dead" in rules and (network.activation != "relu" or not network.units):
@@ -157,10 +103,11 @@ def _listed(values: NDArray[np.int64]) -> str:
     return ", ".join(str(value) for value in values[:6]) + (", ..." if len(values) > 6 else "")
 
 
-def check_range(
-    network: Network, task: Task, init: Init, method: Method, loss: Loss, penalties: dict[str, float]
-) -> None:
+def check_range(training: Training) -> None:
     """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
+    network, task, init, method, loss = (
+        training.network, training.task, training.init, training.method, training.loss,
+    )  # fmt: skip
     limits = np.finfo(np.float32)
     largest, least = float(limits.max), float(limits.smallest_subnormal)
     arrays = {"inputs": task.inputs}
@@ -181,7 +128,8 @@ def check_range(
         scalars["slope"] = network.slope
     for i, (scale, layer_rate) in enumerate(zip(network.scales, network.rates, strict=True)):
         scalars |= {f"scales[{i}]": scale, f"rates[{i}]": layer_rate, f"scales[{i}] x rates[{i}]": scale * layer_rate}
-    scalars |= {name: value for name, value in penalties.items() if value > 0}
+    penalties = ("weight_decay", "spectral_decoupling")
+    scalars |= {name: getattr(training, name) for name in penalties if getattr(training, name) > 0}
     for name, value in scalars.items():
         if not least <= value <= largest:
             raise ValueError(f"{name} must lie within the range of float32, {least:g} to {largest:g}, got {value:g}")

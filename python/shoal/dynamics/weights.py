@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from shoal import checks
 from shoal.dynamics.series import Floats
+from shoal.encoding import decode
 from shoal.network import Network
 
 __all__ = ["alignment", "effective_rank", "strengths"]
@@ -231,8 +232,9 @@ def _network(data: xr.Dataset, network: Network | None) -> Network:
         return network
     if "specification" not in data.attrs:
         raise ValueError("network must be given where data has no attribute 'specification', got neither")
-    told: dict[str, Any] = json.loads(data.attrs["specification"])["network"]
-    return Network(**{**told, "widths": tuple(told["widths"])})
+    arrays: dict[str, Any] = {}  # a network has none
+    found: Network = decode(json.loads(data.attrs["specification"])["network"], arrays.__getitem__)
+    return found
 
 
 def _init_of(data: xr.Dataset, layers: list[xr.DataArray], outputs: Floats) -> Floats:

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import memory
+from shoal.encoding import digest_of
 from shoal.init import Explicit, Init
 from shoal.run import Progress, Run
-from shoal.sweep.encoding import digest_of
 from shoal.sweep.plan import Block, Plan, trained
 from shoal.sweep.run import Execute, Result
 from shoal.version import VERSION
@@ -148,15 +148,15 @@ class _Flight:
 
     def _send(self, block: Block) -> None:
         run = self.plan.runs[block.condition]
-        init: Init | None = None
-        if isinstance(run.init, Explicit):  # of which each block needs its own rows only
-            init = run.init.block(block.begin, block.end)
+        training, init = run.training, None
+        if isinstance(training.init, Explicit):  # of which each block needs its own rows only
+            init = training.init.block(block.begin, block.end)
         if self.packed[0] != block.condition:  # blocks come condition by condition
             self.packed = (block.condition, *self._pack(run))
         future = self.client.submit(
             train_block,
             self.packed[1],
-            run.first_network + block.begin,
+            training.first_network + block.begin,
             block.end - block.begin,
             init,
             self.threads,
@@ -171,9 +171,7 @@ class _Flight:
         """Return a training without its large arrays, and their names; workers get those that they have not seen."""
         import dask
 
-        if isinstance(run.init, Explicit):
-            run = dataclasses.replace(run, init=run.init.block(0, 1))
-        pickled, arrays = pack(run)
+        pickled, arrays = pack(run.part(0, 1))
         for name, array in arrays.items():
             if name not in self.apart:
                 # Not scattered: what is scattered is gone with the worker that has it, and this is made again.
@@ -242,9 +240,9 @@ def train_block(
 
     caller.check(Worker.here(), distributed.get_worker().address)  # it may have joined since the sweep began
     run = unpack(pickled, arrays)
-    run = dataclasses.replace(
-        run, first_network=first_network, networks=networks, init=run.init if init is None else init
-    )
+    given: dict[str, Any] = {"first_network": first_network, "networks": networks}
+    given |= {} if init is None else {"init": init}
+    run = dataclasses.replace(run, training=dataclasses.replace(run.training, **given))
     run.require(networks, threads)
     return trained(run, 0, networks, threads, None)
 

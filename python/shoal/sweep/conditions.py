@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks, former
+from shoal.encoding import canonical, encode
 from shoal.loss import resolve_loss
 from shoal.network import Network
-from shoal.sweep.encoding import canonical, encode
 
 OBJECTS = ("network", "task", "init", "method", "loss")
 NUMBERS = ("seed", "weight_decay", "spectral_decoupling")

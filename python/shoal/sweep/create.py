@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shoal.encoding import canonical
 from shoal.sweep import disk, sealed, template
-from shoal.sweep.encoding import canonical
 from shoal.sweep.marks import DONE, Marks
 from shoal.sweep.plan import Plan, kept
 from shoal.sweep.sealed import Sealed

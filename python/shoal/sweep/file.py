@@ -50,7 +50,7 @@ def read(path: Path) -> dict[str, Any]:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not a TOML file: {error}") from error
-    _check_keys("", told, sweep, hidden=_NOT_OF_FILES, assumed=("store",))
+    _check_keys("", told, sweep, hidden=_NOT_OF_FILES, assumed=("store",), needed=("networks",))
     folder = path.parent
     arguments = dict(told)
     for name in OBJECTS:
@@ -205,7 +205,12 @@ def _check_names(file: Path, arrays: Mapping[str, Any], allowed: list[str] | tup
 
 
 def _check_keys(
-    where: str, table: Table, make: Make, hidden: tuple[str, ...] = (), assumed: tuple[str, ...] = ()
+    where: str,
+    table: Table,
+    make: Make,
+    hidden: tuple[str, ...] = (),
+    assumed: tuple[str, ...] = (),
+    needed: tuple[str, ...] = (),
 ) -> None:
     """Refuse keys that ``make`` does not take, and tables without one that it needs."""
     prefix = f"{where}." if where else ""
@@ -217,7 +222,7 @@ def _check_keys(
                 raise ValueError(f"{prefix}{name} is now {prefix}{former_names[name]}")
             raise ValueError(f"{prefix}{_key(name)} is not known here; allowed: {', '.join(taken) or 'no key'}")
     for name, held in taken.items():
-        if held.default is held.empty and name not in table and name not in assumed:
+        if (held.default is held.empty or name in needed) and name not in table and name not in assumed:
             raise ValueError(f"{prefix}{name} is missing")
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal import checks, imports
+from shoal.encoding import canonical, differences
 from shoal.merged import Merged, together
 from shoal.sweep import template
 from shoal.sweep.contents import Contents
 from shoal.sweep.create import offset
-from shoal.sweep.encoding import canonical, differences
 from shoal.sweep.plan import Plan
 
 if TYPE_CHECKING:

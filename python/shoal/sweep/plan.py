@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import checks
+from shoal.encoding import decode, encode
 from shoal.loss import resolve_loss
 from shoal.merged import Merged
 from shoal.method import GradientDescent
 from shoal.run import Progress, Run
 from shoal.sweep import template
 from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
-from shoal.sweep.encoding import decode, encode
 from shoal.sweep.ranges import Ranges
-from shoal.validate import check_types
+from shoal.training import Training
+from shoal.validate import check_progress, check_types
 
 if TYPE_CHECKING:
     import xarray
@@ -67,8 +67,8 @@ class Plan:
         TypeError, ValueError
             As of ``sweep``, but for its threads, store and memory.
         """
-        network, task, init, method, record = (arguments[name] for name in _OBJECTS)
-        check_types(network, task, init, method, record, progress)
+        check_types(*(arguments[name] for name in _OBJECTS))
+        check_progress(progress)
         checks.integer("networks", arguments["networks"], least=1, most=2**62)
         arguments["loss"] = resolve_loss(arguments["loss"])
         conditions = Conditions.of(over)
@@ -78,14 +78,14 @@ class Plan:
         runs = []
         for told, settings in zip(conditions.told(), conditions.settings(), strict=True):
             try:
-                run = Run.of(**applied(arguments, settings), progress=progress)
-                _ = run.records  # which raises where the method ends before them
+                run = Run.of(Training(**applied(arguments, settings)))
+                _ = run.training.records  # which raises where the method ends before them
             except (TypeError, ValueError) as error:
                 raise (type(error)(f"over: at {told}: {error}") if settings else error) from error
             runs.append(run)
         size = _block(runs, block)
         arrays: dict[str, NDArray[Any]] = {}
-        first = runs[0]  # whose numbers are checked, and Python's
+        first = runs[0].training  # whose numbers are checked, and Python's
         fixed = {name: getattr(first, name) for name in ("networks", "first_network", "record", "dtype")}
         fixed |= {name: getattr(first, name) for name in NUMBERS if name not in conditions.fields}
         told_plan = encode({**arguments, **fixed, "over": conditions.over(), "block": size}, arrays)
@@ -104,17 +104,17 @@ class Plan:
     @property
     def reduced(self) -> bool:
         """Whether statistics are kept, and not each network."""
-        return self.runs[0].record.reduce is not None
+        return self.runs[0].training.record.reduce is not None
 
     @property
     def networks(self) -> int:
         """Networks of each condition."""
-        return self.runs[0].networks
+        return self.runs[0].training.networks
 
     @property
     def first_network(self) -> int:
         """Index of the first network."""
-        return self.runs[0].first_network
+        return self.runs[0].training.first_network
 
     @property
     def cell(self) -> int:
@@ -145,11 +145,11 @@ class Plan:
     @cached_property
     def total_work(self) -> int:
         """The total that progress is told."""
-        return self.networks * sum(run.method.work for run in self.runs)
+        return self.networks * sum(run.training.method.work for run in self.runs)
 
     def work(self, block: Block) -> int:
         """Return what a block adds to the total that progress is told."""
-        return (block.end - block.begin) * self.runs[block.condition].method.work
+        return (block.end - block.begin) * self.runs[block.condition].training.method.work
 
     def merged(self, condition: int, number: int, sums: Mapping[str, Any], counts: Mapping[str, Any]) -> Merged:
         """Return the statistics of a block from its arrays."""
@@ -171,7 +171,7 @@ class Plan:
         most = self.ranges.most
         for told, run in zip(self.conditions.told(), self.runs, strict=True):
             try:
-                dataclasses.replace(run, networks=most).require(most, threads, available)
+                run.part(0, most).require(most, threads, available)
             except ValueError as error:
                 at = f" at {told}" if told else ""
                 raise ValueError(f"block={self.block} is too large for {where}{at}: {error}") from error
@@ -209,7 +209,7 @@ def trained(run: Run, begin: int, end: int, threads: int, progress: Progress | N
 
     Of statistics ``sum_NAME`` and ``count_NAME``; else the variables that ``train`` returns, networks first.
     """
-    if run.record.reduce is not None:
+    if run.training.record.reduce is not None:
         merged = run.expanded(run.merged(begin, end, threads, progress))
         return kept(merged)
     part = run.part(begin, end)
@@ -229,7 +229,7 @@ def _block(runs: list[Run], asked: object) -> int:
     That is what takes some seconds at the costliest condition; minutes, where there would be too many blocks: rules to
     stop may end networks long before the last step, and then blocks would take less time to train than to write.
     """
-    reduced = runs[0].record.reduce is not None
+    reduced = runs[0].training.record.reduce is not None
     least = max(run.cut.cell for run in runs) if reduced else 1
     if asked is not None:
         block = checks.integer("block", asked, least=1, most=2**62)
@@ -242,15 +242,17 @@ def _block(runs: list[Run], asked: object) -> int:
             )
         return block
     work = max(_work(run) for run in runs)
-    few = -(-runs[0].networks * len(runs) // _BLOCKS)
+    few = -(-runs[0].training.networks * len(runs) // _BLOCKS)
     most = max(1, _BLOCK_WORK // work, min(1 << (few - 1).bit_length(), _MINUTES * _BLOCK_WORK // work))
     if not reduced:
         most = min(most, *(max(1, _BLOCK_BYTES // run.record_bytes(1)) for run in runs))
-    enough = 1 << max(0, runs[0].networks - 1).bit_length()
+    enough = 1 << max(0, runs[0].training.networks - 1).bit_length()
     return max(least, min(_MOST, enough, 1 << (most.bit_length() - 1)))
 
 
 def _work(run: Run) -> int:
     """Return parameters x samples x gradients of a network that no rule stops."""
-    gradients = max(1, run.method.steps) if isinstance(run.method, GradientDescent) else _FLOW_GRADIENTS
-    return run.network.parameters * run.condensed.task.samples * gradients
+    gradients = (
+        max(1, run.training.method.steps) if isinstance(run.training.method, GradientDescent) else _FLOW_GRADIENTS
+    )
+    return run.training.network.parameters * run.condensed.task.samples * gradients

@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from shoal import checks, former, imports
-from shoal.init import Init
-from shoal.loss import Loss
-from shoal.method import Method
-from shoal.network import Network
-from shoal.record import Record
 from shoal.run import Progress, shifted
 from shoal.sweep.opened import open_sweep
 from shoal.sweep.plan import Block, Plan, trained
 from shoal.sweep.store import Store
-from shoal.task import Task
 from shoal.threads import thread_count
+from shoal.training import Training, takes_training
 
 if TYPE_CHECKING:
     import xarray
@@ -36,28 +31,16 @@ It is closed when the sweep ends, however that ends.
 
 
 @former.knows
+@takes_training
 def sweep(
-    network: Network,
-    task: Task,
-    init: Init,
-    *,
-    method: Method,
-    networks: int,
+    *arguments: Any,
     store: str | os.PathLike[str],
     over: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    loss: str | Loss = "cross_entropy",
-    weight_decay: float = 0.0,
-    spectral_decoupling: float = 0.0,
-    record: Record | None = None,
-    seed: int = 0,
-    first_network: int = 0,
     threads: int | None = None,
-    engine: str = "auto",
-    condense: str | bool = "auto",
-    dtype: str = "float64",
     block: int | None = None,
     client: Client | None = None,
     progress: Progress | None = None,
+    **training: Any,
 ) -> xarray.Dataset:
     """Return the measures of many networks at each of many conditions, trained in blocks that are kept as they end.
 
@@ -66,10 +49,9 @@ def sweep(
 
     Parameters
     ----------
-    network, task, init, method, loss, weight_decay, spectral_decoupling, record, seed, engine, condense, dtype
-        As of ``train``: what holds where ``over`` says nothing else.
-    networks
-        How many, at each condition.
+    network, task, init, method, ...
+        Those of ``shoal.Training``, or one in their place: what holds where ``over`` says nothing else. ``networks``
+        is how many at each condition.
     store
         Folder of the Zarr store, made where there is none. Its own folder must exist.
     over
@@ -131,25 +113,8 @@ def sweep(
     (('init.std', 'statistic', 'time'), (2, 6, 2))
     """
     imports.whole("xarray", "zarr")
-    plan = Plan.of(
-        network=network,
-        task=task,
-        init=init,
-        method=method,
-        loss=loss,
-        weight_decay=weight_decay,
-        spectral_decoupling=spectral_decoupling,
-        record=record,
-        networks=networks,
-        seed=seed,
-        first_network=first_network,
-        engine=engine,
-        condense=condense,
-        dtype=dtype,
-        over=over,
-        block=block,
-        progress=progress,
-    )
+    given = Training.fields_given(arguments, training)
+    plan = Plan.of(**given, over=over, block=block, progress=progress)
     path = path_of(store)
     if client is None:
         count = thread_count(threads)

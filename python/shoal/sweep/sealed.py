@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shoal.encoding import canonical
 from shoal.sweep import disk
-from shoal.sweep.encoding import canonical
 from shoal.version import VERSION
 
 FORMAT = 3

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.encoding import canonical, differences
 from shoal.sweep import disk, lock
 from shoal.sweep.contents import Contents, marks_of, plan_of
 from shoal.sweep.create import create, mend, offset, rows
-from shoal.sweep.encoding import canonical, differences
 from shoal.sweep.plan import Block, Plan
 from shoal.sweep.sealed import GROUP, Sealed
 from shoal.version import VERSION

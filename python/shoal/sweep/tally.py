@@ -100,7 +100,7 @@ class Tally:
 
     def progress(self, done: int, block: Block) -> None:
         """Note how much work is done within a block."""
-        each = self.plan.runs[block.condition].method.work
+        each = self.plan.runs[block.condition].training.method.work
         self.within = min(block.end - block.begin, (done - self.work) // each) if each else 0
 
     def add(self, block: Block, outcome: Outcome) -> None:
@@ -135,7 +135,7 @@ class Tally:
             parts.append(f"{_clock(left)} left" if math.isfinite(left) else "time left unknown")
         named = self.outcome.named()
         parts.append(f"diverged {named['diverged']:,}")
-        if any(isinstance(run.method, GradientFlow) for run in self.plan.runs):
+        if any(isinstance(run.training.method, GradientFlow) for run in self.plan.runs):
             parts.append(f"exhausted {named['exhausted']:,}")
         parts += [f"{event}: {count:,}" for event, count in self.outcome.events.items()]
         return ", ".join(parts)

@@ -24,7 +24,7 @@ _OF_TASK = ("inputs", "labels", "sample_weight", "test_inputs", "test_labels")
 
 def of_networks(run: Run) -> xarray.Dataset:
     """Return the dataset of one network of a training that keeps each, as ``train`` gives it but for the numbers."""
-    network, times = run.network, len(run.records)
+    network, times = run.training.network, len(run.training.records)
     arrays: dict[str, Any] = {
         "status": np.zeros(1, np.int8),
         "stopped_at": np.zeros(1, np.int64),
@@ -40,22 +40,22 @@ def of_networks(run: Run) -> xarray.Dataset:
         "trajectory": [(1, times, *shape) for shape in shapes],
         "trajectory_bias": [(1, times, shape[0]) for shape in shapes],
     }
-    for name in run.record.measure:
+    for name in run.training.record.measure:
         if name in layers:
             for of in (name, "biases" if name == "weights" else "trajectory_bias"):
-                arrays[of] = [_zeros(shape, run.dtype) for shape in layers[of]]
+                arrays[of] = [_zeros(shape, run.training.dtype) for shape in layers[of]]
         else:
-            dtype = "bool" if name == "pattern" else run.dtype
+            dtype = "bool" if name == "pattern" else run.training.dtype
             arrays[name] = _zeros((1, times, *_sizes(run, name)), dtype)
     return run.part(0, 1).of_expanded(arrays)
 
 
 def of_statistics(run: Run) -> Merged:
     """Return statistics of no networks, with the shapes of those of the training, in its given samples."""
-    times, kept = len(run.records), run.kept
+    times, kept = len(run.training.records), run.kept
     histogram = bins(kept.resolution)
     sums: dict[str, NDArray[Any]] = {"kept": np.zeros(1, np.int64)}
-    for name in run.record.measure:
+    for name in run.training.record.measure:
         sums[name] = np.zeros((1, 4, times, *_sizes(run, name)))
     sums |= {f"pair_{i}": np.zeros((1, times)) for i in range(len(kept.covariance))}
     counts = {"status": np.zeros(len(OUTCOMES), np.int64)}
@@ -63,7 +63,7 @@ def of_statistics(run: Run) -> Merged:
     counts |= {
         f"histogram_{name}": np.zeros((times, *_sizes(run, name), histogram), np.int64) for name in kept.distribution
     }
-    if isinstance(run.method, GradientDescent) and run.method.stop:
+    if isinstance(run.training.method, GradientDescent) and run.training.method.stop:
         sums |= {"stopped": np.zeros((1, 3), np.int64), "stop_moments": np.zeros((1, 3, 4))}
         counts["stop_histogram"] = np.zeros((3, histogram), np.int64)
     return Merged(sums, counts, 0, 0, kept.covariance)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def of_statistics(run: Run) -> Merged:
 
 def of_run(run: Run) -> xarray.Dataset:
     """Return a dataset with the variables, dimensions and coordinates of a training, its networks but one left out."""
-    return of_networks(run) if run.record.reduce is None else run.of_statistics(of_statistics(run))
+    return of_networks(run) if run.training.record.reduce is None else run.of_statistics(of_statistics(run))
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,11 @@ def _remedy(name: str) -> str:
 def _sizes(run: Run, name: str) -> tuple[int, ...]:
     """Return the lengths of a measure's last axes, behind network and time."""
     sizes: dict[str, Callable[[], int]] = {
-        "sample": lambda: run.task.samples,
-        "test_sample": lambda: run.task.test_samples,
-        "layer": lambda: run.network.layers,
-        "hidden_layer": lambda: run.network.layers - 1,
-        "unit": lambda: run.network.units,
+        "sample": lambda: run.training.task.samples,
+        "test_sample": lambda: run.training.task.test_samples,
+        "layer": lambda: run.training.network.layers,
+        "hidden_layer": lambda: run.training.network.layers - 1,
+        "unit": lambda: run.training.network.units,
     }
     return tuple(sizes[dimension]() for dimension in dataset.last_dims(name))
 
