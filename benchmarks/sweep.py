@@ -52,7 +52,7 @@ def arguments(networks: int) -> dict[str, Any]:
 def core_seconds(networks: int, threads: int) -> float:
     """Return the seconds of the core alone: trainings and their statistics."""
     import shoal
-    from shoal.run import Run
+    from shoal.engine.run import Run
 
     run = Run.of(shoal.Training(**arguments(networks)))
     begin = time.perf_counter()

@@ -20,7 +20,7 @@ def nothing(plan: Any, blocks: Iterable[Any]) -> Generator[tuple[Any, Any], None
 
 def timed_trainings() -> list[float]:
     """Return a list to which each training of a block adds its seconds, from now on."""
-    sweeping = importlib.import_module("shoal.sweep.run")  # the name shoal.sweep is the function's
+    sweeping = importlib.import_module("shoal.sweep.sweep")  # the name shoal.sweep is the function's
     train, seconds = sweeping.trained, []
 
     def trained(*told: Any) -> Any:
@@ -36,8 +36,8 @@ def timed_trainings() -> list[float]:
 def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:
     """Sweep here, into a store in a folder, then call again with all of it done, and with half."""
     import shoal
-    from shoal.sweep.run import carry_out
     from shoal.sweep.store import read_plan
+    from shoal.sweep.sweep import carry_out
 
     # Everything that a sweep imports counts as "before": a first, small one brings it in.
     shoal.sweep(**arguments(1), threads=threads, store=folder / "first")

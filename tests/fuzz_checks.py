@@ -22,8 +22,8 @@ import shoal
 from batched import Ball, Format, Pass, State, exactly
 from fuzz_cases import Case
 from reference import Array, Problem
-from shoal.loss import resolve_loss
-from shoal.method import STOP_RULES
+from shoal.spec.loss import resolve_loss
+from shoal.spec.method import STOP_RULES
 from support import layers
 
 DIVERGED = 1

@@ -17,7 +17,7 @@ import shoal
 from fuzz_cases import Case
 from fuzz_checks import problem
 from reference import Array, Parameters, Problem
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import layers
 
 RTOL, ATOL = 1e-7, 1e-10

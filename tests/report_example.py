@@ -13,7 +13,7 @@ import xarray as xr
 
 from shoal import compare_flow, compare_mean, plot, report
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.proportion import compare_majority
+from shoal.compare.proportion import compare_majority
 from shoal.report.machine import Machine
 
 VOID = ("meta", "link", "img", "br", "hr", "input")

@@ -15,7 +15,7 @@ import rounding
 import shoal
 from batched import Format, State, exactly
 from reference import Parameters, Problem
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import ACTIVATIONS, LOSSES, random_init, random_task, started
 
 EPS = float(np.finfo(float).eps)

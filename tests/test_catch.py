@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report_example import example
-from shoal.catch import AMOUNTS, UNKNOWN, Catch, fewest
 from shoal.claims.claim import Row, split
-from shoal.comparison import compare_flow, compare_rates, worst
-from shoal.means import compare_estimate, compare_mean
-from shoal.proportion import compare_fraction, compare_least, compare_majority, wilson
+from shoal.compare.catch import AMOUNTS, UNKNOWN, Catch, fewest
+from shoal.compare.comparison import compare_flow, compare_rates, worst
+from shoal.compare.means import compare_estimate, compare_mean
+from shoal.compare.proportion import compare_fraction, compare_least, compare_majority, wilson
 from shoal.report.tables import summary, verdicts
 
 

@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from shoal import theory
-from shoal.claims import classes
 from shoal.claims.claim import Setting
-from shoal.claims.classes import Classes
+from shoal.claims.learning_dynamics import classes
+from shoal.claims.learning_dynamics.classes import Classes
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=4, seed=3, quick=True)

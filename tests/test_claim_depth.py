@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from shoal import theory
-from shoal.claims import depth
 from shoal.claims.claim import Setting
+from shoal.claims.learning_dynamics import depth
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=3, seed=3, quick=True)

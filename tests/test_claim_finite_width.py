@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shoal.claims import finite_width
 from shoal.claims.claim import Setting
-from shoal.claims.finite_width import Width, limit, rows, steps_at, stratified, trend
+from shoal.claims.hinge_mean_field import finite_width
+from shoal.claims.hinge_mean_field.finite_width import Width, limit, rows, steps_at, stratified, trend
 from shoal.claims.shared.teacher import Condition
 from support import can_be_read_back, is_labelled, passes
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from shoal import theory
-from shoal.claims import losses, modes, sigmoid
 from shoal.claims.claim import Setting
+from shoal.claims.learning_dynamics import losses, modes, sigmoid
 from shoal.claims.shared import flows
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, shifted, spread
-from shoal.method import GradientFlow
-from shoal.task import Task
+from shoal.spec.method import GradientFlow
+from shoal.spec.task import Task
 
 SMALL = {"sigmoid": (sigmoid, 60), "modes": (modes, 6), "losses": (losses, 4)}
 

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from shoal import theory
-from shoal.claims import frequency
 from shoal.claims.claim import Setting
+from shoal.claims.learning_dynamics import frequency
 from shoal.claims.shared import sweep
 from shoal.claims.shared.flows import exponent_weights
 from support import can_be_read_back, is_labelled, passes

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from shoal.claims import images
 from shoal.claims.claim import Setting
-from shoal.claims.images import DECOUPLED, PLAIN, Split
+from shoal.claims.learning_dynamics import images
+from shoal.claims.learning_dynamics.images import DECOUPLED, PLAIN, Split
 from shoal.claims.shared.trend import rank_trend
-from shoal.task import Task
+from shoal.spec.task import Task
 from support import passes
 
 FEW = Setting(networks=2, quick=True, seed=3)

@@ -7,9 +7,9 @@ import pytest
 
 import shoal
 from shoal.claims.claim import Setting
-from shoal.claims.lazy_rich import fit as lazy_rich_fit
-from shoal.claims.lazy_rich import run as lazy_rich
-from shoal.claims.lazy_rich.run import Point
+from shoal.claims.hinge_mean_field.lazy_rich import fit as lazy_rich_fit
+from shoal.claims.hinge_mean_field.lazy_rich import lazy_rich as lazy_rich
+from shoal.claims.hinge_mean_field.lazy_rich.lazy_rich import Point
 from shoal.claims.shared.movement import crossing, kernel_along, movement, own_unsatisfied, tangent_kernel
 from shoal.claims.shared.teacher import Condition
 from support import can_be_read_back, is_labelled, passes

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.mean_field import figure_one
-from shoal.claims.mean_field import run as mean_field
-from shoal.claims.mean_field.run import Pair
+from shoal.claims.hinge_mean_field.mean_field import figure_one
+from shoal.claims.hinge_mean_field.mean_field import mean_field as mean_field
+from shoal.claims.hinge_mean_field.mean_field.mean_field import Pair
 from shoal.claims.shared.teacher import Condition, band, clock, satisfied_at, spread_steps
 from support import can_be_read_back, is_labelled, passes
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.mislabelled import fit as mislabelled_fit
-from shoal.claims.mislabelled import run as mislabelled
-from shoal.claims.mislabelled.run import law
+from shoal.claims.hinge_mean_field.mislabelled import fit as mislabelled_fit
+from shoal.claims.hinge_mean_field.mislabelled import mislabelled as mislabelled
+from shoal.claims.hinge_mean_field.mislabelled.mislabelled import law
 from support import can_be_read_back, is_labelled
 
 

@@ -5,12 +5,12 @@ import pytest
 import xarray as xr
 
 from shoal import theory
-from shoal.claims import norm
 from shoal.claims.claim import Setting
+from shoal.claims.learning_dynamics import norm
 from shoal.claims.shared import sweep
 from shoal.claims.shared.flows import arrival_error, exponent_weights
 from shoal.claims.shared.sweep import Pair, balanced_init
-from shoal.task import Task
+from shoal.spec.task import Task
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=400, seed=3, quick=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.overfitting import run as overfitting
-from shoal.claims.overfitting.run import EARLY, INPUTS, TIMES, early_error
+from shoal.claims.hinge_mean_field.overfitting import overfitting as overfitting
+from shoal.claims.hinge_mean_field.overfitting.overfitting import EARLY, INPUTS, TIMES, early_error
 from shoal.claims.shared.teacher import Condition
 from support import can_be_read_back, is_labelled, passes
 

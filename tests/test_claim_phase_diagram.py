@@ -8,11 +8,11 @@ import xarray as xr
 
 from shoal import theory
 from shoal.claims.claim import Setting
-from shoal.claims.phase_diagram import plane as phase_plane
-from shoal.claims.phase_diagram import run as phase_diagram
-from shoal.claims.phase_diagram.plane import HEIGHT, NORM, Plane, decided_by
+from shoal.claims.learning_dynamics.phase_diagram import phase_diagram as phase_diagram
+from shoal.claims.learning_dynamics.phase_diagram import plane as phase_plane
+from shoal.claims.learning_dynamics.phase_diagram.plane import HEIGHT, NORM, Plane, decided_by
 from shoal.claims.shared import flows
-from shoal.task import Task
+from shoal.spec.task import Task
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=3600, seed=3, quick=True)

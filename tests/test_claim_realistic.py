@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.realistic import run as realistic
-from shoal.claims.realistic.run import SETS, Images
+from shoal.claims.hinge_mean_field.realistic import realistic as realistic
+from shoal.claims.hinge_mean_field.realistic.realistic import SETS, Images
 from support import can_be_read_back, is_labelled, passes
 
 SMALL = Setting(networks=20, quick=True, seed=2, threads=1)

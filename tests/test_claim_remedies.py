@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import minimize
 
 from shoal import theory
-from shoal.claims import remedies
 from shoal.claims.claim import Setting
+from shoal.claims.neighbours import remedies
 from shoal.claims.shared.separate import Penalty, Signed
 from support import passes
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shoal.claims import slowing_down
 from shoal.claims.claim import Setting
+from shoal.claims.hinge_mean_field import slowing_down
+from shoal.claims.hinge_mean_field.slowing_down import Slowed, rows, speed_at, time_of
 from shoal.claims.shared.teacher import Condition, halved
-from shoal.claims.slowing_down import Slowed, rows, speed_at, time_of
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=32, seed=1, quick=True)

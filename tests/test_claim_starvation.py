@@ -6,8 +6,8 @@ from scipy.special import expit
 
 import shoal
 from shoal import theory
-from shoal.claims import starvation
 from shoal.claims.claim import Setting
+from shoal.claims.learning_dynamics import starvation
 from shoal.claims.shared import connected, separate
 from shoal.claims.shared.separate import Signed, separate_init
 

@@ -8,13 +8,13 @@ import pytest
 import xarray as xr
 
 from shoal import claims, theory
-from shoal.claims import digits, losses, modes
 from shoal.claims.claim import Row, Setting
+from shoal.claims.learning_dynamics import digits, losses, modes
 from shoal.claims.shared import runs
 from shoal.claims.shared.runs import crossing_times
-from shoal.init import Init
-from shoal.proportion import compare_majority
-from shoal.task import Task
+from shoal.compare.proportion import compare_majority
+from shoal.spec.init import Init
+from shoal.spec.task import Task
 
 NETWORKS = {"sigmoid": 60, "modes": 6, "losses": 4, "digits": 20}
 

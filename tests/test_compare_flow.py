@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from shoal.comparison import compare_flow
+from shoal.compare.comparison import compare_flow
 from shoal.theory import Mode
 
 TIMES = np.linspace(0, 3, 31)

@@ -10,8 +10,9 @@ import pytest
 import xarray
 
 import shoal
-from shoal import _core, memory
-from shoal.record import MEASURES
+from shoal import _core
+from shoal.engine import memory
+from shoal.spec.record import MEASURES
 from support import LOSSES, SETS, layers, random_init, same_bits
 
 REDUCIBLE = tuple(name for name in MEASURES if name not in ("weights", "trajectory", "pattern"))

@@ -9,7 +9,7 @@ import pytest
 
 import reference
 import shoal
-from shoal.record import MEASURES
+from shoal.spec.record import MEASURES
 from support import LOSSES, random_init, random_task, same_bits, started
 
 ENGINES = ("lanes", "wide")

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 import reference
 import shoal
 from reference import Parameters
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import ALL_MEASURES, LOSSES, layers, random_init, random_task, same_bits, started
 
 TASK = shoal.tasks.modes((1.7, 0.9), (0.6, 0.4))

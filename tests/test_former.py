@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import shoal
-from shoal import former
+from shoal.base import former
 
 CALLS: dict[str, Callable[..., Any]] = {
     "Balanced": shoal.Balanced,

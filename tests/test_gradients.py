@@ -20,7 +20,7 @@ import reference
 import rounding
 import shoal
 from reference import Array, Parameters, Problem
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import ACTIVATIONS, LOSSES, SETS, final, on, random_init, random_task, started
 
 WIDTHS = {1: (3,), 2: (3, 5), 3: (3, 5, 4), 4: (3, 4, 3, 2)}

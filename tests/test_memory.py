@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal import _core, memory
-from shoal.record import MEASURES
+from shoal import _core
+from shoal.engine import memory
+from shoal.spec.record import MEASURES
 
 
 def train(**changed: Any) -> Any:

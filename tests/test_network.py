@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal.loss import resolve_loss
-from shoal.record import MEASURES
+from shoal.spec.loss import resolve_loss
+from shoal.spec.record import MEASURES
 
 
 def test_a_network_counts_its_parts() -> None:

@@ -12,7 +12,7 @@ import reference
 import rounding
 import shoal
 from reference import Parameters
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import ALL_MEASURES, layers, random_init, random_task, same_bits, started
 
 PENALTIES: dict[str, Any] = {"weight_decay": 0.25, "spectral_decoupling": 0.5}  # that float32 holds exactly

@@ -11,7 +11,7 @@ import pytest
 
 import reference
 import shoal
-from shoal.network import ACTIVATIONS
+from shoal.spec.network import ACTIVATIONS
 
 predict = importlib.import_module("shoal.predict")  # the function of that name hides it
 

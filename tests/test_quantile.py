@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 import shoal
-from shoal.histogram import bins, edges
+from shoal.engine.histogram import bins, edges
 
 FOUR = float(ndtr(-4.0))  # beyond four deviations, on one side
 RESOLUTIONS = (0, 1, 5, 10)

@@ -13,8 +13,8 @@ from scipy import stats
 from scipy.special import ndtr
 
 import shoal
-from shoal.histogram import edges
-from shoal.method import STOP_RULES
+from shoal.engine.histogram import edges
+from shoal.spec.method import STOP_RULES
 from support import random_init, random_task, same_bits
 
 EPS = float(np.finfo(np.float64).eps)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import shoal
-from shoal import _core, merged
+from shoal import _core
+from shoal.spec.engines import merged
 from support import python
 
 # At a thousand million steps a second it would still take a quarter of an hour.

@@ -15,7 +15,7 @@ import xarray
 import zarr
 
 import shoal
-from shoal import memory
+from shoal.engine import memory
 from shoal.sweep import store as stores
 from shoal.sweep import template
 from shoal.sweep.plan import Plan, trained

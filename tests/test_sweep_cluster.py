@@ -269,7 +269,7 @@ def _allow(failures: int, dask_scheduler: Any) -> None:
 
 def _set_memory(available: int | None) -> None:
     """Have a worker say that it has so much memory; None for what it has."""
-    from shoal import memory
+    from shoal.engine import memory
 
     if not hasattr(memory, "true_bytes"):
         memory.true_bytes = memory.available_bytes

@@ -347,7 +347,7 @@ def test_what_is_no_store_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_blocks_may_come_in_any_order(tmp_path: Path, undisturbed: Undisturbed) -> None:
     """As from workers: what trains blocks may hand them back as they end."""
-    from shoal.sweep import run
+    from shoal.sweep import sweep as run
     from shoal.sweep.plan import Block, Plan, trained
 
     def backwards(plan: Plan, blocks: Any) -> Iterator[tuple[Block, Any]]:

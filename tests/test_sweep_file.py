@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal.encoding import canonical
+from shoal.spec.encoding import canonical
 from shoal.sweep.file import read
 from shoal.sweep.plan import Plan
 

@@ -14,7 +14,7 @@ import reference
 import rounding
 import shoal
 from reference import Array, Parameters
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import ACTIVATIONS, LOSSES, final, random_init, random_task, same_bits, started
 
 RATE = 0.3

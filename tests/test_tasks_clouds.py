@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shoal
-from shoal import memory, tasks
+from shoal import tasks
+from shoal.engine import memory
 
 MEANS = np.array([[3.0, 0, 0], [0, -2, 1], [0, 5, 5]])
 LABELS = [1, -1, 1]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 import shoal
-from shoal import memory, tasks
+from shoal import tasks
+from shoal.engine import memory
 
 PIXELS, SHOWN = load_digits(return_X_y=True)
 EVEN, ODD = (0, 2, 4, 6, 8), (1, 3, 5, 7, 9)
@@ -306,7 +307,7 @@ def test_images_that_do_not_fit_into_memory_are_not_read(
     finally:
         tracemalloc.stop()
     monkeypatch.setattr(memory, "available_bytes", lambda: round(0.95 * peak))
-    monkeypatch.setattr("shoal.idx.read_images", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("shoal.tasks.idx.read_images", lambda path: pytest.fail(f"{path} was read"))
     with pytest.raises(ValueError, match=r"a task must fit into memory, got \d+ samples"):
         tasks.idx(*files, **asked)
 

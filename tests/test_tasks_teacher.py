@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import shoal
-from shoal import memory, tasks
+from shoal import tasks
+from shoal.engine import memory
 from shoal.tasks import teacher as of_teacher
 
 EPS = np.finfo(float).eps

@@ -10,7 +10,7 @@ import xarray
 
 import reference
 import shoal
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import ALL_MEASURES, final, layers, random_task, same_bits
 
 TESTED = {"test_loss": "loss", "test_error": "error", "test_soft_error": "soft_error", "test_margin": "margin"}

@@ -13,7 +13,7 @@ import reference
 import rounding
 import shoal
 from reference import Array, Parameters, Problem
-from shoal.loss import resolve_loss
+from shoal.spec.loss import resolve_loss
 from support import ACTIVATIONS, ALL_MEASURES, LOSSES, final, random_init, random_task, same_bits, started
 
 EPS = float(np.finfo(float).eps)

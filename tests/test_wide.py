@@ -12,8 +12,8 @@ import reference
 import rounding
 import shoal
 from shoal import _core
-from shoal.loss import resolve_loss
-from shoal.record import MEASURES
+from shoal.spec.loss import resolve_loss
+from shoal.spec.record import MEASURES
 from support import ACTIVATIONS, FUSED, LOSSES, final, on, python, random_init, random_task, same_bits, started
 from test_train import assert_measured, train_to
 

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoal import former, imports, tasks
+from shoal import tasks
+from shoal.base import former, imports
 from shoal.cite import cite
 from shoal.info import info
-from shoal.init import Balanced, Explicit, Gaussian, Init, Separated
-from shoal.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
-from shoal.method import GradientDescent, GradientFlow
-from shoal.network import Network
 from shoal.predict import predict
 from shoal.pytorch import to_torch
-from shoal.record import Record
 from shoal.resume import resume
-from shoal.specification import specification
-from shoal.statistics import Statistics
+from shoal.spec.init import Balanced, Explicit, Gaussian, Init, Separated
+from shoal.spec.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
+from shoal.spec.method import GradientDescent, GradientFlow
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.specification import specification
+from shoal.spec.statistics import Statistics
+from shoal.spec.task import Task
+from shoal.spec.training import Training
 from shoal.sweep import open_sweep, sweep
-from shoal.task import Task
 from shoal.train import train
-from shoal.training import Training
 from shoal.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from shoal import claims, dynamics, plot, theory
-    from shoal.comparison import compare_flow, compare_rates
-    from shoal.histogram import quantile
-    from shoal.means import compare_mean, compare_samples
-    from shoal.proportion import compare_fraction
+    from shoal.compare.comparison import compare_flow, compare_rates
+    from shoal.compare.means import compare_mean, compare_samples
+    from shoal.compare.proportion import compare_fraction
+    from shoal.engine.histogram import quantile
 
 __all__ = [
     "Balanced",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from shoal.threads import thread_count
+from shoal.engine.threads import thread_count
 from shoal.version import VERSION
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.network import Network
-from shoal.specification import specification
-from shoal.training import Training
+from shoal.base import checks
+from shoal.spec.network import Network
+from shoal.spec.specification import specification
+from shoal.spec.training import Training
 
 if TYPE_CHECKING:
     import xarray

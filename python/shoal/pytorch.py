@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shoal import checks
-from shoal.network import Network
+from shoal.base import checks
 from shoal.predict import Floats, final_parameters, with_networks
-from shoal.specification import specification
+from shoal.spec.network import Network
+from shoal.spec.specification import specification
 
 if TYPE_CHECKING:
     import torch

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, validate
-from shoal.init import Explicit
-from shoal.method import OUTCOMES, GradientDescent, GradientFlow, Method
+from shoal.base import checks
+from shoal.engine.run import Progress, Run
+from shoal.engine.threads import thread_count
 from shoal.predict import Parameters, final_parameters
-from shoal.record import Record
-from shoal.run import Progress, Run
-from shoal.specification import specification
-from shoal.threads import thread_count
+from shoal.spec import validate
+from shoal.spec.init import Explicit
+from shoal.spec.method import OUTCOMES, GradientDescent, GradientFlow, Method
+from shoal.spec.record import Record
+from shoal.spec.specification import specification
 
 if TYPE_CHECKING:
     import xarray

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoal import former, imports, validate
-from shoal.run import Progress, Run
-from shoal.threads import thread_count
-from shoal.training import Training, takes_training
+from shoal.base import former, imports
+from shoal.engine.run import Progress, Run
+from shoal.engine.threads import thread_count
+from shoal.spec import validate
+from shoal.spec.training import Training, takes_training
 
 if TYPE_CHECKING:
     import xarray

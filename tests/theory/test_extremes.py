@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from shoal.loss import Hinge
+from shoal.spec.loss import Hinge
 from shoal.theory import Chain, MeanFieldHinge, Mode, linear_mode, power_mode, starved_strength
 
 mpmath.mp.dps = 40

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shoal.claims import (
+from shoal.claims.claim import Claim, Outcome, Row, Setting, split
+from shoal.claims.hinge_mean_field import (
+    finite_width,
+    lazy_rich,
+    mean_field,
+    mislabelled,
+    overfitting,
+    realistic,
+    slowing_down,
+)
+from shoal.claims.learning_dynamics import (
     classes,
     depth,
     digits,
     failure,
-    finite_width,
     frequency,
     images,
-    lazy_rich,
     losses,
-    mean_field,
-    mislabelled,
     modes,
     norm,
-    overfitting,
     phase_diagram,
-    realistic,
-    remedies,
     sigmoid,
-    slowing_down,
     starvation,
 )
-from shoal.claims.claim import Claim, Outcome, Row, Setting, split
+from shoal.claims.neighbours import remedies
 
 __all__ = ["CLAIMS", "Claim", "Outcome", "Row", "Setting", "find", "list", "run", "split"]
 

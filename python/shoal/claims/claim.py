@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from shoal import checks, plot
-from shoal.comparison import Comparison
+from shoal import plot
+from shoal.base import checks
+from shoal.compare.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import checks
+from shoal.base import checks
 from shoal.dynamics.polynomial import bisect, shorter, through, windows
 from shoal.dynamics.series import Floats, Series
 

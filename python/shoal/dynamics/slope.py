@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import checks
+from shoal.base import checks
 from shoal.dynamics.polynomial import bisect, derivative, evaluate, shorter, through, windows
 from shoal.dynamics.series import Floats, Mask, Series
 

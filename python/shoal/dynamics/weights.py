@@ -13,10 +13,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from shoal import checks
+from shoal.base import checks
 from shoal.dynamics.series import Floats
-from shoal.encoding import decode
-from shoal.network import Network
+from shoal.spec.encoding import decode
+from shoal.spec.network import Network
 
 __all__ = ["alignment", "effective_rank", "strengths"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.histogram import quantile
-from shoal.interval import DEVIATIONS
+from shoal.base import checks
+from shoal.base.interval import DEVIATIONS
+from shoal.engine.histogram import quantile
 from shoal.plot import measured, style
 
 if TYPE_CHECKING:

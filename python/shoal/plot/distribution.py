@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
-from shoal.histogram import edges
-from shoal.interval import wilson_interval
+from shoal.base import checks
+from shoal.base.interval import wilson_interval
+from shoal.engine.histogram import edges
 from shoal.plot import measured, style
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
-from shoal.interval import wilson_interval
-from shoal.method import OUTCOMES
-from shoal.record import MEASURES, OF_NETWORKS
-from shoal.statistics import Event
+from shoal.base import checks
+from shoal.base.interval import wilson_interval
+from shoal.spec.method import OUTCOMES
+from shoal.spec.record import MEASURES, OF_NETWORKS
+from shoal.spec.statistics import Event
 
 if TYPE_CHECKING:
     import xarray

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
-from shoal.method import OUTCOMES
+from shoal.base import checks
 from shoal.plot import grid, measured, style
-from shoal.statistics import STATISTICS
+from shoal.spec.method import OUTCOMES
+from shoal.spec.statistics import STATISTICS
 
 if TYPE_CHECKING:
     import xarray

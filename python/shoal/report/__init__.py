@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from shoal.report.page import render
-from shoal.report.run import Entry, Run
+from shoal.report.report import Entry, Run
 from shoal.report.tables import summary, verdicts
 
 __all__ = ["Entry", "Run", "render", "write"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from shoal.engine.threads import thread_count
 from shoal.info import info
-from shoal.threads import thread_count
 
 __all__ = ["Machine", "here"]
 

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 from shoal.cite import Reference, references, software
 from shoal.claims.claim import Row, split
 from shoal.report.markup import document, duration, node, number
-from shoal.report.run import Entry, Run
+from shoal.report.report import Entry, Run
 
 __all__ = ["render"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from shoal.claims.claim import Row, split
-from shoal.report.run import Entry, Run
+from shoal.report.report import Entry, Run
 
 __all__ = ["summary", "verdicts"]
 

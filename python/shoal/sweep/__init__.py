@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from shoal.sweep.opened import open_sweep
-from shoal.sweep.run import sweep
+from shoal.sweep.sweep import sweep
 
 __all__ = ["open_sweep", "sweep"]

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import memory
-from shoal.encoding import digest_of
-from shoal.init import Explicit, Init
-from shoal.run import Progress, Run
-from shoal.sweep.plan import Block, Plan, trained
-from shoal.sweep.run import Execute, Result
+from shoal.engine import memory
+from shoal.engine.run import Progress, Run
+from shoal.spec.encoding import digest_of
+from shoal.spec.init import Explicit, Init
+from shoal.sweep.plan import Block, Execute, Plan, Result, trained
 from shoal.version import VERSION
 
 if TYPE_CHECKING:

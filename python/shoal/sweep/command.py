@@ -15,14 +15,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from shoal.engine.threads import thread_count
 from shoal.sweep import file as files
 from shoal.sweep import log as logs
 from shoal.sweep import store as stores
 from shoal.sweep.log import Log
-from shoal.sweep.plan import Block, Plan
-from shoal.sweep.run import Execute, Result, carry_out, here, path_of, sweep
+from shoal.sweep.plan import Block, Execute, Plan, Result
+from shoal.sweep.sweep import carry_out, here, path_of, sweep
 from shoal.sweep.tally import Outcome, Tally
-from shoal.threads import thread_count
 
 EVERY = 30.0
 """Seconds between two lines where there is no terminal to draw on."""

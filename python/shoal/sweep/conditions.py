@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, former
-from shoal.encoding import canonical, encode
-from shoal.loss import resolve_loss
-from shoal.network import Network
+from shoal.base import checks, former
+from shoal.spec.encoding import canonical, encode
+from shoal.spec.loss import resolve_loss
+from shoal.spec.network import Network
 
 OBJECTS = ("network", "task", "init", "method", "loss")
 NUMBERS = ("seed", "weight_decay", "spectral_decoupling")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shoal.encoding import canonical
+from shoal.spec.encoding import canonical
 from shoal.sweep import disk, sealed, template
 from shoal.sweep.marks import DONE, Marks
 from shoal.sweep.plan import Plan, kept

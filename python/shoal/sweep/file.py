@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, former, tasks
-from shoal.init import INITS, Explicit
-from shoal.loss import LOSSES
-from shoal.method import METHODS
-from shoal.network import Network
-from shoal.record import Record
-from shoal.statistics import Statistics
+from shoal import tasks
+from shoal.base import checks, former
+from shoal.spec.init import INITS, Explicit
+from shoal.spec.loss import LOSSES
+from shoal.spec.method import METHODS
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.statistics import Statistics
+from shoal.spec.task import Task
 from shoal.sweep.conditions import OBJECTS
-from shoal.sweep.run import sweep
-from shoal.task import Task
+from shoal.sweep.sweep import sweep
 
 _NOT_OF_FILES = ("client", "progress")
 _TASK_ARRAYS = ("inputs", "labels", "sample_weight", "test_inputs", "test_labels")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shoal import checks, imports
-from shoal.encoding import canonical, differences
-from shoal.merged import Merged, together
+from shoal.base import checks, imports
+from shoal.engine.merged import Merged, together
+from shoal.spec.encoding import canonical, differences
 from shoal.sweep import template
 from shoal.sweep.contents import Contents
 from shoal.sweep.create import offset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
-from shoal.encoding import decode, encode
-from shoal.loss import resolve_loss
-from shoal.merged import Merged
-from shoal.method import GradientDescent
-from shoal.run import Progress, Run
+from shoal.base import checks
+from shoal.engine.merged import Merged
+from shoal.engine.run import Progress, Run
+from shoal.spec.encoding import decode, encode
+from shoal.spec.loss import resolve_loss
+from shoal.spec.method import GradientDescent
+from shoal.spec.training import Training
+from shoal.spec.validate import check_progress, check_types
 from shoal.sweep import template
 from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
 from shoal.sweep.ranges import Ranges
-from shoal.training import Training
-from shoal.validate import check_progress, check_types
 
 if TYPE_CHECKING:
     import xarray
@@ -202,6 +202,14 @@ class Plan:
                     f"block must be smaller: {rows} networks of {name!r} have {rows * variable.nbytes} bytes, "
                     f"of which a chunk can have {_CHUNK_BYTES}"
                 )
+
+
+Result = dict[str, NDArray[Any]]
+Execute = Callable[[Plan, Iterable[Block]], Generator[tuple[Block, Result], None, None]]
+"""Trains blocks and hands each back with what it keeps, in any order; each is written before the next is asked for.
+
+It is closed when the sweep ends, however that ends.
+"""
 
 
 def trained(run: Run, begin: int, end: int, threads: int, progress: Progress | None) -> dict[str, NDArray[Any]]:

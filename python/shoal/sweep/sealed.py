@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shoal.encoding import canonical
+from shoal.spec.encoding import canonical
 from shoal.sweep import disk
 from shoal.version import VERSION
 

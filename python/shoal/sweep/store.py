@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.encoding import canonical, differences
+from shoal.spec.encoding import canonical, differences
 from shoal.sweep import disk, lock
 from shoal.sweep.contents import Contents, marks_of, plan_of
 from shoal.sweep.create import create, mend, offset, rows

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.method import OUTCOMES, GradientFlow
+from shoal.spec.method import OUTCOMES, GradientFlow
 from shoal.sweep.contents import Contents
 from shoal.sweep.create import offset
 from shoal.sweep.plan import Block, Plan

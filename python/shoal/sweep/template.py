@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import dataset
-from shoal.histogram import bins
-from shoal.merged import Merged
-from shoal.method import OUTCOMES, STOP_RULES, GradientDescent
-from shoal.run import Run
+from shoal.engine import dataset
+from shoal.engine.histogram import bins
+from shoal.engine.merged import Merged
+from shoal.engine.run import Run
+from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent
 from shoal.sweep.conditions import Conditions
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.task import Task
+from shoal.base import checks
+from shoal.spec.task import Task
 from shoal.tasks.draw import require_room, shares
 
 __all__ = ["antipodal", "features", "modes", "xor"]

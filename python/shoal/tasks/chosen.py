@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks
+from shoal.base import checks
 from shoal.tasks.draw import generator, streams
 
 __all__ = ["Groups", "Rows", "drawn", "grouped", "members", "normalised", "positions", "split"]

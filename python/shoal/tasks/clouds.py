@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks, imports
-from shoal.task import Task
+from shoal.base import checks, imports
+from shoal.spec.task import Task
 from shoal.tasks.draw import generator, require_room, shares, streams
 
 __all__ = ["gaussian", "mixture", "moons"]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, idx
+from shoal.base import checks
+from shoal.tasks import idx
 from shoal.tasks.chosen import Groups, Rows
 
 __all__ = ["Collection", "Path"]

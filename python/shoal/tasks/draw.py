@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks, memory
+from shoal.base import checks
+from shoal.engine import memory
 
 __all__ = ["generator", "require_room", "shares", "streams"]
 

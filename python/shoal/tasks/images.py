@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import checks, imports
-from shoal.task import Task
+from shoal.base import checks, imports
+from shoal.spec.task import Task
 from shoal.tasks.chosen import drawn, grouped, members, normalised, positions, split
 from shoal.tasks.collection import Collection, Path
 from shoal.tasks.draw import require_room

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.task import Task
+from shoal.base import checks
+from shoal.spec.task import Task
 from shoal.tasks.draw import require_room, streams
 
 __all__ = ["separable_gaussian", "separable_sphere", "separated_by"]

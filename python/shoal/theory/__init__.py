@@ -26,7 +26,7 @@ Source: docs/theory.md.
 
 from typing import Any
 
-from shoal import former
+from shoal.base import former
 from shoal.theory.chain import Chain
 from shoal.theory.features.features import Features
 from shoal.theory.mean_field.hinge import MeanFieldHinge

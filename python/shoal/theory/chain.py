@@ -24,9 +24,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.checks import real_numbers
-from shoal.loss import Loss
+from shoal.base import checks
+from shoal.base.checks import real_numbers
+from shoal.spec.loss import Loss
 from shoal.theory.domains import MOST, bounded, not_negative, size
 from shoal.theory.mode import LOWEST, Mode
 from shoal.theory.quadrature import QuadratureClock

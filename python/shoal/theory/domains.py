@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.checks import real_numbers
+from shoal.base import checks
+from shoal.base.checks import real_numbers
 
 Array = NDArray[np.float64]
 

@@ -22,8 +22,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.checks import real_numbers
+from shoal.base import checks
+from shoal.base.checks import real_numbers
 from shoal.theory.domains import MOST, lengths
 
 Array = NDArray[np.float64]

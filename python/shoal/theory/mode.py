@@ -26,9 +26,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from shoal.checks import real_numbers
-from shoal.former import Knows
-from shoal.loss import Loss
+from shoal.base.checks import real_numbers
+from shoal.base.former import Knows
+from shoal.spec.loss import Loss
 from shoal.theory.clock import clock_of
 from shoal.theory.domains import bounded, count, finite, not_negative, size
 from shoal.theory.path import Hyperbola, Line, Path, Power

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.loss import Loss
+from shoal.spec.loss import Loss
 from shoal.theory.domains import penalties
 from shoal.theory.features.coupled import residual_slope
 from shoal.theory.geometry import SupportsTask, arrays_of

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import lambertw
 
-from shoal.loss import Loss
+from shoal.spec.loss import Loss
 from shoal.theory.domains import LEAST, MOST, between, count, penalties, size
 from shoal.theory.residual import Residual, residual_of
 

@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.former import knows
+from shoal.base import checks
+from shoal.base.former import knows
 
 
 @knows

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from shoal.loss import Loss, resolve_loss
+from shoal.spec.loss import Loss, resolve_loss
 from shoal.theory.domains import size
 
 Array = NDArray[np.float64]

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from shoal import theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
-from shoal.comparison import compare_flow
-from shoal.init import Explicit, Gaussian
-from shoal.method import GradientDescent
-from shoal.network import Network
-from shoal.proportion import compare_majority
-from shoal.record import Record
-from shoal.task import Task
+from shoal.compare.comparison import compare_flow
+from shoal.compare.proportion import compare_majority
+from shoal.spec.init import Explicit, Gaussian
+from shoal.spec.method import GradientDescent
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.task import Task
 from shoal.tasks import features
 from shoal.train import train
 

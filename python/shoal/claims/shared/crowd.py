@@ -16,12 +16,12 @@ from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep
-from shoal.comparison import Comparison, compare_flow
-from shoal.init import Separated
-from shoal.means import compare_estimate, freedom_of_sum
-from shoal.network import Network
-from shoal.proportion import compare_fraction
-from shoal.task import Task
+from shoal.compare.comparison import Comparison, compare_flow
+from shoal.compare.means import compare_estimate, freedom_of_sum
+from shoal.compare.proportion import compare_fraction
+from shoal.spec.init import Separated
+from shoal.spec.network import Network
+from shoal.spec.task import Task
 
 __all__ = ["NEURONS", "Crowd", "Crowds", "compare_deaths", "compare_exponent", "compare_means", "expect"]
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from shoal.interval import wilson
+from shoal.base.interval import wilson
 
 __all__ = [
     "Counts", "Table", "certain_failures", "enough", "least_path", "proportion", "share_dead", "share_undecided",

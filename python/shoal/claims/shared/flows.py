@@ -9,13 +9,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.claims.claim import Setting
-from shoal.comparison import Comparison, compare_flow
-from shoal.init import Init
-from shoal.loss import Loss
-from shoal.method import GradientFlow
-from shoal.network import Network
-from shoal.record import Record
-from shoal.task import Task
+from shoal.compare.comparison import Comparison, compare_flow
+from shoal.spec.init import Init
+from shoal.spec.loss import Loss
+from shoal.spec.method import GradientFlow
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.task import Task
 from shoal.train import train
 
 __all__ = [

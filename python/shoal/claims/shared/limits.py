@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.claims.claim import Setting
 from shoal.claims.shared.teacher import Condition, over_datasets
-from shoal.comparison import Comparison
-from shoal.means import compare_estimate, freedom_of_sum
+from shoal.compare.comparison import Comparison
+from shoal.compare.means import compare_estimate, freedom_of_sum
 
 __all__ = ["FACTORS", "Limit", "measure_sizes", "smaller", "stacked"]
 

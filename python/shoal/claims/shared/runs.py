@@ -12,14 +12,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.claims.claim import Setting
-from shoal.comparison import Comparison, Values, compare_rates
-from shoal.init import Init
-from shoal.loss import Loss
-from shoal.method import GradientDescent
-from shoal.network import Network
-from shoal.record import Record
-from shoal.task import Task
-from shoal.threads import thread_count
+from shoal.compare.comparison import Comparison, Values, compare_rates
+from shoal.engine.threads import thread_count
+from shoal.spec.init import Init
+from shoal.spec.loss import Loss
+from shoal.spec.method import GradientDescent
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.task import Task
 from shoal.train import train
 
 __all__ = [

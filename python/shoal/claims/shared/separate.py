@@ -25,12 +25,12 @@ from scipy.special import expit, logit
 from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.shared.flows import RTOL, TOLERANCE
-from shoal.init import Explicit, Init
-from shoal.loss import Loss
-from shoal.method import GradientFlow
-from shoal.network import Network
-from shoal.record import Record
-from shoal.task import Task
+from shoal.spec.init import Explicit, Init
+from shoal.spec.loss import Loss
+from shoal.spec.method import GradientFlow
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.task import Task
 from shoal.train import train
 
 __all__ = [

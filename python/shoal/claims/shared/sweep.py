@@ -15,10 +15,10 @@ from shoal import plot, theory
 from shoal.claims.claim import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
-from shoal.comparison import compare_flow
-from shoal.init import Explicit
-from shoal.network import Network
-from shoal.task import Task
+from shoal.compare.comparison import compare_flow
+from shoal.spec.init import Explicit
+from shoal.spec.network import Network
+from shoal.spec.task import Task
 from shoal.tasks import modes
 
 __all__ = [

@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.shared.runs import far_seed, side_by_side
-from shoal.init import Gaussian
-from shoal.loss import Hinge, Loss
-from shoal.method import GradientDescent
-from shoal.network import Network
-from shoal.record import Record
-from shoal.task import Task
+from shoal.spec.init import Gaussian
+from shoal.spec.loss import Hinge, Loss
+from shoal.spec.method import GradientDescent
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.task import Task
 from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
 from shoal.train import train

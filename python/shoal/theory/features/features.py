@@ -25,9 +25,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from shoal import checks
-from shoal.checks import real_numbers
-from shoal.loss import Loss
+from shoal.base import checks
+from shoal.base.checks import real_numbers
+from shoal.spec.loss import Loss
 from shoal.theory.domains import LEAST, MOST, between, count, finite, penalties
 from shoal.theory.features.coupled import ROUNDING, Stretch, System
 from shoal.theory.residual import residual_of

@@ -27,8 +27,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.former import Knows
+from shoal.base import checks
+from shoal.base.former import Knows
 from shoal.theory.domains import count, finite, not_negative, size
 from shoal.theory.mean_field.clock import HingeClock
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from shoal import checks
+from shoal.base import checks
 from shoal.theory.domains import not_negative
 from shoal.theory.mean_field.distributions import GaussianInputs, InputDistribution, SphereInputs
 from shoal.theory.mean_field.hinge import MeanFieldHinge

@@ -22,7 +22,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
+from shoal.base import checks
 from shoal.theory.domains import between, count, lengths
 
 __all__ = ["mean_field_kernel", "mean_field_movement"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal.loss import Loss
+from shoal.spec.loss import Loss
 from shoal.theory.domains import times_until
 from shoal.theory.geometry import SupportsTask, check_weights
 from shoal.theory.order_parameters.adaptive import attempt, first_crossing, resize

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc
 
-from shoal import checks
+from shoal.base import checks
 from shoal.theory.domains import finite
 from shoal.theory.population.moments import PopulationMoments
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
-from shoal import checks
+from shoal.base import checks
 from shoal.theory.domains import MOST, between, bounded, size
 from shoal.theory.population.flow import PopulationFlow, increasing_times
 from shoal.theory.population.moments import PopulationMoments

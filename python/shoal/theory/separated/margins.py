@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import checks
-from shoal.loss import Loss
+from shoal.base import checks
+from shoal.spec.loss import Loss
 from shoal.theory.domains import times_until
 from shoal.theory.geometry import SupportsTask, check_weights, settle, task_modes
 from shoal.theory.residual import residual_of

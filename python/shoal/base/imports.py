@@ -1,0 +1,58 @@
+"""Imports of what is slow to import, when it is first needed, where an interrupt does not break them."""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from types import ModuleType
+
+_whole: dict[str, ModuleType] = {}
+
+
+def whole(*names: str) -> list[ModuleType]:
+    """Return modules, imported with all that they import when they are first used.
+
+    Ctrl-C within a statement ``import`` leaves packages half imported, and later imports of them fail. So the main
+    thread, which alone is interrupted, only waits for another one that imports, and that one goes on to its end.
+
+    Raises
+    ------
+    ImportError
+        A module is missing.
+
+    Examples
+    --------
+    >>> [module.__name__ for module in whole("json", "shoal.spec.method")]
+    ['json', 'shoal.method']
+    """
+    if not all(name in _whole for name in names):
+        if threading.current_thread() is threading.main_thread():
+            _elsewhere(names)
+        else:
+            _load(names)
+    return [_whole[name] for name in names]
+
+
+def _load(names: tuple[str, ...]) -> None:
+    for name in names:
+        module = import_module(name)
+        if name == "xarray":  # which imports dask and SciPy, where they are installed, with its first dataset
+            module.Dataset({"number": ("number", [0.0])})
+        _whole[name] = module
+
+
+def _elsewhere(names: tuple[str, ...]) -> None:
+    """Load in a thread of its own, and raise here what it raises."""
+    raised: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            _load(names)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=load, name="shoal imports")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]

@@ -1,0 +1,313 @@
+"""Claim: what a further layer does to the time of learning depends on what is held fixed at initialisation.
+
+Source: arXiv:1809.06848; docs/theory.md section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from shoal import plot, theory
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
+from shoal.claims.shared.runs import crossing_times, far_seed
+from shoal.compare.comparison import Comparison, compare_flow
+from shoal.compare.proportion import compare_fraction
+from shoal.spec.init import Explicit
+from shoal.spec.network import Network
+from shoal.tasks import modes
+
+__all__ = ["CLAIM", "DEPTHS", "Trained", "balanced_strengths", "chains", "first", "mode", "start_margins", "unbalanced"]
+
+Floats = NDArray[np.float64]
+
+DEPTHS = (1, 2, 3, 4, 5, 6)
+"""Weight layers."""
+
+NORMS = (1.7, 0.9)
+FREQUENCIES = (0.6, 0.4)
+TASK = modes(norms=NORMS, frequencies=FREQUENCIES)
+UNITS = 3
+"""Hidden units a layer that carry each mode."""
+
+LOSSES = {"cross_entropy": "cross-entropy", "hinge": "hinge"}
+KINDS = {"margin": "margins", "weights": "weights"}
+LEVELS = {"cross_entropy": (1.0, 4.0), "hinge": (1.0,)}
+"""Margins whose times of arrival are compared; under the hinge, where training ends."""
+
+RECORDS = 4801
+EVERY = 24
+"""Records between those at which margins are compared."""
+
+
+def chains(strengths: Floats, draw: np.random.Generator) -> Explicit:
+    """Return networks in which each mode runs through units of its own, by weights of rank one.
+
+    Parameters
+    ----------
+    strengths : (networks, 2, layers), float64
+        Of each mode's layers; not negative before the last. The mode's margin is norm times their product.
+    draw : Generator
+        For the directions, positive so that the units are active, and for the weights from one mode to the units of
+        the other: negative, so that these stay inactive there.
+    """
+    networks, _, layers = strengths.shape
+    sizes = (2, *(2 * UNITS,) * (layers - 1), 1)
+    weights = [-np.abs(draw.normal(0, 0.2, (networks, out, into))) for into, out in pairwise(sizes)]
+    for k, label in enumerate(TASK.labels):
+        directions = draw.uniform(0.2, 1.0, (layers - 1, networks, UNITS))
+        directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+        ends = [np.ones((networks, 1)), *directions, np.full((networks, 1), float(label))]
+        own = slice(k * UNITS, (k + 1) * UNITS)
+        for at, (into, out) in enumerate(pairwise(ends)):
+            rows = slice(0, 1) if at == layers - 1 else own
+            columns = slice(k, k + 1) if at == 0 else own
+            weights[at][:, rows, columns] = strengths[:, k, at, None, None] * out[:, :, None] * into[:, None, :]
+    return Explicit(weights)
+
+
+def balanced_strengths(margins: Floats, layers: int) -> Floats:
+    """Return the strengths (networks, 2, layers), all equal in a mode, of initial margins (networks, 2)."""
+    equal = (margins / NORMS) ** (1 / layers)
+    return np.repeat(equal[:, :, None], layers, axis=2)
+
+
+def mode(k: int, layers: int, margin: float, loss: str) -> theory.Mode:
+    """Return the theory of one of the two modes."""
+    return theory.Mode(norm=NORMS[k], frequency=FREQUENCIES[k], start_margin=float(margin), depth=layers, loss=loss)
+
+
+def start_margins(networks: int, seed: int) -> dict[str, Floats]:
+    """Return initial margins (networks, depths, 2) float64: the same at every depth, or of the same weights.
+
+    The first network has initial margin 0.01, or strength 0.3 in every layer; the others are drawn log-uniformly.
+    """
+    draw = np.random.default_rng(seed)
+    margins = np.exp(draw.uniform(np.log(3e-3), np.log(1e-1), networks))
+    strengths = np.exp(draw.uniform(np.log(0.25), np.log(0.5), networks))
+    margins[0], strengths[0] = 0.01, 0.3
+    powers = strengths[:, None] ** np.array(DEPTHS)
+    return {
+        "margin": np.broadcast_to(margins[:, None, None], (networks, len(DEPTHS), 2)),
+        "weights": powers[:, :, None] * np.array(NORMS),
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Networks of every depth under one loss, from one kind of initialisation.
+
+    Attributes
+    ----------
+    times : (depths, RECORDS), float64
+        Times of record.
+    margins, predicted, carried : (networks, records, depths, 2), float64
+        Every `EVERY`-th record, what theory says there, and what it makes of an error of `TOLERANCE` in all layers.
+    arrivals, law, error : (networks, depths, 2, levels), float64
+        Times at which the margins reach the levels, what theory says, and how far the first may be off.
+    """
+
+    times: Floats
+    margins: Floats
+    predicted: Floats
+    carried: Floats
+    arrivals: Floats
+    law: Floats
+    error: Floats
+
+    @classmethod
+    def of(cls, starts: Floats, loss: str, setting: Setting) -> Trained:
+        """Train from initial margins (networks, depths, 2) and predict each mode of each network."""
+        draw = np.random.default_rng(setting.seed)
+        parts = [_one_depth(starts[:, at], layers, loss, setting, draw) for at, layers in enumerate(DEPTHS)]
+        times, margins, predicted, carried, arrivals, law, error = zip(*parts, strict=True)
+        return cls(
+            np.stack(times),
+            *(np.stack(given, axis=2) for given in (margins, predicted, carried)),
+            *(np.stack(given, axis=1) for given in (arrivals, law, error)),
+        )
+
+
+def _train(strengths: Floats, times: Floats, loss: str, setting: Setting, draw: np.random.Generator) -> Floats:
+    """Return the margins (networks, times, 2) of chains."""
+    networks, _, layers = strengths.shape
+    network, init = Network((2, *(2 * UNITS,) * (layers - 1), 1)), chains(strengths, draw)
+    data = flow(network, TASK, init, times, setting, networks=networks, seed=setting.seed, loss=loss)
+    return np.asarray(data["margin"].values)
+
+
+def unbalanced(loss: str, networks: int, setting: Setting) -> Comparison:
+    """Return the comparison of margins of chains whose layers differ, some with a last layer of the wrong sign.
+
+    Such a mode recovers where the last layer is the smallest; elsewhere its hidden units die.
+    """
+    draw = np.random.default_rng(far_seed(setting.seed, 1))
+    times = np.linspace(0, 60, 121)
+    measured, predicted, carried = [], [], []
+    for layers in DEPTHS[1:]:
+        strengths = np.exp(draw.uniform(np.log(0.2), np.log(0.8), (networks, 2, layers)))
+        strengths[::4, :, -1] *= -1
+        measured.append(_train(strengths, times, loss, setting, draw))
+        shift = TOLERANCE * np.abs(strengths).max(axis=2, keepdims=True)
+        expected, *others = (_chain_margins(strengths + sign * shift, loss, times) for sign in (0, 1, -1))
+        predicted.append(expected)
+        carried.append(spread(expected, *others))
+    found, expected, bias = (np.stack(given, axis=2) for given in (measured, predicted, carried))
+    return compare_flow(found, expected, tolerance=TOLERANCE, bias=bias)
+
+
+def _chain_margins(strengths: Floats, loss: str, times: Floats) -> Floats:
+    """Return margins (networks, times, 2) of strengths (networks, 2, layers)."""
+    margins = [
+        theory.Chain(
+            tuple(layers), norm=NORMS[k], frequency=FREQUENCIES[k], loss=loss, activation="relu"
+        ).margin(times)
+        for network in strengths
+        for k, layers in enumerate(network)
+    ]  # fmt: skip
+    return np.reshape(margins, (len(strengths), 2, len(times))).swapaxes(1, 2)
+
+
+def _one_depth(
+    starts: Floats, layers: int, loss: str, setting: Setting, draw: np.random.Generator
+) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats]:
+    """Return times, margins, predicted, carried, arrivals, law and error of `Trained` at one depth."""
+    levels = LEVELS[loss]
+    # Every layer off by the tolerance, up and down: the margin is the product of all.
+    theories = [
+        [[mode(k, layers, network[k] * factor, loss) for k in range(2)] for network in starts]
+        for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers
+    ]
+    law, *laws = np.array([[[each.time(levels) for each in pair] for pair in version] for version in theories])
+    # Denser towards the start, where shallow networks are quick; long enough for the slowest.
+    times = 1.2 * law.max() * np.expm1(np.linspace(0, 4, RECORDS)) / np.expm1(4)
+    found = _train(balanced_strengths(starts, layers), times, loss, setting, draw)
+    seen = times[::EVERY]
+    curves = np.array([[[each.margin(seen) for each in pair] for pair in version] for version in theories])
+    predicted, *others = np.moveaxis(curves, -1, 2)
+    above = 0 if loss == "hinge" else 3
+    arrivals, error = np.empty(law.shape), np.empty(law.shape)
+    for at, level in enumerate(levels):
+        arrivals[..., at], reading = crossing_times(times, np.moveaxis(found, 1, -1), level, above=above)
+        # The hinge's velocity at its threshold is 0; that with which it arrives is the one just below.
+        velocity = np.array([[each.velocity(np.nextafter(level, 0)) for each in pair] for pair in theories[0]])
+        error[..., at] = arrival_error(reading, predicted.max(axis=1), velocity, above=above)
+    return times, found[:, ::EVERY], predicted, spread(predicted, *others), arrivals, law, error + spread(law, *laws)
+
+
+def run(setting: Setting) -> Outcome:
+    """Return the outcome: every depth under both losses, from equal initial margins and from equal initial weights."""
+    count = setting.count(full=24, quick=6)
+    starts = start_margins(count, setting.seed)
+    trained = {(loss, kind): Trained.of(given, loss, setting) for loss in LEVELS for kind, given in starts.items()}
+    rows = []
+    for (loss, kind), found in trained.items():
+        words = f"{LOSSES[loss]}, equal initial {KINDS[kind]}"
+        margin = compare_flow(found.margins, found.predicted, tolerance=TOLERANCE, bias=found.carried)
+        rows.append(Row(f"margin, {words}", margin))
+        what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
+        rows.append(Row(f"{what}, {words}", compare_arrivals(found.arrivals, found.law, found.error)))
+    rows.append(Row("fraction of arrivals at which another depth than theory's is first", first(trained)))
+    for loss, words in LOSSES.items():
+        rows.append(Row(f"margin, {words}, unbalanced layers", unbalanced(loss, count, setting)))
+    data = _data(trained, starts)
+    notes = (
+        _told("equal initial margins 0.01, mode of norm 1.7", data, "margin"),
+        _told("equal initial weights, strength 0.3 a layer", data, "weights"),
+        "From equal initial margins depth lengthens the plateau and shortens what comes after it: which depth is first"
+        " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength.",
+        "Times are of balanced layers; the margins of unbalanced ones follow one quadrature. All modes have units of"
+        " their own: no closed form is known for fully connected random initialisations of more than two layers.",
+    )
+    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, tuple(rows), data, _figure(data), notes)
+
+
+def first(trained: dict[tuple[str, str], Trained]) -> Comparison:
+    """Return how often another depth than the predicted one is first, for each network, mode and level: never."""
+    measured = np.concatenate([_fastest(found.arrivals) for found in trained.values()], axis=1)
+    predicted = np.concatenate([_fastest(found.law) for found in trained.values()], axis=1)
+    return compare_fraction(int((measured != predicted).sum()), measured.size, 0.0)
+
+
+def _fastest(arrivals: Floats) -> Floats:
+    """Return the depth of the shortest time, (networks, modes x levels) float64."""
+    return np.asarray(np.array(DEPTHS, float)[arrivals.argmin(axis=1)].reshape(len(arrivals), -1))
+
+
+def _told(start: str, data: xr.Dataset, kind: str) -> str:
+    """Return the times of the first network's first mode in a sentence."""
+    parts = []
+    for loss, levels in LEVELS.items():
+        for level in levels:
+            times = data[f"{loss}_{kind}_arrival"].sel(level=level).values[:, 0]
+            shown = ", ".join(f"{time:.2f}" for time in times)
+            parts.append(f"{LOSSES[loss]} to margin {level:g}: {shown}")
+    return f"Times at 1 to 6 layers from {start}: " + "; ".join(parts) + "."
+
+
+def _data(trained: dict[tuple[str, str], Trained], starts: dict[str, Floats]) -> xr.Dataset:
+    """Collect what the figure shows: the first network."""
+    table: dict[str, tuple[tuple[str, ...], Any]] = {}
+    levels = LEVELS["cross_entropy"]
+    for (loss, kind), found in trained.items():
+        name = f"{loss}_{kind}"
+        for what, values in (("arrival", found.arrivals), ("arrival_predicted", found.law)):
+            padded = np.full((len(DEPTHS), 2, len(levels)), np.nan)
+            padded[..., : values.shape[-1]] = values[0]
+            table[f"{name}_{what}"] = (("layers", "mode", "level"), padded)
+        table[f"{name}_time"] = (("layers", "record"), found.times[:, ::EVERY])
+        table[f"{name}_margin"] = (("record", "layers", "mode"), found.margins[0])
+        table[f"{name}_margin_predicted"] = (("record", "layers", "mode"), found.predicted[0])
+    for kind, given in starts.items():
+        table[f"start_{kind}"] = (("layers", "mode"), given[0])
+    return xr.Dataset(table, coords={"layers": list(DEPTHS), "level": list(levels), "norm": ("mode", list(NORMS))})
+
+
+def _figure(data: xr.Dataset) -> Figure:
+    """Curves from one initial margin, and times against depth from either kind of initialisation."""
+    made, (curves, margin, weights) = plot.figure(
+        ("Cross-entropy, initial margin 0.01", "Equal initial margins, 0.01", "Equal initial weights, 0.3 a layer")
+    )
+    for layers, colour, marker in zip(DEPTHS, plot.COLOURS, "os^Dv<", strict=False):
+        chosen = data.sel(layers=layers)
+        times = chosen["cross_entropy_margin_time"].values
+        label = f"{layers} layer{'s'[: layers - 1]}"
+        measured = chosen["cross_entropy_margin_margin"].values[:, 0]
+        # At even margins, another phase for each depth, so that no marker hides another.
+        shown = np.searchsorted(measured, np.arange(0.15 + 0.1 * layers, 5, 0.65)).clip(max=len(times) - 1)
+        plot.points(curves, times[shown], measured[shown], color=colour, fmt=marker)
+        predicted = chosen["cross_entropy_margin_margin_predicted"].values[:, 0]
+        plot.theory(curves, times[1:], predicted[1:], color=colour, label=label)
+    plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
+    curves.set(xscale="log", xlim=(0.3, 60), ylim=(0, 5), xlabel="time", ylabel="margin")
+    series = (
+        ("cross_entropy", 1.0, "cross-entropy to margin 1"),
+        ("cross_entropy", 4.0, "cross-entropy to margin 4"),
+        ("hinge", 1.0, "hinge, until it ends"),
+    )
+    for axes, kind in ((margin, "margin"), (weights, "weights")):
+        for (loss, level, label), colour, marker in zip(series, plot.COLOURS, "os^", strict=False):
+            chosen = data.sel(level=level).isel(mode=0)
+            plot.points(axes, DEPTHS, chosen[f"{loss}_{kind}_arrival"], color=colour, fmt=marker, label=label)
+            plot.theory(axes, DEPTHS, chosen[f"{loss}_{kind}_arrival_predicted"], color=colour, zorder=2)
+        plot.theory(axes, [], [], color="0.3", label="theory")
+        axes.set(yscale="log", xlabel="weight layers", ylabel="time")
+    for axes in (curves, margin, weights):
+        plot.legend(axes)
+    return made
+
+
+CLAIM = Claim(
+    name="depth",
+    sentence="Depth lengthens the plateau and shortens the rise: from equal margins little is lost, from equal small"
+    " weights each layer costs time.",
+    source="arXiv:1809.06848; docs/theory.md section 4",
+    run=run,
+)

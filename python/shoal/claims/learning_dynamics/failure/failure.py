@@ -1,0 +1,343 @@
+"""Claim: training fails with the probability that the initialisation gives it, where there is a theory.
+
+Source: arXiv:1809.06848; docs/theory.md section 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from scipy.stats import chi2
+
+from shoal import plot, theory
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.learning_dynamics.failure import surface as failure_surface
+from shoal.claims.shared.deaths import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
+from shoal.claims.shared.runs import far_seed
+from shoal.compare.comparison import worst
+from shoal.compare.proportion import compare_fraction
+from shoal.spec.init import Gaussian, Init, Separated
+from shoal.spec.method import GradientDescent
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.task import Task
+from shoal.tasks import antipodal
+from shoal.train import train
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["CLAIM"]
+
+Floats = NDArray[np.float64]
+
+SCALE = 1e-4
+"""Of the initialisations: so small that nearly every neuron is decided before any margin counts."""
+
+PACE = 0.5
+"""rate x frequency x norm; below 1 the sign of a + z never changes."""
+
+STEPS, WATCHED = 64, (0, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+PAIR, POINT = antipodal(1.0), Task([[1.0]], [1])
+HIDDEN = {"one scale": (2, 4, 6, 8, 10), "scale / sqrt(fan-in)": (3, 5, 7, 9)}
+"""Hidden units on antipodal data, by how the Gaussian initialisation is scaled: z like w, or smaller by 1/sqrt(h)."""
+
+NEURONS, RATIOS = (1, 2, 3, 4, 5), (1 / 3, 1.0, 3.0)
+"""Neurons that serve the one mode, and sigma_w/sigma_z."""
+
+RARER = 3
+"""So many times as many networks of one neuron at the largest ratio: an error of 1% in the rarest death shows, too."""
+
+EXCUSED = 0.1
+"""On the way the formula of antipodal points is compared where the undecided are at most this part of it."""
+
+CHUNK = 250_000
+"""Networks trained in one call, so that its records take some ten megabytes."""
+
+KNOWN = 10_000
+"""Networks of each number of units on antipodal data whose neuron deaths are predicted."""
+
+RARE = 1e-12
+"""Probability that initial weights exceed what the bound on undecided neurons takes them to be; added to that bound."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Counts of all networks of a condition, and which of the first ones had learnt every sample at the end."""
+
+    counts: Counts
+    learnt: NDArray[np.bool_]
+
+
+def run(setting: Setting) -> Outcome:
+    """Return the outcome: the two formulas, and the surface for which there is none."""
+    count = setting.count(full=1_000_000, quick=100_000)
+    pairs = _pairs(count, setting)
+    modes = _modes(count, setting)
+    surface = failure_surface.measure(max(2, count // failure_surface.CELLS), setting)
+    rows = (*_pair_rows(pairs), _known_deaths(pairs, setting), *_mode_rows(modes), *failure_surface.rows(surface))
+    data = _data(pairs, modes).merge(
+        xr.Dataset(
+            failure_surface.table(surface),
+            coords={"hidden_layers": list(failure_surface.DEPTHS), "width": list(failure_surface.WIDTHS)},
+        )
+    )
+    cells = surface.values()
+    runs = [*pairs.values(), *modes.values()]
+    total = sum(each.counts.trials for each in runs) + sum(cell.counts.trials for cell in cells)
+    notes = (
+        f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.",
+        "The formulas hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
+        " multiplies a + z by a positive number, so that its sign, which decides, is that of the initialisation.",
+        "No theory is claimed for two orthogonal classes and a Gaussian initialisation (gain sqrt 2, rate 0.1, time"
+        " 100):"
+        " only how many initialisations lose a class, that these fail, and a bound.",
+        f"There, at most {max(cell.counts.undecided[-1] / cell.counts.trials for cell in cells):.2%} of the networks of"
+        " a width and depth are undecided at the end, which the intervals count either way; at most"
+        f" {max(cell.turned for cell in cells):.2%} changed between half time and the end. Of those trained again at"
+        f" half the rate {np.mean([cell.other for cell in cells]):.2%} end otherwise.",
+    )
+    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), notes)
+
+
+def _pairs(count: int, setting: Setting) -> dict[tuple[str, int], _Run]:
+    """Train on antipodal data, by initialisation and hidden units."""
+    found = {}
+    for part, (kind, hidden) in enumerate((kind, h) for kind, widths in HIDDEN.items() for h in widths):
+        setting.say(f"training {count} networks of {hidden} units on antipodal data, {kind}")
+        found[kind, hidden] = _train(Network((1, hidden, 1)), PAIR, _pair_init(kind), count, setting, part)
+    return found
+
+
+def _pair_init(kind: str) -> Gaussian:
+    return Gaussian(std=SCALE) if kind == "one scale" else Gaussian(gain=SCALE)
+
+
+def _modes(count: int, setting: Setting) -> dict[tuple[float, int], _Run]:
+    """Train on one mode from a separated initialisation, by sigma_w/sigma_z and neurons."""
+    found = {}
+    for part, (ratio, neurons) in enumerate(((r, k) for r in RATIOS for k in NEURONS), start=100):
+        trials = count * (RARER if (ratio, neurons) == (max(RATIOS), 1) else 1)
+        setting.say(f"training {trials} networks of {neurons} neurons on one mode, sigma_w/sigma_z = {ratio:.3g}")
+        # SCALE is the larger of the two.
+        init = Separated(SCALE * min(1.0, ratio), SCALE * min(1.0, 1 / ratio))
+        found[ratio, neurons] = _train(Network((1, neurons, 1)), POINT, init, trials, setting, part)
+    return found
+
+
+def _train(network: Network, task: Task, init: Init, count: int, setting: Setting, part: int) -> _Run:
+    """Train chunk by chunk and count at the watched steps."""
+    runs = []
+    for first in range(0, count, CHUNK):
+        data = train(
+            network,
+            task,
+            init,
+            method=GradientDescent(learning_rate=PACE / float(task.sample_weight[0]), steps=STEPS),
+            record=Record(steps=WATCHED, measure=("margin",)),
+            networks=min(CHUNK, count - first),
+            first_network=first,
+            seed=far_seed(setting.seed, part),
+            threads=setting.threads,
+        )
+        margins = data["margin"].values
+        runs.append(_Run(Counts.of(margins), np.asarray((margins[:KNOWN, -1] > 0).all(axis=1))))
+    total = runs[0].counts
+    for later in runs[1:]:
+        total += later.counts
+    return _Run(total, runs[0].learnt)
+
+
+def _largest_size(neurons: int) -> float:
+    """Return what 1/4 sum (|a| + |z|)^2 exceeds with probability RARE only: it is at most 1/2 sum (a^2 + z^2)."""
+    return float(0.5 * SCALE**2 * chi2.isf(RARE, 2 * neurons))
+
+
+def _pair_bias(kind: str, hidden: int) -> Floats:
+    """Return the probability (watched,), or more, that a network looks failed and is not: some neuron is undecided."""
+    ratio = 1.0 if kind == "one scale" else float(np.sqrt(hidden))
+    path = least_path(_largest_size(hidden), WATCHED, PACE)
+    return np.minimum(hidden * share_undecided(path, ratio) + RARE, 1.0)
+
+
+def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
+    """Return the formula at the end, on the way there, and who is undecided at the end."""
+    held: dict[str, list[Any]] = {kind: [] for kind in (*HIDDEN, "way", "undecided")}
+    for (kind, hidden), found in pairs.items():
+        counts, law = found.counts, float(theory.failure_probability(hidden, data="antipodal"))
+        late = float(_pair_bias(kind, hidden)[-1])
+        held["undecided"].append(compare_fraction(int(counts.undecided[-1]), counts.trials, 0.0, bias=late))
+        if hidden > min(HIDDEN[kind]) and not enough(counts.trials, law):
+            continue
+        *way, end = (
+            compare_fraction(int(failed), counts.trials, law, bias=float(bias))
+            for failed, bias in zip(counts.failed, _pair_bias(kind, hidden), strict=True)
+            if bias <= EXCUSED * law
+        )
+        held["way"] += way
+        held[kind].append(end)
+    span = {kind: f"h = {widths[0]}..{widths[-1]}" for kind, widths in HIDDEN.items()}
+    rows = [
+        Row(f"antipodal, {kind}: fraction that fails, formula 2^(1-h), {span[kind]}", worst(held[kind]))
+        for kind in HIDDEN
+    ]
+    reached = f"antipodal, on the way: not learnt, once the undecided are at most {EXCUSED:.0%} of the formula"
+    return [
+        *rows,
+        Row(reached, worst(held["way"])),
+        Row("antipodal: fraction undecided at the end", worst(held["undecided"])),
+    ]
+
+
+def _known_deaths(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
+    """Return how many networks fail or learn against what theory says of their own initialisations."""
+    wrong = trials = 0
+    for part, ((kind, hidden), found) in enumerate(pairs.items()):
+        setting.say(f"predicting the neuron deaths of {len(found.learnt)} networks of {hidden} units")
+        seed = far_seed(setting.seed, part)
+        init = _pair_init(kind)
+        weights = init.draw(
+            Network((1, hidden, 1)), PAIR, networks=len(found.learnt), seed=seed, threads=setting.threads
+        ).weights
+        fails = theory.separated_deaths(weights, PAIR, "cross_entropy").failed.any(axis=1)
+        wrong, trials = wrong + int((fails == found.learnt).sum()), trials + len(found.learnt)
+    return Row(
+        "antipodal: fraction of networks whose neuron deaths theory gets wrong", compare_fraction(wrong, trials, 0.0)
+    )
+
+
+def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
+    """Return the formula for each ratio of scales, and how it is reached in time."""
+    rows, early = [], []
+    for ratio in RATIOS:
+        held = []
+        for neurons in NEURONS:
+            counts = modes[ratio, neurons].counts
+            law = float(theory.failure_probability(neurons, weight_std=ratio))
+            dead, spread = _dead_by(ratio, neurons)
+            # Who will die and has not yet; not from the formula, which would excuse its own errors.
+            waiting = float(share_dead(np.array(np.inf), ratio) ** neurons - dead[-1])
+            if neurons == 1 or enough(counts.trials, law):
+                held.append(compare_fraction(int(counts.stuck[-1]), counts.trials, law, bias=waiting))
+            early += [
+                compare_fraction(int(stuck), counts.trials, float(by), bias=float(bias))
+                for stuck, by, bias in zip(counts.stuck[:-1], dead, spread, strict=False)
+                if neurons == 1 or enough(counts.trials, float(by))
+            ]
+        dies = theory.death_probability(weight_std=ratio)
+        label = (
+            f"one mode, sigma_w/sigma_z = {ratio:.3g}: fraction that fails, formula {dies:.4f}^k, k = 1..{NEURONS[-1]}"
+        )
+        rows.append(Row(label, worst(held)))
+    return [*rows, Row("one mode, on the way: fraction dead, all ratios and k", worst(early))]
+
+
+def _dead_by(ratio: float, neurons: int) -> tuple[Floats, Floats]:
+    """Return the probability (watched,) that all neurons are dead, and how far it may be off.
+
+    While all neurons of a mode are to die its margin lies below 0 and shrinks, so that its residual lies between 1/2
+    and the sigmoid of the initialisation's size.
+    """
+    steps = np.asarray(WATCHED)
+    slow, fast = (2 * steps * np.arctanh(PACE * expit(size)) for size in (0.0, _largest_size(neurons)))
+    dead = share_dead(slow, ratio) ** neurons
+    return dead, share_dead(fast, ratio) ** neurons - dead + RARE
+
+
+def _data(pairs: dict[tuple[str, int], _Run], modes: dict[tuple[float, int], _Run]) -> xr.Dataset:
+    """Collect what the figure shows of the formulas."""
+    table: Table = {}
+    for name, counts in (
+        ("pair", {key: (found.counts.failed, found.counts.trials) for key, found in pairs.items()}),
+        ("mode", {key: (found.counts.stuck, found.counts.trials) for key, found in modes.items()}),
+    ):
+        numbers = np.array([number for number, _ in counts.values()])
+        trials = np.array([[trials] for _, trials in counts.values()])
+        table |= proportion(f"{name}_failed", (name, "step"), numbers, np.broadcast_to(trials, numbers.shape))
+    laws = {
+        "pair_law": [float(theory.failure_probability(hidden, data="antipodal")) for _, hidden in pairs],
+        "mode_law": [float(theory.failure_probability(k, weight_std=ratio)) for ratio, k in modes],
+    }
+    table |= {name: ((name[:4],), np.array(values)) for name, values in laws.items()}
+    table["pair_bias"] = (("pair", "step"), np.array([_pair_bias(*key) for key in pairs]))
+    table["mode_dead"] = (("mode", "step"), np.array([_dead_by(*key)[0] for key in modes]))
+    coords = {
+        "step": list(WATCHED),
+        "init": ("pair", [kind for kind, _ in pairs]),
+        "hidden": ("pair", [hidden for _, hidden in pairs]),
+        "ratio": ("mode", [ratio for ratio, _ in modes]),
+        "neurons": ("mode", [neurons for _, neurons in modes]),
+    }
+    return xr.Dataset(table, coords=coords)
+
+
+def _bars(axes: Axes, x: ArrayLike, chosen: xr.Dataset, name: str, **style: Any) -> None:
+    """Draw shares with their Wilson intervals, where any was counted: a logarithmic axis has no 0."""
+    share, low, high = (chosen[f"{name}{end}"].values for end in ("", "_low", "_high"))
+    seen = share > 0
+    error = [(share - low)[seen], (high - share)[seen]]
+    plot.points(axes, np.asarray(x)[seen], share[seen], error=error, **style)
+
+
+def _figure(data: xr.Dataset) -> Figure:
+    """Draw the formulas, how they are reached, and the surface."""
+    titles = (
+        "Training fails as the formulas say",
+        "How the formulas are reached",
+        "No theory: two classes, Gaussian initialisation",
+    )
+    made, (laws, way, surface) = plot.figure(titles, width=5.6, height=5.2)
+    _draw_laws(laws, data)
+    _draw_way(way, data)
+    failure_surface.draw(surface, data)
+    return made
+
+
+def _draw_laws(axes: Axes, data: xr.Dataset) -> None:
+    last = data.isel(step=-1)
+    hidden = np.arange(1, max(max(widths) for widths in HIDDEN.values()) + 1)
+    law = theory.failure_probability(hidden, data="antipodal")
+    plot.theory(axes, hidden, law, color=plot.COLOURS[0], label="antipodal points: $2^{1-h}$")
+    for kind, marker in zip(HIDDEN, "os", strict=True):
+        chosen = last.isel(pair=np.flatnonzero(last["init"] == kind))
+        _bars(axes, chosen["hidden"], chosen, "pair_failed", color=plot.COLOURS[0], fmt=marker)
+    for ratio, name, colour, marker in zip(RATIOS, ("1/3", "1", "3"), plot.COLOURS[1:4], "^Dv", strict=True):
+        chosen = last.isel(mode=np.flatnonzero(last["ratio"] == ratio))
+        label = rf"one mode, $\sigma_w/\sigma_z$ = {name}: {theory.death_probability(ratio):.3f}$^k$"
+        plot.theory(axes, chosen["neurons"], chosen["mode_law"], color=colour, label=label)
+        _bars(axes, chosen["neurons"], chosen, "mode_failed", color=colour, fmt=marker)
+    plot.points(axes, [], [], color="0.3", label="trained, interval of 4 s.d.")
+    axes.set(yscale="log", ylim=(2e-6, 60), xlabel="neurons: h of the network, k of the mode")
+    axes.set(ylabel="fraction of trainings that fail", xticks=hidden)
+    plot.legend(axes, fontsize=10, loc="upper right")
+
+
+def _draw_way(axes: Axes, data: xr.Dataset) -> None:
+    shown = data.sel(step=slice(0, 32))
+    for hidden, colour in zip(HIDDEN["one scale"], plot.COLOURS, strict=False):
+        chosen = shown.isel(pair=int(np.flatnonzero((data["init"] == "one scale") & (data["hidden"] == hidden))[0]))
+        _bars(axes, shown["step"], chosen, "pair_failed", color=colour, label=f"not learnt, antipodal, h = {hidden}")
+        plot.theory(axes, [0, 32], [float(chosen["pair_law"])] * 2, color=colour, lw=1.4)
+    steps = np.linspace(0.25, 32, 200)
+    for neurons, colour in zip((1, 3, 5), (*plot.COLOURS[5:], "0.5"), strict=True):
+        chosen = shown.isel(mode=int(np.flatnonzero((data["ratio"] == 1.0) & (data["neurons"] == neurons))[0]))
+        _bars(axes, shown["step"], chosen, "mode_failed", color=colour, fmt="D", label=f"dead, one mode, k = {neurons}")
+        dead = share_dead(2 * steps * np.arctanh(PACE / 2), 1.0) ** neurons
+        plot.theory(axes, steps, dead, color=colour, lw=1.4)
+    plot.theory(axes, [], [], color="0.3", lw=1.4, label="theory (antipodal: its limit)")
+    axes.set(yscale="log", ylim=(2e-8, 2), xlabel="steps of descent", ylabel="fraction of networks")
+    plot.legend(axes, fontsize=9.5, loc="lower right")
+
+
+CLAIM = Claim(
+    name="failure",
+    sentence="Training fails when no neuron is left to serve a class: the initialisation gives the probability.",
+    source="arXiv:1809.06848; docs/theory.md section 2",
+    run=run,
+)

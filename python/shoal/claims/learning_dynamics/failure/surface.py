@@ -1,0 +1,190 @@
+"""The part of claim ``failure`` without a theory: orthogonal classes, Gaussian initialisation, widths and depths.
+
+Source: docs/theory.md sections 2 and 3; the bound and the sure failures are derived in `deaths.certain_failures`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from shoal import plot
+from shoal.claims.claim import Row, Setting
+from shoal.claims.shared.deaths import Counts, Table, certain_failures, enough, proportion
+from shoal.claims.shared.runs import far_seed
+from shoal.compare.comparison import worst
+from shoal.compare.proportion import compare_fraction, compare_least
+from shoal.spec.init import Gaussian
+from shoal.spec.method import GradientDescent
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.tasks import modes
+from shoal.train import train
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["CELLS", "Cell", "draw", "lost_starts", "measure", "rows", "table"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+TASK = modes((1.0, 1.0))
+WIDTHS, DEPTHS = tuple(range(1, 9)), (1, 2, 3, 4)
+CELLS = len(WIDTHS) * len(DEPTHS)
+START, METHOD = Gaussian(gain=float(np.sqrt(2))), GradientDescent(learning_rate=0.1, steps=1000)
+AGAIN = 16
+"""One network in so many is trained again at half the rate."""
+
+PART = 200
+"""Offset of the seeds, apart from those of the formulas."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of the networks of one width and depth.
+
+    Attributes
+    ----------
+    counts : Counts
+        At half time and at the end.
+    lost : int
+        Initialisations that surely lose a class by their first layer.
+    certain, certain_failed : int
+        Initialisations that surely fail, for that reason or because no gradient is left; and how many of them did.
+    turned : float
+        Fraction of networks that learnt all or did not at half time, and the other at the end.
+    other : float
+        Fraction of networks that end otherwise at half the rate.
+    """
+
+    counts: Counts
+    lost: int
+    certain: int
+    certain_failed: int
+    turned: float
+    other: float
+
+
+def measure(count: int, setting: Setting) -> dict[tuple[int, int], Cell]:
+    """Return the cells by (hidden layers, width), of ``count`` networks each."""
+    found = {}
+    for part, (depth, width) in enumerate(((d, w) for d in DEPTHS for w in WIDTHS), start=PART):
+        setting.say(f"training {count} networks of {depth} hidden layers of {width}")
+        found[depth, width] = _cell(Network((2, *(width,) * depth, 1)), count, setting, far_seed(setting.seed, part))
+    return found
+
+
+def _margins(network: Network, count: int, setting: Setting, seed: int, refine: int = 1) -> Floats:
+    """Return the margins (networks, 3, 2) at initialisation, at half time and at the end."""
+    steps = METHOD.steps * refine
+    data = train(
+        network,
+        TASK,
+        START,
+        method=GradientDescent(learning_rate=METHOD.learning_rate / refine, steps=steps),
+        record=Record(steps=(0, steps // 2, steps), measure=("margin",)),
+        networks=count,
+        seed=seed,
+        threads=setting.threads,
+    )
+    return np.asarray(data["margin"].values)
+
+
+def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
+    """Train one cell, look at its initial weights, and train its first networks again at half the rate."""
+    margins = _margins(network, count, setting, seed)
+    weights = START.draw(network, TASK, networks=count, seed=seed, threads=setting.threads).weights
+    lost = lost_starts(np.asarray(weights[0] > 0))
+    # Both margins exactly 0: some layer is inactive on both samples, and every gradient is 0.
+    certain: Flags = lost | np.all(margins[:, 0] == 0, axis=1)
+    learnt: Flags = np.all(margins > 0, axis=2)
+    again = _margins(network, max(1, count // AGAIN), setting, seed, refine=2)
+    other = np.all(again[:, -1] > 0, axis=1) != learnt[: len(again), -1]
+    return Cell(
+        counts=Counts.of(margins[:, 1:]),
+        lost=int(lost.sum()),
+        certain=int(certain.sum()),
+        certain_failed=int((certain & ~learnt[:, -1]).sum()),
+        turned=float((learnt[:, 1] != learnt[:, 2]).mean()),
+        other=float(other.mean()),
+    )
+
+
+def lost_starts(active: Flags) -> Flags:
+    """Return which initialisations, (networks,) bool, surely lose a class.
+
+    Parameters
+    ----------
+    active : (networks, units, 2) bool
+        Which first-layer unit is active on which class.
+    """
+    serving = active.sum(axis=1)
+    shared = np.all(serving == 1, axis=1) & np.any(active.all(axis=2), axis=1)
+    return np.asarray(np.any(serving == 0, axis=1) | shared)
+
+
+def rows(surface: dict[tuple[int, int], Cell]) -> list[Row]:
+    """Return what can be said of the surface: how many initialisations are lost, that they fail, and the bound."""
+    starts = [
+        compare_fraction(cell.lost, cell.counts.trials, certain_failures(width))
+        for (_, width), cell in surface.items()
+        if width == 1 or enough(cell.counts.trials, certain_failures(width))
+    ]
+    # Every initialisation of width 1 is lost, so that there always are such initialisations.
+    certain = sum(c.certain for c in surface.values())
+    kept = sum(c.certain_failed for c in surface.values())
+    bounds = [
+        compare_least(int(c.counts.failed[-1]), c.counts.trials, certain_failures(width, depth))
+        for (depth, width), c in surface.items()
+        if width > 1
+    ]
+    return [
+        Row(
+            "two classes: fraction of initialisations that lose a class, formula 1 - (1 - 2^-w)^2 + w 4^-w",
+            worst(starts),
+        ),
+        Row(
+            "two classes: of the initialisations that surely fail, fraction that does",
+            compare_fraction(kept, certain, 1.0),
+        ),
+        Row("two classes: fraction that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds)),
+    ]
+
+
+def table(surface: dict[tuple[int, int], Cell]) -> Table:
+    """Return shares and intervals, (hidden_layers, width) each; the intervals count the undecided either way."""
+    dims, shape = ("hidden_layers", "width"), (len(DEPTHS), len(WIDTHS))
+    cells = list(surface.values())
+    trials = np.reshape([cell.counts.trials for cell in cells], shape)
+    failed = np.reshape([cell.counts.failed[-1] for cell in cells], shape)
+    stuck = np.reshape([cell.counts.stuck[-1] for cell in cells], shape)
+    bound = [[certain_failures(width, depth) for width in WIDTHS] for depth in DEPTHS]
+    least = proportion("surface_failed", dims, stuck, trials)["surface_failed_low"]
+    return proportion("surface_failed", dims, failed, trials) | {
+        "surface_failed_low": least,
+        "surface_undecided": (dims, (failed - stuck) / trials),
+        "surface_certain": (dims, np.reshape([cell.certain for cell in cells], shape) / trials),
+        "surface_bound": (dims, np.array(bound)),
+    }
+
+
+def draw(axes: Axes, data: xr.Dataset) -> None:
+    """Draw the surface as a heat map with its numbers."""
+    share = data["surface_failed"].values
+    half = (data["surface_failed_high"] - data["surface_failed_low"]).values / 2
+    axes.imshow(share, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
+    for (row, column), value in np.ndenumerate(share):
+        text = f"{value:.3f}\n±{half[row, column]:.3f}"
+        colour = "white" if value < 0.5 else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
+    axes.set_xticks(range(len(WIDTHS)), [str(width) for width in WIDTHS])
+    axes.set_yticks(range(len(DEPTHS)), [str(depth) for depth in DEPTHS])
+    axes.grid(visible=False)
+    axes.set(xlabel="units a hidden layer", ylabel="hidden layers")
+    axes.plot([], [], "s", color="0.5", label="fraction that fails, ± half its interval (4 s.d., undecided either way)")
+    plot.legend(axes, fontsize=9.5, loc="upper center", bbox_to_anchor=(0.5, -0.13))

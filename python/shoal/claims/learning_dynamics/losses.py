@@ -1,0 +1,229 @@
+"""Claim: hinge loss is fitted in finite time, cross-entropy only logarithmically, along one path.
+
+Source: arXiv:1809.06848; docs/theory.md section 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from shoal import plot, theory
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
+from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
+from shoal.compare.comparison import Comparison, compare_flow, compare_rates
+from shoal.spec.init import Explicit
+from shoal.spec.network import Network
+from shoal.spec.task import Task
+
+__all__ = ["CLAIM", "living_init", "predicted_margins"]
+
+Floats = NDArray[np.float64]
+
+NORM = 1.3
+NEURONS = 5
+TASK = Task([[NORM, 0.0, 0.0]], [1])
+NETWORK = Network((TASK.dimension, NEURONS, 1))
+LOSSES = {"cross_entropy": "cross-entropy", "hinge": "hinge", "squared": "squared", "exponential": "exponential"}
+THRESHOLD = 1.0
+"""Margin at which the hinge is satisfied."""
+
+RATE, STEPS, QUICK_STEPS, EVERY = 0.02, 8_000, 4_000, 2
+
+
+def living_init(networks: int, seed: int) -> tuple[Explicit, Floats, Floats]:
+    """Return unbalanced weights of neurons that all live, initial margins (networks,) and imbalances c (networks,).
+
+    With a > 0 and output weight z > -a/2 no neuron dies (docs/theory.md section 2), so all follow one hyperbolic
+    rotation. Imbalance: c^2 = E^2 - 4 Y^2 with E = sum(a^2 + z^2) and Y = sum(a z).
+    """
+    draw = np.random.default_rng(seed)
+    size = np.exp(draw.uniform(np.log(0.03), np.log(0.2), (networks, 1)))
+    active = size * draw.uniform(0.3, 1.7, (networks, NEURONS))
+    outgoing = active * draw.uniform(-0.5, 0.5, (networks, NEURONS))
+    incoming = np.zeros((networks, NEURONS, TASK.dimension))
+    incoming[:, :, 0] = active
+    product, energy = (active * outgoing).sum(axis=1), (active**2 + outgoing**2).sum(axis=1)
+    imbalance = np.sqrt(energy**2 - 4 * product**2)
+    return Explicit([incoming, outgoing[:, None, :]]), NORM * product, imbalance
+
+
+def predicted_margins(loss: str, starts: Floats, imbalances: Floats, times: Floats) -> Floats:
+    """Return the margins under a loss, (networks, times) float64."""
+    return np.array([_mode(loss, start, c).margin(times) for start, c in zip(starts, imbalances, strict=True)], float)
+
+
+def _mode(loss: str, start: float, imbalance: float) -> theory.Mode:
+    return theory.Mode(norm=NORM, frequency=1.0, start_margin=float(start), imbalance=float(imbalance), loss=loss)
+
+
+def run(setting: Setting) -> Outcome:
+    """Return the outcome: every loss's curve, the common path, the hinge's end and the logarithm."""
+    count = setting.count(full=32, quick=12)
+    steps = QUICK_STEPS if setting.quick else STEPS
+    init, starts, imbalances = living_init(count, setting.seed)
+    plans = {loss: Plan(NETWORK, TASK, init, loss, RATE, steps, EVERY, ("margin", "layer_norm")) for loss in LOSSES}
+    runs = {loss: plan.three(count, setting) for loss, plan in plans.items()}
+    times = plans["hinge"].times
+    setting.say(f"predicting {count} networks under {len(LOSSES)} losses")
+    predicted = {loss: predicted_margins(loss, starts, imbalances, times) for loss in LOSSES}
+    rows = [Row(f"margin under {label}", _margins(runs[loss], predicted[loss], loss)) for loss, label in LOSSES.items()]
+    rows.append(Row("path invariant c^2, all losses", _path(runs, imbalances)))
+    stop, reading = crossing_times(times, runs["hinge"].stack("margin")[..., 0], THRESHOLD, above=0)
+    end = np.array([_mode("hinge", m0, c).time(THRESHOLD) for m0, c in zip(starts, imbalances, strict=True)], float)
+    at = stop[:, :, None]
+    finite = compare_rates(at[0], at[1], at[2], end[:, None], bias=extrapolated_error(reading)[:, None])
+    rows.append(Row("hinge: time T at which training ends", finite))
+    rows.append(Row("hinge: margin gained from 1.1 T on", _stopped(runs["hinge"], times, end)))
+    rows.append(Row("cross-entropy: margin gained in the last e-fold", _logarithm(runs, predicted, times)))
+    flows = {
+        loss: flow(
+            NETWORK, TASK, init, times, setting,
+            networks=count, seed=setting.seed, loss=loss, measure=("margin", "layer_norm"),
+        )
+        for loss in LOSSES
+    }  # fmt: skip
+    rows += _flow_rows(runs, flows, predicted, imbalances, end)
+    data = _data(runs, predicted, times, end, extrapolate(stop))
+    notes = (
+        "One mode, all neurons alive. Under descent the hinge overshoots its threshold by up to one step, so its curve"
+        " is compared below the threshold and its end by T.",
+        "The gain in the last e-fold of time tends to 1 only as time grows without bound; theory says how far off.",
+    )
+    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, tuple(rows), data, _figure(data), notes)
+
+
+def _margins(runs: Runs, predicted: Floats, loss: str) -> Comparison:
+    """Exact comparison; under the hinge only where none of the three runs nor theory has reached the threshold."""
+    where = None
+    if loss == "hinge":
+        where = (runs.stack("margin") < THRESHOLD).all(axis=0) & (predicted[:, :, None] < THRESHOLD)
+    return runs.compare("margin", predicted[:, :, None], where)
+
+
+def _path(runs: dict[str, Runs], imbalances: Floats) -> Comparison:
+    """c^2 = (|W1|^2 + |W2|^2)^2 - 4 (margin/norm)^2 is what it was initially, under every loss: one path for all.
+
+    Under the hinge as under the others: what remains of the invariant's drift is smooth up to its last step, and after
+    that constant, so the points from the stop on are left to the other rows.
+    """
+    stacks = []
+    for held in runs.values():
+        energy = (held.stack("layer_norm") ** 2).sum(axis=-1)
+        stacks.append(energy**2 - 4 * (held.stack("margin")[..., 0] / NORM) ** 2)
+    first, second, fourth = np.stack(stacks, axis=-1)
+    where = np.ones(first.shape, bool)
+    where[..., list(runs).index("hinge")] = (runs["hinge"].stack("margin")[..., 0] < THRESHOLD).all(axis=0)
+    return compare_rates(first, second, fourth, (imbalances**2)[:, None, None], where=where)
+
+
+def _stopped(hinge: Runs, times: Floats, end: Floats) -> Comparison:
+    """Margin at the end of training less the margin at 1.1 T; nothing may happen in between."""
+    after = np.minimum(np.searchsorted(times, 1.1 * end), len(times) - 1)
+    margins = hinge.stack("margin")[..., 0]
+    gained = margins[:, :, -1] - margins[:, np.arange(len(end)), after]
+    at = gained[:, :, None]
+    return compare_rates(at[0], at[1], at[2], np.zeros_like(at[0]))
+
+
+def _logarithm(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats) -> Comparison:
+    """Margin gained over the last factor e of time under cross-entropy."""
+    early = int(np.searchsorted(times, times[-1] / np.e))
+    margins = runs["cross_entropy"].stack("margin")[..., 0]
+    at = (margins[:, :, -1] - margins[:, :, early])[:, :, None]
+    curve = predicted["cross_entropy"]
+    return compare_rates(at[0], at[1], at[2], (curve[:, -1] - curve[:, early])[:, None])
+
+
+def _flow_rows(
+    runs: dict[str, Runs], flows: dict[str, xr.Dataset], predicted: dict[str, Floats], imbalances: Floats, end: Floats
+) -> list[Row]:
+    """Gradient flow under every loss; under the hinge to the end and beyond, because flow stops at its threshold."""
+    margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
+    rows = [
+        Row(f"margin under {label}, gradient flow", compare_flow(margins[loss], predicted[loss], tolerance=TOLERANCE))
+        for loss, label in LOSSES.items()
+    ]
+    energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)
+    scaled = np.stack([margins[loss] for loss in LOSSES], axis=-1) / NORM
+    # c^2 is a difference of squares, each of which carries the tolerance of its weights twice over.
+    error = TOLERANCE * (4 * energy**2 + 8 * scaled**2)
+    path = compare_arrivals(energy**2 - 4 * scaled**2, (imbalances**2)[:, None, None], error)
+    rows.append(Row("path invariant c^2, all losses, gradient flow", path))
+    times = flows["hinge"]["time"].values
+    read, uncertain = crossing_times(times, margins["hinge"], THRESHOLD, above=0)
+    velocity = np.array(
+        [
+            _mode("hinge", m0, c).velocity(np.nextafter(THRESHOLD, 0))
+            for m0, c in zip(predicted["hinge"][:, 0], imbalances, strict=True)
+        ]
+    )
+    error = arrival_error(uncertain, np.full(len(end), THRESHOLD), velocity, above=0)
+    rows.append(Row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error)))
+    for loss in ("cross_entropy", "squared", "exponential"):
+        slope = compare_slope(runs[loss].stack("margin")[..., 0], margins[loss])
+        rows.append(Row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope))
+    return rows
+
+
+def _data(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats, end: Floats, stop: Floats) -> xr.Dataset:
+    """Collect what the figure shows."""
+    stacked = {
+        "margin": (("loss", "network", "time"), np.stack([r.quarter["margin"].values[..., 0] for r in runs.values()])),
+        "margin_predicted": (("loss", "network", "time"), np.stack(list(predicted.values()))),
+        "layer_norm": (
+            ("loss", "network", "time", "layer"),
+            np.stack([r.quarter["layer_norm"].values for r in runs.values()]),
+        ),
+        "end": (("network",), stop),
+        "end_predicted": (("network",), end),
+    }
+    return xr.Dataset(stacked, coords={"time": times, "loss": list(runs)})
+
+
+def _figure(data: xr.Dataset) -> Figure:
+    """Margins against time, the one path, and when the hinge is done."""
+    made, (curves, path, ends) = plot.figure(
+        ("One initialisation, four losses", "One path in phase space", "Hinge: training ends")
+    )
+    times = data["time"].values
+    network = int(np.argsort(data["end_predicted"].values)[len(data["end_predicted"]) // 2])
+    marks = np.unique(np.geomspace(20, len(times) - 1, 28).astype(int))
+    for (name, label), colour, marker in zip(LOSSES.items(), plot.COLOURS, "os^D", strict=False):
+        chosen = data.sel(loss=name).isel(network=network)
+        style = {"color": colour, "fmt": marker}
+        plot.points(curves, times[marks], chosen["margin"].values[marks], **style)
+        plot.theory(curves, times[1:], chosen["margin_predicted"].values[1:], color=colour, label=label)
+        norms = chosen["layer_norm"].values
+        # Equal steps along the path, another phase for each loss, so that no marker hides another.
+        length = np.linspace(norms[0, 1], norms[-1, 1], 8)[:-1] + 0.03 * list(LOSSES).index(name)
+        along = np.minimum(np.searchsorted(norms[:, 1], length), len(times) - 1)
+        plot.points(path, norms[along, 0], norms[along, 1], label=label, **style)
+    plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
+    curves.set(xscale="log", xlabel="time (step x rate)", ylabel="margin", xlim=(times[marks[0]], None))
+    norms = data["layer_norm"].values[:, network]
+    invariant = norms[0, 0, 0] ** 2 - norms[0, 0, 1] ** 2
+    second = np.linspace(norms[0, 0, 1], norms[..., 1].max(), 300)
+    plot.theory(
+        path, np.sqrt(second**2 + invariant), second, color="black", lw=1.5, zorder=2, label="theory: hyperbola"
+    )
+    path.set(xlabel="norm of first layer", ylabel="norm of output layer")
+    predicted, measured = data["end_predicted"].values, data["end"].values
+    plot.points(ends, predicted, measured, color=plot.COLOURS[1], label="trained networks, rate to 0")
+    span = [predicted.min(), predicted.max()]
+    plot.theory(ends, span, span, color="black", lw=1.5, zorder=2, label="measured = predicted")
+    ends.set(xlabel="predicted T", ylabel="measured T (step x rate)")
+    for axes in (curves, path, ends):
+        plot.legend(axes)
+    return made
+
+
+CLAIM = Claim(
+    name="losses",
+    sentence="Hinge loss is fitted in finite time and cross-entropy only as a logarithm, along the same path.",
+    source="arXiv:1809.06848; docs/theory.md section 1",
+    run=run,
+)

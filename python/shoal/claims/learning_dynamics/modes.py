@@ -1,0 +1,164 @@
+"""Claim: independent modes are learnt each on its own clock, 1/(frequency x norm).
+
+Source: arXiv:1809.06848; docs/theory.md sections 1 and 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from shoal import plot, theory
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
+from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
+from shoal.compare.comparison import compare_flow, compare_rates
+from shoal.spec.init import Explicit
+from shoal.spec.network import Network
+from shoal.tasks import modes
+
+__all__ = ["CLAIM", "balanced_init", "predicted_margins"]
+
+Floats = NDArray[np.float64]
+
+# Neither the largest norm nor the highest frequency decides alone: the products are 0.7, 0.225, 0.3 and 0.15.
+NORMS = np.array([2.0, 1.5, 1.0, 0.75])
+FREQUENCIES = np.array([0.35, 0.15, 0.30, 0.20])
+SPEEDS = NORMS * FREQUENCIES
+TASK = modes(norms=NORMS, frequencies=FREQUENCIES)
+NETWORK = Network((TASK.dimension, 2 * TASK.samples, 1))
+LEVEL = 1.0
+"""Margin whose time of arrival the frequency and norm formulas are read from."""
+
+
+def balanced_init(networks: int, seed: int) -> tuple[Explicit, Floats]:
+    """Return balanced separated initialisations and their margins (networks,), the same for all modes of a network.
+
+    Every mode has two neurons that share its margin at random. Along the directions of the other modes their incoming
+    weights are negative, so they are inactive there and those components stay frozen.
+    """
+    draw = np.random.default_rng(seed)
+    margins = np.exp(draw.uniform(np.log(1e-3), np.log(1e-1), networks))
+    share = draw.uniform(0.1, 0.9, (networks, TASK.samples))
+    incoming = -np.abs(draw.normal(0, 0.2, (networks, NETWORK.widths[1], TASK.dimension)))
+    outgoing = np.zeros((networks, 1, NETWORK.widths[1]))
+    for mode, (norm, label) in enumerate(zip(NORMS, TASK.labels, strict=True)):
+        for unit, part in ((mode, share[:, mode]), (mode + TASK.samples, 1 - share[:, mode])):
+            size = np.sqrt(part * margins / norm)
+            incoming[:, unit, mode] = size
+            outgoing[:, 0, unit] = label * size
+    return Explicit([incoming, outgoing]), margins
+
+
+def predicted_margins(starts: Floats, times: Floats) -> Floats:
+    """Return each mode's own curve, (networks, times, modes) float64, from initial margins (networks,)."""
+    curves = [
+        [
+            theory.Mode(norm=float(norm), frequency=float(frequency), start_margin=float(start)).margin(times)
+            for norm, frequency in zip(NORMS, FREQUENCIES, strict=True)
+        ]
+        for start in starts
+    ]
+    return np.asarray(curves, float).transpose(0, 2, 1)
+
+
+def run(setting: Setting) -> Outcome:
+    """Return the outcome: every mode's curve, and the time to a level against the formula."""
+    count = setting.count(full=64, quick=16)
+    init, starts = balanced_init(count, setting.seed)
+    plan = Plan(NETWORK, TASK, init, "cross_entropy", rate=0.08, steps=1000, every=1, measure=("margin",))
+    runs = plan.three(count, setting)
+    setting.say(f"predicting {count} networks, mode by mode")
+    margins = predicted_margins(starts, plan.times)
+    # The formula: a mode of unit norm and frequency sets the pace; the others only divide its time.
+    unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start_margin=float(m0)).time(LEVEL) for m0 in starts])
+    law = unit[:, None] / SPEEDS
+    arrivals, reading = crossing_times(plan.times, runs.stack("margin").swapaxes(2, 3), LEVEL)
+    # One tolerance a mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
+    # initial margin, where a network alone would be allowed next to nothing although third-order terms remain.
+    full, half, quarter = arrivals.swapaxes(1, 2)
+    arrived = compare_rates(full, half, quarter, law.T, bias=extrapolated_error(reading).T)
+    flowing = flow(NETWORK, TASK, init, plan.times, setting, networks=count, seed=setting.seed)["margin"].values
+    read, uncertain = crossing_times(plan.times, flowing.swapaxes(1, 2), LEVEL)
+    velocity = SPEEDS * float(theory.Mode(norm=1.0, frequency=1.0, start_margin=LEVEL).velocity(LEVEL))
+    error = arrival_error(uncertain, margins.max(axis=1), velocity)
+    rows = (
+        Row("margin of each mode of each network", runs.compare("margin", margins)),
+        Row(
+            f"time to margin {LEVEL:g} = pace / (frequency x norm)",
+            replace(arrived, networks=count),
+        ),
+        Row("margin of each mode, gradient flow", compare_flow(flowing, margins, tolerance=TOLERANCE)),
+        Row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, law, error)),
+        Row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing)),
+    )
+    data = xr.Dataset(
+        {
+            "margin": (("network", "time", "mode"), runs.quarter["margin"].values),
+            "margin_predicted": (("network", "time", "mode"), margins),
+            "arrival": (("network", "mode"), extrapolate(arrivals)),
+            "arrival_predicted": (("network", "mode"), law),
+            "start_margin": (("network",), starts),
+        },
+        coords={"time": plan.times, "norm": ("mode", NORMS), "frequency": ("mode", FREQUENCIES)},
+    )
+    notes = (
+        "Initial margins are held equal across modes; at equal weights that margin itself carries a factor norm.",
+        "Orthogonal inputs and a separated balanced initialisation: overlapping classes are not covered.",
+    )
+    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), notes)
+
+
+def _figure(data: xr.Dataset) -> Figure:
+    """One network's four curves, their collapse, and arrival times of all networks."""
+    made, (curves, collapse, arrival) = plot.figure(
+        ("One network, four modes", "Same margins, own clocks", f"Arrival at margin {LEVEL:g}, all networks")
+    )
+    network = int(np.argsort(data["start_margin"].values)[len(data["start_margin"]) // 2])
+    times = data["time"].values
+    for k, colour in zip(range(TASK.samples), plot.COLOURS, strict=False):
+        measured = data["margin"].values[network, :, k]
+        predicted = data["margin_predicted"].values[network, :, k]
+        label = f"norm {NORMS[k]:g}, frequency {FREQUENCIES[k]:g}"
+        plot.points(curves, times[::40], measured[::40], color=colour)
+        plot.theory(curves, times, predicted, color=colour, label=label)
+        # Equal spacing on the common clock, another phase for each mode, so that no marker hides another.
+        shown = np.searchsorted(SPEEDS[k] * times, np.arange(0.2 * k, min(20, SPEEDS[k] * times[-1]), 0.8))
+        plot.points(collapse, SPEEDS[k] * times[shown], measured[shown], color=colour)
+        plot.points(
+            arrival, data["arrival_predicted"].values[:, k], data["arrival"].values[:, k], color=colour, label=label
+        )
+    margin = float(data["start_margin"].values[network])
+    clock = np.linspace(0, SPEEDS.max() * times[-1], 400)
+    plot.theory(
+        collapse,
+        clock,
+        theory.Mode(norm=1.0, frequency=1.0, start_margin=margin).margin(clock),
+        color="black",
+        label="theory, one curve",
+    )
+    plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
+    curves.set(xlabel="time (step x rate)", ylabel="margin", yscale="log")
+    collapse.set(xlabel="frequency x norm x time", ylabel="margin", yscale="log", xlim=(0, 20))
+    span = [data["arrival_predicted"].values.min(), data["arrival_predicted"].values.max()]
+    plot.theory(arrival, span, span, color="0.3", label="measured = predicted")
+    arrival.set(xscale="log", yscale="log", xlabel="predicted pace / (frequency x norm)", ylabel="measured time")
+    for axis in (arrival.xaxis, arrival.yaxis):
+        ticks = [tick for tick in (2, 5, 10, 20, 50, 100) if span[0] / 1.5 < tick < span[1] * 1.5]
+        axis.set_ticks(ticks, [str(tick) for tick in ticks])
+        axis.set_ticks([], minor=True)
+    for axes in (curves, collapse, arrival):
+        plot.legend(axes)
+    return made
+
+
+CLAIM = Claim(
+    name="modes",
+    sentence="Independent modes are learnt each along its own curve, at a pace set by frequency times norm.",
+    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
+    run=run,
+)

@@ -1,0 +1,303 @@
+"""Claim: a frequent feature keeps the gradient from a rarer one that is as informative.
+
+Source: arXiv:1809.06848 (gradient starvation); docs/theory.md section 6.
+
+Networks with separate neurons for each feature: see ``separate.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from shoal import plot
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.shared.connected import DEPTHS, measure_ordinary, predict_depths, train_aligned
+from shoal.claims.shared.separate import (
+    CONFIDENCE,
+    LEVEL,
+    NEURONS,
+    TOLERANCE,
+    Signed,
+    confidence_when_fit,
+    equal_starts,
+    flow,
+    separate_init,
+)
+from shoal.compare.catch import smallest_bound
+from shoal.compare.comparison import Comparison, compare_flow
+from shoal.compare.means import compare_samples
+from shoal.spec.loss import Hinge, Loss
+
+__all__ = ["CLAIM", "frozen_strength", "random_inits", "rare"]
+
+Floats = NDArray[np.float64]
+
+TIMES = np.concatenate([[0.0], np.geomspace(1.0, 200.0, 120)])
+TYPES = ((0, 1), (0,))
+"""Feature 0 in every sample, feature 1 in a fraction of them."""
+FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
+NORMS_TOGETHER = (1.0, 0.75)
+"""Norms of two features that are both in every sample."""
+LOSSES: dict[str, str | Loss] = {
+    "cross-entropy": "cross_entropy",
+    "hinge": Hinge(threshold=LEVEL),
+    "squared": "squared",
+    "exponential": "exponential",
+}
+START = 0.03
+"""Strength of each feature at the start of the curves that are drawn; root mean square logit of connected ones."""
+
+
+def random_inits(networks: int, seed: int) -> Floats:
+    """Return strengths (networks, 2) of neurons whose weights are N(0, 0.1^2): sums of squares, feature by feature."""
+    weights = np.random.default_rng([seed, 4]).normal(0.0, 0.1, (networks, 2, NEURONS))
+    return np.asarray((weights**2).sum(axis=2), float)
+
+
+def rare(fraction: float) -> Signed:
+    """Return the task with feature 1 in a fraction of the samples, unit norms."""
+    return Signed((1.0, 1.0), TYPES, (fraction, 1 - fraction))
+
+
+def run(setting: Setting) -> Outcome:
+    """Return the outcome: exact for networks with separate neurons, measured for connected ones."""
+    together, power = _together(setting)
+    curves, exact = _fractions(setting)
+    crowd, bound = _crowd(setting)
+    hinge, frozen = _hinge(setting)
+    aligned, shared = train_aligned(setting, FRACTIONS, TIMES, START)
+    ordinary, depth, found = measure_ordinary(setting, FRACTIONS, TIMES, START)
+    setting.say("predicting one to four layers")
+    lines = predict_depths(START, LEVEL)
+    data = xr.merge([together, curves, crowd, hinge, aligned, ordinary, lines], combine_attrs="drop")
+    notes = (
+        f"A training set is fit when every sample of it has confidence {CONFIDENCE:g}. Random initialisations that are"
+        f" not fit by time {TIMES[-1]:g} have no confidence then, and are left out of the mean on both sides.",
+        "Separate neurons are an assumption of the theory. Features of either sign make it hold in a fully connected"
+        " network of two layers; no such arrangement is known to us for three or more, so the lines of three and four"
+        " layers with separate neurons are theory alone.",
+        "Neurons shared by both features, as in a fully connected network, starve the rare one less. Relative to its"
+        " growth, a deeper network turns more slowly (1/layers) and keeps the direction of its initialisation longer:"
+        " from equal strengths that favours the rare feature; from an initialisation that leans to the frequent one"
+        " it need not.",
+        *found,
+    )
+    rows = (*power, *exact, *bound, *frozen, *shared, *depth)
+    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), notes)
+
+
+def _together(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+    """Both features in every sample: one power law under every loss."""
+    signed = Signed(NORMS_TOGETHER, ((0, 1),), (1.0,))
+    starts = random_inits(setting.count(full=256, quick=32), setting.seed)
+    network, init = separate_init(signed.norms, starts, setting.seed)
+    rows, logs = [], []
+    for label, loss in LOSSES.items():
+        setting.say(f"training {len(starts)} networks, both features in every sample, {label}")
+        margins = flow(network, signed.task, init, setting, times=TIMES, loss=loss)
+        log = np.log(margins[..., -2:] / starts[:, None])
+        law = signed.norms[1] / signed.norms[0] * log[..., 0]
+        logs.append(log)
+        rows.append(Row(f"power law of two features, {label}", compare_flow(log[..., 1], law, tolerance=TOLERANCE)))
+    table = {"together_log": (("loss", "time", "feature"), np.stack(logs)[:, 0])}
+    return xr.Dataset(table, coords={"time": TIMES, "loss": list(LOSSES)}), rows
+
+
+def _fractions(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+    """Feature 1 in a fraction of the samples: every curve, and the confidence where training is done."""
+    starts = equal_starts(setting.count(full=32, quick=6), setting.seed)
+    starts[0] = START
+    network, init = separate_init((1.0, 1.0), starts, setting.seed)
+    rows, curves, lines, reached, expected = [], [], [], [], []
+    for fraction in FRACTIONS:
+        setting.say(f"training and predicting {len(starts)} networks, rare feature in {fraction:g} of the samples")
+        signed = rare(fraction)
+        trained = signed.task.sample_weight > 0
+        margins = flow(network, signed.task, init, setting, times=TIMES)
+        theirs = signed.predicted(starts, TIMES)
+        rows.append(
+            Row(
+                f"margins, feature 2 in {fraction:g} of the samples", compare_flow(margins, theirs, tolerance=TOLERANCE)
+            )
+        )
+        reached.append(confidence_when_fit(margins, trained, -1))
+        expected.append(confidence_when_fit(theirs, trained, -1))
+        curves.append(margins[0, :, -2:])
+        lines.append(theirs[0, :, -2:])
+    when = compare_flow(np.stack(reached, axis=1)[:, None], np.stack(expected, axis=1)[:, None], tolerance=TOLERANCE)
+    rows.append(Row("confidence on points with feature 2 alone when training is fit", when))
+    table = {
+        "strength": (("fraction", "time", "feature"), np.stack(curves)),
+        "strength_predicted": (("fraction", "time", "feature"), np.stack(lines)),
+        "confidence_separate": (("fraction",), np.stack(reached)[:, 0]),
+    }
+    return xr.Dataset(table, coords={"time": TIMES, "fraction": list(FRACTIONS)}), rows
+
+
+def _crowd(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+    """Random balanced initialisations: the bound at every time of every network, and the mean confidence."""
+    starts = random_inits(setting.count(full=10_000, quick=1_000), (setting.seed + 2**32) % 2**64)
+    others = random_inits(setting.count(full=128, quick=32), (setting.seed + 2**33) % 2**64)
+    network, init = separate_init((1.0, 1.0), starts, setting.seed)
+    logs, reached, expected = np.empty((len(starts), len(TIMES), len(FRACTIONS), 2)), [], []
+    for index, fraction in enumerate(FRACTIONS):
+        setting.say(f"training {len(starts)} random networks, rare feature in {fraction:g} of the samples")
+        signed = rare(fraction)
+        trained = signed.task.sample_weight > 0
+        margins = flow(network, signed.task, init, setting, times=TIMES)
+        logs[:, :, index] = np.log(margins[..., -2:] / starts[:, None])
+        reached.append(confidence_when_fit(margins, trained, -1))
+        expected.append(confidence_when_fit(signed.predicted(others, TIMES), trained, -1))
+    found, drawn = np.stack(reached, axis=1), np.stack(expected, axis=1)
+    # An initialisation with hardly any of feature 1 may not be fit in time: left out of both samples.
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]
+    rows = [
+        Row(f"u2/u20 <= (u1/u10)^fraction, {len(starts)} random networks, all times", _bounded(logs)),
+        Row(
+            f"mean confidence with feature 2 alone when fit, {len(starts)} random networks",
+            compare_samples(found, drawn),
+        ),
+    ]
+    table = {"confidence": (("network", "fraction"), found)}
+    return xr.Dataset(table, coords={"fraction": list(FRACTIONS)}).rename(network="crowd"), rows
+
+
+def _bounded(logs: Floats) -> Comparison:
+    """Return whether ln(u2/u20) stays below ln(u1/u10) times the fraction; logs (networks, times, fractions, 2)."""
+
+    def judge(factor: float) -> Comparison:
+        excess = np.maximum(logs[..., 1] - np.array(FRACTIONS) / factor * logs[..., 0], 0.0)
+        # What the flow may be off in a logarithm is its tolerance on the strength itself.
+        return compare_flow(excess, np.zeros_like(excess), tolerance=TOLERANCE, bias=2 * TOLERANCE)
+
+    return replace(judge(1.0), catches=smallest_bound(lambda factor: judge(factor).passed))
+
+
+def frozen_strength(start: float, fraction: float) -> float:
+    """Return where the hinge leaves feature 2: u2 = u0 (u1/u0)^fraction at u1 + u2 = threshold.
+
+    Until then every residual is 1, so that the bound holds with equality.
+    """
+    strongest = brentq(lambda u: u + start * (u / start) ** fraction - LEVEL, start, LEVEL, xtol=1e-15)
+    return float(LEVEL - strongest)
+
+
+def _hinge(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+    """Train the same initialisations under the hinge: feature 2 stops for good where cross-entropy goes on slowly."""
+    fraction = FRACTIONS[2]
+    signed, threshold = rare(fraction), Hinge(threshold=LEVEL)
+    starts = equal_starts(setting.count(full=32, quick=6), setting.seed)
+    starts[0] = START
+    network, init = separate_init(signed.norms, starts, setting.seed)
+    setting.say(f"training and predicting {len(starts)} networks, hinge")
+    margins = flow(network, signed.task, init, setting, times=TIMES, loss=threshold)
+    theirs = signed.predicted(starts, TIMES, threshold)
+    stop = np.array([signed.theory(one, threshold).time(0, LEVEL) for one in starts], float)
+    after = TIMES >= stop[:, None]
+    first = after.argmax(axis=1)
+    gained = margins[..., -1] - margins[np.arange(len(starts)), first, -1][:, None]
+    level = np.array([frozen_strength(one, fraction) for one in starts[:, 0]])
+    rows = [
+        Row("margins under the hinge", compare_flow(margins, theirs, tolerance=TOLERANCE)),
+        Row(
+            "hinge: strength at which feature 2 stops, u0 (u1/u0)^fraction at the threshold",
+            compare_flow(margins[:, -1:, -1], level[:, None], tolerance=TOLERANCE),
+        ),
+        Row(
+            "hinge: what feature 2 gains once its samples are satisfied",
+            compare_flow(gained, np.zeros_like(gained), where=after, tolerance=TOLERANCE),
+        ),
+    ]
+    table = {
+        "hinge_strength": (("time", "feature"), margins[0, :, -2:]),
+        "hinge_strength_predicted": (("time", "feature"), theirs[0, :, -2:]),
+    }
+    return xr.Dataset(table, coords={"time": TIMES}), rows
+
+
+def _figure(data: xr.Dataset) -> Figure:
+    """Draw the power law, one network's curves, confidence against the fraction, and connected networks."""
+    made, (law, curves, separate, connected) = plot.figure(
+        (
+            "Both features in every sample",
+            f"Feature 2 in {FRACTIONS[2]:g} of the samples",
+            "When fit: separate neurons",
+            "When fit: fully connected",
+        ),
+        width=5.0,
+    )
+    _draw_law(law, data)
+    _draw_curves(curves, data)
+    shares, lines = np.array(FRACTIONS), data["line_fraction"].values
+    for layers, colour, marker in zip(DEPTHS, plot.COLOURS, "os^D", strict=False):
+        part, label = data.sel(layers=layers), f"{layers} layer{'s'[: layers - 1]}, theory"
+        style = {"color": colour, "label": label}
+        # Dashed where no training realises the theory.
+        plot.theory(separate, lines, part["confidence_separate_predicted"], ls="-" if layers < 3 else "--", **style)
+        plot.theory(connected, lines, part["confidence_shared_predicted"], **style)
+        plot.points(connected, shares, part["confidence_aligned"].values, color=colour, fmt=marker)
+        kept = part["ordinary"].values
+        error = 4 * np.nanstd(kept, axis=1, ddof=1) / np.sqrt(np.isfinite(kept).sum(axis=1))
+        plot.points(connected, shares + 0.03, np.nanmean(kept, axis=1), error=error, color=colour, fmt="x")
+    plot.points(connected, [], [], color="0.3", label="trained, parallel neurons")
+    plot.points(connected, [], [], color="0.3", fmt="x", label="ordinary initialisations, mean ±4 s.e.")
+    aligned = data["confidence_aligned"].sel(layers=1).values
+    plot.points(separate, shares, aligned, color=plot.COLOURS[0])
+    plot.points(separate, shares, data["confidence_separate"].values, color=plot.COLOURS[1], fmt="s")
+    plot.points(separate, [], [], color="0.3", label="trained (dashed: theory alone)")
+    crowd = data["confidence"].values
+    crowd = crowd[np.isfinite(crowd).all(axis=1)]
+    plot.band(separate, shares, crowd, color=plot.COLOURS[1], label="2 layers, 90% of initialisations")
+    for axes in (separate, connected):
+        axes.axhline(CONFIDENCE, color="0.5", lw=1.2, ls=":")
+        axes.set(xlabel="fraction of samples with feature 2", ylim=(0.48, 1.02), xlim=(0, 1))
+        axes.set_ylabel("confidence, feature 2 alone")
+    connected.plot([], [], color="0.5", lw=1.2, ls=":", label="training samples, at least")
+    for axes in (law, curves, separate, connected):
+        plot.legend(axes, fontsize=9.5)
+    return made
+
+
+def _draw_law(axes: Axes, data: xr.Dataset) -> None:
+    """One network's two strengths against each other under four losses."""
+    logs = data["together_log"].values
+    for log, label, colour, marker in zip(logs, LOSSES, plot.COLOURS, "os^D", strict=False):
+        # Equal steps along the path, another phase for each loss, so that no marker hides another.
+        reach = np.arange(0.2 * "os^D".index(marker), log[-1, 0], 0.8)
+        shown = np.minimum(np.searchsorted(log[:, 0], reach), len(log) - 1)
+        plot.points(axes, np.exp(log[shown, 0]), np.exp(log[shown, 1]), color=colour, fmt=marker, label=label)
+    span = np.linspace(0, logs[..., 0].max(), 50)
+    power = NORMS_TOGETHER[1] / NORMS_TOGETHER[0]
+    plot.theory(
+        axes, np.exp(span), np.exp(power * span), color="0.3", lw=1.5, zorder=2, label=f"theory: power {power:g}"
+    )
+    axes.set(xscale="log", yscale="log", xlabel="growth of feature 1, u1/u10", ylabel="growth of feature 2, u2/u20")
+
+
+def _draw_curves(axes: Axes, data: xr.Dataset) -> None:
+    """Both strengths of one network under cross-entropy and hinge."""
+    chosen = data.sel(fraction=FRACTIONS[2])
+    for name, label, colour in (("", "cross-entropy", plot.COLOURS[0]), ("hinge_", "hinge", plot.COLOURS[1])):
+        measured, predicted = chosen[f"{name}strength"].values, chosen[f"{name}strength_predicted"].values
+        for feature, style, marker in ((0, "--", "s"), (1, "-", "o")):
+            plot.points(axes, TIMES[1::5], measured[1::5, feature], color=colour, fmt=marker)
+            plot.theory(
+                axes, TIMES[1:], predicted[1:, feature], color=colour, ls=style, label=f"{label}, feature {feature + 1}"
+            )
+    plot.points(axes, [], [], color="0.3", label="trained (line: theory)")
+    axes.set(xscale="log", yscale="log", xlabel="time", ylabel="strength u")
+
+
+CLAIM = Claim(
+    name="starvation",
+    sentence="A frequent feature starves a rarer one: once it fits the samples, no gradient is left for the other.",
+    source="arXiv:1809.06848; docs/theory.md section 6",
+    run=run,
+)

@@ -1,0 +1,1 @@
+"""Claims of the papers next to those two."""

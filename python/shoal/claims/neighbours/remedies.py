@@ -1,0 +1,348 @@
+"""Claim: spectral decoupling gives every training sample one margin; what that does for a starved feature.
+
+Source: arXiv:2011.09468; docs/theory.md section 6 (penalties).
+
+Two-layer networks with separate neurons (``separate.py``) come to rest where a convex function of the
+strengths is least: weight decay of both layers is a penalty on the sum of strengths, 2 decay sum_k u_k/rho_k, once the
+two neurons of a feature, one a sign, are counted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from shoal import plot, theory
+from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.learning_dynamics.starvation import START, TIMES
+from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_init
+from shoal.compare.comparison import compare_flow
+from shoal.spec.init import Explicit
+from shoal.spec.network import Network
+from shoal.spec.task import Task
+
+__all__ = ["CLAIM", "matching_decay", "rest"]
+
+Floats = NDArray[np.float64]
+
+DECOUPLINGS = (0.1, 0.3, 1.0)
+DECAYS = (0.01, 0.03, 0.1)
+"""Penalties that linear networks are brought to rest with."""
+DECOUPLING = 0.1
+"""Spectral decoupling of the two-layer networks."""
+MARGIN = float(theory.decoupled_margin(DECOUPLING))
+TARGET = float(np.log1p(np.exp(-MARGIN)))
+"""Training loss, without penalties, at which the three trainings are compared with each other."""
+FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
+LINE = np.linspace(0.04, 0.96, 13)
+"""The same, where theory is drawn."""
+PATH_FRACTION = 0.7
+"""Fraction of the samples with both features where whole curves are compared."""
+REST = np.array([0.0, 3000.0])
+"""Start, and a time by which distances from a rest that is approached exponentially are below rounding."""
+REST_FRACTION, REST_DECAY = 0.7, 0.03
+ALONE = Signed((2.0, 1.0), ((0, 1), (0,), (1,)), (0.5, 0.2, 0.3))
+"""Two features together and each alone: no margin can suit all samples."""
+
+
+def accompanied(fraction: float) -> Signed:
+    """Return the task in which the starved feature comes in a fraction, and only along with the frequent one."""
+    return Signed((1.0, 1.0), ((0, 1), (0,)), (fraction, 1 - fraction))
+
+
+def cued(fraction: float) -> Signed:
+    """Return the task in which a fraction of the samples carries a cue of norm 2 besides what all of them carry."""
+    return Signed((2.0, 1.0), ((0, 1), (1,)), (fraction, 1 - fraction))
+
+
+TASKS = {"accompanied": accompanied, "cued": cued}
+
+
+def rest(signed: Signed, penalty: Penalty) -> Floats:
+    """Return the strengths (features,) at which a two-layer network with separate neurons rests.
+
+    The minimum over u >= 0 of sum_T p_T [l(m_T) + zeta/2 m_T^2] + 2 lambda sum_k u_k/rho_k, one feature at a time; the
+    function is convex, so that the order does not matter.
+    """
+    members = np.array([[float(k in held) for k in range(len(signed.norms))] for held in signed.types])
+    strengths = np.zeros(len(signed.norms))
+
+    def slope(value: float, feature: int) -> float:
+        tried = strengths.copy()
+        tried[feature] = value
+        margins = members @ tried
+        pull = expit(-margins) - penalty.spectral_decoupling * margins
+        return float(
+            2 * penalty.weight_decay / signed.norms[feature] - (members[:, feature] * signed.frequencies) @ pull
+        )
+
+    for _ in range(2000):
+        before = strengths.copy()
+        for feature in range(len(strengths)):
+            idle = slope(0.0, feature) >= 0
+            strengths[feature] = 0.0 if idle else brentq(slope, 0.0, 60.0, args=(feature,), xtol=1e-15, rtol=1e-14)
+        if np.abs(strengths - before).max() <= 1e-14:
+            break
+    return strengths
+
+
+def loss_at(signed: Signed, strengths: Floats) -> float:
+    """Return the training loss, without penalties, at strengths (features,)."""
+    margins = np.array([sum(strengths[k] for k in held) for held in signed.types])
+    return float(np.log1p(np.exp(-margins)) @ signed.frequencies)
+
+
+def matching_decay(signed: Signed) -> float:
+    """Return the weight decay with which the network rests at the training loss `TARGET`."""
+    return float(brentq(lambda decay: loss_at(signed, rest(signed, Penalty(decay))) - TARGET, 1e-4, 0.4, xtol=1e-12))
+
+
+def matching_time(signed: Signed, start: Floats) -> float:
+    """Return when, without a penalty, the training loss falls to `TARGET`."""
+    pair = signed.theory(start)
+    # Theory counts half of each frequency, and so half of the loss.
+    return float(np.exp(brentq(lambda log: 2 * float(pair.loss_value(np.exp(log))) - TARGET, 0.0, 12.0, xtol=1e-14)))
+
+
+def penalties(signed: Signed) -> dict[str, Penalty]:
+    """Return the three trainings that are compared, weight decay tuned to the training loss of decoupling."""
+    return {
+        "no penalty": FREE,
+        "weight decay": Penalty(weight_decay=matching_decay(signed)),
+        "spectral decoupling": Penalty(spectral_decoupling=DECOUPLING),
+    }
+
+
+def run(setting: Setting) -> Outcome:
+    """Return the outcome: linear networks at rest, two-layer networks on their way and at rest, and who is fed."""
+    linear, straight = _linear(setting)
+    curves, paths = _paths(setting)
+    at_rest = _rests(setting)
+    matched, fed, notes = _matched(setting)
+    data = xr.merge([linear, curves, matched], combine_attrs="drop")
+    return Outcome(
+        CLAIM.name, CLAIM.sentence, CLAIM.source, (*straight, *paths, *at_rest, *fed), data, _figure(data), notes
+    )
+
+
+def linear_task(samples: int, inputs: int, seed: int) -> Task:
+    """Return samples of random directions and labels, norms from 0.6 to 1.8 and weights that differ by up to three."""
+    draw = np.random.default_rng([seed, 5])
+    points = draw.normal(size=(samples, inputs))
+    points *= np.linspace(0.6, 1.8, samples)[:, None] / np.linalg.norm(points, axis=1, keepdims=True)
+    return Task(points, draw.choice([-1, 1], samples), draw.uniform(0.5, 1.5, samples))
+
+
+def _linear(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+    """Linear networks: one margin for all under decoupling, the dual fixed point under weight decay."""
+    count, rows, found = setting.count(full=64, quick=8), [], []
+    free, tight = linear_task(6, 24, setting.seed), linear_task(24, 6, setting.seed)
+    start = np.random.default_rng([setting.seed, 6]).normal(0.0, 0.3, (count, 1, 24))
+    scaled = np.sqrt(free.sample_weight)[:, None] * free.inputs
+    softest = float(np.linalg.eigvalsh(scaled @ scaled.T)[0])
+    for decoupling in DECOUPLINGS:
+        setting.say(f"{count} linear networks to rest, decoupling {decoupling:g}")
+        # Distances shrink at least at the rate decoupling x softest: by e^-30 in this time.
+        until = np.array([0.0, 30 / (decoupling * softest)])
+        penalty = Penalty(spectral_decoupling=decoupling)
+        margins = flow(Network((24, 1)), free, Explicit([start]), setting, times=until, penalty=penalty)[:, -1:]
+        found.append(margins[0, 0])
+        everywhere = np.full(free.samples, float(theory.decoupled_margin(decoupling)))
+        rows.append(
+            Row(
+                f"linear, decoupling {decoupling:g}: margin of every sample",
+                compare_flow(margins, everywhere, tolerance=TOLERANCE),
+            )
+        )
+    decayed = []
+    for decay in DECAYS:
+        setting.say(f"{count} linear networks to rest, weight decay {decay:g}")
+        penalty = Penalty(weight_decay=decay)
+        until = np.array([0.0, 30 / decay])
+        margins = flow(Network((6, 1)), tight, Explicit([start[..., :6]]), setting, times=until, penalty=penalty)[
+            :, -1:
+        ]
+        dual = theory.penalised_linear(tight, weight_decay=decay)
+        # In U^T m the inputs count through their singular values alone.
+        turned = compare_flow(margins @ dual.samples, dual.strengths, tolerance=TOLERANCE)
+        rows.append(Row(f"linear, weight decay {decay:g}: dual fixed point", turned))
+        decayed.append(theory.penalised_linear(free, weight_decay=decay).margins)
+    table = {
+        "linear_margin": (("decoupling", "sample"), np.stack(found)),
+        "linear_decayed": (("decay", "sample"), np.stack(decayed)),
+        "linear_norm": (("sample",), np.linalg.norm(free.inputs, axis=1)),
+    }
+    return xr.Dataset(table, coords={"decoupling": list(DECOUPLINGS), "decay": list(DECAYS)}), rows
+
+
+def _paths(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+    """Two-layer networks on both tasks: every curve."""
+    starts = equal_starts(setting.count(full=32, quick=4), setting.seed)
+    starts[0] = START
+    measured: dict[str, list[Floats]] = {}
+    theirs: dict[str, list[Floats]] = {}
+    for task, make in TASKS.items():
+        signed = make(PATH_FRACTION)
+        network, init = separate_init(signed.norms, starts, setting.seed)
+        for name, penalty in penalties(signed).items():
+            setting.say(f"{len(starts)} networks, {task}, {name}")
+            measured.setdefault(name, []).append(
+                flow(network, signed.task, init, setting, times=TIMES, penalty=penalty)
+            )
+            theirs.setdefault(name, []).append(signed.predicted(starts, TIMES, penalty=penalty))
+    rows = [
+        Row(
+            f"two layers, {name}: margins",
+            compare_flow(np.concatenate(measured[name]), np.concatenate(theirs[name]), tolerance=TOLERANCE),
+        )
+        for name in measured
+    ]
+    dimensions = ("penalty", "task", "time", "feature")
+    table = {
+        "strength": (dimensions, np.stack([[one[0, :, -2:] for one in pair] for pair in measured.values()])),
+        "strength_predicted": (dimensions, np.stack([[one[0, :, -2:] for one in pair] for pair in theirs.values()])),
+    }
+    return xr.Dataset(table, coords={"time": TIMES, "penalty": list(measured), "task": list(TASKS)}), rows
+
+
+def _rests(setting: Setting) -> list[Row]:
+    """Two-layer networks where they come to rest at an exponential pace; a feature that decay drops rests at 0."""
+    starts = equal_starts(setting.count(full=16, quick=4), setting.seed)
+    decay = Penalty(weight_decay=REST_DECAY)
+    asked = [(task, make(REST_FRACTION), "weight decay", decay) for task, make in TASKS.items()]
+    asked.append(("each also alone", ALONE, "weight decay", decay))
+    asked.append(("each also alone", ALONE, "spectral decoupling", Penalty(spectral_decoupling=DECOUPLING)))
+    rows = []
+    for task, signed, name, penalty in asked:
+        setting.say(f"{len(starts)} networks to rest, {task}, {name}")
+        network, init = separate_init(signed.norms, starts, setting.seed)
+        margins = flow(network, signed.task, init, setting, times=REST, penalty=penalty)[:, -1:]
+        final = signed.members @ rest(signed, penalty)
+        rows.append(
+            Row(f"two layers, {task}, {name}: margins at rest", compare_flow(margins, final, tolerance=TOLERANCE))
+        )
+    return rows
+
+
+def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
+    """Three trainings at one training loss: the confidence on points that carry the starved feature alone."""
+    start = np.full((1, 2), START)
+    names = list(penalties(cued(FRACTIONS[0])))
+    found = np.empty((len(TASKS), len(FRACTIONS), len(names)))
+    theirs = np.empty_like(found)
+    lines = np.empty((len(TASKS), len(LINE), len(names)))
+    for i, (task, make) in enumerate(TASKS.items()):
+        setting.say(f"three trainings at one training loss, {task}")
+        for j, fraction in enumerate(FRACTIONS):
+            signed = make(fraction)
+            network, weights = separate_init(signed.norms, start, setting.seed)
+            for k, penalty in enumerate(penalties(signed).values()):
+                times = _until(signed, penalty, start)
+                margins = flow(network, signed.task, weights, setting, times=times, penalty=penalty)
+                found[i, j, k] = expit(margins[0, -1, -1])
+                theirs[i, j, k] = expit(signed.predicted(start, times, penalty=penalty)[0, -1, -1])
+        for j, fraction in enumerate(LINE):
+            signed = make(float(fraction))
+            for k, penalty in enumerate(penalties(signed).values()):
+                times = _until(signed, penalty, start)
+                lines[i, j, k] = expit(signed.predicted(start, times, penalty=penalty)[0, -1, -1])
+    rows = [
+        Row(
+            f"{task}: confidence on the starved feature alone, at equal training loss",
+            compare_flow(found[i][:, None], theirs[i][:, None], tolerance=TOLERANCE),
+        )
+        for i, task in enumerate(TASKS)
+    ]
+    told = "; ".join(
+        f"{task}, {fraction:g} of the samples with both features: "
+        + ", ".join(f"{name} {found[i, j, k]:.3f}" for k, name in enumerate(names))
+        for i, task in enumerate(TASKS)
+        for j, fraction in enumerate(FRACTIONS)
+        if fraction in (0.5, 0.9)
+    )
+    notes = (
+        f"Confidence on points with the starved feature alone, at a training loss of {TARGET:.3f}: {told}.",
+        "Decoupling feeds the starved feature where some samples carry it without the other (cued): there it drops the"
+        " cue. Where it only ever comes along with the frequent feature (accompanied), samples with both would exceed"
+        " the common margin, and decoupling and weight decay both unlearn it.",
+        "Weight decay is tuned to rest at the training loss of decoupling; without a penalty, training is stopped"
+        " there.",
+    )
+    table = {
+        "confidence": (("task", "fraction", "penalty"), found),
+        "confidence_predicted": (("task", "line_fraction", "penalty"), lines),
+    }
+    places = {"task": list(TASKS), "fraction": list(FRACTIONS), "line_fraction": LINE, "penalty": names}
+    return xr.Dataset(table, coords=places), rows, notes
+
+
+def _until(signed: Signed, penalty: Penalty, start: Floats) -> Floats:
+    """Return the initialisation and the time at which a training is stopped: when its loss is `TARGET`, or at rest."""
+    return np.array([0.0, REST[-1] if penalty != FREE else matching_time(signed, start[0])])
+
+
+def _figure(data: xr.Dataset) -> Figure:
+    """Linear margins at rest, one network's strengths, and the confidence on either task."""
+    made, (linear, curves, *matched) = plot.figure(
+        (
+            "Linear, at rest",
+            f"Two layers, {PATH_FRACTION:g} of the samples cued",
+            "Starved feature also alone (cued)",
+            "Starved feature never alone",
+        ),
+        width=5.0,
+    )
+    _draw_linear(linear, data)
+    _draw_strengths(curves, data)
+    for axes, task in zip(matched, ("cued", "accompanied"), strict=True):
+        chosen = data.sel(task=task)
+        for name, colour, marker in zip(data["penalty"].values, plot.COLOURS, "os^", strict=False):
+            part = chosen.sel(penalty=name)
+            plot.theory(axes, LINE, part["confidence_predicted"].values, color=colour, label=name)
+            plot.points(axes, FRACTIONS, part["confidence"].values, color=colour, fmt=marker)
+        plot.points(axes, [], [], color="0.3", label="trained (line: theory)")
+        axes.set(xlabel="fraction of samples with both features", ylabel="confidence, starved feature")
+        axes.set(ylim=(0.48, 0.98), xlim=(0, 1))
+    for axes in (linear, curves, *matched):
+        plot.legend(axes, fontsize=9.5)
+    return made
+
+
+def _draw_linear(axes: Axes, data: xr.Dataset) -> None:
+    """Margins of single samples against their norm."""
+    norms = data["linear_norm"].values
+    for decoupling, colour, marker in zip(DECOUPLINGS, plot.COLOURS, "os^", strict=False):
+        level = float(theory.decoupled_margin(decoupling))
+        plot.points(axes, norms, data["linear_margin"].sel(decoupling=decoupling), color=colour, fmt=marker)
+        plot.theory(axes, norms, np.full(len(norms), level), color=colour, label=f"decoupling {decoupling:g}")
+    decayed = data["linear_decayed"].sel(decay=DECAYS[0]).values
+    plot.theory(axes, norms, decayed, color="0.5", ls="--", label=f"theory: weight decay {DECAYS[0]:g}")
+    plot.points(axes, [], [], color="0.3", label="trained (line: theory)")
+    axes.set(xlabel="norm of the sample", ylabel="margin at rest")
+
+
+def _draw_strengths(axes: Axes, data: xr.Dataset) -> None:
+    """Draw what one network learns of the cue and of the feature that it starves."""
+    chosen = data.sel(task="cued")
+    for name, colour in zip(data["penalty"].values, plot.COLOURS, strict=False):
+        part = chosen.sel(penalty=name)
+        for feature, style, marker in ((0, "--", "s"), (1, "-", "o")):
+            label = f"{name}, {('cue', 'starved')[feature]}"
+            plot.points(axes, TIMES[1::6], part["strength"].values[1::6, feature], color=colour, fmt=marker)
+            plot.theory(
+                axes, TIMES[1:], part["strength_predicted"].values[1:, feature], color=colour, ls=style, label=label
+            )
+    axes.set(xscale="log", xlabel="time", ylabel="strength u")
+
+
+CLAIM = Claim(
+    name="remedies",
+    sentence="Spectral decoupling gives all samples one margin, however strong their features; weight decay does not.",
+    source="arXiv:2011.09468; docs/theory.md section 6",
+    run=run,
+)

@@ -1,5 +1,0 @@
-"""The claim ``overfitting``: its run; the figure."""
-
-from shoal.claims.overfitting.run import CLAIM
-
-__all__ = ["CLAIM"]

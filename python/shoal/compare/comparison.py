@@ -1,0 +1,290 @@
+"""Compare a measurement with a prediction, by a rule that the caller names.
+
+| rule | what is compared | tolerance |
+|---|---|---|
+| `compare_flow` | gradient flow, network by network | that of the integrator |
+| `compare_rates` | gradient descent at three rates, network by network | the last correction of the extrapolation |
+| `means.compare_mean` | the mean over networks with an expectation | standard errors, Student's t |
+| `means.compare_samples` | the means of two independent samples | standard errors, Student's t |
+| `proportion.compare_fraction` | a count with a probability | Wilson's interval |
+
+No tolerance is tuned to a result: each follows from the data. Every comparison also runs itself again with wrong
+predictions and reports the smallest wrong amount that it catches.
+
+Source: docs/theory.md section 0 (flow and descent).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.base import checks
+from shoal.compare.catch import UNKNOWN, Catch, fewest, smallest
+from shoal.compare.layout import Floats, Layout, Values
+
+__all__ = ["Comparison", "Values", "compare_flow", "compare_rates", "ratio_of", "with_catch", "worst"]
+
+Mask = NDArray[np.bool_]
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came out of comparing a measurement with a prediction.
+
+    Attributes
+    ----------
+    kind : {"flow", "exact", "statistical", "fraction", "majority"}
+        The rule: of `compare_flow`, of `compare_rates`, of `compare_mean` and `compare_samples`, of `compare_fraction`,
+        of `compare_majority`.
+    measured, predicted : float
+        Both values at the worst point (largest ratio of gap to tolerance).
+    gap, tolerance : float
+        |measured - predicted| there, and what was allowed.
+    ratio : float
+        gap / tolerance; at most 1 for a pass.
+    standard_error : float
+        Standard error at the worst point; 0 where the comparison is exact, at three rates or under flow.
+    bias : float
+        Three rates: supremum of the first-order bias that the coarsest run was measured to have. Otherwise: the stated
+        bias.
+    order : float
+        Measured order of convergence in the rate, log2 of the ratio of successive differences (median over networks);
+        NaN where the comparison is not one of three rates. It must round to 1.
+    networks, left_out : int
+        Networks compared, and networks left out because they diverged.
+    points : int
+        Values compared.
+    catches : Catch
+        The smallest wrong theory that the same comparison fails.
+    """
+
+    kind: Literal["flow", "exact", "statistical", "fraction", "majority"]
+    measured: float
+    predicted: float
+    gap: float
+    tolerance: float
+    ratio: float
+    standard_error: float
+    bias: float
+    order: float
+    networks: int
+    left_out: int
+    points: int
+    catches: Catch = UNKNOWN
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gap lies within the tolerance and, at three rates, the measured order rounds to one."""
+        first_order = self.kind != "exact" or not math.isfinite(self.order) or 0.5 < self.order < 1.5
+        return bool(self.ratio <= 1.0) and first_order
+
+    @property
+    def verdict(self) -> str:
+        """``"PASS"`` or ``"FAIL"``."""
+        return "PASS" if self.passed else "FAIL"
+
+    def __str__(self) -> str:
+        """Return one line with the verdict and the numbers behind it."""
+        return (
+            f"{self.verdict} ({self.kind}): measured {self.measured:.6g}, predicted {self.predicted:.6g}, "
+            f"gap {self.gap:.3g}, allowed {self.tolerance:.3g}, ratio {self.ratio:.3g}, {self.networks} networks, "
+            f"catches {self.catches}"
+        )
+
+
+def compare_flow(
+    measured: Values, predicted: Values, tolerance: float, *, where: Values | None = None, bias: Values = 0.0
+) -> Comparison:
+    """Return how gradient flow compares with its theory, network by network.
+
+    Parameters
+    ----------
+    measured : array or DataArray, (networks, times, ...), float64
+        One run of gradient flow, networks first (or a dimension called ``network``), then time. The one axis of a
+        one-dimensional array is time.
+    predicted : array or DataArray, float64
+        The same shape, or one that broadcasts to it.
+    tolerance : float
+        > 0, without unit; the method's ``10 * rtol`` is its meaning: the integrator's error per step, with a factor for
+        what a run accumulates. Each network and each index after the time axis may be off by `tolerance` times the
+        supremum over the compared times of |predicted|, plus rounding. A series predicted to be 0 at all times may be
+        off by rounding (and `bias`) only.
+    where : bool, like measured, optional
+        Points to compare: leave out those that the prediction does not cover.
+    bias : float or array, same unit as measured
+        Stated bias, added to the tolerance.
+
+    Returns
+    -------
+    Comparison
+        The worst point, its numbers, the verdict, and the smallest wrong theory that is caught.
+
+    Raises
+    ------
+    TypeError
+        A `tolerance` that is not a number.
+    ValueError
+        Shapes or coordinates that do not agree; a prediction or a bias that is not finite, or a negative bias; a
+        `tolerance` that is not positive; nothing left to compare.
+
+    Examples
+    --------
+    >>> compare_flow([[1.0, 2.0]], [[1.0, 2.0 + 1e-8]], tolerance=1e-7).verdict
+    'PASS'
+    >>> str(compare_flow([[1.0, 2.0]], [[1.0, 2.0 + 1e-8]], tolerance=1e-7).catches)
+    '0.1%'
+    """
+    size = checks.positive("tolerance", tolerance)
+    layout = Layout.of(measured)
+    run = layout.put("measured", measured, exact=True)
+    extra = layout.put("bias", bias)
+    networks = np.asarray(np.isfinite(run).reshape(run.shape[0], -1).all(axis=1))
+    keep = _kept("measured", layout, networks, where)
+    values = np.where(keep, run, 0.0)
+    # A margin near 0 is a difference of terms that are as large as the largest number around.
+    rounding = 5 * EPSILON * float(np.max(np.abs(values)))
+    counts = (int(networks.sum()), int((~networks).sum()), int(keep.sum()))
+
+    def judge(expected: Floats) -> Comparison:
+        allowed = np.where(keep, size * _supremum(np.where(keep, expected, 0.0)) + rounding + extra, 0.0)
+        gaps = np.where(keep, np.abs(values - expected), 0.0)
+        ratios = ratio_of(gaps, allowed)
+        at = _worst(ratios, keep)
+        return Comparison(
+            "flow", float(values[at]), float(expected[at]), float(gaps[at]), float(allowed[at]), float(ratios[at]), 0.0,
+            float(extra[at]), math.nan, *counts,
+        )  # fmt: skip
+
+    return with_catch(judge, layout.put("predicted", predicted))
+
+
+def compare_rates(
+    full: Values, half: Values, quarter: Values, predicted: Values, *, where: Values | None = None, bias: Values = 0.0
+) -> Comparison:
+    """Return how gradient descent at three learning rates compares with the theory of gradient flow.
+
+    Parameters
+    ----------
+    full, half, quarter : array or DataArray, (networks, times, ...), float64
+        The same networks at a rate, at half and at a quarter of it, recorded at the same times. Axes as in
+        `compare_flow`.
+    predicted : array or DataArray, float64
+        The same shape, or one that broadcasts to it.
+    where : bool, like full, optional
+        Points to compare: leave out those at which a kink (a neuron dies) lies between the runs, because no
+        extrapolation holds there.
+    bias : float or array, same unit as full
+        Stated bias, added to the tolerance.
+
+    Returns
+    -------
+    Comparison
+        The worst point, its numbers, the verdict, and the smallest wrong theory that is caught.
+
+    Raises
+    ------
+    ValueError
+        Shapes or coordinates that do not agree; a prediction or a bias that is not finite, or a negative bias; nothing
+        left to compare.
+
+    Notes
+    -----
+    Descent M(rate) = F + c1 rate + c2 rate^2 + ... runs off the flow F that theory predicts. With R1 = 2 M2 - M1 and
+    R2 = 2 M4 - M2 Romberg's extrapolation is (4 R2 - R1)/3, free of c1 and c2. Its last correction, (R2 - R1)/3,
+    estimates the error of R2 and bounds that of the extrapolation once the rates are small: its supremum over time is
+    the tolerance of each network and each index after the time axis. That the rates are small is tested: the measured
+    order must round to one.
+
+    Examples
+    --------
+    >>> rates = np.array([0.1, 0.05, 0.025])
+    >>> runs = [np.array([[1.0, 1.0 + rate + rate**2]]) for rate in rates]
+    >>> compare_rates(*runs, [[1.0, 1.0]]).verdict
+    'PASS'
+    >>> compare_rates(*runs, [[1.0, 1.01]]).verdict
+    'FAIL'
+    """
+    layout = Layout.of(full, "full")
+    runs = np.stack([layout.put(*run, exact=True) for run in (("full", full), ("half", half), ("quarter", quarter))])
+    extra = layout.put("bias", bias)
+    networks = np.asarray(np.isfinite(runs).reshape(3, runs.shape[1], -1).all(axis=(0, 2)))
+    keep = _kept("full, half and quarter", layout, networks, where)
+    first, second, fourth = np.where(keep, runs, 0.0)
+    twice = 2 * fourth - second
+    flow = (4 * twice - (2 * second - first)) / 3
+    # The weights of the three runs in the extrapolation, 8/3 + 2 + 1/3, add up to 5 roundings of the largest number
+    # around: a margin near 0 is a difference of terms that are not.
+    rounding = 5 * EPSILON * float(np.max(np.abs(fourth)))
+    allowed = np.where(keep, _supremum(flow - twice) + rounding + extra, 0.0)
+    first_bias, order = float(np.max(_supremum(first - flow))), _order(first - second, second - fourth, rounding)
+    counts = (int(networks.sum()), int((~networks).sum()), int(keep.sum()))
+
+    def judge(expected: Floats) -> Comparison:
+        gaps = np.where(keep, np.abs(flow - expected), 0.0)
+        ratios = ratio_of(gaps, allowed)
+        at = _worst(ratios, keep)
+        return Comparison(
+            "exact", float(flow[at]), float(expected[at]), float(gaps[at]), float(allowed[at]), float(ratios[at]), 0.0,
+            first_bias, order, *counts,
+        )  # fmt: skip
+
+    return with_catch(judge, layout.put("predicted", predicted))
+
+
+def with_catch(judge: Callable[[Floats], Comparison], predicted: Floats) -> Comparison:
+    """Return the comparison that `judge` makes with the prediction, and what it catches of wrong ones."""
+    return replace(judge(predicted), catches=smallest(lambda wrong: judge(wrong).passed, predicted))
+
+
+def worst(comparisons: Iterable[Comparison]) -> Comparison:
+    """Return the comparison of the largest ratio, among equals the one that measured least above its prediction.
+
+    A theory that any of them fails is caught.
+    """
+    held = list(comparisons)
+    found = max(held, key=lambda each: (each.ratio, each.predicted - each.measured))
+    return replace(found, catches=fewest(each.catches for each in held))
+
+
+def ratio_of(gap: Any, allowed: Any) -> Floats:
+    """Return gap over tolerance; 0/0 is agreement, a gap without a tolerance is infinite."""
+    gap, allowed = np.broadcast_arrays(np.asarray(gap, float), np.asarray(allowed, float))
+    safe = np.where(allowed > 0, allowed, 1.0)
+    return np.where(allowed > 0, gap / safe, np.where(gap > 0, np.inf, 0.0))
+
+
+def _kept(names: str, layout: Layout, networks: Mask, where: Values | None) -> Mask:
+    """Points of finite networks that `where` lets through; at least one."""
+    keep = np.zeros(layout.full, bool)
+    keep[networks] = True if where is None else layout.put("where", where)[networks].astype(bool)
+    if not keep.any():
+        raise ValueError(
+            f"{names} must leave a finite point to compare, got "
+            f"{int(networks.sum())} finite networks of {networks.size}" + ("" if where is None else " and where")
+        )
+    return keep
+
+
+def _worst(ratios: Floats, keep: Mask) -> tuple[np.intp, ...]:
+    """Index of the largest ratio; of the first compared point where all ratios are 0."""
+    at = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
+    return at if keep[at] else np.unravel_index(int(np.argmax(keep)), keep.shape)
+
+
+def _order(coarse: Floats, fine: Floats, rounding: float) -> float:
+    """Median over series of log2 |M1 - M2| / |M2 - M4|; NaN where the runs agree to rounding."""
+    large, small = _supremum(coarse), _supremum(fine)
+    told = np.minimum(large, small) > 100 * rounding
+    return float(np.median(np.log2(large[told] / small[told]))) if told.any() else math.nan
+
+
+def _supremum(series: Floats) -> Floats:
+    """Supremum over time, the axis kept."""
+    return np.asarray(np.max(np.abs(series), axis=1, keepdims=True))

@@ -1,0 +1,262 @@
+"""From the arrays of the core to a labelled dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.base.interval import wilson_interval
+from shoal.engine.histogram import edges
+from shoal.spec.init import Explicit
+from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent, GradientFlow, Method
+from shoal.spec.network import Network
+from shoal.spec.statistics import STATISTICS, Statistics
+from shoal.spec.training import Training
+
+if TYPE_CHECKING:
+    import xarray
+
+# The last dimensions of each measure, after (network or statistic, time), and what it is.
+_MEASURES: dict[str, tuple[tuple[str, ...], str]] = {
+    "loss": ((), "loss, weighted over samples"),
+    "error": ((), "0-1 classification error, weighted over samples"),
+    "soft_error": ((), "1 - probability of the label, weighted over samples"),
+    "margin": (("sample",), "margin y f(x), or label's output less the largest other"),
+    "layer_norm": (("layer",), "Frobenius norm of the weight matrix"),
+    "balance": (("unit",), "squared norm of incoming less that of outgoing weights"),
+    "active": (("hidden_layer",), "fraction of (sample, unit) pairs with positive input"),
+    "unit_active": (("unit",), "fraction of the samples on which the unit's input is positive"),
+    "pattern": (("unit", "sample"), "whether the unit's input is positive on the sample"),
+    "test_loss": ((), "loss, mean over test samples"),
+    "test_error": ((), "0-1 classification error, mean over test samples"),
+    "test_soft_error": ((), "1 - probability of the label, mean over test samples"),
+    "test_margin": (("test_sample",), "margin y f(x), or label's output less the largest other, of test samples"),
+}
+
+EVENT_RULE = "one that has diverged is above every threshold, one that exhausted its steps does not count"
+"""Which networks an event counts: the same rule as that of the claims, where a network that diverges fails."""
+
+
+def last_dims(name: str) -> tuple[str, ...]:
+    """Return the dimensions of a measure behind those of networks (or statistics) and times."""
+    return _MEASURES[name][0]
+
+
+def measured(network: Network, arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
+    """Return the variables of the measures; ``leading`` is the first dimension, "network" or "statistic"."""
+    variables: dict[str, Any] = {}
+    for name in measures:
+        if name == "weights":
+            variables |= layer_variables("weights", arrays["weights"], "final weights")
+            if network.bias:
+                variables |= layer_variables("biases", arrays["biases"], "final biases")
+        elif name == "trajectory":
+            variables |= layer_variables("trajectory", arrays["trajectory"], "weights", ("network", "time"))
+            if network.bias:
+                given = arrays["trajectory_bias"]
+                variables |= layer_variables("trajectory_bias", given, "biases", ("network", "time"))
+        else:
+            last, meaning = _MEASURES[name]
+            variables[name] = ((leading, "time", *last), arrays[name], _attrs(meaning))
+    return variables
+
+
+GAVE_UP = "0 did not, 1 tried all its steps, 2 needs steps that time cannot tell apart, 3 flow not determined"
+"""Why a flow ended before its time."""
+
+
+def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables that say which networks were not trained to the end, and when, and a flow's steps."""
+    meaning = "0 completed: all steps taken, no rule met; 1 diverged" + (
+        ", 2 gave up" if isinstance(method, GradientFlow) else ""
+    )
+    if isinstance(method, GradientDescent) and method.stop:
+        meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
+    told = {"status": (("network",), arrays["status"], _attrs(meaning))}
+    if isinstance(method, GradientDescent):
+        diverged = arrays["status"] == 1
+        at = _attrs("first step with a weight or the loss not finite, or -1")
+        told["diverged_at"] = (("network",), np.where(diverged, arrays["stopped_at"], -1), at)
+        if method.stop:
+            at = _attrs("first step at which it meets a rule to stop, or -1")
+            told["stopped_at"] = (("network",), np.where(diverged, -1, arrays["stopped_at"]), at)
+        return told
+    return {
+        **told,
+        "stopped_at": (("network",), arrays["stopped_time"], _attrs("time at which it diverged or gave up")),
+        "gave_up": (("network",), arrays["gave_up"], _attrs(GAVE_UP)),
+        "accepted": (("network",), arrays["accepted"], _attrs("steps taken")),
+        "rejected": (("network",), arrays["rejected"], _attrs("steps tried and not taken")),
+    }
+
+
+def moments(sums: Mapping[str, NDArray[Any]], measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return one array a measure, shape (statistics, times, ...), in the order of ``STATISTICS``, of the one node."""
+    count = int(sums["kept"][0])
+    return {name: _statistics(count, sums[name][0]) for name in measures}
+
+
+def _statistics(count: int, merged: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the statistics of ``count`` networks; what too few leave undefined is NaN."""
+    mean, squares, least, most = merged
+    undefined = np.full_like(mean, np.nan)
+    some = count >= 1
+    variance = squares / (count - 1) if count >= 2 else undefined
+    error = np.sqrt(variance / max(1, count))
+    rows = [mean if some else undefined, variance, error, least if some else undefined, most if some else undefined]
+    return np.stack([np.full_like(mean, count), *rows])
+
+
+def counted(method: Method, asked: Statistics, status: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
+    told: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
+    if isinstance(method, GradientFlow):
+        told["exhausted"] = ((), int(status[2]), _attrs("networks whose flow gave up, left out"))
+    else:
+        for rule in method.stop or ():
+            about = _attrs(f"networks that stopped because they were {rule}")
+            told[rule] = ((), int(status[STOP_RULES[rule]]), about)
+    told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
+    return told | _fractions("outcome", ("outcome",), status, int(status.sum()), asked)
+
+
+def kept(
+    method: Method, asked: Statistics, sums: Mapping[str, NDArray[Any]], counts: Mapping[str, NDArray[np.int64]]
+) -> dict[str, Any]:
+    """Return the variables of what was kept beside moments, and of when networks met rules to stop."""
+    count = int(sums["kept"][0])
+    told: dict[str, Any] = {}
+    if asked.covariance:
+        products = np.stack([sums[f"pair_{i}"][0] for i in range(len(asked.covariance))])
+        covariance = products / (count - 1) if count >= 2 else np.full_like(products, np.nan)
+        told["covariance"] = (("pair", "time"), covariance, _attrs("covariance over networks"))
+    if asked.events:
+        met = np.stack([counts[f"event_{i}"] for i in range(len(asked.events))])
+        told["event_count"] = (("event", "time"), met, _attrs(f"networks that meet the event; {EVENT_RULE}"))
+        known = int(counts["status"].sum() - counts["status"][OUTCOMES.index("exhausted")])
+        told |= _fractions("event", ("event", "time"), met, known, asked, f"; {EVENT_RULE}")
+    for name in asked.distribution:
+        last, meaning = _MEASURES[name]
+        dims = ("time", *last, "bin")
+        told[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], _attrs(f"networks by {meaning}"))
+    rules = (
+        [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
+        if isinstance(method, GradientDescent)
+        else []
+    )
+    if rules:
+        stopped = sums["stopped"][0]
+        steps = np.stack([_statistics(int(stopped[rule]), sums["stop_moments"][0, rule]) for rule in rules], axis=1)
+        told["stopped_at"] = (("statistic", "rule"), steps, _attrs("first step at which the rule is met"))
+        histogram = counts["stop_histogram"][rules]
+        told["stopped_at_histogram"] = (("rule", "bin"), histogram, _attrs("networks by the step of the rule"))
+    return told
+
+
+def _fractions(
+    name: str, dims: tuple[str, ...], met: NDArray[np.int64], count: int, asked: Statistics, rule: str = ""
+) -> dict[str, Any]:
+    """Return fractions of ``count`` networks, and the ends of their Wilson intervals; ``rule`` says which networks."""
+    low, high = wilson_interval(met, count, asked.deviations)
+    fraction = met / count if count else np.full(met.shape, np.nan)
+    width = "of four standard deviations" if asked.confidence is None else f"at confidence {asked.confidence:g}"
+    interval = f"end of the Wilson interval {width}"
+    return {
+        f"{name}_fraction": (dims, fraction, _attrs(f"fraction of the networks{rule}")),
+        f"{name}_low": (dims, low, _attrs(f"lower {interval}{rule}")),
+        f"{name}_high": (dims, high, _attrs(f"upper {interval}{rule}")),
+    }
+
+
+def layer_variables(
+    name: str, arrays: Sequence[NDArray[Any]], meaning: str, leading: tuple[str, ...] = ("network",)
+) -> dict[str, Any]:
+    """Return one variable a layer, numbered from 1: weights (.., unit_l, unit_l-1) or biases (.., unit_l)."""
+    return {
+        f"{name}_{layer}": (
+            (*leading, f"unit_{layer}", f"unit_{layer - 1}")[: array.ndim],
+            array,
+            _attrs(f"{meaning} of layer {layer}"),
+        )
+        for layer, array in enumerate(arrays, start=1)
+    }
+
+
+def assemble(
+    training: Training,
+    *,
+    variables: Mapping[str, Any],
+    index: NDArray[np.int64] | None,
+    attrs: Mapping[str, str],
+) -> xarray.Dataset:
+    """Return the dataset: the variables, the coordinates that they use, and the big arrays of the specification.
+
+    ``index`` holds the network indices, or is None for statistics over networks.
+    """
+    import xarray  # takes longer to import than the rest of shoal together
+
+    network, task, init = training.network, training.task, training.init
+    coordinates: dict[str, Any] = {
+        **_clock(training.method, training.records),
+        "inputs": (("sample", "input"), task.inputs, _attrs("inputs of the task")),
+        "labels": (("sample",), task.labels, _attrs("labels of the task")),
+        "sample_weight": (("sample",), task.sample_weight, _attrs("weights of the samples in the loss")),
+    }
+    if task.test is not None:
+        coordinates["test_inputs"] = (("test_sample", "input"), task.test.inputs, _attrs("inputs of the test samples"))
+        coordinates["test_labels"] = (("test_sample",), task.test.labels, _attrs("labels of the test samples"))
+    if index is None:
+        # Python strings: NumPy's fixed-length ones have no settled form in Zarr.
+        names = np.array(STATISTICS, dtype=object)
+        coordinates["statistic"] = (("statistic",), names, {"long_name": "statistic over networks"})
+    else:
+        coordinates["network"] = (("network",), index, _attrs("index from which the initial weights are drawn"))
+    used = {dimension for dimensions, *_ in variables.values() for dimension in dimensions}
+    if "layer" in used:
+        coordinates["layer"] = (("layer",), np.arange(1, network.layers + 1), _attrs("weight layer"))
+    if "hidden_layer" in used:
+        coordinates["hidden_layer"] = (("hidden_layer",), np.arange(1, network.layers), _attrs("hidden layer"))
+    if "unit" in used:
+        layers = np.repeat(np.arange(1, network.layers), network.widths[1:-1])
+        coordinates["unit_layer"] = (("unit",), layers, _attrs("hidden layer of the unit"))
+    coordinates |= _of_statistics(training.method, training.record.kept or Statistics(), used)
+    explicit: dict[str, Any] = {}
+    if isinstance(init, Explicit):
+        leading = ("network" if index is not None else "init_network",)
+        explicit |= layer_variables("init_weights", init.weights, "initial weights", leading)
+        explicit |= layer_variables("init_biases", init.biases, "initial biases", leading)
+    return xarray.Dataset({**variables, **explicit}, coords=coordinates, attrs=dict(attrs))
+
+
+def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str, Any]:
+    """Return the coordinates of pairs, events, outcomes, rules and bins."""
+    texts = {
+        "pair": [", ".join(pair) for pair in kept.covariance],
+        "event": list(kept.events),
+        "outcome": list(OUTCOMES),
+        "rule": list(method.stop or ()) if isinstance(method, GradientDescent) else [],
+    }
+    told: dict[str, Any] = {
+        name: ((name,), np.array(given, dtype=object)) for name, given in texts.items() if name in used
+    }
+    if "bin" in used:
+        ends = edges(kept.resolution)
+        told["bin_low"] = (("bin",), ends[:-1], _attrs("where the bin begins"))
+        told["bin_high"] = (("bin",), ends[1:], _attrs("where the bin ends"))
+    return told
+
+
+def _clock(method: Method, records: NDArray[Any]) -> dict[str, Any]:
+    if isinstance(method, GradientFlow):
+        return {"time": (("time",), records, _attrs("training time"))}
+    return {
+        "time": (("time",), records * method.learning_rate, _attrs("training time, step x learning rate")),
+        "step": (("time",), records, _attrs("number of updates")),
+    }
+
+
+def _attrs(long_name: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": "1"}

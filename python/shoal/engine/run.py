@@ -1,0 +1,291 @@
+"""A training whose arguments are checked: what the core is given, network range by network range."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.engine import dataset, memory
+from shoal.engine.condense import OF_SAMPLES, Condensed
+from shoal.engine.histogram import bins
+from shoal.engine.merged import Cut, Merged, together
+from shoal.spec.engines import resolve_engine
+from shoal.spec.init import Explicit, Init
+from shoal.spec.method import GradientDescent
+from shoal.spec.specification import fingerprint, to_json
+from shoal.spec.statistics import Statistics
+from shoal.spec.task import Task
+from shoal.spec.training import Training
+from shoal.version import VERSION
+
+if TYPE_CHECKING:
+    import xarray
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training as the core carries it out.
+
+    ``resumed`` are weights from which it goes on, while the outputs of centred networks count from its initialisation.
+    """
+
+    training: Training
+    condensed: Condensed
+    engine: str
+    resumed: Explicit | None = None
+
+    @classmethod
+    def of(cls, training: Training) -> Run:
+        """Return the run of a training."""
+        condensed = Condensed.of(training)
+        engine = resolve_engine(training.engine, condensed.network, condensed.task, training.method)
+        return cls(training, condensed, engine)
+
+    @property
+    def kept(self) -> Statistics:
+        """What is kept over networks."""
+        return self.training.record.kept or Statistics()
+
+    @cached_property
+    def cut(self) -> Cut:
+        """How the networks are cut where only statistics are kept."""
+        return Cut.of(self.record_bytes(1) // np.dtype(self.training.dtype).itemsize)
+
+    def dataset(self, threads: int, progress: Progress | None) -> xarray.Dataset:
+        """Train all networks and return the dataset."""
+        self.require(self.training.networks, threads)
+        if self.training.record.reduce is None:
+            return self.marked(self.of_arrays(self.arrays(0, self.training.networks, threads, progress)))
+        return self.of_merged(self.merged(0, self.training.networks, threads, progress))
+
+    def marked(self, data: xarray.Dataset) -> xarray.Dataset:
+        """Return a dataset whose networks tell which training they are of, however they are joined to others."""
+        number = fingerprint(data.attrs["specification"], self.training.task)
+        about = {"long_name": "number of the training that the network is of", "units": "1"}
+        held = np.full(data.sizes["network"], number, np.int64)
+        return data.assign_coords(training=(("network",), held, about))
+
+    def of_arrays(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
+        """Return the dataset of the core's arrays of all networks."""
+        return self.of_expanded(self.condensed.expand(arrays))
+
+    def of_expanded(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
+        """Return the dataset of arrays of all networks, in the given samples."""
+        variables = dataset.measured(self.training.network, arrays, self.training.record.measure, "network")
+        variables |= dataset.status(self.training.method, arrays)
+        first = self.training.first_network
+        return self._assemble(variables, np.arange(first, first + self.training.networks))
+
+    def of_merged(self, merged: Merged) -> xarray.Dataset:
+        """Return the dataset of the statistics of all networks."""
+        return self.of_statistics(self.expanded(merged))
+
+    def expanded(self, merged: Merged) -> Merged:
+        """Return statistics in the given samples."""
+        sums, counts = self.condensed.expand(merged.sums), self.condensed.expand_histograms(merged.counts)
+        return dataclasses.replace(merged, sums=sums, counts=counts)
+
+    def of_statistics(self, merged: Merged) -> xarray.Dataset:
+        """Return the dataset of the statistics of all networks, in the given samples."""
+        results = dataset.moments(merged.sums, self.training.record.measure)
+        variables = dataset.measured(self.training.network, results, self.training.record.measure, "statistic")
+        variables |= dataset.counted(self.training.method, self.kept, merged.counts["status"])
+        variables |= dataset.kept(self.training.method, self.kept, merged.sums, merged.counts)
+        return self._assemble(variables, None)
+
+    def part(self, begin: int, end: int) -> Run:
+        """Return the run of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
+        return dataclasses.replace(self, training=self.training.part(begin, end))
+
+    def _assemble(self, variables: dict[str, Any], index: NDArray[np.int64] | None) -> xarray.Dataset:
+        from shoal import _core  # only here: the theory and the specifications need no compiled module
+
+        return dataset.assemble(
+            self.training,
+            variables=variables,
+            index=index,
+            attrs={
+                "specification": to_json(self.training),
+                "shoal_version": VERSION,
+                "isa": _core.isa,
+                "engine": self.engine,
+                "condensed": self.condensed.told(),
+            },
+        )
+
+    def arrays(
+        self, begin: int, end: int, threads: int, progress: Progress | None, reduction: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays."""
+        from shoal import _core
+
+        training, trained = self.training, self.condensed.task
+        network = training.network
+        return _core.train(
+            widths=self.condensed.network.widths,
+            activation=network.activation,
+            slope=network.slope,
+            bias=network.bias,
+            scales=network.scales,
+            rates=network.rates,
+            centred=network.centred,
+            inputs=trained.inputs,
+            labels=trained.labels,
+            weights=trained.sample_weight,
+            repeats=self.condensed.repeats,
+            span=self.condensed.span,
+            test=self._test(),
+            loss=training.loss.name,
+            threshold=training.loss.threshold,
+            weight_decay=training.weight_decay,
+            spectral_decoupling=training.spectral_decoupling,
+            start=self._start(begin, end),
+            method=training.method.for_core(training.records),
+            measures=training.record.measure,
+            reduction=reduction or {},
+            networks=end - begin,
+            first=training.first_network + begin,
+            seed=training.seed,
+            threads=threads,
+            engine=self.engine,
+            dtype=training.dtype,
+            progress=progress,
+        )
+
+    def _start(self, begin: int, end: int) -> dict[str, Any]:
+        """Return where networks ``begin`` to ``end`` - 1 begin, or go on."""
+
+        def told(init: Init) -> dict[str, Any]:
+            part = (
+                init.block(begin, end) if isinstance(init, Explicit) and end - begin < self.training.networks else init
+            )
+            return part.for_core(self.training.network, self.training.task, end - begin)
+
+        if self.resumed is None:
+            return told(self.training.init)
+        if not self.training.network.centred:
+            return told(self.resumed)
+        return {**told(self.training.init), "resumed": told(self.resumed)}
+
+    def merged(self, begin: int, end: int, threads: int, progress: Progress | None) -> Merged:
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics.
+
+        They can be put together with those of others where they are a branch of the tree: see ``together``.
+        """
+        cell, work = self.cut.cell, self.training.method.work
+        parts = []
+        for first, last in self._calls(begin, end):
+            told = shifted(progress, (first - begin) * work, (end - begin) * work)
+            arrays = self.arrays(first, last, threads, told, self._reduction)
+            parts.append(
+                Merged.of_core(arrays, (self.training.first_network + first) // cell, self.kept.covariance).folded()
+            )
+        return together(parts)
+
+    def _calls(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """Return ranges of networks, a call of the core each, that end where branches of the tree do."""
+        size = self.cut.cell * self.cut.call
+        while begin < end:
+            last = min(end, ((self.training.first_network + begin) // size + 1) * size - self.training.first_network)
+            yield begin, last
+            begin = last
+
+    @property
+    def _reduction(self) -> dict[str, Any]:
+        return {
+            "cell": self.cut.cell,
+            "stretch": self.cut.stretch,
+            "bits": self.kept.resolution,
+            "stops": isinstance(self.training.method, GradientDescent) and bool(self.training.method.stop),
+            "pairs": list(self.kept.covariance),
+            "events": [tuple(event) for event in self.kept.read_events()],
+            "distributed": list(self.kept.distribution),
+        }
+
+    def _test(self) -> dict[str, NDArray[Any]]:
+        """Return the test samples as the core takes them, each of the same weight."""
+        if self.condensed.task.test is None:
+            return {}
+        inputs, labels = self.condensed.task.test
+        return {"inputs": inputs, "labels": labels, "weights": np.full(len(labels), 1 / len(labels))}
+
+    def require(self, networks: int, threads: int, available: int | None = None) -> None:
+        """Raise a ValueError where there is too little memory to train so many networks at once.
+
+        Of this process, when ``available`` does not say how many bytes there are.
+        """
+        itemsize = np.dtype(self.training.dtype).itemsize
+        at_once = networks
+        if self.training.record.reduce is not None:
+            at_once = min(networks, threads * self.cut.cell * self.cut.stretch)
+        workers, work = self._work(at_once if self.training.record.reduce is None else networks, threads)
+        records = self.record_bytes(at_once)
+        if self.training.record.reduce is not None:
+            records += self._merged_bytes(networks, workers)
+            work += workers * memory.task_bytes(self.condensed.task, itemsize)  # each thread's own copy
+        memory.Need(
+            records=records,
+            work=work,
+            network=self.training.network,
+            networks=self.training.networks,
+            workers=workers,
+            times=len(self.training.records),
+            measures=self.training.record.measure,
+            reduce=None if self.training.record.reduce is None else "moments",
+            block=min(networks, self.cut.cell * self.cut.stretch),
+            available=available,
+        ).require()
+
+    def _merged_bytes(self, networks: int, workers: int) -> int:
+        """Return the bytes of the statistics of a call, thrice while they are merged, and of histograms."""
+        numbers = self.record_bytes(1) // np.dtype(self.training.dtype).itemsize
+        cells = min(self.cut.call, -(-networks // self.cut.cell) + 1)
+        measured = sum(self._bytes(self.training.task, (name,), 1, 1) for name in self.kept.distribution)
+        histograms = (measured - len(self.kept.distribution) * memory.STATUS_BYTES) * bins(self.kept.resolution)
+        return 3 * 8 * cells * (4 + len(self.kept.covariance)) * numbers + 8 * (workers + 2) * histograms
+
+    def _work(self, networks: int, threads: int) -> tuple[int, int]:
+        """Return how many threads the core starts, and the bytes in which they train."""
+        from shoal import _core
+
+        network, task, itemsize = self.condensed.network, self.condensed.task, np.dtype(self.training.dtype).itemsize
+        lanes = _core.lanes(self.training.dtype)
+        keeps = not set(self.training.record.measure).isdisjoint(("weights", "trajectory"))
+        span, beside = self.condensed.bytes_beside(network.widths[1], keeps, lanes)
+        if self.engine == "wide":
+            sizes = (task.samples, task.test_samples, networks, threads)
+            wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, self.training.dtype)
+            return threads, wide + memory.task_bytes(task, itemsize) + span + min(threads, networks) * beside
+        workers = min(threads, -(-networks // lanes))  # the core starts no thread that would have no pack
+        passes = [samples for samples in (task.samples, task.test_samples) if samples]
+        pack = sum(_core.pack_bytes(network.widths, samples, self.training.dtype) for samples in passes)
+        work = memory.work_bytes(network, task, self.training.method, pack, lanes, workers, itemsize)
+        return workers, work + span + workers * beside
+
+    def record_bytes(self, networks: int) -> int:
+        """Return the bytes of the records of so many networks."""
+        itemsize, measures = np.dtype(self.training.dtype).itemsize, self.training.record.measure
+        whole = self._bytes(self.training.task, measures, networks, itemsize)
+        if self.condensed.sample_of is None:
+            return whole
+        of_samples = [name for name in measures if name in OF_SAMPLES]
+        return whole + self._bytes(self.condensed.task, of_samples, networks, itemsize)
+
+    def _bytes(self, task: Task, measures: Sequence[str], networks: int, itemsize: int) -> int:
+        times = len(self.training.records)
+        return memory.record_bytes(self.training.network, task, measures, networks, times, itemsize)
+
+
+def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return a progress function for a part of work of which ``before`` is done already."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)

@@ -1,0 +1,367 @@
+"""Initialisation: distributions drawn in the core from (seed, network index), or weights given."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal.base import checks
+from shoal.base.frozen import Frozen
+from shoal.spec.directions import mode_directions
+from shoal.spec.network import Network
+from shoal.spec.task import Task
+
+
+class Init(Frozen, ABC):
+    """What every initialisation has: a way to tell the core what to draw.
+
+    It is a type and not itself an initialisation: the core knows the four initialisations below and no other.
+    """
+
+    @abstractmethod
+    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
+        """Return the initialisation as the core takes it, checked against what is to be trained.
+
+        Raises
+        ------
+        ValueError
+            The initialisation does not fit the network, the task or the number of networks.
+        """
+
+    def draw(
+        self,
+        network: Network,
+        task: Task,
+        *,
+        networks: int | None = None,
+        seed: int = 0,
+        first_network: int = 0,
+        dtype: str = "float64",
+        threads: int | None = None,
+    ) -> Explicit:
+        """Return the initial weights themselves: the very ones from which ``train`` would start.
+
+        Parameters
+        ----------
+        network, task, networks, seed, first_network, dtype, threads
+            As of ``train``. Of a task, ``Separated`` looks at the inputs; the others look at none of it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``train``.
+
+        Examples
+        --------
+        >>> import shoal
+        >>> drawn = shoal.Gaussian(.1).draw(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), networks=4)
+        >>> drawn
+        Explicit(weights=[<float64 (4, 3, 2)>, <float64 (4, 1, 3)>])
+        """
+        from shoal.spec.method import GradientDescent
+        from shoal.spec.record import Record
+        from shoal.train import train
+
+        data = train(
+            network, task, self, method=GradientDescent(1.0, steps=0), record=Record(measure=("weights",)),
+            networks=networks, seed=seed, first_network=first_network, dtype=dtype, threads=threads,
+        )  # fmt: skip
+        layers = range(1, network.layers + 1)
+        biases = [data[f"biases_{layer}"].values for layer in layers] if network.bias else None
+        return Explicit([data[f"weights_{layer}"].values for layer in layers], biases)
+
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the standard deviations that weights are drawn with, by the name of what sets them."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian(Init):
+    """Every weight drawn from a normal distribution of mean 0; biases 0. Give one of the two.
+
+    Parameters
+    ----------
+    std
+        Standard deviation of every weight.
+    gain
+        Standard deviation of the weights of a layer times the square root of its number of inputs: gain / sqrt(fan_in).
+
+    Raises
+    ------
+    TypeError
+        The one given is not a number.
+    ValueError
+        Both or neither given, or not positive and finite.
+    """
+
+    std: float | None = None
+    gain: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if (self.std is None) == (self.gain is None):
+            raise ValueError(f"Gaussian takes either std or gain, got std={self.std!r}, gain={self.gain!r}")
+        name = "gain" if self.std is None else "std"
+        object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
+
+    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
+        """Return the standard deviation of each layer's weights."""
+        if self.gain is None:
+            return {"kind": "gaussian", "scales": [self.std] * network.layers}
+        return {"kind": "gaussian", "scales": [self.gain / math.sqrt(width) for width in network.widths[:-1]]}
+
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the standard deviation, or the gain over the root of each number of inputs."""
+        if self.gain is None:
+            return {"std": cast(float, self.std)}
+        fans = sorted(set(network.widths[:-1]))
+        return {f"gain / sqrt(fan-in {fan})": self.gain / math.sqrt(fan) for fan in fans}
+
+
+@dataclass(frozen=True, eq=False)
+class Balanced(Init):
+    """First layer normal; then each hidden unit's outgoing weights have the norm of its incoming ones.
+
+    Where the rates of their layers differ, that norm times sqrt(r_out / r_in). Their direction is isotropic. All
+    balance invariants are 0 at initialisation, and gradient flow keeps them there for homogeneous activations; biases
+    0.
+
+    Parameters
+    ----------
+    std
+        Standard deviation of the first layer's weights.
+
+    Raises
+    ------
+    TypeError
+        ``std`` is not a number.
+    ValueError
+        ``std`` is not positive and finite.
+    """
+
+    std: float
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "std", checks.positive("std", self.std))
+
+    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
+        """Return the standard deviation."""
+        return {"kind": "balanced", "scale": self.std}
+
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the standard deviation."""
+        return {"std": self.std}
+
+
+@dataclass(frozen=True, eq=False)
+class Separated(Init):
+    """Two-layer networks of one output whose hidden units are each active on one mode of the task only.
+
+    The modes are the distinct directions of the inputs, in the order in which they come, which must be orthogonal or
+    antipodal to each other. Hidden unit i serves mode i % modes. Its incoming weights are normal and then reflected:
+    along its own direction so that it is active, along the directions of other modes so that it is not (and set to 0
+    along a direction that carries an antipodal pair of other modes, which is exact only on the coordinate axes and
+    refused elsewhere). The output weights are normal, of either sign.
+    Every mode then learns alone (docs/theory.md section 3). Source: the separated initialisation of arXiv:1809.06848.
+
+    Parameters
+    ----------
+    std
+        Standard deviation of the incoming weights.
+    output_std
+        Standard deviation of the output weights; ``std`` when left out.
+
+    Raises
+    ------
+    TypeError
+        A standard deviation is not a number.
+    ValueError
+        A standard deviation is not positive and finite; when training: the task has no such modes.
+    """
+
+    std: float
+    output_std: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "std", checks.positive("std", self.std))
+        if self.output_std is not None:
+            object.__setattr__(self, "output_std", checks.positive("output_std", self.output_std))
+
+    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
+        """Return the standard deviations and the task's modes.
+
+        Raises
+        ------
+        ValueError
+            Not two layers and one output, inputs that are neither orthogonal nor antipodal, or several modes of which
+            two are antipodal and lie off the coordinate axes.
+        """
+        if network.layers != 2 or network.outputs != 1:
+            raise ValueError(
+                f"init=Separated needs two weight layers and one output, got a network of widths {network.widths}"
+            )
+        directions, mode_direction, mode_sign = mode_directions(task.inputs)
+        _check_pairs(directions, mode_direction)
+        return {
+            "kind": "separated",
+            "scale": self.std,
+            "output_scale": self.std if self.output_std is None else self.output_std,
+            "directions": directions,
+            "mode_direction": mode_direction,
+            "mode_sign": mode_sign,
+        }
+
+    def scalars(self, network: Network) -> dict[str, float]:
+        """Return the standard deviations."""
+        return {"std": self.std} | ({} if self.output_std is None else {"output_std": self.output_std})
+
+
+def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int64]) -> None:
+    """Refuse antipodal pairs on which units of other modes cannot be inactive: their product must be exactly 0."""
+    carried = np.bincount(mode_direction)
+    oblique = np.flatnonzero((carried > 1) & (np.count_nonzero(directions, axis=1) > 1))
+    if len(carried) > 1 and len(oblique):
+        raise ValueError(
+            "inputs must lie on the coordinate axes for init=Separated where antipodal modes stand beside others, "
+            f"got an antipodal pair along {np.array2string(directions[oblique[0]], precision=3, threshold=6)}: "
+            "off the axes rounding makes units of other modes active on one of the two"
+        )
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Explicit(Init):
+    """The weights themselves, one network after another.
+
+    A centred network counts its outputs from these weights. So to go on from final weights, use ``shoal.resume``: given
+    here, they would begin another training, in which the outputs learnt so far count as 0.
+
+    Parameters
+    ----------
+    weights : sequence of array_like, one a layer, each of shape (networks, outputs, inputs)
+        Finite. Row k belongs to network ``first_network`` + k of the training.
+    biases : sequence of array_like, one a layer, each of shape (networks, outputs), optional
+        For networks with biases; zero when left out.
+
+    Attributes
+    ----------
+    weights, biases : tuple of read-only float64 arrays
+        ``biases`` is empty when they were left out.
+
+    Raises
+    ------
+    TypeError
+        Something is not a real number, or not a sequence of arrays.
+    ValueError
+        Wrong dimensions, NaN or infinite values, layers that do not follow each other, or numbers of networks that
+        differ.
+    """
+
+    weights: tuple[NDArray[np.float64], ...]
+    biases: tuple[NDArray[np.float64], ...]
+
+    def __init__(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike] | None = None) -> None:
+        layers = _arrays("weights", weights, 3, "(networks, outputs, inputs)")
+        offsets = _arrays("biases", () if biases is None else biases, 2, "(networks, outputs)")
+        if not layers:
+            raise ValueError("weights must hold one array a layer, got none")
+        for name, arrays in (("weights", layers), ("biases", offsets)):
+            for i, array in enumerate(arrays):
+                if len(array) != len(layers[0]):
+                    raise ValueError(
+                        f"{name}[{i}] must hold as many networks as weights[0], {len(layers[0])}, got {len(array)}"
+                    )
+        for i, (before, after) in enumerate(pairwise(layers), start=1):
+            if after.shape[2] != before.shape[1]:
+                raise ValueError(
+                    f"weights[{i}] must have shape (networks, outputs, {before.shape[1]}) to follow the layer before "
+                    f"it, got {after.shape}"
+                )
+        if offsets and [b.shape[1] for b in offsets] != [w.shape[1] for w in layers]:
+            raise ValueError(
+                f"biases must hold one array (networks, outputs) a layer for outputs {[w.shape[1] for w in layers]}, "
+                f"got shapes {[b.shape for b in offsets]}"
+            )
+        object.__setattr__(self, "weights", layers)
+        object.__setattr__(self, "biases", offsets)
+
+    @classmethod
+    def from_torch(cls, modules: Any) -> Explicit:
+        """Return the weights of PyTorch modules, one network per module.
+
+        Parameters
+        ----------
+        modules : torch.nn.Module or sequence of them
+            Each with ``torch.nn.Linear`` layers in the order in which they act, such as a ``torch.nn.Sequential``. All
+            have the same layers, and biases in all of them or in none. Activations are those of ``Network``: no module
+            is looked at but Linear ones.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is not installed; shoal does not bring it.
+        TypeError
+            Something is not a module.
+        ValueError
+            A module has no Linear layer, other layers than the first module, or biases in some layers only.
+        """
+        from shoal.pytorch import parameters_of_torch
+
+        return cls(*parameters_of_torch(modules))
+
+    def __repr__(self) -> str:
+        """Return the call that makes it, with arrays abbreviated to their shapes."""
+        shown = ", ".join(f"<float64 {array.shape}>" for array in self.weights)
+        biases = ", ".join(f"<float64 {array.shape}>" for array in self.biases)
+        return f"Explicit(weights=[{shown}]" + (f", biases=[{biases}])" if biases else ")")
+
+    @property
+    def networks(self) -> int:
+        """Number of networks the arrays hold."""
+        return len(self.weights[0])
+
+    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
+        """Return the arrays.
+
+        Raises
+        ------
+        ValueError
+            The arrays have other widths than the network or hold another number of networks, or there are biases for
+            a network that has none.
+        """
+        widths = (self.weights[0].shape[2], *(array.shape[1] for array in self.weights))
+        if widths != network.widths:
+            raise ValueError(f"init=Explicit has weights for widths {widths}, the network has widths {network.widths}")
+        if self.networks != networks:
+            raise ValueError(f"networks must be the {self.networks} that init=Explicit holds, got {networks}")
+        if self.biases and not network.bias:
+            raise ValueError("init=Explicit has biases, the network has bias=False")
+        biases = self.biases
+        if network.bias and not biases:
+            biases = tuple(np.zeros(array.shape[:2]) for array in self.weights)
+        return {"kind": "explicit", "weights": list(self.weights), "biases": list(biases)}
+
+    def block(self, begin: int, end: int) -> Explicit:
+        """Return the initialisation of the rows ``begin`` to ``end`` - 1 only."""
+        return Explicit(
+            [array[begin:end] for array in self.weights], [array[begin:end] for array in self.biases] or None
+        )
+
+
+INITS: tuple[type[Init], ...] = (Gaussian, Balanced, Separated, Explicit)
+
+
+def _arrays(name: str, arrays: object, dimensions: int, shape: str) -> tuple[NDArray[np.float64], ...]:
+    if not isinstance(arrays, (list, tuple)):
+        raise TypeError(f"{name} must be a list of one array {shape} a layer, got {type(arrays).__name__}")
+    return tuple(
+        checks.real_array(f"{name}[{i}]", array, dimensions=dimensions, shape=shape) for i, array in enumerate(arrays)
+    )

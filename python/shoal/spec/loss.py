@@ -1,0 +1,130 @@
+"""The losses, all of them functions l of the margin m; the residual is r(m) = -l'(m)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shoal.base import checks
+from shoal.base.frozen import Frozen
+
+
+class Loss(Frozen, ABC):
+    """What every loss has: its ``name`` and its ``threshold``, the margin at which a hinge is satisfied.
+
+    It is a type and not itself a loss: the core knows the five losses below and no other.
+    Source: docs/theory.md section 0.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def threshold(self) -> float:
+        """Margin from which the loss is zero; 1 where the loss has no such margin, and then without effect."""
+
+
+class _WithoutThreshold(Loss):
+    @property
+    def threshold(self) -> float:
+        """1, without effect."""
+        return 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class _WithThreshold(Loss):
+    threshold: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "threshold", checks.positive("threshold", self.threshold))
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropy(_WithoutThreshold):
+    """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
+
+    name: ClassVar[str] = "cross_entropy"
+
+
+@dataclass(frozen=True, eq=False)
+class Exponential(_WithoutThreshold):
+    """l(m) = r(m) = exp(-m)."""
+
+    name: ClassVar[str] = "exponential"
+
+
+@dataclass(frozen=True, eq=False)
+class Squared(_WithoutThreshold):
+    """l(m) = (1 - m)^2 / 2, r(m) = 1 - m."""
+
+    name: ClassVar[str] = "squared"
+
+
+@dataclass(frozen=True, eq=False)
+class Hinge(_WithThreshold):
+    """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``threshold``.
+
+    Parameters
+    ----------
+    threshold
+        The margin h from which the loss is 0, positive.
+
+    Raises
+    ------
+    TypeError
+        ``threshold`` is not a number.
+    ValueError
+        ``threshold`` is not positive and finite.
+    """
+
+    name: ClassVar[str] = "hinge"
+
+
+@dataclass(frozen=True, eq=False)
+class SquaredHinge(_WithThreshold):
+    """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``threshold``.
+
+    Parameters
+    ----------
+    threshold
+        The margin h from which the loss is 0, positive.
+
+    Raises
+    ------
+    TypeError
+        ``threshold`` is not a number.
+    ValueError
+        ``threshold`` is not positive and finite.
+    """
+
+    name: ClassVar[str] = "squared_hinge"
+
+
+_KINDS: tuple[type[Loss], ...] = (CrossEntropy, Hinge, SquaredHinge, Exponential, Squared)
+LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
+
+
+def resolve_loss(loss: str | Loss) -> Loss:
+    """Return the loss that a name stands for; a loss is returned as it is.
+
+    Raises
+    ------
+    TypeError
+        Neither a string nor a loss.
+    ValueError
+        A string that names no loss.
+
+    Examples
+    --------
+    >>> resolve_loss("hinge")
+    Hinge(threshold=1.0)
+    """
+    if isinstance(loss, _KINDS):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(
+            f"loss must be one of {', '.join(LOSSES)} or a shoal loss, got {loss!r} of type {type(loss).__name__}"
+        )
+    return LOSSES[checks.choice("loss", loss, LOSSES)]()

@@ -1,0 +1,206 @@
+"""How the networks are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.base import checks
+from shoal.base.frozen import Frozen
+from shoal.spec.network import Network
+
+STOP_RULES = {"fitted": 3, "satisfied": 4, "dead": 5}  # and the status of a network that has met one
+OUTCOMES = ("completed", "diverged", "exhausted", *STOP_RULES)
+"""How a network can end, in the order of its status; completed: all steps were taken, no rule to stop was met."""
+
+
+@dataclass(frozen=True, eq=False)
+class GradientDescent(Frozen):
+    """Full-batch gradient descent: theta <- theta - learning_rate * gradient, ``steps`` times.
+
+    Time is step x learning rate. As the learning rate goes to zero, descent becomes gradient flow, from which it is a
+    distance proportional to the learning rate (docs/theory.md section 0).
+
+    Parameters
+    ----------
+    learning_rate
+        Positive; in units of time.
+    steps
+        Number of updates, not negative. With 0 the initial weights are measured.
+    stop
+        Rules, one or several of those below: a network stands still from the first step on at which it meets one, step
+        0 included. Its records from there on are those of that step, its status tells the rule (the first of these),
+        and ``stopped_at`` the step. Samples of weight 0 do not count.
+
+        - ``fitted`` (status 3): every sample is classified correctly, with a margin above 0.
+        - ``satisfied`` (4), of the hinge losses: every margin is at least the threshold, so the loss is 0.
+        - ``dead`` (5), of relu: in some hidden layer no unit is active on any sample.
+
+    Raises
+    ------
+    TypeError
+        ``learning_rate`` is not a number, ``steps`` not an integer, or ``stop`` neither a name nor a sequence of names.
+    ValueError
+        ``learning_rate`` is not positive and finite, ``steps`` is negative, or a rule is unknown or named twice.
+
+    Notes
+    -----
+    Without rules, too, a network that an update leaves as it was, to the bit, is not trained further, since nothing of
+    it can change any more: a hinge that is met on every sample, units that are all dead. Its lane goes to the next
+    network. That changes no bit of the result, but ``progress`` sees its steps at once.
+
+    Examples
+    --------
+    >>> GradientDescent(learning_rate=0.05, steps=4000).t_end
+    200.0
+    >>> GradientDescent(learning_rate=0.05, steps=4000, stop=("fitted", "dead"))
+    GradientDescent(learning_rate=0.05, steps=4000, stop=('fitted', 'dead'))
+    """
+
+    learning_rate: float
+    steps: int
+    stop: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "stop", _stop_rules(self.stop))
+        object.__setattr__(self, "learning_rate", checks.positive("learning_rate", self.learning_rate))
+        object.__setattr__(self, "steps", checks.integer("steps", self.steps, least=0, most=2**62))
+
+    @property
+    def t_end(self) -> float:
+        """Time of the last step: steps x learning rate."""
+        return self.steps * self.learning_rate
+
+    @property
+    def work(self) -> int:
+        """What one network adds to the total that progress is told: its steps."""
+        return self.steps
+
+    @property
+    def packs(self) -> int:
+        """Packs of parameters that the core keeps for the method, beside those trained and their gradient."""
+        return 0
+
+    def kink_bytes(self, network: Network, samples: int, lanes: int) -> int:
+        """Bytes in which the core follows networks across and along kinks."""
+        return 0
+
+    def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
+        """Return what the core takes: the method, and the steps to record."""
+        rules = {rule: rule in (self.stop or ()) for rule in STOP_RULES}
+        told = {"kind": "descent", "rate": self.learning_rate, "steps": self.steps, "record_steps": steps, **rules}
+        return {**told, "retire": True}  # the benchmarks tell the core not to, which changes no bit
+
+
+def _stop_rules(stop: object) -> tuple[str, ...] | None:
+    """Return the names as a tuple, or None where there are none."""
+    given = (stop,) if isinstance(stop, str) else () if stop is None else stop
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"stop must be one or several of {', '.join(STOP_RULES)}, or None, got {stop!r}")
+    names = tuple(checks.choice("stop", name, STOP_RULES) for name in given)
+    if len(set(names)) < len(names):
+        raise ValueError(f"stop must not repeat a rule, got {names}")
+    return names or None
+
+
+@dataclass(frozen=True, eq=False)
+class GradientFlow(Frozen):
+    """Gradient flow, dtheta/dt = -gradient: the limit of descent as the learning rate goes to zero.
+
+    An embedded Runge-Kutta pair of order 5(4) with a step of its own for every network. A step is accepted when each
+    weight's estimated error is at most ``atol + rtol |weight|``; recorded times are exact, by the pair's continuous
+    extension, and do not move the steps. Where a ReLU switches or a hinge loss is met the gradient jumps: the time of
+    the jump is located, and no step is taken across it that the jump could spoil.
+
+    Parameters
+    ----------
+    t_end
+        Time at which training ends, positive.
+    rtol, atol
+        Relative and absolute tolerance of one step, for each weight; rtol from 1e-13 to 0.1, atol not negative. Take
+        atol well below rtol times the smallest weight that matters, such as those of a small initialisation.
+    max_steps
+        Steps that a network may try before it is given up with status 2.
+
+    Raises
+    ------
+    TypeError
+        A number of the wrong type.
+    ValueError
+        A number out of range.
+
+    Notes
+    -----
+    float64 only. ReLUs that switch and hinges that are met are located, and no step goes across one. Where the
+    gradients on both sides push towards a kink, the flow slides along it, by the one mean of both that is tangent to it
+    (Filippov): so a unit can stay at 0 for a sample, or a margin at the threshold of the hinge.
+
+    A network that does not reach ``t_end`` has status 2. Its records up to ``stopped_at`` stand, its final weights are
+    those at that time, and ``gave_up`` says why: 1, it took ``max_steps``; 2, time in float64 cannot tell apart the
+    steps that the tolerance asks for; 3, gradient flow is not determined there. That happens where a unit slides along
+    a sample while the sign of its output weight changes: from there on both sides of the kink push away from it. It
+    also happens where a unit loses all its incoming weights while some direction would let them grow again.
+
+    Source: docs/theory.md section 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
+
+    Examples
+    --------
+    >>> GradientFlow(t_end=40.0)
+    GradientFlow(t_end=40.0, rtol=1e-08, atol=1e-12, max_steps=10000)
+    """
+
+    t_end: float
+    rtol: float = 1e-8
+    atol: float = 1e-12
+    max_steps: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "t_end", checks.positive("t_end", self.t_end))
+        object.__setattr__(self, "rtol", checks.real("rtol", self.rtol))
+        if not 1e-13 <= self.rtol <= 0.1:
+            raise ValueError(f"rtol must lie from 1e-13 to 0.1, got {self.rtol:g}")
+        object.__setattr__(self, "atol", checks.real("atol", self.atol))
+        if self.atol < 0:
+            raise ValueError(f"atol must not be negative, got {self.atol:g}")
+        object.__setattr__(self, "max_steps", checks.integer("max_steps", self.max_steps, least=1, most=2**62))
+
+    @property
+    def work(self) -> int:
+        """What one network adds to the total that progress is told: itself."""
+        return 1
+
+    @property
+    def packs(self) -> int:
+        """Packs of parameters that the core keeps for the method: seven slopes, a trial and a record."""
+        return 9
+
+    def kink_bytes(self, network: Network, samples: int, lanes: int) -> int:
+        """Bytes in which the core follows networks across and along kinks.
+
+        Six numbers for each kink and lane, and two velocities for each lane; normals of the surfaces along which one
+        network slides, twice, and their products.
+        """
+        kinks = samples * (network.units + 1)
+        surfaces = min(network.parameters, 512, max(1, 2**22 // network.parameters)) + 1
+        return 8 * (lanes * (6 * kinks + 2 * network.parameters) + surfaces * (2 * network.parameters + surfaces))
+
+    def for_core(self, times: NDArray[np.float64]) -> dict[str, Any]:
+        """Return what the core takes: the method, and the times to record."""
+        return {
+            "kind": "flow",
+            "until": self.t_end,
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "max_steps": self.max_steps,
+            "record_times": times,
+        }
+
+
+Method = GradientDescent | GradientFlow
+METHODS: tuple[type[Method], ...] = (GradientDescent, GradientFlow)

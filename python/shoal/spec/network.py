@@ -1,0 +1,273 @@
+"""The shape of the networks that are trained together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from shoal.base import checks
+from shoal.base.frozen import Frozen
+
+ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
+_DEFAULT_SLOPE = 0.01
+_MOST_PARAMETERS = 2**30  # the core numbers the parameters of a network with 32 bits
+_LEAST_FACTOR, _MOST_FACTOR = 1e-100, 1e100  # of scales and rates: products and ratios of them stay numbers
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Network(Frozen):
+    """A fully connected network, given by its layer widths and its parametrisation.
+
+    The pre-activation of layer l is ``scales[l] * W_l h + b_l``; the activation stands after every weight layer but the
+    last. ReLU'(0) = 0. Weight layer l has an array of shape (widths[l + 1], widths[l]): one row an output. It moves at
+    ``rates[l]`` times the rate of the method, weights and biases alike: dW_l/dt = -rates[l] dL/dW_l.
+
+    Parameters
+    ----------
+    widths
+        Inputs, hidden units of each layer, outputs: at least two numbers. One output learns labels -1/+1, K outputs
+        learn labels 0..K-1.
+    activation
+        ``relu``, ``leaky_relu``, ``linear``, ``tanh`` or ``softplus``.
+    slope
+        Slope of ``leaky_relu`` below zero, between 0 and 1. The other activations have none.
+    bias
+        Whether each unit after the inputs adds a trained bias.
+    scales, rates
+        One number a weight layer, from 1e-100 to 1e100; ones when left out. Both are kept as tuples. What is drawn,
+        trained, recorded and decayed is W_l itself, not ``scales[l] * W_l``.
+    centred
+        Whether the output is f(x, t) - f(x, 0), exactly 0 at initialisation on all samples and test samples: with a
+        large output scale the network then learns lazily without the large random function that it starts from.
+
+    Raises
+    ------
+    TypeError
+        A width is not an integer, or an argument has the wrong type.
+    ValueError
+        Fewer than two widths, a width below one, more than 2**30 parameters, an unknown activation, a slope outside
+        0..1 or for another activation, scales or rates that are not one for each weight layer or not from 1e-100 to
+        1e100.
+
+    Notes
+    -----
+    Every parametrisation of layers by powers of the width n is one choice of multiplier, initialisation and rate (the
+    abc form of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units a hidden layer:
+
+    ==============  ==================  ===================  =============  ========================================
+    parametrisation multiplier (scale)  standard deviation   rate           in a time of 1 move
+    ==============  ==================  ===================  =============  ========================================
+    `standard`      1                   gain / sqrt(k)       1              the output by O(n)
+    `ntk`           1 / sqrt(k)         1                    1              the output by O(1), a weight by O(1/sqrt n)
+    `mean_field`    1 / sqrt(d),        1                    n / alpha      the output by O(alpha), a weight by O(1)
+                    alpha / n
+    ==============  ==================  ===================  =============  ========================================
+
+    So the unit of time is the same for every width in the last two: the velocity of the output is -K times the
+    residuals with the kernel K = sum_l r_l |df/dW_l|^2, of which the output layer has r s^2 sum_i h_i^2. That grows
+    with n where s = r = 1, while s^2 = 1/n and r = 1, or s = alpha/n and r = n/alpha, make an average over units of it.
+
+    Source: docs/theory.md section 0.
+
+    Examples
+    --------
+    >>> Network((10, 20, 1)).parameters
+    220
+    >>> Network((10, 20, 1), scales=(0.5, 0.1))
+    Network(widths=(10, 20, 1), activation='relu', slope=0.01, bias=False, scales=(0.5, 0.1))
+    """
+
+    widths: tuple[int, ...]
+    activation: str
+    slope: float
+    bias: bool
+    scales: tuple[float, ...]
+    rates: tuple[float, ...]
+    centred: bool
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        activation: str = "relu",
+        slope: float = _DEFAULT_SLOPE,
+        bias: bool = False,
+        scales: Sequence[float] | None = None,
+        rates: Sequence[float] | None = None,
+        centred: bool = False,
+    ) -> None:
+        given = checks.sequence("widths", widths, "a sequence of integers such as (10, 20, 1)")
+        numbers = tuple(checks.integer(f"widths[{i}]", width, least=1) for i, width in enumerate(given))
+        if len(numbers) < 2:
+            raise ValueError(f"widths must name at least the inputs and the outputs, got {numbers}")
+        checks.choice("activation", activation, ACTIVATIONS)
+        slope = checks.real("slope", slope)
+        if not 0 <= slope <= 1:
+            raise ValueError(f"slope must lie between 0 and 1, got {slope}")
+        if activation != "leaky_relu" and slope != _DEFAULT_SLOPE:
+            raise ValueError(f"slope is for leaky_relu only, got slope={slope} with activation={activation!r}")
+        for name, flag in (("bias", bias), ("centred", centred)):
+            checks.flag(name, flag)
+        fields = {
+            "widths": numbers,
+            "activation": activation,
+            "slope": slope,
+            "bias": bias,
+            "scales": _one_a_layer("scales", scales, numbers),
+            "rates": _one_a_layer("rates", rates, numbers),
+            "centred": centred,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        if self.parameters > _MOST_PARAMETERS:
+            raise ValueError(
+                f"widths must make a network of at most {_MOST_PARAMETERS} parameters, got {numbers}, "
+                f"which has {self.parameters}"
+            )
+
+    @classmethod
+    def standard(
+        cls,
+        widths: Sequence[int],
+        activation: str = "relu",
+        slope: float = _DEFAULT_SLOPE,
+        bias: bool = False,
+        centred: bool = False,
+    ) -> Network:
+        """Return the network whose weights are used as they are: all scales and rates 1, as when both are left out.
+
+        Start it from ``Gaussian(gain=...)``. The wider it is, the faster it learns: for a given function rates go like
+        1 / width.
+        """
+        return cls(widths, activation, slope, bias, centred=centred)
+
+    @classmethod
+    def ntk(
+        cls,
+        widths: Sequence[int],
+        activation: str = "relu",
+        slope: float = _DEFAULT_SLOPE,
+        bias: bool = False,
+        centred: bool = False,
+    ) -> Network:
+        """Return the network in the parametrisation of the neural tangent kernel: scales 1 / sqrt(fan-in), rates 1.
+
+        Start it from ``Gaussian(std=1.0)``. Its output then moves by an amount that does not depend on the width,
+        each weight the less the wider it is: in the limit the kernel stands still (arXiv:1806.07572).
+
+        Examples
+        --------
+        >>> Network.ntk((4, 16, 1)).scales
+        (0.5, 0.25)
+        """
+        shape = cls(widths, activation, slope, bias)
+        scales = [1 / math.sqrt(fan_in) for fan_in in shape.widths[:-1]]
+        return cls(widths, activation, slope, bias, scales=scales, centred=centred)
+
+    @classmethod
+    def mean_field(
+        cls,
+        inputs: int,
+        nodes: int,
+        alpha: float = 1.0,
+        *,
+        activation: str = "relu",
+        slope: float = _DEFAULT_SLOPE,
+        centred: bool = False,
+    ) -> Network:
+        """Return f(x) = (alpha / nodes) sum_i a_i phi(w_i.x / sqrt(inputs)), in the time unit of the mean field.
+
+        Scales (1 / sqrt(inputs), alpha / nodes), rates nodes / alpha of both layers. Start it from
+        ``Gaussian(std=1.0)``. Nodes move by O(1) in a time of 1, whatever their number and ``alpha``:
+
+            a_i' = <u y phi(w_i.x / sqrt d)>,   w_i' = <u y a_i phi'(w_i.x / sqrt d) x> / sqrt d
+
+        with the mean <> over samples and the residual u. So with ``GradientDescent(learning_rate=r)`` the time r x
+        steps is that of docs/theory.md section 7 at beta = 1, and so is that of ``GradientFlow``. For large ``alpha``
+        the output moves far while nodes hardly do (lazy learning, for which ``centred`` takes the initialisation's
+        output away); for small ``alpha`` nodes move far first.
+
+        Parameters
+        ----------
+        inputs, nodes
+            d and M, at least 1.
+        alpha
+            Scale of the output, positive.
+        activation, slope, centred
+            As of every network.
+
+        Raises
+        ------
+        TypeError
+            An argument has the wrong type.
+        ValueError
+            A number is out of range.
+
+        Notes
+        -----
+        Source: docs/theory.md section 7 (arXiv:2006.11209); lazy learning and alpha: arXiv:1812.07956.
+
+        Examples
+        --------
+        >>> Network.mean_field(100, 400, alpha=2.0).scales
+        (0.1, 0.005)
+        """
+        d = checks.integer("inputs", inputs, least=1, most=_MOST_PARAMETERS)
+        m = checks.integer("nodes", nodes, least=1, most=_MOST_PARAMETERS)
+        alpha = checks.positive("alpha", alpha)
+        if not _LEAST_FACTOR < alpha / m < _MOST_FACTOR:
+            raise ValueError(
+                f"alpha must make alpha / nodes lie between {_LEAST_FACTOR:g} and {_MOST_FACTOR:g}, got {alpha:g}"
+            )
+        rate = m / alpha
+        return cls((d, m, 1), activation, slope, False, (1 / math.sqrt(d), alpha / m), (rate, rate), centred)
+
+    def __repr__(self) -> str:
+        """Return the call that makes the network; scales and rates of 1 and ``centred=False`` are left out."""
+        shown = f"widths={self.widths}, activation={self.activation!r}, slope={self.slope}, bias={self.bias}"
+        for name in ("scales", "rates"):
+            if any(value != 1 for value in getattr(self, name)):
+                shown += f", {name}={getattr(self, name)}"
+        return f"Network({shown}{', centred=True' if self.centred else ''})"
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs."""
+        return self.widths[0]
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.widths[-1]
+
+    @property
+    def layers(self) -> int:
+        """Number of weight layers: the depth N of the theory, one more than the hidden layers."""
+        return len(self.widths) - 1
+
+    @property
+    def units(self) -> int:
+        """Number of hidden units in all hidden layers together."""
+        return sum(self.widths[1:-1])
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained numbers of one network."""
+        weights = sum(before * after for before, after in pairwise(self.widths))
+        return weights + (sum(self.widths[1:]) if self.bias else 0)
+
+
+def _one_a_layer(name: str, given: Sequence[float] | None, widths: tuple[int, ...]) -> tuple[float, ...]:
+    """Return one positive number for each weight layer; ones when none are given."""
+    layers = len(widths) - 1
+    if given is None:
+        return (1.0,) * layers
+    held = checks.sequence(name, given, f"a sequence of {layers} numbers, one a weight layer")
+    numbers = tuple(checks.positive(f"{name}[{i}]", value) for i, value in enumerate(held))
+    if len(numbers) != layers:
+        raise ValueError(f"{name} must hold one number for each of the {layers} weight layers, got {numbers}")
+    for i, number in enumerate(numbers):
+        if not _LEAST_FACTOR <= number <= _MOST_FACTOR:
+            raise ValueError(f"{name}[{i}] must lie from {_LEAST_FACTOR:g} to {_MOST_FACTOR:g}, got {number:g}")
+    return numbers

@@ -1,0 +1,187 @@
+"""When, and what, to measure while training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal.base import checks
+from shoal.base.frozen import Frozen
+from shoal.spec.method import GradientDescent, GradientFlow, Method
+from shoal.spec.statistics import Statistics
+
+OF_TEST = ("test_loss", "test_error", "test_soft_error", "test_margin")
+OF_NETWORKS = ("weights", "trajectory", "pattern")  # whose units no statistics can bring together
+MEASURES = (
+    *("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "unit_active"),
+    *OF_TEST,
+    *OF_NETWORKS,
+)
+DEFAULT_INTERVALS = 100
+# A last time may exceed the end of training by what rounding adds, as in np.arange(0, 0.31, 0.1), and is that end then.
+ROUNDED = 1 + 4 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class Record(Frozen):
+    """The steps at which the networks are measured, and the measures.
+
+    Parameters
+    ----------
+    times : array_like of float, shape (times,), optional
+        Strictly increasing, from 0 to the end of training. A flow is measured at these times exactly. Descent is
+        measured at the nearest step, that is rint(time / learning_rate); times that fall on one step make one record,
+        so the result can have fewer.
+    steps : array_like of int, shape (times,), optional
+        Of descent, the steps themselves, strictly increasing; step k is after k updates, step 0 is the initialisation.
+        Give times or steps or neither: then 101 times (of descent: steps, or all of them where there are fewer) spread
+        evenly from the first to the last.
+    measure
+        Name of what to measure, or several names:
+
+        - ``loss``, shape (networks, times): sum of weights x loss.
+        - ``error``: weight of the samples on the wrong side; a tie counts its probability, 1/2 for one output and
+          j / (j + 1) when j other outputs tie with the label's at the top.
+        - ``soft_error``: 1 - sigmoid(margin), or 1 - the softmax probability of the label, averaged by weight.
+        - ``margin``, shape (networks, times, samples): y f(x), or o_label - max of the other outputs.
+        - ``layer_norm``, shape (networks, times, layers): Frobenius norm of each weight matrix.
+        - ``balance``, shape (networks, times, hidden units): per hidden unit, squared norm of the incoming weights (and
+          bias) less that of the outgoing ones, times the ratio of the layers' rates, r_in / r_out. Gradient flow keeps
+          it for relu, leaky_relu and linear, whatever the scales.
+        - ``active``, shape (networks, times, hidden layers): fraction of (sample, unit) pairs whose input is positive.
+        - ``unit_active``, shape (networks, times, hidden units): fraction of the samples on which the unit's input is
+          positive; 0 of a dead unit.
+        - ``pattern``, bool of shape (networks, times, hidden units, samples): whether it is positive on that sample.
+        - ``test_loss``, ``test_error``, ``test_soft_error``, ``test_margin`` (networks, times, test samples): the same
+          on the test samples of the task, which all count the same.
+        - ``weights``: the final weights, one array a layer, (networks, outputs, inputs).
+        - ``trajectory``: the weights (and biases) at every record, one array a layer, (networks, times, outputs,
+          inputs).
+    reduce
+        None keeps every network. ``"moments"``, the same as ``Statistics()``, keeps statistics over the networks only,
+        in memory that does not grow with their number; networks that diverge are left out of them and counted. A
+        ``Statistics(...)`` says what to keep beside them. ``weights``, ``trajectory`` and ``pattern`` cannot be
+        reduced: unit i of one network has nothing to do with unit i of the next.
+
+    Raises
+    ------
+    TypeError
+        Steps that are not integers, or a measure that is not a string.
+    ValueError
+        Both times and steps, values that do not strictly increase or are negative or not finite, an unknown or repeated
+        measure, no measure, or one that cannot be reduced together with ``reduce``.
+
+    Notes
+    -----
+    A last time that exceeds the end of training by rounding is that end.
+
+    Examples
+    --------
+    >>> Record(times=[0, 0.5, 1]).at(GradientDescent(learning_rate=0.25, steps=8))
+    array([0, 2, 4])
+    """
+
+    times: Sequence[float] | NDArray[Any] | None = None
+    steps: Sequence[int] | NDArray[Any] | None = None
+    measure: str | Sequence[str] = ("loss", "error", "margin")
+    reduce: str | Statistics | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        if self.times is not None and self.steps is not None:
+            raise ValueError("times and steps must not both be given: they say the same thing")
+        if self.times is not None:
+            object.__setattr__(self, "times", tuple(_increasing("times", self.times).tolist()))
+        if self.steps is not None:
+            object.__setattr__(self, "steps", _increasing_steps(self.steps))
+        object.__setattr__(self, "measure", _measures(self.measure))
+        if self.reduce is None:
+            return
+        if not isinstance(self.reduce, Statistics):
+            checks.choice("reduce", self.reduce, ("moments",))
+        told = repr(self.reduce) if isinstance(self.reduce, str) else "Statistics"
+        for name in self.measure:
+            if name in OF_NETWORKS:
+                raise ValueError(f"measure must not hold {name!r} with reduce={told}: it is of single networks")
+        if isinstance(self.reduce, Statistics):
+            self.reduce.check(self.measure)
+
+    @property
+    def kept(self) -> Statistics | None:
+        """What is kept over networks, or None where each network is."""
+        return Statistics() if self.reduce == "moments" else self.reduce  # type: ignore[return-value]
+
+    def at(self, method: Method) -> NDArray[Any]:
+        """Return what to record, shape (times,), strictly increasing: int64 steps of descent, float64 times of a flow.
+
+        Raises
+        ------
+        ValueError
+            A time or step lies beyond the end of training, or steps are asked of a flow.
+        """
+        return self._times(method) if isinstance(method, GradientFlow) else self._steps(method)
+
+    def _times(self, method: GradientFlow) -> NDArray[np.float64]:
+        if self.steps is not None:
+            raise ValueError(
+                f"steps must be left out for a GradientFlow, whose steps each network chooses, got {self.steps}"
+            )
+        if self.times is None:
+            return np.linspace(0.0, method.t_end, DEFAULT_INTERVALS + 1)
+        if self.times[-1] > method.t_end * ROUNDED:
+            raise ValueError(f"times must not exceed t_end={method.t_end!r}, got {self.times[-1]!r}")
+        return np.unique(np.minimum(self.times, method.t_end))
+
+    def _steps(self, method: GradientDescent) -> NDArray[np.int64]:
+        if self.times is not None:
+            nearest = np.rint(np.asarray(self.times) / method.learning_rate)
+            if nearest[-1] > method.steps * ROUNDED:
+                raise ValueError(
+                    f"times must not exceed the end of training, learning_rate x steps = {method.t_end!r}, "
+                    f"got {self.times[-1]!r}"
+                )
+            return np.unique(np.minimum(nearest.astype(np.int64), method.steps))
+        if self.steps is not None:
+            if self.steps[-1] > method.steps:
+                raise ValueError(f"steps must not exceed the {method.steps} steps of training, got {self.steps[-1]}")
+            return np.asarray(self.steps, dtype=np.int64)
+        intervals = max(1, min(DEFAULT_INTERVALS, method.steps))
+        # Integers throughout: a float has too few digits for very long trainings.
+        return np.unique([i * method.steps // intervals for i in range(intervals + 1)]).astype(np.int64)
+
+
+def _increasing(name: str, values: ArrayLike) -> NDArray[Any]:
+    checked = checks.real_array(name, values, dimensions=1, shape="(times,)")
+    array = np.asarray(values) if name == "steps" else checked  # float64 would take large steps for equal
+    if array[0] < 0:
+        raise ValueError(f"{name} must not be negative, got {array[0]:g}")
+    falls = np.flatnonzero(array[1:] <= array[:-1])
+    if len(falls):
+        at = int(falls[0])
+        raise ValueError(f"{name} must increase strictly, got {array[at]:g} then {array[at + 1]:g} at index {at + 1}")
+    return array
+
+
+def _increasing_steps(values: ArrayLike) -> tuple[int, ...]:
+    given = checks.plain("steps", values)
+    if given.dtype.kind not in "ui":
+        raise TypeError(f"steps must be integers, got dtype {given.dtype}")
+    _increasing("steps", given)
+    return tuple(int(step) for step in given)
+
+
+def _measures(measure: object) -> tuple[str, ...]:
+    if isinstance(measure, str):
+        measure = (measure,)
+    if not isinstance(measure, (tuple, list)):
+        raise TypeError(f"measure must be a name or a tuple of names such as ('loss', 'error'), got {measure!r}")
+    names = tuple(checks.choice("measure", name, MEASURES) for name in measure)
+    if not names:
+        raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
+    if len(set(names)) < len(names):
+        raise ValueError(f"measure must not repeat a name, got {names}")
+    return names

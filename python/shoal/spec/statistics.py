@@ -1,0 +1,146 @@
+"""What is kept of networks when they are too many to keep each: statistics, events, distributions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
+
+from shoal.base import checks
+from shoal.base.frozen import Frozen
+from shoal.base.interval import DEVIATIONS
+
+STATISTICS = ("count", "mean", "variance", "standard_error", "min", "max")
+OF_TIME = ("loss", "error", "soft_error", "test_loss", "test_error", "test_soft_error")
+"""Measures of one number a network and time."""
+RELATIONS = ("<", "<=", ">", ">=")
+
+
+class Event(NamedTuple):
+    """A measure's relation to a threshold, which a network meets at a time or does not."""
+
+    measure: str
+    relation: str
+    threshold: float
+
+    @classmethod
+    def read(cls, text: object) -> Event:
+        """Return the event that a text such as ``"error > 0"`` names."""
+        if not isinstance(text, str):
+            raise TypeError(f"events must hold texts such as 'error > 0', got {text!r}")
+        found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*", text)
+        try:
+            threshold = float(found[3]) if found else float("nan")
+        except ValueError:
+            threshold = float("nan")
+        if not found or threshold != threshold:
+            raise ValueError(
+                f"events must read 'MEASURE RELATION NUMBER' with RELATION one of {', '.join(RELATIONS)}, got {text!r}"
+            )
+        return cls(checks.choice("events", found[1], OF_TIME), found[2], threshold)
+
+    def __str__(self) -> str:
+        """Return the text that names it, with the threshold in its shortest form."""
+        short = f"{self.threshold:g}"
+        return f"{self.measure} {self.relation} {short if float(short) == self.threshold else repr(self.threshold)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics(Frozen):
+    """Statistics over networks in place of the networks, for ``Record(reduce=...)``.
+
+    Count, mean, variance, standard error, least and largest of every measure are always kept; networks that diverge
+    are left out of these and counted. What is named here is kept beside them, in memory that does not grow with the
+    number of networks.
+
+    Parameters
+    ----------
+    covariance
+        Pairs of measures of one number a time: their covariance over networks at each time.
+    events
+        Texts such as ``"error > 0"``: how many networks meet them at each time, their fraction, and its Wilson
+        interval. Networks that diverge count here: from then on their measures are above every threshold, so that the
+        fraction of ``"error > 0"`` is the probability that training fails. Networks that exhaust the steps of a flow do
+        not count, for nobody knows where they would have come to.
+    distribution
+        Measures of which a histogram is kept for each number: see ``shoal.quantile``. Where descent has rules to stop,
+        one of the steps at which networks met them is always kept.
+    resolution
+        2**resolution bins an octave, 0 to 10: a histogram tells a number to a relative width of 2**-resolution,
+        between 2**-32 and 2**32 in magnitude. What is smaller counts as 0.
+
+    confidence
+        Of the intervals of events and outcomes, between 0 and 1. When left out, that of four standard deviations.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A name that is not of a measure of one number a time, an event that does not read as one, a resolution out of
+        range.
+
+    Examples
+    --------
+    >>> Statistics(events=("error > 0",), distribution=("loss",))
+    Statistics(covariance=(), events=('error > 0',), distribution=('loss',), resolution=5, confidence=None)
+    """
+
+    covariance: Sequence[tuple[str, str]] = ()
+    events: Sequence[str] = ()
+    distribution: Sequence[str] = ()
+    resolution: int = 5
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        pairs = []
+        for pair in _several("covariance", self.covariance, "pairs of measures such as (('loss', 'error'),)"):
+            if isinstance(pair, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(f"covariance must hold pairs of measures such as ('loss', 'error'), got {pair!r}")
+            pairs.append((checks.choice("covariance", pair[0], OF_TIME), checks.choice("covariance", pair[1], OF_TIME)))
+        events = _several("events", self.events, "texts such as ('error > 0',)")
+        object.__setattr__(self, "covariance", tuple(pairs))
+        object.__setattr__(self, "events", tuple(str(Event.read(text)) for text in events))
+        names = _several("distribution", self.distribution, "measures such as ('loss',)")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"distribution must hold names of measures such as 'loss', got {name!r}")
+        object.__setattr__(self, "distribution", tuple(names))
+        for name in ("covariance", "events", "distribution"):
+            given = getattr(self, name)
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name} must not repeat an entry, got {given}")
+        object.__setattr__(self, "resolution", checks.integer("resolution", self.resolution, least=0, most=10))
+        if self.confidence is not None:
+            confidence = checks.real("confidence", self.confidence)
+            if not 0 < confidence < 1:
+                raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+            object.__setattr__(self, "confidence", confidence)
+
+    @property
+    def deviations(self) -> float:
+        """Half width of the intervals of fractions, in standard deviations."""
+        return DEVIATIONS if self.confidence is None else NormalDist().inv_cdf((1 + self.confidence) / 2)
+
+    def check(self, measures: Sequence[str]) -> None:
+        """Raise a ValueError where something is asked of a measure that is not recorded."""
+        asked = {
+            "covariance": [name for pair in self.covariance for name in pair],
+            "events": [event.measure for event in self.read_events()],
+            "distribution": list(self.distribution),
+        }
+        for argument, names in asked.items():
+            for name in names:
+                if name not in measures:
+                    raise ValueError(f"{argument} must be of recorded measures, {', '.join(measures)}, got {name!r}")
+
+    def read_events(self) -> list[Event]:
+        """Return the events."""
+        return [Event.read(text) for text in self.events]
+
+
+def _several(name: str, values: object, example: str) -> list[object]:
+    if isinstance(values, str) or not isinstance(values, (tuple, list)):
+        raise TypeError(f"{name} must be {example}, got {values!r}")
+    return list(values)

@@ -1,0 +1,203 @@
+"""A training: everything that determines its result, in one specification."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.base import checks
+from shoal.base.frozen import Frozen
+from shoal.spec import validate
+from shoal.spec.engines import resolve_engine
+from shoal.spec.init import Explicit, Init
+from shoal.spec.loss import Hinge, Loss, SquaredHinge, resolve_loss
+from shoal.spec.method import GradientDescent, Method
+from shoal.spec.network import Network
+from shoal.spec.record import Record
+from shoal.spec.task import Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, eq=False)
+class Training(Frozen):
+    """What is trained, on what, from where, how, and what is measured: everything that determines the result.
+
+    ``train`` and ``sweep`` take the same arguments. Two trainings that are equal have results of the same bits.
+
+    Parameters
+    ----------
+    network, task, init
+        What is trained, on what, from where.
+    method
+        ``GradientDescent(learning_rate, steps)`` or ``GradientFlow(t_end)``.
+    loss
+        ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
+        ``Hinge(threshold=2.0)``. K outputs take cross-entropy only.
+    weight_decay, spectral_decoupling
+        L and S, not negative: what is minimised is the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2, with all
+        weights and biases theta, sample weights p_s and outputs f. The measure ``loss`` is the loss alone.
+    record
+        When and what to measure; ``Record()`` when left out.
+    networks
+        How many; when left out, as many as an ``Explicit`` initialisation holds, else 1.
+    seed
+        0 to 2**64 - 1. Network i draws its initialisation from (seed, i).
+    first_network
+        Index of the first network: ``first_network=i, networks=1`` is network i alone.
+    engine
+        ``lanes`` trains many networks in the SIMD lanes, ``wide`` the units of one network, with its samples over all
+        threads where there are fewer networks than threads. Both give the same result but for rounding; ``auto``
+        chooses by the sizes of network and task, never by the number of networks. Only descent of networks with
+        hidden units can be wide.
+    condense
+        Whether samples whose inputs and label are equal to the bit are merged into one with the sum of their weights,
+        and inputs that span fewer dimensions than they have (those of the test samples included) are replaced by their
+        coordinates along what they span. The same training but for rounding, and the result is in the given samples
+        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved, and with
+        a ``GradientFlow`` merges samples wherever some are equal; True does wherever any is saved; False never. With
+        weight decay inputs stay as they are. The tolerances of a ``GradientFlow`` are then those of the coordinates of
+        the first layer's weights.
+    dtype
+        ``float64`` or, for descent, ``float32``.
+
+    Raises
+    ------
+    TypeError
+        An argument has the wrong type.
+    ValueError
+        An argument is out of range (for float32 also: a std, learning rate or threshold that it cannot hold), or
+        arguments do not fit each other.
+
+    Examples
+    --------
+    >>> import dataclasses, shoal
+    >>> training = shoal.Training(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.1),
+    ...                           method=shoal.GradientDescent(learning_rate=0.05, steps=400), networks=100)
+    >>> other = dataclasses.replace(training, seed=3)
+    >>> shoal.train(other).loss.shape
+    (100, 101)
+    """
+
+    network: Network
+    task: Task
+    init: Init
+    _: KW_ONLY
+    method: Method
+    # Names and None stand for what they mean from __post_init__ on.
+    loss: Loss = "cross_entropy"  # type: ignore[assignment]
+    weight_decay: float = 0.0
+    spectral_decoupling: float = 0.0
+    record: Record = None  # type: ignore[assignment]
+    networks: int = None  # type: ignore[assignment]
+    seed: int = 0
+    first_network: int = 0
+    engine: str = "auto"
+    condense: str | bool = "auto"
+    dtype: str = "float64"
+
+    def __post_init__(self) -> None:
+        """Check the fields, each by itself and together."""
+        validate.check_types(self.network, self.task, self.init, self.method, self.record)
+        given: dict[str, Any] = {"loss": resolve_loss(self.loss), "record": self.record or Record()}
+        validate.check_fit(self.network, self.task, given["loss"], given["record"])
+        validate.check_stop(self.method, self.network, given["loss"])
+        networks = self.networks
+        if networks is None:
+            networks = self.init.networks if isinstance(self.init, Explicit) else 1
+        given["networks"] = checks.integer("networks", networks, least=1, most=2**62)
+        given["seed"] = checks.integer("seed", self.seed, least=0, most=2**64 - 1)
+        given["first_network"] = checks.integer("first_network", self.first_network, least=0, most=2**62)
+        checks.choice("dtype", self.dtype, ("float64", "float32"))
+        for name in ("weight_decay", "spectral_decoupling"):
+            given[name] = checks.not_negative(name, getattr(self, name))
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        validate.check_condense(self.condense)
+        resolve_engine(self.engine, self.network, self.task, self.method)
+        validate.check_method(self.method, self.networks, self.dtype)
+        if self.dtype == "float32":
+            _check_range(self)
+        self.init.for_core(self.network, self.task, self.networks)
+
+    @classmethod
+    def given(cls, arguments: Sequence[Any], fields: Mapping[str, Any]) -> Training:
+        """Return the training that a call was given: itself, or its fields."""
+        if len(arguments) != 1 or not isinstance(arguments[0], Training):
+            return cls(*arguments, **fields)
+        if fields:
+            raise TypeError(f"training must be alone, got {', '.join(fields)} with it: use dataclasses.replace")
+        return arguments[0]
+
+    @classmethod
+    def fields_given(cls, arguments: Sequence[Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of the training that a call was given, unchecked, those left out as by default."""
+        if len(arguments) == 1 and isinstance(arguments[0], Training):
+            whole = cls.given(arguments, fields)
+            return {name: getattr(whole, name) for name in inspect.signature(cls).parameters}
+        bound = inspect.signature(cls).bind(*arguments, **fields)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    @cached_property
+    def records(self) -> NDArray[Any]:
+        """The steps of descent, or times of a flow, at which is measured, shape (times,)."""
+        return self.record.at(self.method)
+
+    def part(self, begin: int, end: int) -> Training:
+        """Return the training of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
+        init = self.init.block(begin, end) if isinstance(self.init, Explicit) else self.init
+        return replace(self, init=init, networks=end - begin, first_network=self.first_network + begin)
+
+
+def takes_training(function: F) -> F:
+    """Return a function whose ``**training`` are fields of ``Training``, with their names and defaults to be seen."""
+    own = inspect.signature(function)
+    given = inspect.signature(Training).parameters
+    kinds = {kind: [one for one in own.parameters.values() if one.kind is kind] for kind in inspect._ParameterKind}
+    first = [one for one in given.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    rest = [one for one in given.values() if one.kind is one.KEYWORD_ONLY]
+    keywords = [*rest, *kinds[inspect.Parameter.KEYWORD_ONLY]]
+    # Those without a default first, as one would write them.
+    keywords.sort(key=lambda one: one.default is not one.empty)
+    signature = own.replace(parameters=[*first, *keywords])
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    return function
+
+
+def _check_range(training: Training) -> None:
+    """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
+    network, task, init, method, loss = (
+        training.network, training.task, training.init, training.method, training.loss,
+    )  # fmt: skip
+    limits = np.finfo(np.float32)
+    largest, least = float(limits.max), float(limits.smallest_subnormal)
+    arrays = {"inputs": task.inputs}
+    if task.test is not None:
+        arrays["test inputs"] = task.test.inputs
+    if isinstance(init, Explicit):
+        arrays |= {f"weights[{i}]": array for i, array in enumerate(init.weights)}
+        arrays |= {f"biases[{i}]": array for i, array in enumerate(init.biases)}
+    for name, array in arrays.items():
+        if np.abs(array).max() > largest:
+            raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
+    scalars = dict(init.scalars(network))
+    if isinstance(method, GradientDescent):
+        scalars["learning_rate"] = method.learning_rate
+    if isinstance(loss, (Hinge, SquaredHinge)):
+        scalars["threshold"] = loss.threshold
+    if network.slope > 0:
+        scalars["slope"] = network.slope
+    for i, (scale, layer_rate) in enumerate(zip(network.scales, network.rates, strict=True)):
+        scalars |= {f"scales[{i}]": scale, f"rates[{i}]": layer_rate, f"scales[{i}] x rates[{i}]": scale * layer_rate}
+    penalties = ("weight_decay", "spectral_decoupling")
+    scalars |= {name: getattr(training, name) for name in penalties if getattr(training, name) > 0}
+    for name, value in scalars.items():
+        if not least <= value <= largest:
+            raise ValueError(f"{name} must lie within the range of float32, {least:g} to {largest:g}, got {value:g}")

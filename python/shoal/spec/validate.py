@@ -1,0 +1,98 @@
+"""Whether the fields of a training fit each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.spec.init import INITS, Init
+from shoal.spec.loss import Hinge, Loss, SquaredHinge
+from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method
+from shoal.spec.network import Network
+from shoal.spec.record import OF_TEST, Record
+from shoal.spec.task import Task
+
+_MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
+
+
+def check_types(network: object, task: object, init: object, method: object, record: object) -> None:
+    """Raise a TypeError for what is not of its type."""
+    kinds: dict[str, tuple[object, type]] = {
+        "network": (network, Network),
+        "task": (task, Task),
+        "init": (init, Init),
+        "record": (Record() if record is None else record, Record),
+    }
+    for name, (value, kind) in kinds.items():
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
+    choices: dict[str, tuple[object, tuple[type, ...]]] = {"init": (init, INITS), "method": (method, METHODS)}
+    for name, (value, kinds_of_it) in choices.items():
+        if not isinstance(value, kinds_of_it):
+            names = ", ".join(f"shoal.{kind.__name__}" for kind in kinds_of_it)
+            raise TypeError(f"{name} must be one of {names}, got {value!r} of type {type(value).__name__}")
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what cannot be called."""
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
+
+
+def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
+    """Raise a ValueError where network, task, loss and measures do not go together."""
+    if task.dimension != network.inputs:
+        raise ValueError(f"inputs must have the {network.inputs} columns that the network takes, got {task.dimension}")
+    _check_labels("labels", task.labels, network.outputs)
+    if task.test is not None:
+        _check_labels("test labels", task.test.labels, network.outputs)
+    for name in record.measure if task.test is None else ():
+        if name in OF_TEST:
+            raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
+    if network.outputs > 1 and loss.name != "cross_entropy":
+        raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")
+
+
+def check_condense(condense: object) -> None:
+    """Refuse what is neither ``auto`` nor True nor False."""
+    if isinstance(condense, bool) or (isinstance(condense, str) and condense == "auto"):
+        return
+    kind = ValueError if isinstance(condense, str) else TypeError
+    raise kind(f"condense must be 'auto', True or False, got {condense!r:.200}")
+
+
+def check_method(method: Method, networks: int, dtype: str) -> None:
+    """Refuse a flow in float32, and more steps of networks than can be counted."""
+    if isinstance(method, GradientFlow) and dtype != "float64":
+        raise ValueError(f"dtype must be float64 for a GradientFlow, got {dtype}")
+    if networks * method.work > _MOST_NETWORK_STEPS:
+        raise ValueError(
+            f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={networks}, steps={method.work}"
+        )
+
+
+def check_stop(method: Method, network: Network, loss: Loss) -> None:
+    """Refuse rules that have no meaning for the network or the loss."""
+    rules = (method.stop or ()) if isinstance(method, GradientDescent) else ()
+    if "satisfied" in rules and not isinstance(loss, (Hinge, SquaredHinge)):
+        raise ValueError(f"stop must not hold 'satisfied' unless loss is hinge or squared_hinge, got {loss.name}")
+    if "dead" in rules and (network.activation != "relu" or not network.units):
+        raise ValueError(
+            "stop must not hold 'dead' unless the network has hidden units with activation relu, "
+            f"got widths={network.widths}, activation={network.activation!r}"
+        )
+
+
+def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:
+    found = np.unique(labels)
+    if outputs == 1 and not np.isin(found, (-1, 1)).all():
+        remedy = "; for labels 0 and 1 give 2 * labels - 1" if np.isin(found, (0, 1)).all() else ""
+        raise ValueError(f"{name} must be -1 or +1 for a network of one output, got {_listed(found)}{remedy}")
+    if outputs > 1 and (found[0] < 0 or found[-1] >= outputs):
+        raise ValueError(
+            f"{name} must lie in 0..{outputs - 1} for a network of {outputs} outputs, got {_listed(found)}"
+        )
+
+
+def _listed(values: NDArray[np.int64]) -> str:
+    return ", ".join(str(value) for value in values[:6]) + (", ..." if len(values) > 6 else "")
