@@ -9,6 +9,7 @@ import pytest
 
 import reference
 import shoal
+from shoal.spec.loss import resolve_loss
 from shoal.spec.record import MEASURES
 from support import LOSSES, random_init, random_task, same_bits, started
 
@@ -114,7 +115,7 @@ def test_networks_diverge_where_the_oracle_does(loss: str, activation: str, engi
     outputs = 3 if loss == "three classes" else 1
     given = exploding("cross_entropy" if outputs == 3 else loss, outputs, activation, engine=engine)
     data = shoal.train(**given)
-    setup = reference.problem(given["network"], given["task"], shoal.loss.LOSSES[given["loss"]]())
+    setup = reference.problem(given["network"], given["task"], resolve_loss(given["loss"]))
     with np.errstate(all="ignore"):
         oracle = [reference.train(setup, started(given["init"], k), 0.5, range(13)) for k in range(40)]
     ok = (data.status == 0).values

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shoal import tasks
-from shoal.tasks import idx
+from shoal.tasks import idx_file as idx
 
 # The code of each type, and how struct writes one value of it in big-endian order.
 TYPES = {0x08: "B", 0x09: "b", 0x0B: "h", 0x0C: "i", 0x0D: "f", 0x0E: "d"}

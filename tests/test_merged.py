@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shoal
+from shoal.engine import merged
 from shoal.engine.merged import Cut, Merged, together
 from shoal.engine.run import Run
-from shoal.spec.engines import merged, resolve_engine
+from shoal.spec.engines import resolve_engine
 
 CELL, NETWORKS = 256, 2900
 EPS = float(np.finfo(np.float64).eps)

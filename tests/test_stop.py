@@ -15,7 +15,7 @@ import pytest
 
 import shoal
 from shoal import _core
-from shoal.spec.engines import merged
+from shoal.engine import merged
 from support import python
 
 # At a thousand million steps a second it would still take a quarter of an hour.

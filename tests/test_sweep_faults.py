@@ -347,8 +347,8 @@ def test_what_is_no_store_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_blocks_may_come_in_any_order(tmp_path: Path, undisturbed: Undisturbed) -> None:
     """As from workers: what trains blocks may hand them back as they end."""
-    from shoal.sweep import sweep as run
     from shoal.sweep.plan import Block, Plan, trained
+    from shoal.sweep.sweep import carry_out
 
     def backwards(plan: Plan, blocks: Any) -> Iterator[tuple[Block, Any]]:
         for block in reversed(list(blocks)):
@@ -357,5 +357,5 @@ def test_blocks_may_come_in_any_order(tmp_path: Path, undisturbed: Undisturbed) 
     whole = undisturbed(REDUCED)
     cut(tmp_path / "s", REDUCED, blocks=2)
     plan = read_plan(tmp_path / "s")
-    run.carry_out(plan, tmp_path / "s", lambda before: backwards)
+    carry_out(plan, tmp_path / "s", lambda before: backwards)
     assert_same(whole, shoal.open_sweep(tmp_path / "s"))

@@ -307,7 +307,7 @@ def test_images_that_do_not_fit_into_memory_are_not_read(
     finally:
         tracemalloc.stop()
     monkeypatch.setattr(memory, "available_bytes", lambda: round(0.95 * peak))
-    monkeypatch.setattr("shoal.tasks.idx.read_images", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("shoal.tasks.idx_file.read_images", lambda path: pytest.fail(f"{path} was read"))
     with pytest.raises(ValueError, match=r"a task must fit into memory, got \d+ samples"):
         tasks.idx(*files, **asked)
 

@@ -76,12 +76,12 @@ __all__ = [
 # Imported when first asked for, since SciPy, xarray and matplotlib take longer to import than all the rest.
 _MODULES = ("claims", "dynamics", "plot", "theory")
 _PLACES = {
-    "compare_flow": "comparison",
-    "compare_fraction": "proportion",
-    "compare_mean": "means",
-    "compare_rates": "comparison",
-    "compare_samples": "means",
-    "quantile": "histogram",
+    "compare_flow": "compare.comparison",
+    "compare_fraction": "compare.proportion",
+    "compare_mean": "compare.means",
+    "compare_rates": "compare.comparison",
+    "compare_samples": "compare.means",
+    "quantile": "engine.histogram",
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.base import checks
-from shoal.tasks import idx
+from shoal.tasks import idx_file
 from shoal.tasks.chosen import Groups, Rows
 
 __all__ = ["Collection", "Path"]
@@ -29,14 +29,14 @@ class Collection:
         The files.
     shown : ndarray of int, shape (samples,)
         The labels.
-    header : shoal.idx.Header
+    header : shoal.tasks.idx_file.Header
         Shape and type of the images, which are not read yet.
     """
 
     images: Path
     labels: Path
     shown: NDArray[np.integer]
-    header: idx.Header
+    header: idx_file.Header
 
     @classmethod
     def opened(cls, images: Path, labels: Path, names: tuple[str, str] = ("images", "labels")) -> Collection:
@@ -49,8 +49,8 @@ class Collection:
         """
         for name, path in zip(names, (images, labels), strict=True):
             checks.path(name, path)
-        shown = idx.read_labels(labels)
-        header = idx.image_header(images)
+        shown = idx_file.read_labels(labels)
+        header = idx_file.image_header(images)
         if header.shape[0] != len(shown):
             raise ValueError(
                 f"{images} and {labels} must hold as many images as labels, got {header.shape[0]} and {len(shown)}"
@@ -128,7 +128,7 @@ class Collection:
         OSError, ValueError
             What `shoal.idx` refuses; a value that is not finite.
         """
-        held = idx.read_images(self.images)
+        held = idx_file.read_images(self.images)
         found = []
         for rows in choices:
             values = held[rows].astype(np.float64)
