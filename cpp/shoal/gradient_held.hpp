@@ -53,8 +53,15 @@ void Gradient<V>::held_residuals(int first, int count) {
 template <AnyLanes V>
 Product<typename V::Scalar> Gradient<V>::forward_product(int l, int first, const T* matrix, const T* biases, T* to) const {
     const Layer& layer = network_.layers[l];
-    return {below(l, first), matrix,        to,   below_row(l), rows_[l], layer.inputs, layer.inputs, biases ? Begin::column : Begin::zero,
-            biases,          Finish::store, T(0), nullptr};
+    return {.a = below(l, first),
+            .b = matrix,
+            .c = to,
+            .below = below_row(l),
+            .above = rows_[l],
+            .inputs = layer.inputs,
+            .terms = layer.inputs,
+            .begin = biases ? Begin::column : Begin::zero,
+            .column = biases};
 }
 
 // a and its rate, W h + b and dW h + db + W dh, of one layer.

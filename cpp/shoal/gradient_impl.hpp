@@ -113,24 +113,13 @@ void Gradient<V>::prepare(const Pack<V>& parameters) {
 
 template <AnyLanes V>
 void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan) {
-    const Finish finishes[] = {Finish::relu, Finish::leaky_relu, Finish::store, Finish::store, Finish::store};
     const Activation phi = network_.activation;
     for (int l = 0; l < int(network_.layers.size()); ++l) {
         const Layer& layer = network_.layers[l];
         const bool hidden = l < network_.hidden_layers();
         const T* const biases = layer.biases < 0 ? nullptr : parameters.at(layer.biases);
-        Product<T> product{below(l, first),
-                           parameters.at(layer.weights),
-                           values_[l].at(0),
-                           below_row(l),
-                           rows_[l],
-                           layer.inputs,
-                           layer.inputs,
-                           biases ? Begin::column : Begin::zero,
-                           biases,
-                           hidden && !holds_units() ? finishes[int(phi)] : Finish::store,
-                           T(network_.slope),
-                           nullptr};
+        Product<T> product = forward_product(l, first, parameters.at(layer.weights), biases, values_[l].at(0));
+        if (hidden && !holds_units()) product.finish = finish_of(phi), product.slope = T(network_.slope);
         if (holds_gates(l)) begin_output(parameters, count, product);
         if (shape_ >= 0 && !holds_units())
             tiles::fixed<V, Pass::forward>[shape_](product, count);
@@ -300,7 +289,6 @@ void Gradient<V>::gate_last_hidden(int first, int count) {
 
 template <AnyLanes V>
 void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan, const T* inputs) {
-    const Finish finishes[] = {Finish::where_positive, Finish::leaky_where_positive, Finish::store, Finish::times_stored, Finish::times_stored};
     const Activation phi = network_.activation;
     int l = network_.hidden_layers();
     if (homogeneous_) {
@@ -311,18 +299,15 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
     const Begin begin = first == 0 ? Begin::zero : Begin::stored;
     for (; l >= 0; --l) {
         const Layer& layer = network_.layers[l];
-        const Product<T> weights{values_[l].at(0),
-                                 l == 0 ? inputs : below(l, first),
-                                 slope_.at(layer.weights),
-                                 below_row(l),
-                                 rows_[l],
-                                 layer.inputs,
-                                 count,
-                                 begin,
-                                 nullptr,
-                                 Finish::store,
-                                 T(0),
-                                 values_.back().at(0)};
+        const Product<T> weights{.a = values_[l].at(0),
+                                 .b = l == 0 ? inputs : below(l, first),
+                                 .c = slope_.at(layer.weights),
+                                 .below = below_row(l),
+                                 .above = rows_[l],
+                                 .inputs = layer.inputs,
+                                 .terms = count,
+                                 .begin = begin,
+                                 .delta = values_.back().at(0)};
         if (shape_ >= 0 && !holds_units())
             tiles::fixed<V, Pass::gated_weight_gradient>[shape_](weights, count);
         else if (l > 0)
@@ -337,9 +322,16 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
         if (holds_units()) differentiate_held(l - 1, first, count);
         const bool scaled = homogeneous_ && l == network_.hidden_layers() - 1;
         const T* const matrix = scaled ? scaled_.at(0) : parameters.at(layer.weights);
-        multiply<V, Pass::input_gradient, false>(
-            plan.layers[l].inputs, Product<T>{values_[l].at(0), matrix, values_[l - 1].at(0), rows_[l - 1], rows_[l], layer.inputs, layer.outputs, Begin::zero,
-                                              nullptr, holds_units() ? Finish::times_stored : finishes[int(phi)], T(network_.slope), nullptr});
+        const Product<T> back{.a = values_[l].at(0),
+                              .b = matrix,
+                              .c = values_[l - 1].at(0),
+                              .below = rows_[l - 1],
+                              .above = rows_[l],
+                              .inputs = layer.inputs,
+                              .terms = layer.outputs,
+                              .finish = holds_units() ? Finish::times_stored : finish_of_derivative(phi),
+                              .slope = T(network_.slope)};
+        multiply<V, Pass::input_gradient, false>(plan.layers[l].inputs, back);
     }
 }
 

@@ -42,6 +42,15 @@ EIGEN_ALWAYS_INLINE V sigmoid_of_minus(V m) {
     return where_less(V(0), m, e, one) / (one + e);
 }
 
+// The largest of `outputs` logits `logit(k)` but for that of class `own`: the margin of K classes is own's logit less this one.
+template <class Logit>
+EIGEN_ALWAYS_INLINE auto largest_other(int outputs, int own, const Logit& logit) {
+    auto top = logit(own == 0 ? 1 : 0);
+    for (int k = 0; k < outputs; ++k)
+        if (k != own) top = max(top, logit(k));
+    return top;
+}
+
 // r(m).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V residual(LossKind kind, V threshold, V m) {

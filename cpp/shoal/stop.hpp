@@ -52,10 +52,7 @@ class Stops {
     V margin(int sample, int row, const Gradient<V>& pass) const {
         const int own = int(task_.labels[sample]);
         if (network_.outputs() == 1) return V(T(own)) * pass.output(row, 0);
-        V top = pass.output(row, own == 0 ? 1 : 0);
-        for (int k = 0; k < network_.outputs(); ++k)
-            if (k != own) top = max(top, pass.output(row, k));
-        return pass.output(row, own) - top;
+        return pass.output(row, own) - largest_other(network_.outputs(), own, [&](int k) { return pass.output(row, k); });
     }
 
     void see_margin(V m) {

@@ -11,7 +11,7 @@
 // or shared (one number, broadcast: the inputs). The order of each sum does not depend on the tiles: they change the speed, never the bits.
 #pragma once
 
-#include "shoal/lanes.hpp"
+#include "shoal/activation.hpp"
 
 #include <array>
 #include <cstdint>
@@ -24,20 +24,43 @@ enum class Begin { zero, column, stored };  // sums start from 0, from a number 
 // gates: what is stored of a = the sum is its gate 1[a > 0], as a mask; relu(a) goes into the output alone, f_i += relu(a_ij) z_j.
 enum class Finish { store, relu, leaky_relu, gates, where_positive, leaky_where_positive, times_stored };
 
+// The end of a forward product that applies the activation, and of an input gradient that multiplies by its derivative. Curved activations are applied to the
+// sums behind the product, and their derivatives stand where the input gradient goes.
+constexpr Finish finish_of(Activation activation) {
+    switch (activation) {
+        case Activation::relu: return Finish::relu;
+        case Activation::leaky_relu: return Finish::leaky_relu;
+        case Activation::linear:
+        case Activation::tanh:
+        case Activation::softplus: return Finish::store;
+    }
+    return Finish::store;
+}
+constexpr Finish finish_of_derivative(Activation activation) {
+    switch (activation) {
+        case Activation::relu: return Finish::where_positive;
+        case Activation::leaky_relu: return Finish::leaky_where_positive;
+        case Activation::linear: return Finish::store;
+        case Activation::tanh:
+        case Activation::softplus: return Finish::times_stored;
+    }
+    return Finish::store;
+}
+
 // One pass over one layer for one block of samples. Rows of the values below and above the layer and of its matrix lie `below`, `above` and `inputs` apart.
 template <class T>
 struct Product {
-    const T *a, *b;
-    T* c;
-    std::int64_t below, above, inputs;
-    int terms;
-    Begin begin;
-    const T* column;  // of Begin::column: a number for each j
-    Finish finish;
-    T slope;
-    const T* delta;            // of gated_weight_gradient: delta_s, a number for each term
-    const T* head = nullptr;   // of Finish::gates: z_j
-    T* output = nullptr;       // of Finish::gates: f_i, which holds the bias before
+    const T *a = nullptr, *b = nullptr;
+    T* c = nullptr;
+    std::int64_t below = 0, above = 0, inputs = 0;
+    int terms = 0;
+    Begin begin = Begin::zero;
+    const T* column = nullptr;  // of Begin::column: a number for each j
+    Finish finish = Finish::store;
+    T slope = 0;                // of Finish::leaky_relu and leaky_where_positive
+    const T* delta = nullptr;   // of gated_weight_gradient: delta_s, a number for each term
+    const T* head = nullptr;    // of Finish::gates: z_j
+    T* output = nullptr;        // of Finish::gates: f_i, which holds the bias before
 };
 
 namespace tiles {

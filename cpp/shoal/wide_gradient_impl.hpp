@@ -55,7 +55,6 @@ template <class T>
 void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block& block) {
     const int count = block.count;
     inputs_ = find_inputs(samples.task, block);
-    const Finish finishes[] = {Finish::relu, Finish::leaky_relu, Finish::store, Finish::store, Finish::store};
     const Activation phi = network_.activation;
     for (int l = 0; l < int(network_.layers.size()) && model.reads_above(l); ++l) {
         const Layer& layer = network_.layers[l];
@@ -66,8 +65,17 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
         Plan plan = plans_[l].forward;
         plan.rows = rows_of(plan, count);
         multiply_rows<V>(plan, panel_bytes_,
-                         {below(l), model.above[l].at(0), to.at(0), below_row(l), row / L, layer.inputs, layer.inputs, biases ? Begin::column : Begin::zero,
-                          biases, hidden ? finishes[int(phi)] : Finish::store, T(network_.slope), nullptr});
+                         {.a = below(l),
+                          .b = model.above[l].at(0),
+                          .c = to.at(0),
+                          .below = below_row(l),
+                          .above = row / L,
+                          .inputs = layer.inputs,
+                          .terms = layer.inputs,
+                          .begin = biases ? Begin::column : Begin::zero,
+                          .column = biases,
+                          .finish = hidden ? finish_of(phi) : Finish::store,
+                          .slope = T(network_.slope)});
         if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, to.at(0), count, row / L, row / L);
     }
     if (network_.outputs() == 1) dot(model, count);
@@ -251,8 +259,13 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
             const std::int64_t deltas_row = from_head ? next.outputs : row_numbers<T>(next.outputs);
             if (rows > 0)
                 multiply_rows<V>(plan, panel_bytes_,
-                                 {deltas, model.below[l + 1].at(0), back_[l].at(0), deltas_row, row_numbers<T>(next.inputs) / L, next.outputs, next.outputs,
-                                  Begin::zero, nullptr, Finish::store, T(0), nullptr});
+                                 {.a = deltas,
+                                  .b = model.below[l + 1].at(0),
+                                  .c = back_[l].at(0),
+                                  .below = deltas_row,
+                                  .above = row_numbers<T>(next.inputs) / L,
+                                  .inputs = next.outputs,
+                                  .terms = next.outputs});
             take_through_activation(l);
         }
         gather_below(l, plans_[l].weights.columns);

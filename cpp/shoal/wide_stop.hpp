@@ -47,10 +47,9 @@ class Stops {
         const int outputs = run_.network.outputs(), own = int(run_.task.labels[sample]);
         const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
         if (outputs == 1) return samples.signs[sample] * o[0];
-        T top = o[own == 0 ? 1 : 0];
-        for (int k = 0; k < outputs; ++k)
-            if (k != own) top = std::max(top, o[k]);
-        return o[own] - top;
+        alignas(64) T margins[Lanes<T>::count];
+        (Lanes<T>(o[own]) - largest_other(outputs, own, [o](int k) { return Lanes<T>(o[k]); })).store(margins);
+        return margins[0];
     }
 
     bool lives(int layer) const {

@@ -58,11 +58,13 @@ std::vector<T> arguments(T low, T high, std::vector<T> near) {
         add(std::bit_cast<T>(Integer(points.bits())));
     }
     for (const T centre : {low, high, T(0), std::numeric_limits<T>::min(), T(std::numbers::ln2 / 2), T(std::numbers::sqrt2 / 2)}) near.push_back(centre);
-    for (const T centre : near)
-        for (T up = centre, down = centre, steps = 0; steps < 8; ++steps) {
+    for (const T centre : near) {
+        T up = centre, down = centre;
+        for (int steps = 0; steps < 8; ++steps) {
             add(up), add(down), add(-up), add(-down);
             up = std::nextafter(up, infinity<T>), down = std::nextafter(down, -infinity<T>);
         }
+    }
     return all;
 }
 

@@ -101,6 +101,7 @@ struct Outcome {
         const int dimension = widths.front(), outputs = widths.back();
         std::vector<double> inputs(std::int64_t(samples) * dimension), weights(samples, 1.0 / samples);
         std::vector<std::int64_t> labels;
+        labels.reserve(samples);
         shoal::draw_normals(seed, 0, 0, std::int64_t(inputs.size()), inputs.data());
         for (int n = 0; n < samples; ++n) labels.push_back(outputs == 1 ? 1 - 2 * (n % 2) : n % outputs);
         return {samples, dimension, inputs.data(), labels.data(), weights.data()};
