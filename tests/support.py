@@ -104,7 +104,10 @@ def is_labelled(figure: Figure) -> None:
 
 
 def python(
-    code: list[str], environment: Mapping[str, str] | None = None, timeout: float = 300
+    code: list[str],
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    folder: os.PathLike[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with ``code`` as its arguments, the tests' modules importable, and return what it said."""
     path = os.pathsep.join([str(HERE), *(part for part in sys.path if part)])
@@ -114,6 +117,7 @@ def python(
         capture_output=True,
         text=True,
         timeout=timeout,
+        cwd=folder,
         check=False,
     )
 

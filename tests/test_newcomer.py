@@ -1,0 +1,49 @@
+"""What a newcomer does first: each example takes at most ten lines, runs as it stands, and says what is true."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support import python
+
+FOLDER = Path(__file__).parent.parent / "examples" / "newcomer"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+SAYS = {
+    "deep_linear": r"largest change of an invariant: \d\.\de-\d\d$",
+    "digits": r"error: 0\.0\d+ \+- 0\.0\d+\ntest_error: 0\.0\d+ \+- 0\.0\d+$",
+    "mode_against_theory": r"PASS \(flow\)",
+    "pytorch": r"\[-1\.0, 1\.0, 1\.0, -1\.0\] \[-1, 1, 1, -1\]$",
+    "starvation": r"PASS \(flow\)",
+    "xor_failure": r"0\.8\d+ \(0\.\d{4} to 0\.\d{4}\)$",
+}
+
+
+def test_there_are_ten() -> None:
+    assert len(EXAMPLES) == 10
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_takes_at_most_ten_lines(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    rest = [node for node in tree.body[1:] if not isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert ast.get_docstring(tree)
+    assert sum((node.end_lineno or 0) - node.lineno + 1 for node in rest) <= 10
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_as_it_stands(path: Path, tmp_path: Path) -> None:
+    if path.stem == "pytorch" and importlib.util.find_spec("torch") is None:
+        pytest.skip("needs torch")
+    draw = np.random.default_rng(3)
+    rows = np.column_stack([draw.standard_normal((40, 3)), draw.choice([-1, 1], 40)])
+    np.savetxt(tmp_path / "mine.csv", rows, delimiter=",", header="a,b,c,label")
+    done = python([os.fspath(path)], {"MPLBACKEND": "Agg"}, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.match(SAYS.get(path.stem, ""), done.stdout), done.stdout
