@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 from distributed import Client, LocalCluster
 
 import shoal
@@ -56,6 +57,7 @@ def test_workers_give_the_bits_of_this_process(tmp_path: Path, record: shoal.Rec
     assert told == sorted(told)
     assert (told[0], told[-1], len(told)) == ((0, 56_000), (56_000, 56_000), 1 + 4 * len(plan_of(record=record).ranges))
     assert not client.futures
+    xarray.testing.assert_identical(swept(None, record, over=GRID, client=client), data.load())
     again: list[int] = []
     assert_same(data, swept(tmp_path / "far", record, over=GRID, client=client, progress=lambda *d: again.append(d[0])))
     assert again == [56_000]

@@ -89,7 +89,6 @@ def test_values(tmp_path: Path, changed: Any, message: str) -> None:
     ("changed", "message"),
     [
         ({"store": 3}, "store must be the path of a folder, got 3"),
-        ({"store": None}, "store must be the path of a folder, got None"),
         ({"block": 256.0}, "block must be an integer"),
         ({"networks": None, "init": START}, "networks must be an integer"),
         ({"progress": 3}, "progress must be a function"),

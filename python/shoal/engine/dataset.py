@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal.base.interval import wilson_interval
 from shoal.engine.histogram import edges
-from shoal.spec.init import Explicit
+from shoal.spec.init import Explicit, Init
 from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent, GradientFlow, Method
 from shoal.spec.network import Network
 from shoal.spec.statistics import STATISTICS, Statistics
@@ -192,43 +192,53 @@ def assemble(
     index: NDArray[np.int64] | None,
     attrs: Mapping[str, str],
 ) -> xarray.Dataset:
-    """Return the dataset: the variables, the coordinates that they use, and the big arrays of the specification.
+    """Return the dataset of a training: see ``coordinates`` for ``index``."""
+    import xarray  # takes longer to import than the rest of shoal together
+
+    given = initial(training.init, "init_network" if index is None else "network")
+    coords = coordinates(training, variables, index)
+    return xarray.Dataset({**variables, **given}, coords=coords, attrs=dict(attrs))
+
+
+def initial(init: Init, leading: str) -> dict[str, Any]:
+    """Return the variables of the arrays of an ``Explicit`` initialisation."""
+    if not isinstance(init, Explicit):
+        return {}
+    weights = layer_variables("init_weights", init.weights, "initial weights", (leading,))
+    return weights | layer_variables("init_biases", init.biases, "initial biases", (leading,))
+
+
+def coordinates(training: Training, variables: Mapping[str, Any], index: NDArray[np.int64] | None) -> dict[str, Any]:
+    """Return the coordinates that variables of a training use, and the big arrays of its specification.
 
     ``index`` holds the network indices, or is None for statistics over networks.
     """
-    import xarray  # takes longer to import than the rest of shoal together
-
-    network, task, init = training.network, training.task, training.init
-    coordinates: dict[str, Any] = {
+    network, task = training.network, training.task
+    named: dict[str, Any] = {
         **_clock(training.method, training.records),
         "inputs": (("sample", "input"), task.inputs, _attrs("inputs of the task")),
         "labels": (("sample",), task.labels, _attrs("labels of the task")),
         "sample_weight": (("sample",), task.sample_weight, _attrs("weights of the samples in the loss")),
     }
     if task.test is not None:
-        coordinates["test_inputs"] = (("test_sample", "input"), task.test.inputs, _attrs("inputs of the test samples"))
-        coordinates["test_labels"] = (("test_sample",), task.test.labels, _attrs("labels of the test samples"))
+        named["test_inputs"] = (("test_sample", "input"), task.test.inputs, _attrs("inputs of the test samples"))
+        named["test_labels"] = (("test_sample",), task.test.labels, _attrs("labels of the test samples"))
     if index is None:
         # Python strings: NumPy's fixed-length ones have no settled form in Zarr.
         names = np.array(STATISTICS, dtype=object)
-        coordinates["statistic"] = (("statistic",), names, {"long_name": "statistic over networks"})
+        named["statistic"] = (("statistic",), names, {"long_name": "statistic over networks"})
     else:
-        coordinates["network"] = (("network",), index, _attrs("index from which the initial weights are drawn"))
+        named["network"] = (("network",), index, _attrs("index from which the initial weights are drawn"))
     used = {dimension for dimensions, *_ in variables.values() for dimension in dimensions}
     if "layer" in used:
-        coordinates["layer"] = (("layer",), np.arange(1, network.layers + 1), _attrs("weight layer"))
+        named["layer"] = (("layer",), np.arange(1, network.layers + 1), _attrs("weight layer"))
     if "hidden_layer" in used:
-        coordinates["hidden_layer"] = (("hidden_layer",), np.arange(1, network.layers), _attrs("hidden layer"))
+        named["hidden_layer"] = (("hidden_layer",), np.arange(1, network.layers), _attrs("hidden layer"))
     if "unit" in used:
         layers = np.repeat(np.arange(1, network.layers), network.widths[1:-1])
-        coordinates["unit_layer"] = (("unit",), layers, _attrs("hidden layer of the unit"))
-    coordinates |= _of_statistics(training.method, training.record.kept or Statistics(), used)
-    explicit: dict[str, Any] = {}
-    if isinstance(init, Explicit):
-        leading = ("network" if index is not None else "init_network",)
-        explicit |= layer_variables("init_weights", init.weights, "initial weights", leading)
-        explicit |= layer_variables("init_biases", init.biases, "initial biases", leading)
-    return xarray.Dataset({**variables, **explicit}, coords=coordinates, attrs=dict(attrs))
+        named["unit_layer"] = (("unit",), layers, _attrs("hidden layer of the unit"))
+    named |= _of_statistics(training.method, training.record.kept or Statistics(), used)
+    return named
 
 
 def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str, Any]:
@@ -240,7 +250,7 @@ def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str
         "rule": list(method.stop or ()) if isinstance(method, GradientDescent) else [],
     }
     told: dict[str, Any] = {
-        name: ((name,), np.array(given, dtype=object)) for name, given in texts.items() if name in used
+        name: ((name,), np.array(given, dtype=object), {}) for name, given in texts.items() if name in used
     }
     if "bin" in used:
         ends = edges(kept.resolution)

@@ -43,9 +43,9 @@ class Run:
     resumed: Explicit | None = None
 
     @classmethod
-    def of(cls, training: Training) -> Run:
-        """Return the run of a training."""
-        condensed = Condensed.of(training)
+    def of(cls, training: Training, condensed: Condensed | None = None) -> Run:
+        """Return the run of a training, of which ``condensed`` may be known from another one."""
+        condensed = condensed or Condensed.of(training)
         engine = resolve_engine(training.engine, condensed.network, condensed.task, training.method)
         return cls(training, condensed, engine)
 
@@ -79,10 +79,13 @@ class Run:
 
     def of_expanded(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
         """Return the dataset of arrays of all networks, in the given samples."""
-        variables = dataset.measured(self.training.network, arrays, self.training.record.measure, "network")
-        variables |= dataset.status(self.training.method, arrays)
         first = self.training.first_network
-        return self._assemble(variables, np.arange(first, first + self.training.networks))
+        return self._assemble(self.variables(arrays), np.arange(first, first + self.training.networks))
+
+    def variables(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the variables of arrays of networks, in the given samples."""
+        variables = dataset.measured(self.training.network, arrays, self.training.record.measure, "network")
+        return variables | dataset.status(self.training.method, arrays)
 
     def of_merged(self, merged: Merged) -> xarray.Dataset:
         """Return the dataset of the statistics of all networks."""
@@ -95,31 +98,34 @@ class Run:
 
     def of_statistics(self, merged: Merged) -> xarray.Dataset:
         """Return the dataset of the statistics of all networks, in the given samples."""
+        return self._assemble(self.statistics(merged), None)
+
+    def statistics(self, merged: Merged) -> dict[str, Any]:
+        """Return the variables of statistics in the given samples."""
         results = dataset.moments(merged.sums, self.training.record.measure)
         variables = dataset.measured(self.training.network, results, self.training.record.measure, "statistic")
         variables |= dataset.counted(self.training.method, self.kept, merged.counts["status"])
-        variables |= dataset.kept(self.training.method, self.kept, merged.sums, merged.counts)
-        return self._assemble(variables, None)
+        return variables | dataset.kept(self.training.method, self.kept, merged.sums, merged.counts)
 
     def part(self, begin: int, end: int) -> Run:
         """Return the run of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
         return dataclasses.replace(self, training=self.training.part(begin, end))
 
     def _assemble(self, variables: dict[str, Any], index: NDArray[np.int64] | None) -> xarray.Dataset:
+        return dataset.assemble(self.training, variables=variables, index=index, attrs=self.attrs)
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The attributes of the dataset."""
         from shoal import _core  # only here: the theory and the specifications need no compiled module
 
-        return dataset.assemble(
-            self.training,
-            variables=variables,
-            index=index,
-            attrs={
-                "specification": to_json(self.training),
-                "shoal_version": VERSION,
-                "isa": _core.isa,
-                "engine": self.engine,
-                "condensed": self.condensed.told(),
-            },
-        )
+        return {
+            "specification": to_json(self.training),
+            "shoal_version": VERSION,
+            "isa": _core.isa,
+            "engine": self.engine,
+            "condensed": self.condensed.told(),
+        }
 
     def arrays(
         self, begin: int, end: int, threads: int, progress: Progress | None, reduction: Mapping[str, Any] | None = None
@@ -235,7 +241,7 @@ class Run:
             records=records,
             work=work,
             network=self.training.network,
-            networks=self.training.networks,
+            networks=networks,
             workers=workers,
             times=len(self.training.records),
             measures=self.training.record.measure,

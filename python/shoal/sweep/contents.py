@@ -61,6 +61,11 @@ class Contents:
             arrays: dict[str, Any] = {name: group[name] for name in plan.names}
         return cls(plan, sealed, marks, listed.reshape(plan.conditions.count, -1), files, arrays)
 
+    def block(self, condition: int, number: int) -> dict[str, NDArray[Any]]:
+        """Return what a block of statistics keeps."""
+        at = (*self.at(condition), number)
+        return {name: np.asarray(array[at]) for name, array in self.arrays.items()}
+
     def at(self, condition: int) -> tuple[int, ...]:
         """Return the place of a condition in front of the arrays."""
         shape = self.plan.conditions.shape

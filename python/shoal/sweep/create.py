@@ -13,7 +13,7 @@ import numpy as np
 from shoal.spec.encoding import canonical
 from shoal.sweep import disk, sealed, template
 from shoal.sweep.marks import DONE, Marks
-from shoal.sweep.plan import Plan, kept
+from shoal.sweep.plan import Plan
 from shoal.sweep.sealed import Sealed
 from shoal.version import VERSION
 
@@ -94,7 +94,7 @@ def _fill(path: Path, plan: Plan) -> None:
 
     from shoal import _core
 
-    coordinates = template.Stacked.of(plan.conditions, plan.templates).coordinates
+    coordinates = template.stacked(plan.conditions, plan.templates)
     encoding = {name: {"compressors": _compressors()} for name in coordinates}
     xarray.Dataset(coords=coordinates).to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
     group = zarr.open_group(path, mode="r+")
@@ -103,15 +103,15 @@ def _fill(path: Path, plan: Plan) -> None:
     if plan.reduced:
         _create_statistics(group, plan)
     else:
-        for name, variable in plan.templates[0].data_vars.items():
+        for name, (dims, values, attrs) in plan.templates[0].variables.items():
             _create_array(
                 group,
-                str(name),
-                (*names, *map(str, variable.dims)),
-                (*shape, offset(plan) + plan.networks, *variable.shape[1:]),
-                (*ones, rows(plan), *variable.shape[1:]),
-                variable.dtype,
-                dict(variable.attrs),
+                name,
+                (*names, *dims),
+                (*shape, offset(plan) + plan.networks, *values.shape[1:]),
+                (*ones, rows(plan), *values.shape[1:]),
+                values.dtype,
+                attrs,
             )
     length = Marks.length(plan.names)
     group.create_array(
@@ -135,7 +135,7 @@ def _fill(path: Path, plan: Plan) -> None:
 
 def _create_statistics(group: zarr.Group, plan: Plan) -> None:
     names, shape = plan.conditions.names, plan.conditions.shape
-    for name, values in kept(template.of_statistics(plan.runs[0])).items():
+    for name, values in plan.statistics.items():
         dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
         _create_array(
             group,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal.base import checks, imports
-from shoal.engine.merged import Merged, together
-from shoal.spec.encoding import canonical, differences
-from shoal.sweep import template
+from shoal.spec.encoding import differences
+from shoal.sweep import assembled
+from shoal.sweep.assembled import Gathered
 from shoal.sweep.contents import Contents
 from shoal.sweep.create import offset
 from shoal.sweep.plan import Plan
@@ -128,97 +127,40 @@ def _of_sweep(held: _Range) -> dict[str, Any]:
     return {**told, "shoal_version": made.shoal_version, "isa": fused}
 
 
-def _attrs(ranges: Sequence[_Range], datasets: Sequence[xarray.Dataset]) -> dict[str, Any]:
-    """Return the attributes: those of ``train``, with the specification of the sweep where fields are swept."""
+def _attrs(ranges: Sequence[_Range]) -> dict[str, Any]:
     plan, made = ranges[0].plan, ranges[0].held.sealed
     networks = sum(held.plan.networks for held in ranges)
-    attrs: dict[str, Any] = dict(datasets[0].attrs)
-    for name in ("engine", "condensed"):
-        texts = [one.attrs[name] for one in datasets]
-        if len(set(texts)) > 1:
-            attrs[name] = json.dumps(texts)
-    told = {**plan.told, "networks": networks}
-    if plan.conditions.axes:
-        attrs["specification"] = canonical(told)
-    else:
-        attrs["specification"] = json.dumps(
-            {**json.loads(attrs["specification"]), "networks": networks, "first_network": plan.first_network}
-        )
-    attrs |= {"shoal_version": made.shoal_version, "isa": made.isa}
-    return attrs | {"complete": int(all(one.held.done.all() for one in ranges))}
+    told = assembled.attrs(plan, networks, complete=all(bool(one.held.done.all()) for one in ranges))
+    return told | {"shoal_version": made.shoal_version, "isa": made.isa}
 
 
 def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
-    import pandas
     import xarray
 
     plan = ranges[0].plan
-    coordinates: dict[str, Any] = dict(template.Stacked.of(plan.conditions, plan.templates).coordinates)
     opened = []
     for one in ranges:
-        # Coordinates follow from the specification; those in the store are for other programs.
-        data = xarray.open_zarr(one.held.files, chunks=None, consolidated=False, drop_variables=list(coordinates))
+        data = xarray.open_zarr(one.held.files, chunks=None, consolidated=False)
         opened.append(data[list(one.plan.names)].isel(network=slice(offset(one.plan), None)))
-    data = opened[0]
+    variables = {name: opened[0][name].variable for name in plan.names}
     if len(opened) > 1:
         from shoal.sweep.joined import Joined
 
-        data = xarray.Dataset({name: Joined.of([one[name].variable for one in opened], "network") for name in data})
-    # A range takes no memory, however many networks there are.
-    index = pandas.RangeIndex(plan.first_network, ranges[-1].end)
-    coordinates["network"] = ("network", index, dict(plan.templates[0].network.attrs))
-    labelled: xarray.Dataset = data.assign_coords(coordinates)
-    labelled.attrs = _attrs(ranges, plan.templates)
-    return labelled
+        variables = {name: Joined.of([one[name].variable for one in opened], "network") for name in variables}
+    networks = sum(one.plan.networks for one in ranges)
+    return assembled.of_networks(plan, variables, networks, _attrs(ranges))
 
 
 def _statistics(ranges: Sequence[_Range]) -> xarray.Dataset:
-    import xarray
-
     plan = ranges[0].plan
-    datasets, counts = [], []
-    for condition, run in enumerate(plan.runs):
-        merged, networks = _merged(ranges, condition)
-        datasets.append(run.of_statistics(merged))
-        counts.append(networks)
-    stacked = template.Stacked.of(plan.conditions, datasets).coordinates
-    names, shape = plan.conditions.names, plan.conditions.shape
-    variables: dict[str, Any] = {}
-    for name, first in datasets[0].data_vars.items():
-        if str(name).startswith("start_"):
-            dims, values = template.along(plan.conditions, [data[name] for data in datasets])
-        else:
-            values = np.stack([data[name].values for data in datasets]).reshape((*shape, *first.shape))
-            dims = (*names, *map(str, first.dims))
-        variables[str(name)] = (dims, values, dict(first.attrs))
-    about = {"long_name": "networks trained so far", "units": "1"}
-    variables["networks"] = (names, np.array(counts).reshape(shape), about)
-    return xarray.Dataset(variables, coords=stacked, attrs=_attrs(ranges, datasets))
-
-
-def _merged(ranges: Sequence[_Range], condition: int) -> tuple[Merged, int]:
-    """Return the statistics of all blocks of a condition that are done, and how many networks they have."""
-    run = ranges[0].plan.runs[condition]
-    empty = template.of_statistics(run)
-    parts, networks = [], 0
-    counts = dict(empty.counts)
+    gathered = [Gathered(plan, condition) for condition in range(plan.conditions.count)]
     for one in ranges:
-        held, where = one.held, one.held.at(condition)
-        for number in map(int, np.flatnonzero(held.done[condition])):
-            read = {name: np.asarray(array[(*where, number)]) for name, array in held.arrays.items()}
-            sums = {name: read[f"sum_{name}"][None] for name in empty.sums}
-            # Counts are added here, one block at a time: histograms of all blocks would not fit into memory.
-            counts = {name: counts[name] + read[f"count_{name}"] for name in counts}
-            parts.append(held.plan.merged(condition, number, sums, {}))
-            begin, end = held.plan.ranges[number]
-            networks += end - begin
-    if not parts:
-        return empty, 0
+        for condition, number in np.argwhere(one.held.done).tolist():
+            gathered[condition].add(one.plan, number, one.held.block(condition, number))
     try:
-        merged = together(parts)
+        return assembled.of_statistics(plan, gathered, _attrs(ranges))
     except ValueError as error:
         raise ValueError(
-            f"stores must meet at a multiple of {run.cut.cell} networks, whose statistics are taken together, "
+            f"stores must meet at a multiple of {plan.cell} networks, whose statistics are taken together, "
             f"got ranges from {', '.join(str(held.plan.first_network) for held in ranges)}"
         ) from error
-    return Merged(merged.sums, counts, merged.first, merged.level, merged.pairs), networks

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal.base import checks
+from shoal.engine.condense import Condensed
 from shoal.engine.merged import Merged
 from shoal.engine.run import Progress, Run
 from shoal.spec.encoding import decode, encode
 from shoal.spec.loss import resolve_loss
-from shoal.spec.method import GradientDescent
+from shoal.spec.method import GradientDescent, GradientFlow
 from shoal.spec.training import Training
 from shoal.spec.validate import check_progress, check_types
 from shoal.sweep import template
 from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
 from shoal.sweep.ranges import Ranges
-
-if TYPE_CHECKING:
-    import xarray
+from shoal.sweep.template import Template
 
 _BLOCK_WORK = 2**34
 """Parameters x samples x gradients of a default block: some seconds on one core, and less on more."""
@@ -76,9 +75,13 @@ class Plan:
         if conditions.count > _MOST_BLOCKS:
             raise ValueError(f"over must make at most {_MOST_BLOCKS:,} conditions, got {conditions.count:,}")
         runs = []
+        condensed: dict[Any, Condensed] = {}
         for told, settings in zip(conditions.told(), conditions.settings(), strict=True):
             try:
-                run = Run.of(Training(**applied(arguments, settings)))
+                training = Training(**applied(arguments, settings))
+                key = _condensed_alike(training)
+                run = Run.of(training, condensed.get(key))
+                condensed[key] = run.condensed
                 _ = run.training.records  # which raises where the method ends before them
             except (TypeError, ValueError) as error:
                 raise (type(error)(f"over: at {told}: {error}") if settings else error) from error
@@ -129,12 +132,17 @@ class Plan:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The variables that are cut into blocks: each has one file a block."""
-        return tuple(kept(template.of_statistics(self.runs[0])) if self.reduced else map(str, self.templates[0]))
+        return tuple(self.statistics if self.reduced else self.templates[0].variables)
 
     @cached_property
-    def templates(self) -> list[xarray.Dataset]:
+    def statistics(self) -> dict[str, NDArray[Any]]:
+        """What a block of statistics keeps, of no networks."""
+        return kept(template.of_statistics(self.runs[0]))
+
+    @cached_property
+    def templates(self) -> list[Template]:
         """What each condition records."""
-        return [template.of_run(run) for run in self.runs]
+        return [Template.of(run) for run in self.runs]
 
     def blocks(self, done: NDArray[np.bool_]) -> Iterator[Block]:
         """Return the blocks that are not done, condition by condition; ``done`` has shape (conditions, blocks)."""
@@ -169,10 +177,11 @@ class Plan:
     def require(self, threads: int, available: int | None = None, where: str = "this machine") -> None:
         """Raise a ValueError where a block needs more memory than there is, or than the ``available`` bytes."""
         most = self.ranges.most
-        for told, run in zip(self.conditions.told(), self.runs, strict=True):
+        for condition, run in enumerate(self.runs):
             try:
-                run.part(0, most).require(most, threads, available)
+                run.require(most, threads, available)
             except ValueError as error:
+                told = self.conditions.told()[condition]
                 at = f" at {told}" if told else ""
                 raise ValueError(f"block={self.block} is too large for {where}{at}: {error}") from error
 
@@ -196,10 +205,10 @@ class Plan:
         if self.reduced:
             return
         rows = min(self.block, self.networks)
-        for name, variable in self.templates[0].data_vars.items():
-            if rows * variable.nbytes > _CHUNK_BYTES:
+        for name, (_, values, _) in self.templates[0].variables.items():
+            if rows * values.nbytes > _CHUNK_BYTES:
                 raise ValueError(
-                    f"block must be smaller: {rows} networks of {name!r} have {rows * variable.nbytes} bytes, "
+                    f"block must be smaller: {rows} networks of {name!r} have {rows * values.nbytes} bytes, "
                     f"of which a chunk can have {_CHUNK_BYTES}"
                 )
 
@@ -220,9 +229,9 @@ def trained(run: Run, begin: int, end: int, threads: int, progress: Progress | N
     if run.training.record.reduce is not None:
         merged = run.expanded(run.merged(begin, end, threads, progress))
         return kept(merged)
-    part = run.part(begin, end)
-    data = part.of_arrays(part.arrays(0, end - begin, threads, progress))
-    return {str(name): variable.values for name, variable in data.data_vars.items()}
+    arrays = run.condensed.expand(run.arrays(begin, end, threads, progress))
+    variables = run.variables(arrays) | template.initial(run, begin, end)
+    return {name: np.asarray(values) for name, (_, values, _) in variables.items()}
 
 
 def kept(merged: Merged) -> dict[str, NDArray[Any]]:
@@ -256,6 +265,12 @@ def _block(runs: list[Run], asked: object) -> int:
         most = min(most, *(max(1, _BLOCK_BYTES // run.record_bytes(1)) for run in runs))
     enough = 1 << max(0, runs[0].training.networks - 1).bit_length()
     return max(least, min(_MOST, enough, 1 << (most.bit_length() - 1)))
+
+
+def _condensed_alike(training: Training) -> Any:
+    """Return what two trainings share that are condensed alike; tasks by identity, for they may be large."""
+    flows, decays = isinstance(training.method, GradientFlow), training.weight_decay != 0
+    return id(training.task), training.network, flows, decays, training.condense, training.dtype
 
 
 def _work(run: Run) -> int:

@@ -1,8 +1,9 @@
-"""Train many networks at many conditions, block by block, into a store that a later call goes on from."""
+"""Train many networks at many conditions, block by block, in memory or into a store that a later call resumes."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from shoal.base import checks, former, imports
 from shoal.engine.run import Progress, shifted
 from shoal.engine.threads import thread_count
 from shoal.spec.training import Training, takes_training
+from shoal.sweep import in_memory
 from shoal.sweep.opened import open_sweep
 from shoal.sweep.plan import Block, Execute, Plan, Result, trained
 from shoal.sweep.store import Store
@@ -25,26 +27,25 @@ if TYPE_CHECKING:
 @takes_training
 def sweep(
     *arguments: Any,
-    store: str | os.PathLike[str],
     over: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    store: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     block: int | None = None,
     client: Client | None = None,
     progress: Progress | None = None,
     **training: Any,
 ) -> xarray.Dataset:
-    """Return the measures of many networks at each of many conditions, trained in blocks that are kept as they end.
+    """Return the measures of many networks at each of many conditions.
 
-    The same call again goes on where the last one stopped, whatever stopped it, and gives the same bits as one that
-    nothing stopped. Each condition has the bits that ``train`` gives with its arguments.
+    Each condition has the bits that ``train`` gives with its arguments. With a store, blocks of networks are kept on
+    the disk as they end: the same call again resumes where the last one stopped, whatever stopped it, and gives the
+    same bits as one that nothing stopped.
 
     Parameters
     ----------
     network, task, init, method, ...
         Those of ``shoal.Training``, or one in their place: what holds where ``over`` says nothing else. ``networks``
         is how many at each condition.
-    store
-        Folder of the Zarr store, made where there is none. Its own folder must exist.
     over
         What is swept. A mapping {field: values} makes a grid, with one dimension a field, of its name; the values may
         be a mapping label -> value. A sequence of mappings {field: value} makes a list, with the dimension
@@ -53,6 +54,8 @@ def sweep(
         are called ``network_name`` and ``loss_name``); ``"seed"``, ``"weight_decay"``, ``"spectral_decoupling"``; and
         ``"network.width"``, of all hidden layers, and ``"network.depth"``, the number of hidden layers, all of one
         width.
+    store
+        Folder of the Zarr store, made if there is none. Its own folder must exist. None keeps everything in memory.
     first_network
         Index of the first network of each condition: a range of a larger sweep, that ``open_sweep`` puts together with
         others. Of statistics a multiple of the networks that are taken together, 256 or fewer: the error tells it.
@@ -73,15 +76,15 @@ def sweep(
     Returns
     -------
     xarray.Dataset
-        ``open_sweep(store)``.
+        ``open_sweep(store)``; without a store the same dataset, in memory.
 
     Raises
     ------
     TypeError, ValueError
         As of ``train``, at any condition; a field that cannot be swept, a value given twice; conditions that record a
-        measure in different shapes; a block that needs more memory than there is; a store of another sweep (the
-        error shows each difference), or something else in its place; a client that is no client, or a worker that
-        would have other bits. All before anything is made or trained.
+        measure in different shapes; a block, or without a store all that is recorded, that needs more memory than
+        there is; a store of another sweep (the error shows each difference), or something else in its place; a client
+        that is no client, or a worker that would have other bits. All before anything is made or trained.
     ImportError
         A client without ``distributed``: ``pip install 'shoal[cluster]'``.
     RuntimeError
@@ -91,33 +94,36 @@ def sweep(
 
     Notes
     -----
-    Time: that of the trainings, and of writing some small files a block. Memory: that of one block.
+    Time: that of the trainings, and with a store of writing some small files per block. Memory: that of one block;
+    without a store also all that is recorded.
 
     Examples
     --------
-    >>> import shoal, tempfile
-    >>> store = tempfile.mkdtemp()
+    >>> import shoal
     >>> data = shoal.sweep(shoal.Network((2, 8, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(0.5), networks=512,
-    ...                    method=shoal.GradientDescent(0.05, 400), over={"init.std": [0.1, 0.3]}, store=store,
+    ...                    method=shoal.GradientDescent(0.05, 400), over={"init.std": [0.1, 0.3]},
     ...                    record=shoal.Record(steps=[0, 400], reduce="moments"))
     >>> data.loss.dims, data.loss.shape
     (('init.std', 'statistic', 'time'), (2, 6, 2))
     """
-    imports.whole("xarray", "zarr")
-    given = Training.fields_given(arguments, training)
-    plan = Plan.of(**given, over=over, block=block, progress=progress)
-    path = path_of(store)
+    imports.whole("xarray", *(() if store is None else ("zarr",)))
+    path = None if store is None else path_of(store)
+    plan = Plan.of(**Training.fields_given(arguments, training), over=over, block=block, progress=progress)
     if client is None:
         count = thread_count(threads)
         plan.require(count)
-        carry_out(plan, path, lambda done: here(done, count, progress))
+        executor = functools.partial(here, threads=count, progress=progress)
     else:
         from shoal.sweep import cluster  # whose library only those need who have a client
 
-        each = 1 if threads is None else thread_count(threads)
-        cluster.check(client, plan, each)
-        carry_out(plan, path, lambda done: cluster.elsewhere(client, done, each, progress))
-    return open_sweep(store)
+        count = 1 if threads is None else thread_count(threads)
+        cluster.check(client, plan, count)
+        executor = functools.partial(cluster.elsewhere, client, threads=count, progress=progress)
+    if path is None:
+        in_memory.require(plan, count if client is None else 0)
+        return in_memory.sweep(plan, executor(0))
+    carry_out(plan, path, executor)
+    return open_sweep(path)
 
 
 def path_of(store: object) -> Path:

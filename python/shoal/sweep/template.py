@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,52 @@ from shoal.engine import dataset
 from shoal.engine.histogram import bins
 from shoal.engine.merged import Merged
 from shoal.engine.run import Run
+from shoal.spec.init import Explicit
 from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent
 from shoal.sweep.conditions import Conditions
 
-if TYPE_CHECKING:
-    import xarray
-
-_OF_TASK = ("inputs", "labels", "sample_weight", "test_inputs", "test_labels")
+Labelled = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
+"""Dimensions, values and attributes, as xarray takes them."""
 
 
-def of_networks(run: Run) -> xarray.Dataset:
-    """Return the dataset of one network of a training that keeps each, as ``train`` gives it but for the numbers."""
+@dataclass(frozen=True)
+class Template:
+    """What a condition records: the variables of one network, or statistics of none, and its coordinates."""
+
+    variables: dict[str, Labelled]
+    coordinates: dict[str, Labelled]
+
+    @classmethod
+    def of(cls, run: Run) -> Template:
+        """Return what a training will record."""
+        return cls.of_networks(run) if run.training.record.reduce is None else cls.of_merged(run, of_statistics(run))
+
+    @classmethod
+    def of_networks(cls, run: Run) -> Template:
+        """Return one network of a training that keeps each, all zeros."""
+        variables = run.variables(_arrays(run)) | initial(run, 0, 1)
+        return cls(_labelled(variables), dataset.coordinates(run.training, variables, np.zeros(1, np.int64)))
+
+    @classmethod
+    def of_merged(cls, run: Run, merged: Merged) -> Template:
+        """Return statistics of a training."""
+        variables = run.statistics(merged)
+        given = dataset.initial(run.training.init, "init_network")
+        return cls(_labelled(variables | given), dataset.coordinates(run.training, variables, None))
+
+
+def initial(run: Run, begin: int, end: int) -> dict[str, Any]:
+    """Return the variables of the arrays from which networks ``begin`` to ``end`` - 1 start, if they are given."""
+    init = run.training.init
+    return dataset.initial(init.block(begin, end), "network") if isinstance(init, Explicit) else {}
+
+
+def _labelled(variables: Mapping[str, Any]) -> dict[str, Labelled]:
+    return {name: (dims, np.asarray(values), attrs) for name, (dims, values, attrs) in variables.items()}
+
+
+def _arrays(run: Run) -> dict[str, Any]:
+    """Return the arrays of one network, as the core gives them but for the numbers."""
     network, times = run.training.network, len(run.training.records)
     arrays: dict[str, Any] = {
         "status": np.zeros(1, np.int8),
@@ -47,7 +82,7 @@ def of_networks(run: Run) -> xarray.Dataset:
         else:
             dtype = "bool" if name == "pattern" else run.training.dtype
             arrays[name] = _zeros((1, times, *_sizes(run, name)), dtype)
-    return run.part(0, 1).of_expanded(arrays)
+    return arrays
 
 
 def of_statistics(run: Run) -> Merged:
@@ -69,45 +104,32 @@ def of_statistics(run: Run) -> Merged:
     return Merged(sums, counts, 0, 0, kept.covariance)  # type: ignore[arg-type]
 
 
-def of_run(run: Run) -> xarray.Dataset:
-    """Return a dataset with the variables, dimensions and coordinates of a training, its networks but one left out."""
-    return of_networks(run) if run.training.record.reduce is None else run.of_statistics(of_statistics(run))
+def stacked(conditions: Conditions, templates: Sequence[Template]) -> dict[str, Labelled]:
+    """Return the coordinates that conditions share, or that differ along some of their dimensions."""
+    coordinates: dict[str, Labelled] = {}
+    for axis in conditions.axes:
+        for name, values in axis.coordinates().items():
+            coordinates[name] = ((axis.name,), values, {})
+    for name in templates[0].coordinates:
+        held = [template.coordinates[name] for template in templates if name in template.coordinates]
+        alike = len({(dims, values.shape) for dims, values, _ in held}) == 1 and len(held) == len(templates)
+        if name == "network" or not alike:
+            continue  # of the task: it is in the specification
+        dims, values = along(conditions, held)
+        # xarray keeps the name of a dimension for coordinates along it alone.
+        told = "times" if name == "time" and len(dims) > 1 else name
+        coordinates[told] = (dims, values, dict(held[0][2]))
+    return coordinates
 
 
-@dataclass(frozen=True)
-class Stacked:
-    """The coordinates that conditions share or that stand along some of their dimensions."""
-
-    coordinates: dict[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]]
-
-    @classmethod
-    def of(cls, conditions: Conditions, templates: Sequence[xarray.Dataset]) -> Stacked:
-        """Return the coordinates of all conditions, whose templates stand in their order."""
-        coordinates: dict[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]] = {}
-        for axis in conditions.axes:
-            for name, values in axis.coordinates().items():
-                coordinates[name] = ((axis.name,), values, {})
-        for name in map(str, templates[0].coords):
-            held = [template.coords[name] for template in templates if name in template.coords]
-            if name == "network" or len({(one.dims, one.shape) for one in held}) > 1 or len(held) < len(templates):
-                continue  # of the task: it stands in the specification
-            dims, values = along(conditions, held)
-            told = name
-            if told == "time" and len(dims) > 1:
-                told = "times"  # xarray keeps the name of a dimension for coordinates along it alone
-            coordinates[told] = (dims, values, dict(held[0].attrs))
-        return cls(coordinates)
-
-
-def along(conditions: Conditions, held: Sequence[xarray.DataArray]) -> tuple[tuple[str, ...], NDArray[Any]]:
+def along(conditions: Conditions, held: Sequence[Labelled]) -> tuple[tuple[str, ...], NDArray[Any]]:
     """Return dimensions and values of an array of each condition, without the axes along which it does not change."""
     kinds: dict[tuple[str, bytes], int] = {}
     # Arrays that conditions share are looked at once; they are held, so that no other can take their place in memory.
     seen: dict[tuple[int, str, tuple[int, ...]], tuple[int, NDArray[Any]]] = {}
     firsts: list[NDArray[Any]] = []
     which = np.zeros(len(held), np.int64)
-    for i, one in enumerate(held):
-        values = np.asarray(one.values)
+    for i, (_, values, _) in enumerate(held):
         place = (values.ctypes.data, values.dtype.str, values.strides)
         if place not in seen:
             text = repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
@@ -124,20 +146,25 @@ def along(conditions: Conditions, held: Sequence[xarray.DataArray]) -> tuple[tup
             grid = np.take(grid, 0, axis=axis)
         else:
             dims.insert(0, name)
-    return (*dims, *map(str, held[0].dims)), np.stack(firsts)[grid]
+    return (*dims, *held[0][0]), np.stack(firsts)[grid]
 
 
-def check_alike(told: Sequence[str], templates: Sequence[xarray.Dataset]) -> None:
+def check_alike(told: Sequence[str], templates: Sequence[Template]) -> None:
     """Raise a ValueError where two conditions record a measure in different shapes."""
-    first = templates[0]
+    first = _sizes_of(templates[0])
     for text, template in zip(told, templates, strict=True):
-        for name in sorted({*map(str, first), *map(str, template)}):
-            here, there = (dict(one[name].sizes) if name in one else None for one in (first, template))
+        sizes = _sizes_of(template)
+        for name in sorted({*first, *sizes}) if sizes != first else ():
+            here, there = first.get(name), sizes.get(name)
             if here != there:
                 raise ValueError(
                     f"over must leave the shape of what is recorded as it is: {_measure(name)!r} has {_said(here)} at "
                     f"{told[0]} and {_said(there)} at {text}; {_remedy(name)}"
                 )
+
+
+def _sizes_of(template: Template) -> dict[str, dict[str, int]]:
+    return {name: dict(zip(dims, held.shape, strict=True)) for name, (dims, held, _) in template.variables.items()}
 
 
 def _said(sizes: Mapping[Any, int] | None) -> str:
@@ -154,7 +181,7 @@ def _measure(name: str) -> str:
 
 
 def _remedy(name: str) -> str:
-    if name.startswith("start_"):
+    if name.startswith("init_"):
         return "initialisations given by arrays must all have the same widths"
     if name in ("diverged_at", "stopped_at", "accepted", "rejected", "gave_up", "exhausted", *STOP_RULES):
         return "sweep methods of one kind, with the same rules to stop"
