@@ -35,3 +35,17 @@ def test_everything_named_is_there() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'shoal' has no attribute 'trian'"):
         shoal.trian  # noqa: B018
+
+
+def test_a_system_without_the_modules_of_unix_can_train_and_sweep() -> None:
+    code = """
+import sys
+for name in ("fcntl", "resource", "grp", "pwd", "termios"):
+    sys.modules[name] = None
+import shoal
+told = dict(task=shoal.tasks.modes((1.7, 0.9)), init=shoal.Gaussian(0.5), method=shoal.GradientDescent(0.1, 20))
+told |= dict(network=shoal.Network((2, 4, 1)), networks=7)
+print(shoal.train(**told).loss.shape, shoal.sweep(**told, over={"init.std": [0.1, 0.4]}).loss.shape)
+"""
+    done = python(["-c", code])
+    assert done.stdout == "(7, 21) (2, 7, 21)\n", done.stderr

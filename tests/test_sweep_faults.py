@@ -149,7 +149,7 @@ def test_a_second_process_is_refused(tmp_path: Path, undisturbed: Undisturbed) -
 def test_a_lock_whose_holder_gives_no_name(tmp_path: Path) -> None:
     """It has taken the lock and not said yet who it is."""
     with lock.locked(tmp_path / "s"):
-        lock.beside(tmp_path / "s").write_text("")
+        lock.holder(tmp_path / "s").write_text("")
         with pytest.raises(RuntimeError, match="in use by another process"), lock.locked(tmp_path / "s"):
             pass
     assert not list(tmp_path.iterdir())

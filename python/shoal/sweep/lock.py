@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -16,6 +15,11 @@ def beside(store: Path) -> Path:
     return store.with_name(f".{store.name}.shoal-lock")
 
 
+def holder(store: Path) -> Path:
+    """Return the file that says who holds the lock, which cannot be read itself on every system."""
+    return store.with_name(f".{store.name}.shoal-holder")
+
+
 @contextlib.contextmanager
 def locked(store: Path) -> Iterator[None]:
     """Hold the lock of a store.
@@ -25,36 +29,26 @@ def locked(store: Path) -> Iterator[None]:
     RuntimeError
         Another process holds it: which one, and on which machine.
     """
-    file = beside(store)
-    handle = _taken(store, file)
+    import filelock
+
+    lock = filelock.FileLock(beside(store), timeout=0)
     try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise RuntimeError(f"store {store} is in use by {_told(store)}: wait for it, or end it") from None
+    try:
+        holder(store).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         yield
     finally:
-        file.unlink(missing_ok=True)
-        os.close(handle)  # which gives the lock back
+        for file in (holder(store), beside(store)):
+            with contextlib.suppress(OSError):  # not every system removes a file that is open
+                file.unlink()
+        lock.release()
 
 
-def _taken(store: Path, file: Path) -> int:
-    """Return an open file that stands in its place and is locked."""
-    while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(handle)
-            os.close(handle)
-            raise RuntimeError(f"store {store} is in use by {holder}: wait for it, or end it") from None
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(file)):
-                return handle
-        os.close(handle)  # its last holder removed it between the opening and the lock
-
-
-def _holder(handle: int) -> str:
+def _told(store: Path) -> str:
     try:
-        told = json.loads(os.pread(handle, 4096, 0))
+        told = json.loads(holder(store).read_text())
         return f"process {told['pid']} on {told['host']}"
-    except (ValueError, KeyError):  # it has only just taken the lock
+    except (OSError, ValueError, KeyError):  # it has only just taken the lock
         return "another process"
