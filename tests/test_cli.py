@@ -68,10 +68,10 @@ def test_the_report_is_of_the_run_that_was_asked_for(tmp_path):
 def test_a_claim_that_raises_is_on_the_page_with_what_ran_before_and_the_error_goes_on(tmp_path, monkeypatch):
     true = claims.run
 
-    def run(name, *given):
-        if name == "losses":
+    def run(claim, *given):
+        if claim.name == "losses":
             raise RuntimeError("no <memory> left")
-        return true(name, *given)
+        return true(claim, *given)
 
     monkeypatch.setattr(claims, "run", run)
     result = shoal("reproduce", "modes", "losses", "digits", "--quick", "--networks", "4", "--out", str(tmp_path))

@@ -26,6 +26,7 @@ from shoal.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from shoal import claims, dynamics, plot, theory
+    from shoal.claims.claim import claim
     from shoal.compare.comparison import compare_flow, compare_rates
     from shoal.compare.means import compare_mean, compare_samples
     from shoal.compare.proportion import compare_fraction
@@ -52,6 +53,7 @@ __all__ = [
     "Training",
     "__version__",
     "cite",
+    "claim",
     "claims",
     "compare_flow",
     "compare_fraction",
@@ -76,6 +78,7 @@ __all__ = [
 # Imported when first asked for, since SciPy, xarray and matplotlib take longer to import than all the rest.
 _MODULES = ("claims", "dynamics", "plot", "theory")
 _PLACES = {
+    "claim": "claims.claim",
     "compare_flow": "compare.comparison",
     "compare_fraction": "compare.proportion",
     "compare_mean": "compare.means",

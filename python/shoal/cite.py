@@ -250,16 +250,17 @@ def _version(attrs: dict[str, object]) -> str:
 def _papers(about: object) -> tuple[Reference, ...]:
     """Return the papers of a claim, an outcome or a name."""
     if isinstance(about, str):
-        from shoal.claims import CLAIMS  # takes SciPy, xarray and matplotlib with it
+        from shoal.claims import known  # takes SciPy, xarray and matplotlib with it
 
-        if about in CLAIMS:
-            return references(CLAIMS[about].source)
+        claims = known()
+        if about in claims:
+            return references(claims[about].source)
         try:
             return (paper(about),)
         except ValueError:
-            labels = ", ".join(known.label for known in PAPERS)
+            labels = ", ".join(each.label for each in PAPERS)
             raise ValueError(
-                f"about must name a claim ({', '.join(CLAIMS)}) or a paper ({labels}, arXiv:...), got {about!r}"
+                f"about must name a claim ({', '.join(claims)}) or a paper ({labels}, arXiv:...), got {about!r}"
             ) from None
     source = getattr(about, "source", None)
     if not isinstance(source, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from shoal.sweep.command import sweep_file
 
 if TYPE_CHECKING:
-    from shoal.claims.claim import Outcome
+    from shoal.claims import Claim, Outcome
     from shoal.report import Run
 
 __all__ = ["app"]
@@ -32,7 +34,10 @@ app = typer.Typer(
 @app.command()
 def reproduce(
     claims: Annotated[
-        list[str] | None, typer.Argument(metavar="[CLAIM]...", help="All claims when none is named.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[CLAIM|FILE.py]...", help="Names, and files of claims. None: all that shoal list shows."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer networks and shorter runs: all within three minutes.")
@@ -50,27 +55,24 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder for pictures and data; made when missing.")] = Path("shoal-out"),
 ) -> None:
     """Run claims, print a verdict table, save pictures, data and a report; exit with 1 when a claim fails."""
-    from shoal import claims as known
     from shoal import report
+    from shoal.claims import Setting, split
     from shoal.report.machine import here
 
     console = Console()
-    chosen = list(dict.fromkeys(claims or known.list()))
-    for name in chosen:
-        if name not in known.CLAIMS:
-            raise typer.BadParameter(f"no claim {name!r}; there are {', '.join(known.CLAIMS)}", param_hint="CLAIM")
+    chosen = _chosen(claims or [])
     _make(out)
     run = report.Run(
-        chosen=tuple(known.CLAIMS[name] for name in chosen),
-        setting=known.Setting(networks, seed, quick, threads),
+        chosen=chosen,
+        setting=Setting(networks, seed, quick, threads),
         machine=here(threads),
         begun=datetime.now(UTC),
         everything=not claims,
     )
-    for name in chosen:
-        run = _run(console, run, name, out)
+    for claim in chosen:
+        run = _run(console, run, claim, out)
     failed = [entry.name for entry in run.entries if entry.status != "PASS"]
-    console.print(f"{known.split(row for entry in run.entries for row in entry.rows)}.", highlight=False)
+    console.print(f"{split(row for entry in run.entries for row in entry.rows)}.", highlight=False)
     console.print(f"Report: {out / 'index.html'}", highlight=False, soft_wrap=True)
     if failed:
         passed = len(chosen) - len(failed)
@@ -100,11 +102,9 @@ def cite(
 
 @app.command("list")
 def list_claims() -> None:
-    """List the claims and their sources."""
-    from shoal import claims as known
-
+    """List the claims and their sources: shoal's own, then those of installed packages."""
     table = Table("claim", "what it says", "source", box=None)
-    for claim in known.CLAIMS.values():
+    for claim in _known().values():
         table.add_row(claim.name, claim.sentence, claim.source)
     Console().print(table)
 
@@ -117,7 +117,45 @@ def info() -> None:
     typer.echo(str(shoal.info()))
 
 
-def _run(console: Console, run: Run, name: str, out: Path) -> Run:
+def _known() -> dict[str, Claim]:
+    """Return all claims by name; say which packages' claims could not be had."""
+    from shoal.claims import known
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = known()
+    for warning in caught:
+        Console(stderr=True).print(f"[bold yellow]warning[/]: {escape(str(warning.message))}", highlight=False)
+    return found
+
+
+def _chosen(words: list[str]) -> tuple[Claim, ...]:
+    """Return the claims of names and files, in their order; all of them if there are no words."""
+    from shoal.claims import of_file
+    from shoal.claims.registry import distinct, of_package
+
+    found = _known()
+    chosen: dict[str, tuple[Claim, ...]] = {}
+    for word in words or found:
+        if word in found:
+            chosen[word] = (found[word],)
+            continue
+        if not (word.endswith(".py") or Path(word).name != word):
+            raise typer.BadParameter(f"no claim {word!r}; there are {', '.join(found)}", param_hint="CLAIM")
+        try:
+            read = of_file(Path(word))
+            if taken := [claim.name for claim in read if claim.name in of_package()]:
+                raise ValueError(f"{word} calls a claim {', '.join(taken)}, as one of shoal's own is called")
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="FILE") from error
+        chosen[str(Path(word).resolve())] = read
+    try:
+        return tuple(distinct(claim for claims in chosen.values() for claim in claims).values())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="CLAIM") from error
+
+
+def _run(console: Console, run: Run, claim: Claim, out: Path) -> Run:
     """Run one claim, save and show what it gave, and write the report so far, also where an error stops it."""
     from shoal import claims, report
 
@@ -126,17 +164,18 @@ def _run(console: Console, run: Run, name: str, out: Path) -> Run:
     begun = time.perf_counter()
     try:
         with Progress(*columns, console=console, transient=True) as progress:
-            tell = partial(_tell, progress, progress.add_task(name, total=None), name)
-            outcome = claims.run(name, setting.networks, setting.quick, setting.seed, setting.threads, tell)
+            tell = partial(_tell, progress, progress.add_task(claim.name, total=None), claim.name)
+            outcome = claims.run(claim, setting.networks, setting.quick, setting.seed, setting.threads, tell)
             seconds = time.perf_counter() - begun
             written = outcome.save(out)
     except BaseException as error:  # Ctrl-C too: what ran until then is worth a page
-        stopped = report.Entry.stopped(claims.find(name), error, time.perf_counter() - begun)
+        stopped = report.Entry.stopped(claim, error, time.perf_counter() - begun)
         with contextlib.suppress(OSError):  # where the disk is full, that is the error to be told
             report.write(run.with_entry(stopped, time.perf_counter() - begun), out)
         raise
     _show(console, outcome, seconds, written)
-    entry = report.Entry.of(outcome, written[0].read_bytes(), seconds)
+    picture = next((path.read_bytes() for path in written if path.suffix == ".png"), b"")
+    entry = report.Entry.of(outcome, picture, seconds)
     run = run.with_entry(entry, time.perf_counter() - begun)
     report.write(run, out)
     return run
@@ -144,7 +183,7 @@ def _run(console: Console, run: Run, name: str, out: Path) -> Run:
 
 def _tell(progress: Progress, shown: TaskID, name: str, line: str) -> None:
     """Show what a claim does now."""
-    progress.update(shown, description=f"{name}: {line}")
+    progress.update(shown, description=escape(f"{name}: {line}"))
 
 
 def _make(out: Path) -> None:
@@ -162,21 +201,24 @@ def _make(out: Path) -> None:
 
 def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path]) -> None:
     """Print the verdict table of one claim."""
-    table = Table(title=f"{outcome.name}: {outcome.sentence}", title_justify="left", title_style="bold")
+    table = Table(title=escape(f"{outcome.name}: {outcome.sentence}"), title_justify="left", title_style="bold")
     table.add_column("claim", ratio=1)
-    for name in ("measured", "predicted", "tolerance", "ratio", "catches"):
+    for name in ("measured", "predicted", "tolerance", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
+    named = any(row.wrong for row in outcome.rows)
+    table.add_column("catches", justify="right", no_wrap=not named, overflow="fold")
     table.add_column("verdict", no_wrap=True)
     for row in outcome.rows:
         held = row.comparison
-        colour = "green" if held.passed else "red"
+        colour = "green" if row.passed else "red"
         numbers = (f"{held.measured:.6g}", f"{held.predicted:.6g}", f"{held.tolerance:.2g}", f"{held.ratio:.2g}")
         left = f" ({held.left_out} diverged, left out)" if held.left_out else ""
-        table.add_row(row.statement + left, *numbers, str(held.catches), f"[bold {colour}]{held.verdict}[/]")
+        catches = escape("\n".join(row.catches))
+        table.add_row(escape(row.statement) + left, *numbers, catches, f"[bold {colour}]{row.verdict}[/]")
     console.print(table)
     for note in outcome.notes:
-        console.print(f"  {note}", style="dim", highlight=False)
-    console.print(f"  {outcome.source}; {seconds:.1f} s", style="dim", highlight=False)
+        console.print(f"  {escape(note)}", style="dim", highlight=False)
+    console.print(f"  {escape(outcome.source)}; {seconds:.1f} s", style="dim", highlight=False)
     for path in written:
         console.print(f"  {path}", style="dim", highlight=False, soft_wrap=True)
     console.print()

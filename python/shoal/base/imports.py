@@ -23,7 +23,7 @@ def whole(*names: str) -> list[ModuleType]:
     Examples
     --------
     >>> [module.__name__ for module in whole("json", "shoal.spec.method")]
-    ['json', 'shoal.method']
+    ['json', 'shoal.spec.method']
     """
     if not all(name in _whole for name in names):
         if threading.current_thread() is threading.main_thread():

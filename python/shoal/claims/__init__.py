@@ -4,69 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shoal.claims.claim import Claim, Outcome, Row, Setting, split
-from shoal.claims.hinge_mean_field import (
-    finite_width,
-    lazy_rich,
-    mean_field,
-    mislabelled,
-    overfitting,
-    realistic,
-    slowing_down,
-)
-from shoal.claims.learning_dynamics import (
-    classes,
-    depth,
-    digits,
-    failure,
-    frequency,
-    images,
-    losses,
-    modes,
-    norm,
-    phase_diagram,
-    sigmoid,
-    starvation,
-)
-from shoal.claims.neighbours import remedies
+from shoal.claims.claim import Claim
+from shoal.claims.outcome import Outcome, Row, Setting, split
+from shoal.claims.registry import known, of_file
+from shoal.claims.trial import Trial
 
-__all__ = ["CLAIMS", "Claim", "Outcome", "Row", "Setting", "find", "list", "run", "split"]
-
-_MODULES = (
-    sigmoid,
-    modes,
-    losses,
-    depth,
-    phase_diagram,
-    failure,
-    norm,
-    frequency,
-    classes,
-    starvation,
-    remedies,
-    images,
-    digits,
-    mean_field,
-    slowing_down,
-    finite_width,
-    lazy_rich,
-    overfitting,
-    mislabelled,
-    realistic,
-)
-CLAIMS: dict[str, Claim] = {module.CLAIM.name: module.CLAIM for module in _MODULES}
-"""Every claim by name, in the order in which they run."""
+__all__ = ["Claim", "Outcome", "Row", "Setting", "Trial", "find", "known", "list", "of_file", "run", "split"]
 
 
 def list() -> tuple[str, ...]:
-    """Return the names of all claims.
+    """Return the names of all claims: shoal's own, then those of installed packages.
 
     Examples
     --------
     >>> list()[:5]
     ('sigmoid', 'modes', 'losses', 'depth', 'phase-diagram')
     """
-    return tuple(CLAIMS)
+    return tuple(known())
 
 
 def find(name: str) -> Claim:
@@ -87,13 +41,14 @@ def find(name: str) -> Claim:
     ValueError
         No claim has that name.
     """
-    if name not in CLAIMS:
-        raise ValueError(f"name must be one of {', '.join(CLAIMS)}, got {name!r}")
-    return CLAIMS[name]
+    claims = known()
+    if name not in claims:
+        raise ValueError(f"name must be one of {', '.join(claims)}, got {name!r}")
+    return claims[name]
 
 
 def run(
-    name: str,
+    name: str | Claim,
     networks: int | None = None,
     quick: bool = False,
     seed: int = 0,
@@ -104,8 +59,8 @@ def run(
 
     Parameters
     ----------
-    name : str
-        One of `list`.
+    name : str or Claim
+        One of `list`, or a function that ``shoal.claim`` decorates.
     networks : int, optional
         How many networks, at least 2; the claim's own number when left out.
     quick : bool
@@ -127,10 +82,12 @@ def run(
     TypeError
         A number that is not an integer.
     ValueError
-        An unknown claim, fewer than two networks, a seed outside 0..2**64-1, threads outside 1..4096.
+        An unknown claim, or one that compares nothing; fewer than two networks, a seed outside 0..2**64-1, threads
+        outside 1..4096.
 
     Notes
     -----
     Source: each claim names its paper and its section of docs/theory.md.
     """
-    return find(name).run(Setting(networks, seed, quick, threads, progress))
+    claim = name if isinstance(name, Claim) else find(name)
+    return claim.run(Setting(networks, seed, quick, threads, progress))

@@ -11,7 +11,7 @@ from importlib.resources import files
 from xml.etree.ElementTree import Element
 
 from shoal.cite import Reference, references, software
-from shoal.claims.claim import Row, split
+from shoal.claims.outcome import Row, split
 from shoal.report.markup import document, duration, node, number
 from shoal.report.report import Entry, Run
 
@@ -26,6 +26,10 @@ _ICON = (
 _MARKS = {"PASS": "\N{CHECK MARK}", "FAIL": "\N{BALLOT X}", "ERROR": "!", "NOT RUN": "\N{EN DASH}"}
 _COLUMNS = ("statement", "measured", "predicted", "tolerance", "ratio", "catches", "kind", "networks", "verdict")
 _PLAIN = ("kind", "verdict")
+_NAMED = (
+    "Below that amount are theories that the claim names as wrong. The comparison has to fail with each of them. One "
+    "that passes is shown as not caught, and fails the row."
+)
 _KINDS = {
     "exact": "The same networks at rate, rate/2 and rate/4 are carried to rate 0. Allowed is the last correction that "
     "this made, and halving the rate has to halve the bias.",
@@ -114,7 +118,8 @@ def _claim(run: Run, entry: Entry) -> Element:
     if entry.notes:
         parts.append(node("h3", "Notes"))
         parts.append(node("ul", *(node("li", note) for note in entry.notes), class_="notes"))
-    parts.append(node("h3", "This claim alone"))
+    files = {claim.name: claim.file for claim in run.chosen}
+    parts.append(node("h3", "The file of this claim" if files.get(entry.name) else "This claim alone"))
     parts.append(_code(run.command(entry.name)))
     if entry.seconds:
         parts.append(node("p", f"Wall time here: {duration(entry.seconds)}.", class_="told"))
@@ -148,10 +153,10 @@ def _row(row: Row) -> Element:
         "predicted": (number(held.predicted, 6),),
         "tolerance": (number(held.tolerance, 2),),
         "ratio": (number(held.ratio, 2), bar),
-        "catches": (str(held.catches),),
+        "catches": tuple(part for said in row.catches for part in (node("br"), said))[1:],
         "kind": (held.kind,),
         "networks": (f"{held.networks:,}",),
-        "verdict": (_badge(held.verdict),),
+        "verdict": (_badge(row.verdict),),
     }
     return node(
         "tr",
@@ -203,6 +208,7 @@ def _reading(run: Run) -> Element:
             "Where all predictions are 0, they are shifted by 0.001, 0.01, 0.05, 0.2 and 1 instead. A majority refutes "
             "every theory by which at most the fraction shown succeed.",
         ),
+        *([node("p", _NAMED)] if any(row.wrong for entry in run.entries for row in entry.rows) else []),
         *([_definitions(kinds)] if kinds else []),
         id="reading",
         aria_labelledby="reading-title",

@@ -7,7 +7,8 @@ import shlex
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Claim
+from shoal.claims.outcome import Outcome, Row, Setting
 from shoal.report.describe import describe
 from shoal.report.machine import Machine
 
@@ -48,9 +49,9 @@ class Entry:
 
     @classmethod
     def of(cls, outcome: Outcome, picture: bytes, seconds: float) -> Entry:
-        """Return what the page says of an outcome, whose figure was saved as the PNG ``picture``."""
+        """Return what the page says of an outcome, whose figure, if any, was saved as the PNG ``picture``."""
         told = (outcome.name, outcome.sentence, outcome.source, outcome.rows, outcome.notes)
-        return cls(*told, picture, describe(outcome.figure), seconds)
+        return cls(*told, picture, describe(outcome.figure) if outcome.figure is not None else "", seconds)
 
     @classmethod
     def stopped(cls, claim: Claim, error: BaseException, seconds: float) -> Entry:
@@ -117,11 +118,11 @@ class Run:
     def command(self, *names: str) -> str:
         """Return the command that runs these claims as they were run here, or the whole run where none is named.
 
-        The folder is left out: it changes no result, and its name is nobody else's business.
+        Folders are left out: they change no result, and their names are nobody else's business. A claim that was read
+        from a file takes the others of that file with it.
         """
-        if not names and not self.everything:
-            names = tuple(claim.name for claim in self.chosen)
-        words = ["shoal", "reproduce", *names]
+        asked = [claim for claim in self.chosen if claim.name in names or not (names or self.everything)]
+        words = ["shoal", "reproduce", *dict.fromkeys(claim.file or claim.name for claim in asked)]
         if self.setting.quick:
             words.append("--quick")
         if self.setting.networks is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from shoal.claims.claim import Row, split
+from shoal.claims.outcome import Row, split
 from shoal.report.report import Entry, Run
 
 __all__ = ["summary", "verdicts"]
@@ -38,7 +38,7 @@ def _row(row: Row) -> str:
     left = f" ({held.left_out} diverged, left out)" if held.left_out else ""
     return _line(
         _plain(row.statement) + left, held.kind, str(held.networks), f"{held.measured:.6g}", f"{held.predicted:.6g}",
-        f"{held.tolerance:.2g}", _ratio(row), str(held.catches), held.verdict,
+        f"{held.tolerance:.2g}", _ratio(row), _plain("; ".join(row.catches)), row.verdict,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.teacher import Condition, nodes
 from shoal.compare.means import compare_estimate, compare_mean
@@ -350,9 +350,9 @@ def _draw_error(axes: Axes, data: xr.Dataset) -> None:
     axes.set(ylabel="fraction of fresh samples misclassified", ylim=(lowest / 6, None))
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="finite-width",
     sentence="A network of M nodes deviates from its mean-field limit by an amount that falls like 1/sqrt(M).",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    run=run,
+    test=run,
 )

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfinv
 
 from shoal import plot
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, halved, nodes, over_datasets
 from shoal.compare.means import compare_mean
 
@@ -289,9 +289,9 @@ def _draw_losses(axes: Axes, data: xr.Dataset) -> None:
     axes.set(xscale="log", xlabel=r"time (step x rate, $\beta$ = 1)", ylabel=r"$\gamma(t)$, from the nodes")
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="slowing-down",
     sentence="Learning slows down as samples are satisfied: the nodes turn at a speed set by the unsatisfied fraction.",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    run=run,
+    test=run,
 )

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.compare.comparison import compare_flow
@@ -301,9 +301,9 @@ def _figure(data: xr.Dataset) -> Figure:
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="classes",
     sentence="With K classes each is learnt on its own clock, at a pace set by frequency, norm and sqrt(K/(K-1)).",
     source="arXiv:1809.06848; docs/theory.md section 5",
-    run=run,
+    test=run,
 )

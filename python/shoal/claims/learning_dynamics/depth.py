@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.compare.comparison import Comparison, compare_flow
@@ -304,10 +304,10 @@ def _figure(data: xr.Dataset) -> Figure:
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="depth",
     sentence="Depth lengthens the plateau and shortens the rise: from equal margins little is lost, from equal small"
     " weights each layer costs time.",
     source="arXiv:1809.06848; docs/theory.md section 4",
-    run=run,
+    test=run,
 )

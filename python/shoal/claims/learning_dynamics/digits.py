@@ -21,7 +21,7 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.runs import Plan
 from shoal.compare.proportion import compare_majority
 from shoal.spec.init import Gaussian
@@ -233,9 +233,9 @@ def _figure(data: xr.Dataset) -> Figure:
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="digits",
     sentence="On real images the error falls as a sigmoid too, at every depth tried.",
     source="arXiv:1809.06848; docs/theory.md section 4",
-    run=run,
+    test=run,
 )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared import crowd
 from shoal.claims.shared.crowd import Crowds, compare_deaths, compare_exponent, compare_means
 from shoal.claims.shared.runs import far_seed
@@ -140,9 +140,9 @@ def _figure(data: xr.Dataset) -> Figure:
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="frequency",
     sentence="The more frequent an input, the sooner it is learnt: the time is as 1/frequency, over two decades.",
     source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
-    run=run,
+    test=run,
 )

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.trend import rank_trend
 from shoal.compare.proportion import compare_majority
@@ -255,9 +255,9 @@ def _examples(axes: Axes, seed: int) -> None:
         inset.set_yticks([])
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="images",
     sentence="On real images, too, a frequent spurious cue starves what there is to learn of the shape.",
     source="arXiv:1809.06848; docs/theory.md section 6",
-    run=run,
+    test=run,
 )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
 from shoal.compare.comparison import Comparison, compare_flow, compare_rates
@@ -221,9 +221,9 @@ def _figure(data: xr.Dataset) -> Figure:
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="losses",
     sentence="Hinge loss is fitted in finite time and cross-entropy only as a logarithm, along the same path.",
     source="arXiv:1809.06848; docs/theory.md section 1",
-    run=run,
+    test=run,
 )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
 from shoal.compare.comparison import compare_flow, compare_rates
@@ -156,9 +156,9 @@ def _figure(data: xr.Dataset) -> Figure:
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="modes",
     sentence="Independent modes are learnt each along its own curve, at a pace set by frequency times norm.",
     source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
-    run=run,
+    test=run,
 )

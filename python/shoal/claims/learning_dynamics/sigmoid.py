@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
 from shoal.claims.shared.runs import Plan, Runs, far_seed
 from shoal.compare.comparison import Comparison, compare_flow
@@ -192,9 +192,9 @@ def _figure(data: xr.Dataset, runs: Runs, margins: Floats, smooth: NDArray[np.bo
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="sigmoid",
     sentence="The error of a nonlinear network falls as a sigmoid that its initial weights predict.",
     source="arXiv:1809.06848; docs/theory.md sections 1-3",
-    run=run,
+    test=run,
 )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from shoal import plot
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.shared.connected import DEPTHS, measure_ordinary, predict_depths, train_aligned
 from shoal.claims.shared.separate import (
     CONFIDENCE,
@@ -295,9 +295,9 @@ def _draw_curves(axes: Axes, data: xr.Dataset) -> None:
     axes.set(xscale="log", yscale="log", xlabel="time", ylabel="strength u")
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="starvation",
     sentence="A frequent feature starves a rarer one: once it fits the samples, no gradient is left for the other.",
     source="arXiv:1809.06848; docs/theory.md section 6",
-    run=run,
+    test=run,
 )

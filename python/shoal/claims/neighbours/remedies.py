@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.learning_dynamics.starvation import START, TIMES
 from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_init
 from shoal.compare.comparison import compare_flow
@@ -340,9 +340,9 @@ def _draw_strengths(axes: Axes, data: xr.Dataset) -> None:
     axes.set(xscale="log", xlabel="time", ylabel="strength u")
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="remedies",
     sentence="Spectral decoupling gives all samples one margin, however strong their features; weight decay does not.",
     source="arXiv:2011.09468; docs/theory.md section 6",
-    run=run,
+    test=run,
 )

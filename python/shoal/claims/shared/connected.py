@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal import theory
-from shoal.claims.claim import Row, Setting
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
 from shoal.compare.comparison import compare_flow
 from shoal.compare.proportion import compare_majority

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import theory
-from shoal.claims.claim import Row, Setting
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal.claims.claim import Setting
+from shoal.claims.outcome import Setting
 from shoal.compare.comparison import Comparison, compare_flow
 from shoal.spec.init import Init
 from shoal.spec.loss import Loss

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shoal.claims.claim import Setting
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.teacher import Condition, over_datasets
 from shoal.compare.comparison import Comparison
 from shoal.compare.means import compare_estimate, freedom_of_sum

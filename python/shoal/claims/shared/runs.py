@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal.claims.claim import Setting
+from shoal.claims.outcome import Setting
 from shoal.compare.comparison import Comparison, Values, compare_rates
 from shoal.engine.threads import thread_count
 from shoal.spec.init import Init

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
 from shoal import theory
-from shoal.claims.claim import Setting
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import RTOL, TOLERANCE
 from shoal.spec.init import Explicit, Init
 from shoal.spec.loss import Loss

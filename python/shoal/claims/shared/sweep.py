@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from shoal import plot, theory
-from shoal.claims.claim import Row, Setting
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
 from shoal.compare.comparison import compare_flow

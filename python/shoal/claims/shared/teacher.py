@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import theory
-from shoal.claims.claim import Setting
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.runs import far_seed, side_by_side
 from shoal.spec.init import Gaussian
 from shoal.spec.loss import Hinge, Loss

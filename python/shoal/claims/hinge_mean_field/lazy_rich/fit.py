@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal import theory
-from shoal.claims.claim import Row, Setting
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.movement import movement
 from shoal.claims.shared.teacher import Condition, nodes, over_datasets
 from shoal.compare.comparison import compare_flow

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal import theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.hinge_mean_field.lazy_rich.fit import Fit, fit_rows
 from shoal.claims.hinge_mean_field.lazy_rich.picture import picture
 from shoal.claims.shared.limits import Limit, measure_sizes, stacked
@@ -198,9 +198,9 @@ def _notes(setting: Setting, fit: Fit) -> tuple[str, ...]:
     )
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="lazy-rich",
     sentence="A large output scale makes training lazy, a small one rich: the crossover is at alpha = 2 sqrt(d) h.",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    run=run,
+    test=run,
 )

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from shoal.claims.claim import Row, Setting
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, nodes, spread_steps
 from shoal.compare.means import compare_estimate
 

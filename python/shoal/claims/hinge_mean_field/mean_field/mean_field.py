@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.hinge_mean_field.mean_field import figure_one
 from shoal.claims.hinge_mean_field.mean_field import picture as mean_field_picture
 from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
@@ -352,10 +352,10 @@ def run(setting: Setting) -> Outcome:
     return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, mean_field_picture.draw(data, single), notes)
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="mean-field",
     sentence="A wide network with a hinge learns a linear teacher as mean-field theory predicts: each node on its own"
     " hyperbola, all by one clock.",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    run=run,
+    test=run,
 )

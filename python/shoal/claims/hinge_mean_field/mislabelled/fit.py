@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal.claims.claim import Row, Setting
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.movement import crossing
 from shoal.claims.shared.teacher import Condition, over_datasets
 from shoal.claims.shared.trend import rank_trend

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import plot
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.hinge_mean_field.mislabelled.fit import NODES as FITTED_NODES
 from shoal.claims.hinge_mean_field.mislabelled.fit import SAMPLES as FITTED
 from shoal.claims.hinge_mean_field.mislabelled.fit import fit_rows, fitted
@@ -161,9 +161,9 @@ def _figure(data: xr.Dataset) -> Figure:
     return made
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="mislabelled",
     sentence="A small fraction of wrong labels slows training, and makes it overfit sooner.",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    run=run,
+    test=run,
 )

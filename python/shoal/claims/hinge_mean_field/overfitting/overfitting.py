@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.hinge_mean_field.overfitting.picture import picture
 from shoal.claims.shared.limits import FACTORS, Limit, measure_sizes, smaller
 from shoal.claims.shared.teacher import Condition, over_datasets, spread_steps
@@ -172,9 +172,9 @@ def _notes(data: xr.Dataset) -> tuple[str, ...]:
     )
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="overfitting",
     sentence="With finitely many samples the training error goes to 0 while the test error comes to rest above it.",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    run=run,
+    test=run,
 )

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.hinge_mean_field.realistic.picture import picture
 from shoal.claims.shared.teacher import clock, spread_steps
 from shoal.compare.comparison import Comparison, compare_flow
@@ -303,9 +303,9 @@ def _notes(found: Sequence[Images], nodes: int) -> tuple[str, ...]:
     )
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="realistic",
     sentence="On real images nodes move on hyperbolas at first, paced by the class means, and leave them later.",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    run=run,
+    test=run,
 )

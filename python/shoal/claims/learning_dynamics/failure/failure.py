@@ -16,7 +16,7 @@ from scipy.special import expit
 from scipy.stats import chi2
 
 from shoal import plot, theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.learning_dynamics.failure import surface as failure_surface
 from shoal.claims.shared.deaths import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
 from shoal.claims.shared.runs import far_seed
@@ -335,9 +335,9 @@ def _draw_way(axes: Axes, data: xr.Dataset) -> None:
     plot.legend(axes, fontsize=9.5, loc="lower right")
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="failure",
     sentence="Training fails when no neuron is left to serve a class: the initialisation gives the probability.",
     source="arXiv:1809.06848; docs/theory.md section 2",
-    run=run,
+    test=run,
 )

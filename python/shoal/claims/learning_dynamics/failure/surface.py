@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal import plot
-from shoal.claims.claim import Row, Setting
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.deaths import Counts, Table, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed
 from shoal.compare.comparison import worst

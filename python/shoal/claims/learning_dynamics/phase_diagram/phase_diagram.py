@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal import theory
-from shoal.claims.claim import Claim, Outcome, Row, Setting
+from shoal.claims.claim import Former, Outcome, Row, Setting
 from shoal.claims.learning_dynamics.phase_diagram.picture import draw
 from shoal.claims.learning_dynamics.phase_diagram.plane import (
     HEIGHT,
@@ -225,9 +225,9 @@ def _data(grid: Grid, near: _Near) -> xr.Dataset:
     return xr.Dataset(table, coords={"a": columns, "z": HEIGHT / WIDTH * columns, "distance": DISTANCES})
 
 
-CLAIM = Claim(
+CLAIM = Former(
     name="phase-diagram",
     sentence="A neuron's initial weights decide its life or death: the boundary is z = -a, paths are hyperbolas.",
     source="arXiv:1809.06848; docs/theory.md section 2",
-    run=run,
+    test=run,
 )

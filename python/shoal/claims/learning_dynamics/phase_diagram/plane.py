@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal import theory
-from shoal.claims.claim import Setting
+from shoal.claims.outcome import Setting
 from shoal.claims.shared import flows
 from shoal.spec.init import Explicit, Init
 from shoal.spec.network import Network

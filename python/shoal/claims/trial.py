@@ -1,0 +1,178 @@
+"""What the function of a claim is given: trainings, comparisons that become rows, notes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from shoal.claims.outcome import Row, Setting, Wrong
+from shoal.compare.comparison import Comparison, Values, compare_flow, compare_rates
+from shoal.compare.means import compare_mean, compare_samples
+from shoal.compare.proportion import compare_fraction
+from shoal.spec.training import Training
+from shoal.train import train
+
+__all__ = ["Trial"]
+
+
+class Trial:
+    """One run of one claim: how it is to run, and what it has found so far.
+
+    Each ``compare_...`` takes a statement, then what ``shoal.compare_...`` takes. It adds a row to the table of
+    verdicts and returns the comparison.
+
+    Attributes
+    ----------
+    setting : Setting
+        How the claim is to run, for functions that claims share.
+    seed : int
+        Seed of every draw.
+    quick : bool
+        Fewer networks and shorter runs, the same comparisons.
+    threads : int or None
+        As in ``shoal.train``.
+    rows : list of Row
+        The table so far.
+    notes : list of str
+        What the numbers mean, and what they do not show.
+    data : xarray.Dataset or None
+        What the figure shows, as given to `save`.
+    """
+
+    def __init__(self, setting: Setting | None = None) -> None:
+        self.setting = setting or Setting()
+        self.seed, self.quick, self.threads = self.setting.seed, self.setting.quick, self.setting.threads
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
+        self.data: xr.Dataset | None = None
+
+    def networks(self, full: int = 10_000, quick: int = 1_000) -> int:
+        """Return how many networks: what ``--networks`` asks for, else ``full``, or ``quick`` with ``--quick``."""
+        return self.setting.count(full, quick)
+
+    def say(self, line: str) -> None:
+        """Show a line about what runs now, until the next."""
+        self.setting.say(line)
+
+    def train(self, *arguments: Any, **training: Any) -> xr.Dataset:
+        """Return ``shoal.train(...)`` of the same arguments, with the seed and threads of this run unless given."""
+        given = training.get("networks")
+        self.say("training" if given is None else f"training {given} network{'s' * (given != 1)}")
+        if not any(isinstance(each, Training) for each in arguments):
+            training.setdefault("seed", self.seed)
+        training.setdefault("threads", self.threads)
+        return train(*arguments, **training)
+
+    def compare_flow(
+        self,
+        statement: str,
+        measured: Values,
+        predicted: Values,
+        tolerance: float,
+        *,
+        where: Values | None = None,
+        bias: Values = 0.0,
+    ) -> Comparison:
+        """Add a row: gradient flow and its theory, network by network (``shoal.compare_flow``)."""
+        return self.row(statement, compare_flow(measured, predicted, tolerance, where=where, bias=bias))
+
+    def compare_rates(
+        self,
+        statement: str,
+        full: Values,
+        half: Values,
+        quarter: Values,
+        predicted: Values,
+        *,
+        where: Values | None = None,
+        bias: Values = 0.0,
+    ) -> Comparison:
+        """Add a row: descent at three learning rates and the theory of flow (``shoal.compare_rates``)."""
+        return self.row(statement, compare_rates(full, half, quarter, predicted, where=where, bias=bias))
+
+    def compare_mean(self, statement: str, measured: Values, expected: Values, *, bias: Values = 0.0) -> Comparison:
+        """Add a row: a mean over networks and its expectation (``shoal.compare_mean``)."""
+        return self.row(statement, compare_mean(measured, expected, bias=bias))
+
+    def compare_samples(
+        self, statement: str, measured: Values, independent: Values, *, bias: Values = 0.0
+    ) -> Comparison:
+        """Add a row: the means of two independent samples (``shoal.compare_samples``)."""
+        return self.row(statement, compare_samples(measured, independent, bias=bias))
+
+    def compare_fraction(
+        self, statement: str, count: int, total: int, probability: float, *, bias: float = 0.0
+    ) -> Comparison:
+        """Add a row: a count and a probability (``shoal.compare_fraction``)."""
+        return self.row(statement, compare_fraction(count, total, probability, bias=bias))
+
+    def row(self, statement: str, comparison: Comparison) -> Comparison:
+        """Add a row with a comparison that was made elsewhere, and return the comparison.
+
+        Raises
+        ------
+        TypeError
+            Something else than a statement and a comparison.
+        """
+        _check("statement", statement, str)
+        _check("comparison", comparison, Comparison)
+        self.rows.append(Row(statement, comparison))
+        return comparison
+
+    def must_fail(self, wrong: str, comparison: Comparison) -> Comparison:
+        """Say how wrong a theory the last row catches: if the comparison with that theory passes, the claim fails.
+
+        Parameters
+        ----------
+        wrong : str
+            How the theory is wrong, such as ``"norm 2% larger"``. The table shows it.
+        comparison : Comparison
+            As of the last row, with the predictions of that theory: by ``shoal.compare_...``.
+
+        Raises
+        ------
+        TypeError
+            Something else than a name and a comparison.
+        ValueError
+            No row is there; or the comparison is by another rule, or of other networks or points, than the last row's.
+        """
+        _check("wrong", wrong, str)
+        _check("comparison", comparison, Comparison)
+        if not self.rows:
+            raise ValueError(f"must_fail says what the row before it catches, got {wrong!r} before any row")
+        last = self.rows[-1]
+        for name in ("kind", "networks", "left_out", "points"):
+            mine, theirs = getattr(comparison, name), getattr(last.comparison, name)
+            if mine != theirs:
+                raise ValueError(
+                    f"comparison must have the {name} of the row {last.statement!r}, {theirs!r}, got {mine!r}"
+                )
+        self.rows[-1] = last.with_wrong(Wrong(wrong, comparison))
+        return comparison
+
+    def note(self, text: str) -> None:
+        """Add a note below the table: what the numbers mean, and what they do not show."""
+        _check("text", text, str)
+        self.notes.append(text)
+
+    def save(self, data: xr.Dataset) -> xr.Dataset:
+        """Keep what the figure shows: it is written beside the table, as NAME.zarr. Return it.
+
+        Raises
+        ------
+        TypeError
+            Something else than a dataset.
+        ValueError
+            A dataset was kept before.
+        """
+        _check("data", data, xr.Dataset)
+        if self.data is not None:
+            raise ValueError("save keeps one dataset of a claim, got a second: xarray.merge makes one of several")
+        self.data = data
+        return data
+
+
+def _check(name: str, given: object, kind: type) -> None:
+    if not isinstance(given, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(given).__name__}")
