@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from shoal import _core
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from shoal.claims import Outcome
+    from shoal.claims import Outcome, Row, Setting
 
 HERE = Path(__file__).parent
 ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
@@ -87,6 +87,15 @@ def same_bits(one: xarray.Dataset, other: xarray.Dataset) -> None:
 def passes(outcome: Outcome) -> None:
     """Assert that every row of a claim passes."""
     assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+
+
+def rows_of(part: Callable[..., object], setting: Setting, *given: object) -> list[Row]:
+    """Return the rows that a part of a claim adds."""
+    from shoal.claims import Trial
+
+    trial = Trial(setting)
+    part(trial, *given)
+    return trial.rows
 
 
 def can_be_read_back(outcome: Outcome, folder: Path) -> None:

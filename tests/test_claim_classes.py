@@ -19,7 +19,7 @@ def verdicts(outcome):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return classes.CLAIM.run(SETTING)
+    return classes.classes.run(SETTING)
 
 
 def test_it_passes(outcome):
@@ -32,14 +32,14 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 
 
 def test_it_repeats_itself_bit_for_bit(outcome):
-    again = classes.CLAIM.run(Setting(networks=4, seed=3, quick=True, threads=1))
+    again = classes.classes.run(Setting(networks=4, seed=3, quick=True, threads=1))
     xr.testing.assert_identical(again.data, outcome.data)
 
 
 def test_it_fails_when_norms_are_off_by_three_percent(monkeypatch):
     true_mode = theory.Mode
     monkeypatch.setattr(theory, "Mode", lambda **given: true_mode(**(given | {"norm": 1.03 * given["norm"]})))
-    found = verdicts(classes.CLAIM.run(SETTING))
+    found = verdicts(classes.classes.run(SETTING))
     assert set(found.values()) == {"FAIL"}
 
 
@@ -51,7 +51,7 @@ def test_it_fails_when_theory_forgets_that_classes_share_what_is_wrong(monkeypat
         return true_mode(norm=norm * (np.sqrt(classes / (classes - 1)) if classes > 2 else 1), **given)
 
     monkeypatch.setattr(theory, "Mode", mode)
-    found = verdicts(classes.CLAIM.run(SETTING))
+    found = verdicts(classes.classes.run(SETTING))
     assert set(found.values()) == {"FAIL"}
 
 

@@ -20,7 +20,7 @@ def verdicts(outcome):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return depth.CLAIM.run(SETTING)
+    return depth.depth.run(SETTING)
 
 
 def test_it_passes(outcome):
@@ -33,7 +33,7 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 
 
 def test_it_repeats_itself_bit_for_bit(outcome):
-    xr.testing.assert_identical(depth.CLAIM.run(Setting(networks=3, seed=3, quick=True, threads=1)).data, outcome.data)
+    xr.testing.assert_identical(depth.depth.run(Setting(networks=3, seed=3, quick=True, threads=1)).data, outcome.data)
 
 
 def test_the_first_network_takes_the_times_of_theory_md(outcome):
@@ -57,7 +57,7 @@ def test_it_fails_when_norms_are_off_by_three_percent(monkeypatch):
     monkeypatch.setattr(
         theory, "Chain", lambda layers, **given: true_chain(layers, **(given | {"norm": 1.03 * given["norm"]}))
     )
-    found = verdicts(depth.CLAIM.run(SETTING))
+    found = verdicts(depth.depth.run(SETTING))
     # Which depth is first does not change with a norm that is a little off.
     assert {statement for statement, verdict in found.items() if verdict == "PASS"} <= {
         "fraction of arrivals at which another depth than theory's is first"

@@ -24,7 +24,7 @@ def verdicts(rows):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return failure.CLAIM.run(SETTING)
+    return failure.failure.run(SETTING)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 
 def test_it_repeats_itself_bit_for_bit_and_another_seed_counts_others():
     first, again, other = (
-        failure.CLAIM.run(Setting(networks=64, seed=seed, quick=True, threads=threads)).data
+        failure.failure.run(Setting(networks=64, seed=seed, quick=True, threads=threads)).data
         for seed, threads in ((5, 2), (5, 1), (6, 1))
     )
     xr.testing.assert_identical(first, again)

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shoal import claims
+from shoal.claims import registry
 from shoal.claims.registry import of_file
 from shoal.cli import app
 
@@ -131,6 +132,12 @@ def test_a_claim_that_compares_nothing_is_an_error_with_its_name(tmp_path):
     assert result.exit_code == 1
     assert "claim empty compared nothing" in str(result.exception)
     assert "claim empty compared nothing" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_claim_of_shoal_is_listed_because_its_file_is_there_and_those_without_a_place_come_last(monkeypatch):
+    assert tuple(registry.of_package()) == registry.ORDER
+    monkeypatch.setattr(registry, "ORDER", tuple(name for name in registry.ORDER if name not in ("norm", "digits")))
+    assert tuple(registry.of_package.__wrapped__()) == (*registry.ORDER, "digits", "norm")
 
 
 @pytest.fixture

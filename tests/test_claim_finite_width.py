@@ -17,7 +17,7 @@ SMALL = Condition(samples=1000, inputs=10, nodes=200, rate=0.25, steps=60, test_
 
 @pytest.fixture(scope="module")
 def outcome():
-    return finite_width.CLAIM.run(SETTING)
+    return finite_width.finite_width.run(SETTING)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def longer_norms(monkeypatch):
 
 def flow_rows(name):
     module, networks = SMALL[name]
-    rows = module.CLAIM.run(Setting(networks=networks, seed=3, quick=True)).rows
+    rows = getattr(module, name).run(Setting(networks=networks, seed=3, quick=True)).rows
     return {row.statement: row.comparison for row in rows if "flow" in row.statement}
 
 

@@ -18,7 +18,7 @@ def verdicts(outcome):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return frequency.CLAIM.run(Setting(networks=400, seed=3, quick=True))
+    return frequency.frequency.run(Setting(networks=400, seed=3, quick=True))
 
 
 def test_it_passes(outcome):
@@ -32,7 +32,7 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 
 @pytest.mark.slow
 def test_it_repeats_itself_bit_for_bit():
-    first, second = (frequency.CLAIM.run(Setting(networks=40, quick=True, threads=n)).data for n in (1, 2))
+    first, second = (frequency.frequency.run(Setting(networks=40, quick=True, threads=n)).data for n in (1, 2))
     xr.testing.assert_identical(first, second)
 
 
@@ -53,7 +53,7 @@ def test_it_fails_when_frequencies_are_off_by_three_percent(monkeypatch):
     monkeypatch.setattr(
         theory, "separated_margins", lambda weights, task, loss, times: true_margins(weights, task, loss, 1.03 * times)
     )
-    found = verdicts(frequency.CLAIM.run(Setting(networks=16, quick=True)))
+    found = verdicts(frequency.frequency.run(Setting(networks=16, quick=True)))
     for statement in (
         "margin against frequency x norm x time: one curve",
         "the same under the hinge loss",
@@ -68,7 +68,7 @@ def test_its_exponents_fail_when_the_law_is_another(monkeypatch):
     conditions = frequency.FREQUENCIES**1.03
     monkeypatch.setattr(sweep, "exponent_weights", lambda _: exponent_weights(conditions))
     monkeypatch.setattr(frequency.crowd, "exponent_weights", lambda _: exponent_weights(conditions))
-    found = verdicts(frequency.CLAIM.run(Setting(networks=600, quick=True)))
+    found = verdicts(frequency.frequency.run(Setting(networks=600, quick=True)))
     assert found["exponent of time in frequency: -1"] == "FAIL"
     assert found["600 random networks a frequency: exponent of time -1"] == "FAIL"
 
@@ -86,7 +86,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
         "compare_fraction",
         lambda dead, trials, law, bias: true_fraction(dead, trials, law / 4, bias=bias),
     )
-    found = verdicts(frequency.CLAIM.run(Setting(networks=600, quick=True)))
+    found = verdicts(frequency.frequency.run(Setting(networks=600, quick=True)))
     assert found["their mean ln(frequency x norm x time to margin 1)"] == "FAIL"
     assert found["fraction of modes never learnt, 4^-3 at any frequency"] == "FAIL"
 

@@ -23,7 +23,7 @@ def short(monkeypatch):
 
 
 def test_the_claim_passes(short):
-    outcome = images.CLAIM.run(FEW)
+    outcome = images.images.run(FEW)
     passes(outcome)
     for axes in outcome.figure.axes:
         assert axes.get_xlabel()
@@ -35,7 +35,7 @@ def test_the_claim_passes(short):
 def test_nothing_is_starved_where_there_is_no_cue(short, monkeypatch):
     true = Split.task
     monkeypatch.setattr(Split, "task", lambda self, fraction, brightness: true(self, fraction, 0.0))
-    rows = images.CLAIM.run(FEW).rows
+    rows = images.images.run(FEW).rows
     assert [row.comparison.verdict for row in rows[:-1]] == ["FAIL"] * 4
 
 

@@ -21,7 +21,7 @@ SETTING = Setting(quick=True, seed=1, threads=1)
 def outcome():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lazy_rich, "SCALES", 10.0 ** np.array([-2, -1.5, -1, 0, 1, 1.5, 2]))
-        return lazy_rich.CLAIM.run(Setting(networks=8, quick=True, seed=1, threads=1))
+        return lazy_rich.lazy_rich.run(Setting(networks=8, quick=True, seed=1, threads=1))
 
 
 def test_it_passes(outcome):

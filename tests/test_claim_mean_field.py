@@ -23,7 +23,7 @@ def verdicts(rows):
 @pytest.fixture(scope="module")
 def outcome():
     # Its own number of datasets: from a third of them the standard errors are themselves known to a quarter only.
-    return mean_field.CLAIM.run(Setting(seed=3, quick=True))
+    return mean_field.mean_field.run(Setting(seed=3, quick=True))
 
 
 @pytest.fixture(scope="module")

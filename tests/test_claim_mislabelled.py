@@ -26,7 +26,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def outcome(few):
-    return mislabelled.CLAIM.run(Setting(networks=8, quick=True, seed=1, threads=1))
+    return mislabelled.mislabelled.run(Setting(networks=8, quick=True, seed=1, threads=1))
 
 
 def test_its_laws_and_directions_pass(outcome):

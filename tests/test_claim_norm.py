@@ -22,7 +22,7 @@ def verdicts(outcome):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return norm.CLAIM.run(SETTING)
+    return norm.norm.run(SETTING)
 
 
 @pytest.fixture
@@ -52,13 +52,13 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 @pytest.mark.slow
 def test_it_repeats_itself_bit_for_bit_and_another_seed_draws_other_networks(outcome):
     small = Setting(networks=40, seed=5, quick=True)
-    first = norm.CLAIM.run(small).data
-    xr.testing.assert_identical(first, norm.CLAIM.run(Setting(networks=40, seed=5, quick=True, threads=1)).data)
+    first = norm.norm.run(small).data
+    xr.testing.assert_identical(first, norm.norm.run(Setting(networks=40, seed=5, quick=True, threads=1)).data)
     assert float(first["start_margin"]) != float(outcome.data["start_margin"])
 
 
 def test_it_fails_when_norms_are_off_by_three_percent(longer_norms):
-    found = verdicts(norm.CLAIM.run(Setting(networks=16, seed=0, quick=True)))
+    found = verdicts(norm.norm.run(Setting(networks=16, seed=0, quick=True)))
     for statement in (
         "margin against frequency x norm x time: one curve",
         "the same under the hinge loss",
@@ -76,7 +76,7 @@ def test_its_exponents_fail_when_the_law_is_another(monkeypatch):
     conditions = norm.NORMS**1.03
     monkeypatch.setattr(sweep, "exponent_weights", lambda _: exponent_weights(conditions))
     monkeypatch.setattr(norm.crowd, "exponent_weights", lambda _: exponent_weights(conditions))
-    found = verdicts(norm.CLAIM.run(Setting(networks=600, seed=0, quick=True)))
+    found = verdicts(norm.norm.run(Setting(networks=600, seed=0, quick=True)))
     assert found["exponent of time in norm, equal initial margins: -1"] == "FAIL"
     assert found["exponent of time in norm, equal initial weights"] == "FAIL"
     assert found["600 random networks a norm, equal margins: exponent of time -1"] == "FAIL"
@@ -94,7 +94,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     monkeypatch.setattr(
         norm.crowd, "compare_fraction", lambda dead, all_, law, bias: true_fraction(dead, all_, law / 4, bias=bias)
     )
-    found = verdicts(norm.CLAIM.run(Setting(networks=600, seed=0, quick=True)))
+    found = verdicts(norm.norm.run(Setting(networks=600, seed=0, quick=True)))
     assert found["their mean ln(frequency x norm x time to margin 1)"] == "FAIL"
     assert found["fraction of modes never learnt, 4^-3 at every norm"] == "FAIL"
 

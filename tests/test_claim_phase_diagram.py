@@ -24,7 +24,7 @@ def verdicts(rows):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return phase_diagram.CLAIM.run(SETTING)
+    return phase_diagram.phase_diagram.run(SETTING)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 
 
 def test_it_repeats_itself_bit_for_bit(outcome):
-    again = phase_diagram.CLAIM.run(replace(SETTING, threads=1))
+    again = phase_diagram.phase_diagram.run(replace(SETTING, threads=1))
     xr.testing.assert_identical(again.data, outcome.data)
     assert [str(row.comparison) for row in again.rows] == [str(row.comparison) for row in outcome.rows]
 

@@ -39,7 +39,7 @@ def test_it_passes_and_can_be_saved(monkeypatch, tmp_path):
     monkeypatch.setattr(realistic, "FEW", 250)
     monkeypatch.setattr(realistic, "RATE", 1.0)
     monkeypatch.setattr(realistic, "STEPS", 80)
-    outcome = realistic.CLAIM.run(SMALL)
+    outcome = realistic.realistic.run(SMALL)
     passes(outcome)
     is_labelled(outcome.figure)
     can_be_read_back(outcome, tmp_path)

@@ -8,7 +8,7 @@ from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.neighbours import remedies
 from shoal.claims.shared.separate import Penalty, Signed
-from support import passes
+from support import passes, rows_of
 
 FEW = Setting(networks=3, quick=True, seed=3)
 
@@ -19,7 +19,7 @@ def verdicts(rows):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return remedies.CLAIM.run(FEW)
+    return remedies.remedies.run(FEW)
 
 
 def test_the_claim_passes(outcome):
@@ -47,14 +47,14 @@ def test_linear_rows_fail_when_the_rests_are_those_of_penalties_three_percent_la
     margin, dual = theory.decoupled_margin, theory.penalised_linear
     monkeypatch.setattr(theory, "decoupled_margin", lambda zeta: margin(1.03 * np.asarray(zeta)))
     monkeypatch.setattr(theory, "penalised_linear", lambda task, weight_decay: dual(task, 1.03 * weight_decay))
-    assert set(verdicts(remedies._linear(FEW)[1]).values()) == {"FAIL"}
+    assert set(verdicts(rows_of(remedies._linear, FEW)).values()) == {"FAIL"}
 
 
 @pytest.mark.parametrize("name", ["weight_decay", "spectral_decoupling"])
 def test_curves_fail_when_theory_has_a_penalty_three_percent_larger(monkeypatch, name):
     true = theory.Features
     monkeypatch.setattr(theory, "Features", lambda **given: true(**(given | {name: 1.03 * given[name]})))
-    found = verdicts(remedies._paths(FEW)[1])
+    found = verdicts(rows_of(remedies._paths, FEW))
     wrong = name.replace("_", " ")
     assert {row for row, verdict in found.items() if verdict == "FAIL"} == {f"two layers, {wrong}: margins"}
 
@@ -66,7 +66,7 @@ def test_rests_fail_when_penalties_are_taken_for_three_percent_larger(monkeypatc
         return true(signed, Penalty(1.03 * penalty.weight_decay, 1.03 * penalty.spectral_decoupling))
 
     monkeypatch.setattr(remedies, "rest", rest)
-    assert set(verdicts(remedies._rests(FEW)).values()) == {"FAIL"}
+    assert set(verdicts(rows_of(remedies._rests, FEW)).values()) == {"FAIL"}
 
 
 def test_the_matched_rows_fail_when_theory_takes_a_norm_for_three_percent_longer(monkeypatch):
@@ -84,7 +84,7 @@ def test_the_matched_rows_fail_when_theory_takes_a_norm_for_three_percent_longer
 
     monkeypatch.setattr(theory, "Features", features)
     monkeypatch.setattr(remedies, "matching_time", time)
-    assert set(verdicts(remedies._matched(FEW)[1]).values()) == {"FAIL"}
+    assert set(verdicts(rows_of(remedies._matched, FEW)).values()) == {"FAIL"}
 
 
 @pytest.mark.parametrize("penalty", [Penalty(0.02), Penalty(0.1), Penalty(0.0, 0.1), Penalty(0.03, 0.3)])

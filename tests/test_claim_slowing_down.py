@@ -17,7 +17,7 @@ SMALL = Condition(samples=1500, inputs=10, nodes=64, rate=0.25, steps=88, test_s
 
 @pytest.fixture(scope="module")
 def outcome():
-    return slowing_down.CLAIM.run(SETTING)
+    return slowing_down.slowing_down.run(SETTING)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_nodes_and_samples_are_halved_together(monkeypatch):
 
     monkeypatch.setattr(Slowed, "train", train)
     with pytest.raises(KeyboardInterrupt):
-        slowing_down.CLAIM.run(SETTING)
+        slowing_down.slowing_down.run(SETTING)
     (nodes, samples, *rest), half = trained
     assert half == (nodes // 2, samples // 2, *rest)
 

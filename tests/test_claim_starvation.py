@@ -10,6 +10,8 @@ from shoal.claims.claim import Setting
 from shoal.claims.learning_dynamics import starvation
 from shoal.claims.shared import connected, separate
 from shoal.claims.shared.separate import Signed, separate_init
+from shoal.claims.trial import Trial
+from support import rows_of
 
 SMALL = Setting(networks=3, quick=True, seed=3)
 
@@ -20,7 +22,7 @@ def verdicts(rows):
 
 @pytest.fixture(scope="module")
 def outcome():
-    return starvation.CLAIM.run(SMALL)
+    return starvation.starvation.run(SMALL)
 
 
 def test_every_exact_and_statistical_row_passes(outcome):
@@ -38,8 +40,9 @@ def test_the_figure_labels_its_axes_and_has_legends(outcome):
 
 
 def test_deeper_networks_from_an_ordinary_start_are_less_starved():
-    _, rows, _ = connected.measure_ordinary(Setting(networks=300, seed=3), (0.1,), starvation.TIMES, starvation.START)
-    assert set(verdicts(rows).values()) == {"PASS"}
+    trial = Trial(Setting(networks=300, seed=3))
+    connected.measure_ordinary(trial, (0.1,), starvation.TIMES, starvation.START)
+    assert set(verdicts(trial.rows).values()) == {"PASS"}
 
 
 def test_rows_fail_when_the_theory_takes_a_norm_for_three_percent_longer(monkeypatch):
@@ -50,10 +53,10 @@ def test_rows_fail_when_the_theory_takes_a_norm_for_three_percent_longer(monkeyp
 
     monkeypatch.setattr(theory, "Features", features)
     few = Setting(networks=3, quick=True)
-    assert set(verdicts(starvation._fractions(few)[1]).values()) == {"FAIL"}
-    aligned = connected.train_aligned(few, (0.3, 0.7), starvation.TIMES, starvation.START)[1]
+    assert set(verdicts(rows_of(starvation._fractions, few)).values()) == {"FAIL"}
+    aligned = rows_of(connected.train_aligned, few, (0.3, 0.7), starvation.TIMES, starvation.START)
     assert set(verdicts(aligned).values()) == {"FAIL"}
-    found = verdicts(starvation._hinge(few)[1])
+    found = verdicts(rows_of(starvation._hinge, few))
     assert found["margins under the hinge"] == "FAIL"
 
 
@@ -63,7 +66,7 @@ def test_the_power_law_fails_when_a_norm_is_off_by_three_percent(monkeypatch):
         return separate.flow(network, stretched, init, setting, **given)
 
     monkeypatch.setattr(starvation, "flow", longer)
-    _, rows = starvation._together(Setting(networks=4, quick=True))
+    rows = rows_of(starvation._together, Setting(networks=4, quick=True))
     assert set(verdicts(rows).values()) == {"FAIL"}
 
 
@@ -71,7 +74,7 @@ def test_the_bound_fails_when_the_feature_is_three_percent_more_frequent(monkeyp
     true = starvation.rare
     monkeypatch.setattr(starvation, "FRACTIONS", (0.5,))
     monkeypatch.setattr(starvation, "rare", lambda fraction: true(1.03 * fraction))
-    _, rows = starvation._crowd(Setting(networks=20, quick=True))
+    rows = rows_of(starvation._crowd, Setting(networks=20, quick=True))
     assert verdicts(rows)["u2/u20 <= (u1/u10)^fraction, 20 random networks, all times"] == "FAIL"
 
 
@@ -79,14 +82,14 @@ def test_the_mean_confidence_fails_when_the_predicted_starts_are_ten_times_as_st
     true = starvation.random_inits
     monkeypatch.setattr(starvation, "FRACTIONS", (0.5,))
     monkeypatch.setattr(starvation, "random_inits", lambda count, seed: (1 + 9 * (seed >= 2**33)) * true(count, seed))
-    _, rows = starvation._crowd(Setting(networks=200, quick=True))
+    rows = rows_of(starvation._crowd, Setting(networks=200, quick=True))
     assert verdicts(rows)["mean confidence with feature 2 alone when fit, 200 random networks"] == "FAIL"
 
 
 def test_the_frozen_strength_fails_when_it_is_off_by_one_percent(monkeypatch):
     true = starvation.frozen_strength
     monkeypatch.setattr(starvation, "frozen_strength", lambda start, fraction: 1.01 * true(start, fraction))
-    found = verdicts(starvation._hinge(Setting(networks=3, quick=True))[1])
+    found = verdicts(rows_of(starvation._hinge, Setting(networks=3, quick=True)))
     assert found["hinge: strength at which feature 2 stops, u0 (u1/u0)^fraction at the threshold"] == "FAIL"
     assert found["margins under the hinge"] == "PASS"
 

@@ -14,7 +14,7 @@ from shoal.claims.trial import Trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["MADE", "Claim", "Former", "Outcome", "Row", "Setting", "claim", "split"]
+__all__ = ["MADE", "Claim", "Outcome", "Row", "Setting", "claim", "split"]
 
 MADE: ContextVar[list[Claim] | None] = ContextVar("made", default=None)
 """Where claims are listed as they are made, while a file of them is read."""
@@ -119,14 +119,3 @@ def claim(name: str, sentence: str, *, source: str) -> Callable[[Callable[[Trial
         return one
 
     return made
-
-
-@dataclass(frozen=True)
-class Former(Claim):
-    """A claim whose function makes the outcome itself."""
-
-    test: Callable[[Setting], Outcome]  # type: ignore[assignment]
-
-    def run(self, setting: Setting | None = None) -> Outcome:
-        """Return what came out."""
-        return self.test(setting or Setting())

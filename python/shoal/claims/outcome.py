@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Row", "Setting", "Wrong", "split"]
 
-
 _NUMBERS = ("measured", "predicted", "gap", "tolerance", "ratio", "order")
 
 

@@ -100,6 +100,7 @@ def of_file(path: Path) -> tuple[Claim, ...]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
+        del sys.modules[name]
         raise ValueError(f"{path} raised {_said(error)}{_line(error, path)}") from error
     finally:
         MADE.reset(token)

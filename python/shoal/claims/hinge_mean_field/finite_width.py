@@ -1,7 +1,4 @@
-"""Claim: how far a network is from its mean-field limit falls like one over the root of its width.
-
-Source: arXiv:2006.11209; docs/theory.md section 7.
-"""
+"""Claim: how far a network is from its mean-field limit falls like one over the root of its width."""
 
 from __future__ import annotations
 
@@ -14,19 +11,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Task, plot, theory
+from shoal.claims.claim import claim
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.teacher import Condition, nodes
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_estimate, compare_mean
-from shoal.spec.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["CLAIM", "Width", "stratified", "trend"]
-
-Floats = NDArray[np.float64]
 
 QUICK = Condition(samples=2000, inputs=10, nodes=400, rate=0.25, steps=64, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=1600, rate=0.25, steps=64, test_samples=4000)
@@ -49,14 +44,8 @@ PART = 8000
 class Width:
     """Networks of one width at the chosen times, network by network.
 
-    Attributes
-    ----------
-    node : (networks, times), float64
-        Mean square over nodes of (a - a_theory)^2 + (w_par - w_theory)^2.
-    output : (networks, times), float64
-        Mean square over fresh samples of f - f_theory.
-    error : (networks, times), float64
-        Test error.
+    ``node`` (networks, times): mean square over nodes of (a - a_theory)^2 + (w_par - w_theory)^2. ``output`` (networks,
+    times): mean square over fresh samples of f - f_theory. ``error`` (networks, times): test error.
     """
 
     node: Floats
@@ -220,48 +209,51 @@ def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[
     ]
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: deviations of nodes, output and test error over widths."""
-    condition = QUICK if setting.quick else FULL
-    networks = setting.count(**NETWORKS)
+@claim(
+    "finite-width",
+    "A network of M nodes deviates from its mean-field limit by an amount that falls like 1/sqrt(M).",
+    source="arXiv:2006.11209; docs/theory.md section 7",
+)
+def finite_width(run: Trial) -> Figure:
+    """Compare deviations of nodes, output and test error over widths."""
+    condition = QUICK if run.quick else FULL
+    networks = run.networks(**NETWORKS)
     steps = steps_at(condition)
     condition = replace(condition, steps=int(steps[-1]))
     widths = [nodes for nodes in WIDTHS if nodes <= condition.nodes]
     found = {
         nodes: Width.train(
-            replace(condition, nodes=nodes), setting, networks * min(MOST, condition.nodes // nodes), steps, part
+            replace(condition, nodes=nodes), run.setting, networks * min(MOST, condition.nodes // nodes), steps, part
         )
         for part, nodes in enumerate(widths)
     }
     doubled = Width.train(
         replace(condition, samples=2 * condition.samples),
-        setting,
+        run.setting,
         max(2, networks // 2),
         steps,
         part=len(widths) - 1,
         samples_part=len(WIDTHS),
     )
     data = _data(condition, found, doubled, steps)
-    notes = (
+    run.note(
         f"N = {condition.samples} samples, d = {condition.inputs}, {networks} networks of the largest width and up to"
         f" {MOST} times as many of the others. The samples are"
-        " stratified: they stand for an infinite number, which the last row tests.",
+        " stratified: they stand for an infinite number, which the last row tests."
+    )
+    run.note(
         "Deviations are from the mean-field limit of descent at the same rate; it differs from gradient flow's by the"
-        " rate's own bias, which does not depend on the width.",
+        " rate's own bias, which does not depend on the width."
+    )
+    run.note(
         f"The distribution of f is that of nodes on their curves and is compared at x_c = {BOUNDARIES[0]:g}, where"
         " training has"
         " corrected next to nothing of the noise; that of the test error counts in what it corrects, to first order,"
-        f" and is drawn but not compared at x_c = {BOUNDARIES[2]:g}.",
+        f" and is drawn but not compared at x_c = {BOUNDARIES[2]:g}."
     )
-    return Outcome(
-        CLAIM.name,
-        CLAIM.sentence,
-        CLAIM.source,
-        tuple(rows(condition, found, doubled)),
-        data,
-        _figure(data, condition),
-        notes,
-    )
+    run.rows += rows(condition, found, doubled)
+    run.save(data)
+    return _figure(data, condition)
 
 
 def _data(condition: Condition, found: dict[int, Width], doubled: Width, steps: NDArray[np.int64]) -> xr.Dataset:
@@ -348,11 +340,3 @@ def _draw_error(axes: Axes, data: xr.Dataset) -> None:
     plot.theory(axes, [], [], color="0.4", ls=":", label="theory, nothing corrected")
     lowest = float(data["test_error"].values[:, -1].min())
     axes.set(ylabel="fraction of fresh samples misclassified", ylim=(lowest / 6, None))
-
-
-CLAIM = Former(
-    name="finite-width",
-    sentence="A network of M nodes deviates from its mean-field limit by an amount that falls like 1/sqrt(M).",
-    source="arXiv:2006.11209; docs/theory.md section 7",
-    test=run,
-)

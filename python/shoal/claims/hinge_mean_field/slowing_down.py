@@ -1,7 +1,4 @@
-"""Claim: learning slows down because ever fewer samples are left to learn from.
-
-Source: arXiv:2006.11209; docs/theory.md section 7.
-"""
+"""Claim: learning slows down because ever fewer samples are left to learn from."""
 
 from __future__ import annotations
 
@@ -15,16 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfinv
 
 from shoal import plot
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal.claims.claim import claim
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, halved, nodes, over_datasets
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["CLAIM", "Slowed", "speed_at"]
-
-Floats = NDArray[np.float64]
 
 QUICK = Condition(samples=2000, inputs=10, nodes=96, rate=0.25, steps=104, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=168, test_samples=4000)
@@ -54,16 +50,10 @@ PART = 4000
 class Slowed:
     """Networks of one width on many datasets, means over the networks of a dataset; every step is recorded.
 
-    Attributes
-    ----------
-    gamma : (datasets, times), float64
-        The clock, measured from the nodes.
-    share, fresh : (datasets, times), float64
-        Of the training samples that are unsatisfied, and of the test samples.
-    driven : (datasets, times), float64
-        Where the clock should be, given those shares: the sum of ln(1 + rate x speed at the fraction).
-    returned : (datasets, 2), int64
-        Satisfied samples that are unsatisfied at a later step, and satisfied samples, until overfitting may set in.
+    ``gamma`` (datasets, times): the clock, measured from the nodes. ``share, fresh`` (datasets, times): of the training
+    samples that are unsatisfied, and of the test samples. ``driven`` (datasets, times): where the clock should be,
+    given those shares: the sum of ln(1 + rate x speed at the fraction). ``returned`` (datasets, 2): satisfied samples
+    that are unsatisfied at a later step, and satisfied samples, until overfitting may set in.
     """
 
     gamma: Floats
@@ -80,11 +70,7 @@ class Slowed:
 
         def measure(part: int) -> list[Floats]:
             data = condition.train(
-                setting,
-                steps=steps,
-                measure=("trajectory", "margin", "test_margin"),
-                networks=INITS,
-                part=PART + part,
+                setting, steps=steps, measure=("trajectory", "margin", "test_margin"), networks=INITS, part=PART + part
             )
             short = data["margin"].values < condition.threshold
             share = short.mean(axis=-1)
@@ -167,45 +153,48 @@ def rows(condition: Condition, whole: Slowed, half: Slowed) -> list[Row]:
     ]
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: speed against share, times, returns; and two losses that no theory here covers."""
-    condition = QUICK if setting.quick else FULL
-    datasets = max(2, setting.count(*(count * INITS for count in DATASETS)) // INITS)
+@claim(
+    "slowing-down",
+    "Learning slows down as samples are satisfied: the nodes turn at a speed set by the unsatisfied fraction.",
+    source="arXiv:2006.11209; docs/theory.md section 7",
+)
+def slowing_down(run: Trial) -> Figure:
+    """Compare speed against share, times, returns; and two losses that no theory here covers."""
+    condition = QUICK if run.quick else FULL
+    datasets = max(2, run.networks(*(count * INITS for count in DATASETS)) // INITS)
     fewer = halved(condition)
-    setting.say(f"training on {datasets} datasets, {condition.nodes} and {fewer.nodes} nodes")
-    whole, half = (Slowed.train(each, setting, datasets) for each in (condition, fewer))
+    run.say(f"training on {datasets} datasets, {condition.nodes} and {fewer.nodes} nodes")
+    whole, half = (Slowed.train(each, run.setting, datasets) for each in (condition, fewer))
     steps = np.unique(np.rint(np.geomspace(1, condition.steps, 24)).astype(int))
     others = {}
     for loss in OTHERS:
-        setting.say(f"training with {loss}")
+        run.say(f"training with {loss}")
         data = condition.train(
-            setting, steps=[0, *steps], measure=("trajectory",), networks=INITS, part=PART, loss=loss
+            run.setting, steps=[0, *steps], measure=("trajectory",), networks=INITS, part=PART, loss=loss
         )
         others[loss] = clock(*nodes(data))
     data = _data(condition, whole, half, steps, others)
-    notes = (
+    run.note(
         f"Means over {datasets} datasets of {INITS} networks each, d = {condition.inputs}, N = {condition.samples} and"
         f" M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both, until a training sample"
-        f" can have raised its own margin by {PULL:.0%} of the threshold.",
-        "The first row has no bias: given the fractions at every step, descent's own clock is their sum.",
+        f" can have raised its own margin by {PULL:.0%} of the threshold."
+    )
+    run.note("The first row has no bias: given the fractions at every step, descent's own clock is their sum.")
+    run.note(
         "In the limit a satisfied sample stays satisfied. Here, until then, "
         + " and ".join(
             f"{found.returned[:, 0].sum():.0f} of {found.returned[:, 1].sum():.0f} came back at M = {each.nodes}"
             for found, each in ((whole, condition), (half, fewer))
         )
-        + ": no theory says how many do at finite width, so nothing is compared.",
+        + ": no theory says how many do at finite width, so nothing is compared."
+    )
+    run.note(
         "Squared hinge and cross-entropy are measured and not predicted: their residuals differ from sample to sample,"
-        " so that no single boundary says how fast the nodes turn.",
+        " so that no single boundary says how fast the nodes turn."
     )
-    return Outcome(
-        CLAIM.name,
-        CLAIM.sentence,
-        CLAIM.source,
-        tuple(rows(condition, whole, half)),
-        data,
-        _figure(data, condition),
-        notes,
-    )
+    run.rows += rows(condition, whole, half)
+    run.save(data)
+    return _figure(data, condition)
 
 
 def _data(
@@ -287,11 +276,3 @@ def _draw_losses(axes: Axes, data: xr.Dataset) -> None:
         label = f"{loss.replace('_', ' ')}, trained: no theory"
         plot.points(axes, data["late"], found.mean(axis=0), color=colour, fmt=f"{marker}-", lw=0.8, label=label)
     axes.set(xscale="log", xlabel=r"time (step x rate, $\beta$ = 1)", ylabel=r"$\gamma(t)$, from the nodes")
-
-
-CLAIM = Former(
-    name="slowing-down",
-    sentence="Learning slows down as samples are satisfied: the nodes turn at a speed set by the unsatisfied fraction.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
-    test=run,
-)

@@ -1,7 +1,4 @@
-"""Claim: with K classes each is learnt on a clock of its own, that of two classes with another residual.
-
-Source: arXiv:1809.06848; docs/theory.md section 5.
-"""
+"""Claim: with K classes each is learnt on a clock of its own, that of two classes with another residual."""
 
 from __future__ import annotations
 
@@ -11,25 +8,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, plot, theory, train
+from shoal.claims.claim import claim
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
-from shoal.compare.comparison import compare_flow
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import wilson
-from shoal.spec.init import Explicit, Gaussian
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
 from shoal.tasks import modes
-from shoal.train import train
 
-__all__ = ["CLAIM", "Classes", "balanced_init"]
-
-Floats = NDArray[np.float64]
 Table = dict[str, tuple[tuple[str, ...], Any]]
 
 NUMBERS = tuple(range(2, 11))
@@ -52,10 +41,7 @@ STEP, STEPS = 0.05, 400
 class Classes:
     """A dataset of K classes, each one input along an axis of its own.
 
-    Attributes
-    ----------
-    norms, frequencies : (K,), float64
-        Of the inputs.
+    ``norms, frequencies`` (K,): of the inputs.
     """
 
     norms: Floats
@@ -111,15 +97,9 @@ def _stretch(number: int) -> float:
 def balanced_init(margins: Floats, classes: Classes, draw: np.random.Generator) -> Explicit:
     """Return balanced starts with two neurons a class, whose output weights lie along e_k - (1/(K-1)) sum_j e_j.
 
-    Parameters
-    ----------
-    margins : (networks, K), float64
-        Initial margin of each class, positive.
-    classes : Classes
-        The dataset.
-    draw : Generator
-        For the fraction of either neuron, and for the weights along the inputs of other classes: negative, so that the
-        neuron is inactive there.
+    ``margins`` (networks, K): initial margin of each class, positive. ``classes``: the dataset. ``draw``: for the
+    fraction of either neuron, and for the weights along the inputs of other classes: negative, so that the neuron is
+    inactive there.
     """
     networks, number = margins.shape
     share = draw.uniform(0.1, 0.9, (networks, number))
@@ -139,12 +119,8 @@ def balanced_init(margins: Floats, classes: Classes, draw: np.random.Generator) 
 class Trained:
     """Balanced networks of one K, each class on its own clock.
 
-    Attributes
-    ----------
-    margins, predicted : (networks, CLOCK, K), float64
-        Measured, and what theory says.
-    arrivals, law, error : (networks, K), float64
-        Clock at which the soft error is reached, what theory says, and how far the first may be off.
+    ``margins, predicted`` (networks, CLOCK, K): measured, and what theory says. ``arrivals, law, error`` (networks, K):
+    clock at which the soft error is reached, what theory says, and how far the first may be off.
     """
 
     margins: Floats
@@ -171,20 +147,24 @@ class Trained:
         return cls(margins, np.moveaxis(predicted, -1, 1), arrivals, law, error)
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: balanced networks class by class, and what random networks do."""
-    many = setting.count(full=2_000, quick=200)
-    count = min(many, 6 if setting.quick else 24)
-    draw = np.random.default_rng(setting.seed)
+@claim(
+    "classes",
+    "With K classes each is learnt on its own clock, at a pace set by frequency, norm and sqrt(K/(K-1)).",
+    source="arXiv:1809.06848; docs/theory.md section 5",
+)
+def classes(run: Trial) -> Figure:
+    """Compare balanced networks class by class, and what random networks do."""
+    many = run.networks(full=2_000, quick=200)
+    count = min(many, 6 if run.quick else 24)
+    draw = np.random.default_rng(run.seed)
     base = np.exp(draw.uniform(np.log(2e-3), np.log(1e-1), count))
     alike, unlike = [], []
     for number in NUMBERS:
         equal, unequal = Classes.equal(number), Classes.unequal(number)
         starts = np.broadcast_to(base[:, None], (count, number))
-        alike.append(Trained.of(equal, starts, draw, setting))
+        alike.append(Trained.of(equal, starts, draw, run.setting))
         # The same weights at every K and in every class: the margin carries the norm and sqrt(K/(K-1)).
-        unlike.append(Trained.of(unequal, base[:, None] * unequal.norms * _stretch(number), draw, setting))
-    rows = []
+        unlike.append(Trained.of(unequal, base[:, None] * unequal.norms * _stretch(number), draw, run.setting))
     for held, words in (
         (alike, "equal classes, equal initial margins"),
         (unlike, "unequal classes, equal initial weights"),
@@ -193,24 +173,27 @@ def run(setting: Setting) -> Outcome:
             np.concatenate([getattr(one, name) for one in held], axis=-1)
             for name in ("margins", "predicted", "arrivals", "law", "error")
         )
-        rows.append(
-            Row(f"margin of each class, K = 2..10, {words}", compare_flow(measured, predicted, tolerance=TOLERANCE))
-        )
+        run.compare_flow(f"margin of each class, K = 2..10, {words}", measured, predicted, tolerance=TOLERANCE)
         statement = f"clock at soft error {SOFT_ERROR:g}, K = 2..10, {words}"
-        rows.append(Row(statement, compare_arrivals(arrivals, law, error)))
-    data = xr.Dataset(_table(alike, base) | _random(many, setting), coords={"classes": list(NUMBERS), "clock": CLOCK})
+        run.row(statement, compare_arrivals(arrivals, law, error))
+    data = xr.Dataset(
+        _table(alike, base) | _random(many, run.setting), coords={"classes": list(NUMBERS), "clock": CLOCK}
+    )
     median, share = data["random_time"].values, data["random_share"].values
-    notes = (
+    run.note(
         "K outputs also for K = 2. With equally frequent classes the frequency is 1/K; what is left once the clock is"
-        " divided out falls with K: as the other classes share what is wrong, the residual lasts longer.",
+        " divided out falls with K: as the other classes share what is wrong, the residual lasts longer."
+    )
+    run.note(
         f"No theory is known for Gaussian initialisations; measured on {many} networks a K of scale {SCALE:g}, by"
         " descent:"
         f" a fraction of {share[0]:.3f} at K = 2 to {share[-1]:.3f} at K = 10 learn all classes; the median time at"
         " which these"
-        f" reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}.",
-        "Orthogonal inputs, one a class: overlapping classes are not covered.",
+        f" reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}."
     )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, tuple(rows), data, _figure(data), notes)
+    run.note("Orthogonal inputs, one a class: overlapping classes are not covered.")
+    run.save(data)
+    return _figure(data)
 
 
 def _table(alike: list[Trained], base: Floats) -> Table:
@@ -299,11 +282,3 @@ def _figure(data: xr.Dataset) -> Figure:
     for axes in (times, shares):
         plot.legend(axes)
     return made
-
-
-CLAIM = Former(
-    name="classes",
-    sentence="With K classes each is learnt on its own clock, at a pace set by frequency, norm and sqrt(K/(K-1)).",
-    source="arXiv:1809.06848; docs/theory.md section 5",
-    test=run,
-)

@@ -1,7 +1,4 @@
-"""Claim: what a further layer does to the time of learning depends on what is held fixed at initialisation.
-
-Source: arXiv:1809.06848; docs/theory.md section 4.
-"""
+"""Claim: what a further layer does to the time of learning depends on what is held fixed at initialisation."""
 
 from __future__ import annotations
 
@@ -12,21 +9,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Explicit, Network, plot, theory
+from shoal.claims.claim import claim
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
+from shoal.claims.trial import Trial
 from shoal.compare.comparison import Comparison, compare_flow
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_fraction
-from shoal.spec.init import Explicit
-from shoal.spec.network import Network
 from shoal.tasks import modes
-
-__all__ = ["CLAIM", "DEPTHS", "Trained", "balanced_strengths", "chains", "first", "mode", "start_margins", "unbalanced"]
-
-Floats = NDArray[np.float64]
 
 DEPTHS = (1, 2, 3, 4, 5, 6)
 """Weight layers."""
@@ -50,13 +43,9 @@ EVERY = 24
 def chains(strengths: Floats, draw: np.random.Generator) -> Explicit:
     """Return networks in which each mode runs through units of its own, by weights of rank one.
 
-    Parameters
-    ----------
-    strengths : (networks, 2, layers), float64
-        Of each mode's layers; not negative before the last. The mode's margin is norm times their product.
-    draw : Generator
-        For the directions, positive so that the units are active, and for the weights from one mode to the units of
-        the other: negative, so that these stay inactive there.
+    ``strengths`` (networks, 2, layers): of each mode's layers; not negative before the last. The mode's margin is norm
+    times their product. ``draw``: for the directions, positive so that the units are active, and for the weights from
+    one mode to the units of the other: negative, so that these stay inactive there.
     """
     networks, _, layers = strengths.shape
     sizes = (2, *(2 * UNITS,) * (layers - 1), 1)
@@ -104,14 +93,10 @@ def start_margins(networks: int, seed: int) -> dict[str, Floats]:
 class Trained:
     """Networks of every depth under one loss, from one kind of initialisation.
 
-    Attributes
-    ----------
-    times : (depths, RECORDS), float64
-        Times of record.
-    margins, predicted, carried : (networks, records, depths, 2), float64
-        Every `EVERY`-th record, what theory says there, and what it makes of an error of `TOLERANCE` in all layers.
-    arrivals, law, error : (networks, depths, 2, levels), float64
-        Times at which the margins reach the levels, what theory says, and how far the first may be off.
+    ``times`` (depths, RECORDS): times of record. ``margins, predicted, carried`` (networks, records, depths, 2): every
+    `EVERY`-th record, what theory says there, and what it makes of an error of `TOLERANCE` in all layers. ``arrivals,
+    law, error`` (networks, depths, 2, levels): times at which the margins reach the levels, what theory says, and how
+    far the first may be off.
     """
 
     times: Floats
@@ -202,31 +187,39 @@ def _one_depth(
     return times, found[:, ::EVERY], predicted, spread(predicted, *others), arrivals, law, error + spread(law, *laws)
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: every depth under both losses, from equal initial margins and from equal initial weights."""
-    count = setting.count(full=24, quick=6)
-    starts = start_margins(count, setting.seed)
-    trained = {(loss, kind): Trained.of(given, loss, setting) for loss in LEVELS for kind, given in starts.items()}
-    rows = []
+@claim(
+    "depth",
+    "Depth lengthens the plateau and shortens the rise: from equal margins little is lost, from equal small"
+    " weights each layer costs time.",
+    source="arXiv:1809.06848; docs/theory.md section 4",
+)
+def depth(run: Trial) -> Figure:
+    """Compare every depth under both losses, from equal initial margins and from equal initial weights."""
+    count = run.networks(full=24, quick=6)
+    starts = start_margins(count, run.seed)
+    trained = {(loss, kind): Trained.of(given, loss, run.setting) for loss in LEVELS for kind, given in starts.items()}
     for (loss, kind), found in trained.items():
         words = f"{LOSSES[loss]}, equal initial {KINDS[kind]}"
         margin = compare_flow(found.margins, found.predicted, tolerance=TOLERANCE, bias=found.carried)
-        rows.append(Row(f"margin, {words}", margin))
+        run.row(f"margin, {words}", margin)
         what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
-        rows.append(Row(f"{what}, {words}", compare_arrivals(found.arrivals, found.law, found.error)))
-    rows.append(Row("fraction of arrivals at which another depth than theory's is first", first(trained)))
+        run.row(f"{what}, {words}", compare_arrivals(found.arrivals, found.law, found.error))
+    run.row("fraction of arrivals at which another depth than theory's is first", first(trained))
     for loss, words in LOSSES.items():
-        rows.append(Row(f"margin, {words}, unbalanced layers", unbalanced(loss, count, setting)))
+        run.row(f"margin, {words}, unbalanced layers", unbalanced(loss, count, run.setting))
     data = _data(trained, starts)
-    notes = (
-        _told("equal initial margins 0.01, mode of norm 1.7", data, "margin"),
-        _told("equal initial weights, strength 0.3 a layer", data, "weights"),
+    run.note(_told("equal initial margins 0.01, mode of norm 1.7", data, "margin"))
+    run.note(_told("equal initial weights, strength 0.3 a layer", data, "weights"))
+    run.note(
         "From equal initial margins depth lengthens the plateau and shortens what comes after it: which depth is first"
-        " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength.",
-        "Times are of balanced layers; the margins of unbalanced ones follow one quadrature. All modes have units of"
-        " their own: no closed form is known for fully connected random initialisations of more than two layers.",
+        " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength."
     )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, tuple(rows), data, _figure(data), notes)
+    run.note(
+        "Times are of balanced layers; the margins of unbalanced ones follow one quadrature. All modes have units of"
+        " their own: no closed form is known for fully connected random initialisations of more than two layers."
+    )
+    run.save(data)
+    return _figure(data)
 
 
 def first(trained: dict[tuple[str, str], Trained]) -> Comparison:
@@ -302,12 +295,3 @@ def _figure(data: xr.Dataset) -> Figure:
     for axes in (curves, margin, weights):
         plot.legend(axes)
     return made
-
-
-CLAIM = Former(
-    name="depth",
-    sentence="Depth lengthens the plateau and shortens the rise: from equal margins little is lost, from equal small"
-    " weights each layer costs time.",
-    source="arXiv:1809.06848; docs/theory.md section 4",
-    test=run,
-)

@@ -1,7 +1,5 @@
 """Claim: on real images, too, the error falls as a sigmoid, at several depths.
 
-Source: arXiv:1809.06848; docs/theory.md section 4.
-
 No theory predicts these networks: images of handwritten digits are neither one mode nor separated modes. What is tested
 is the *shape*. The curve of one mode, its initial margin and speed fitted, has to describe each network better than a
 plateau followed by exponential decay, which has as many parameters, and the error has to fall fastest after the start,
@@ -15,22 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Gaussian, Network, plot, tasks, theory
+from shoal.claims.claim import claim
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.runs import Plan
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_majority
-from shoal.spec.init import Gaussian
-from shoal.spec.network import Network
-from shoal.tasks import digits
-
-__all__ = ["CLAIM", "DecayFit", "ModeFit"]
-
-Floats = NDArray[np.float64]
 
 CLASSES = (3, 8)
 HIDDEN = 16
@@ -112,34 +105,38 @@ def _best(
     return parameters, shape.error(parameters, times)
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: shape of the error at each depth, and how well one mode's curve fits."""
-    count = setting.count(full=128, quick=32)
-    task = digits(CLASSES)
-    rows: list[Row] = []
-    notes: list[str] = []
+@claim(
+    "digits",
+    "On real images the error falls as a sigmoid too, at every depth tried.",
+    source="arXiv:1809.06848; docs/theory.md section 4",
+)
+def digits(run: Trial) -> Figure:
+    """Compare shape of the error at each depth, and how well one mode's curve fits."""
+    count = run.networks(full=128, quick=32)
+    task = tasks.digits(CLASSES)
     parts = []
     for depth, gain in GAINS.items():
         network = Network((task.dimension, *[HIDDEN] * (depth - 1), 1))
         plan = Plan(network, task, Gaussian(gain=gain), "cross_entropy", RATE, STEPS, EVERY, ("soft_error", "error"))
-        part = _fitted(plan, count, depth, setting)
+        part = _fitted(plan, count, depth, run.setting)
         parts.append(part)
-        rows.extend(_rows(part, depth))
-        notes.append(_goodness(part, depth))
-    notes.append(
+        _rows(run, part, depth)
+        run.note(_goodness(part, depth))
+    run.note(
         "Shown: the shape. Not shown: the fitted speed and initial margin, which no theory here predicts; test error;"
         " and"
         " that one mode is the right model: a network that falls in two stages is one it cannot follow."
     )
-    notes.append(
+    run.note(
         "Gains, length and raw (not centred) pixels were chosen in small pilot runs so that most networks leave the"
         " plateau in time; smaller gains and centred pixels were slower, and some stayed on it. The rival was chosen"
         " after a pilot in which plain exponential decay lost everywhere: it is the harder one to beat."
     )
     if count <= 16:
-        notes.append(f"{count} networks cannot show a majority at four standard deviations: it takes at least 17.")
+        run.note(f"{count} networks cannot show a majority at four standard deviations: it takes at least 17.")
     data = xr.concat(parts, dim=xr.Variable("depth", list(GAINS)))
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, tuple(rows), data, _figure(data), tuple(notes))
+    run.save(data)
+    return _figure(data)
 
 
 def _fitted(plan: Plan, count: int, depth: int, setting: Setting) -> xr.Dataset:
@@ -167,22 +164,20 @@ def _fitted(plan: Plan, count: int, depth: int, setting: Setting) -> xr.Dataset:
     return xr.Dataset(table, coords={"time": plan.times})
 
 
-def _rows(part: xr.Dataset, depth: int) -> list[Row]:
+def _rows(run: Trial, part: xr.Dataset, depth: int) -> None:
     """Two questions of every network, answered by counting; one that diverged counts against."""
     count = part.sizes["network"]
     # The same number of parameters and points: the lower residual is the lower AIC, and the likelier curve.
     better = int((part["mode_residual"].values < part["decay_residual"].values).sum())
     steepest = np.argmin(np.diff(np.nan_to_num(part["soft_error"].values), axis=1), axis=1)
-    return [
-        Row(
-            f"{depth} layers: fraction falling fastest after the first record (> 1/2)",
-            compare_majority(int((steepest > 0).sum()), count),
-        ),
-        Row(
-            f"{depth} layers: fraction that one mode fits better than delayed decay (> 1/2)",
-            compare_majority(better, count),
-        ),
-    ]
+    run.row(
+        f"{depth} layers: fraction falling fastest after the first record (> 1/2)",
+        compare_majority(int((steepest > 0).sum()), count),
+    )
+    run.row(
+        f"{depth} layers: fraction that one mode fits better than delayed decay (> 1/2)",
+        compare_majority(better, count),
+    )
 
 
 def _goodness(part: xr.Dataset, depth: int) -> str:
@@ -231,11 +226,3 @@ def _figure(data: xr.Dataset) -> Figure:
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set_ticks([], minor=True)
     return made
-
-
-CLAIM = Former(
-    name="digits",
-    sentence="On real images the error falls as a sigmoid too, at every depth tried.",
-    source="arXiv:1809.06848; docs/theory.md section 4",
-    test=run,
-)

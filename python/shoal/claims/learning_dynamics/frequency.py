@@ -1,7 +1,4 @@
-"""Claim: the more frequent an input, the sooner it is learnt, exactly as 1/frequency.
-
-Source: arXiv:1809.06848; docs/theory.md sections 1 and 3.
-"""
+"""Claim: the more frequent an input, the sooner it is learnt, exactly as 1/frequency."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import plot
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Separated, plot
+from shoal.claims.claim import claim
 from shoal.claims.shared import crowd
 from shoal.claims.shared.crowd import Crowds, compare_deaths, compare_exponent, compare_means
+from shoal.claims.shared.flows import TOLERANCE
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.sweep import (
     CLOCK,
@@ -25,14 +22,11 @@ from shoal.claims.shared.sweep import (
     collapse_panel,
     common_curve,
     common_time,
-    margin_row,
     start_margins,
 )
-from shoal.spec.init import Separated
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 
-__all__ = ["CLAIM", "SWEEP"]
-
-Floats = NDArray[np.float64]
 Table = dict[str, tuple[tuple[str, ...], Any]]
 
 FREQUENCIES: Floats = np.geomspace(0.0095, 0.95, 9)
@@ -43,72 +37,69 @@ SCALE = 0.05
 """Of the weights of random networks."""
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: balanced networks one by one, then random ones."""
-    many = setting.count(full=10_000, quick=1_000)
-    singles = min(many, 8 if setting.quick else 32)
-    rows, table = _balanced(singles, setting)
-    found, more = _random(singles, many, setting)
-    data = xr.Dataset(table | more, coords={"frequency": FREQUENCIES, "clock": CLOCK})
+@claim(
+    "frequency",
+    "The more frequent an input, the sooner it is learnt: the time is as 1/frequency, over two decades.",
+    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
+)
+def frequency(run: Trial) -> Figure:
+    """Compare balanced networks one by one, then random ones."""
+    many = run.networks(full=10_000, quick=1_000)
+    singles = min(many, 8 if run.quick else 32)
+    table = _balanced(singles, run) | _random(singles, many, run)
+    data = run.save(xr.Dataset(table, coords={"frequency": FREQUENCIES, "clock": CLOCK}))
     slope, error = (float(data[f"exponent_{name}"]) for name in ("random", "random_error"))
-    notes = (
-        "The frequency does not enter the initial margin: equal initial weights are equal initial margins here.",
-        f"Random networks, frequencies 0.0095 to 0.95: exponent {slope:.4f} +- {error:.4f} (one s.e.).",
+    run.note("The frequency does not enter the initial margin: equal initial weights are equal initial margins here.")
+    run.note(f"Random networks, frequencies 0.0095 to 0.95: exponent {slope:.4f} +- {error:.4f} (one s.e.).")
+    run.note(
         f"Means of random networks are over those that arrive; {crowd.NEURONS} neurons serve a mode, and a mode whose"
-        " neurons all die is never learnt, however frequent.",
-        "Orthogonal inputs and separated initialisations: overlapping classes are not covered.",
+        " neurons all die is never learnt, however frequent."
     )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, (*rows, *found), data, _figure(data), notes)
+    run.note("Orthogonal inputs and separated initialisations: overlapping classes are not covered.")
+    return _figure(data)
 
 
-def _balanced(singles: int, setting: Setting) -> tuple[list[Row], Table]:
+def _balanced(singles: int, run: Trial) -> Table:
     """Networks whose margins theory knows in closed form."""
-    draw = np.random.default_rng(setting.seed)
+    draw = np.random.default_rng(run.seed)
     margins = start_margins(singles, draw, 1e-3, 1e-1)
     starts = np.broadcast_to(margins[:, None, None], (singles, len(FREQUENCIES), 2))
-    curves = {loss: SWEEP.train(starts, draw, setting, loss) for loss in ("cross_entropy", "hinge")}
+    curves = {loss: SWEEP.train(starts, draw, run.setting, loss) for loss in ("cross_entropy", "hinge")}
     laws = {loss: common_curve(margins, loss) for loss in curves}
     arrivals, law = Arrivals.of(curves["cross_entropy"], laws["cross_entropy"]), common_time(margins)
-    rows = [
-        margin_row("margin against frequency x norm x time: one curve", curves["cross_entropy"], laws["cross_entropy"]),
-        margin_row("the same under the hinge loss", curves["hinge"], laws["hinge"]),
-        arrivals.row("frequency x norm x time to margin 1, both modes", law[:, None, None]),
-        arrivals.exponent_row("exponent of time in frequency: -1", SWEEP, -1.0),
-    ]
+    one_curve = "margin against frequency x norm x time: one curve"
+    run.compare_flow(one_curve, curves["cross_entropy"], laws["cross_entropy"], TOLERANCE)
+    run.compare_flow("the same under the hinge loss", curves["hinge"], laws["hinge"], TOLERANCE)
+    run.row("frequency x norm x time to margin 1, both modes", arrivals.compare(law[:, None, None]))
+    run.row("exponent of time in frequency: -1", arrivals.compare_exponent(SWEEP, -1.0))
     shown = int(np.argsort(margins)[singles // 2])
-    table: Table = {
+    return {
         "margin": (("clock", "frequency"), curves["cross_entropy"][shown, :, :, 0]),
         "margin_predicted": (("clock",), laws["cross_entropy"][shown, :, 0, 0]),
         "clock_of_arrival": (("frequency", "mode"), arrivals.clock[shown]),
         "clock_of_arrival_predicted": ((), law[shown]),
     }
-    return rows, table
 
 
-def _random(singles: int, many: int, setting: Setting) -> tuple[list[Row], Table]:
+def _random(singles: int, many: int, run: Trial) -> Table:
     """Random networks, deaths included."""
-    found = Crowds.train(SWEEP, [Separated(SCALE)] * len(FREQUENCIES), many, singles, setting, part=41)
+    found = Crowds.train(SWEEP, [Separated(SCALE)] * len(FREQUENCIES), many, singles, run.setting, part=41)
     # The frequency only sets the pace of the clock: one sample serves them all.
-    common = crowd.expect(1.0, Separated(SCALE), many, setting, far_seed(setting.seed, 51))
+    common = crowd.expect(1.0, Separated(SCALE), many, run.setting, far_seed(run.seed, 51))
     exponent = compare_exponent(found.crowds, FREQUENCIES, SWEEP.speeds[:, 0], -1.0)
     means = compare_means(found.crowds, [common] * len(FREQUENCIES))
-    rows = [
-        found.row("margin of each of some random networks, deaths included"),
-        Row(f"{many} random networks a frequency: exponent of time -1", exponent),
-        Row("their mean ln(frequency x norm x time to margin 1)", means),
-        Row(
-            f"fraction of modes never learnt, 4^-{crowd.NEURONS} at any frequency",
-            compare_deaths(found.crowds, [common]),
-        ),
-    ]
-    table: Table = {
+    deaths = compare_deaths(found.crowds, [common])
+    run.row("margin of each of some random networks, deaths included", found.compare())
+    run.row(f"{many} random networks a frequency: exponent of time -1", exponent)
+    run.row("their mean ln(frequency x norm x time to margin 1)", means)
+    run.row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at any frequency", deaths)
+    return {
         "random": (("frequency",), found.means),
         "random_error": (("frequency",), found.errors),
         "random_predicted": ((), common.mean),
         "exponent_random": ((), exponent.measured),
         "exponent_random_error": ((), exponent.standard_error),
     }
-    return rows, table
 
 
 def _figure(data: xr.Dataset) -> Figure:
@@ -138,11 +129,3 @@ def _figure(data: xr.Dataset) -> Figure:
     for axes in (times, collapse, left):
         plot.legend(axes)
     return made
-
-
-CLAIM = Former(
-    name="frequency",
-    sentence="The more frequent an input, the sooner it is learnt: the time is as 1/frequency, over two decades.",
-    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
-    test=run,
-)

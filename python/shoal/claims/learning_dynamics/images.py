@@ -14,22 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from shoal import plot
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Gaussian, GradientDescent, Network, Record, Task, plot, train
+from shoal.claims.claim import claim
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.trend import rank_trend
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_majority
-from shoal.spec.init import Gaussian
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
 from shoal.tasks import digits
-from shoal.train import train
-
-__all__ = ["CLAIM", "Condition", "Split", "separation"]
-
-Floats = NDArray[np.float64]
 
 CLASSES = (3, 8)
 """Label +1, of which images are made brighter, and label -1."""
@@ -65,11 +58,7 @@ REMEDIED = 0.9
 class Split:
     """Images in random order: the first `TRAINED` are trained on, the others held out.
 
-    Attributes
-    ----------
-    images : (samples, 64) float64
-        Plain images.
-    labels : (samples,) int64
+    ``images`` (samples, 64): plain images. ``labels`` (samples,).
     """
 
     images: Floats
@@ -109,31 +98,40 @@ def separation(margins: Floats, labels: NDArray[np.int64]) -> Floats:
     return np.asarray(np.divide(gap, spread, out=np.full(len(gap), np.nan), where=spread > 0))
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: error and separation on images without the cue, as the cue becomes more frequent."""
-    splits, count = (24 if setting.quick else 48), setting.count(full=8, quick=4)
+@claim(
+    "images",
+    "On real images, too, a frequent spurious cue starves what there is to learn of the shape.",
+    source="arXiv:1809.06848; docs/theory.md section 6",
+)
+def images(run: Trial) -> Figure:
+    """Compare error and separation on images without the cue, as the cue becomes more frequent."""
+    splits, count = (24 if run.quick else 48), run.networks(full=8, quick=4)
     shape = (len(CONDITIONS), len(FRACTIONS), splits, count)
     table = {name: np.empty(shape) for name in ("train_error", "error", "separation")}
 
     def measure(number: int) -> None:
-        setting.say(f"split {number + 1} of {splits}: {count * len(CONDITIONS) * len(FRACTIONS)} networks")
-        split = Split.draw(setting.seed, number)
+        run.say(f"split {number + 1} of {splits}: {count * len(CONDITIONS) * len(FRACTIONS)} networks")
+        split = Split.draw(run.seed, number)
         for i, condition in enumerate(CONDITIONS):
             for j, fraction in enumerate(FRACTIONS):
-                data = _trained(split.task(fraction, condition.brightness), condition, number * count, count, setting)
+                data = _trained(
+                    split.task(fraction, condition.brightness), condition, number * count, count, run.setting
+                )
                 margins = split.margins(data)
                 table["train_error"][i, j, number] = data["error"].values[:, -1]
                 table["error"][i, j, number] = ((margins < 0) + 0.5 * (margins == 0)).mean(axis=1)
                 table["separation"][i, j, number] = separation(margins, split.labels[TRAINED:])
 
-    side_by_side(measure, splits, setting.threads)
+    side_by_side(measure, splits, run.threads)
     dimensions = ("condition", "fraction", "split", "network")
     data = xr.Dataset(
         {name: (dimensions, values) for name, values in table.items()},
         coords={"condition": [one.label for one in CONDITIONS], "fraction": list(FRACTIONS)},
     )
-    rows = tuple(_rows(data.mean("network")))
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data, setting.seed), _notes(data))
+    run.rows += _rows(data.mean("network"))
+    run.notes += _notes(data)
+    run.save(data)
+    return _figure(data, run.seed)
 
 
 def _trained(task: Task, condition: Condition, first: int, count: int, setting: Setting) -> xr.Dataset:
@@ -253,11 +251,3 @@ def _examples(axes: Axes, seed: int) -> None:
         inset.set_title(words, fontsize=9)
         inset.set_xticks([])
         inset.set_yticks([])
-
-
-CLAIM = Former(
-    name="images",
-    sentence="On real images, too, a frequent spurious cue starves what there is to learn of the shape.",
-    source="arXiv:1809.06848; docs/theory.md section 6",
-    test=run,
-)

@@ -1,27 +1,18 @@
-"""Claim: hinge loss is fitted in finite time, cross-entropy only logarithmically, along one path.
-
-Source: arXiv:1809.06848; docs/theory.md section 1.
-"""
+"""Claim: hinge loss is fitted in finite time, cross-entropy only logarithmically, along one path."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Explicit, Network, Task, plot, theory
+from shoal.claims.claim import claim
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
-from shoal.compare.comparison import Comparison, compare_flow, compare_rates
-from shoal.spec.init import Explicit
-from shoal.spec.network import Network
-from shoal.spec.task import Task
-
-__all__ = ["CLAIM", "living_init", "predicted_margins"]
-
-Floats = NDArray[np.float64]
+from shoal.claims.trial import Trial
+from shoal.compare.comparison import Comparison, compare_rates
+from shoal.compare.layout import Floats
 
 NORM = 1.3
 NEURONS = 5
@@ -60,40 +51,49 @@ def _mode(loss: str, start: float, imbalance: float) -> theory.Mode:
     return theory.Mode(norm=NORM, frequency=1.0, start_margin=float(start), imbalance=float(imbalance), loss=loss)
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: every loss's curve, the common path, the hinge's end and the logarithm."""
-    count = setting.count(full=32, quick=12)
-    steps = QUICK_STEPS if setting.quick else STEPS
-    init, starts, imbalances = living_init(count, setting.seed)
+@claim(
+    "losses",
+    "Hinge loss is fitted in finite time and cross-entropy only as a logarithm, along the same path.",
+    source="arXiv:1809.06848; docs/theory.md section 1",
+)
+def losses(run: Trial) -> Figure:
+    """Compare every loss's curve, the common path, the hinge's end and the logarithm."""
+    count = run.networks(full=32, quick=12)
+    steps = QUICK_STEPS if run.quick else STEPS
+    init, starts, imbalances = living_init(count, run.seed)
     plans = {loss: Plan(NETWORK, TASK, init, loss, RATE, steps, EVERY, ("margin", "layer_norm")) for loss in LOSSES}
-    runs = {loss: plan.three(count, setting) for loss, plan in plans.items()}
+    runs = {loss: plan.three(count, run.setting) for loss, plan in plans.items()}
     times = plans["hinge"].times
-    setting.say(f"predicting {count} networks under {len(LOSSES)} losses")
+    run.say(f"predicting {count} networks under {len(LOSSES)} losses")
     predicted = {loss: predicted_margins(loss, starts, imbalances, times) for loss in LOSSES}
-    rows = [Row(f"margin under {label}", _margins(runs[loss], predicted[loss], loss)) for loss, label in LOSSES.items()]
-    rows.append(Row("path invariant c^2, all losses", _path(runs, imbalances)))
+    for loss, label in LOSSES.items():
+        run.row(f"margin under {label}", _margins(runs[loss], predicted[loss], loss))
+    run.row("path invariant c^2, all losses", _path(runs, imbalances))
     stop, reading = crossing_times(times, runs["hinge"].stack("margin")[..., 0], THRESHOLD, above=0)
     end = np.array([_mode("hinge", m0, c).time(THRESHOLD) for m0, c in zip(starts, imbalances, strict=True)], float)
     at = stop[:, :, None]
     finite = compare_rates(at[0], at[1], at[2], end[:, None], bias=extrapolated_error(reading)[:, None])
-    rows.append(Row("hinge: time T at which training ends", finite))
-    rows.append(Row("hinge: margin gained from 1.1 T on", _stopped(runs["hinge"], times, end)))
-    rows.append(Row("cross-entropy: margin gained in the last e-fold", _logarithm(runs, predicted, times)))
+    run.row("hinge: time T at which training ends", finite)
+    run.row("hinge: margin gained from 1.1 T on", _stopped(runs["hinge"], times, end))
+    run.row("cross-entropy: margin gained in the last e-fold", _logarithm(runs, predicted, times))
     flows = {
         loss: flow(
-            NETWORK, TASK, init, times, setting,
-            networks=count, seed=setting.seed, loss=loss, measure=("margin", "layer_norm"),
+            NETWORK, TASK, init, times, run.setting,
+            networks=count, seed=run.seed, loss=loss, measure=("margin", "layer_norm"),
         )
         for loss in LOSSES
     }  # fmt: skip
-    rows += _flow_rows(runs, flows, predicted, imbalances, end)
+    _flow_rows(run, runs, flows, predicted, imbalances, end)
     data = _data(runs, predicted, times, end, extrapolate(stop))
-    notes = (
+    run.note(
         "One mode, all neurons alive. Under descent the hinge overshoots its threshold by up to one step, so its curve"
-        " is compared below the threshold and its end by T.",
-        "The gain in the last e-fold of time tends to 1 only as time grows without bound; theory says how far off.",
+        " is compared below the threshold and its end by T."
     )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, tuple(rows), data, _figure(data), notes)
+    run.note(
+        "The gain in the last e-fold of time tends to 1 only as time grows without bound; theory says how far off."
+    )
+    run.save(data)
+    return _figure(data)
 
 
 def _margins(runs: Runs, predicted: Floats, loss: str) -> Comparison:
@@ -139,20 +139,23 @@ def _logarithm(runs: dict[str, Runs], predicted: dict[str, Floats], times: Float
 
 
 def _flow_rows(
-    runs: dict[str, Runs], flows: dict[str, xr.Dataset], predicted: dict[str, Floats], imbalances: Floats, end: Floats
-) -> list[Row]:
+    run: Trial,
+    runs: dict[str, Runs],
+    flows: dict[str, xr.Dataset],
+    predicted: dict[str, Floats],
+    imbalances: Floats,
+    end: Floats,
+) -> None:
     """Gradient flow under every loss; under the hinge to the end and beyond, because flow stops at its threshold."""
     margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
-    rows = [
-        Row(f"margin under {label}, gradient flow", compare_flow(margins[loss], predicted[loss], tolerance=TOLERANCE))
-        for loss, label in LOSSES.items()
-    ]
+    for loss, label in LOSSES.items():
+        run.compare_flow(f"margin under {label}, gradient flow", margins[loss], predicted[loss], tolerance=TOLERANCE)
     energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)
     scaled = np.stack([margins[loss] for loss in LOSSES], axis=-1) / NORM
     # c^2 is a difference of squares, each of which carries the tolerance of its weights twice over.
     error = TOLERANCE * (4 * energy**2 + 8 * scaled**2)
     path = compare_arrivals(energy**2 - 4 * scaled**2, (imbalances**2)[:, None, None], error)
-    rows.append(Row("path invariant c^2, all losses, gradient flow", path))
+    run.row("path invariant c^2, all losses, gradient flow", path)
     times = flows["hinge"]["time"].values
     read, uncertain = crossing_times(times, margins["hinge"], THRESHOLD, above=0)
     velocity = np.array(
@@ -162,11 +165,10 @@ def _flow_rows(
         ]
     )
     error = arrival_error(uncertain, np.full(len(end), THRESHOLD), velocity, above=0)
-    rows.append(Row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error)))
+    run.row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error))
     for loss in ("cross_entropy", "squared", "exponential"):
         slope = compare_slope(runs[loss].stack("margin")[..., 0], margins[loss])
-        rows.append(Row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope))
-    return rows
+        run.row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope)
 
 
 def _data(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats, end: Floats, stop: Floats) -> xr.Dataset:
@@ -219,11 +221,3 @@ def _figure(data: xr.Dataset) -> Figure:
     for axes in (curves, path, ends):
         plot.legend(axes)
     return made
-
-
-CLAIM = Former(
-    name="losses",
-    sentence="Hinge loss is fitted in finite time and cross-entropy only as a logarithm, along the same path.",
-    source="arXiv:1809.06848; docs/theory.md section 1",
-    test=run,
-)

@@ -1,7 +1,4 @@
-"""Claim: independent modes are learnt each on its own clock, 1/(frequency x norm).
-
-Source: arXiv:1809.06848; docs/theory.md sections 1 and 3.
-"""
+"""Claim: independent modes are learnt each on its own clock, 1/(frequency x norm)."""
 
 from __future__ import annotations
 
@@ -10,26 +7,20 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Explicit, Network, plot, tasks, theory
+from shoal.claims.claim import claim
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
-from shoal.compare.comparison import compare_flow, compare_rates
-from shoal.spec.init import Explicit
-from shoal.spec.network import Network
-from shoal.tasks import modes
-
-__all__ = ["CLAIM", "balanced_init", "predicted_margins"]
-
-Floats = NDArray[np.float64]
+from shoal.claims.trial import Trial
+from shoal.compare.comparison import compare_rates
+from shoal.compare.layout import Floats
 
 # Neither the largest norm nor the highest frequency decides alone: the products are 0.7, 0.225, 0.3 and 0.15.
 NORMS = np.array([2.0, 1.5, 1.0, 0.75])
 FREQUENCIES = np.array([0.35, 0.15, 0.30, 0.20])
 SPEEDS = NORMS * FREQUENCIES
-TASK = modes(norms=NORMS, frequencies=FREQUENCIES)
+TASK = tasks.modes(norms=NORMS, frequencies=FREQUENCIES)
 NETWORK = Network((TASK.dimension, 2 * TASK.samples, 1))
 LEVEL = 1.0
 """Margin whose time of arrival the frequency and norm formulas are read from."""
@@ -66,13 +57,18 @@ def predicted_margins(starts: Floats, times: Floats) -> Floats:
     return np.asarray(curves, float).transpose(0, 2, 1)
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: every mode's curve, and the time to a level against the formula."""
-    count = setting.count(full=64, quick=16)
-    init, starts = balanced_init(count, setting.seed)
+@claim(
+    "modes",
+    "Independent modes are learnt each along its own curve, at a pace set by frequency times norm.",
+    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
+)
+def modes(run: Trial) -> Figure:
+    """Compare every mode's curve, and its time to a level, with the formula."""
+    count = run.networks(full=64, quick=16)
+    init, starts = balanced_init(count, run.seed)
     plan = Plan(NETWORK, TASK, init, "cross_entropy", rate=0.08, steps=1000, every=1, measure=("margin",))
-    runs = plan.three(count, setting)
-    setting.say(f"predicting {count} networks, mode by mode")
+    runs = plan.three(count, run.setting)
+    run.say(f"predicting {count} networks, mode by mode")
     margins = predicted_margins(starts, plan.times)
     # The formula: a mode of unit norm and frequency sets the pace; the others only divide its time.
     unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start_margin=float(m0)).time(LEVEL) for m0 in starts])
@@ -82,20 +78,20 @@ def run(setting: Setting) -> Outcome:
     # initial margin, where a network alone would be allowed next to nothing although third-order terms remain.
     full, half, quarter = arrivals.swapaxes(1, 2)
     arrived = compare_rates(full, half, quarter, law.T, bias=extrapolated_error(reading).T)
-    flowing = flow(NETWORK, TASK, init, plan.times, setting, networks=count, seed=setting.seed)["margin"].values
+
+    run.row("margin of each mode of each network", runs.compare("margin", margins))
+    run.row(f"time to margin {LEVEL:g} = pace / (frequency x norm)", replace(arrived, networks=count))
+
+    flowing = flow(NETWORK, TASK, init, plan.times, run.setting, networks=count, seed=run.seed)["margin"].values
     read, uncertain = crossing_times(plan.times, flowing.swapaxes(1, 2), LEVEL)
     velocity = SPEEDS * float(theory.Mode(norm=1.0, frequency=1.0, start_margin=LEVEL).velocity(LEVEL))
     error = arrival_error(uncertain, margins.max(axis=1), velocity)
-    rows = (
-        Row("margin of each mode of each network", runs.compare("margin", margins)),
-        Row(
-            f"time to margin {LEVEL:g} = pace / (frequency x norm)",
-            replace(arrived, networks=count),
-        ),
-        Row("margin of each mode, gradient flow", compare_flow(flowing, margins, tolerance=TOLERANCE)),
-        Row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, law, error)),
-        Row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing)),
-    )
+    run.compare_flow("margin of each mode, gradient flow", flowing, margins, TOLERANCE)
+    run.row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, law, error))
+    run.row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing))
+
+    run.note("Initial margins are held equal across modes; at equal weights that margin itself carries a factor norm.")
+    run.note("Orthogonal inputs and a separated balanced initialisation: overlapping classes are not covered.")
     data = xr.Dataset(
         {
             "margin": (("network", "time", "mode"), runs.quarter["margin"].values),
@@ -106,11 +102,7 @@ def run(setting: Setting) -> Outcome:
         },
         coords={"time": plan.times, "norm": ("mode", NORMS), "frequency": ("mode", FREQUENCIES)},
     )
-    notes = (
-        "Initial margins are held equal across modes; at equal weights that margin itself carries a factor norm.",
-        "Orthogonal inputs and a separated balanced initialisation: overlapping classes are not covered.",
-    )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), notes)
+    return _figure(run.save(data))
 
 
 def _figure(data: xr.Dataset) -> Figure:
@@ -154,11 +146,3 @@ def _figure(data: xr.Dataset) -> Figure:
     for axes in (curves, collapse, arrival):
         plot.legend(axes)
     return made
-
-
-CLAIM = Former(
-    name="modes",
-    sentence="Independent modes are learnt each along its own curve, at a pace set by frequency times norm.",
-    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
-    test=run,
-)

@@ -1,7 +1,5 @@
 """Claim: a frequent feature keeps the gradient from a rarer one that is as informative.
 
-Source: arXiv:1809.06848 (gradient starvation); docs/theory.md section 6.
-
 Networks with separate neurons for each feature: see ``separate.py``.
 """
 
@@ -13,11 +11,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from shoal import plot
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Hinge, Loss, plot
+from shoal.claims.claim import claim
 from shoal.claims.shared.connected import DEPTHS, measure_ordinary, predict_depths, train_aligned
 from shoal.claims.shared.separate import (
     CONFIDENCE,
@@ -30,14 +27,10 @@ from shoal.claims.shared.separate import (
     flow,
     separate_init,
 )
+from shoal.claims.trial import Trial
 from shoal.compare.catch import smallest_bound
 from shoal.compare.comparison import Comparison, compare_flow
-from shoal.compare.means import compare_samples
-from shoal.spec.loss import Hinge, Loss
-
-__all__ = ["CLAIM", "frozen_strength", "random_inits", "rare"]
-
-Floats = NDArray[np.float64]
+from shoal.compare.layout import Floats
 
 TIMES = np.concatenate([[0.0], np.geomspace(1.0, 200.0, 120)])
 TYPES = ((0, 1), (0,))
@@ -66,107 +59,100 @@ def rare(fraction: float) -> Signed:
     return Signed((1.0, 1.0), TYPES, (fraction, 1 - fraction))
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: exact for networks with separate neurons, measured for connected ones."""
-    together, power = _together(setting)
-    curves, exact = _fractions(setting)
-    crowd, bound = _crowd(setting)
-    hinge, frozen = _hinge(setting)
-    aligned, shared = train_aligned(setting, FRACTIONS, TIMES, START)
-    ordinary, depth, found = measure_ordinary(setting, FRACTIONS, TIMES, START)
-    setting.say("predicting one to four layers")
-    lines = predict_depths(START, LEVEL)
-    data = xr.merge([together, curves, crowd, hinge, aligned, ordinary, lines], combine_attrs="drop")
-    notes = (
+@claim(
+    "starvation",
+    "A frequent feature starves a rarer one: once it fits the samples, no gradient is left for the other.",
+    source="arXiv:1809.06848; docs/theory.md section 6",
+)
+def starvation(run: Trial) -> Figure:
+    """Compare networks with separate neurons exactly; measure connected ones."""
+    run.note(
         f"A training set is fit when every sample of it has confidence {CONFIDENCE:g}. Random initialisations that are"
-        f" not fit by time {TIMES[-1]:g} have no confidence then, and are left out of the mean on both sides.",
+        f" not fit by time {TIMES[-1]:g} have no confidence then, and are left out of the mean on both sides."
+    )
+    run.note(
         "Separate neurons are an assumption of the theory. Features of either sign make it hold in a fully connected"
         " network of two layers; no such arrangement is known to us for three or more, so the lines of three and four"
-        " layers with separate neurons are theory alone.",
+        " layers with separate neurons are theory alone."
+    )
+    run.note(
         "Neurons shared by both features, as in a fully connected network, starve the rare one less. Relative to its"
         " growth, a deeper network turns more slowly (1/layers) and keeps the direction of its initialisation longer:"
         " from equal strengths that favours the rare feature; from an initialisation that leans to the frequent one"
-        " it need not.",
-        *found,
+        " it need not."
     )
-    rows = (*power, *exact, *bound, *frozen, *shared, *depth)
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), notes)
+    separate = _together(run), _fractions(run), _crowd(run), _hinge(run)
+    connected = train_aligned(run, FRACTIONS, TIMES, START), measure_ordinary(run, FRACTIONS, TIMES, START)
+    run.say("predicting one to four layers")
+    parts = (*separate, *connected, predict_depths(START, LEVEL))
+    return _figure(run.save(xr.merge(parts, combine_attrs="drop")))
 
 
-def _together(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+def _together(run: Trial) -> xr.Dataset:
     """Both features in every sample: one power law under every loss."""
     signed = Signed(NORMS_TOGETHER, ((0, 1),), (1.0,))
-    starts = random_inits(setting.count(full=256, quick=32), setting.seed)
-    network, init = separate_init(signed.norms, starts, setting.seed)
-    rows, logs = [], []
+    starts = random_inits(run.networks(full=256, quick=32), run.seed)
+    network, init = separate_init(signed.norms, starts, run.seed)
+    logs = []
     for label, loss in LOSSES.items():
-        setting.say(f"training {len(starts)} networks, both features in every sample, {label}")
-        margins = flow(network, signed.task, init, setting, times=TIMES, loss=loss)
+        run.say(f"training {len(starts)} networks, both features in every sample, {label}")
+        margins = flow(network, signed.task, init, run.setting, times=TIMES, loss=loss)
         log = np.log(margins[..., -2:] / starts[:, None])
         law = signed.norms[1] / signed.norms[0] * log[..., 0]
         logs.append(log)
-        rows.append(Row(f"power law of two features, {label}", compare_flow(log[..., 1], law, tolerance=TOLERANCE)))
+        run.compare_flow(f"power law of two features, {label}", log[..., 1], law, tolerance=TOLERANCE)
     table = {"together_log": (("loss", "time", "feature"), np.stack(logs)[:, 0])}
-    return xr.Dataset(table, coords={"time": TIMES, "loss": list(LOSSES)}), rows
+    return xr.Dataset(table, coords={"time": TIMES, "loss": list(LOSSES)})
 
 
-def _fractions(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+def _fractions(run: Trial) -> xr.Dataset:
     """Feature 1 in a fraction of the samples: every curve, and the confidence where training is done."""
-    starts = equal_starts(setting.count(full=32, quick=6), setting.seed)
+    starts = equal_starts(run.networks(full=32, quick=6), run.seed)
     starts[0] = START
-    network, init = separate_init((1.0, 1.0), starts, setting.seed)
-    rows, curves, lines, reached, expected = [], [], [], [], []
+    network, init = separate_init((1.0, 1.0), starts, run.seed)
+    curves, lines, reached, expected = [], [], [], []
     for fraction in FRACTIONS:
-        setting.say(f"training and predicting {len(starts)} networks, rare feature in {fraction:g} of the samples")
+        run.say(f"training and predicting {len(starts)} networks, rare feature in {fraction:g} of the samples")
         signed = rare(fraction)
         trained = signed.task.sample_weight > 0
-        margins = flow(network, signed.task, init, setting, times=TIMES)
+        margins = flow(network, signed.task, init, run.setting, times=TIMES)
         theirs = signed.predicted(starts, TIMES)
-        rows.append(
-            Row(
-                f"margins, feature 2 in {fraction:g} of the samples", compare_flow(margins, theirs, tolerance=TOLERANCE)
-            )
-        )
+        run.compare_flow(f"margins, feature 2 in {fraction:g} of the samples", margins, theirs, tolerance=TOLERANCE)
         reached.append(confidence_when_fit(margins, trained, -1))
         expected.append(confidence_when_fit(theirs, trained, -1))
         curves.append(margins[0, :, -2:])
         lines.append(theirs[0, :, -2:])
     when = compare_flow(np.stack(reached, axis=1)[:, None], np.stack(expected, axis=1)[:, None], tolerance=TOLERANCE)
-    rows.append(Row("confidence on points with feature 2 alone when training is fit", when))
+    run.row("confidence on points with feature 2 alone when training is fit", when)
     table = {
         "strength": (("fraction", "time", "feature"), np.stack(curves)),
         "strength_predicted": (("fraction", "time", "feature"), np.stack(lines)),
         "confidence_separate": (("fraction",), np.stack(reached)[:, 0]),
     }
-    return xr.Dataset(table, coords={"time": TIMES, "fraction": list(FRACTIONS)}), rows
+    return xr.Dataset(table, coords={"time": TIMES, "fraction": list(FRACTIONS)})
 
 
-def _crowd(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+def _crowd(run: Trial) -> xr.Dataset:
     """Random balanced initialisations: the bound at every time of every network, and the mean confidence."""
-    starts = random_inits(setting.count(full=10_000, quick=1_000), (setting.seed + 2**32) % 2**64)
-    others = random_inits(setting.count(full=128, quick=32), (setting.seed + 2**33) % 2**64)
-    network, init = separate_init((1.0, 1.0), starts, setting.seed)
+    starts = random_inits(run.networks(full=10_000, quick=1_000), (run.seed + 2**32) % 2**64)
+    others = random_inits(run.networks(full=128, quick=32), (run.seed + 2**33) % 2**64)
+    network, init = separate_init((1.0, 1.0), starts, run.seed)
     logs, reached, expected = np.empty((len(starts), len(TIMES), len(FRACTIONS), 2)), [], []
     for index, fraction in enumerate(FRACTIONS):
-        setting.say(f"training {len(starts)} random networks, rare feature in {fraction:g} of the samples")
+        run.say(f"training {len(starts)} random networks, rare feature in {fraction:g} of the samples")
         signed = rare(fraction)
         trained = signed.task.sample_weight > 0
-        margins = flow(network, signed.task, init, setting, times=TIMES)
+        margins = flow(network, signed.task, init, run.setting, times=TIMES)
         logs[:, :, index] = np.log(margins[..., -2:] / starts[:, None])
         reached.append(confidence_when_fit(margins, trained, -1))
         expected.append(confidence_when_fit(signed.predicted(others, TIMES), trained, -1))
     found, drawn = np.stack(reached, axis=1), np.stack(expected, axis=1)
     # An initialisation with hardly any of feature 1 may not be fit in time: left out of both samples.
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
-    rows = [
-        Row(f"u2/u20 <= (u1/u10)^fraction, {len(starts)} random networks, all times", _bounded(logs)),
-        Row(
-            f"mean confidence with feature 2 alone when fit, {len(starts)} random networks",
-            compare_samples(found, drawn),
-        ),
-    ]
+    run.row(f"u2/u20 <= (u1/u10)^fraction, {len(starts)} random networks, all times", _bounded(logs))
+    run.compare_samples(f"mean confidence with feature 2 alone when fit, {len(starts)} random networks", found, drawn)
     table = {"confidence": (("network", "fraction"), found)}
-    return xr.Dataset(table, coords={"fraction": list(FRACTIONS)}).rename(network="crowd"), rows
+    return xr.Dataset(table, coords={"fraction": list(FRACTIONS)}).rename(network="crowd")
 
 
 def _bounded(logs: Floats) -> Comparison:
@@ -189,37 +175,40 @@ def frozen_strength(start: float, fraction: float) -> float:
     return float(LEVEL - strongest)
 
 
-def _hinge(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+def _hinge(run: Trial) -> xr.Dataset:
     """Train the same initialisations under the hinge: feature 2 stops for good where cross-entropy goes on slowly."""
     fraction = FRACTIONS[2]
     signed, threshold = rare(fraction), Hinge(threshold=LEVEL)
-    starts = equal_starts(setting.count(full=32, quick=6), setting.seed)
+    starts = equal_starts(run.networks(full=32, quick=6), run.seed)
     starts[0] = START
-    network, init = separate_init(signed.norms, starts, setting.seed)
-    setting.say(f"training and predicting {len(starts)} networks, hinge")
-    margins = flow(network, signed.task, init, setting, times=TIMES, loss=threshold)
+    network, init = separate_init(signed.norms, starts, run.seed)
+    run.say(f"training and predicting {len(starts)} networks, hinge")
+    margins = flow(network, signed.task, init, run.setting, times=TIMES, loss=threshold)
     theirs = signed.predicted(starts, TIMES, threshold)
     stop = np.array([signed.theory(one, threshold).time(0, LEVEL) for one in starts], float)
     after = TIMES >= stop[:, None]
     first = after.argmax(axis=1)
     gained = margins[..., -1] - margins[np.arange(len(starts)), first, -1][:, None]
     level = np.array([frozen_strength(one, fraction) for one in starts[:, 0]])
-    rows = [
-        Row("margins under the hinge", compare_flow(margins, theirs, tolerance=TOLERANCE)),
-        Row(
-            "hinge: strength at which feature 2 stops, u0 (u1/u0)^fraction at the threshold",
-            compare_flow(margins[:, -1:, -1], level[:, None], tolerance=TOLERANCE),
-        ),
-        Row(
-            "hinge: what feature 2 gains once its samples are satisfied",
-            compare_flow(gained, np.zeros_like(gained), where=after, tolerance=TOLERANCE),
-        ),
-    ]
+    run.compare_flow("margins under the hinge", margins, theirs, tolerance=TOLERANCE)
+    run.compare_flow(
+        "hinge: strength at which feature 2 stops, u0 (u1/u0)^fraction at the threshold",
+        margins[:, -1:, -1],
+        level[:, None],
+        tolerance=TOLERANCE,
+    )
+    run.compare_flow(
+        "hinge: what feature 2 gains once its samples are satisfied",
+        gained,
+        np.zeros_like(gained),
+        where=after,
+        tolerance=TOLERANCE,
+    )
     table = {
         "hinge_strength": (("time", "feature"), margins[0, :, -2:]),
         "hinge_strength_predicted": (("time", "feature"), theirs[0, :, -2:]),
     }
-    return xr.Dataset(table, coords={"time": TIMES}), rows
+    return xr.Dataset(table, coords={"time": TIMES})
 
 
 def _figure(data: xr.Dataset) -> Figure:
@@ -293,11 +282,3 @@ def _draw_curves(axes: Axes, data: xr.Dataset) -> None:
             )
     plot.points(axes, [], [], color="0.3", label="trained (line: theory)")
     axes.set(xscale="log", yscale="log", xlabel="time", ylabel="strength u")
-
-
-CLAIM = Former(
-    name="starvation",
-    sentence="A frequent feature starves a rarer one: once it fits the samples, no gradient is left for the other.",
-    source="arXiv:1809.06848; docs/theory.md section 6",
-    test=run,
-)

@@ -1,7 +1,5 @@
 """Claim: spectral decoupling gives every training sample one margin; what that does for a starved feature.
 
-Source: arXiv:2011.09468; docs/theory.md section 6 (penalties).
-
 Two-layer networks with separate neurons (``separate.py``) come to rest where a convex function of the
 strengths is least: weight decay of both layers is a penalty on the sum of strengths, 2 decay sum_k u_k/rho_k, once the
 two neurons of a feature, one a sign, are counted.
@@ -13,22 +11,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Explicit, Network, Task, plot, theory
+from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.starvation import START, TIMES
 from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_init
+from shoal.claims.trial import Trial
 from shoal.compare.comparison import compare_flow
-from shoal.spec.init import Explicit
-from shoal.spec.network import Network
-from shoal.spec.task import Task
-
-__all__ = ["CLAIM", "matching_decay", "rest"]
-
-Floats = NDArray[np.float64]
+from shoal.compare.layout import Floats
 
 DECOUPLINGS = (0.1, 0.3, 1.0)
 DECAYS = (0.01, 0.03, 0.1)
@@ -118,16 +110,17 @@ def penalties(signed: Signed) -> dict[str, Penalty]:
     }
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: linear networks at rest, two-layer networks on their way and at rest, and who is fed."""
-    linear, straight = _linear(setting)
-    curves, paths = _paths(setting)
-    at_rest = _rests(setting)
-    matched, fed, notes = _matched(setting)
-    data = xr.merge([linear, curves, matched], combine_attrs="drop")
-    return Outcome(
-        CLAIM.name, CLAIM.sentence, CLAIM.source, (*straight, *paths, *at_rest, *fed), data, _figure(data), notes
-    )
+@claim(
+    "remedies",
+    "Spectral decoupling gives all samples one margin, however strong their features; weight decay does not.",
+    source="arXiv:2011.09468; docs/theory.md section 6",
+)
+def remedies(run: Trial) -> Figure:
+    """Compare linear networks at rest, two-layer networks on their way and at rest, and who is fed."""
+    linear, curves = _linear(run), _paths(run)
+    _rests(run)
+    matched = _matched(run)
+    return _figure(run.save(xr.merge([linear, curves, matched], combine_attrs="drop")))
 
 
 def linear_task(samples: int, inputs: int, seed: int) -> Task:
@@ -138,98 +131,91 @@ def linear_task(samples: int, inputs: int, seed: int) -> Task:
     return Task(points, draw.choice([-1, 1], samples), draw.uniform(0.5, 1.5, samples))
 
 
-def _linear(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+def _linear(run: Trial) -> xr.Dataset:
     """Linear networks: one margin for all under decoupling, the dual fixed point under weight decay."""
-    count, rows, found = setting.count(full=64, quick=8), [], []
-    free, tight = linear_task(6, 24, setting.seed), linear_task(24, 6, setting.seed)
-    start = np.random.default_rng([setting.seed, 6]).normal(0.0, 0.3, (count, 1, 24))
+    count, found = run.networks(full=64, quick=8), []
+    free, tight = linear_task(6, 24, run.seed), linear_task(24, 6, run.seed)
+    start = np.random.default_rng([run.seed, 6]).normal(0.0, 0.3, (count, 1, 24))
     scaled = np.sqrt(free.sample_weight)[:, None] * free.inputs
     softest = float(np.linalg.eigvalsh(scaled @ scaled.T)[0])
     for decoupling in DECOUPLINGS:
-        setting.say(f"{count} linear networks to rest, decoupling {decoupling:g}")
+        run.say(f"{count} linear networks to rest, decoupling {decoupling:g}")
         # Distances shrink at least at the rate decoupling x softest: by e^-30 in this time.
         until = np.array([0.0, 30 / (decoupling * softest)])
         penalty = Penalty(spectral_decoupling=decoupling)
-        margins = flow(Network((24, 1)), free, Explicit([start]), setting, times=until, penalty=penalty)[:, -1:]
+        margins = flow(Network((24, 1)), free, Explicit([start]), run.setting, times=until, penalty=penalty)[:, -1:]
         found.append(margins[0, 0])
         everywhere = np.full(free.samples, float(theory.decoupled_margin(decoupling)))
-        rows.append(
-            Row(
-                f"linear, decoupling {decoupling:g}: margin of every sample",
-                compare_flow(margins, everywhere, tolerance=TOLERANCE),
-            )
+        run.compare_flow(
+            f"linear, decoupling {decoupling:g}: margin of every sample", margins, everywhere, tolerance=TOLERANCE
         )
     decayed = []
     for decay in DECAYS:
-        setting.say(f"{count} linear networks to rest, weight decay {decay:g}")
+        run.say(f"{count} linear networks to rest, weight decay {decay:g}")
         penalty = Penalty(weight_decay=decay)
         until = np.array([0.0, 30 / decay])
-        margins = flow(Network((6, 1)), tight, Explicit([start[..., :6]]), setting, times=until, penalty=penalty)[
+        margins = flow(Network((6, 1)), tight, Explicit([start[..., :6]]), run.setting, times=until, penalty=penalty)[
             :, -1:
         ]
         dual = theory.penalised_linear(tight, weight_decay=decay)
         # In U^T m the inputs count through their singular values alone.
         turned = compare_flow(margins @ dual.samples, dual.strengths, tolerance=TOLERANCE)
-        rows.append(Row(f"linear, weight decay {decay:g}: dual fixed point", turned))
+        run.row(f"linear, weight decay {decay:g}: dual fixed point", turned)
         decayed.append(theory.penalised_linear(free, weight_decay=decay).margins)
     table = {
         "linear_margin": (("decoupling", "sample"), np.stack(found)),
         "linear_decayed": (("decay", "sample"), np.stack(decayed)),
         "linear_norm": (("sample",), np.linalg.norm(free.inputs, axis=1)),
     }
-    return xr.Dataset(table, coords={"decoupling": list(DECOUPLINGS), "decay": list(DECAYS)}), rows
+    return xr.Dataset(table, coords={"decoupling": list(DECOUPLINGS), "decay": list(DECAYS)})
 
 
-def _paths(setting: Setting) -> tuple[xr.Dataset, list[Row]]:
+def _paths(run: Trial) -> xr.Dataset:
     """Two-layer networks on both tasks: every curve."""
-    starts = equal_starts(setting.count(full=32, quick=4), setting.seed)
+    starts = equal_starts(run.networks(full=32, quick=4), run.seed)
     starts[0] = START
     measured: dict[str, list[Floats]] = {}
     theirs: dict[str, list[Floats]] = {}
     for task, make in TASKS.items():
         signed = make(PATH_FRACTION)
-        network, init = separate_init(signed.norms, starts, setting.seed)
+        network, init = separate_init(signed.norms, starts, run.seed)
         for name, penalty in penalties(signed).items():
-            setting.say(f"{len(starts)} networks, {task}, {name}")
+            run.say(f"{len(starts)} networks, {task}, {name}")
             measured.setdefault(name, []).append(
-                flow(network, signed.task, init, setting, times=TIMES, penalty=penalty)
+                flow(network, signed.task, init, run.setting, times=TIMES, penalty=penalty)
             )
             theirs.setdefault(name, []).append(signed.predicted(starts, TIMES, penalty=penalty))
-    rows = [
-        Row(
+    for name in measured:
+        run.compare_flow(
             f"two layers, {name}: margins",
-            compare_flow(np.concatenate(measured[name]), np.concatenate(theirs[name]), tolerance=TOLERANCE),
+            np.concatenate(measured[name]),
+            np.concatenate(theirs[name]),
+            tolerance=TOLERANCE,
         )
-        for name in measured
-    ]
     dimensions = ("penalty", "task", "time", "feature")
     table = {
         "strength": (dimensions, np.stack([[one[0, :, -2:] for one in pair] for pair in measured.values()])),
         "strength_predicted": (dimensions, np.stack([[one[0, :, -2:] for one in pair] for pair in theirs.values()])),
     }
-    return xr.Dataset(table, coords={"time": TIMES, "penalty": list(measured), "task": list(TASKS)}), rows
+    return xr.Dataset(table, coords={"time": TIMES, "penalty": list(measured), "task": list(TASKS)})
 
 
-def _rests(setting: Setting) -> list[Row]:
+def _rests(run: Trial) -> None:
     """Two-layer networks where they come to rest at an exponential pace; a feature that decay drops rests at 0."""
-    starts = equal_starts(setting.count(full=16, quick=4), setting.seed)
+    starts = equal_starts(run.networks(full=16, quick=4), run.seed)
     decay = Penalty(weight_decay=REST_DECAY)
     asked = [(task, make(REST_FRACTION), "weight decay", decay) for task, make in TASKS.items()]
     asked.append(("each also alone", ALONE, "weight decay", decay))
     asked.append(("each also alone", ALONE, "spectral decoupling", Penalty(spectral_decoupling=DECOUPLING)))
-    rows = []
     for task, signed, name, penalty in asked:
-        setting.say(f"{len(starts)} networks to rest, {task}, {name}")
-        network, init = separate_init(signed.norms, starts, setting.seed)
-        margins = flow(network, signed.task, init, setting, times=REST, penalty=penalty)[:, -1:]
+        run.say(f"{len(starts)} networks to rest, {task}, {name}")
+        network, init = separate_init(signed.norms, starts, run.seed)
+        margins = flow(network, signed.task, init, run.setting, times=REST, penalty=penalty)[:, -1:]
         final = signed.members @ rest(signed, penalty)
-        rows.append(
-            Row(f"two layers, {task}, {name}: margins at rest", compare_flow(margins, final, tolerance=TOLERANCE))
-        )
-    return rows
+        run.compare_flow(f"two layers, {task}, {name}: margins at rest", margins, final, tolerance=TOLERANCE)
 
 
-def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
+def _matched(run: Trial) -> xr.Dataset:
     """Three trainings at one training loss: the confidence on points that carry the starved feature alone."""
     start = np.full((1, 2), START)
     names = list(penalties(cued(FRACTIONS[0])))
@@ -237,13 +223,13 @@ def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
     theirs = np.empty_like(found)
     lines = np.empty((len(TASKS), len(LINE), len(names)))
     for i, (task, make) in enumerate(TASKS.items()):
-        setting.say(f"three trainings at one training loss, {task}")
+        run.say(f"three trainings at one training loss, {task}")
         for j, fraction in enumerate(FRACTIONS):
             signed = make(fraction)
-            network, weights = separate_init(signed.norms, start, setting.seed)
+            network, weights = separate_init(signed.norms, start, run.seed)
             for k, penalty in enumerate(penalties(signed).values()):
                 times = _until(signed, penalty, start)
-                margins = flow(network, signed.task, weights, setting, times=times, penalty=penalty)
+                margins = flow(network, signed.task, weights, run.setting, times=times, penalty=penalty)
                 found[i, j, k] = expit(margins[0, -1, -1])
                 theirs[i, j, k] = expit(signed.predicted(start, times, penalty=penalty)[0, -1, -1])
         for j, fraction in enumerate(LINE):
@@ -251,13 +237,13 @@ def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
             for k, penalty in enumerate(penalties(signed).values()):
                 times = _until(signed, penalty, start)
                 lines[i, j, k] = expit(signed.predicted(start, times, penalty=penalty)[0, -1, -1])
-    rows = [
-        Row(
+    for i, task in enumerate(TASKS):
+        run.compare_flow(
             f"{task}: confidence on the starved feature alone, at equal training loss",
-            compare_flow(found[i][:, None], theirs[i][:, None], tolerance=TOLERANCE),
+            found[i][:, None],
+            theirs[i][:, None],
+            tolerance=TOLERANCE,
         )
-        for i, task in enumerate(TASKS)
-    ]
     told = "; ".join(
         f"{task}, {fraction:g} of the samples with both features: "
         + ", ".join(f"{name} {found[i, j, k]:.3f}" for k, name in enumerate(names))
@@ -265,20 +251,22 @@ def _matched(setting: Setting) -> tuple[xr.Dataset, list[Row], tuple[str, ...]]:
         for j, fraction in enumerate(FRACTIONS)
         if fraction in (0.5, 0.9)
     )
-    notes = (
-        f"Confidence on points with the starved feature alone, at a training loss of {TARGET:.3f}: {told}.",
+    run.note(f"Confidence on points with the starved feature alone, at a training loss of {TARGET:.3f}: {told}.")
+    run.note(
         "Decoupling feeds the starved feature where some samples carry it without the other (cued): there it drops the"
         " cue. Where it only ever comes along with the frequent feature (accompanied), samples with both would exceed"
-        " the common margin, and decoupling and weight decay both unlearn it.",
+        " the common margin, and decoupling and weight decay both unlearn it."
+    )
+    run.note(
         "Weight decay is tuned to rest at the training loss of decoupling; without a penalty, training is stopped"
-        " there.",
+        " there."
     )
     table = {
         "confidence": (("task", "fraction", "penalty"), found),
         "confidence_predicted": (("task", "line_fraction", "penalty"), lines),
     }
     places = {"task": list(TASKS), "fraction": list(FRACTIONS), "line_fraction": LINE, "penalty": names}
-    return xr.Dataset(table, coords=places), rows, notes
+    return xr.Dataset(table, coords=places)
 
 
 def _until(signed: Signed, penalty: Penalty, start: Floats) -> Floats:
@@ -338,11 +326,3 @@ def _draw_strengths(axes: Axes, data: xr.Dataset) -> None:
                 axes, TIMES[1:], part["strength_predicted"].values[1:, feature], color=colour, ls=style, label=label
             )
     axes.set(xscale="log", xlabel="time", ylabel="strength u")
-
-
-CLAIM = Former(
-    name="remedies",
-    sentence="Spectral decoupling gives all samples one margin, however strong their features; weight decay does not.",
-    source="arXiv:2011.09468; docs/theory.md section 6",
-    test=run,
-)

@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from shoal import theory
-from shoal.claims.outcome import Row, Setting
+from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, theory
 from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
+from shoal.claims.trial import Trial
 from shoal.compare.comparison import compare_flow
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_majority
-from shoal.spec.init import Explicit, Gaussian
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
 from shoal.tasks import features
-from shoal.train import train
 
 __all__ = ["DEPTHS", "aligned_init", "gain_of", "measure_ordinary", "one_sign", "predict_depths", "train_aligned"]
-
-Floats = NDArray[np.float64]
 
 DEPTHS = (1, 2, 3, 4)
 """Weight layers."""
@@ -58,27 +50,25 @@ def aligned_init(layers: int, strengths: Floats, seed: int) -> tuple[Network, Ex
     return Network((2, *[ALIGNED_WIDTH] * (layers - 1), 1)), Explicit(weights)
 
 
-def train_aligned(
-    setting: Setting, fractions: tuple[float, ...], times: Floats, strength: float
-) -> tuple[xr.Dataset, list[Row]]:
+def train_aligned(run: Trial, fractions: tuple[float, ...], times: Floats, strength: float) -> xr.Dataset:
     """Return exact rows of networks with parallel neurons, and the confidence when fit of the one of that strength."""
-    starts = equal_starts(setting.count(full=8, quick=2), setting.seed)
+    starts = equal_starts(run.networks(full=8, quick=2), run.seed)
     starts[0] = strength
-    reached, rows = np.empty((len(DEPTHS), len(fractions))), []
+    reached = np.empty((len(DEPTHS), len(fractions)))
     for index, layers in enumerate(DEPTHS):
-        setting.say(f"training and predicting {len(starts)} networks of {layers} layers, parallel neurons")
-        network, init = aligned_init(layers, starts, setting.seed)
+        run.say(f"training and predicting {len(starts)} networks of {layers} layers, parallel neurons")
+        network, init = aligned_init(layers, starts, run.seed)
         measured: list[Floats] = []
         theirs: list[Floats] = []
         for place, fraction in enumerate(fractions):
             task = one_sign(fraction)
-            measured.append(flow(network, task, init, setting, times=times))
+            measured.append(flow(network, task, init, run.setting, times=times))
             reached[index, place] = confidence_when_fit(measured[-1], task.sample_weight > 0, -1)[0]
             theirs.extend(_shared(fraction, one, layers, types=3).margins(times).T for one in starts)
         compared = compare_flow(np.concatenate(measured), np.stack(theirs), tolerance=TOLERANCE)
-        rows.append(Row(f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions", compared))
+        run.row(f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions", compared)
     table = {"confidence_aligned": (("layers", "fraction"), reached)}
-    return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)}), rows
+    return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)})
 
 
 def _shared(fraction: float, starts: Floats, layers: int, types: int = 2, neurons: str = "shared") -> theory.Features:
@@ -118,46 +108,42 @@ def gain_of(layers: int, strength: float) -> float:
     return float((strength * 2 ** ((layers - 1) / 2)) ** (1 / layers))
 
 
-def measure_ordinary(
-    setting: Setting, fractions: tuple[float, ...], times: Floats, strength: float
-) -> tuple[xr.Dataset, list[Row], list[str]]:
+def measure_ordinary(run: Trial, fractions: tuple[float, ...], times: Floats, strength: float) -> xr.Dataset:
     """Return what depth does from a Gaussian initialisation, measured: no theory is known.
 
     By descent: units that slide along a kink would exhaust the steps of the flow.
     """
-    count = setting.count(full=1_000, quick=300)
+    count = run.networks(full=1_000, quick=300)
     found = np.empty((len(DEPTHS), len(fractions), count))
     for index, layers in enumerate(DEPTHS):
         network = Network((2, *[WIDTH] * (layers - 1), 1))
-        setting.say(
+        run.say(
             f"training {count} networks of {layers} layers from an ordinary initialisation, {len(fractions)} fractions"
         )
         for place, fraction in enumerate(fractions):
             task, init = one_sign(fraction), Gaussian(gain=gain_of(layers, strength))
-            data = train(
-                network, task, init, method=GradientDescent(RATE, round(float(times[-1]) / RATE)), networks=count,
-                record=Record(times=times, measure=("margin",)), seed=setting.seed, threads=setting.threads,
-            )  # fmt: skip
+            method, record = GradientDescent(RATE, round(float(times[-1]) / RATE)), Record(times, measure=("margin",))
+            data = run.train(network, task, init, method=method, record=record, networks=count)
             found[index, place] = confidence_when_fit(np.asarray(data["margin"].values), task.sample_weight > 0, -1)
     deeper = found[1:, 0] > found[:-1, 0]
-    rows = [
-        Row(
+    for layers, more in zip(DEPTHS[1:], deeper, strict=True):
+        run.row(
             f"ordinary initialisation, feature 2 in {fractions[0]:g}:"
             f" more confident with {layers} layers than {layers - 1}",
             compare_majority(int(more.sum()), count),
         )
-        for layers, more in zip(DEPTHS[1:], deeper, strict=True)
-    ]
     missing = int(np.isnan(found).sum())
-    notes = [
+    run.note(
         "From an ordinary initialisation (Gaussian, features of one sign) no theory is known. Deeper networks"
         " are found to be less starved, as with parallel neurons of equal strengths; separate neurons are more"
         " starved the deeper."
-        " Those rows were written after a pilot had shown it.",
+        " Those rows were written after a pilot had shown it."
+    )
+    run.note(
         f"{missing} of {found.size} of them were not fit by time {times[-1]:g} and are left out; in the rows they count"
-        " against.",
-    ]
+        " against."
+    )
     if count <= 16:
-        notes.append(f"{count} networks cannot show a majority at four standard deviations: it takes at least 17.")
+        run.note(f"{count} networks cannot show a majority at four standard deviations: it takes at least 17.")
     table = {"ordinary": (("layers", "fraction", "network"), found)}
-    return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)}), rows, notes
+    return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)})

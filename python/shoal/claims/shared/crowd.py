@@ -9,23 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shoal import theory
-from shoal.claims.outcome import Row, Setting
+from shoal import Network, Separated, Task, theory
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep
 from shoal.compare.comparison import Comparison, compare_flow
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_estimate, freedom_of_sum
 from shoal.compare.proportion import compare_fraction
-from shoal.spec.init import Separated
-from shoal.spec.network import Network
-from shoal.spec.task import Task
 
 __all__ = ["NEURONS", "Crowd", "Crowds", "compare_deaths", "compare_exponent", "compare_means", "expect"]
-
-Floats = NDArray[np.float64]
 
 NEURONS = 3
 """Hidden units that serve each mode."""
@@ -40,15 +35,10 @@ NETWORK = Network((2, 2 * NEURONS, 1))
 class Crowd:
     """What random networks do with one mode.
 
-    Attributes
-    ----------
-    mean, standard_error : float
-        Of ln(frequency x norm x time to `LEVEL`), over the networks that arrive on `CLOCK`.
-    bias : float
-        How far reading the times between records can have moved the mean.
-    networks, arrived, dead, undecided : int
-        How many networks; how many are behind the mean; in how many the margin is exactly 0 at the end; in how many it
-        is negative there.
+    ``mean, standard_error``: of ln(frequency x norm x time to `LEVEL`), over the networks that arrive on `CLOCK`.
+    ``bias``: how far reading the times between records can have moved the mean. ``networks, arrived, dead, undecided``:
+    how many networks; how many are behind the mean; in how many the margin is exactly 0 at the end; in how many it is
+    negative there.
     """
 
     mean: float
@@ -81,13 +71,8 @@ class Crowd:
 class Crowds:
     """Random networks under each condition of a sweep.
 
-    Attributes
-    ----------
-    crowds : tuple of Crowd
-        One a condition.
-    margins, predicted, error : (singles, CLOCK, conditions, 2), float64
-        Of the first networks, both modes; what theory predicts for each of them; what it makes of errors in the
-        initialisation.
+    ``crowds``: one a condition. ``margins, predicted, error`` (singles, CLOCK, conditions, 2): of the first networks,
+    both modes; what theory predicts for each of them; what it makes of errors in the initialisation.
     """
 
     crowds: tuple[Crowd, ...]
@@ -116,9 +101,9 @@ class Crowds:
             error.append(spread(expected, *others))
         return cls(tuple(crowds), *(np.stack(series, axis=2) for series in (margins, predicted, error)))
 
-    def row(self, statement: str) -> Row:
+    def compare(self) -> Comparison:
         """Return the comparison of the first networks one by one."""
-        return Row(statement, compare_flow(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error))
+        return compare_flow(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error)
 
     @property
     def means(self) -> Floats:
@@ -157,14 +142,8 @@ def compare_means(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Compa
 def compare_exponent(measured: Sequence[Crowd], conditions: Floats, speeds: Floats, predicted: float) -> Comparison:
     """Return the comparison of the exponent of time in the condition: of exp(mean of ln time), conditions independent.
 
-    Parameters
-    ----------
-    measured : (conditions,) of Crowd
-        What was measured.
-    conditions, speeds : (conditions,), float64
-        What was varied; frequency x norm, by which the clock divides to give time.
-    predicted : float
-        The exponent.
+    ``measured`` (conditions,) of Crowd: what was measured. ``conditions, speeds`` (conditions,): what was varied;
+    frequency x norm, by which the clock divides to give time. ``predicted``: the exponent.
     """
     weights = exponent_weights(conditions)
     slope = (np.array([crowd.mean for crowd in measured]) - np.log(speeds)) @ weights

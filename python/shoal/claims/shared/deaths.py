@@ -22,12 +22,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from shoal.base.interval import wilson
+from shoal.compare.layout import Floats
 
 __all__ = [
     "Counts", "Table", "certain_failures", "enough", "least_path", "proportion", "share_dead", "share_undecided",
 ]  # fmt: skip
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Table = dict[str, tuple[tuple[str, ...], Floats]]
 
@@ -40,14 +40,9 @@ outside Wilson's interval of four deviations, and that happens once in 300 times
 class Counts:
     """How many networks stood where, by the signs of their margins.
 
-    Attributes
-    ----------
-    stuck : (times,) int64
-        No margin below 0, and one that is exactly 0: no unit is active there, the error is at chance.
-    undecided : (times,) int64
-        A margin below 0: some neuron has yet to die or to recover. Networks that diverged count here.
-    trials : int
-        Networks.
+    ``stuck`` (times,): no margin below 0, and one that is exactly 0: no unit is active there, the error is at chance.
+    ``undecided`` (times,): a margin below 0: some neuron has yet to die or to recover. Networks that diverged count
+    here. ``trials``: networks.
     """
 
     stuck: Integers
@@ -77,14 +72,8 @@ def least_path(size: float, steps: ArrayLike, pace: float) -> Floats:
     While g = 1 + pace sigmoid(size) is the most by which a step multiplies a + z, no margin lies below -size or above
     size g^(2 steps), and no residual below the sigmoid of minus that. On antipodal data this holds for either side.
 
-    Parameters
-    ----------
-    size : float
-        norm/4 times the sum over neurons of (|a| + |z|)^2 at initialisation, or more.
-    steps : (steps,) int
-        Updates.
-    pace : float
-        rate x frequency x norm, in (0, 1).
+    ``size``: norm/4 times the sum over neurons of (|a| + |z|)^2 at initialisation, or more. ``steps`` (steps,) int:
+    updates. ``pace``: rate x frequency x norm, in (0, 1).
     """
     asked = np.asarray(steps, np.int64)
     with np.errstate(over="ignore"):

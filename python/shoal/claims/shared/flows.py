@@ -6,17 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from shoal import GradientFlow, Init, Loss, Network, Record, Task, train
 from shoal.claims.outcome import Setting
 from shoal.compare.comparison import Comparison, compare_flow
-from shoal.spec.init import Init
-from shoal.spec.loss import Loss
-from shoal.spec.method import GradientFlow
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
-from shoal.train import train
+from shoal.compare.layout import Floats
 
 __all__ = [
     "TOLERANCE",
@@ -28,8 +22,6 @@ __all__ = [
     "shifted",
     "spread",
 ]
-
-Floats = NDArray[np.float64]
 
 RTOL = 1e-8
 """Relative tolerance of the integrator."""
@@ -60,26 +52,10 @@ def flow(
 ) -> xr.Dataset:
     """Return networks under gradient flow, recorded at exactly these times.
 
-    Parameters
-    ----------
-    network, task, init, loss, networks, seed, measure
-        As in ``shoal.train``.
-    times : (times,), float64
-        Strictly increasing; the last is the end of training.
-    setting : Setting
-        Threads, and who is told what runs.
-    rtol : float
-        Relative tolerance of the integrator.
-
-    Returns
-    -------
-    xarray.Dataset
-        As of ``shoal.train``.
-
-    Raises
-    ------
-    RuntimeError
-        A network did not reach the end: the numbers of a claim would leave it out in silence.
+    ``network, task, init, loss, networks, seed, measure``: as in ``shoal.train``. ``times`` (times,): strictly
+    increasing; the last is the end of training. ``setting``: threads, and who is told what runs. ``rtol``: relative
+    tolerance of the integrator. Returned: as of ``shoal.train``. Raises RuntimeError: a network did not reach the end:
+    the numbers of a claim would leave it out in silence.
     """
     setting.say(f"training {networks} networks of widths {network.widths} under {loss}, until {times[-1]:g}")
     data = train(
@@ -106,17 +82,8 @@ def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[F
     spreads such errors, and no tolerance relative to the margin alone can hold there: the tolerance is what theory
     makes of them. The direction is that of a + z, which grows while a - z decays (docs/theory.md section 1).
 
-    Parameters
-    ----------
-    weights : first layer (networks, hidden, inputs), output layer (networks, 1, hidden), float64
-        As a ``Separated`` initialisation draws them.
-    task : Task
-        With inputs along the axes.
-
-    Returns
-    -------
-    tuple of two lists of arrays like weights
-        Both weights of each neuron moved by +-`TOLERANCE` times the larger of the two.
+    ``weights``: as a ``Separated`` initialisation draws them. ``task``: with inputs along the axes. Returned: both
+    weights of each neuron moved by +-`TOLERANCE` times the larger of the two.
     """
     first, last = weights
     axes = task.inputs / np.linalg.norm(task.inputs, axis=1, keepdims=True)
@@ -137,20 +104,8 @@ def arrival_error(reading: Floats, largest: Floats, velocity: Floats | float, *,
 
     A margin that may be off by ``TOLERANCE`` of its largest value arrives early or late by that over its velocity.
 
-    Parameters
-    ----------
-    reading : (...,), float64
-        Second result of `crossing_times`.
-    largest : float64, broadcasts to reading
-        The largest margin predicted for each series.
-    velocity : float64, broadcasts to reading
-        Predicted dm/dt at the level, positive.
-    above : {0, 3}
-        As given to `crossing_times`.
-
-    Returns
-    -------
-    (...,), float64
+    ``reading`` (...,): second result of `crossing_times`. ``largest``: the largest margin predicted for each series.
+    ``velocity``: predicted dm/dt at the level, positive. ``above``: as given to `crossing_times`. Returns (...,).
     """
     return np.asarray(reading + AMPLIFIED[above] * TOLERANCE * largest / velocity)
 
@@ -158,10 +113,7 @@ def arrival_error(reading: Floats, largest: Floats, velocity: Floats | float, *,
 def compare_arrivals(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
     """Return the comparison of what was read from margins under flow, each number with its own tolerance.
 
-    Parameters
-    ----------
-    measured, predicted, error : (networks, ...), float64
-        The last as from `arrival_error`; rounding is added to it.
+    ``measured, predicted, error`` (networks, ...): the last as from `arrival_error`; rounding is added to it.
     """
     rounding = float(np.finfo(np.float64).eps)
     return compare_flow(measured[:, None], np.asarray(predicted)[:, None], tolerance=rounding, bias=error[:, None])
@@ -173,14 +125,7 @@ def exponent_weights(conditions: Floats) -> Floats:
     Least squares of ln t on ln x: the slope is sum_c w_c ln t_c. So errors of ln t carry over as sum |w_c| error_c
     where they are bounds, and as the root of sum (w_c error_c)^2 where they are independent standard errors.
 
-    Parameters
-    ----------
-    conditions : (conditions,), float64
-        Positive, not all equal.
-
-    Returns
-    -------
-    (conditions,), float64
+    ``conditions`` (conditions,): positive, not all equal. Returns (conditions,).
     """
     centred = np.log(conditions) - np.log(conditions).mean()
     return np.asarray(centred / (centred @ centred))
@@ -195,16 +140,8 @@ def compare_slope(descents: Floats, flow: Floats) -> Comparison:
     off by the last correction, the difference of the two. The largest over networks counts for all: c2 passes through 0
     at some initial margin, where a network alone would be allowed next to nothing.
 
-    Parameters
-    ----------
-    descents : (3, networks, times, ...), float64
-        At rate, rate/2 and rate/4; free of kinks, across which the distance is no series in the rate.
-    flow : (networks, times, ...), float64
-        The same networks at the same times.
-
-    Returns
-    -------
-    Comparison
+    ``descents`` (3, networks, times, ...): at rate, rate/2 and rate/4; free of kinks, across which the distance is no
+    series in the rate. ``flow`` (networks, times, ...): the same networks at the same times.
     """
     distance = np.sqrt(((descents - flow) ** 2).mean(axis=2))
     first, second = np.log2(distance[:-1] / distance[1:])

@@ -14,16 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.teacher import Condition, over_datasets
 from shoal.compare.comparison import Comparison
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_estimate, freedom_of_sum
 
 __all__ = ["FACTORS", "Limit", "measure_sizes", "smaller", "stacked"]
-
-Floats = NDArray[np.float64]
 
 FACTORS = (1, 2, 4)
 """By how much nodes and samples are fewer, and the rate larger, at the three sizes."""
@@ -33,13 +32,8 @@ FACTORS = (1, 2, 4)
 class Limit:
     """What the three sizes extrapolate to.
 
-    Attributes
-    ----------
-    value, standard_error, freedom, bias : (...,), float64
-        2 v1 - v2 of the means, its standard error and the degrees of freedom of that, and the last correction of the
-        extrapolation.
-    runs : int
-        Independent datasets behind it.
+    ``value, standard_error, freedom, bias`` (...,): 2 v1 - v2 of the means, its standard error and the degrees of
+    freedom of that, and the last correction of the extrapolation. ``runs``: independent datasets behind it.
     """
 
     value: Floats
@@ -119,19 +113,11 @@ def measure_sizes(
 ) -> list[tuple[Floats, ...]]:
     """Return what is measured at the three sizes: for each quantity a tuple of arrays (datasets, ...), one a size.
 
-    Parameters
-    ----------
-    condition : Condition
-        Of the largest size; 4 divides samples, nodes and steps.
-    setting : Setting
-        Who is told what runs.
-    datasets : int
-        How many at the largest size; twice and four times as many at the smaller ones, whose noise is as much larger.
-    measure : callable
-        Takes a condition, its factor, and the part of the dataset; gives the quantities, averaged over the dataset's
-        networks, which share their samples.
-    part : int
-        The first part to use; the next free one is ``part + 7 * datasets``.
+    ``condition``: of the largest size; 4 divides samples, nodes and steps. ``setting``: who is told what runs.
+    ``datasets``: how many at the largest size; twice and four times as many at the smaller ones, whose noise is as much
+    larger. ``measure``: takes a condition, its factor, and the part of the dataset; gives the quantities, averaged over
+    the dataset's networks, which share their samples. ``part``: the first part to use; the next free one is ``part + 7
+    * datasets``.
     """
     found = []
     for factor in FACTORS:

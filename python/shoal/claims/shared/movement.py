@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.claims.shared.teacher import Condition
+from shoal.compare.layout import Floats
 
 __all__ = ["crossing", "kernel_along", "movement", "own_unsatisfied", "tangent_kernel"]
 
-Floats = NDArray[np.float64]
 SUBSTEPS = 4
 FLAT = 1e-9
 """Below this slope, over h, no sample is satisfied: the boundary would be a thousand million away."""
@@ -55,10 +55,7 @@ def kernel_along(before: Weights, after: Weights, points: Floats, change: Floats
 def crossing(times: Floats, series: Floats, level: float) -> float:
     """Return when a falling series (times,) first reaches a level, linearly between records.
 
-    Raises
-    ------
-    RuntimeError
-        It starts below the level, or does not reach it: no number would stand for it.
+    Raises RuntimeError: it starts below the level, or does not reach it: no number would stand for it.
     """
     below = series <= level
     first = int(below.argmax())
@@ -83,16 +80,8 @@ def own_unsatisfied(condition: Condition, start: Weights, projections: Floats, t
     abs(x_par) over those below the boundary, over 2 sqrt(d). p and q tend to 1, and the means to those of the theory,
     as network and dataset grow: what this takes account of is only how far they are from typical ones.
 
-    Parameters
-    ----------
-    condition : Condition
-        With right labels.
-    start : Weights
-        At time 0.
-    projections : (samples,), float64
-        x_par.
-    times : (times,), float64
-        From 0, increasing; four steps of the midpoint rule between two of them.
+    ``condition``: with right labels. ``start``: at time 0. ``projections`` (samples,): x_par. ``times`` (times,): from
+    0, increasing; four steps of the midpoint rule between two of them.
     """
     output, along = start[0], start[1][:, :, 0]
     rise, fall = (((output + sign * along) ** 2).mean(axis=1) / 2 for sign in (1, -1))

@@ -11,28 +11,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from shoal import GradientDescent, Init, Loss, Network, Record, Task, train
 from shoal.claims.outcome import Setting
 from shoal.compare.comparison import Comparison, Values, compare_rates
+from shoal.compare.layout import Floats
 from shoal.engine.threads import thread_count
-from shoal.spec.init import Init
-from shoal.spec.loss import Loss
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
-from shoal.train import train
 
-__all__ = [
-    "Plan",
-    "Runs",
-    "crossing_times",
-    "extrapolate",
-    "extrapolated_error",
-    "far_seed",
-    "side_by_side",
-]
+__all__ = ["Plan", "Runs", "crossing_times", "extrapolate", "extrapolated_error", "far_seed", "side_by_side"]
 
-Floats = NDArray[np.float64]
 Found = TypeVar("Found")
 
 
@@ -48,16 +34,8 @@ def far_seed(seed: int, part: int) -> int:
 class Plan:
     """One training, to be repeated at several rates with records at the same times.
 
-    Attributes
-    ----------
-    network, task, init, loss
-        As in ``shoal.train``.
-    rate : float
-        The coarsest rate.
-    steps, every : int
-        Updates at that rate, and updates between records; ``every`` divides ``steps``.
-    measure : tuple of str
-        As in ``shoal.Record``.
+    ``network, task, init, loss``: as in ``shoal.train``. ``rate``: the coarsest rate. ``steps, every``: updates at that
+    rate, and updates between records; ``every`` divides ``steps``. ``measure``: as in ``shoal.Record``.
     """
 
     network: Network
@@ -147,28 +125,12 @@ def extrapolated_error(errors: Floats) -> Floats:
 def crossing_times(times: Floats, series: Floats, level: float, *, above: int = 3) -> tuple[Floats, Floats]:
     """Return when each rising series first reaches a level, and how far that may be off.
 
-    Parameters
-    ----------
-    times : (times,), float64
-        Increasing.
-    series : (..., times), float64
-        Positive before the level.
-    level : float
-        Positive.
-    above : int
-        How many of the six records used lie at or above the level, 0..3. With 0 the series is continued from below it,
-        which is right where it stops there, as under the hinge loss.
-
-    Returns
-    -------
-    tuple of (...,) float64
-        Time read off the polynomial through log(series) at the six records, and its larger distance from the two
-        through the nearest five and four: what the last two records still changed.
-
-    Raises
-    ------
-    ValueError
-        A series that does not reach the level, or has too few records before or after it.
+    ``times`` (times,): increasing. ``series`` (..., times): positive before the level. ``level``: positive. ``above``:
+    how many of the six records used lie at or above the level, 0..3. With 0 the series is continued from below it,
+    which is right where it stops there, as under the hinge loss. Returns tuple of (...,): time read off the polynomial
+    through log(series) at the six records, and its larger distance from the two through the nearest five and four: what
+    the last two records still changed. Raises ValueError: a series that does not reach the level, or has too few
+    records before or after it.
     """
     flat = series.reshape(-1, series.shape[-1])
     # A margin that stays at the threshold of a hinge is there to rounding.

@@ -22,16 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
-from shoal import theory
+from shoal import Explicit, GradientFlow, Init, Loss, Network, Record, Task, theory, train
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import RTOL, TOLERANCE
-from shoal.spec.init import Explicit, Init
-from shoal.spec.loss import Loss
-from shoal.spec.method import GradientFlow
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
-from shoal.train import train
+from shoal.compare.layout import Floats
 
 __all__ = [
     "CONFIDENCE",
@@ -46,8 +40,6 @@ __all__ = [
     "flow",
     "separate_init",
 ]
-
-Floats = NDArray[np.float64]
 
 NEURONS = 3
 """Neurons a feature and sign."""
@@ -71,14 +63,8 @@ FREE = Penalty()
 class Signed:
     """Samples that are sums of features with either sign, all of one class, and a probe for each feature alone.
 
-    Attributes
-    ----------
-    norms : tuple of float
-        One a feature.
-    types : tuple of tuple of int
-        Features of a type of sample.
-    frequencies : tuple of float
-        One a type, summing to 1; shared equally by the combinations of signs.
+    ``norms``: one a feature. ``types``: features of a type of sample. ``frequencies``: one a type, summing to 1; shared
+    equally by the combinations of signs.
     """
 
     norms: tuple[float, ...]

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from shoal import plot, theory
-from shoal.claims.outcome import Row, Setting
-from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
+from shoal import Explicit, Network, Task, plot, theory
+from shoal.claims.outcome import Setting
+from shoal.claims.shared.flows import arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
-from shoal.compare.comparison import compare_flow
-from shoal.spec.init import Explicit
-from shoal.spec.network import Network
-from shoal.spec.task import Task
+from shoal.compare.comparison import Comparison
+from shoal.compare.layout import Floats
 from shoal.tasks import modes
 
 __all__ = [
@@ -31,11 +28,8 @@ __all__ = [
     "collapse_panel",
     "common_curve",
     "common_time",
-    "margin_row",
     "start_margins",
 ]
-
-Floats = NDArray[np.float64]
 
 LEVEL = 1.0
 """Margin whose time of arrival is measured."""
@@ -48,10 +42,7 @@ CLOCK: Floats = np.linspace(0, 14, 141)
 class Pair:
     """Two orthogonal modes with labels +1 and -1; the first is the varied one, the second keeps it company.
 
-    Attributes
-    ----------
-    norms, frequencies : tuple of two floats
-        Of the two inputs; the frequencies sum to 1.
+    ``norms, frequencies``: of the two inputs; the frequencies sum to 1.
     """
 
     norms: tuple[float, float]
@@ -76,14 +67,8 @@ def start_margins(networks: int, draw: np.random.Generator, lowest: float, highe
 def balanced_init(margins: Floats, pair: Pair, draw: np.random.Generator) -> Explicit:
     """Return separated balanced weights with two neurons a mode, which share its initial margin at random.
 
-    Parameters
-    ----------
-    margins : (networks, 2), float64
-        Initial margin of each mode, positive.
-    pair : Pair
-        The dataset.
-    draw : Generator
-        For the fractions, and for the weights along the other mode: negative, so that the neuron is inactive there.
+    ``margins`` (networks, 2): initial margin of each mode, positive. ``pair``: the dataset. ``draw``: for the
+    fractions, and for the weights along the other mode: negative, so that the neuron is inactive there.
     """
     networks = len(margins)
     share = draw.uniform(0.1, 0.9, (networks, 2))
@@ -101,14 +86,7 @@ def balanced_init(margins: Floats, pair: Pair, draw: np.random.Generator) -> Exp
 class Sweep:
     """What is varied, and a dataset for each of its values.
 
-    Attributes
-    ----------
-    name : str
-        What is varied.
-    conditions : (conditions,), float64
-        Its values.
-    pairs : tuple of Pair
-        One dataset a condition.
+    ``name``: what is varied. ``conditions`` (conditions,): its values. ``pairs``: one dataset a condition.
     """
 
     name: str
@@ -164,19 +142,11 @@ def common_time(starts: Floats) -> Floats:
     return np.reshape(times, starts.shape)
 
 
-def margin_row(statement: str, margins: Floats, predicted: Floats) -> Row:
-    """Return the comparison of margins as from `Sweep.train` with a prediction that broadcasts to them."""
-    return Row(statement, compare_flow(margins, predicted, tolerance=TOLERANCE))
-
-
 @dataclass(frozen=True)
 class Arrivals:
     """When the modes of balanced networks arrive at `LEVEL`, on their own clocks.
 
-    Attributes
-    ----------
-    clock, error : (networks, conditions, 2), float64
-        frequency x norm x time of arrival, and how far it may be off.
+    ``clock, error`` (networks, conditions, 2): frequency x norm x time of arrival, and how far it may be off.
     """
 
     clock: Floats
@@ -189,16 +159,16 @@ class Arrivals:
         velocity = float(theory.Mode(norm=1.0, frequency=1.0, start_margin=LEVEL).velocity(LEVEL))
         return cls(clock, arrival_error(reading, predicted.max(axis=1), velocity))
 
-    def row(self, statement: str, predicted: Floats) -> Row:
+    def compare(self, predicted: Floats) -> Comparison:
         """Return the comparison with arrivals on the same clock, which broadcast to (networks, conditions, 2)."""
-        return Row(statement, compare_arrivals(self.clock, np.broadcast_to(predicted, self.clock.shape), self.error))
+        return compare_arrivals(self.clock, np.broadcast_to(predicted, self.clock.shape), self.error)
 
-    def exponent_row(self, statement: str, sweep: Sweep, predicted: Floats | float) -> Row:
+    def compare_exponent(self, sweep: Sweep, predicted: Floats | float) -> Comparison:
         """Return the comparison of each network's exponent of the varied mode's time in the condition."""
         weights = exponent_weights(sweep.conditions)
         measured = np.log(self.clock[..., 0] / sweep.speeds[:, 0]) @ weights
         error = (self.error / self.clock)[..., 0] @ np.abs(weights)
-        return Row(statement, compare_arrivals(measured, np.broadcast_to(predicted, measured.shape), error))
+        return compare_arrivals(measured, np.broadcast_to(predicted, measured.shape), error)
 
 
 def collapse_panel(axes: Axes, sweep: Sweep, margins: Floats, curve: Floats) -> None:

@@ -15,22 +15,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import theory
+from shoal import Gaussian, GradientDescent, Hinge, Loss, Network, Record, Task, theory, train
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.runs import far_seed, side_by_side
-from shoal.spec.init import Gaussian
-from shoal.spec.loss import Hinge, Loss
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
+from shoal.compare.layout import Floats
 from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
-from shoal.train import train
 
 __all__ = ["Condition", "band", "clock", "halved", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
-
-Floats = NDArray[np.float64]
 
 FINER = 16
 """By what descent's limit at a finer rate is finer; the rest of the first-order bias is extrapolated."""
@@ -42,28 +34,10 @@ class Condition:
 
     Time is step x rate, that of docs/theory.md section 7 with beta = 1, whatever the width, alpha and the rate.
 
-    Attributes
-    ----------
-    samples, inputs, nodes : int
-        N, d and M.
-    rate : float
-        Of descent: beta dt.
-    steps : int
-        Updates.
-    alpha : float
-        Scale of the output.
-    threshold : float
-        Of the hinge.
-    distribution : {"gaussian", "sphere"}
-        Of the inputs: N(0, I_d), or uniform on the sphere of `radius`.
-    radius : float
-        Of that sphere; 1 for Gaussian inputs.
-    flipped : float
-        Fraction of the training labels that are wrong.
-    test_samples : int
-        Fresh samples with right labels.
-    centred : bool
-        Whether the output is f(x, t) - f(x, 0).
+    ``samples, inputs, nodes``: N, d and M. ``rate``: of descent: beta dt. ``steps``: updates. ``alpha``: scale of the
+    output. ``threshold``: of the hinge. ``distribution``: of the inputs: N(0, I_d), or uniform on the sphere of
+    `radius`. ``radius``: of that sphere; 1 for Gaussian inputs. ``flipped``: fraction of the training labels that are
+    wrong. ``test_samples``: fresh samples with right labels. ``centred``: whether the output is f(x, t) - f(x, 0).
     """
 
     samples: int
@@ -130,24 +104,10 @@ class Condition:
     ) -> xr.Dataset:
         """Return networks trained on one dataset, from N(0, 1) weights; ``time`` is the time of the theory.
 
-        Parameters
-        ----------
-        setting : Setting
-            Seed and threads.
-        steps : (times,), int
-            When to record.
-        measure : tuple of str
-            As in ``shoal.Record``.
-        networks : int
-            How many initialisations on this one dataset.
-        part : int
-            Another part is another dataset and other initialisations, as in `far_seed`.
-        loss : str or Loss, optional
-            The hinge of `threshold` when left out.
-        task : Task, optional
-            Other data of the same distribution; those of `task` for this part's seed when left out.
-        engine : str
-            As in ``shoal.train``.
+        ``setting``: seed and threads. ``steps`` (times,), int: when to record. ``measure``: as in ``shoal.Record``.
+        ``networks``: how many initialisations on this one dataset. ``part``: another part is another dataset and other
+        initialisations, as in `far_seed`. ``loss``: the hinge of `threshold` when left out. ``task``: other data of the
+        same distribution; those of `task` for this part's seed when left out. ``engine``: as in ``shoal.train``.
         """
         seed = far_seed(setting.seed, part)
         return train(
@@ -169,12 +129,8 @@ class Condition:
         On infinitely many samples with right labels a step multiplies them by 1 + rate v and 1 - rate v, with v the
         speed at the output that the products give. Both tend to e^gamma and e^-gamma as the rate vanishes.
 
-        Parameters
-        ----------
-        steps : (times,), int
-            Of the condition's own rate.
-        refine : int
-            The same times are reached in so many times as many steps.
+        ``steps`` (times,), int: of the condition's own rate. ``refine``: the same times are reached in so many times as
+        many steps.
         """
         chosen = np.asarray(steps, np.int64) * refine
         products = np.ones((int(chosen.max()) + 1, 2))
@@ -190,12 +146,8 @@ class Condition:
         It is known before any training, and measurements are corrected by it. Descent's own limit at the rate and at a
         finer one, and no theory of the flow, which is what is to be tested.
 
-        Parameters
-        ----------
-        steps : (times,), int
-            When it is measured.
-        measured : callable
-            Takes the two products of `descent`, gives the measurement.
+        ``steps`` (times,), int: when it is measured. ``measured``: takes the two products of `descent`, gives the
+        measurement.
         """
         coarse, fine = (measured(*self.descent(steps, refine)) for refine in (1, FINER))
         return (coarse - fine) * FINER / (FINER - 1)
@@ -296,19 +248,9 @@ def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:
 def band(condition: Condition, projections: Floats, deviations: float) -> tuple[Floats, Floats]:
     """Return between which times samples are satisfied in networks whose f is at most so many deviations off.
 
-    Parameters
-    ----------
-    condition : Condition
-        With Gaussian inputs.
-    projections : (samples,), float64
-        |x_par|, positive.
-    deviations : float
-        In standard deviations of f at finite width, `Condition.deviation`.
-
-    Returns
-    -------
-    tuple of (samples,) float64
-        The earliest and the latest time; infinite where the noise outgrows the output.
+    ``condition``: with Gaussian inputs. ``projections`` (samples,): |x_par|, positive. ``deviations``: in standard
+    deviations of f at finite width, `Condition.deviation`. Returns tuple of (samples,): the earliest and the latest
+    time; infinite where the noise outgrows the output.
     """
     theory = condition.theory
     # On a grid: the edges are smooth in ln x_par, and monotone functions of gamma are inverted by interpolation.

@@ -1,11 +1,10 @@
 """Whether a quantity rises with a fraction, asked of ranks alone."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from shoal.compare.layout import Floats
 
 __all__ = ["rank_trend"]
-
-Floats = NDArray[np.float64]
 
 
 def rank_trend(values: Floats) -> Floats:

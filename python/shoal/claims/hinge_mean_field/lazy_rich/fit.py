@@ -11,18 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal import theory
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.movement import movement
 from shoal.claims.shared.teacher import Condition, nodes, over_datasets
 from shoal.compare.comparison import compare_flow
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_majority
 
 __all__ = ["Fit", "fit_rows"]
-
-Floats = NDArray[np.float64]
 
 SAMPLES, INPUTS, NODES, NETWORKS = 200, 10, 48, 4
 SCALES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -35,11 +33,8 @@ EDGE, LONGER, STEPS = 0.1, 3.0, 320
 class Fit:
     """What the fitted networks give.
 
-    Attributes
-    ----------
-    data : xarray.Dataset
-        ``fit_train_error``, ``fit_test_error``, ``fit_movement``: (model, fit_scale, dataset), each the mean over the
-        networks of a dataset.
+    ``data``: ``fit_train_error``, ``fit_test_error``, ``fit_movement``: (model, fit_scale, dataset), each the mean over
+    the networks of a dataset.
     """
 
     data: xr.Dataset

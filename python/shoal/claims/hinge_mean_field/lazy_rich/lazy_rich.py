@@ -1,7 +1,4 @@
-"""Claim: the scale of the output decides between lazy and rich training; the crossover is at alpha = 2 sqrt(d) h.
-
-Source: arXiv:2006.11209; docs/theory.md section 7.
-"""
+"""Claim: the scale of the output decides between lazy and rich training; the crossover is at alpha = 2 sqrt(d) h."""
 
 from __future__ import annotations
 
@@ -10,21 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from shoal import theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.lazy_rich.fit import Fit, fit_rows
 from shoal.claims.hinge_mean_field.lazy_rich.picture import picture
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.limits import Limit, measure_sizes, stacked
 from shoal.claims.shared.movement import crossing, kernel_along, movement, own_unsatisfied
 from shoal.claims.shared.teacher import Condition, nodes
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_estimate, freedom_of_sum
 from shoal.theory.mean_field.tangent_kernel import mean_field_kernel, mean_field_movement
-
-__all__ = ["CLAIM", "SCALES", "Point"]
-
-Floats = NDArray[np.float64]
 
 INPUTS = 5
 SAMPLES, NODES, STEPS = 1024, 256, 64
@@ -47,10 +44,7 @@ POINTS = np.random.default_rng(20200611).standard_normal((48, INPUTS))
 class Point:
     """One scale of the output, and what the theory says of it.
 
-    Attributes
-    ----------
-    scale : float
-        alpha / (2 sqrt(d) h).
+    ``scale``: alpha / (2 sqrt(d) h).
     """
 
     scale: float
@@ -94,26 +88,29 @@ class Point:
         )
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: time, movement and kernel movement at nine scales, and small training sets fitted."""
-    datasets = setting.count(full=32, quick=12)
-    points = [Point(float(scale)) for scale in (SCALES[::2] if setting.quick else SCALES)]
-    found = [_limits(point, datasets, setting, number) for number, point in enumerate(points)]
+@claim(
+    "lazy-rich",
+    "A large output scale makes training lazy, a small one rich: the crossover is at alpha = 2 sqrt(d) h.",
+    source="arXiv:2006.11209; docs/theory.md section 7",
+)
+def lazy_rich(run: Trial) -> Figure:
+    """Compare time, movement and kernel movement at nine scales, and small training sets fitted."""
+    datasets = run.networks(full=32, quick=12)
+    points = [Point(float(scale)) for scale in (SCALES[::2] if run.quick else SCALES)]
+    found = [_limits(point, datasets, run.setting, number) for number, point in enumerate(points)]
     time, moved, kernel = (stacked(limits) for limits in zip(*found, strict=True))
     rich = sum(point.scale <= KERNEL_SCALES * (1 + 1e-9) for point in points)
-    fit = Fit.run(setting, part=1 + len(points) * 7 * datasets)
-    rows = (
-        Row("time to half of the samples satisfied, over the theory's, at each alpha", time.compare(1.0)),
-        Row("movement of the parameters then, over the theory's", moved.compare(1.0)),
-        Row(
-            "movement of the kernel then, along the theory's, up to the crossover", kernel.at(slice(rich)).compare(1.0)
-        ),
-        _slope_row("lazy end, in the limit -1", moved, points, (-2, -1)),
-        _slope_row("rich end, in the limit -1/2", moved, points, (0, 1)),
-        *fit_rows(fit),
-    )
+    fit = Fit.run(run.setting, part=1 + len(points) * 7 * datasets)
+    run.row("time to half of the samples satisfied, over the theory's, at each alpha", time.compare(1.0))
+    run.row("movement of the parameters then, over the theory's", moved.compare(1.0))
+    run.row("movement of the kernel then, along the theory's, up to the crossover", kernel.at(slice(rich)).compare(1.0))
+    run.rows.append(_slope_row("lazy end, in the limit -1", moved, points, (-2, -1)))
+    run.rows.append(_slope_row("rich end, in the limit -1/2", moved, points, (0, 1)))
+    run.rows += fit_rows(fit)
     data = _data(points, time, moved, kernel).merge(fit.data)
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, picture(data, _curves()), _notes(setting, fit))
+    run.notes += _notes(run.setting, fit)
+    run.save(data)
+    return picture(data, _curves())
 
 
 def _limits(point: Point, datasets: int, setting: Setting, number: int) -> list[Limit]:
@@ -196,11 +193,3 @@ def _notes(setting: Setting, fit: Fit) -> tuple[str, ...]:
         " the kernel's component along the theory's change averages out.",
         *fit.notes,
     )
-
-
-CLAIM = Former(
-    name="lazy-rich",
-    sentence="A large output scale makes training lazy, a small one rich: the crossover is at alpha = 2 sqrt(d) h.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
-    test=run,
-)

@@ -14,11 +14,10 @@ from scipy.special import erf
 
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, nodes, spread_steps
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_estimate
 
 __all__ = ["Single", "notes", "rows", "train"]
-
-Floats = NDArray[np.float64]
 
 RATE = 1000.0
 """beta* of the paper."""
@@ -39,20 +38,9 @@ PULL = 0.05
 class Trial:
     """What became of the training examples at one meaning of beta*.
 
-    Attributes
-    ----------
-    meaning : str
-        As a formula.
-    rate : float
-        Of descent.
-    steps : int
-        How many were made.
-    classified, satisfied : int or None
-        First recorded step at which no training example is on the wrong side, or short of the threshold.
-    wrong, short : float
-        Shares of those at the last step.
-    test_error : float
-        At the last step.
+    ``meaning``: as a formula. ``rate``: of descent. ``steps``: how many were made. ``classified, satisfied``: first
+    recorded step at which no training example is on the wrong side, or short of the threshold. ``wrong, short``: shares
+    of those at the last step. ``test_error``: at the last step.
     """
 
     meaning: str

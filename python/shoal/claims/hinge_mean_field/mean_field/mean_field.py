@@ -1,7 +1,4 @@
-"""Claim: a wide network with a hinge learns a teacher as the mean-field theory says, every node on its own curve.
-
-Source: arXiv:2006.11209; docs/theory.md section 7.
-"""
+"""Claim: a wide network with a hinge learns a teacher as the mean-field theory says, every node on its own curve."""
 
 from __future__ import annotations
 
@@ -9,19 +6,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.mean_field import figure_one
 from shoal.claims.hinge_mean_field.mean_field import picture as mean_field_picture
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
+from shoal.claims.trial import Trial
 from shoal.compare.comparison import Comparison
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_mean
-
-__all__ = ["CLAIM", "Ensemble", "Pair"]
-
-Floats = NDArray[np.float64]
 
 QUICK = Condition(samples=1500, inputs=10, nodes=96, rate=0.25, steps=80, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=120, test_samples=4000)
@@ -62,18 +59,12 @@ SIZES: Floats = np.linspace(LARGE, 6.0, 500)
 class Ensemble:
     """Networks of one width on many datasets, all means over the networks of a dataset.
 
-    Attributes
-    ----------
-    gamma, falling : (datasets, times), float64
-        Logarithm of the slope of a + w_par against its initialisation; minus that of a - w_par.
-    turned : (datasets, times, 4), float64
-        Slopes of the change of a against a_0 and w_0, and of that of w_par against w_0 and a_0.
-    unsatisfied, fresh : (datasets, times), float64
-        Fraction of the training samples, and of the test samples, with y f < h.
-    error : (datasets, times), float64
-        Fraction of the test samples on the wrong side.
-    inside : (datasets,), float64
-        Fraction of the test samples with such projections that are satisfied within the band; NaN on the sphere.
+    ``gamma, falling`` (datasets, times): logarithm of the slope of a + w_par against its initialisation; minus that of
+    a - w_par. ``turned`` (datasets, times, 4): slopes of the change of a against a_0 and w_0, and of that of w_par
+    against w_0 and a_0. ``unsatisfied, fresh`` (datasets, times): fraction of the training samples, and of the test
+    samples, with y f < h. ``error`` (datasets, times): fraction of the test samples on the wrong side. ``inside``
+    (datasets,): fraction of the test samples with such projections that are satisfied within the band; NaN on the
+    sphere.
     """
 
     gamma: Floats
@@ -166,12 +157,8 @@ def _slopes(output: Floats, along: Floats) -> Floats:
 class Edges:
     """The band of satisfaction times at `SIZES`.
 
-    Attributes
-    ----------
-    times : (times,), float64
-        Of the theory at which it has the clock of descent's own limit when a record is made: the rate drops out.
-    low, high : (sizes,), float64
-        The band, by the theory's times.
+    ``times`` (times,): of the theory at which it has the clock of descent's own limit when a record is made: the rate
+    drops out. ``low, high`` (sizes,): the band, by the theory's times.
     """
 
     times: Floats
@@ -330,32 +317,34 @@ def _few(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(np.unique(found[np.linspace(0, len(found) - 1, 12).astype(int)]))
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: the statistics of many networks, and the paper's figure 1."""
-    condition = QUICK if setting.quick else FULL
-    chosen = {
-        law: setting.count(full=full * INITS, quick=quick * INITS) // INITS for law, (full, quick) in DATASETS.items()
-    }
-    gaussian = Pair.train(condition, setting, max(2, chosen["gaussian"]), first=0)
-    sphere = Pair.train(SPHERE, setting, max(2, chosen["sphere"]), first=1000)
-    single = figure_one.train(setting)
-    rows = (*gaussian_rows(gaussian), *sphere_rows(sphere), *figure_one.rows(single))
-    data = mean_field_picture.collect(single, gaussian, sphere)
-    notes = (
-        f"Means over {len(gaussian.whole.gamma)} datasets of {INITS} networks each, d = {condition.inputs},"
-        f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
-        " What the rate shifts in the mean-field limit is known and taken off.",
-        f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
-        " the network learns the samples and no longer their distribution. Nothing is claimed of that time.",
-        *figure_one.notes(single),
-    )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, mean_field_picture.draw(data, single), notes)
-
-
-CLAIM = Former(
-    name="mean-field",
-    sentence="A wide network with a hinge learns a linear teacher as mean-field theory predicts: each node on its own"
+@claim(
+    "mean-field",
+    "A wide network with a hinge learns a linear teacher as mean-field theory predicts: each node on its own"
     " hyperbola, all by one clock.",
     source="arXiv:2006.11209; docs/theory.md section 7",
-    test=run,
 )
+def mean_field(run: Trial) -> Figure:
+    """Compare the statistics of many networks, and the paper's figure 1."""
+    condition = QUICK if run.quick else FULL
+    chosen = {
+        law: run.networks(full=full * INITS, quick=quick * INITS) // INITS for law, (full, quick) in DATASETS.items()
+    }
+    gaussian = Pair.train(condition, run.setting, max(2, chosen["gaussian"]), first=0)
+    sphere = Pair.train(SPHERE, run.setting, max(2, chosen["sphere"]), first=1000)
+    single = figure_one.train(run.setting)
+    run.rows += gaussian_rows(gaussian)
+    run.rows += sphere_rows(sphere)
+    run.rows += figure_one.rows(single)
+    data = mean_field_picture.collect(single, gaussian, sphere)
+    run.note(
+        f"Means over {len(gaussian.whole.gamma)} datasets of {INITS} networks each, d = {condition.inputs},"
+        f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
+        " What the rate shifts in the mean-field limit is known and taken off."
+    )
+    run.note(
+        f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
+        " the network learns the samples and no longer their distribution. Nothing is claimed of that time."
+    )
+    run.notes += figure_one.notes(single)
+    run.save(data)
+    return mean_field_picture.draw(data, single)

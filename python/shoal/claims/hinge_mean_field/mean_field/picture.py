@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from shoal import plot
 from shoal.claims.hinge_mean_field.mean_field.figure_one import Single
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from shoal.claims.hinge_mean_field.mean_field.mean_field import Pair
 
 __all__ = ["collect", "draw"]
-
-Floats = NDArray[np.float64]
 
 SHOWN = 10
 """Nodes whose curves are drawn: the first ones."""

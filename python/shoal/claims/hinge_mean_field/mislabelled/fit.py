@@ -11,17 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.movement import crossing
 from shoal.claims.shared.teacher import Condition, over_datasets
 from shoal.claims.shared.trend import rank_trend
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_majority
 
 __all__ = ["NODES", "SAMPLES", "fit_rows", "fitted"]
-
-Floats = NDArray[np.float64]
 
 SAMPLES, INPUTS, NODES, NETWORKS = 200, 10, 48, 4
 RATE, STEPS, EVERY = 1.5, 600, 5

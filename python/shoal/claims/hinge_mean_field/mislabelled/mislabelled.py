@@ -1,7 +1,4 @@
-"""Claim: a small fraction of wrong labels slows training, and makes it overfit sooner.
-
-Source: arXiv:2006.11209; docs/theory.md section 7.
-"""
+"""Claim: a small fraction of wrong labels slows training, and makes it overfit sooner."""
 
 from __future__ import annotations
 
@@ -11,20 +8,18 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from shoal import plot
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.mislabelled.fit import NODES as FITTED_NODES
 from shoal.claims.hinge_mean_field.mislabelled.fit import SAMPLES as FITTED
 from shoal.claims.hinge_mean_field.mislabelled.fit import fit_rows, fitted
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.limits import Limit, measure_sizes
 from shoal.claims.shared.teacher import Condition, clock, nodes
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.theory.mean_field.mislabelled import MislabelledHinge
-
-__all__ = ["CLAIM", "FRACTIONS", "law"]
-
-Floats = NDArray[np.float64]
 
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1)
 QUICK = (0.0, 0.02, 0.1)
@@ -45,30 +40,33 @@ def law(fraction: float) -> MislabelledHinge:
     return MislabelledHinge(_condition(False, fraction).theory, fraction)
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: gamma(t) at each fraction in the limit of large sizes, and small training sets fitted."""
-    fractions = QUICK if setting.quick else FRACTIONS
-    datasets = setting.count(full=32, quick=12)
-    gammas, shares, ratios, starts = _limits(fractions, datasets, setting)
+@claim(
+    "mislabelled",
+    "A small fraction of wrong labels slows training, and makes it overfit sooner.",
+    source="arXiv:2006.11209; docs/theory.md section 7",
+)
+def mislabelled(run: Trial) -> Figure:
+    """Compare gamma(t) at each fraction in the limit of large sizes, and small training sets fitted."""
+    fractions = QUICK if run.quick else FRACTIONS
+    datasets = run.networks(full=32, quick=12)
+    gammas, shares, ratios, starts = _limits(fractions, datasets, run.setting)
     times = np.asarray(TIMES)
     laws = [law(fraction) for fraction in fractions]
     angle = np.stack([one.gamma(times) for one in laws])
     unsatisfied = np.stack([one.unsatisfied(times) for one in laws])
     begun = unsatisfied[0] < BEGUN
-    small = fitted(setting, fractions, part=1 + 7 * datasets)
-    rows = (
-        Row("gamma(t) at each fraction, over the theory's", gammas.compare(1.0)),
-        Row(
-            "fraction of unsatisfied samples at each fraction, once it has fallen",
-            shares.at((slice(None), begun)).compare(unsatisfied[:, begun]),
-        ),
-        Row("gamma(t) over that with right labels on the same inputs", ratios.compare(angle[1:] / angle[0])),
-        Row(
-            "early gamma over that with right labels on the same inputs: 1 - 2q",
-            starts.compare([1 - 2 * fraction for fraction in fractions[1:]]),
-        ),
-        *fit_rows(small),
+    small = fitted(run.setting, fractions, part=1 + 7 * datasets)
+    run.row("gamma(t) at each fraction, over the theory's", gammas.compare(1.0))
+    run.row(
+        "fraction of unsatisfied samples at each fraction, once it has fallen",
+        shares.at((slice(None), begun)).compare(unsatisfied[:, begun]),
     )
+    run.row("gamma(t) over that with right labels on the same inputs", ratios.compare(angle[1:] / angle[0]))
+    run.row(
+        "early gamma over that with right labels on the same inputs: 1 - 2q",
+        starts.compare([1 - 2 * fraction for fraction in fractions[1:]]),
+    )
+    run.rows += fit_rows(small)
     data = xr.Dataset(
         {
             "gamma": (("fraction", "time"), gammas.value * angle),
@@ -78,7 +76,9 @@ def run(setting: Setting) -> Outcome:
         },
         coords={"fraction": list(fractions), "time": times},
     ).merge(small)
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), _notes(setting, laws[-1]))
+    run.notes += _notes(run.setting, laws[-1])
+    run.save(data)
+    return _figure(data)
 
 
 def _condition(quick: bool, fraction: float) -> Condition:
@@ -159,11 +159,3 @@ def _figure(data: xr.Dataset) -> Figure:
     for axes in (loss, error):
         plot.legend(axes, title="mean ±4 s.e., datasets", ncols=2, fontsize=9.5, title_fontsize=9.5, loc="upper right")
     return made
-
-
-CLAIM = Former(
-    name="mislabelled",
-    sentence="A small fraction of wrong labels slows training, and makes it overfit sooner.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
-    test=run,
-)

@@ -1,7 +1,4 @@
-"""Claim: on a finite training set the training error goes to 0 while the test error comes to rest above it.
-
-Source: arXiv:2006.11209; docs/theory.md section 7.
-"""
+"""Claim: on a finite training set the training error goes to 0 while the test error comes to rest above it."""
 
 from __future__ import annotations
 
@@ -10,20 +7,20 @@ from itertools import pairwise
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.overfitting.picture import picture
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.limits import FACTORS, Limit, measure_sizes, smaller
 from shoal.claims.shared.teacher import Condition, over_datasets, spread_steps
 from shoal.claims.shared.trend import rank_trend
+from shoal.claims.trial import Trial
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_majority
 from shoal.theory.mean_field.error import misclassified
 from shoal.theory.mean_field.finite_samples import sample_spread
-
-__all__ = ["CLAIM", "early_error"]
-
-Floats = NDArray[np.float64]
 
 INPUTS = 10
 EARLY = Condition(320, INPUTS, 256, rate=0.4, steps=16, test_samples=2000)
@@ -50,18 +47,21 @@ def early_error(condition: Condition, times: ArrayLike) -> Floats:
     return misclassified(condition.inputs, spread.ravel()).reshape(spread.shape)
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: the early error against the formula with finite N, and where it ends."""
-    early_sets = setting.count(full=768, quick=192)
-    early = _early(early_sets, setting)
-    samples = QUICK_SAMPLES if setting.quick else SAMPLES
-    rate, steps = (QUICK_RATE, QUICK_STEPS) if setting.quick else (RATE, STEPS)
+@claim(
+    "overfitting",
+    "With finitely many samples the training error goes to 0 while the test error comes to rest above it.",
+    source="arXiv:2006.11209; docs/theory.md section 7",
+)
+def overfitting(run: Trial) -> Figure:
+    """Compare the early error against the formula with finite N, and where it ends."""
+    early_sets = run.networks(full=768, quick=192)
+    early = _early(early_sets, run.setting)
+    samples = QUICK_SAMPLES if run.quick else SAMPLES
+    rate, steps = (QUICK_RATE, QUICK_STEPS) if run.quick else (RATE, STEPS)
     trained = [Condition(count, INPUTS, NODES, rate, steps, test_samples=2000) for count in samples]
-    late = _late(trained, 20 if setting.quick else 24, setting, part=1 + 7 * early_sets)
-    rows = (
-        Row("early test error over the formula of finite M and N", early.compare(1.0)),
-        *_rows(late),
-    )
+    late = _late(trained, 20 if run.quick else 24, run.setting, part=1 + 7 * early_sets)
+    run.row("early test error over the formula of finite M and N", early.compare(1.0))
+    run.rows += _rows(late)
     data = late.merge(
         xr.Dataset(
             {
@@ -72,7 +72,9 @@ def run(setting: Setting) -> Outcome:
             coords={"early_time": list(TIMES)},
         )
     )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, picture(data, _curves(trained)), _notes(data))
+    run.notes += _notes(data)
+    run.save(data)
+    return picture(data, _curves(trained))
 
 
 def _early(datasets: int, setting: Setting) -> Limit:
@@ -170,11 +172,3 @@ def _notes(data: xr.Dataset) -> tuple[str, ...]:
         "The largest training sets are not fitted yet when training stops: what is left of their training error is"
         " given above. Under the hinge a network that has satisfied all samples stops for good.",
     )
-
-
-CLAIM = Former(
-    name="overfitting",
-    sentence="With finitely many samples the training error goes to 0 while the test error comes to rest above it.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
-    test=run,
-)

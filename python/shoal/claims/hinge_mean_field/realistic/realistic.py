@@ -11,25 +11,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Gaussian, GradientDescent, Network, Record, Task, train
+from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.realistic.picture import picture
+from shoal.claims.outcome import Setting
 from shoal.claims.shared.teacher import clock, spread_steps
+from shoal.claims.trial import Trial
 from shoal.compare.comparison import Comparison, compare_flow
+from shoal.compare.layout import Floats
 from shoal.compare.means import compare_mean
 from shoal.compare.proportion import compare_majority
-from shoal.spec.init import Gaussian
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
 from shoal.tasks import digits
-from shoal.train import train
-
-__all__ = ["CLAIM", "ImageSet", "Images"]
-
-Floats = NDArray[np.float64]
 
 RATE, STEPS = 0.5, 160
 TESTED = 100
@@ -42,17 +37,9 @@ SHOWN = 8
 class ImageSet:
     """Two classes of digits, pixels centred.
 
-    Attributes
-    ----------
-    name : str
-        In words.
-    classes : tuple
-        As in ``tasks.digits``.
-    samples : int or None
-        Images trained on; None for all that are not held out.
-    mirrored : bool
-        Whether each image x comes a second time as -x, of the other class. Then <y theta(w.x) x> is half the mean of
-        y x for every w, as it is for the theory's inputs.
+    ``name``: in words. ``classes``: as in ``tasks.digits``. ``samples``: images trained on; None for all that are not
+    held out. ``mirrored``: whether each image x comes a second time as -x, of the other class. Then <y theta(w.x) x> is
+    half the mean of y x for every w, as it is for the theory's inputs.
     """
 
     name: str
@@ -82,14 +69,7 @@ FEW = 500
 class Images:
     """Networks that are trained on one set of images.
 
-    Attributes
-    ----------
-    name : str
-        Of the set.
-    task : Task
-        The images.
-    data : xarray.Dataset
-        What was recorded, at M nodes and beta = 1.
+    ``name``: of the set. ``task``: the images. ``data``: what was recorded, at M nodes and beta = 1.
     """
 
     name: str
@@ -189,32 +169,30 @@ class Images:
         return np.asarray(np.sqrt(np.divide(off, moved, out=np.zeros_like(off), where=moved > 0)))
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: first velocities, their mean, the mirrored images' exact curves, and the departure."""
-    nodes, networks = (64 if setting.quick else 160), setting.count(full=40, quick=24)
-    sets = (SETS[0], replace(SETS[1], samples=FEW), SETS[2]) if setting.quick else SETS
-    found = [Images.train(images, nodes, networks, setting) for images in sets]
+@claim(
+    "realistic",
+    "On real images nodes move on hyperbolas at first, paced by the class means, and leave them later.",
+    source="arXiv:2006.11209; docs/theory.md section 7",
+)
+def realistic(run: Trial) -> Figure:
+    """Compare first velocities, their mean, the mirrored images' exact curves, and the departure."""
+    nodes, networks = (64 if run.quick else 160), run.networks(full=40, quick=24)
+    sets = (SETS[0], replace(SETS[1], samples=FEW), SETS[2]) if run.quick else SETS
+    found = [Images.train(images, nodes, networks, run.setting) for images in sets]
     plain, mirrored = found[:2], found[2]
-    rows = (
-        *(
-            Row(f"{one.name}: first step of every node, from the images' own moments", _first_step(one))
-            for one in plain
-        ),
-        *(
-            Row(
-                f"{one.name}: pace of the clock at initialisation, |<y x>| / (2 sqrt d), over initialisations",
-                _pace(one),
-            )
-            for one in plain
-        ),
-        Row("mirrored images: every weight on its hyperbola until an image is satisfied", _hyperbolas(mirrored)),
-        *(
-            Row(f"{one.name}: networks further off their curves in the end than early (> 1/2)", _left(one))
-            for one in found
-        ),
-    )
+    for one in plain:
+        run.row(f"{one.name}: first step of every node, from the images' own moments", _first_step(one))
+    for one in plain:
+        run.row(
+            f"{one.name}: pace of the clock at initialisation, |<y x>| / (2 sqrt d), over initialisations", _pace(one)
+        )
+    run.row("mirrored images: every weight on its hyperbola until an image is satisfied", _hyperbolas(mirrored))
+    for one in found:
+        run.row(f"{one.name}: networks further off their curves in the end than early (> 1/2)", _left(one))
     data = xr.merge([_summary(one, number) for number, one in enumerate(found)])
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, picture(found), _notes(found, nodes))
+    run.notes += _notes(found, nodes)
+    run.save(data)
+    return picture(found)
 
 
 def _first_step(images: Images) -> Comparison:
@@ -301,11 +279,3 @@ def _notes(found: Sequence[Images], nodes: int) -> tuple[str, ...]:
         " plane of the hyperbolas from the first step on; mirrored images, -x with the other label, are symmetric, and"
         " nothing moves across. No theory is known for what follows once images are satisfied.",
     )
-
-
-CLAIM = Former(
-    name="realistic",
-    sentence="On real images nodes move on hyperbolas at first, paced by the class means, and leave them later.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
-    test=run,
-)

@@ -1,7 +1,4 @@
-"""Claim: training fails with the probability that the initialisation gives it, where there is a theory.
-
-Source: arXiv:1809.06848; docs/theory.md section 2.
-"""
+"""Claim: training fails with the probability that the initialisation gives it, where there is a theory."""
 
 from __future__ import annotations
 
@@ -15,27 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import chi2
 
-from shoal import plot, theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Gaussian, GradientDescent, Init, Network, Record, Separated, Task, plot, theory, train
+from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.failure import surface as failure_surface
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.deaths import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
 from shoal.claims.shared.runs import far_seed
+from shoal.claims.trial import Trial
 from shoal.compare.comparison import worst
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_fraction
-from shoal.spec.init import Gaussian, Init, Separated
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
-from shoal.spec.task import Task
 from shoal.tasks import antipodal
-from shoal.train import train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["CLAIM"]
-
-Floats = NDArray[np.float64]
 
 SCALE = 1e-4
 """Of the initialisations: so small that nearly every neuron is decided before any margin counts."""
@@ -75,13 +65,21 @@ class _Run:
     learnt: NDArray[np.bool_]
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: the two formulas, and the surface for which there is none."""
-    count = setting.count(full=1_000_000, quick=100_000)
-    pairs = _pairs(count, setting)
-    modes = _modes(count, setting)
-    surface = failure_surface.measure(max(2, count // failure_surface.CELLS), setting)
-    rows = (*_pair_rows(pairs), _known_deaths(pairs, setting), *_mode_rows(modes), *failure_surface.rows(surface))
+@claim(
+    "failure",
+    "Training fails when no neuron is left to serve a class: the initialisation gives the probability.",
+    source="arXiv:1809.06848; docs/theory.md section 2",
+)
+def failure(run: Trial) -> Figure:
+    """Compare the two formulas, and the surface for which there is none."""
+    count = run.networks(full=1_000_000, quick=100_000)
+    pairs = _pairs(count, run.setting)
+    modes = _modes(count, run.setting)
+    surface = failure_surface.measure(max(2, count // failure_surface.CELLS), run.setting)
+    run.rows += _pair_rows(pairs)
+    run.rows.append(_known_deaths(pairs, run.setting))
+    run.rows += _mode_rows(modes)
+    run.rows += failure_surface.rows(surface)
     data = _data(pairs, modes).merge(
         xr.Dataset(
             failure_surface.table(surface),
@@ -91,19 +89,24 @@ def run(setting: Setting) -> Outcome:
     cells = surface.values()
     runs = [*pairs.values(), *modes.values()]
     total = sum(each.counts.trials for each in runs) + sum(cell.counts.trials for cell in cells)
-    notes = (
-        f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.",
+    run.note(f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.")
+    run.note(
         "The formulas hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
-        " multiplies a + z by a positive number, so that its sign, which decides, is that of the initialisation.",
+        " multiplies a + z by a positive number, so that its sign, which decides, is that of the initialisation."
+    )
+    run.note(
         "No theory is claimed for two orthogonal classes and a Gaussian initialisation (gain sqrt 2, rate 0.1, time"
         " 100):"
-        " only how many initialisations lose a class, that these fail, and a bound.",
+        " only how many initialisations lose a class, that these fail, and a bound."
+    )
+    run.note(
         f"There, at most {max(cell.counts.undecided[-1] / cell.counts.trials for cell in cells):.2%} of the networks of"
         " a width and depth are undecided at the end, which the intervals count either way; at most"
         f" {max(cell.turned for cell in cells):.2%} changed between half time and the end. Of those trained again at"
-        f" half the rate {np.mean([cell.other for cell in cells]):.2%} end otherwise.",
+        f" half the rate {np.mean([cell.other for cell in cells]):.2%} end otherwise."
     )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, _figure(data), notes)
+    run.save(data)
+    return _figure(data)
 
 
 def _pairs(count: int, setting: Setting) -> dict[tuple[str, int], _Run]:
@@ -333,11 +336,3 @@ def _draw_way(axes: Axes, data: xr.Dataset) -> None:
     plot.theory(axes, [], [], color="0.3", lw=1.4, label="theory (antipodal: its limit)")
     axes.set(yscale="log", ylim=(2e-8, 2), xlabel="steps of descent", ylabel="fraction of networks")
     plot.legend(axes, fontsize=9.5, loc="lower right")
-
-
-CLAIM = Former(
-    name="failure",
-    sentence="Training fails when no neuron is left to serve a class: the initialisation gives the probability.",
-    source="arXiv:1809.06848; docs/theory.md section 2",
-    test=run,
-)

@@ -12,25 +12,20 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import plot
+from shoal import Gaussian, GradientDescent, Network, Record, plot, train
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.deaths import Counts, Table, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed
 from shoal.compare.comparison import worst
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_fraction, compare_least
-from shoal.spec.init import Gaussian
-from shoal.spec.method import GradientDescent
-from shoal.spec.network import Network
-from shoal.spec.record import Record
 from shoal.tasks import modes
-from shoal.train import train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["CELLS", "Cell", "draw", "lost_starts", "measure", "rows", "table"]
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 TASK = modes((1.0, 1.0))
@@ -48,18 +43,10 @@ PART = 200
 class Cell:
     """What became of the networks of one width and depth.
 
-    Attributes
-    ----------
-    counts : Counts
-        At half time and at the end.
-    lost : int
-        Initialisations that surely lose a class by their first layer.
-    certain, certain_failed : int
-        Initialisations that surely fail, for that reason or because no gradient is left; and how many of them did.
-    turned : float
-        Fraction of networks that learnt all or did not at half time, and the other at the end.
-    other : float
-        Fraction of networks that end otherwise at half the rate.
+    ``counts``: at half time and at the end. ``lost``: initialisations that surely lose a class by their first layer.
+    ``certain, certain_failed``: initialisations that surely fail, for that reason or because no gradient is left; and
+    how many of them did. ``turned``: fraction of networks that learnt all or did not at half time, and the other at the
+    end. ``other``: fraction of networks that end otherwise at half the rate.
     """
 
     counts: Counts
@@ -118,10 +105,7 @@ def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
 def lost_starts(active: Flags) -> Flags:
     """Return which initialisations, (networks,) bool, surely lose a class.
 
-    Parameters
-    ----------
-    active : (networks, units, 2) bool
-        Which first-layer unit is active on which class.
+    ``active`` (networks, units, 2): which first-layer unit is active on which class.
     """
     serving = active.sum(axis=1)
     shared = np.all(serving == 1, axis=1) & np.any(active.all(axis=2), axis=1)

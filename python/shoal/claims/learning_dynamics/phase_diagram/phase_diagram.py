@@ -1,7 +1,4 @@
-"""Claim: one line in the plane of a neuron's two weights parts those that learn from those that die.
-
-Source: arXiv:1809.06848; docs/theory.md section 2.
-"""
+"""Claim: one line in the plane of a neuron's two weights parts those that learn from those that die."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from shoal import theory
-from shoal.claims.claim import Former, Outcome, Row, Setting
+from shoal import Explicit, Separated, theory
+from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.phase_diagram.picture import draw
 from shoal.claims.learning_dynamics.phase_diagram.plane import (
     HEIGHT,
@@ -34,16 +32,14 @@ from shoal.claims.learning_dynamics.phase_diagram.plane import (
     train_plane,
     weights_of,
 )
+from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.deaths import share_dead
 from shoal.claims.shared.flows import AMPLIFIED
 from shoal.claims.shared.runs import crossing_times
+from shoal.claims.trial import Trial
 from shoal.compare.comparison import Comparison, compare_flow
+from shoal.compare.layout import Floats
 from shoal.compare.proportion import compare_fraction
-from shoal.spec.init import Explicit, Separated
-
-__all__ = ["CLAIM"]
-
-Floats = NDArray[np.float64]
 
 DISTANCES = np.geomspace(1e-1, 1e-6, 26)
 """a + z, of either sign, on the line a - z = 1."""
@@ -55,27 +51,35 @@ RECORDS = 1200
 """Where times are read off."""
 
 
-def run(setting: Setting) -> Outcome:
-    """Return the outcome: neuron deaths and boundary of the plane, hyperbolas, and times near the line."""
-    count = setting.count(full=40_000, quick=40_000)
-    grid = train_plane(max(4, 2 * (math.isqrt(count) // 2)), setting)
-    near = _near(setting)
-    rows = (
-        *_fate_rows(grid),
-        *_path_rows(grid, setting),
-        _death_row(grid, setting),
-        *near.rows(),
-        _chance(count, setting),
-    )
+@claim(
+    "phase-diagram",
+    "A neuron's initial weights decide its life or death: the boundary is z = -a, paths are hyperbolas.",
+    source="arXiv:1809.06848; docs/theory.md section 2",
+)
+def phase_diagram(run: Trial) -> Figure:
+    """Compare neuron deaths and boundary of the plane, hyperbolas, and times near the line."""
+    count = run.networks(full=40_000, quick=40_000)
+    grid = train_plane(max(4, 2 * (math.isqrt(count) // 2)), run.setting)
+    near = _near(run.setting)
+    run.rows += _fate_rows(grid)
+    run.rows += _path_rows(grid, run.setting)
+    run.rows.append(_death_row(grid, run.setting))
+    run.rows += near.rows()
+    run.rows.append(_chance(count, run.setting))
     data = _data(grid, near)
-    notes = (
+    run.note(
         f"{grid.plane.side} x {grid.plane.side} networks of one neuron, label {LABEL}, until time {grid.times[-1]:.3g}:"
-        " by theory all are decided by then and all that live are fit. A neuron with a <= 0 never moves.",
-        "The boundary is found to half a cell; that each cell lives or dies as its own side does of the line is"
-        " another row.",
-        "One neuron and one input: a neuron that dies on x may come alive on another input, which is claim failure's.",
+        " by theory all are decided by then and all that live are fit. A neuron with a <= 0 never moves."
     )
-    return Outcome(CLAIM.name, CLAIM.sentence, CLAIM.source, rows, data, draw(grid, data), notes)
+    run.note(
+        "The boundary is found to half a cell; that each cell lives or dies as its own side does of the line is"
+        " another row."
+    )
+    run.note(
+        "One neuron and one input: a neuron that dies on x may come alive on another input, which is claim failure's."
+    )
+    run.save(data)
+    return draw(grid, data)
 
 
 def _fate_rows(grid: Grid) -> list[Row]:
@@ -223,11 +227,3 @@ def _data(grid: Grid, near: _Near) -> xr.Dataset:
         for part, numbers in zip(("", "_predicted", "_error"), values, strict=True):
             table[f"near_{name}{part}"] = (("distance",), numbers)
     return xr.Dataset(table, coords={"a": columns, "z": HEIGHT / WIDTH * columns, "distance": DISTANCES})
-
-
-CLAIM = Former(
-    name="phase-diagram",
-    sentence="A neuron's initial weights decide its life or death: the boundary is z = -a, paths are hyperbolas.",
-    source="arXiv:1809.06848; docs/theory.md section 2",
-    test=run,
-)

@@ -17,19 +17,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import theory
+from shoal import Explicit, Init, Network, Task, theory
 from shoal.claims.outcome import Setting
 from shoal.claims.shared import flows
-from shoal.spec.init import Explicit, Init
-from shoal.spec.network import Network
-from shoal.spec.task import Task
+from shoal.compare.layout import Floats
 
 __all__ = [
     "HEIGHT", "LABEL", "LEVEL", "NORM", "RTOL", "TASK", "TOLERANCE", "WIDTH", "Grid", "Plane", "decided_by",
     "first_time", "flow", "mode", "path_of", "spread", "train_plane", "weights_of",
 ]  # fmt: skip
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 NORM, LABEL = 1.25, -1
@@ -53,10 +50,7 @@ class Plane:
     Cell centres are a = (2i + 1 - side)/side and z = 1.2 (2j + 1 - side)/side. With an even side, a + z = 0 would ask
     for 5 (odd) + 6 (odd) = 0, an odd number: the nearest centres are 1/(5 side) off.
 
-    Attributes
-    ----------
-    side : int
-        Cells a side, even.
+    ``side``: cells a side, even.
     """
 
     side: int
