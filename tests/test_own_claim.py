@@ -33,7 +33,7 @@ def test_the_claim_of_the_contract_passes_and_is_a_claim():
     def inverse_norm(run):
         data = run.train(NETWORK, TASK, INIT, method=shoal.GradientFlow(4.0), networks=run.networks(20, 6))
         predicted = data.margin * (1 + 1e-9)
-        run.compare_flow("margin", data.margin, predicted, tolerance=1e-7)
+        run.compare_flow("margin", data.margin, predicted)
         run.must_fail("norm 2% larger", shoal.compare_flow(data.margin, 1.02 * predicted, tolerance=1e-7))
 
     assert isinstance(inverse_norm, claims.Claim)
@@ -69,6 +69,18 @@ def test_a_run_trains_from_its_own_seed_unless_another_is_given():
     xr.testing.assert_equal(run.train(NETWORK, TASK, INIT, method=METHOD, networks=3), expected[5])
     xr.testing.assert_equal(run.train(NETWORK, TASK, INIT, method=METHOD, networks=3, seed=9), expected[9])
     xr.testing.assert_equal(run.train(shoal.specification(expected[9])), expected[9])
+
+
+def test_a_tolerance_that_is_left_out_is_that_of_the_flows_that_the_run_has_trained():
+    run = Trial()
+    with pytest.raises(ValueError, match=r"tolerance must be given, for run\.train has trained no gradient flow"):
+        run.compare_flow("margin", RIGHT, RIGHT)
+    data = run.train(NETWORK, TASK, INIT, method=shoal.GradientFlow(1.0, rtol=1e-6), networks=2)
+    run.train(shoal.specification(data))
+    assert run.compare_flow("margin", RIGHT, RIGHT) == shoal.compare_flow(RIGHT, RIGHT, 10 * 1e-6)
+    run.train(NETWORK, TASK, INIT, method=shoal.GradientFlow(1.0, rtol=1e-7), networks=2)
+    with pytest.raises(ValueError, match=r"has trained flows of rtol \[1e-07, 1e-06\]"):
+        run.compare_flow("margin", RIGHT, RIGHT)
 
 
 def test_what_a_claim_says_is_shown_with_what_it_trains():

@@ -10,6 +10,7 @@ from shoal.claims.outcome import Row, Setting, Wrong
 from shoal.compare.comparison import Comparison, Values, compare_flow, compare_rates
 from shoal.compare.means import compare_mean, compare_samples
 from shoal.compare.proportion import compare_fraction
+from shoal.spec.method import GradientFlow
 from shoal.spec.training import Training
 from shoal.train import train
 
@@ -46,6 +47,7 @@ class Trial:
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self.data: xr.Dataset | None = None
+        self._rtols: set[float] = set()
 
     def networks(self, full: int = 10_000, quick: int = 1_000) -> int:
         """Return how many networks: what ``--networks`` asks for, else ``full``, or ``quick`` with ``--quick``."""
@@ -57,11 +59,15 @@ class Trial:
 
     def train(self, *arguments: Any, **training: Any) -> xr.Dataset:
         """Return ``shoal.train(...)`` of the same arguments, with the seed and threads of this run unless given."""
-        given = training.get("networks")
-        self.say("training" if given is None else f"training {given} network{'s' * (given != 1)}")
+        count = training.get("networks")
+        self.say("training" if count is None else f"training {count} network{'s' * (count != 1)}")
         if not any(isinstance(each, Training) for each in arguments):
             training.setdefault("seed", self.seed)
         training.setdefault("threads", self.threads)
+        for given in (*arguments, *training.values()):
+            method = given.method if isinstance(given, Training) else given
+            if isinstance(method, GradientFlow):
+                self._rtols.add(method.rtol)
         return train(*arguments, **training)
 
     def compare_flow(
@@ -69,12 +75,25 @@ class Trial:
         statement: str,
         measured: Values,
         predicted: Values,
-        tolerance: float,
+        tolerance: float | None = None,
         *,
         where: Values | None = None,
         bias: Values = 0.0,
     ) -> Comparison:
-        """Add a row: gradient flow and its theory, network by network (``shoal.compare_flow``)."""
+        """Add a row: gradient flow and its theory, network by network (``shoal.compare_flow``).
+
+        A tolerance that is left out is ``10 * rtol`` of the flows that this run has trained.
+
+        Raises
+        ------
+        ValueError
+            No tolerance, and `train` has trained no flow, or flows of several ``rtol``.
+        """
+        if tolerance is None:
+            if len(self._rtols) != 1:
+                several = f"flows of rtol {sorted(self._rtols)}" if self._rtols else "no gradient flow"
+                raise ValueError(f"tolerance must be given, for run.train has trained {several}")
+            tolerance = 10 * max(self._rtols)
         return self.row(statement, compare_flow(measured, predicted, tolerance, where=where, bias=bias))
 
     def compare_rates(
