@@ -11,8 +11,8 @@ import shoal
 from fuzz_cases import Case
 from fuzz_checks import DIVERGED
 from reference import Array
+from shoal.spec.measures import OF_TIME
 from shoal.spec.method import STOP_RULES
-from shoal.spec.statistics import OF_TIME
 from test_statistics import bin_of, histogram
 
 EPS = float(np.finfo(np.float64).eps)

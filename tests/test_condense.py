@@ -12,10 +12,9 @@ import xarray
 import shoal
 from shoal import _core
 from shoal.engine import memory
-from shoal.spec.record import MEASURES
+from shoal.spec.measures import MEASURES, REDUCIBLE
 from support import LOSSES, SETS, layers, random_init, same_bits
 
-REDUCIBLE = tuple(name for name in MEASURES if name not in ("weights", "trajectory", "pattern"))
 SAMPLES, INPUTS, RANK, DISTINCT = 20, 12, 3, 7
 
 

@@ -10,7 +10,7 @@ import pytest
 import reference
 import shoal
 from shoal.spec.loss import resolve_loss
-from shoal.spec.record import MEASURES
+from shoal.spec.measures import MEASURES
 from support import LOSSES, random_init, random_task, same_bits, started
 
 ENGINES = ("lanes", "wide")

@@ -11,7 +11,7 @@ import pytest
 import shoal
 from shoal import _core
 from shoal.engine import memory
-from shoal.spec.record import MEASURES
+from shoal.spec.measures import MEASURES
 
 
 def train(**changed: Any) -> Any:

@@ -7,7 +7,7 @@ import pytest
 
 import shoal
 from shoal.spec.loss import resolve_loss
-from shoal.spec.record import MEASURES
+from shoal.spec.measures import MEASURES
 
 
 def test_a_network_counts_its_parts() -> None:

@@ -10,7 +10,7 @@ import pytest
 import xarray
 
 import shoal
-from shoal.spec.record import MEASURES
+from shoal.spec.measures import MEASURES
 from support import layers, same_bits
 
 STEPS = 500

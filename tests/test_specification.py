@@ -14,7 +14,7 @@ import pytest
 import xarray
 
 import shoal
-from shoal.spec.record import MEASURES
+from shoal.spec.measures import MEASURES
 from support import ALL_MEASURES, random_init, random_task, same_bits
 
 

@@ -11,8 +11,8 @@ import xarray
 
 import shoal
 from shoal import _core
+from shoal.spec.measures import MEASURES
 from shoal.spec.network import ACTIVATIONS
-from shoal.spec.record import MEASURES
 from support import LOSSES, same_bits
 
 KIB = 1024

@@ -13,7 +13,7 @@ import rounding
 import shoal
 from shoal import _core
 from shoal.spec.loss import resolve_loss
-from shoal.spec.record import MEASURES
+from shoal.spec.measures import MEASURES
 from support import ACTIVATIONS, FUSED, LOSSES, final, on, python, random_init, random_task, same_bits, started
 from test_train import assert_measured, train_to
 

@@ -32,38 +32,21 @@ std::vector<T*> add_layers(py::dict& out, const char* name, const Request& reque
     return to;
 }
 
-// Where a record keeps the address of a measure's array, and its shape behind (networks, times).
+// The measures of one array, by name.
 template <class T>
-struct Place {
-    T*& (*in)(shoal::Record<T>&);
-    std::vector<py::ssize_t> shape;
-};
-
-#define SHOAL_IN(field) [](shoal::Record<T>& record) -> T*& { return record.field; }
-template <class T>
-std::map<std::string, Place<T>> places(const Request& request, const shoal::Network& network) {
-    const py::ssize_t samples = request.inputs.shape(0), tested = request.test ? request.test->inputs.shape(0) : 0, units = network.units();
-    return {{"loss", {SHOAL_IN(loss), {}}},
-            {"error", {SHOAL_IN(error), {}}},
-            {"soft_error", {SHOAL_IN(soft_error), {}}},
-            {"margin", {SHOAL_IN(margin), {samples}}},
-            {"test_loss", {SHOAL_IN(test.loss), {}}},
-            {"test_error", {SHOAL_IN(test.error), {}}},
-            {"test_soft_error", {SHOAL_IN(test.soft_error), {}}},
-            {"test_margin", {SHOAL_IN(test.margin), {tested}}},
-            {"layer_norm", {SHOAL_IN(layer_norm), {py::ssize_t(network.layers.size())}}},
-            {"balance", {SHOAL_IN(balance), {units}}},
-            {"active", {SHOAL_IN(active), {network.hidden_layers()}}},
-            {"unit_active", {SHOAL_IN(unit_active), {units}}}};
+std::map<std::string, shoal::Place<T>> places(const Request& request, const shoal::Network& network) {
+    std::map<std::string, shoal::Place<T>> named;
+    for (const shoal::Place<T>& place : shoal::places<T>(network, request.inputs.shape(0), request.test ? request.test->inputs.shape(0) : 0))
+        named.emplace(place.name, place);
+    return named;
 }
-#undef SHOAL_IN
 
 inline void check_measure(const Request& request, const std::string& measure) {
     if (measure.starts_with("test_") && !request.test) throw py::value_error("measures must not hold " + measure + " without test samples");
 }
 
 // The shape of an array: what leads, the times, and the measure's own.
-inline std::vector<py::ssize_t> shape_of(std::vector<py::ssize_t> leading, std::int64_t times, const std::vector<py::ssize_t>& own) {
+inline std::vector<py::ssize_t> shape_of(std::vector<py::ssize_t> leading, std::int64_t times, const std::vector<std::int64_t>& own) {
     leading.push_back(times);
     leading.insert(leading.end(), own.begin(), own.end());
     return leading;
@@ -135,11 +118,11 @@ shoal::Reduction<T> read_reduction(const Request& request, std::int64_t times, c
         if (place == known.end()) throw py::value_error("measures holds what cannot be reduced: " + measure);
         numbered[measure] = int(read.measures.size());
         std::int64_t numbers = times;
-        for (const py::ssize_t length : place->second.shape) numbers *= length;
+        for (const std::int64_t length : place->second.shape) numbers *= length;
         read.measures.push_back({place->second.in, numbers});
         read.moments.push_back(add_array<double>(out, measure, shape_of({cells, 4}, times, place->second.shape)));
     }
-    const auto shape = [&](const std::string& measure) -> const std::vector<py::ssize_t>& { return known.at(measure).shape; };
+    const auto shape = [&](const std::string& measure) -> const std::vector<std::int64_t>& { return known.at(measure).shape; };
     for (const auto& [one, other] : asked["pairs"].cast<std::vector<std::pair<std::string, std::string>>>()) {
         if (shape(one) != shape(other)) throw py::value_error("pairs must be of measures of the same shape, got " + one + ", " + other);
         read.products.push_back(add_array<double>(out, "pair_" + std::to_string(read.pairs.size()), shape_of({cells}, times, shape(one))));

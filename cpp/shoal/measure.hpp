@@ -32,16 +32,20 @@ class SampleMeasure {
 
     // Lanes that are lost get nothing.
     void forget(const Sight<V>& sight) const {
-        for (T* array : {record_.loss, record_.error, record_.soft_error}) sight.forget(array, 1);
-        sight.forget(record_.margin, task_.samples);
+        for_each_array([&](T* array, std::int64_t size) { sight.forget(array, size); });
     }
-
     void hold(const Sight<V>& sight) const {
-        for (T* array : {record_.loss, record_.error, record_.soft_error}) sight.hold(array, 1);
-        sight.hold(record_.margin, task_.samples);
+        for_each_array([&](T* array, std::int64_t size) { sight.hold(array, size); });
     }
 
   private:
+    // act(array, its numbers of one network and time) for each array, null or not.
+    template <class Act>
+    void for_each_array(Act&& act) const {
+        for (T* array : {record_.loss, record_.error, record_.soft_error}) act(array, 1);
+        act(record_.margin, task_.samples);
+    }
+
     struct Sums {
         V loss = 0, error = 0, soft_error = 0;
     };
@@ -136,18 +140,21 @@ class UnitMeasure {
             }
             sight.put(record_.active, network_.hidden_layers(), l, fraction(layer, task_.repeated * network_.layers[l].outputs));
         }
-        sight.forget(record_.active, network_.hidden_layers());
-        sight.forget(record_.unit_active, network_.units());
-        sight.forget(record_.pattern, each());
+        for_each_array([&](auto* array, std::int64_t size) { sight.forget(array, size); });
     }
 
     void hold(const Sight<V>& sight) const {
-        sight.hold(record_.active, network_.hidden_layers());
-        sight.hold(record_.unit_active, network_.units());
-        sight.hold(record_.pattern, each());
+        for_each_array([&](auto* array, std::int64_t size) { sight.hold(array, size); });
     }
 
   private:
+    template <class Act>
+    void for_each_array(Act&& act) const {
+        act(record_.active, network_.hidden_layers());
+        act(record_.unit_active, network_.units());
+        act(record_.pattern, each());
+    }
+
     std::int64_t each() const { return std::int64_t(network_.units()) * task_.samples; }
     double& counted(int unit, int lane) { return counts_[std::size_t(unit) * V::count + lane]; }
     static V fraction(const double* counts, double whole) {
@@ -179,11 +186,11 @@ class ParameterMeasure {
     }
     // Lanes that are lost get nothing.
     void forget(const Sight<V>& sight) const {
-        sight.forget(record_.layer_norm, std::int64_t(network_.layers.size()));
-        sight.forget(record_.balance, network_.units());
-        for_each_trajectory(sight, [&](T* array, std::int64_t size) { sight.forget(array, size); });
+        for_each_array(sight, [&](T* array, std::int64_t size) { sight.forget(array, size); });
     }
-    void hold(const Sight<V>& sight) const;
+    void hold(const Sight<V>& sight) const {
+        for_each_array(sight, [&](T* array, std::int64_t size) { sight.hold(array, size); });
+    }
     template <class Parameters>
     void write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const;
 
@@ -199,7 +206,7 @@ class ParameterMeasure {
     template <class Parameters>
     void write_first(const PackLanes<V>& lanes, int lane, const Parameters& parameters, T* to) const;
     template <class Act>
-    void for_each_trajectory(const Sight<V>& sight, Act&& act) const;
+    void for_each_array(const Sight<V>& sight, Act&& act) const;
     std::int64_t first_size(const Sight<V>& sight) const { return first_size(*sight.lanes); }
     std::int64_t first_size(const PackLanes<V>& lanes) const {
         const Layer& layer = network_.layers.front();
@@ -277,17 +284,12 @@ void ParameterMeasure<V>::write_first(const PackLanes<V>& lanes, int lane, const
                           to + std::int64_t(o) * lanes.unmet.span->dimension);
 }
 
-template <AnyLanes V>
-void ParameterMeasure<V>::hold(const Sight<V>& sight) const {
-    sight.hold(record_.layer_norm, std::int64_t(network_.layers.size()));
-    sight.hold(record_.balance, network_.units());
-    for_each_trajectory(sight, [&](T* array, std::int64_t size) { sight.hold(array, size); });
-}
-
-// act(array, its numbers of one network and time) for each array of a trajectory.
+// act(array, its numbers of one network and time) for each array, null or not.
 template <AnyLanes V>
 template <class Act>
-void ParameterMeasure<V>::for_each_trajectory(const Sight<V>& sight, Act&& act) const {
+void ParameterMeasure<V>::for_each_array(const Sight<V>& sight, Act&& act) const {
+    act(record_.layer_norm, std::int64_t(network_.layers.size()));
+    act(record_.balance, network_.units());
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
         act(record_.trajectory[l], l == 0 ? first_size(sight) : std::int64_t(layer.inputs) * layer.outputs);

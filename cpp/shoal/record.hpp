@@ -45,6 +45,34 @@ struct Record : SampleRecord<T> {
     bool looks_at_samples() const { return this->wanted() || looks_at_units(); }
 };
 
+// A measure of one array: its name, where a record keeps the array's address, and the lengths of its axes after (networks, times).
+template <class T>
+struct Place {
+    const char* name;
+    T*& (*in)(Record<T>&);
+    std::vector<std::int64_t> shape;
+};
+
+// All of them but those of other types: pattern, trajectory and weights.
+template <class T>
+std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::int64_t test_samples) {
+    const std::int64_t layers = std::int64_t(network.layers.size()), hidden = network.hidden_layers(), units = network.units();
+#define SHOAL_IN(field) [](Record<T>& record) -> T*& { return record.field; }
+    return {{"loss", SHOAL_IN(loss), {}},
+            {"error", SHOAL_IN(error), {}},
+            {"soft_error", SHOAL_IN(soft_error), {}},
+            {"margin", SHOAL_IN(margin), {samples}},
+            {"layer_norm", SHOAL_IN(layer_norm), {layers}},
+            {"balance", SHOAL_IN(balance), {units}},
+            {"active", SHOAL_IN(active), {hidden}},
+            {"unit_active", SHOAL_IN(unit_active), {units}},
+            {"test_loss", SHOAL_IN(test.loss), {}},
+            {"test_error", SHOAL_IN(test.error), {}},
+            {"test_soft_error", SHOAL_IN(test.soft_error), {}},
+            {"test_margin", SHOAL_IN(test.margin), {test_samples}}};
+#undef SHOAL_IN
+}
+
 // What of the first layer's weights no input meets, in each lane (span.hpp): the squared norm of the rest of each row, and the rest itself where whole weights
 // are recorded. Empty where inputs are trained on as they are.
 template <AnyLanes V>

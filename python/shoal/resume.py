@@ -14,6 +14,7 @@ from shoal.engine.threads import thread_count
 from shoal.predict import Parameters, final_parameters
 from shoal.spec import validate
 from shoal.spec.init import Explicit
+from shoal.spec.measures import REGISTRY
 from shoal.spec.method import OUTCOMES, GradientDescent, GradientFlow, Method
 from shoal.spec.record import Record
 from shoal.spec.specification import specification
@@ -174,14 +175,10 @@ def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Met
     lost = np.isin(status, (_DIVERGED, _EXHAUSTED))
     if lost.any():
         for name in run.training.record.measure:
-            for part in _parts(name):
+            for part in REGISTRY[name].arrays:
                 if part in held:
                     held[part] = _lost(held[part], lost, data, part)
     return held
-
-
-def _parts(measure: str) -> tuple[str, ...]:
-    return {"weights": ("weights", "biases"), "trajectory": ("trajectory", "trajectory_bias")}.get(measure, (measure,))
 
 
 def _lost(given: Any, lost: NDArray[np.bool_], data: xarray.Dataset, name: str) -> Any:

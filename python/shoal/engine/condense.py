@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.spec.measures import REGISTRY
 from shoal.spec.method import GradientFlow
 from shoal.spec.network import Network
 from shoal.spec.task import Task
 from shoal.spec.training import Training
 
-OF_SAMPLES = ("margin", "pattern")  # whose last axis are the training samples
+OF_SAMPLES = tuple(name for name, measure in REGISTRY.items() if measure.of_samples)
 _LEAST = 32  # samples, or inputs: below, "auto" has nothing to gain
 
 

@@ -11,56 +11,28 @@ from numpy.typing import NDArray
 from shoal.base.interval import wilson_interval
 from shoal.engine.histogram import edges
 from shoal.spec.init import Explicit, Init
+from shoal.spec.measures import REGISTRY
 from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent, GradientFlow, Method
-from shoal.spec.network import Network
 from shoal.spec.statistics import STATISTICS, Statistics
 from shoal.spec.training import Training
 
 if TYPE_CHECKING:
     import xarray
 
-# The last dimensions of each measure, after (network or statistic, time), and what it is.
-_MEASURES: dict[str, tuple[tuple[str, ...], str]] = {
-    "loss": ((), "loss, weighted over samples"),
-    "error": ((), "0-1 classification error, weighted over samples"),
-    "soft_error": ((), "1 - probability of the label, weighted over samples"),
-    "margin": (("sample",), "margin y f(x), or label's output less the largest other"),
-    "layer_norm": (("layer",), "Frobenius norm of the weight matrix"),
-    "balance": (("unit",), "squared norm of incoming less that of outgoing weights"),
-    "active": (("hidden_layer",), "fraction of (sample, unit) pairs with positive input"),
-    "unit_active": (("unit",), "fraction of the samples on which the unit's input is positive"),
-    "pattern": (("unit", "sample"), "whether the unit's input is positive on the sample"),
-    "test_loss": ((), "loss, mean over test samples"),
-    "test_error": ((), "0-1 classification error, mean over test samples"),
-    "test_soft_error": ((), "1 - probability of the label, mean over test samples"),
-    "test_margin": (("test_sample",), "margin y f(x), or label's output less the largest other, of test samples"),
-}
-
 EVENT_RULE = "one that has diverged is above every threshold, one that exhausted its steps does not count"
 """Which networks an event counts: the same rule as that of the claims, where a network that diverges fails."""
 
 
-def last_dims(name: str) -> tuple[str, ...]:
-    """Return the dimensions of a measure behind those of networks (or statistics) and times."""
-    return _MEASURES[name][0]
-
-
-def measured(network: Network, arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
+def measured(arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
     """Return the variables of the measures; ``leading`` is the first dimension, "network" or "statistic"."""
     variables: dict[str, Any] = {}
-    for name in measures:
-        if name == "weights":
-            variables |= layer_variables("weights", arrays["weights"], "final weights")
-            if network.bias:
-                variables |= layer_variables("biases", arrays["biases"], "final biases")
-        elif name == "trajectory":
-            variables |= layer_variables("trajectory", arrays["trajectory"], "weights", ("network", "time"))
-            if network.bias:
-                given = arrays["trajectory_bias"]
-                variables |= layer_variables("trajectory_bias", given, "biases", ("network", "time"))
-        else:
-            last, meaning = _MEASURES[name]
-            variables[name] = ((leading, "time", *last), arrays[name], _attrs(meaning))
+    for measure in (REGISTRY[name] for name in measures):
+        before = (leading, "time") if measure.timed else (leading,)
+        if not measure.layers:
+            variables[measure.name] = ((*before, *measure.dims), arrays[measure.name], _attrs(measure.meaning))
+        for name, meaning in measure.layers:
+            if name in arrays:  # biases only where there are some
+                variables |= layer_variables(name, arrays[name], meaning, before)
     return variables
 
 
@@ -139,9 +111,8 @@ def kept(
         known = int(counts["status"].sum() - counts["status"][OUTCOMES.index("exhausted")])
         told |= _fractions("event", ("event", "time"), met, known, asked, f"; {EVENT_RULE}")
     for name in asked.distribution:
-        last, meaning = _MEASURES[name]
-        dims = ("time", *last, "bin")
-        told[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], _attrs(f"networks by {meaning}"))
+        dims, about = ("time", *REGISTRY[name].dims, "bin"), _attrs(f"networks by {REGISTRY[name].meaning}")
+        told[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], about)
     rules = (
         [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
         if isinstance(method, GradientDescent)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.engine.threads import cgroup_folders
+from shoal.spec.measures import REDUCIBLE, REGISTRY
 from shoal.spec.method import Method
 from shoal.spec.network import Network
-from shoal.spec.record import OF_NETWORKS
 from shoal.spec.task import Task
 
 STATUS_BYTES = 33
@@ -40,26 +40,8 @@ def record_bytes(
     network: Network, task: Task, measures: Sequence[str], networks: int, times: int, itemsize: int
 ) -> int:
     """Return the bytes of the arrays that a training hands back."""
-    per_time = {
-        "loss": 1,
-        "error": 1,
-        "soft_error": 1,
-        "margin": task.samples,
-        "test_loss": 1,
-        "test_error": 1,
-        "test_soft_error": 1,
-        "test_margin": task.test_samples,
-        "layer_norm": network.layers,
-        "balance": network.units,
-        "active": network.layers - 1,
-        "unit_active": network.units,
-        "trajectory": network.parameters,
-    }
-    numbers = times * sum(per_time.get(name, 0) for name in measures)
-    if "weights" in measures:
-        numbers += network.parameters
-    pattern = times * network.units * task.samples if "pattern" in measures else 0  # a byte each
-    return networks * (numbers * itemsize + pattern + STATUS_BYTES)
+    each = sum(REGISTRY[name].bytes(network, task, times, itemsize) for name in measures)
+    return networks * (each + STATUS_BYTES)
 
 
 def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: int, workers: int, itemsize: int) -> int:
@@ -137,7 +119,7 @@ class Need:
             return "use fewer threads or smaller networks" if self.workers > 1 else "use smaller networks"
         if self.reduce is not None or self.networks == 1:
             return "record fewer times or measures"
-        if set(OF_NETWORKS) & set(self.measures) or self.networks <= self.block:
+        if not set(self.measures) <= set(REDUCIBLE) or self.networks <= self.block:
             return "train fewer networks at once, or record fewer times or measures"
         return "train fewer networks at once, record fewer times or measures, or use Record(reduce='moments')"
 

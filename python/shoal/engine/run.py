@@ -17,6 +17,7 @@ from shoal.engine.histogram import bins
 from shoal.engine.merged import Cut, Merged, together
 from shoal.spec.engines import resolve_engine
 from shoal.spec.init import Explicit, Init
+from shoal.spec.measures import any_of
 from shoal.spec.method import GradientDescent
 from shoal.spec.specification import fingerprint, to_json
 from shoal.spec.statistics import Statistics
@@ -84,7 +85,7 @@ class Run:
 
     def variables(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Return the variables of arrays of networks, in the given samples."""
-        variables = dataset.measured(self.training.network, arrays, self.training.record.measure, "network")
+        variables = dataset.measured(arrays, self.training.record.measure, "network")
         return variables | dataset.status(self.training.method, arrays)
 
     def of_merged(self, merged: Merged) -> xarray.Dataset:
@@ -103,7 +104,7 @@ class Run:
     def statistics(self, merged: Merged) -> dict[str, Any]:
         """Return the variables of statistics in the given samples."""
         results = dataset.moments(merged.sums, self.training.record.measure)
-        variables = dataset.measured(self.training.network, results, self.training.record.measure, "statistic")
+        variables = dataset.measured(results, self.training.record.measure, "statistic")
         variables |= dataset.counted(self.training.method, self.kept, merged.counts["status"])
         return variables | dataset.kept(self.training.method, self.kept, merged.sums, merged.counts)
 
@@ -264,7 +265,7 @@ class Run:
 
         network, task, itemsize = self.condensed.network, self.condensed.task, np.dtype(self.training.dtype).itemsize
         lanes = _core.lanes(self.training.dtype)
-        keeps = not set(self.training.record.measure).isdisjoint(("weights", "trajectory"))
+        keeps = any_of(self.training.record.measure, "layers")
         span, beside = self.condensed.bytes_beside(network.widths[1], keeps, lanes)
         if self.engine == "wide":
             sizes = (task.samples, task.test_samples, networks, threads)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from shoal.base import checks
 from shoal.base.interval import wilson_interval
+from shoal.spec.measures import REDUCIBLE
 from shoal.spec.method import OUTCOMES
-from shoal.spec.record import MEASURES, OF_NETWORKS
 from shoal.spec.statistics import Event
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def require_dataset(data: object) -> None:
 
 def measure_of(data: xarray.Dataset, argument: str, name: object, *also: str) -> xarray.DataArray:
     """Return a measure, or one of the other variables named, by networks or statistics."""
-    named = [one for one in (*MEASURES, *also) if one in data and one not in OF_NETWORKS]
+    named = [one for one in (*REDUCIBLE, *also) if one in data]
     return data[checks.choice(argument, name, named)]
 
 

@@ -11,16 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
+from shoal.spec.measures import MEASURES, REDUCIBLE, listed
 from shoal.spec.method import GradientDescent, GradientFlow, Method
 from shoal.spec.statistics import Statistics
 
-OF_TEST = ("test_loss", "test_error", "test_soft_error", "test_margin")
-OF_NETWORKS = ("weights", "trajectory", "pattern")  # whose units no statistics can bring together
-MEASURES = (
-    *("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "unit_active"),
-    *OF_TEST,
-    *OF_NETWORKS,
-)
 DEFAULT_INTERVALS = 100
 # A last time may exceed the end of training by what rounding adds, as in np.arange(0, 0.31, 0.1), and is that end then.
 ROUNDED = 1 + 4 * np.finfo(np.float64).eps
@@ -43,24 +37,7 @@ class Record(Frozen):
     measure
         Name of what to measure, or several names:
 
-        - ``loss``, shape (networks, times): sum of weights x loss.
-        - ``error``: weight of the samples on the wrong side; a tie counts its probability, 1/2 for one output and
-          j / (j + 1) when j other outputs tie with the label's at the top.
-        - ``soft_error``: 1 - sigmoid(margin), or 1 - the softmax probability of the label, averaged by weight.
-        - ``margin``, shape (networks, times, samples): y f(x), or o_label - max of the other outputs.
-        - ``layer_norm``, shape (networks, times, layers): Frobenius norm of each weight matrix.
-        - ``balance``, shape (networks, times, hidden units): per hidden unit, squared norm of the incoming weights (and
-          bias) less that of the outgoing ones, times the ratio of the layers' rates, r_in / r_out. Gradient flow keeps
-          it for relu, leaky_relu and linear, whatever the scales.
-        - ``active``, shape (networks, times, hidden layers): fraction of (sample, unit) pairs whose input is positive.
-        - ``unit_active``, shape (networks, times, hidden units): fraction of the samples on which the unit's input is
-          positive; 0 of a dead unit.
-        - ``pattern``, bool of shape (networks, times, hidden units, samples): whether it is positive on that sample.
-        - ``test_loss``, ``test_error``, ``test_soft_error``, ``test_margin`` (networks, times, test samples): the same
-          on the test samples of the task, which all count the same.
-        - ``weights``: the final weights, one array a layer, (networks, outputs, inputs).
-        - ``trajectory``: the weights (and biases) at every record, one array a layer, (networks, times, outputs,
-          inputs).
+        {measures}
     reduce
         None keeps every network. ``"moments"``, the same as ``Statistics()``, keeps statistics over the networks only,
         in memory that does not grow with their number; networks that diverge are left out of them and counted. A
@@ -105,7 +82,7 @@ class Record(Frozen):
             checks.choice("reduce", self.reduce, ("moments",))
         told = repr(self.reduce) if isinstance(self.reduce, str) else "Statistics"
         for name in self.measure:
-            if name in OF_NETWORKS:
+            if name not in REDUCIBLE:
                 raise ValueError(f"measure must not hold {name!r} with reduce={told}: it is of single networks")
         if isinstance(self.reduce, Statistics):
             self.reduce.check(self.measure)
@@ -152,6 +129,9 @@ class Record(Frozen):
         intervals = max(1, min(DEFAULT_INTERVALS, method.steps))
         # Integers throughout: a float has too few digits for very long trainings.
         return np.unique([i * method.steps // intervals for i in range(intervals + 1)]).astype(np.int64)
+
+
+Record.__doc__ = (Record.__doc__ or "").replace("{measures}", listed(indent=8))
 
 
 def _increasing(name: str, values: ArrayLike) -> NDArray[Any]:

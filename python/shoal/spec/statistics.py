@@ -11,10 +11,9 @@ from typing import NamedTuple
 from shoal.base import checks
 from shoal.base.frozen import Frozen
 from shoal.base.interval import DEVIATIONS
+from shoal.spec.measures import OF_TIME
 
 STATISTICS = ("count", "mean", "variance", "standard_error", "min", "max")
-OF_TIME = ("loss", "error", "soft_error", "test_loss", "test_error", "test_soft_error")
-"""Measures of one number a network and time."""
 RELATIONS = ("<", "<=", ">", ">=")
 
 

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from shoal.spec.init import INITS, Init
 from shoal.spec.loss import Hinge, Loss, SquaredHinge
+from shoal.spec.measures import REGISTRY
 from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method
 from shoal.spec.network import Network
-from shoal.spec.record import OF_TEST, Record
+from shoal.spec.record import Record
 from shoal.spec.task import Task
 
 _MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
@@ -47,7 +48,7 @@ def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
     if task.test is not None:
         _check_labels("test labels", task.test.labels, network.outputs)
     for name in record.measure if task.test is None else ():
-        if name in OF_TEST:
+        if REGISTRY[name].of_test:
             raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
     if network.outputs > 1 and loss.name != "cross_entropy":
         raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")

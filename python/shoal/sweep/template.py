@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.engine import dataset
 from shoal.engine.histogram import bins
 from shoal.engine.merged import Merged
 from shoal.engine.run import Run
 from shoal.spec.init import Explicit
+from shoal.spec.measures import REGISTRY
 from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent
 from shoal.sweep.conditions import Conditions
 
@@ -69,19 +69,16 @@ def _arrays(run: Run) -> dict[str, Any]:
         "gave_up": np.zeros(1, np.int8),
     }
     shapes = list(zip(network.widths[1:], network.widths[:-1], strict=True))
-    layers: dict[str, list[tuple[int, ...]]] = {
-        "weights": [(1, *shape) for shape in shapes],
-        "biases": [(1, shape[0]) for shape in shapes],
-        "trajectory": [(1, times, *shape) for shape in shapes],
-        "trajectory_bias": [(1, times, shape[0]) for shape in shapes],
-    }
-    for name in run.training.record.measure:
-        if name in layers:
-            for of in (name, "biases" if name == "weights" else "trajectory_bias"):
-                arrays[of] = [_zeros(shape, run.training.dtype) for shape in layers[of]]
+    for measure in (REGISTRY[name] for name in run.training.record.measure):
+        leading = (1, times) if measure.timed else (1,)
+        if measure.layers:
+            weights, biases = measure.arrays
+            arrays[weights] = [_zeros((*leading, *shape), run.training.dtype) for shape in shapes]
+            if network.bias:
+                arrays[biases] = [_zeros((*leading, outputs), run.training.dtype) for outputs, _ in shapes]
         else:
-            dtype = "bool" if name == "pattern" else run.training.dtype
-            arrays[name] = _zeros((1, times, *_sizes(run, name)), dtype)
+            dtype = "bool" if measure.flags else run.training.dtype
+            arrays[measure.name] = _zeros((*leading, *_sizes(run, measure.name)), dtype)
     return arrays
 
 
@@ -193,14 +190,7 @@ def _remedy(name: str) -> str:
 
 def _sizes(run: Run, name: str) -> tuple[int, ...]:
     """Return the lengths of a measure's last axes, behind network and time."""
-    sizes: dict[str, Callable[[], int]] = {
-        "sample": lambda: run.training.task.samples,
-        "test_sample": lambda: run.training.task.test_samples,
-        "layer": lambda: run.training.network.layers,
-        "hidden_layer": lambda: run.training.network.layers - 1,
-        "unit": lambda: run.training.network.units,
-    }
-    return tuple(sizes[dimension]() for dimension in dataset.last_dims(name))
+    return REGISTRY[name].shape(run.training.network, run.training.task)
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

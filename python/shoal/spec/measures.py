@@ -1,0 +1,185 @@
+"""The measures: names, dimensions and meaning of everything that can be recorded, in one table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from shoal.spec.network import Network
+from shoal.spec.task import Task
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing that can be recorded of each network, at each recorded time.
+
+    Parameters
+    ----------
+    name
+        What ``Record(measure=...)`` calls it, and the variable of the dataset.
+    meaning
+        In a few words: ``long_name`` of the variable.
+    about
+        What the docstring of ``Record`` says of it.
+    dims
+        Its dimensions after (network, time).
+    layers
+        Where it is one array per layer in place of one of its name: the names of weights and biases, and their meaning.
+    of_test
+        Whether it needs test samples.
+    of_init
+        Whether it is counted from the initial weights.
+    of_gradient
+        Whether it needs a gradient of its own.
+    reducible
+        Whether statistics over networks make sense of it.
+    timed
+        Whether it is recorded at each time; if not, after the last step only.
+    flags
+        Whether it holds bools.
+    """
+
+    name: str
+    meaning: str
+    about: str
+    dims: tuple[str, ...] = ()
+    layers: tuple[tuple[str, str], ...] = ()
+    of_test: bool = False
+    of_init: bool = False
+    of_gradient: bool = False
+    reducible: bool = True
+    timed: bool = True
+    flags: bool = False
+
+    @property
+    def is_one_number(self) -> bool:
+        """Whether it is one number for each network and time."""
+        return not (self.dims or self.layers)
+
+    @property
+    def of_samples(self) -> bool:
+        """Whether its last dimension is that of the training samples."""
+        return self.dims[-1:] == ("sample",)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays in which the core returns it."""
+        return tuple(name for name, _ in self.layers) or (self.name,)
+
+    def shape(self, network: Network, task: Task) -> tuple[int, ...]:
+        """Return the lengths of ``dims``."""
+        lengths = {
+            "sample": task.samples,
+            "test_sample": task.test_samples,
+            "layer": network.layers,
+            "hidden_layer": network.layers - 1,
+            "unit": network.units,
+        }
+        return tuple(lengths[dimension] for dimension in self.dims)
+
+    def bytes(self, network: Network, task: Task, times: int, itemsize: int) -> int:
+        """Return the bytes of one network's numbers, each of ``itemsize``."""
+        numbers = network.parameters if self.layers else math.prod(self.shape(network, task))
+        return (times if self.timed else 1) * numbers * (1 if self.flags else itemsize)
+
+
+def _tested(name: str, meaning: str, about: str, dims: tuple[str, ...] = ()) -> Measure:
+    return Measure(name, meaning, about, dims, of_test=True)
+
+
+_ALL = (
+    Measure("loss", "loss, weighted over samples", "sum of weights x loss, penalties not included."),
+    Measure(
+        "error",
+        "0-1 classification error, weighted over samples",
+        "weight of the samples on the wrong side; a tie counts its probability, 1/2 for one output and j / (j + 1) if "
+        "j other outputs tie with the label's at the top.",
+    ),
+    Measure(
+        "soft_error",
+        "1 - probability of the label, weighted over samples",
+        "1 - sigmoid(margin), or 1 - the softmax probability of the label, averaged by weight.",
+    ),
+    Measure(
+        "margin",
+        "margin y f(x), or label's output less the largest other",
+        "y f(x), or o_label - max of the other outputs.",
+        ("sample",),
+    ),
+    Measure("layer_norm", "Frobenius norm of the weight matrix", "Frobenius norm of each weight matrix.", ("layer",)),
+    Measure(
+        "balance",
+        "squared norm of incoming less that of outgoing weights",
+        "per hidden unit, squared norm of the incoming weights (and bias) less that of the outgoing ones, times the "
+        "ratio of the layers' rates, r_in / r_out. Gradient flow keeps it for relu, leaky_relu and linear.",
+        ("unit",),
+    ),
+    Measure(
+        "active",
+        "fraction of (sample, unit) pairs with positive input",
+        "fraction of (sample, unit) pairs whose input is positive.",
+        ("hidden_layer",),
+    ),
+    Measure(
+        "unit_active",
+        "fraction of the samples on which the unit's input is positive",
+        "fraction of the samples on which the unit's input is positive; 0 of a dead unit.",
+        ("unit",),
+    ),
+    _tested("test_loss", "loss, mean over test samples", "loss of the test samples, which all count the same."),
+    _tested("test_error", "0-1 classification error, mean over test samples", "error of the test samples."),
+    _tested("test_soft_error", "1 - probability of the label, mean over test samples", "soft error of these."),
+    _tested(
+        "test_margin",
+        "margin y f(x), or label's output less the largest other, of test samples",
+        "margin of each test sample.",
+        ("test_sample",),
+    ),
+    Measure(
+        "weights",
+        "final weights",
+        "the final weights (and biases), one array per layer, (networks, outputs, inputs).",
+        layers=(("weights", "final weights"), ("biases", "final biases")),
+        reducible=False,
+        timed=False,
+    ),
+    Measure(
+        "trajectory",
+        "weights",
+        "the weights (and biases) at every record, one array per layer, (networks, times, outputs, inputs).",
+        layers=(("trajectory", "weights"), ("trajectory_bias", "biases")),
+        reducible=False,
+    ),
+    Measure(
+        "pattern",
+        "whether the unit's input is positive on the sample",
+        "whether the unit's input is positive on that sample, bool.",
+        ("unit", "sample"),
+        reducible=False,
+        flags=True,
+    ),
+)
+
+REGISTRY = {measure.name: measure for measure in _ALL}
+MEASURES = tuple(REGISTRY)
+REDUCIBLE = tuple(name for name, measure in REGISTRY.items() if measure.reducible)
+OF_TIME = tuple(name for name in REDUCIBLE if REGISTRY[name].is_one_number)
+"""Measures of one number for each network and time."""
+
+
+def any_of(names: tuple[str, ...], trait: str) -> bool:
+    """Return whether some of the measures named have a trait, such as ``of_init`` or ``layers``."""
+    return any(getattr(REGISTRY[name], trait) for name in names)
+
+
+def listed(indent: int) -> str:
+    """Return the list of all measures that docstrings show, in lines of at most 120 characters."""
+    import textwrap
+
+    lines = []
+    for measure in _ALL:
+        dims = [*measure.dims] if not measure.layers else []
+        shape = f", shape (network, {', '.join(['time', *dims])})" if dims else ""
+        text = f"- ``{measure.name}``{shape}: {measure.about}"
+        lines.append(textwrap.fill(text, 120, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)))
+    return "\n".join(lines).lstrip()
