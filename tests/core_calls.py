@@ -28,7 +28,18 @@ ODD = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e-320, 5e-324, 1e-150, 0.5, 1.
 OTHER = (None, True, "", b"x", (), [], {}, [1, 2], (1, "a"), {"kind": "flow"}, np.zeros(3), np.zeros((2, 2)), 1j)
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
-REDUCIBLE = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "unit_active")
+REDUCIBLE = (
+    "loss",
+    "error",
+    "soft_error",
+    "margin",
+    "layer_norm",
+    "balance",
+    "active",
+    "unit_active",
+    "gradient_norm",
+    "distance",
+)
 MEASURES = (*REDUCIBLE, "pattern", "trajectory", "weights")
 OF_TEST = ("test_loss", "test_error", "test_margin")
 WORDS = (*ACTIVATIONS, *LOSSES, *MEASURES, *OF_TEST, "flow", "descent", "explicit", "separated", "wide", "float32")

@@ -224,8 +224,21 @@ def margins_of(setup: Problem, outputs: Array) -> Array:
     return np.asarray(outputs[rows, setup.labels] - others.max(axis=1))
 
 
-def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
-    """Return every measure of one network."""
+def norm(parameters: Parameters) -> Any:
+    """Return the Euclidean norm of all weights and biases."""
+    return np.sqrt(sum((array**2).sum() for array in (*parameters.weights, *parameters.biases)))
+
+
+def difference(parameters: Parameters, others: Parameters) -> Parameters:
+    """Return parameters less others."""
+    return Parameters(
+        [a - b for a, b in zip(parameters.weights, others.weights, strict=True)],
+        [a - b for a, b in zip(parameters.biases, others.biases, strict=True)],
+    )
+
+
+def measures(setup: Problem, parameters: Parameters, initial: Parameters | None = None) -> dict[str, Array]:
+    """Return every measure of one network; the distance only where the initialisation is given."""
     _, leaving = forward(setup, parameters)
     outputs = leaving[-1]
     margins = margins_of(setup, outputs)
@@ -251,7 +264,10 @@ def measures(setup: Problem, parameters: Parameters) -> dict[str, Array]:
     for layer in range(len(balance)):
         if parameters.biases:
             balance[layer] = balance[layer] + parameters.biases[layer] ** 2
+    distance = {} if initial is None else {"distance": norm(difference(parameters, initial))}
     return {
+        **distance,
+        "gradient_norm": norm(gradient(setup, parameters)),
         "loss": mean(sample_losses(setup, outputs)),
         "error": mean(wrong),
         "soft_error": mean(1 - confidence),
@@ -287,7 +303,7 @@ def train(setup: Problem, start: Parameters, rate: float, record_steps: Sequence
         if diverged_at < 0 and diverged(setup, parameters):
             diverged_at = step
         if step in wanted:
-            for name, value in measures(setup, parameters).items():
+            for name, value in measures(setup, parameters, start).items():
                 nothing = 0 if value.dtype == bool else np.nan
                 recorded.setdefault(name, []).append(value if diverged_at < 0 else np.full_like(value, nothing))
     return {

@@ -122,6 +122,11 @@ def digests() -> dict[str, str]:
     condensed = shoal.Task(repeated, np.where(np.arange(40) % 20 < 10, 1, -1))
     cases["condensed"] = arguments(network=shoal.Network((64, 7, 1)), task=condensed)
     cases |= wide_cases()
+    norms = shoal.Record(steps=[0, 1, 13, 25], measure=("gradient_norm", "distance"))
+    penalised = {"weight_decay": 0.03125, "spectral_decoupling": 0.0625, "record": norms}
+    cases["norms"] = arguments("tanh", network=shoal.Network((3, 9, 5, 1), "tanh", bias=True), **penalised)
+    cases["norms, condensed"] = {**cases["condensed"], "record": norms}
+    cases["norms, wide"] = {**cases["wide squared hinge"], **penalised}
     found = {}
     for (name, case), dtype in itertools.product(cases.items(), ("float64", "float32")):
         data = shoal.train(**{**case, "networks": min(case["networks"], 40), "dtype": dtype})

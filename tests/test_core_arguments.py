@@ -163,6 +163,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"method": descent(steps=2**62)}, ValueError, "networks x steps must be small enough to be counted"),
     ({"method": descent(rate=math.nan)}, ValueError, "method['rate'] must be finite and positive"),
     ({"method": descent(rate=1e39), "dtype": "float32"}, ValueError, "method['rate'] must be finite and positive"),
+    ({"start": {**explicit(), "resumed": {"kind": "gaussian"}}}, ValueError, "resumed kind must be explicit"),
     (
         {"method": descent(record_steps=np.array([0, 5]))},
         ValueError,

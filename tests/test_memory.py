@@ -71,7 +71,8 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
     for tested in (0, 7):
         test = (np.ones((tested, 30)), np.ones(tested)) if tested else None
         task = shoal.Task(np.ones((2, 30)), [1, -1], test=test)
-        found = [memory.work_bytes(network, task, method, pack, lanes, workers, 4) for workers in (1, 2)]
+        passes = [2, 7] if tested else [2]
+        found = [memory.work_bytes(network, task, method, pack, passes, lanes, workers, 4) for workers in (1, 2)]
         biases = (4 if tested else 2) * 31 * lanes * 4 if bias else 0
         units = 30 * lanes * 8
         kept = packs * network.parameters * lanes * 4
@@ -87,7 +88,7 @@ def test_scales_rates_and_centred_outputs_take_what_is_asked_for() -> None:
 
     def asked(**given: Any) -> int:
         network = shoal.Network((30, 20, 3), bias=True, **given)
-        return memory.work_bytes(network, task, method, 0, lanes, 1, 8)
+        return memory.work_bytes(network, task, method, 0, (5, 7), lanes, 1, 8)
 
     parameters = shoal.Network((30, 20, 3), bias=True).parameters
     # The training samples' pass and the test samples' each keep scaled weights and three factors a parameter.

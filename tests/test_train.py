@@ -22,11 +22,28 @@ PARAMETRISED = {"scales": (0.7, 1.6, 0.8), "rates": (1.5, 0.4, 0.9), "centred": 
 
 def train_to(step: int, **arguments: Any) -> xarray.Dataset:
     """Return all measures after exactly that many steps."""
-    record = shoal.Record(steps=[step], measure=ALL_MEASURES)
+    record = shoal.Record(steps=[step], measure=(*ALL_MEASURES, "gradient_norm", "distance"))
     return shoal.train(**arguments, method=shoal.GradientDescent(0.3, step), record=record)
 
 
-def assert_measured(data: xarray.Dataset, k: int, setup: Problem, parameters: Parameters, eps: float) -> None:
+def norm_bounds(
+    setup: Problem, parameters: Parameters, initial: Parameters, eps: float
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the oracle's norms of gradient and distance, and what rounding can make of each."""
+    expected = reference.measures(setup, parameters, initial)
+    numbers = sum(array.size for array in (*parameters.weights, *parameters.biases))
+    own = (numbers + 8) * eps  # of the sum of squares, of the scaling and of the root
+    off = reference.norm(rounding.bounds(setup, parameters, eps).gradient)
+    allowed = {
+        "gradient_norm": off + own * (expected["gradient_norm"] + off),
+        "distance": own * expected["distance"],
+    }
+    return {name: expected[name] for name in allowed}, allowed
+
+
+def assert_measured(
+    data: xarray.Dataset, k: int, setup: Problem, parameters: Parameters, initial: Parameters, eps: float
+) -> None:
     """Assert that network k's one record is what the oracle measures at the same weights, to rounding."""
     expected = reference.measures(setup, parameters)
     off = rounding.bounds(setup, parameters, eps)
@@ -50,6 +67,10 @@ def assert_measured(data: xarray.Dataset, k: int, setup: Problem, parameters: Pa
     for name, bound in allowed.items():
         gap = np.abs(data[name].values[k, 0] - expected[name])
         assert (gap <= bound).all(), f"{name}: {gap} against {bound}"
+    if rounding.clear_of_kinks(setup, parameters, eps):
+        norms, bounds = norm_bounds(setup, parameters, initial, eps)
+        for name, norm in norms.items():
+            assert abs(float(data[name][k, 0]) - norm) <= bounds[name], name
 
 
 @pytest.mark.parametrize("parametrised", [False, True])
@@ -71,7 +92,7 @@ def test_every_step_and_every_measure_is_the_oracles_to_rounding(
         data = train_to(step, **arguments)
         for k, setup in enumerate(setups):
             after = final(data, k)
-            assert_measured(data, k, setup, after, eps)
+            assert_measured(data, k, setup, after, started(init, k), eps)
             assert rounding.clear_of_kinks(setup, before[k], eps), "take another seed"
             expected, bound = reference.descend(setup, before[k], 0.3), rounding.step_bounds(setup, before[k], 0.3, eps)
             for w, e, b in zip(after.weights, expected.weights, bound.weights, strict=True):

@@ -71,7 +71,7 @@ def test_every_step_and_every_measure_is_the_oracles_to_rounding(
         data = train_to(step, network=network, task=task, init=init, loss=loss, dtype=dtype, engine="wide")
         for k in range(2):
             after = final(data, k)
-            assert_measured(data, k, setup, after, eps)
+            assert_measured(data, k, setup, after, started(init, k), eps)
             assert rounding.clear_of_kinks(setup, before[k], eps), "take another seed"
             expected = reference.descend(setup, before[k], RATE)
             bound = rounding.step_bounds(setup, before[k], RATE, eps)

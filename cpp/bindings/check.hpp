@@ -79,9 +79,7 @@ void check_task(const Request& request) {
     check_widths(drawn);
 }
 
-template <class T>
-void check_start(const Request& request) {
-    const py::dict& start = request.start;
+inline void check_start(const Request& request, const py::dict& start) {
     const std::size_t layers = request.widths.size() - 1;
     const auto kind = read<std::string>(start, "start", "kind");
     const py::ssize_t dimension = request.span.shape(0) > 0 ? request.span.shape(1) : request.widths.front();
@@ -210,7 +208,12 @@ void check(const Request& request) {
     require(request.progress.is_none() || PyCallable_Check(request.progress.ptr()), "progress", "a function or None", type_of(request.progress));
     check_tuning(request.tuning);
     check_task<T>(request);
-    check_start<T>(request);
+    check_start(request, request.start);
+    if (request.start.contains("resumed")) {
+        const auto resumed = read<py::dict>(request.start, "start", "resumed");
+        require(read<std::string>(resumed, "resumed", "kind") == "explicit", "resumed kind", "explicit", read<std::string>(resumed, "resumed", "kind"));
+        check_start(request, resumed);
+    }
     require_distinct(request.measures, "measures");
     check_reduction(request);
     check_size(request, check_method<T>(request));

@@ -65,7 +65,6 @@ py::dict train_as(const Request& request) {
     }
     if constexpr (std::is_same_v<T, double>)
         if (kind == "flow") {
-            if (request.start.contains("resumed")) throw py::value_error("start must not hold resumed weights for a flow");
             const shoal::FlowMethod flow{method["until"].cast<double>(), method["rtol"].cast<double>(), method["atol"].cast<double>(),
                                          method["max_steps"].cast<std::int64_t>(), vector_of(method["record_times"].cast<Array<double>>())};
             return train_by<T>(request, flow, std::int64_t(flow.record_times.size()), request.networks);

@@ -27,7 +27,7 @@ struct Run {
     std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
     Tuning tuning = Tuning::of_this_machine();
     std::int64_t position = 0;         // of the first network among explicit starts
-    std::optional<Start> resumed = {};  // explicit weights from which training goes on, while outputs of centred networks count from `start`
+    std::optional<Start> resumed = {};  // explicit weights from which training goes on, while outputs of centred networks and distances count from `start`
 };
 
 template <AnyLanes V>
@@ -38,6 +38,7 @@ class Cohort {
 
     explicit Cohort(const Run<T>& run) : parameters(run.network.parameters), run_(run), drawing_(run.network, run.span) {
         lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
+        if (run.record.distance) lanes.initial = Pack<V>(run.network.parameters);
     }
 
     // Draws the starts of `count` networks, of which the first stands at `position`. Lanes beyond the last network hold a copy of it, which nobody reads.
@@ -54,6 +55,7 @@ class Cohort {
         lanes.status[lane] = Status::ok;
         lanes.stopped_at[lane] = -1;
         take(lane, run_.start);
+        for (int n = 0; run_.record.distance && n < run_.network.parameters; ++n) lanes.initial.lane(n, lane) = parameters.lane(n, lane);
     }
 
     // Puts a lane whose outputs at the start are known where its training goes on.

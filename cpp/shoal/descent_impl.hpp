@@ -14,7 +14,8 @@ template <AnyLanes V>
 std::int64_t Descent<V>::refill_period(const Run<T>& run, const DescentMethod<T>& method) {
     const std::vector<std::int64_t>& records = method.record_steps;
     const double steps = double(std::max<std::int64_t>(method.steps, 1)), seen = run.test ? 1.0 + double(run.test->samples) / run.task.samples : 1.0;
-    const double apart = 0.4 * seen * double(records.size() + 1) * L / steps;
+    const double passes = 0.4 * seen + (run.record.gradient_norm ? 1.0 : 0.0);
+    const double apart = passes * double(records.size() + 1) * L / steps;
     std::int64_t spacing = 0;
     for (const std::int64_t record : records) spacing = std::gcd(spacing, record - records.front());
     const bool even = spacing > 0 && steps / double(spacing) <= 2.0 * double(records.size());

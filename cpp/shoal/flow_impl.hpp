@@ -66,6 +66,8 @@ bool Flow<V>::begin(Monitor& monitor) {
     const auto go_on = [&] { return !monitor.stopped(); };
     gradient_.hold(nullptr);
     if (!gradient_.centre(theta, V(1), go_on) || !recorder_.centre(theta, V(1), monitor)) return false;
+    for (int lane = 0; lane < L; ++lane)
+        if (cohort_.lanes.wanted(lane)) cohort_.resume_lane(lane);
     for (int lane = 0; lane < L; ++lane) {
         Clock& clock = clocks_[lane];
         clock.now = clock.length = clock.resume = clock.left = 0;

@@ -169,7 +169,22 @@ class UnitMeasure {
     std::vector<double> counts_;  // of samples on which the unit is active: units x lanes
 };
 
-// What the parameters say by themselves.
+// The Euclidean norm of of(0), ..., of(count - 1), summed in their order. Only the norm itself can overflow, or be too small to be held: no square does. Infinite
+// where a number is; NaN where one is none.
+template <AnyLanes V, class Of>
+V norm(std::int64_t count, Of&& of) {
+    const V zero = 0, one = 1, infinite = std::numeric_limits<typename V::Scalar>::infinity();
+    V largest = 0, sum = 0;
+    for (std::int64_t n = 0; n < count; ++n) largest = max(largest, abs(of(n)));
+    const V unit = where_less(zero, largest, where_less(largest, infinite, largest, one), one);
+    for (std::int64_t n = 0; n < count; ++n) {
+        const V part = of(n) / unit;
+        sum = fma(part, part, sum);
+    }
+    return unit * sqrt(sum);
+}
+
+// What the parameters say by themselves, and their gradient.
 template <AnyLanes V>
 class ParameterMeasure {
   public:
@@ -177,12 +192,18 @@ class ParameterMeasure {
 
     ParameterMeasure(const Network& network, const Record<T>& record) : network_(network), record_(record) {}
 
+    // `initial` are the parameters at the initialisation, which are read where the distance from them is recorded.
     template <class Parameters>  // a pack, or whatever else has its numbers
-    void write(const Parameters& parameters, const Sight<V>& sight) const {
+    void write(const Parameters& parameters, const Parameters& initial, const Sight<V>& sight) const {
+        if (record_.distance) sight.put(record_.distance, 1, 0, norm<V>(network_.parameters, [&](std::int64_t n) { return parameters[n] - initial[n]; }));
         write_norms(parameters, sight);
         write_balance(parameters, sight);
         write_trajectory(parameters, sight);
         forget(sight);
+    }
+    template <class Parameters>
+    void write_gradient(const Parameters& gradient, const Sight<V>& sight) const {
+        sight.put(record_.gradient_norm, 1, 0, norm<V>(network_.parameters, [&](std::int64_t n) { return gradient[n]; }));
     }
     // Lanes that are lost get nothing.
     void forget(const Sight<V>& sight) const {
@@ -290,6 +311,7 @@ template <class Act>
 void ParameterMeasure<V>::for_each_array(const Sight<V>& sight, Act&& act) const {
     act(record_.layer_norm, std::int64_t(network_.layers.size()));
     act(record_.balance, network_.units());
+    for (T* array : {record_.gradient_norm, record_.distance}) act(array, 1);
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
         act(record_.trajectory[l], l == 0 ? first_size(sight) : std::int64_t(layer.inputs) * layer.outputs);

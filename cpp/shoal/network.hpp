@@ -62,6 +62,14 @@ struct Network {
         }
         return other;
     }
+
+    // The same network with rates of 1.
+    friend Network with_unit_rates(const Network& network) {
+        Network other = network;
+        for (Layer& layer : other.layers) layer.rate = 1;
+        return other;
+    }
+
     int outputs() const { return layers.back().outputs; }
     int hidden_layers() const { return int(layers.size()) - 1; }
 

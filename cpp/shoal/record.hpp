@@ -32,6 +32,7 @@ struct Record : SampleRecord<T> {
     SampleRecord<T> test;
     T *layer_norm = nullptr, *balance = nullptr;         // (networks, times, layers), (networks, times, hidden units)
     T *active = nullptr, *unit_active = nullptr;         // (networks, times, hidden layers), (networks, times, hidden units)
+    T *gradient_norm = nullptr, *distance = nullptr;     // (networks, times)
     bool* pattern = nullptr;                             // (networks, times, hidden units, samples)
     std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); of all inputs, as the weights are
     std::vector<T*> weights, biases;                     // of the last step: (networks, outputs, inputs), (networks, outputs)
@@ -66,6 +67,8 @@ std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::
             {"balance", SHOAL_IN(balance), {units}},
             {"active", SHOAL_IN(active), {hidden}},
             {"unit_active", SHOAL_IN(unit_active), {units}},
+            {"gradient_norm", SHOAL_IN(gradient_norm), {}},
+            {"distance", SHOAL_IN(distance), {}},
             {"test_loss", SHOAL_IN(test.loss), {}},
             {"test_error", SHOAL_IN(test.error), {}},
             {"test_soft_error", SHOAL_IN(test.soft_error), {}},
@@ -120,6 +123,7 @@ struct PackLanes {
     Status status[V::count];
     std::int64_t stopped_at[V::count];
     Unmet<V> unmet;
+    Pack<V> initial;  // the parameters at the initialisation, where the distance from them is recorded
 
     PackLanes() { std::fill_n(network, V::count, std::int64_t(-1)); }
     bool wanted(int lane) const { return network[lane] >= 0; }

@@ -21,12 +21,14 @@ class Recorder {
           samples_(run.network, run.task, run.loss, run.record),
           units_(run.network, run.task, run.record) {
         sight_.records = record_.times;
+        if (record_.gradient_norm) slope_.emplace(run);
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }
 
-    // Takes the outputs of the test samples at these parameters for those at the start, in the lanes where `fresh` is not 0 of networks that are centred.
+    // Takes the outputs at these parameters for those at the start, in the lanes where `fresh` is not 0 of networks that are centred.
     bool centre(const Pack<V>& parameters, V fresh, const Monitor& monitor) {
-        return !test_ || test_->pass.centre(parameters, fresh, [&] { return !monitor.stopped(); });
+        const auto go_on = [&] { return !monitor.stopped(); };
+        return (!slope_ || slope_->pass.centre(parameters, fresh, go_on)) && (!test_ || test_->pass.centre(parameters, fresh, go_on));
     }
 
     // Begins each lane's record number times[lane], none where negative: `see` each block of a forward pass at these parameters, then `end`. False when the
@@ -34,7 +36,9 @@ class Recorder {
     bool begin(const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {
         sight_.lanes = &lanes;
         for (int lane = 0; lane < L; ++lane) sight_.times[lane] = lanes.wanted(lane) ? times[lane] : -1;
-        parameters_.write(parameters, sight_);
+        parameters_.write(parameters, lanes.initial, sight_);
+        if (slope_ && !slope_->look(parameters, monitor)) return false;
+        if (slope_) parameters_.write_gradient(slope_->numbers, sight_);
         samples_.clear();
         units_.clear();
         return !test_ || test_->look(parameters, sight_, monitor);
@@ -76,6 +80,27 @@ class Recorder {
     void write_end(const PackLanes<V>& lanes, int lane, const Pack<V>& parameters) const { parameters_.write_end(lanes, lane, parameters); }
 
   private:
+    // The gradient at the parameters of a record, by passes of its own: whatever the layers' rates are, and a method holds.
+    struct Slope {
+        explicit Slope(const Run<T>& run)
+            : network(with_unit_rates(run.network)), pass(network, run.task, run.loss, run.penalty, run.tuning), numbers(run.network.parameters) {}
+        Slope(const Slope&) = delete;
+
+        bool look(const Pack<V>& parameters, const Monitor& monitor) {
+            Keep keep{numbers.at(0)};
+            return pass(parameters, [&](int, int, const Gradient<V>&) { return !monitor.stopped(); }, keep);
+        }
+
+        struct Keep {
+            T* to;
+            EIGEN_ALWAYS_INLINE void operator()(int number, V, V slope) { slope.store(to + std::int64_t(number) * L); }
+        };
+
+        const Network network;
+        Gradient<V> pass;
+        Pack<V> numbers;
+    };
+
     // The test samples, in blocks of their own.
     struct Test {
         explicit Test(const Run<T>& run) : pass(run.network, *run.test, run.loss, {}, run.tuning), measure(run.network, *run.test, run.loss, run.record.test) {}
@@ -100,6 +125,7 @@ class Recorder {
     ParameterMeasure<V> parameters_;
     SampleMeasure<V> samples_;
     UnitMeasure<V> units_;
+    std::optional<Slope> slope_;
     std::optional<Test> test_;
 };
 

@@ -53,6 +53,7 @@ class Training {
                 take_shares(monitor, passes);
                 meet();
                 if (leave_) return;
+                if (leads && wants_gradient()) recorder_.see_gradient(model_, slopes_);
                 if (leads && recorded_) recorder_.end(samples_, test_ ? &*test_ : nullptr, activity_);
                 if (leads && recorded_ && stopped()) recorder_.hold();
                 if (last_) break;
@@ -134,6 +135,8 @@ class Training {
         recorder_.lanes.status[0] = Status::ok;
         recorder_.lanes.stopped_at[0] = -1;
         load(run_.start);
+        recorder_.start(model_.parameters);
+        if (run_.resumed && !run_.network.centred) load(*run_.resumed);
     }
 
     void load(const Start& start) {
@@ -173,9 +176,11 @@ class Training {
     // Which samples are seen: those that are learnt where someone has to see them, and those that are measured beside them.
     void plan_shares(bool seen) {
         const bool looks = recorded_ && run_.record.looks_at_samples();
-        first_item_ = looks ? 0 : seen ? rest_shares_ : rest_shares_ + shares_;
+        first_item_ = looks ? 0 : seen || wants_gradient() ? rest_shares_ : rest_shares_ + shares_;
         items_ = rest_shares_ + shares_ + (recorded_ ? test_shares_ : 0);
     }
+
+    bool wants_gradient() const { return recorded_ && run_.record.gradient_norm; }
 
     // Whether the network has diverged or meets a rule, and has nothing more to learn.
     bool stopped() const { return recorder_.lanes.status[0] != Status::ok; }
@@ -233,7 +238,7 @@ class Training {
     }
 
     void take_share(int share, Monitor& monitor, Passes<T>& passes) {
-        const bool back = stage_ == Stage::shares && !last_, looks = begin_activity(rest_shares_ + share);
+        const bool back = stage_ == Stage::shares && (!last_ || wants_gradient()), looks = begin_activity(rest_shares_ + share);
         const bool adds = !current_.empty() && share > 0;
         Slopes<T>& slopes = adds ? current_[0] : slopes_[current_.empty() ? share : 0];
         const bool rests = back && slack_.kept() && !stops_.looks_at_units() && !(recorded_ && run_.record.looks_at_samples());

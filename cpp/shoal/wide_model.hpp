@@ -97,6 +97,24 @@ class Model {
         return move_biases(head, part - groups<V>(layer.inputs), shares, minus_rate, seen);
     }
 
+    // Puts the gradient of all shares, whatever the layers' rates are, in place of the parameters at which it was taken: those of now may have moved on.
+    void write_gradient(const std::vector<Slopes<T>>& shares, std::vector<T>& to) const {
+        for (int l = 0; l < int(network_.layers.size()); ++l) {
+            const Layer& layer = network_.layers[l];
+            const bool head = l == network_.hidden_layers();
+            const int along = head ? layer.inputs : layer.outputs, across = head ? layer.outputs : layer.inputs;  // the units in the lanes, and the others
+            for (int group = 0; group < groups<V>(along); ++group)
+                for (int k = 0; k < across; ++k) {
+                    const V slope = sum(shares, [&](const Slopes<T>& share) { return share.weights[l][std::int64_t(group) * across + k]; });
+                    const std::int64_t first = head ? std::int64_t(k) * layer.inputs + group * L : std::int64_t(group) * L * layer.inputs + k;
+                    write_slopes(layer.weights + first, head ? 1 : layer.inputs, along - group * L, V(T(layer.scale)) * slope, to);
+                }
+            for (int group = 0; layer.biases >= 0 && group < groups<V>(layer.outputs); ++group)
+                write_slopes(layer.biases + group * L, 1, layer.outputs - group * L,
+                             sum(shares, [&](const Slopes<T>& share) { return share.biases[l][group]; }), to);
+        }
+    }
+
     int parts() const {
         int count = groups<V>(network_.layers.back().inputs) + (network_.layers.back().biases < 0 ? 0 : groups<V>(network_.outputs()));
         for (int l = 0; l < network_.hidden_layers(); ++l) count += groups<V>(network_.layers[l].outputs);
@@ -118,6 +136,16 @@ class Model {
     }
 
     T weight_gain(const Layer& layer) const { return T(layer.rate * layer.scale); }
+
+    // The slopes of parameters first, first + apart, ..., as many of L as there are, with what weight decay adds to them.
+    void write_slopes(std::int64_t first, std::int64_t apart, int left, V slope, std::vector<T>& to) const {
+        const int units = std::clamp(left, 0, L);
+        alignas(64) T numbers[L] = {};
+        for (int unit = 0; unit < units; ++unit) numbers[unit] = to[first + unit * apart];
+        if (decay_ != 0) slope = fma(V(T(decay_)), V::load(numbers), slope);
+        slope.store(numbers);
+        for (int unit = 0; unit < units; ++unit) to[first + unit * apart] = numbers[unit];
+    }
 
     template <class Of>
     static V sum(const std::vector<Slopes<T>>& shares, Of&& of) {

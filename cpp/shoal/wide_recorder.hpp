@@ -13,6 +13,9 @@ class Recorder {
 
     explicit Recorder(const Run<T>& run)
         : network_(run.network),
+          record_(run.record),
+          initial_(run.record.distance ? run.network.parameters : 0),
+          gradient_(run.record.gradient_norm ? run.network.parameters : 0),
           parameters_(run.network, run.record),
           samples_(run.network, run.task, run.loss, run.record),
           units_(run.network, run.task, run.record),
@@ -25,10 +28,22 @@ class Recorder {
     }
     Recorder(const Recorder&) = delete;
 
+    // Takes these parameters for those of the initialisation.
+    void start(const std::vector<T>& parameters) {
+        if (record_.distance) initial_ = parameters;
+    }
+
     // Begins record number `time`, at these parameters.
     void begin(std::int64_t time, const std::vector<T>& parameters) {
         sight_.times[0] = time;
-        parameters_.write(Numbers{parameters.data()}, sight_);
+        if (record_.gradient_norm) gradient_ = parameters;
+        parameters_.write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_);
+    }
+
+    // Takes down the gradient at those parameters, of all shares. Other threads may move the model's meanwhile.
+    void see_gradient(const Model<T>& model, const std::vector<Slopes<T>>& shares) {
+        model.write_gradient(shares, gradient_);
+        parameters_.write_gradient(Numbers{gradient_.data()}, sight_);
     }
 
     // Ends it, once all samples have been seen at those parameters. A network that they showed to be lost gets nothing.
@@ -94,6 +109,8 @@ class Recorder {
     }
 
     const Network& network_;
+    const Record<T>& record_;
+    std::vector<T> initial_, gradient_;  // empty where distance, or gradient, are not recorded
     Sight<V> sight_;
     ParameterMeasure<V> parameters_;
     SampleMeasure<V> samples_;

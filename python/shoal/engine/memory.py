@@ -44,23 +44,32 @@ def record_bytes(
     return networks * (each + STATUS_BYTES)
 
 
-def work_bytes(network: Network, task: Task, method: Method, pack: int, lanes: int, workers: int, itemsize: int) -> int:
+def work_bytes(
+    network: Network,
+    task: Task,
+    method: Method,
+    pack: int,
+    passes: Sequence[int],
+    lanes: int,
+    workers: int,
+    itemsize: int,
+) -> int:
     """Return the bytes in which the core trains: the task in its dtype, and a working set for each thread.
 
-    ``pack`` is the core's count of parameters, gradient and the values of a block of samples, all without biases, for
-    the samples and once more for the test samples. Beside them stand the biases and their gradient, a count for each
-    hidden unit and the initial weights of one network in float64, three numbers a sample, and what the method keeps; of
-    networks with scales or rates their scaled weights and three factors a parameter; of centred networks their first
-    outputs.
+    ``passes`` are the samples of each of its passes: those of the task, the test samples, and those of the task once
+    more where the norm of the gradient is recorded. ``pack`` is the core's count of parameters, gradient and the values
+    of a block of samples, all without biases, of all passes. Beside them there are the biases and their gradient, a
+    count for each hidden unit and the initial weights of one network in float64, three numbers a sample, and what the
+    method keeps; of networks with scales or rates their scaled weights and three factors a parameter; of centred
+    networks their first outputs.
     """
     biases = sum(network.widths[1:]) if network.bias else 0
-    samples, passes = task.samples + task.test_samples, 1 if task.test is None else 2
     kept = method.packs * network.parameters
-    numbers = (2 * passes * biases + kept) * lanes + 3 * samples
+    numbers = (2 * len(passes) * biases + kept) * lanes + 3 * sum(passes)
     if set((*network.scales, *network.rates)) != {1.0}:
-        numbers += passes * network.parameters * (lanes + 3)
+        numbers += len(passes) * network.parameters * (lanes + 3)
     if network.centred:
-        numbers += samples * network.outputs * lanes
+        numbers += sum(passes) * network.outputs * lanes
     worker = pack + numbers * itemsize + 8 * (network.parameters + network.units * lanes)
     worker += method.kink_bytes(network, task.samples, lanes)
     return workers * worker + task_bytes(task, itemsize)

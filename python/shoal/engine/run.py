@@ -35,7 +35,8 @@ Progress = Callable[[int, int], None]
 class Run:
     """A training as the core carries it out.
 
-    ``resumed`` are weights from which it goes on, while the outputs of centred networks count from its initialisation.
+    ``resumed`` are weights from which it goes on, while the outputs of centred networks and distances count from its
+    initialisation.
     """
 
     training: Training
@@ -178,7 +179,7 @@ class Run:
 
         if self.resumed is None:
             return told(self.training.init)
-        if not self.training.network.centred:
+        if not (self.training.network.centred or any_of(self.training.record.measure, "of_init")):
             return told(self.resumed)
         return {**told(self.training.init), "resumed": told(self.resumed)}
 
@@ -267,15 +268,18 @@ class Run:
         lanes = _core.lanes(self.training.dtype)
         keeps = any_of(self.training.record.measure, "layers")
         span, beside = self.condensed.bytes_beside(network.widths[1], keeps, lanes)
+        of_gradient, of_init = (any_of(self.training.record.measure, trait) for trait in ("of_gradient", "of_init"))
+        copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network
         if self.engine == "wide":
             sizes = (task.samples, task.test_samples, networks, threads)
             wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, self.training.dtype)
-            return threads, wide + memory.task_bytes(task, itemsize) + span + min(threads, networks) * beside
+            beside = min(threads, networks) * (beside + copies)
+            return threads, wide + memory.task_bytes(task, itemsize) + span + beside
         workers = min(threads, -(-networks // lanes))  # the core starts no thread that would have no pack
-        passes = [samples for samples in (task.samples, task.test_samples) if samples]
+        passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
         pack = sum(_core.pack_bytes(network.widths, samples, self.training.dtype) for samples in passes)
-        work = memory.work_bytes(network, task, self.training.method, pack, lanes, workers, itemsize)
-        return workers, work + span + workers * beside
+        work = memory.work_bytes(network, task, self.training.method, pack, passes, lanes, workers, itemsize)
+        return workers, work + span + workers * (beside + copies * lanes)
 
     def record_bytes(self, networks: int) -> int:
         """Return the bytes of the records of so many networks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shoal.spec.network import Network
@@ -126,6 +127,19 @@ _ALL = (
         "fraction of the samples on which the unit's input is positive; 0 of a dead unit.",
         ("unit",),
     ),
+    Measure(
+        "gradient_norm",
+        "Euclidean norm of the gradient of what is minimised",
+        "Euclidean norm of the gradient, by all weights and biases, of the loss and its penalties. The rates of layers "
+        "are not in it. It costs one gradient per record.",
+        of_gradient=True,
+    ),
+    Measure(
+        "distance",
+        "Euclidean distance of weights and biases from the initialisation",
+        "Euclidean norm of all weights and biases less those of the initialisation, also after ``resume``.",
+        of_init=True,
+    ),
     _tested("test_loss", "loss, mean over test samples", "loss of the test samples, which all count the same."),
     _tested("test_error", "0-1 classification error, mean over test samples", "error of the test samples."),
     _tested("test_soft_error", "1 - probability of the label, mean over test samples", "soft error of these."),
@@ -167,7 +181,7 @@ OF_TIME = tuple(name for name in REDUCIBLE if REGISTRY[name].is_one_number)
 """Measures of one number for each network and time."""
 
 
-def any_of(names: tuple[str, ...], trait: str) -> bool:
+def any_of(names: Iterable[str], trait: str) -> bool:
     """Return whether some of the measures named have a trait, such as ``of_init`` or ``layers``."""
     return any(getattr(REGISTRY[name], trait) for name in names)
 
