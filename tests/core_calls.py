@@ -91,14 +91,15 @@ def good_samples(r: random.Random, count: int, widths: list[int]) -> dict[str, A
     return {"inputs": inputs, "labels": labels, "weights": weights / weights.sum()}
 
 
-def good_method(r: random.Random, flows: bool) -> dict[str, Any]:
+def good_method(r: random.Random, flows: bool, networks: int) -> dict[str, Any]:
     steps = r.randint(0, 40)
     record = np.array(sorted(r.sample(range(steps + 1), min(steps, r.randint(0, 4)))), dtype=np.int64)
     if flows:
         given = {"kind": "flow", "until": 1.0, "rtol": 1e-6, "atol": r.choice((0.0, 1e-9)), "max_steps": 300}
         return {**given, "record_times": record / max(steps, 1)}
     rules = {name: r.random() < 0.3 for name in ("fitted", "satisfied", "dead", "retire")}
-    return {"kind": "descent", "rate": r.choice((0.1, 3.0, 1e30)), "steps": steps, "record_steps": record, **rules}
+    rates = np.array([r.choice((0.1, 3.0, 1e30)) for _ in range(r.choice((1, networks)))])
+    return {"kind": "descent", "rates": rates, "steps": steps, "record_steps": record, **rules}
 
 
 def good_call(r: random.Random) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def good_call(r: random.Random) -> dict[str, Any]:
         "weight_decay": r.choice((0.0, 0.1)),
         "spectral_decoupling": r.choice((0.0, 0.1)),
         "start": good_start(r, widths, bias, networks),
-        "method": good_method(r, flows),
+        "method": good_method(r, flows, networks),
         "measures": measures,
         "reduction": reduction,
         "networks": networks,

@@ -127,6 +127,12 @@ def digests() -> dict[str, str]:
     cases["norms"] = arguments("tanh", network=shoal.Network((3, 9, 5, 1), "tanh", bias=True), **penalised)
     cases["norms, condensed"] = {**cases["condensed"], "record": norms}
     cases["norms, wide"] = {**cases["wide squared hinge"], **penalised}
+    rates = {"method": shoal.GradientDescent(0.1 * (1 + np.arange(40) / 40), 25), "networks": 40}
+    cases["learning rates"], cases["learning rates, wide"] = (
+        {**cases[name], **rates, "network": shoal.Network((inputs, 9, 1))}
+        for name, inputs in (("relu hinge", 3), ("wide hinge", 20))
+    )
+    cases["learning rates, wide"] |= {"networks": 2, "method": shoal.GradientDescent([0.05, 0.2], 25)}
     found = {}
     for (name, case), dtype in itertools.product(cases.items(), ("float64", "float32")):
         data = shoal.train(**{**case, "networks": min(case["networks"], 40), "dtype": dtype})

@@ -51,7 +51,7 @@ def descent(**changed: Any) -> dict[str, Any]:
     rules = dict.fromkeys(("fitted", "satisfied", "dead"), False)
     return {
         "kind": "descent",
-        "rate": 0.1,
+        "rates": np.array([0.1]),
         "steps": 4,
         "record_steps": np.array([0, 4]),
         "retire": True,
@@ -161,8 +161,17 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"method": descent(steps=-1)}, ValueError, "method['steps'] must be not negative, got -1"),
     ({"method": descent(steps=0.5)}, TypeError, "method['steps'] must not be of type float"),
     ({"method": descent(steps=2**62)}, ValueError, "networks x steps must be small enough to be counted"),
-    ({"method": descent(rate=math.nan)}, ValueError, "method['rate'] must be finite and positive"),
-    ({"method": descent(rate=1e39), "dtype": "float32"}, ValueError, "method['rate'] must be finite and positive"),
+    ({"method": descent(rates=np.array([math.nan]))}, ValueError, "method['rates'] must be finite and positive"),
+    (
+        {"method": descent(rates=np.array([0.1] * 7))},
+        ValueError,
+        "method['rates'] must be one number, or one per network",
+    ),
+    (
+        {"method": descent(rates=np.array([1e39])), "dtype": "float32"},
+        ValueError,
+        "method['rates'] must be finite and positive",
+    ),
     ({"start": {**explicit(), "resumed": {"kind": "gaussian"}}}, ValueError, "resumed kind must be explicit"),
     (
         {"method": descent(record_steps=np.array([0, 5]))},

@@ -129,7 +129,9 @@ std::int64_t check_method(const Request& request) {
     const py::dict& method = request.method;
     const auto kind = read<std::string>(method, "method", "kind");
     if (kind == "descent") {
-        check_number<T>(read<double>(method, "method", "rate"), "method['rate']", false);
+        const auto rates = read_array<double>(entry(method, "method", "rates"), "method['rates']", {-1});
+        require(rates.size() == 1 || rates.size() == request.networks, "method['rates']", "one number, or one per network", rates.size());
+        for (py::ssize_t n = 0; n < rates.size(); ++n) check_number<T>(rates.data()[n], "method['rates']", false);
         const auto steps = read<std::int64_t>(method, "method", "steps");
         require(steps >= 0, "method['steps']", "not negative", steps);
         times(request.networks, steps, "networks x steps");

@@ -56,7 +56,9 @@ py::dict train_as(const Request& request) {
     const py::dict& method = request.method;
     const auto kind = method["kind"].cast<std::string>();
     if (kind == "descent") {
-        const shoal::DescentMethod<T> descent{T(method["rate"].cast<double>()),
+        std::vector<T> rates;
+        for (const double rate : vector_of(method["rates"].cast<Array<double>>())) rates.push_back(T(rate));
+        const shoal::DescentMethod<T> descent{std::move(rates),
                                               method["steps"].cast<std::int64_t>(),
                                               vector_of(method["record_steps"].cast<Array<std::int64_t>>()),
                                               {method["fitted"].cast<bool>(), method["satisfied"].cast<bool>(), method["dead"].cast<bool>()},

@@ -26,7 +26,7 @@ struct Run {
     std::optional<Task<T>> test = {};  // measured, not learnt
     std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
     Tuning tuning = Tuning::of_this_machine();
-    std::int64_t position = 0;         // of the first network among explicit starts
+    std::int64_t position = 0;         // of the first network among those that are given: their explicit starts, their rates
     std::optional<Start> resumed = {};  // explicit weights from which training goes on, while outputs of centred networks and distances count from `start`
 };
 

@@ -1,4 +1,4 @@
-// Full-batch gradient descent with a fixed rate: theta <- theta - rate grad, in L lanes at once, each network from its start to its last step.
+// Full-batch gradient descent with a fixed rate of each network: theta <- theta - rate grad, in L lanes at once, each network from its start to its last step.
 //
 // A network is a deterministic function of its parameters: one that a step leaves as it was, to the bit, never moves again, and all its later records are the
 // one of now. So it may leave, and the next network of the queue takes its lane; so may one that has diverged or met a rule (stop.hpp). Each lane counts its
@@ -18,11 +18,14 @@ class Descent;
 
 template <class T>
 struct DescentMethod {
-    T rate;
+    std::vector<T> rates;  // one of all networks, or one of each that is given
     std::int64_t steps;
     std::vector<std::int64_t> record_steps;  // increasing, 0..steps
     StopRules stop = {};
     bool retire = true;  // whether networks that are done leave before their last step: it changes the time, never a bit
+
+    // Of the network with this position among those that are given.
+    T rate_of(std::int64_t position) const { return rates[rates.size() == 1 ? 0 : position]; }
 
     template <AnyLanes V>
     using Trainer = Descent<V>;

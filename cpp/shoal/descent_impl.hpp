@@ -127,7 +127,7 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
         if (cohort_.lanes.wanted(lane)) continue;
         cohort_.begin_lane(lane, first + taken++);
         fresh[lane] = 1;
-        minus_rates_[lane] = -method_.rate;
+        minus_rates_[lane] = -method_.rate_of(run_.position + cohort_.lanes.network[lane]);
         begun_[lane] = clock_;
         next_[lane] = 0;
     }

@@ -282,7 +282,7 @@ class Training {
     void move_parts() {
         V seen = 0;
         for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < model_.parts();) {
-            seen = seen + model_.move(part, slopes_, V(-method_.rate));
+            seen = seen + model_.move(part, slopes_, V(-method_.rate_of(run_.position + recorder_.lanes.network[0])));
             slack_.follow(part, model_);
         }
         if (gathered(seen)) lost_.store(true, std::memory_order_relaxed);

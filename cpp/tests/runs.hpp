@@ -44,7 +44,7 @@ struct Outcome {
 
     explicit Outcome(const Setting& s)
         : run{network(s), task(s), shoal::Loss(s.loss, 1.0), start(s), {}, s.networks, s.first, s.seed, s.penalty, {}},
-          method{T(s.rate), s.steps, s.record_steps, s.stop},
+          method{{T(s.rate)}, s.steps, s.record_steps, s.stop},
           flow(s.flow) {
         const shoal::Network& net = run.network;
         const std::int64_t times = std::int64_t(s.record_steps.size()), layers = std::int64_t(net.layers.size());

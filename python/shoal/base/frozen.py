@@ -70,8 +70,8 @@ def _sealed(value: Any) -> Any:
 
 
 def _equal(one: Any, two: Any) -> bool:
-    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
-        return one.dtype == two.dtype and np.array_equal(one, two)
+    if isinstance(one, np.ndarray) or isinstance(two, np.ndarray):
+        return type(one) is type(two) and one.dtype == two.dtype and np.array_equal(one, two)
     if isinstance(one, tuple) and isinstance(two, tuple):
         return len(one) == len(two) and all(map(_equal, one, two))
     return bool(one == two)

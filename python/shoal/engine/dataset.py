@@ -186,7 +186,7 @@ def coordinates(training: Training, variables: Mapping[str, Any], index: NDArray
     """
     network, task = training.network, training.task
     named: dict[str, Any] = {
-        **_clock(training.method, training.records),
+        **_clock(training.method, training.records, "network" if index is not None else "init_network"),
         "inputs": (("sample", "input"), task.inputs, _attrs("inputs of the task")),
         "labels": (("sample",), task.labels, _attrs("labels of the task")),
         "sample_weight": (("sample",), task.sample_weight, _attrs("weights of the samples in the loss")),
@@ -230,13 +230,19 @@ def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str
     return told
 
 
-def _clock(method: Method, records: NDArray[Any]) -> dict[str, Any]:
+def _clock(method: Method, records: NDArray[Any], leading: str) -> dict[str, Any]:
+    """Return steps and times; ``leading`` is the dimension of networks, that of their learning rates."""
     if isinstance(method, GradientFlow):
         return {"time": (("time",), records, _attrs("training time"))}
-    return {
-        "time": (("time",), records * method.learning_rate, _attrs("training time, step x learning rate")),
-        "step": (("time",), records, _attrs("number of updates")),
-    }
+    step: dict[str, Any] = {"step": (("time",), records, _attrs("number of updates"))}
+    about = _attrs("training time, step x learning rate")
+    if method.rates is None:
+        return {"time": (("time",), records * method.learning_rate, about), **step}
+    step["learning_rate"] = ((leading,), method.rates, _attrs("learning rate of the network"))
+    if leading == "network":
+        # Not "time": xarray keeps the name of a dimension for coordinates along it alone.
+        step["times"] = (("network", "time"), records * method.rates[:, None], about)
+    return step
 
 
 def _attrs(long_name: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from shoal.engine.merged import Cut, Merged, together
 from shoal.spec.engines import resolve_engine
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import any_of
-from shoal.spec.method import GradientDescent
+from shoal.spec.method import GradientDescent, Method
 from shoal.spec.specification import fingerprint, to_json
 from shoal.spec.statistics import Statistics
 from shoal.spec.task import Task
@@ -156,7 +156,7 @@ class Run:
             weight_decay=training.weight_decay,
             spectral_decoupling=training.spectral_decoupling,
             start=self._start(begin, end),
-            method=training.method.for_core(training.records),
+            method=self._method(begin, end).for_core(training.records),
             measures=training.record.measure,
             reduction=reduction or {},
             networks=end - begin,
@@ -167,6 +167,11 @@ class Run:
             dtype=training.dtype,
             progress=progress,
         )
+
+    def _method(self, begin: int, end: int) -> Method:
+        """Return the method of networks ``begin`` to ``end`` - 1."""
+        method = self.training.method
+        return method.block(begin, end) if end - begin < self.training.networks else method
 
     def _start(self, begin: int, end: int) -> dict[str, Any]:
         """Return where networks ``begin`` to ``end`` - 1 begin, or go on."""
@@ -236,6 +241,9 @@ class Run:
             at_once = min(networks, threads * self.cut.cell * self.cut.stretch)
         workers, work = self._work(at_once if self.training.record.reduce is None else networks, threads)
         records = self.record_bytes(at_once)
+        method = self.training.method
+        if isinstance(method, GradientDescent) and method.rates is not None and self.training.record.reduce is None:
+            records += 8 * networks * len(self.training.records)  # the times of each network
         if self.training.record.reduce is not None:
             records += self._merged_bytes(networks, workers)
             work += workers * memory.task_bytes(self.condensed.task, itemsize)  # each thread's own copy

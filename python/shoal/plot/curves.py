@@ -71,6 +71,10 @@ def curves(
     rows = np.atleast_2d(mean.values)
     colours = _colours(len(rows))
     labels = ["mean over networks"] if values is None else [measured.text(one) for one in values.values]
+    if "time" not in mean.coords:
+        raise ValueError(
+            f"data must have one coordinate time, got {measure!r} at times that differ between networks or conditions"
+        )
     times = mean.time.values
     for i, (row, below, above) in enumerate(
         zip(rows, np.atleast_2d(low.values), np.atleast_2d(high.values), strict=True)

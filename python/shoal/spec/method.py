@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ OUTCOMES = ("completed", "diverged", "exhausted", *STOP_RULES)
 """How a network can end, in the order of its status; completed: all steps were taken, no rule to stop was met."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GradientDescent(Frozen):
     """Full-batch gradient descent: theta <- theta - learning_rate * gradient, ``steps`` times.
 
@@ -27,8 +27,9 @@ class GradientDescent(Frozen):
 
     Parameters
     ----------
-    learning_rate
-        Positive; in units of time.
+    learning_rate : float, or array_like of shape (networks,)
+        Positive; in units of time. An array has one rate for each network of the call: row k belongs to network
+        ``first_network`` + k, as the rows of ``Explicit`` do. Each network has the bits that it has alone at its rate.
     steps
         Number of updates, not negative. With 0 the initial weights are measured.
     stop
@@ -43,9 +44,11 @@ class GradientDescent(Frozen):
     Raises
     ------
     TypeError
-        ``learning_rate`` is not a number, ``steps`` not an integer, or ``stop`` neither a name nor a sequence of names.
+        ``learning_rate`` is neither a number nor an array of numbers, ``steps`` not an integer, or ``stop`` neither a
+        name nor a sequence of names.
     ValueError
-        ``learning_rate`` is not positive and finite, ``steps`` is negative, or a rule is unknown or named twice.
+        ``learning_rate`` is not positive and finite, or an array of other than one dimension, ``steps`` is negative, or
+        a rule is unknown or named twice.
 
     Notes
     -----
@@ -59,22 +62,38 @@ class GradientDescent(Frozen):
     200.0
     >>> GradientDescent(learning_rate=0.05, steps=4000, stop=("fitted", "dead"))
     GradientDescent(learning_rate=0.05, steps=4000, stop=('fitted', 'dead'))
+    >>> GradientDescent(learning_rate=np.geomspace(0.01, 1, 200), steps=4000)
+    GradientDescent(learning_rate=<float64 (200,)>, steps=4000, stop=None)
     """
 
-    learning_rate: float
+    learning_rate: float | NDArray[np.float64]
     steps: int
     stop: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         """Check the fields."""
         object.__setattr__(self, "stop", _stop_rules(self.stop))
-        object.__setattr__(self, "learning_rate", checks.positive("learning_rate", self.learning_rate))
+        object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
         object.__setattr__(self, "steps", checks.integer("steps", self.steps, least=0, most=2**62))
 
+    def __repr__(self) -> str:
+        """Return the call that makes it, with an array of learning rates abbreviated to its shape."""
+        rate = self.learning_rate if self.rates is None else f"<float64 {self.rates.shape}>"
+        return f"GradientDescent(learning_rate={rate}, steps={self.steps}, stop={self.stop})"
+
     @property
-    def t_end(self) -> float:
-        """Time of the last step: steps x learning rate."""
+    def rates(self) -> NDArray[np.float64] | None:
+        """The learning rate of each network, shape (networks,), where each has its own."""
+        return self.learning_rate if isinstance(self.learning_rate, np.ndarray) else None
+
+    @property
+    def t_end(self) -> float | NDArray[np.float64]:
+        """Time of the last step: steps x learning rate; one for each network where their rates are."""
         return self.steps * self.learning_rate
+
+    def block(self, begin: int, end: int) -> GradientDescent:
+        """Return the method of networks ``begin`` to ``end`` - 1 alone, counted from the first of the call."""
+        return self if self.rates is None else replace(self, learning_rate=self.rates[begin:end])
 
     @property
     def work(self) -> int:
@@ -93,8 +112,20 @@ class GradientDescent(Frozen):
     def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the steps to record."""
         rules = {rule: rule in (self.stop or ()) for rule in STOP_RULES}
-        told = {"kind": "descent", "rate": self.learning_rate, "steps": self.steps, "record_steps": steps, **rules}
+        rates = np.atleast_1d(np.asarray(self.learning_rate, dtype=np.float64))
+        told = {"kind": "descent", "rates": rates, "steps": self.steps, "record_steps": steps, **rules}
         return {**told, "retire": True}  # the benchmarks tell the core not to, which changes no bit
+
+
+def _learning_rate(given: Any) -> Any:
+    """Return a number, or a read-only float64 array of one for each network."""
+    if isinstance(given, (str, bytes)) or not (isinstance(given, Sequence) or np.ndim(given) > 0):
+        return checks.positive("learning_rate", given)
+    rates = checks.real_array("learning_rate", given, dimensions=1, shape="(networks,)")
+    if not (rates > 0).all():
+        at = int(np.argmin(rates > 0))
+        raise ValueError(f"learning_rate must be positive, got {rates[at]:g} at index {at}")
+    return rates
 
 
 def _stop_rules(stop: object) -> tuple[str, ...] | None:
@@ -169,6 +200,10 @@ class GradientFlow(Frozen):
         if self.atol < 0:
             raise ValueError(f"atol must not be negative, got {self.atol:g}")
         object.__setattr__(self, "max_steps", checks.integer("max_steps", self.max_steps, least=1, most=2**62))
+
+    def block(self, begin: int, end: int) -> GradientFlow:
+        """Return the method of networks ``begin`` to ``end`` - 1 alone: itself."""
+        return self
 
     @property
     def work(self) -> int:

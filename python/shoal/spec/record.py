@@ -114,6 +114,11 @@ class Record(Frozen):
         return np.unique(np.minimum(self.times, method.t_end))
 
     def _steps(self, method: GradientDescent) -> NDArray[np.int64]:
+        if self.times is not None and method.rates is not None:
+            raise ValueError(
+                f"times must be left out where each network has its own learning_rate, since their times differ: "
+                f"give steps, got times={self.times!r:.200}"
+            )
         if self.times is not None:
             nearest = np.rint(np.asarray(self.times) / method.learning_rate)
             if nearest[-1] > method.steps * ROUNDED:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shoal.spec.encoding import decode, encode
 from shoal.spec.init import Explicit
+from shoal.spec.method import GradientDescent
 from shoal.spec.task import Task
 from shoal.spec.training import Training
 
@@ -22,16 +23,18 @@ if TYPE_CHECKING:
 def to_json(training: Training) -> str:
     """Return a training as JSON, but for its large arrays.
 
-    The inputs, labels and sample weights, the test samples, and the arrays of an ``Explicit`` initialisation, are in
-    the dataset instead. How many samples and ``networks`` these have is told too, so that a part of them is not taken
-    for the whole.
+    The inputs, labels and sample weights, the test samples, the arrays of an ``Explicit`` initialisation, and learning
+    rates of each network, are in the dataset instead. How many samples and ``networks`` these have is told too, so that
+    a part of them is not taken for the whole.
     """
     told = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
     task = told.pop("task")
     if isinstance(training.init, Explicit):
         del told["init"]
-    sizes = {"samples": task.samples, "test_samples": task.test_samples}
-    return json.dumps({**encode(told, {}), **sizes})
+    encoded = {**encode(told, {}), "samples": task.samples, "test_samples": task.test_samples}
+    if isinstance(training.method, GradientDescent) and training.method.rates is not None:
+        encoded["method"]["learning_rate"] = {"array": "learning_rate"}
+    return json.dumps(encoded)
 
 
 def fingerprint(told: str, task: Task) -> int:
@@ -94,13 +97,16 @@ def specification(data: xarray.Dataset) -> Training:
     task = _task(data, samples, tested)
     _check_one(data, attrs["specification"], task)
     init = told.pop("init", None)
-    fields = decode(told, _no_arrays)
-    start = decode(init, _no_arrays) if init else _explicit(data, told["networks"])
+    fields = decode(told, lambda name: _array(data, name))
+    start = decode(init, lambda name: _array(data, name)) if init else _explicit(data, told["networks"])
     return Training(task=task, init=start, **fields)
 
 
-def _no_arrays(digest: str) -> NDArray[Any]:
-    raise ValueError(f"data must hold the arrays of its specification, it lacks {digest}")
+def _array(data: xarray.Dataset, name: str) -> NDArray[Any]:
+    """Return an array of the specification that is in the dataset by its name."""
+    if name not in data:
+        raise ValueError(f"data must hold the arrays of its specification, it lacks {name}")
+    return np.atleast_1d(data[name].values)
 
 
 def _networks(data: xarray.Dataset, told: dict[str, Any]) -> dict[str, int]:

@@ -46,7 +46,7 @@ class Training(Frozen):
     record
         When and what to measure; ``Record()`` when left out.
     networks
-        How many; when left out, as many as an ``Explicit`` initialisation holds, else 1.
+        How many; when left out, as many as an ``Explicit`` initialisation or an array of learning rates holds, else 1.
     seed
         0 to 2**64 - 1. Network i draws its initialisation from (seed, i).
     first_network
@@ -110,7 +110,8 @@ class Training(Frozen):
         validate.check_stop(self.method, self.network, given["loss"])
         networks = self.networks
         if networks is None:
-            networks = self.init.networks if isinstance(self.init, Explicit) else 1
+            rates = self.method.rates if isinstance(self.method, GradientDescent) else None
+            networks = self.init.networks if isinstance(self.init, Explicit) else 1 if rates is None else len(rates)
         given["networks"] = checks.integer("networks", networks, least=1, most=2**62)
         given["seed"] = checks.integer("seed", self.seed, least=0, most=2**64 - 1)
         given["first_network"] = checks.integer("first_network", self.first_network, least=0, most=2**62)
@@ -153,7 +154,9 @@ class Training(Frozen):
     def part(self, begin: int, end: int) -> Training:
         """Return the training of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
         init = self.init.block(begin, end) if isinstance(self.init, Explicit) else self.init
-        return replace(self, init=init, networks=end - begin, first_network=self.first_network + begin)
+        method = self.method.block(begin, end)
+        first = self.first_network + begin
+        return replace(self, init=init, method=method, networks=end - begin, first_network=first)
 
 
 def takes_training(function: F) -> F:
@@ -189,7 +192,9 @@ def _check_range(training: Training) -> None:
             raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
     scalars = dict(init.scalars(network))
     if isinstance(method, GradientDescent):
-        scalars["learning_rate"] = method.learning_rate
+        rates = np.atleast_1d(method.learning_rate)
+        outside = rates[(rates < least) | (rates > largest)]
+        scalars["learning_rate"] = float(outside[0] if len(outside) else rates[0])
     if isinstance(loss, (Hinge, SquaredHinge)):
         scalars["threshold"] = loss.threshold
     if network.slope > 0:

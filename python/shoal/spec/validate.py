@@ -63,9 +63,14 @@ def check_condense(condense: object) -> None:
 
 
 def check_method(method: Method, networks: int, dtype: str) -> None:
-    """Refuse a flow in float32, and more steps of networks than can be counted."""
+    """Refuse a flow in float32, learning rates of other networks, and more steps of networks than can be counted."""
     if isinstance(method, GradientFlow) and dtype != "float64":
         raise ValueError(f"dtype must be float64 for a GradientFlow, got {dtype}")
+    rates = method.rates if isinstance(method, GradientDescent) else None
+    if rates is not None and len(rates) != networks:
+        raise ValueError(
+            f"learning_rate must be one number, or one for each network, shape ({networks},), got shape {rates.shape}"
+        )
     if networks * method.work > _MOST_NETWORK_STEPS:
         raise ValueError(
             f"networks x steps must be at most {_MOST_NETWORK_STEPS}, got networks={networks}, steps={method.work}"

@@ -83,6 +83,7 @@ class Plan:
                 run = Run.of(training, condensed.get(key))
                 condensed[key] = run.condensed
                 _ = run.training.records  # which raises where the method ends before them
+                _check_rates(run)
             except (TypeError, ValueError) as error:
                 raise (type(error)(f"over: at {told}: {error}") if settings else error) from error
             runs.append(run)
@@ -211,6 +212,16 @@ class Plan:
                     f"block must be smaller: {rows} networks of {name!r} have {rows * values.nbytes} bytes, "
                     f"of which a chunk can have {_CHUNK_BYTES}"
                 )
+
+
+def _check_rates(run: Run) -> None:
+    """Refuse learning rates of each network: the conditions of a sweep share coordinates."""
+    method = run.training.method
+    if isinstance(method, GradientDescent) and method.rates is not None:
+        raise ValueError(
+            f"learning_rate must be one number in a sweep, got one for each of {len(method.rates)} networks: sweep "
+            "'method.learning_rate', or give them to train"
+        )
 
 
 Result = dict[str, NDArray[Any]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.engine import dataset
 from shoal.engine.histogram import bins
 from shoal.engine.merged import Merged
 from shoal.engine.run import Run
