@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+
 import hypothesis
 import numpy as np
 import pytest
@@ -9,6 +13,8 @@ import pytest
 # Training takes as long as it takes on a machine that is shared; the same examples on every run.
 hypothesis.settings.register_profile("shoal", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("shoal")
+
+os.environ["MPLBACKEND"] = "Agg"  # no window opens, whatever display there is
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,3 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def generator() -> np.random.Generator:
     """Random numbers, the same in every run."""
     return np.random.default_rng(20180918)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    """Close the figures that a test leaves in pyplot, which warns of more than twenty."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")

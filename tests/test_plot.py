@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import LogNorm
@@ -17,36 +18,8 @@ from scipy import stats
 from scipy.special import ndtr
 
 import shoal
+from plot_example import GRID, HIDDEN, KEPT, NETWORKS, ONE, RAW, REDUCED, SCALES, labels, saved, swept, trained
 from shoal import plot
-from support import python
-
-SCALES, HIDDEN, NETWORKS = (0.1, 0.4, 1.6, 6.4), (1, 3, 6), 60
-KEPT = shoal.Statistics(events=("error > 0", "loss > 100"), distribution=("loss", "margin"))
-
-
-def trained(scale: float, hidden: int, reduce: shoal.Statistics | None, **changed: Any) -> xarray.Dataset:
-    arguments: dict[str, Any] = {
-        "task": shoal.Task([[1, 0], [0, 1], [-1, -0.5]], [1, -1, 1]),
-        "method": shoal.GradientDescent(0.2, 60, stop="fitted"),
-        "networks": NETWORKS,
-        "seed": round(10 * scale) + hidden,
-        **changed,
-    }
-    record = shoal.Record(steps=[0, 20, 60], measure=("loss", "error", "margin"), reduce=reduce)
-    return shoal.train(shoal.Network((2, hidden, 1)), init=shoal.Gaussian(scale), record=record, **arguments)
-
-
-def swept(reduce: shoal.Statistics | None, **changed: Any) -> xarray.Dataset:
-    """Return trainings with their fields as dimensions in front."""
-    rows = []
-    for hidden in HIDDEN:
-        row = [trained(scale, hidden, reduce, **changed) for scale in SCALES]
-        rows.append(xarray.concat(row, xarray.IndexVariable("init.std", list(SCALES))))
-    return xarray.concat(rows, xarray.IndexVariable("network.hidden", list(HIDDEN)))
-
-
-RAW, REDUCED = swept(None), swept(KEPT)
-GRID = {"x": "init.std", "y": "network.hidden"}
 
 
 @pytest.fixture(params=["raw", "reduced"])
@@ -59,81 +32,9 @@ def mesh(axes: Axes) -> np.ma.MaskedArray[Any, Any]:
     return np.ma.asarray(found.get_array())
 
 
-def labels(axes: Axes) -> list[str]:
-    legend = axes.get_legend()
-    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
-
-
 def marked(axes: Axes, label: str) -> set[tuple[float, float]]:
     lines = [line for line in axes.lines if line.get_label() == label]
     return {(x, y) for line in lines for x, y in np.asarray(line.get_xydata()).tolist()}
-
-
-def saved(axes: Axes, folder: Path) -> None:
-    """Assert that the picture can be written."""
-    figure: Any = axes.get_figure()
-    assert plot.save(figure, folder / "picture.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_curves_are_means_with_bands_of_four_standard_errors(data: xarray.Dataset, tmp_path: Path) -> None:
-    one = data.isel({"network.hidden": 1})
-    axes = plot.curves(one, "loss", along="init.std", theory=np.exp(-one.time))
-    means = RAW.loss.isel({"network.hidden": 1}).mean("network")
-    errors = RAW.loss.isel({"network.hidden": 1}).std("network", ddof=1) / np.sqrt(NETWORKS)
-    *lines, theory = axes.lines
-    for i, line in enumerate(lines):
-        np.testing.assert_array_equal(line.get_xdata(), data.time)
-        np.testing.assert_allclose(line.get_ydata(), means[i], rtol=1e-12)
-        (path,) = axes.collections[i].get_paths()
-        ends = {(x, round(float(y), 9)) for x, y in path.vertices}
-        for sign in (-4, 4):
-            assert ends >= {
-                (x, round(float(y), 9)) for x, y in zip(data.time.values, means[i] + sign * errors[i], strict=True)
-            }
-    np.testing.assert_array_equal(theory.get_ydata(), np.exp(-one.time))
-    assert labels(axes) == ["0.1", "0.4", "1.6", "6.4", "theory"]
-    title: Any = axes.get_legend()
-    assert title.get_title().get_text() == "init.std (band: 4 standard errors)"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time", "loss")
-    saved(axes, tmp_path)
-
-
-def test_bands_of_quantiles_hold_those_of_the_networks(data: xarray.Dataset) -> None:
-    one = data.isel({"network.hidden": 1, "init.std": 2})
-    axes = plot.curves(one, "loss", quantiles=(0.25, 0.75))
-    (path,) = axes.collections[0].get_paths()
-    raw = RAW.loss.isel({"network.hidden": 1, "init.std": 2})
-    for i, time in enumerate(data.time.values):
-        ends = sorted(float(y) for x, y in path.vertices if x == time)
-        for end, q in ((ends[0], 0.25), (ends[-1], 0.75)):
-            near = [np.quantile(raw[:, i], q, method=how) for how in ("inverted_cdf", "higher", "lower")]
-            assert min(near) * (1 - 2**-5) <= end <= max(near) * (1 + 2**-5)
-    assert labels(axes) == ["mean over networks"]
-
-
-def test_curves_of_one_network_have_no_band() -> None:
-    axes = plot.curves(trained(0.4, 3, None, networks=1), "loss")
-    assert all(len(path.vertices) == 0 for path in axes.collections[0].get_paths())
-
-
-def test_many_curves_have_colours_of_their_own() -> None:
-    many = xarray.concat([trained(0.4, 3, KEPT, networks=5) for _ in range(9)], xarray.IndexVariable("seed", range(9)))
-    axes = plot.curves(many, "loss", along="seed")
-    assert len({tuple(np.atleast_1d(line.get_color())) for line in axes.lines}) == 9
-    assert labels(axes) == [str(i) for i in range(9)]
-
-
-def test_networks_that_diverged_are_left_out_of_curves_and_shares() -> None:
-    given: dict[str, Any] = {"method": shoal.GradientDescent(1.0, 60), "loss": "squared"}
-    raw, reduced = trained(1.6, 3, None, **given), trained(1.6, 3, KEPT, **given)
-    assert 0 < int(reduced.diverged) < NETWORKS
-    lines = [plot.curves(one, "loss").lines[0].get_ydata() for one in (raw, reduced)]
-    np.testing.assert_allclose(lines[0], lines[1], rtol=1e-12)
-    shares = [
-        plot.measured.share_of(one, event).value.values for event in ("error > 0", "diverged") for one in (raw, reduced)
-    ]
-    np.testing.assert_array_equal(shares[0], shares[1])
-    np.testing.assert_array_equal(shares[2], shares[3])
 
 
 def test_a_phase_diagram_shows_shares_and_what_is_decided(data: xarray.Dataset, tmp_path: Path) -> None:
@@ -299,7 +200,6 @@ def test_figures_are_drawn_where_they_are_told_to(data: xarray.Dataset) -> None:
     assert made is panels[0].get_figure()
 
 
-ONE = REDUCED.isel({"network.hidden": 0, "init.std": 0})
 CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: plot.curves(5, "loss"), TypeError, "data must be an xarray.Dataset that train returned, got 5"),  # type: ignore[arg-type]
     (lambda: plot.curves(ONE, "loss", axes=5), TypeError, "axes must be of matplotlib, such as figure"),  # type: ignore[arg-type]
@@ -319,6 +219,13 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: plot.curves(ONE, "loss", quantiles=(0.9, 0.1)), ValueError, "quantiles must be two that increase within"),
     (lambda: plot.curves(ONE, "loss", quantiles=(0.5,)), ValueError, "quantiles must be two that increase"),  # type: ignore[arg-type]
     (lambda: plot.curves(ONE, "error", quantiles=(0.1, 0.9)), ValueError, "quantiles need a histogram of error: train"),
+    (lambda: plot.curves([], "loss"), ValueError, "data must hold at least one dataset, got none"),
+    (lambda: plot.curves([ONE, 5], "loss"), TypeError, "data must be an xarray.Dataset that train returned, got 5"),  # type: ignore[list-item]
+    (lambda: plot.curves([ONE], labels=("a", "b")), ValueError, "labels must be a sequence of 1, one for each dataset"),
+    (lambda: plot.curves([ONE], labels=(1,)), TypeError, "labels must be texts, got 1"),  # type: ignore[arg-type]
+    (lambda: plot.curves([ONE, ONE], theory=[1, 2, 3]), ValueError, "theory must be a sequence of 2, one for each"),
+    (lambda: plot.curves(ONE, singles=3), ValueError, "singles must be 0 for statistics, which keep no single"),
+    (lambda: plot.curves(ONE, singles=-1), ValueError, "singles must be at least 0, got -1"),
     (
         lambda: plot.phase_diagram(REDUCED, "error > 0.5", **GRID),
         ValueError,
@@ -359,11 +266,9 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), CASES, ids=[case[2][:50] for case in CASES])
-def test_what_cannot_be_drawn_is_refused(call: Callable[[], object], kind: type[Exception], message: str) -> None:
+def test_what_cannot_be_drawn_is_refused_and_leaves_no_figure(
+    call: Callable[[], object], kind: type[Exception], message: str
+) -> None:
     with pytest.raises(kind, match=re.escape(message)):
         call()
-
-
-def test_figures_choose_no_backend_and_keep_no_state() -> None:
-    asked = "import sys; from shoal import plot; plot.figure(('a',)); print('matplotlib.pyplot' in sys.modules)"
-    assert python(["-c", asked]).stdout == "False\n"
+    assert pyplot.get_fignums() == []

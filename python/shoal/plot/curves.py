@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from shoal.base import checks
 from shoal.base.interval import DEVIATIONS
@@ -16,14 +18,18 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
+Floats = NDArray[np.float64]
+
 
 def curves(
-    data: xarray.Dataset,
-    measure: str,
+    data: xarray.Dataset | Sequence[xarray.Dataset],
+    measure: str = "loss",
     *,
-    theory: ArrayLike | xarray.DataArray | None = None,
+    labels: Sequence[str] | None = None,
+    theory: Any = None,
     along: str | None = None,
     quantiles: tuple[float, float] | None = None,
+    singles: int = 0,
     axes: Axes | None = None,
 ) -> Axes:
     """Draw a measure's mean over networks against time, with a band, and theory as dashed lines.
@@ -32,61 +38,146 @@ def curves(
 
     Parameters
     ----------
-    data : xarray.Dataset
-        What ``train`` returned, with every network or statistics only; with ``along``, of several trainings.
+    data : xarray.Dataset, or several
+        What ``train`` returned, with every network or statistics only; with ``along``, of several trainings. Several
+        datasets may have different times.
     measure : str
-        Such as ``"loss"``.
+        Such as ``"loss"``, of one number per network and time.
+    labels : sequence of str, optional
+        A name for each of several datasets; 1, 2, ... when left out.
     theory : array_like, (times,) or (conditions, times), or DataArray, optional
-        What the mean should be.
+        What the mean should be; of several datasets a sequence, with one or None for each.
     along : str, optional
         A dimension with a curve for each entry, such as ``"init.std"`` or ``"sample"``.
     quantiles : tuple of float, optional
         The band lies between these quantiles over networks, for which statistics need a histogram of the measure.
         Without, it is the mean's error: four standard errors to either side.
+    singles : int
+        How many single networks each curve has as thin lines under it: the first that were not left out, or all where
+        there are fewer.
     axes : Axes, optional
-        Where; a figure of its own without.
+        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
     Axes
-        With a line and a band a curve, in the order of ``along``.
+        With a line and a band per curve, in the order of the datasets and of ``along``.
 
     Raises
     ------
     TypeError, ValueError
         Not a dataset, a name that it does not have, a dimension beside time and ``along`` with several entries,
-        quantiles that do not increase within [0, 1] or have no histogram, or a theory of another shape.
+        quantiles that do not increase within [0, 1] or have no histogram, single networks of statistics, labels or
+        theories of another number than datasets, or a theory of another shape.
     """
-    measured.require_dataset(data)
+    several = isinstance(data, (list, tuple))
+    datasets: Sequence[xarray.Dataset] = data if several else (data,)  # type: ignore[assignment]
+    if not datasets:
+        raise ValueError("data must hold at least one dataset, got none")
+    for one in datasets:
+        measured.require_dataset(one)
     if axes is not None:
         style.require_axes(axes)
+    names = _labels(labels, len(datasets)) if several or labels is not None else [""]
+    theories = _each("theory", theory, len(datasets)) if several else [theory]
+    singles = checks.integer("singles", singles, least=0)
+    found = [
+        curve
+        for one, name, predicted in zip(datasets, names, theories, strict=True)
+        for curve in _curves(one, measure, name, predicted, along, quantiles, singles)
+    ]
+    if axes is None:
+        axes = style.figure((f"{measure}, mean over networks",), pyplot=True)[1][0]
+    for curve, colour in zip(found, _colours(len(found)), strict=True):
+        curve.draw(axes, colour)
+    expected = [(curve.times, curve.theory) for curve in found if curve.theory is not None]
+    for i, (times, theory_there) in enumerate(expected):
+        style.theory(axes, times, theory_there, color="black", lw=1.3, ls="--", label=None if i else "theory")
+    axes.set_xlabel("time")
+    axes.set_ylabel(measured.long_name(datasets[0][measure], measure))
+    told = "band: 4 standard errors" if quantiles is None else f"band: quantiles {quantiles[0]:g} to {quantiles[1]:g}"
+    title = told if along is None else f"{along} ({told})"
+    style.legend(axes, title=title, ncols=1 + (len(found) > 8))
+    return axes
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A mean with its band, the single networks under it, (networks, times), and what it should be."""
+
+    label: str
+    times: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    singles: Floats
+    theory: Floats | None
+
+    def draw(self, axes: Axes, colour: Any) -> None:
+        """Draw all but the theory, which stands over all curves."""
+        from matplotlib.collections import LineCollection
+
+        if len(self.singles):
+            lines = [np.column_stack([self.times, row]) for row in self.singles]
+            axes.add_collection(LineCollection(lines, colors=[colour], linewidths=0.6, alpha=0.5, zorder=2))
+            axes.autoscale_view()
+        axes.fill_between(self.times, self.low, self.high, color=colour, alpha=0.22, lw=0, zorder=1)
+        axes.plot(self.times, self.mean, color=colour, lw=1.8, zorder=3, label=self.label)
+
+
+def _curves(
+    data: xarray.Dataset, measure: str, name: str, theory: Any, along: str | None, quantiles: Any, singles: int
+) -> list[_Curve]:
+    """Return the curves of one dataset."""
     dims = ["time"] if along is None else [along, "time"]
     values = None if along is None else measured.swept(data, "along", along)
     mean = measured.only(measured.statistic_of(data, "measure", measure, "mean"), dims)
     low, high = (measured.only(end, dims) for end in _band(data, measure, mean, quantiles))
+    thin = _singles(data, measure, along, singles, len(np.atleast_2d(mean.values)))
     predicted = _theory(theory, mean)
-    told = "band: 4 standard errors" if quantiles is None else f"band: quantiles {quantiles[0]:g} to {quantiles[1]:g}"
-    if axes is None:
-        axes = style.figure((f"{measure}, mean over networks",))[1][0]
-    rows = np.atleast_2d(mean.values)
-    colours = _colours(len(rows))
-    labels = ["mean over networks"] if values is None else [measured.text(one) for one in values.values]
+    rows = [np.atleast_2d(array.values) for array in (mean, low, high)]
+    expected: list[Floats | None] = [None] * len(rows[0])
+    if predicted is not None:  # one for all curves is drawn once
+        expected[: 1 if predicted.ndim == 1 else None] = list(np.atleast_2d(predicted))
+    said = [""] if values is None else [measured.text(one) for one in values.values]
+    labels = [", ".join(filter(None, (name, one))) or "mean over networks" for one in said]
     if "time" not in mean.coords:
         raise ValueError(
             f"data must have one coordinate time, got {measure!r} at times that differ between networks or conditions"
         )
-    times = mean.time.values
-    for i, (row, below, above) in enumerate(
-        zip(rows, np.atleast_2d(low.values), np.atleast_2d(high.values), strict=True)
-    ):
-        axes.fill_between(times, below, above, color=colours[i], alpha=0.22, lw=0, zorder=1)
-        axes.plot(times, row, color=colours[i], lw=1.8, zorder=3, label=labels[i])
-    for i, row in enumerate([] if predicted is None else np.atleast_2d(predicted)):
-        style.theory(axes, times, row, color="black", lw=1.3, ls="--", label="theory" if i == 0 else None)
-    axes.set_xlabel("time")
-    axes.set_ylabel(measured.long_name(data[measure], measure))
-    style.legend(axes, title=told if along is None else f"{along} ({told})", ncols=1 + (len(rows) > 8))
-    return axes
+    times = np.asarray(mean.time.values, np.float64)
+    return [_Curve(label, times, *parts) for label, *parts in zip(labels, *rows, thin, expected, strict=True)]
+
+
+def _singles(data: xarray.Dataset, measure: str, along: str | None, count: int, curves: int) -> list[Floats]:
+    """Return the first networks of each curve that were not left out, (networks, times) each."""
+    if not count:
+        return [np.empty((0, 0))] * curves
+    if "network" not in data[measure].dims:
+        raise ValueError(f"singles must be 0 for statistics, which keep no single network, got {count}")
+    kept = data[measure].where(measured.kept_networks(data, data[measure]))
+    dims = ["network", "time"] if along is None else [along, "network", "time"]
+    rows = measured.only(kept, dims).values.reshape(curves, -1, data.sizes["time"])
+    return [row[~np.isnan(row).all(axis=1)][:count] for row in rows]
+
+
+def _labels(labels: Any, count: int) -> list[str]:
+    if labels is None:
+        return [str(i) for i in range(1, count + 1)]
+    names = _each("labels", labels, count)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"labels must be texts, got {name!r} of type {type(name).__name__}")
+    return names
+
+
+def _each(argument: str, given: Any, count: int) -> list[Any]:
+    """Return what was given for each dataset."""
+    if given is None:
+        return [None] * count
+    if not isinstance(given, (list, tuple)) or len(given) != count:
+        raise ValueError(f"{argument} must be a sequence of {count}, one for each dataset, got {given!r:.200}")
+    return list(given)
 
 
 def _band(

@@ -36,7 +36,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
     time : int
         Index of the record, from the end where negative.
     axes : Axes, optional
-        Where; a figure of its own without.
+        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
         )
     bars = Bars.of(counts, ends)
     if axes is None:
-        axes = style.figure((f"{name} over {total} networks",))[1][0]
+        axes = style.figure((f"{name} over {total} networks",), pyplot=True)[1][0]
     width = np.diff(np.log2(bars.edges) if bars.logarithmic else bars.edges)
     low, high = wilson_interval(bars.counts, total)
     density = bars.counts / total / width

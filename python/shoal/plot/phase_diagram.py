@@ -35,7 +35,7 @@ def phase_diagram(
     time : int
         Index of the record, from the end where negative.
     axes : Axes, optional
-        Where; a figure of its own without.
+        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def phase_diagram(
     share = measured.share_of(data, event)
     low, high, value = (measured.drawn(part, (y, x), time) for part in (share.low, share.high, share.value))
     if axes is None:
-        axes = style.figure((f"Networks: {event}",), width=6.0, height=5.0)[1][0]
+        axes = style.figure((f"Networks: {event}",), width=6.0, height=5.0, pyplot=True)[1][0]
     grid.mesh(axes, across, up, value, f"fraction of networks: {event}", cmap="cividis", vmin=0.0, vmax=1.0)
     _outline(axes, across, up, low > 0.5, "edge of: most networks (interval above 1/2)", "-")
     _outline(axes, across, up, high < 0.5, "edge of: fewer than half (interval below 1/2)", "--")

@@ -1,11 +1,12 @@
 """The house style of shoal's figures: measurement as points with bars or bands, theory as lines.
 
-No global state of matplotlib is touched: figures are made without pyplot and carry their own canvas, so no backend is
-chosen for the user's process.
+Figures of ``figure`` are made without pyplot and choose no backend, unless they are asked for with ``pyplot=True``:
+pyplot then keeps them, so that a notebook shows each once at the end of its cell, and ``plt.show()`` in a window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ STYLE: Any = {  # matplotlib's stubs name every key, and their names differ betw
 
 
 def figure(
-    titles: tuple[str, ...], *, width: float = 5.2, height: float = 4.4, rows: int = 1
+    titles: tuple[str, ...], *, width: float = 5.2, height: float = 4.4, rows: int = 1, pyplot: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with one titled panel beside the other.
 
@@ -48,6 +49,9 @@ def figure(
         Of a panel, inches.
     rows : int
         In how many rows they stand.
+    pyplot : bool
+        Whether pyplot keeps the figure: a notebook and ``plt.show()`` then show it, and it takes memory until
+        ``plt.close``. Without, it is only to be saved.
 
     Returns
     -------
@@ -55,17 +59,28 @@ def figure(
         The figure and its axes, row by row.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = -(-len(titles) // rows)
+    # Outside of the context: a backend that is loaded now, such as a notebook's, makes settings that are to stay.
+    # A label must not touch the panel on its left.
+    made = _new(pyplot)(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.1))
     with mpl.rc_context(STYLE):
-        # A label must not touch the panel on its left.
-        made = Figure(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.1))
         panels = [made.add_subplot(rows, columns, i + 1) for i in range(len(titles))]
         for axes, title in zip(panels, titles, strict=True):
             axes.set_title(title)
     return made, panels
+
+
+def _new(pyplot: bool) -> Callable[..., Figure]:
+    """Return what makes a figure, one that pyplot keeps or one of its own."""
+    if pyplot:
+        from matplotlib.pyplot import figure as new
+
+        return new
+    from matplotlib.figure import Figure
+
+    return Figure
 
 
 def points(axes: Axes, x: ArrayLike, measured: ArrayLike, *, error: ArrayLike | None = None, **style: Any) -> None:
@@ -164,10 +179,8 @@ def save(made: Figure, path: Path, *, dpi: int = 150) -> Path:
         `path`.
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with mpl.rc_context(STYLE):
-        FigureCanvasAgg(made)
         made.savefig(path, dpi=dpi, format="png")
     return path
 

@@ -52,7 +52,7 @@ def surface(
     scale : str
         Of the colours, ``"linear"`` or ``"log"``. On a logarithmic one, numbers that are not positive have a mark.
     axes : Axes, optional
-        Where; a figure of its own without.
+        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def surface(
     if scale == "log" and not (shown & ~lowest).any():
         raise ValueError(f"scale='log' needs a positive number among those of {variable!r}, got none")
     if axes is None:
-        axes = style.figure((label,), width=6.0, height=5.0)[1][0]
+        axes = style.figure((label,), width=6.0, height=5.0, pyplot=True)[1][0]
     grid.mesh(axes, across, up, values, label, cmap="viridis", **_norm(values, shown & ~lowest, scale))
     grid.mark(axes, across, up, bound, "none counted: colour of the upper bound", marker="v")
     grid.mark(axes, across, up, lowest, "not positive", marker="x", mec="black", mew=1.2)
