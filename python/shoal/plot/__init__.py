@@ -2,7 +2,10 @@
 
 ``figure``, ``points``, ``theory``, ``band``, ``legend`` and ``save`` draw what they are given. ``curves``,
 ``phase_diagram``, ``surface`` and ``distribution`` read what ``train`` returned, with every network or statistics only,
-one training or many with the fields that were swept as dimensions in front.
+one training or many with the fields that were swept as dimensions in front. ``trajectory`` shows one network.
+
+What these return is shown once at the end of a notebook's cell, and by ``plt.show()`` in a script: pyplot keeps their
+figures, until ``plt.close``, unless they draw on given ``axes``.
 """
 
 from shoal.plot.curves import curves
@@ -10,6 +13,7 @@ from shoal.plot.distribution import distribution
 from shoal.plot.phase_diagram import phase_diagram
 from shoal.plot.style import COLOURS, STYLE, band, figure, legend, points, save, theory
 from shoal.plot.surface import surface
+from shoal.plot.trajectory import trajectory
 
 __all__ = [
     "COLOURS",
@@ -24,4 +28,5 @@ __all__ = [
     "save",
     "surface",
     "theory",
+    "trajectory",
 ]
