@@ -1,61 +1,28 @@
-"""Elements of a page. What is said in them is escaped when they are written, by the standard library."""
+"""Numbers and times as a reader would write them."""
 
 from __future__ import annotations
 
 import math
-from xml.etree.ElementTree import Element, tostring
 
-__all__ = ["document", "duration", "node", "number"]
+from markupsafe import Markup
 
-# A line break after one of these is no space that a reader sees.
-_BLOCKS = frozenset(
-    "html head meta link title style body header nav main section footer h1 h2 h3 p ol ul li dl div dt dd "
-    "table caption thead tbody tr th td figure figcaption img pre".split()
-)
+__all__ = ["duration", "number"]
 
 _MINUS = "\N{MINUS SIGN}"
 
 
-def node(tag: str, *content: Element | str, **attributes: str) -> Element:
-    """Return an element with text and elements inside.
-
-    Names of attributes are written with ``_`` for ``-`` and with a trailing ``_`` where Python claims the word; an
-    attribute whose value is empty is left out, but for ``alt``.
-    """
-    made = Element(tag)
-    for name, value in attributes.items():
-        if value or name == "alt":
-            made.set(name.rstrip("_").replace("_", "-"), value)
-    for part in content:
-        if isinstance(part, Element):
-            made.append(part)
-        elif len(made):
-            made[-1].tail = (made[-1].tail or "") + part
-        else:
-            made.text = (made.text or "") + part
-    return made
-
-
-def document(page: Element) -> str:
-    """Return a page as text, a block a line."""
-    for element in page.iter():
-        if element.tag in _BLOCKS and not element.tail:
-            element.tail = "\n"
-    return "<!DOCTYPE html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
-
-
-def number(value: float, digits: int) -> Element:
+def number(value: float, digits: int) -> Markup:
     """Return a number as a reader would write it: powers of ten with a raised exponent, and a true minus."""
     if math.isnan(value):
-        return node("span", "\N{EN DASH}", title="not a number")
+        return Markup('<span title="not a number">\N{EN DASH}</span>')
     if math.isinf(value):
-        return node("span", "\N{INFINITY}" if value > 0 else f"{_MINUS}\N{INFINITY}")
-    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
-    mantissa = mantissa.replace("-", _MINUS)
+        return Markup("<span>{}</span>").format("\N{INFINITY}" if value > 0 else f"{_MINUS}\N{INFINITY}")
+    mantissa, _, exponent = f"{value:.{digits}g}".replace("-", _MINUS).partition("e")
     if not exponent:
-        return node("span", mantissa)
-    power = node("sup", str(int(exponent)).replace("-", _MINUS))
-    return node("span", f"{mantissa}\N{THIN SPACE}\N{MULTIPLICATION SIGN}\N{THIN SPACE}10", power)
+        return Markup("<span>{}</span>").format(mantissa)
+    power = str(int(exponent.replace(_MINUS, "-"))).replace("-", _MINUS)
+    times = "\N{THIN SPACE}\N{MULTIPLICATION SIGN}\N{THIN SPACE}"
+    return Markup("<span>{}{}10<sup>{}</sup></span>").format(mantissa, times, power)
 
 
 def duration(seconds: float) -> str:
