@@ -56,6 +56,13 @@ def data() -> xr.Dataset:
     )
 
 
+def test_every_entry_and_field_of_the_bibliography_is_read() -> None:
+    text = Path(shoal.__file__).with_name("papers.bib").read_text(encoding="utf-8")
+    assert text.count("\n@") + 1 == len(PAPERS)
+    assert text.count("\n  ") == sum(len(known.fields) + 1 for known in PAPERS)  # and the label
+    assert len({known.key for known in PAPERS}) == len({known.label for known in PAPERS}) == len(PAPERS)
+
+
 def test_nothing_gives_shoal_in_its_version() -> None:
     (entry,) = entries(shoal.cite()).values()
     assert entry["kind"] == "misc"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from shoal.version import VERSION
 
@@ -43,92 +44,16 @@ class Reference:
         return "\n".join([f"@{self.kind}{{{self.key},", *lines, "}"])
 
 
-def _paper(
-    key: str, label: str, authors: str, title: str, year: int, arxiv: str, *, kind: str = "misc", **more: str
-) -> Reference:
-    fields = {"author": authors, "title": f"{{{title}}}", "year": str(year), **more}
-    fields |= {"eprint": arxiv, "archiveprefix": "arXiv", "url": f"https://arxiv.org/abs/{arxiv}"}
-    return Reference(key, label, kind, tuple(fields.items()))
+def _read(text: str) -> tuple[Reference, ...]:
+    """Return the entries of a bibliography in which each field is one line and ``shorthand`` is the label."""
+    found = []
+    for kind, key, body in re.findall(r"^@(\w+)\{(\w+),\n(.*?)\n\}$", text, re.DOTALL | re.MULTILINE):
+        fields = dict(re.findall(r"^  (\w+) *= \{(.*)\},$", body, re.MULTILINE))
+        found.append(Reference(key, fields.pop("shorthand"), kind, tuple(fields.items())))
+    return tuple(found)
 
 
-PAPERS: tuple[Reference, ...] = (
-    _paper(
-        "tachet2018learning",
-        "T18",
-        "{Tachet des Combes}, Remi and Pezeshki, Mohammad and Shabanian, Samira and Courville, Aaron and "
-        "Bengio, Yoshua",
-        "On the Learning Dynamics of Deep Neural Networks",
-        2018,
-        "1809.06848",
-    ),
-    _paper(
-        "pellegrini2020analytic",
-        "PB20",
-        "Pellegrini, Franco and Biroli, Giulio",
-        "An analytic theory of shallow networks dynamics for hinge loss classification",
-        2020,
-        "2006.11209",
-        kind="inproceedings",
-        booktitle="Advances in Neural Information Processing Systems",
-        volume="33",
-    ),
-    _paper(
-        "saxe2013exact",
-        "S13",
-        "Saxe, Andrew M. and McClelland, James L. and Ganguli, Surya",
-        "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
-        2013,
-        "1312.6120",
-    ),
-    _paper(
-        "gidel2019implicit",
-        "G19",
-        "Gidel, Gauthier and Bach, Francis and Lacoste-Julien, Simon",
-        "Implicit Regularization of Discrete Gradient Dynamics in Linear Neural Networks",
-        2019,
-        "1904.13262",
-    ),
-    _paper(
-        "gissin2019implicit",
-        "Gi19",
-        "Gissin, Daniel and Shalev-Shwartz, Shai and Daniely, Amit",
-        "The Implicit Bias of Depth: How Incremental Learning Drives Generalization",
-        2019,
-        "1909.12051",
-    ),
-    _paper(
-        "soudry2018implicit",
-        "So18",
-        "Soudry, Daniel and Hoffer, Elad and {Shpigel Nacson}, Mor and Gunasekar, Suriya and Srebro, Nathan",
-        "The Implicit Bias of Gradient Descent on Separable Data",
-        2018,
-        "1710.10345",
-        kind="article",
-        journal="Journal of Machine Learning Research",
-        volume="19",
-        number="70",
-    ),
-    _paper(
-        "pezeshki2021gradient",
-        "P21",
-        "Pezeshki, Mohammad and Kaba, S{\\'e}kou-Oumar and Bengio, Yoshua and Courville, Aaron and Precup, Doina and "
-        "Lajoie, Guillaume",
-        "Gradient Starvation: A Learning Proclivity in Neural Networks",
-        2021,
-        "2011.09468",
-        kind="inproceedings",
-        booktitle="Advances in Neural Information Processing Systems",
-        volume="34",
-    ),
-    _paper(
-        "min2023early",
-        "M23",
-        "Min, Hancheng and Mallada, Enrique and Vidal, Ren{\\'e}",
-        "Early Neuron Alignment in Two-layer ReLU Networks with Small Initialization",
-        2023,
-        "2307.12851",
-    ),
-)
+PAPERS = _read(Path(__file__).with_name("papers.bib").read_text(encoding="utf-8"))
 """The papers that docs/theory.md draws on. The year of a preprint is that of its first version."""
 
 # A number at arXiv since 2007, with or without the version of the paper.
