@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
 
 from shoal.dynamics.series import Floats
@@ -52,11 +53,7 @@ def through(x: Floats, values: Floats) -> Floats:
 
 def evaluate(coefficients: Floats, x: Floats) -> Floats:
     """Return p(x), of the shape of x: (series,) or (series, points)."""
-    shape = (len(coefficients), *[1] * (x.ndim - 1))
-    result = np.zeros(x.shape)
-    for order in range(coefficients.shape[1] - 1, -1, -1):
-        result = result * x + coefficients[:, order].reshape(shape)
-    return result
+    return np.asarray(polyval(x.T, coefficients.T, tensor=False).T, np.float64)
 
 
 def derivative(coefficients: Floats) -> Floats:
