@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.base import checks
+from shoal.engine import custom
 from shoal.engine.run import Progress, Run
 from shoal.engine.threads import thread_count
 from shoal.predict import Parameters, final_parameters
@@ -52,7 +53,8 @@ def resume(
         Of a flow, the time at which training ends, after that at which ``data`` ended.
     record
         When and what to measure, in steps or times of the whole training, from the end of ``data`` on. When left out,
-        what ``data`` measured, at 101 steps or times spread evenly from its end to the new one.
+        what ``data`` measured, at 101 steps or times spread evenly from its end to the new one, without custom
+        statistics.
     threads, progress
         As of ``train``.
 
@@ -174,10 +176,10 @@ def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Met
     held["status"] = np.where(ended, status, arrays["status"]).astype(np.asarray(arrays["status"]).dtype)
     lost = np.isin(status, (_DIVERGED, _EXHAUSTED))
     if lost.any():
-        for name in run.training.record.measure:
-            for part in REGISTRY[name].arrays:
-                if part in held:
-                    held[part] = _lost(held[part], lost, data, part)
+        parts = [part for name in run.training.record.measure for part in REGISTRY[name].arrays]
+        for part in (*parts, *(custom.key(name) for name, _ in run.functions)):
+            if part in held:
+                held[part] = _lost(held[part], lost, data, part)
     return held
 
 

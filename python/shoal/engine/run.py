@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.engine import dataset, memory
+from shoal.engine import custom, dataset, memory
 from shoal.engine.condense import OF_SAMPLES, Condensed
 from shoal.engine.histogram import bins
 from shoal.engine.merged import Cut, Merged, together
+from shoal.spec.custom import Function
 from shoal.spec.engines import resolve_engine
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import any_of
@@ -49,7 +51,9 @@ class Run:
         """Return the run of a training, of which ``condensed`` may be known from another one."""
         condensed = condensed or Condensed.of(training)
         engine = resolve_engine(training.engine, condensed.network, condensed.task, training.method)
-        return cls(training, condensed, engine)
+        run = cls(training, condensed, engine)
+        _ = run.custom_shapes  # calls the functions of custom statistics, so that what is wrong with them is told now
+        return run
 
     @property
     def kept(self) -> Statistics:
@@ -60,6 +64,16 @@ class Run:
     def cut(self) -> Cut:
         """How the networks are cut where only statistics are kept."""
         return Cut.of(self.record_bytes(1) // np.dtype(self.training.dtype).itemsize)
+
+    @cached_property
+    def custom_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the custom statistics of one network and time."""
+        return custom.shapes(self.training)
+
+    @property
+    def functions(self) -> tuple[tuple[str, Function], ...]:
+        """The custom statistics, by name."""
+        return self.training.record.functions
 
     def dataset(self, threads: int, progress: Progress | None) -> xarray.Dataset:
         """Train all networks and return the dataset."""
@@ -87,6 +101,7 @@ class Run:
     def variables(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Return the variables of arrays of networks, in the given samples."""
         variables = dataset.measured(arrays, self.training.record.measure, "network")
+        variables |= custom.variables(self.functions, arrays, "network")
         return variables | dataset.status(self.training.method, arrays)
 
     def of_merged(self, merged: Merged) -> xarray.Dataset:
@@ -106,6 +121,8 @@ class Run:
         """Return the variables of statistics in the given samples."""
         results = dataset.moments(merged.sums, self.training.record.measure)
         variables = dataset.measured(results, self.training.record.measure, "statistic")
+        own = dataset.moments(merged.sums, [custom.key(name) for name, _ in self.functions])
+        variables |= custom.variables(self.functions, own, "statistic")
         variables |= dataset.counted(self.training.method, self.kept, merged.counts["status"])
         return variables | dataset.kept(self.training.method, self.kept, merged.sums, merged.counts)
 
@@ -129,10 +146,49 @@ class Run:
             "condensed": self.condensed.told(),
         }
 
-    def arrays(
-        self, begin: int, end: int, threads: int, progress: Progress | None, reduction: Mapping[str, Any] | None = None
+    def arrays(self, begin: int, end: int, threads: int, progress: Progress | None) -> dict[str, Any]:
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays of them.
+
+        Custom statistics are among these.
+        """
+        measures = tuple(self.training.record.measure)
+        if not self.functions:
+            return self._trained(begin, end, threads, progress, measures)
+        return self._with_custom(begin, end, threads, progress, measures)
+
+    def _with_custom(
+        self, begin: int, end: int, threads: int, progress: Progress | None, measures: tuple[str, ...]
     ) -> dict[str, Any]:
-        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays."""
+        """Train networks in blocks, and return the core's arrays of these measures and the custom statistics."""
+        first, work = self.training.first_network, self.training.method.work
+        asked = measures if "trajectory" in measures else (*measures, "trajectory")
+        whole: dict[str, Any] = {}
+        for low, high in self._blocks.calls(first + begin, first + end):
+            told = shifted(progress, (low - first - begin) * work, (end - begin) * work)
+            part = self._trained(low - first, high - first, threads, told, asked)
+            blocks = [(one - low, other - low) for one, other in self._blocks.blocks(low, high)]
+            found = custom.evaluated(self.functions, self.custom_shapes, part, blocks)
+            if asked != measures:
+                part = {name: array for name, array in part.items() if name not in custom.TRAJECTORY}
+            part |= {custom.key(name): values for name, values in found.items()}
+            custom.filled(whole, part, slice(low - first - begin, high - first - begin), end - begin)
+        return whole
+
+    @property
+    def _blocks(self) -> custom.Blocks:
+        """How networks are cut while custom statistics are taken of them."""
+        return custom.Blocks.of(len(self.training.records) * self.training.network.parameters)
+
+    def _trained(
+        self,
+        begin: int,
+        end: int,
+        threads: int,
+        progress: Progress | None,
+        measures: Sequence[str],
+        reduction: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return what the core says of them."""
         from shoal import _core
 
         training, trained = self.training, self.condensed.task
@@ -157,7 +213,7 @@ class Run:
             spectral_decoupling=training.spectral_decoupling,
             start=self._start(begin, end),
             method=self._method(begin, end).for_core(training.records),
-            measures=training.record.measure,
+            measures=tuple(measures),
             reduction=reduction or {},
             networks=end - begin,
             first=training.first_network + begin,
@@ -194,14 +250,30 @@ class Run:
         They can be put together with those of others where they are a branch of the tree: see ``together``.
         """
         cell, work = self.cut.cell, self.training.method.work
+        passes = 2 if self.functions else 1
         parts = []
         for first, last in self._calls(begin, end):
-            told = shifted(progress, (first - begin) * work, (end - begin) * work)
-            arrays = self.arrays(first, last, threads, told, self._reduction)
+            done, total = (first - begin) * passes * work, (end - begin) * passes * work
+            told = shifted(progress, done, total)
+            arrays = self._trained(first, last, threads, told, self.training.record.measure, self._reduction)
+            arrays |= self._custom_sums(first, last, threads, shifted(progress, done + (last - first) * work, total))
             parts.append(
                 Merged.of_core(arrays, (self.training.first_network + first) // cell, self.kept.covariance).folded()
             )
         return together(parts)
+
+    def _custom_sums(self, begin: int, end: int, threads: int, progress: Progress | None) -> dict[str, Any]:
+        """Train networks once more, some cells at a time, and return the sums of their custom statistics by cell."""
+        first, work = self.training.first_network, self.training.method.work
+        cells: dict[str, list[NDArray[np.float64]]] = {custom.key(name): [] for name, _ in self.functions}
+        size = max(self.cut.cell, self._blocks.call)
+        for low, high in custom.cut(size, first + begin, first + end) if cells else ():
+            told = shifted(progress, (low - first - begin) * work, 0)
+            arrays = self._with_custom(low - first, high - first, threads, told, ())
+            ranges = [(one - low, other - low) for one, other in custom.cut(self.cut.cell, low, high)]
+            for name, found in cells.items():
+                found.append(custom.moments(arrays[name], arrays["status"], ranges))
+        return {name: np.concatenate(found) for name, found in cells.items()}
 
     def _calls(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """Return ranges of networks, a call of the core each, that end where branches of the tree do."""
@@ -247,6 +319,8 @@ class Run:
         if self.training.record.reduce is not None:
             records += self._merged_bytes(networks, workers)
             work += workers * memory.task_bytes(self.condensed.task, itemsize)  # each thread's own copy
+        if self.functions:
+            records += self._custom_bytes(networks)
         memory.Need(
             records=records,
             work=work,
@@ -268,13 +342,24 @@ class Run:
         histograms = (measured - len(self.kept.distribution) * memory.STATUS_BYTES) * bins(self.kept.resolution)
         return 3 * 8 * cells * (4 + len(self.kept.covariance)) * numbers + 8 * (workers + 2) * histograms
 
+    def _custom_bytes(self, networks: int) -> int:
+        """Return the bytes of custom statistics, and of the weights of which they are taken at once."""
+        times, blocks = len(self.training.records), self._blocks
+        each = 8 * times * sum(math.prod(shape) for shape in self.custom_shapes.values())
+        weights = times * self.training.network.parameters * np.dtype(self.training.dtype).itemsize
+        held = min(networks, blocks.call) * weights
+        if self.training.record.reduce is None:
+            return held + networks * each
+        cells = min(self.cut.call, -(-networks // self.cut.cell) + 1)
+        return held + (min(networks, max(self.cut.cell, blocks.call)) + 3 * 4 * cells) * each
+
     def _work(self, networks: int, threads: int) -> tuple[int, int]:
         """Return how many threads the core starts, and the bytes in which they train."""
         from shoal import _core
 
         network, task, itemsize = self.condensed.network, self.condensed.task, np.dtype(self.training.dtype).itemsize
         lanes = _core.lanes(self.training.dtype)
-        keeps = any_of(self.training.record.measure, "layers")
+        keeps = bool(self.functions) or any_of(self.training.record.measure, "layers")
         span, beside = self.condensed.bytes_beside(network.widths[1], keeps, lanes)
         of_gradient, of_init = (any_of(self.training.record.measure, trait) for trait in ("of_gradient", "of_init"))
         copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network

@@ -48,6 +48,7 @@ def require_dataset(data: object) -> None:
 def measure_of(data: xarray.Dataset, argument: str, name: object, *also: str) -> xarray.DataArray:
     """Return a measure, or one of the other variables named, by networks or statistics."""
     named = [one for one in (*REDUCIBLE, *also) if one in data]
+    named += [str(one) for one in data.data_vars if "function" in data[one].attrs]  # custom statistics
     return data[checks.choice(argument, name, named)]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.spec.custom import place
 from shoal.spec.init import INITS
 from shoal.spec.loss import LOSSES
 from shoal.spec.method import METHODS
@@ -37,6 +38,11 @@ def encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
         digest = digest_of(value)
         arrays[digest] = value
         return {"array": digest, "shape": list(value.shape)}
+    if callable(value):
+        raise TypeError(
+            "custom statistics cannot be stored, and a sweep is: leave them out of Record(custom=...), or call train "
+            f"at each condition, got {place(value)}"
+        )
     return value.item() if isinstance(value, np.generic) else value
 
 

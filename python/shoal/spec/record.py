@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
+from shoal.spec import custom as own
 from shoal.spec.measures import MEASURES, REDUCIBLE, listed
 from shoal.spec.method import GradientDescent, GradientFlow, Method
 from shoal.spec.statistics import Statistics
@@ -43,21 +44,37 @@ class Record(Frozen):
         in memory that does not grow with their number; networks that diverge are left out of them and counted. A
         ``Statistics(...)`` says what to keep beside them. ``weights``, ``trajectory`` and ``pattern`` cannot be
         reduced: unit i of one network has nothing to do with unit i of the next.
+    custom
+        Statistics of your own: a dict of names and functions. ``function(weights, biases)`` is called at each recorded
+        time with the weights of at most 256 networks, one array per layer of shape (networks, outputs, inputs), and
+        their biases, (networks, outputs), an empty list without biases. It returns numbers of shape (networks,) or
+        (networks, k, ...), where a row depends on its own network alone. They are the variable of that name,
+        (network, time, name_0, ...), which ``reduce`` reduces as any measure. Networks that have diverged are shown
+        with weights of 0, and get NaN. Each function is called twice with initial weights before training. No dataset
+        holds a function: ``specification(data)`` leaves them out. Of sweeps they are refused.
 
     Raises
     ------
     TypeError
-        Steps that are not integers, or a measure that is not a string.
+        Steps that are not integers, a measure that is not a string, or custom statistics that are no functions.
     ValueError
         Both times and steps, values that do not strictly increase or are negative or not finite, an unknown or repeated
-        measure, no measure, or one that cannot be reduced together with ``reduce``.
+        measure, no measure, or one that cannot be reduced together with ``reduce``; or a custom statistic of a name
+        that a dataset has for something else.
 
     Notes
     -----
     A last time that exceeds the end of training by rounding is that end.
 
+    Memory of custom statistics: their numbers, and the weights of a block of networks at all records, 128 MiB or those
+    of one network. With ``reduce`` the networks are trained twice, once for the measures and once for these.
+
     Examples
     --------
+    >>> def norm(weights, biases):
+    ...     return (weights[0] ** 2).sum(axis=(1, 2)) ** 0.5
+    >>> Record(measure="loss", custom={"norm": norm}).custom[0][0]
+    'norm'
     >>> Record(times=[0, 0.5, 1]).at(GradientDescent(learning_rate=0.25, steps=8))
     array([0, 2, 4])
     """
@@ -66,6 +83,7 @@ class Record(Frozen):
     steps: Sequence[int] | NDArray[Any] | None = None
     measure: str | Sequence[str] = ("loss", "error", "margin")
     reduce: str | Statistics | None = None
+    custom: Mapping[str, own.Function] | Sequence[tuple[str, own.Function]] | None = ()
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -76,6 +94,7 @@ class Record(Frozen):
         if self.steps is not None:
             object.__setattr__(self, "steps", _increasing_steps(self.steps))
         object.__setattr__(self, "measure", _measures(self.measure))
+        object.__setattr__(self, "custom", own.custom(self.custom))
         if self.reduce is None:
             return
         if not isinstance(self.reduce, Statistics):
@@ -91,6 +110,11 @@ class Record(Frozen):
     def kept(self) -> Statistics | None:
         """What is kept over networks, or None where each network is."""
         return Statistics() if self.reduce == "moments" else self.reduce  # type: ignore[return-value]
+
+    @property
+    def functions(self) -> tuple[tuple[str, own.Function], ...]:
+        """The custom statistics: names and functions."""
+        return self.custom  # type: ignore[return-value]
 
     def at(self, method: Method) -> NDArray[Any]:
         """Return what to record, shape (times,), strictly increasing: int64 steps of descent, float64 times of a flow.

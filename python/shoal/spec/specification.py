@@ -25,10 +25,11 @@ def to_json(training: Training) -> str:
 
     The inputs, labels and sample weights, the test samples, the arrays of an ``Explicit`` initialisation, and learning
     rates of each network, are in the dataset instead. How many samples and ``networks`` these have is told too, so that
-    a part of them is not taken for the whole.
+    a part of them is not taken for the whole. Functions of ``Record(custom=...)`` are left out, which JSON cannot hold.
     """
     told = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
     task = told.pop("task")
+    told["record"] = dataclasses.replace(training.record, custom=())
     if isinstance(training.init, Explicit):
         del told["init"]
     encoded = {**encode(told, {}), "samples": task.samples, "test_samples": task.test_samples}
@@ -54,9 +55,11 @@ def fingerprint(told: str, task: Task) -> int:
 def specification(data: xarray.Dataset) -> Training:
     """Return the training that made a dataset, so that ``train(specification(data))`` repeats it.
 
-    Threads and progress are no part of it: they do not change the result. Of some consecutive networks of a training,
-    such as ``data.isel(network=slice(10, 20))``, it is the training of these alone. Of datasets of one training that
-    are joined along ``network``, it is that of all their networks.
+    Threads and progress are no part of it: they do not change the result. Nor are the functions of
+    ``Record(custom=...)``, which no dataset holds: give them anew, by ``dataclasses.replace``.
+
+    Of some consecutive networks of a training, such as ``data.isel(network=slice(10, 20))``, it is the training of
+    these alone. Of datasets of one training that are joined along ``network``, it is that of all their networks.
 
     Parameters
     ----------

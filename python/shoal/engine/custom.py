@@ -1,0 +1,202 @@
+"""Statistics of a user's own, of the weights of some networks at every record.
+
+The core records the weights of a block of networks; the functions are called at each record; the weights are dropped.
+Blocks begin and end where the indices of networks have the same quotient by their size, which follows from how much is
+recorded alone. So a function sees the same networks together whatever the threads, and however a training is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.spec.custom import Function, place
+from shoal.spec.init import Explicit
+from shoal.spec.method import OUTCOMES
+from shoal.spec.training import Training
+
+Floats = NDArray[np.float64]
+
+TRAJECTORY = ("trajectory", "trajectory_bias")
+_LOST = [OUTCOMES.index(name) for name in ("diverged", "exhausted")]
+_PROBED = 3
+_MOST_BLOCK = 256
+_BLOCK_NUMBERS, _CALL_NUMBERS = 2**22, 2**24
+
+
+def key(name: str) -> str:
+    """Return the name of a custom statistic among the arrays of the core."""
+    return f"custom_{name}"
+
+
+def shapes(training: Training) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each custom statistic of one network and time, from the initial weights of a few.
+
+    Raises
+    ------
+    RuntimeError
+        A function raises an exception.
+    TypeError, ValueError
+        What it returns are no real numbers, or not one row per network.
+    """
+    if not training.record.functions:
+        return {}
+    few = training.part(0, min(training.networks, _PROBED))
+    init = few.init
+    if not isinstance(init, Explicit):
+        init = init.draw(
+            few.network, few.task, networks=few.networks, seed=few.seed, first_network=few.first_network,
+            dtype=few.dtype, threads=1,
+        )  # fmt: skip
+    zeros = [np.zeros(array.shape[:2]) for array in init.weights if few.network.bias]
+    weights, biases = ([_as(array, few.dtype) for array in held] for held in (init.weights, init.biases or zeros))
+    found = {}
+    for name, function in few.record.functions:
+        found[name] = _called(name, function, weights, biases, None).shape[1:]
+        if few.networks > 1:  # one less: what has as many rows as there are units, not networks, is found out
+            _called(name, function, [one[1:] for one in weights], [one[1:] for one in biases], found[name])
+    return found
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How networks are cut: ``block`` are shown to a function together, ``call`` are trained together."""
+
+    block: int
+    call: int
+
+    @classmethod
+    def of(cls, numbers: int) -> Blocks:
+        """Return the cut of networks whose weights at all records are so many numbers."""
+        block = call = _MOST_BLOCK
+        while block > 1 and block * numbers > _BLOCK_NUMBERS:
+            block = call = block // 2
+        while call < 2**20 and 2 * call * numbers <= _CALL_NUMBERS:
+            call *= 2
+        return cls(block, call)
+
+    def calls(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """Return ranges of the networks of these indices that are trained together."""
+        return cut(self.call, begin, end)
+
+    def blocks(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """Return ranges of the networks of these indices that are shown to a function together."""
+        return cut(self.block, begin, end)
+
+
+def cut(size: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Return ranges of the networks of these indices that end where the index is a multiple of a size."""
+    while begin < end:
+        last = min(end, (begin // size + 1) * size)
+        yield begin, last
+        begin = last
+
+
+def evaluated(
+    functions: Sequence[tuple[str, Function]],
+    shape_of: Mapping[str, tuple[int, ...]],
+    arrays: Mapping[str, Any],
+    blocks: Sequence[tuple[int, int]],
+) -> dict[str, Floats]:
+    """Return the statistics of networks, (networks, times, ...) each, from their weights at every record.
+
+    ``blocks`` are ranges of rows. Networks whose weights are not finite are shown as 0 and get NaN.
+    """
+    trajectory, biases = arrays["trajectory"], arrays.get("trajectory_bias", [])
+    networks, times = trajectory[0].shape[:2]
+    found = {name: np.empty((networks, times, *shape_of[name])) for name, _ in functions}
+    for begin, end in blocks:
+        for time in range(times):
+            held = [[np.ascontiguousarray(array[begin:end, time]) for array in of] for of in (trajectory, biases)]
+            rows = [array.reshape(end - begin, -1) for of in held for array in of]
+            lost = ~np.all([np.isfinite(row).all(axis=1) for row in rows], axis=0)
+            for array in (*held[0], *held[1]):
+                array[lost] = 0.0
+                array.flags.writeable = False  # the next function is shown it too
+            for name, function in functions:
+                with np.errstate(all="ignore") if lost.any() else nullcontext():
+                    values = _called(name, function, held[0], held[1], shape_of[name])
+                found[name][begin:end, time] = values
+                found[name][begin:end, time][lost] = np.nan
+    return found
+
+
+def _called(
+    name: str,
+    function: Function,
+    weights: list[NDArray[Any]],
+    biases: list[NDArray[Any]],
+    shape: tuple[int, ...] | None,
+) -> Floats:
+    """Return what a function says of some networks, (networks, ...), of a shape that is known from before or not."""
+    networks = len(weights[0])
+    try:
+        given = np.asarray(function(list(weights), list(biases)))
+    except Exception as error:
+        raise RuntimeError(f"custom[{name!r}] raised {type(error).__name__}: {error}") from error
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"custom[{name!r}] must return real numbers, got dtype {given.dtype}")
+    wanted = given.shape[1:] if shape is None else shape
+    if given.ndim == 0 or given.shape != (networks, *wanted):
+        told = ", ".join(map(str, (networks, *(wanted if shape is not None else ("...",)))))
+        raise ValueError(
+            f"custom[{name!r}] must return one row of numbers per network, shape ({told}), got {given.shape}"
+        )
+    return given.astype(np.float64)
+
+
+def filled(whole: dict[str, Any], part: Mapping[str, Any], at: slice, networks: int) -> None:
+    """Put the core's arrays of some networks where they belong in those of all, which are made of the first part."""
+    for name, given in part.items():
+        several = isinstance(given, list)
+        arrays = given if several else [given]
+        if name not in whole:
+            made = [np.empty((networks, *array.shape[1:]), array.dtype) for array in arrays]
+            whole[name] = made if several else made[0]
+        for held, array in zip(whole[name] if several else [whole[name]], arrays, strict=True):
+            held[at] = array
+
+
+def _as(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    made = np.array(array, dtype)
+    made.flags.writeable = False
+    return made
+
+
+def moments(values: Floats, status: NDArray[Any], cells: Sequence[tuple[int, int]]) -> Floats:
+    """Return mean, sum of squared deviations, least and largest of each cell, (cells, 4, times, ...).
+
+    Over the networks that neither diverged nor exhausted their steps; ``cells`` are ranges of rows.
+    """
+    found = np.zeros((len(cells), 4, *values.shape[1:]))
+    found[:, 2], found[:, 3] = np.inf, -np.inf
+    for cell, (begin, end) in zip(found, cells, strict=True):
+        kept = values[begin:end][~np.isin(status[begin:end], _LOST)]
+        if not len(kept):
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):  # of infinite numbers
+            cell[0] = kept.sum(axis=0) / len(kept)
+            cell[1] = ((kept - cell[0]) ** 2).sum(axis=0)
+        cell[2], cell[3] = kept.min(axis=0), kept.max(axis=0)
+    return found
+
+
+def variables(
+    functions: Sequence[tuple[str, Function]], arrays: Mapping[str, NDArray[Any]], leading: str
+) -> dict[str, Any]:
+    """Return the variables of a dataset; ``leading`` is the first dimension, "network" or "statistic"."""
+    made: dict[str, Any] = {}
+    for name, function in functions:
+        values = arrays[key(name)]
+        dims = (leading, "time", *(f"{name}_{axis}" for axis in range(values.ndim - 2)))
+        made[name] = (
+            dims,
+            values,
+            {"long_name": f"{name}, custom statistic", "units": "1", "function": place(function)},
+        )
+    return made
