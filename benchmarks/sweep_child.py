@@ -52,7 +52,7 @@ def run(networks: int, threads: int, folder: Path) -> dict[str, Any]:
     marks.append(time.perf_counter())
     files = [file for file in store.rglob("*") if file.is_file()]
     plan, size = read_plan(store), sum(file.stat().st_size for file in files)
-    done = sorted((store / "done" / "c").iterdir(), key=lambda file: int(file.name))
+    done = sorted((store / "done").glob("c.*"), key=lambda file: int(file.suffix[1:]))
     for mark in done[len(done) // 2 :]:
         mark.unlink()
     begin = time.perf_counter()

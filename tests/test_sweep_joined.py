@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +43,11 @@ def test_only_what_is_used_is_read(tmp_path: Path) -> None:
     for number, part in enumerate(parts):
         shoal.sweep(network, **told, networks=64, first_network=64 * number, block=32, store=part)
     merged = shoal.open_sweep(parts)
-    shutil.rmtree(parts[1] / "loss" / "c")
+    for file in (parts[1] / "loss").glob("c.*"):
+        file.unlink()
     whole = shoal.train(network, **told, networks=192)
     for wanted in (slice(0, 64), slice(130, 192), [0, 191, 5]):
         expected = whole.loss.isel(network=wanted).values
         assert merged.loss.isel(network=wanted).values.tobytes() == expected.tobytes()
-    with pytest.raises(ValueError, match=r"second/loss/c/.* is missing"):
+    with pytest.raises(ValueError, match=r"second/loss/c\..* is missing"):
         merged.loss.isel(network=[0, 100]).load()

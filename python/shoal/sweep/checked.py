@@ -1,4 +1,4 @@
-"""A sweep's store as Zarr reads and writes it: each file checked as it is read, and noted as it is written."""
+"""A sweep's store as Zarr reads it: each file checked as it is read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest
 from zarr.storage import LocalStore, WrapperStore
 
 from shoal.sweep import disk
-from shoal.sweep.marks import Marks, Sums
-from shoal.sweep.sealed import GROUP, Sealed, check_sum
+from shoal.sweep.chunks import SEPARATOR
+from shoal.sweep.marks import Marks, Place, Sums
+from shoal.sweep.sealed import GROUP, Sealed
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -25,19 +26,17 @@ class Checked(WrapperStore[LocalStore]):
 
     Zarr itself takes a missing chunk for one of fill values, reads whatever a crash left of a block that has no mark,
     and binds no file to its place. ``done`` has shape (conditions..., blocks), as read when the store was opened, so
-    that all variables show the same blocks while others are written. ``noted`` are sizes and checksums of the files
-    that were written, by variable.
+    that all variables show the same blocks while others are written.
     """
 
     def __init__(self, store: LocalStore, sealed: Sealed, marks: Marks, done: NDArray[np.bool_]) -> None:
         super().__init__(store)
         self.sealed, self.marks, self.done = sealed, marks, done
-        self.noted: Sums = {}
 
     @classmethod
-    def of(cls, sealed: Sealed, marks: Marks, done: NDArray[np.bool_], *, read_only: bool) -> Checked:
+    def of(cls, sealed: Sealed, marks: Marks, done: NDArray[np.bool_]) -> Checked:
         """Return the files of a store."""
-        return cls(LocalStore(sealed.path, read_only=read_only), sealed, marks, done)
+        return cls(LocalStore(sealed.path, read_only=True), sealed, marks, done)
 
     def _with_store(self, store: LocalStore) -> Checked:
         return type(self)(store, self.sealed, self.marks, self.done)
@@ -52,27 +51,17 @@ class Checked(WrapperStore[LocalStore]):
         """
         if key == GROUP:
             return await super().get(key, prototype, byte_range)
-        name, _, chunk = key.partition("/c/")
+        name, _, chunk = key.partition(f"/c{SEPARATOR}")
         if chunk and name in self.marks.names:
-            at = tuple(map(int, chunk.split("/")))[: self.done.ndim]
+            at = tuple(map(int, chunk.split(SEPARATOR)))[: self.done.ndim]
             if not self.done[at]:
                 return None
-            content = await asyncio.to_thread(self._of_block, at, name, key)
+            content = await asyncio.to_thread(of_block, self.marks, at, name, key)
         elif key in self.sealed.sums:
             content = await asyncio.to_thread(self._of_store, key)
         else:
             return None
         return prototype.buffer.from_bytes(content if byte_range is None else _part(content, byte_range))
-
-    def _of_block(self, at: tuple[int, ...], name: str, key: str) -> bytes:
-        try:
-            return self.marks.content(at, name, key)
-        except disk.Link:
-            raise
-        except disk.Damage as damage:
-            mark = self.marks.path / self.marks.key(at)
-            text = f"{damage}; to have its block trained again, remove {mark} and repeat the sweep"
-            raise ValueError(text) from damage
 
     def _of_store(self, key: str) -> bytes:
         try:
@@ -90,12 +79,17 @@ class Checked(WrapperStore[LocalStore]):
         ):
             yield name
 
-    async def set(self, key: str, value: Buffer) -> None:
-        """Write a file, and note its size and checksum."""
-        self._check_writable()
-        content = value.to_bytes()
-        self.noted[key.partition("/")[0]] = len(content), check_sum(key, content, self.marks.seal)
-        await asyncio.to_thread(disk.write, self.marks.path, key, content)
+
+def of_block(marks: Marks, at: Place, name: str, key: str, sums: Sums | None = None) -> bytes:
+    """Return ``marks.content``, or raise a ValueError that says what to do."""
+    try:
+        return marks.content(at, name, key, sums)
+    except disk.Link:
+        raise
+    except disk.Damage as damage:
+        mark = marks.path / marks.key(at)
+        text = f"{damage}; to have its block trained again, remove {mark} and repeat the sweep"
+        raise ValueError(text) from damage
 
 
 def _part(content: bytes, asked: ByteRequest) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.sweep.chunks import Chunk, lead
 from shoal.sweep.create import GIVEN
 from shoal.sweep.marks import Marks
-from shoal.sweep.plan import Plan
+from shoal.sweep.plan import Block, Plan
 from shoal.sweep.sealed import GROUP, Sealed
 from shoal.version import VERSION
 
@@ -28,8 +29,7 @@ class Contents:
     sealed: Sealed
     marks: Marks
     done: NDArray[np.bool_]
-    files: Checked
-    arrays: Mapping[str, Any]
+    chunks: Mapping[str, Chunk]
 
     @classmethod
     def read(cls, path: Path) -> Contents:
@@ -41,40 +41,52 @@ class Contents:
             It is no store of a sweep; a file of it is missing, damaged, or a symbolic link: which, and what to do.
         """
         sealed = Sealed.read(path.resolve())
-        plan = plan_of(sealed)
-        marks = marks_of(sealed, plan)
-        return cls.of(plan, sealed, marks, marks.listed())
+        return cls.of(plan_of(sealed), sealed)
 
     @classmethod
-    def of(
-        cls, plan: Plan, sealed: Sealed, marks: Marks, listed: NDArray[np.bool_], *, read_only: bool = True
-    ) -> Contents:
-        """Return the contents of a store whose blocks with these marks count as done."""
-        import zarr
+    def of(cls, plan: Plan, sealed: Sealed) -> Contents:
+        """Return the contents of a store of a plan."""
+        marks = Marks(sealed.path, sealed.seal, plan.names, (*plan.conditions.shape, len(plan.ranges)))
+        return cls(plan, sealed, marks, marks.listed().reshape(plan.conditions.count, -1), Chunk.of(plan))
 
+    @property
+    def files(self) -> Checked:
+        """The files as Zarr reads them."""
         from shoal.sweep.checked import Checked
 
-        files = Checked.of(sealed, marks, listed, read_only=read_only)
-        # Empty chunks are written, too, so that a block that is done has all its files.
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            group = zarr.open_group(files, mode="r" if read_only else "r+", use_consolidated=False)
-            arrays: dict[str, Any] = {name: group[name] for name in plan.names}
-        return cls(plan, sealed, marks, listed.reshape(plan.conditions.count, -1), files, arrays)
+        return Checked.of(self.sealed, self.marks, self.done.reshape(self.marks.shape))
 
-    def block(self, condition: int, number: int) -> dict[str, NDArray[Any]]:
-        """Return what a block of statistics keeps."""
-        at = (*self.at(condition), number)
-        return {name: np.asarray(array[at]) for name, array in self.arrays.items()}
+    def block(self, block: Block, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Return what a block that is done keeps, or those of its variables with these names.
+
+        Raises
+        ------
+        ValueError
+            A file is missing or damaged: which, and what to do.
+        """
+        from shoal.sweep.checked import of_block
+
+        at, sums, read = (*self.at(block.condition), block.number), None, {}
+        first = lead(self.plan, block)
+        for name in self.chunks if names is None else names:
+            chunk = self.chunks[name]
+            if chunk.empty:
+                read[name] = np.zeros(chunk.shape, chunk.dtype)
+                continue
+            content = of_block(self.marks, at, name, chunk.key(at), sums)
+            sums = sums or self.marks.read(at)
+            values = chunk.decoded(content)
+            read[name] = values[first : first + block.end - block.begin] if chunk.rows else values
+        return read
+
+    def held(self) -> Iterator[Block]:
+        """Return the blocks that are done."""
+        return self.plan.blocks(~self.done)
 
     def at(self, condition: int) -> tuple[int, ...]:
         """Return the place of a condition in front of the arrays."""
         shape = self.plan.conditions.shape
         return tuple(int(i) for i in np.unravel_index(condition, shape)) if shape else ()
-
-
-def marks_of(sealed: Sealed, plan: Plan) -> Marks:
-    """Return the marks of a store, as far as they are there."""
-    return Marks(sealed.path, sealed.seal, plan.names, (*plan.conditions.shape, len(plan.ranges)))
 
 
 def plan_of(sealed: Sealed) -> Plan:
@@ -90,7 +102,7 @@ def plan_of(sealed: Sealed) -> Plan:
     from shoal.sweep.checked import Checked
 
     nothing = Marks(sealed.path, sealed.seal, (), ())
-    files = Checked.of(sealed, nothing, np.zeros((), bool), read_only=True)
+    files = Checked.of(sealed, nothing, np.zeros((), bool))
     group = zarr.open_group(files, mode="r", use_consolidated=False)
 
     def load(digest: str) -> NDArray[Any]:

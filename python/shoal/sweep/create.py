@@ -6,31 +6,18 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from shoal.spec.encoding import canonical
 from shoal.sweep import disk, sealed, template
+from shoal.sweep.chunks import LEVEL, SEPARATOR, Chunk, offset
 from shoal.sweep.marks import DONE, Marks
 from shoal.sweep.plan import Plan
 from shoal.sweep.sealed import Sealed
 from shoal.version import VERSION
 
-if TYPE_CHECKING:
-    import zarr
-
 GIVEN = "given"
-
-
-def offset(plan: Plan) -> int:
-    """Return how many rows stand before the first network, so that chunks begin where blocks do."""
-    return 0 if plan.reduced or len(plan.ranges) == 1 else plan.first_network % plan.block
-
-
-def rows(plan: Plan) -> int:
-    """Return how many networks a chunk has where each network is kept."""
-    return plan.networks if len(plan.ranges) == 1 else plan.block
+_KEYS: Any = {"name": "default", "separator": SEPARATOR}
 
 
 def create(path: Path, plan: Plan) -> None:
@@ -39,10 +26,7 @@ def create(path: Path, plan: Plan) -> None:
     try:
         _fill(new, plan)
         files = [file for file in new.rglob("*") if file.is_file()]
-        for file in files:
-            disk.to_disk(file)
-        for folder in disk.folders_of(new, files):
-            disk.to_disk(folder)
+        disk.all_to_disk([*files, *disk.folders_of(new, files)])
         os.rename(new, path)
         disk.to_disk(path.parent)
     finally:
@@ -75,10 +59,8 @@ def mend(held: Sealed, plan: Plan, damaged: Mapping[str, disk.Damage]) -> None:
             disk.write(held.path, key, content)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    for key in damaged:
-        disk.to_disk(held.path / key)
-    for folder in disk.folders_of(held.path, [held.path / key for key in damaged]):
-        disk.to_disk(folder)
+    files = [held.path / key for key in damaged]
+    disk.all_to_disk([*files, *disk.folders_of(held.path, files)])
 
 
 def _beside(path: Path) -> Path:
@@ -100,19 +82,25 @@ def _fill(path: Path, plan: Plan) -> None:
     group = zarr.open_group(path, mode="r+")
     names, shape = plan.conditions.names, plan.conditions.shape
     ones = (1,) * len(shape)
-    if plan.reduced:
-        _create_statistics(group, plan)
-    else:
-        for name, (dims, values, attrs) in plan.templates[0].variables.items():
-            _create_array(
-                group,
-                name,
-                (*names, *dims),
-                (*shape, offset(plan) + plan.networks, *values.shape[1:]),
-                (*ones, rows(plan), *values.shape[1:]),
-                values.dtype,
-                attrs,
-            )
+    for name, chunk in Chunk.of(plan).items():
+        attrs: dict[str, Any] = {}
+        if plan.reduced:
+            dims: tuple[str, ...] = ("block", *(f"{name}_{axis}" for axis in range(len(chunk.shape))))
+            sizes, chunks = (len(plan.ranges), *chunk.shape), (1, *chunk.shape)
+        else:
+            dims, _, attrs = plan.templates[0].variables[name]
+            sizes, chunks = (offset(plan) + plan.networks, *chunk.shape[1:]), chunk.shape
+        group.create_array(
+            name,
+            shape=(*shape, *sizes),
+            chunks=(*ones, *(max(1, size) for size in chunks)),
+            dtype=chunk.dtype,
+            fill_value=chunk.fill_value,
+            compressors=_compressors(),
+            dimension_names=(*names, *dims),
+            attributes=attrs,
+            chunk_key_encoding=_KEYS,
+        )
     length = Marks.length(plan.names)
     group.create_array(
         DONE,
@@ -122,6 +110,7 @@ def _fill(path: Path, plan: Plan) -> None:
         fill_value=0,
         compressors=None,
         dimension_names=(*names, "done_byte"),
+        chunk_key_encoding=_KEYS,
         attributes={"long_name": f"marks of blocks, {length} bytes each; 0 where a block is not done"},
     )
     given = group.create_group(GIVEN)
@@ -133,43 +122,7 @@ def _fill(path: Path, plan: Plan) -> None:
     sealed.close(path, told)
 
 
-def _create_statistics(group: zarr.Group, plan: Plan) -> None:
-    names, shape = plan.conditions.names, plan.conditions.shape
-    for name, values in plan.statistics.items():
-        dims = tuple(f"{name}_{axis}" for axis in range(values.ndim))
-        _create_array(
-            group,
-            name,
-            (*names, "block", *dims),
-            (*shape, len(plan.ranges), *values.shape),
-            (*[1] * len(shape), 1, *values.shape),
-            values.dtype,
-            {},
-        )
-
-
-def _create_array(
-    group: zarr.Group,
-    name: str,
-    dims: tuple[str, ...],
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: np.dtype[Any],
-    attrs: dict[str, Any],
-) -> None:
-    group.create_array(
-        name,
-        shape=shape,
-        chunks=tuple(max(1, size) for size in chunks),
-        dtype=dtype,
-        fill_value={"f": np.nan, "b": False}.get(dtype.kind, -1),
-        compressors=_compressors(),
-        dimension_names=dims,
-        attributes=attrs,
-    )
-
-
 def _compressors() -> list[Any]:
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    return [ZstdCodec(level=1), Crc32cCodec()]
+    return [ZstdCodec(level=LEVEL), Crc32cCodec()]

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PARTIAL = ".partial"
 """How the name of a file ends that is not whole yet."""
+_AT_ONCE = 16
 
 
 class Damage(ValueError):
@@ -66,16 +68,19 @@ def read(root: Path, key: str) -> bytes:
         raise OSError(error.errno, error.strerror or str(error), str(root / key)) from error
 
 
-def write(root: Path, key: str, content: bytes, *, wait: bool = False) -> None:
-    """Put a file with this content in its place below a store's folder, whatever stands there; no link is followed.
-
-    With ``wait`` the content is on the disk before it stands in its place.
+def write(root: Path, key: str, content: bytes) -> None:
+    """Put a file with this content in its place below a store's folder, whatever is there; no link is followed.
 
     Raises
     ------
     OSError
         It cannot be written, or a symbolic link leads there.
     """
+    os.replace(partial(root, key, content), root / key)
+
+
+def partial(root: Path, key: str, content: bytes) -> Path:
+    """Return a file with the content of ``key``, that is not in its place yet."""
     path = root
     for part in key.split("/")[:-1]:
         path = path / part
@@ -83,14 +88,11 @@ def write(root: Path, key: str, content: bytes, *, wait: bool = False) -> None:
             os.mkdir(path)
         if path.is_symlink():
             raise OSError(errno.ELOOP, f"{Link(path)}")
-    partial = path / f"{Path(key).name}{PARTIAL}"
-    partial.unlink(missing_ok=True)
-    with open(partial, "xb") as file:
+    beside = path / f"{Path(key).name}{PARTIAL}"
+    beside.unlink(missing_ok=True)
+    with open(beside, "xb") as file:
         file.write(content)
-        if wait:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(partial, root / key)
+    return beside
 
 
 def to_disk(path: Path) -> None:
@@ -100,6 +102,13 @@ def to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def all_to_disk(paths: Sequence[Path]) -> None:
+    """Wait until files, and names in folders, are on the disk: it takes many at once for little more than one."""
+    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(paths)))) as pool:
+        for _ in pool.map(to_disk, paths):
+            pass
 
 
 def folders_of(root: Path, files: Iterable[Path]) -> list[Path]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.sweep import disk
+from shoal.sweep.chunks import SEPARATOR
 from shoal.sweep.sealed import BYTES, check_sum
 
 DONE = "done"
@@ -40,7 +42,7 @@ class Marks:
 
     def key(self, at: Place) -> str:
         """Return the place of a block's mark, which in Zarr is a chunk of the array ``done``."""
-        return "/".join([DONE, "c", *map(str, at)])
+        return f"{DONE}/{SEPARATOR.join(('c', *map(str, at)))}"
 
     def listed(self) -> NDArray[np.bool_]:
         """Return which blocks have a mark, whatever it holds; shape (conditions..., blocks).
@@ -51,26 +53,17 @@ class Marks:
             One of them, or a folder of them, is a symbolic link.
         """
         found = np.zeros(self.shape, bool)
-        for at in self._found(self.path / DONE / "c", ()):
-            found[at] = True
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for entry in os.scandir(self.path / DONE):
+                numbers = entry.name.split(SEPARATOR)[1:]
+                at = tuple(int(number) for number in numbers if number.isdecimal())
+                if self.key(at) != f"{DONE}/{entry.name}" or len(at) != len(self.shape):
+                    continue
+                if entry.is_symlink():
+                    raise disk.Link(self.path / DONE / entry.name)
+                if all(number < most for number, most in zip(at, self.shape, strict=True)):
+                    found[at] = True
         return found
-
-    def _found(self, folder: Path, before: Place) -> Iterator[Place]:
-        try:
-            entries = list(os.scandir(folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        most = self.shape[len(before)]
-        for entry in entries:
-            if not (entry.name.isdecimal() and entry.name == str(int(entry.name)) and int(entry.name) < most):
-                continue
-            if entry.is_symlink():
-                raise disk.Link(folder / entry.name)
-            at = (*before, int(entry.name))
-            if len(at) == len(self.shape):
-                yield at
-            else:
-                yield from self._found(folder / entry.name, at)
 
     def made(self, at: Place, sums: Sums) -> bytes:
         """Return the mark of a block from its files' sizes and checksums, by variable."""
@@ -91,15 +84,15 @@ class Marks:
             raise disk.Damage(self.path / self.key(at), "is damaged: its checksum differs")
         return dict(zip(self.names, _ENTRY.iter_unpack(entries), strict=True))
 
-    def content(self, at: Place, name: str, key: str) -> bytes:
-        """Return what the file of a block and variable holds, whose place is ``key``.
+    def content(self, at: Place, name: str, key: str, sums: Sums | None = None) -> bytes:
+        """Return what the file of a block and variable holds, whose place is ``key``; ``sums`` if they were read.
 
         Raises
         ------
         disk.Damage
             The file or the mark is not what was written.
         """
-        size, summed = self.read(at)[name]
+        size, summed = (sums or self.read(at))[name]
         content = disk.read(self.path, key)
         if len(content) != size or check_sum(key, content, self.seal) != summed:
             raise disk.Damage(self.path / key, "is damaged: its checksum differs")

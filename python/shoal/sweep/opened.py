@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from shoal.base import checks, imports
 from shoal.spec.encoding import differences
 from shoal.sweep import assembled
 from shoal.sweep.assembled import Gathered
+from shoal.sweep.chunks import offset
 from shoal.sweep.contents import Contents
-from shoal.sweep.create import offset
 from shoal.sweep.plan import Plan
 
 if TYPE_CHECKING:
@@ -155,8 +153,8 @@ def _statistics(ranges: Sequence[_Range]) -> xarray.Dataset:
     plan = ranges[0].plan
     gathered = [Gathered(plan, condition) for condition in range(plan.conditions.count)]
     for one in ranges:
-        for condition, number in np.argwhere(one.held.done).tolist():
-            gathered[condition].add(one.plan, number, one.held.block(condition, number))
+        for block in one.held.held():
+            gathered[block.condition].add(one.plan, block.number, one.held.block(block))
     try:
         return assembled.of_statistics(plan, gathered, _attrs(ranges))
     except ValueError as error:

@@ -18,7 +18,7 @@ from shoal.spec.encoding import canonical
 from shoal.sweep import disk
 from shoal.version import VERSION
 
-FORMAT = 3
+FORMAT = 4
 GROUP = "zarr.json"
 FIELDS = ("shoal_sweep", "specification", "shoal_version", "isa", "files", "seal")
 BYTES = 16

@@ -1,15 +1,17 @@
 """The Zarr store of a sweep: made at once, filled block by block, gone on with by a later call.
 
 An array has the dimensions of the conditions in front, then networks (a chunk is one block of one condition) or, of
-statistics, blocks. A block's files are written first and reach the disk; then its mark is renamed into place, which
-holds their checksums. So a block has its mark only where all of it is there, and one without is trained again, to the
-same bits. The checksums bind each file to its place and to the store's description (sealed.py).
+statistics, blocks. The files of some blocks are written first and reach the disk; then their marks are renamed into
+place, which hold the checksums. So a block has its mark only if all of it is there, and one without is trained again,
+to the same bits. The checksums bind each file to its place and to the store's description (sealed.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,20 +22,30 @@ from numpy.typing import NDArray
 
 from shoal.spec.encoding import canonical, differences
 from shoal.sweep import disk, lock
-from shoal.sweep.contents import Contents, marks_of, plan_of
-from shoal.sweep.create import create, mend, offset, rows
+from shoal.sweep.chunks import lead
+from shoal.sweep.contents import Contents, plan_of
+from shoal.sweep.create import create, mend
+from shoal.sweep.marks import DONE, Sums
 from shoal.sweep.plan import Block, Plan
-from shoal.sweep.sealed import GROUP, Sealed
+from shoal.sweep.sealed import GROUP, Sealed, check_sum
 from shoal.version import VERSION
 
+SOON = 1.0
+"""Seconds after which the next block commits those that were written, so that a crash loses no more."""
+GROUP_BLOCKS = 256
 
-@dataclass(frozen=True)
+
+@dataclass
 class Store:
-    """A store that holds a sweep of this plan, to be filled."""
+    """A store that holds a sweep of this plan, to be filled.
+
+    Files of blocks are written as they come. ``commit`` waits until the disk has those of all blocks that were written,
+    which takes little longer than for one, and marks them as done.
+    """
 
     held: Contents
-    _on_disk: set[Path] = field(default_factory=set)
-    """Folders that are known to be on the disk themselves."""
+    _written: dict[tuple[int, ...], Sums] = field(default_factory=dict)
+    _since: float = 0.0
 
     @classmethod
     @contextlib.contextmanager
@@ -67,14 +79,18 @@ class Store:
             with disk.clear_errors(path):
                 disk.remove_partial(path)
                 mend(sealed, plan, damaged)
-            marks = marks_of(sealed, plan)
-            store = cls(Contents.of(plan, sealed, marks, marks.listed(), read_only=False))
-            lost = store.lost()
+            store = cls(Contents.of(plan, sealed))
             with disk.clear_errors(path):
-                for at in lost:
-                    (path / marks.key(at)).unlink()
-                    store.held.files.done[at] = False
-            yield store
+                for at in store.lost():
+                    (path / store.held.marks.key(at)).unlink()
+                    store.held.done.reshape(store.held.marks.shape)[at] = False
+            try:
+                yield store
+            except BaseException:
+                with contextlib.suppress(OSError):  # what ends the sweep is told
+                    store.commit()
+                raise
+            store.commit()
 
     def done(self) -> NDArray[np.bool_]:
         """Return which blocks are done, shape (conditions, blocks)."""
@@ -82,60 +98,56 @@ class Store:
 
     def lost(self) -> list[tuple[int, ...]]:
         """Return the places of blocks that are done and whose mark or one of whose files has gone or is too short."""
-        marks, done = self.held.marks, self.held.files.done
-        places = [tuple(map(int, at)) for at in np.argwhere(done)]
-        return [at for at in places if marks.lost(at, {name: self._key(name, at) for name in self._filled()})]
+        marks, filled = self.held.marks, [chunk for chunk in self.held.chunks.values() if not chunk.empty]
+        places = [(*self.held.at(block.condition), block.number) for block in self.held.held()]
+        return [at for at in places if marks.lost(at, {chunk.name: chunk.key(at) for chunk in filled})]
 
     def write(self, block: Block, result: Mapping[str, NDArray[Any]]) -> None:
-        """Keep what a block has, then mark it as done.
+        """Write what a block has. It is done when it is committed: here after a while, and at the end.
 
         Raises
         ------
         OSError
-            It cannot be written, as on a full disk. The block is then not marked, and no other is touched.
+            It cannot be written, as on a full disk. No block is marked that is not on the disk.
         """
-        held, plan, path = self.held, self.held.plan, self.held.sealed.path
-        where, at = held.at(block.condition), (*held.at(block.condition), block.number)
-        held.files.noted.clear()
+        held, path = self.held, self.held.sealed.path
+        at, first = (*held.at(block.condition), block.number), lead(held.plan, block)
+        sums: Sums = {}
         with disk.clear_errors(path):
             for name, values in result.items():
-                array = held.arrays[name]
-                if plan.reduced:
-                    array[at] = values
-                else:
-                    first = block.begin + offset(plan)
-                    # From the beginning of the chunk, so that nothing of it is read before it is written.
-                    lead = first - block.number * rows(plan)
-                    padding = np.full((lead, *values.shape[1:]), array.fill_value, values.dtype)
-                    array[(*where, slice(first - lead, first + len(values)))] = np.concatenate([padding, values])
-            mark = held.marks.made(at, held.files.noted)
-            files = [path / self._key(name, at) for name in held.files.noted]
-            for file in files:
-                disk.to_disk(file)
-            self._names_to_disk(files)
-            disk.write(path, held.marks.key(at), mark, wait=True)
-            self._names_to_disk([path / held.marks.key(at)])
+                chunk = held.chunks[name]
+                if chunk.empty:
+                    continue
+                key, content = chunk.key(at), chunk.encoded(values, first)
+                sums[name] = len(content), check_sum(key, content, held.sealed.seal)
+                disk.write(path, key, content)
+        if not self._written:
+            self._since = time.monotonic()
+        self._written[at] = sums
+        if time.monotonic() - self._since >= SOON or len(self._written) >= GROUP_BLOCKS:
+            self.commit()
 
-    def _key(self, name: str, at: tuple[int, ...]) -> str:
-        """Return the place of the file of a variable and block."""
-        array = self.held.arrays[name]
-        key: str = array.metadata.encode_chunk_key((*at, *[0] * (array.ndim - len(at))))
-        return f"{name}/{key}"
+    def commit(self) -> None:
+        """Mark the blocks that were written as done, once the disk has all of them.
 
-    def _filled(self) -> list[str]:
-        """Return the variables that have values, and so files."""
-        return [name for name, array in self.held.arrays.items() if array.size]
-
-    def _names_to_disk(self, files: list[Path]) -> None:
-        """Wait until all names that lead to files are on the disk; a folder that has no new one is left out."""
-        changed = {file.parent for file in files}
-        for folder in disk.folders_of(self.held.sealed.path, files):
-            if folder in self._on_disk and folder not in changed:
-                continue
-            disk.to_disk(folder)
-            if folder not in self._on_disk:  # it may be new itself
-                changed.add(folder.parent)
-                self._on_disk.add(folder)
+        Raises
+        ------
+        OSError
+            The disk does not take them: they are not done.
+        """
+        written, self._written = self._written, {}
+        if not written:
+            return
+        held, path = self.held, self.held.sealed.path
+        with disk.clear_errors(path):
+            files = [path / held.chunks[name].key(at) for at, sums in written.items() for name in sums]
+            disk.all_to_disk([*files, *disk.folders_of(path, files)])
+            marks = {held.marks.key(at): held.marks.made(at, sums) for at, sums in written.items()}
+            partial = {key: disk.partial(path, key, mark) for key, mark in marks.items()}
+            disk.all_to_disk(list(partial.values()))
+            for key, file in partial.items():
+                os.replace(file, path / key)
+            disk.to_disk(path / DONE)
 
 
 def _finished(path: Path, plan: Plan) -> Store | None:
@@ -144,12 +156,8 @@ def _finished(path: Path, plan: Plan) -> Store | None:
         return None
     sealed = Sealed.read(path)
     check_same(sealed, plan)
-    marks = marks_of(sealed, plan)
-    listed = marks.listed()
-    if not listed.all() or sealed.damaged():
-        return None
-    store = Store(Contents.of(plan, sealed, marks, listed))
-    return None if store.lost() else store
+    store = Store(Contents.of(plan, sealed))
+    return store if store.done().all() and not sealed.damaged() and not store.lost() else None
 
 
 def check(path: Path) -> None:

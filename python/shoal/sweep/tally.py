@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from shoal.spec.method import OUTCOMES, GradientFlow
 from shoal.sweep.contents import Contents
-from shoal.sweep.create import offset
 from shoal.sweep.plan import Block, Plan
 
 
@@ -36,21 +35,11 @@ class Outcome:
     @classmethod
     def kept(cls, held: Contents) -> Outcome:
         """Return how the networks of the blocks of a store ended that are done."""
-        plan, arrays = held.plan, held.arrays
-        events = plan.runs[0].kept.events if plan.reduced else ()
+        events = held.plan.runs[0].kept.events if held.plan.reduced else ()
+        names = ["count_status", *(f"count_event_{i}" for i in range(len(events)))] if held.plan.reduced else ["status"]
         whole = cls(np.zeros(len(OUTCOMES), np.int64), dict.fromkeys(events, 0))
-        for condition in map(int, np.flatnonzero(held.done.any(axis=1))):
-            where = held.at(condition)
-            for first, last in _stretches(held.done[condition]):
-                if plan.reduced:
-                    at = (*where, slice(first, last + 1))
-                    statuses = np.asarray(arrays["count_status"][at]).sum(axis=0)
-                    met = [int(np.asarray(arrays[f"count_event_{i}"][at])[:, -1].sum()) for i in range(len(events))]
-                    whole += cls(statuses, dict(zip(events, met, strict=True)))
-                else:
-                    begin, end = plan.ranges[first][0] + offset(plan), plan.ranges[last][1] + offset(plan)
-                    status = np.asarray(arrays["status"][(*where, slice(begin, end))])
-                    whole += cls(np.bincount(status, minlength=len(OUTCOMES)), {})
+        for block in held.held():
+            whole += cls.of(held.plan, block, held.block(block, names))
         return whole
 
     def named(self) -> dict[str, int]:
@@ -90,7 +79,7 @@ class Tally:
     def begin(cls, path: Path, work: int) -> Tally:
         """Return the counts with which a call begins."""
         held = Contents.read(path)
-        networks = sum(block.end - block.begin for block in held.plan.blocks(~held.done))
+        networks = sum(block.end - block.begin for block in held.held())
         return cls(held.plan, Outcome.kept(held), work, networks)
 
     @property
@@ -139,13 +128,6 @@ class Tally:
             parts.append(f"exhausted {named['exhausted']:,}")
         parts += [f"{event}: {count:,}" for event, count in self.outcome.events.items()]
         return ", ".join(parts)
-
-
-def _stretches(done: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Return first and last of all blocks that follow each other: what is not done may hold what a crash left."""
-    numbers = np.flatnonzero(done)
-    for some in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1):
-        yield int(some[0]), int(some[-1])
 
 
 def _clock(seconds: float) -> str:
