@@ -348,8 +348,6 @@ def test_blocks_may_come_in_any_order(tmp_path: Path, undisturbed: Undisturbed) 
     from shoal.sweep.plan import Block, Plan, trained
     from shoal.sweep.sweep import carry_out
 
-    run = importlib.import_module("shoal.sweep.sweep")  # the name shoal.sweep.sweep is that of the function
-
     def backwards(plan: Plan, blocks: Any) -> Iterator[tuple[Block, Any]]:
         for block in reversed(list(blocks)):
             yield block, trained(plan.runs[block.condition], block.begin, block.end, 1, None)
