@@ -64,6 +64,32 @@ def killed_at(store: Path, record: str, at: int, told: Path) -> None:
     told.write_text(str(count))
 
 
+def grown(store: Path, record: str) -> xarray.Dataset:
+    """Sweep what ``short`` does, with more networks and conditions."""
+    return swept(store, KEPT[record], **{**SHORT, "over": {**GRID, "init.std": [0.1, 0.2, 0.4]}, "networks": 600})
+
+
+def killed_growing_at(store: Path, record: str, at: int, told: Path) -> None:
+    """As ``killed_at`` while a store grows, of which ``renames`` beside ``told`` says when it is moved."""
+    moves: list[int] = []
+    root, touched = str(store.parent), [0]
+
+    def seen(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _TOUCHED and isinstance(arguments[0], (str, os.PathLike)) and touched[0] >= 0:
+            if os.fspath(arguments[0]).startswith(root):
+                touched[0] += 1
+                if event == "os.rename" and Path(os.fspath(arguments[0])).parent == store.parent:
+                    moves.extend((touched[0], touched[0] + 1))
+                if touched[0] == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(seen)
+    grown(store, record)
+    count, touched[0] = touched[0], -1
+    told.write_text(str(count))
+    told.with_name("renames").write_text(" ".join(map(str, moves)))
+
+
 def refused(store: Path, record: str, told: Path) -> None:
     """Sweep and write what came of it."""
     try:

@@ -155,9 +155,11 @@ def test_quiet_says_nothing(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_one_line_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With networks a second, time left and failures."""
+    """With networks a second, time left and failures; it is drawn ten times a second, while the sweep takes longer."""
     monkeypatch.setattr(command, "Console", lambda **told: Console(**told, force_terminal=True, width=200))
-    done = run(written(tmp_path))
+    file = written(tmp_path)
+    file.write_text(file.read_text().replace("steps = 20}", "steps = 20000}"))
+    done = run(file)
     assert done.exit_code == 0, done.output
     for words in ("networks/s", "left", "diverged 0", "loss > 0.5: "):
         assert words in done.output

@@ -123,7 +123,8 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
         exec(code, names)
     assert names["data"].event_fraction.dims == ("init.std", "network.width", "event", "time")
     assert int(names["whole"].networks) == 4096
-    assert len(os.listdir(tmp_path)) == 5
+    assert len(os.listdir(tmp_path)) == 6
+    assert names["grown"].networks.values.tolist() == [3000] * 3
 
 
 @pytest.mark.checkout

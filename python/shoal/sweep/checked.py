@@ -87,6 +87,8 @@ def of_block(marks: Marks, at: Place, name: str, key: str, sums: Sums | None = N
     except disk.Link:
         raise
     except disk.Damage as damage:
+        if Sealed.read(marks.path).seal != marks.seal:
+            raise ValueError(f"store {marks.path} has grown since it was opened: open it again") from damage
         mark = marks.path / marks.key(at)
         text = f"{damage}; to have its block trained again, remove {mark} and repeat the sweep"
         raise ValueError(text) from damage

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from shoal.engine.threads import thread_count
 from shoal.sweep import file as files
+from shoal.sweep import grown
 from shoal.sweep import log as logs
 from shoal.sweep import store as stores
 from shoal.sweep.log import Log
@@ -77,7 +78,7 @@ def _checked(file: Path, store: Path | None, threads: int | None, log: Path | No
     asked = told.pop("threads")
     count = thread_count(asked if threads is None else threads)
     told = {name: value for name, value in told.items() if name not in ("store", "client", "progress")}
-    plan = Plan.of(**told)
+    plan = Plan.of(**told, before=grown.before(path))
     plan.require(count)
     stores.check(path.resolve())
     if log is not None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.sweep import disk
 from shoal.sweep.chunks import Chunk, lead
 from shoal.sweep.create import GIVEN
+from shoal.sweep.grown import place
 from shoal.sweep.marks import Marks
 from shoal.sweep.plan import Block, Plan
 from shoal.sweep.sealed import GROUP, Sealed
@@ -23,13 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contents:
-    """A store of a plan, read to where it is filled. ``done`` has shape (conditions, blocks)."""
+    """A store of a plan, read to where it is filled. ``done`` has shape (conditions, blocks).
+
+    ``some`` says of blocks that are not done how many of their networks are there, by condition and number: those of a
+    smaller sweep from which the store has grown.
+    """
 
     plan: Plan
     sealed: Sealed
     marks: Marks
     done: NDArray[np.bool_]
     chunks: Mapping[str, Chunk]
+    some: dict[tuple[int, int], int]
 
     @classmethod
     def read(cls, path: Path) -> Contents:
@@ -40,21 +47,43 @@ class Contents:
         ValueError
             It is no store of a sweep; a file of it is missing, damaged, or a symbolic link: which, and what to do.
         """
-        sealed = Sealed.read(path.resolve())
+        sealed = Sealed.read(place(path.resolve()))
         return cls.of(plan_of(sealed), sealed)
 
     @classmethod
     def of(cls, plan: Plan, sealed: Sealed) -> Contents:
         """Return the contents of a store of a plan."""
         marks = Marks(sealed.path, sealed.seal, plan.names, (*plan.conditions.shape, len(plan.ranges)))
-        return cls(plan, sealed, marks, marks.listed().reshape(plan.conditions.count, -1), Chunk.of(plan))
+        done = marks.listed().reshape(plan.conditions.count, -1)
+        held = cls(plan, sealed, marks, done, Chunk.of(plan), {})
+        for number in plan.continued:
+            begin, end = plan.ranges[number]
+            for condition in np.flatnonzero(done[:, number]).tolist():
+                try:
+                    networks = marks.networks((*held.at(condition), number))
+                except disk.Link:
+                    raise
+                except disk.Damage:
+                    continue  # which is said when the block is read
+                if networks < end - begin:
+                    held.some[condition, number] = networks
+                    done[condition, number] = False
+        return held
+
+    @property
+    def marked(self) -> NDArray[np.bool_]:
+        """Which blocks have a mark, done or not; shape (conditions, blocks)."""
+        marked = self.done.copy()
+        for at in self.some:
+            marked[at] = True
+        return marked
 
     @property
     def files(self) -> Checked:
         """The files as Zarr reads them."""
         from shoal.sweep.checked import Checked
 
-        return Checked.of(self.sealed, self.marks, self.done.reshape(self.marks.shape))
+        return Checked.of(self.sealed, self.marks, self.marked.reshape(self.marks.shape))
 
     def block(self, block: Block, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
         """Return what a block that is done keeps, or those of its variables with these names.
@@ -80,8 +109,10 @@ class Contents:
         return read
 
     def held(self) -> Iterator[Block]:
-        """Return the blocks that are done."""
-        return self.plan.blocks(~self.done)
+        """Return the blocks that have a mark, with the networks that they have."""
+        for block in self.plan.blocks(~self.marked):
+            networks = self.some.get((block.condition, block.number), block.end - block.begin)
+            yield replace(block, end=block.begin + networks)
 
     def at(self, condition: int) -> tuple[int, ...]:
         """Return the place of a condition in front of the arrays."""
@@ -110,7 +141,7 @@ def plan_of(sealed: Sealed) -> Plan:
         return np.asarray(array[...])
 
     try:
-        return Plan.read(sealed.told, load)
+        return Plan.read(sealed.told, sealed.cuts, load)
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"file {sealed.path / GROUP} holds a specification of shoal {sealed.shoal_version}, "

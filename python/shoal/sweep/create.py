@@ -24,7 +24,7 @@ def create(path: Path, plan: Plan) -> None:
     """Make the store: beside its place, and then moved there, so that it is there as a whole or not at all."""
     new = _beside(path)
     try:
-        _fill(new, plan)
+        fill(new, plan)
         files = [file for file in new.rglob("*") if file.is_file()]
         disk.all_to_disk([*files, *disk.folders_of(new, files)])
         os.rename(new, path)
@@ -48,7 +48,7 @@ def mend(held: Sealed, plan: Plan, damaged: Mapping[str, disk.Damage]) -> None:
             raise damage
     new = _beside(held.path)
     try:
-        _fill(new, plan)
+        fill(new, plan)
         for key, damage in damaged.items():
             content = (new / key).read_bytes() if (new / key).is_file() else b""
             if sealed.check_sum(key, content).hex() != held.sums[key]:
@@ -70,7 +70,8 @@ def _beside(path: Path) -> Path:
     return new
 
 
-def _fill(path: Path, plan: Plan) -> None:
+def fill(path: Path, plan: Plan) -> None:
+    """Make all files but those of the blocks."""
     import xarray
     import zarr
 
@@ -117,6 +118,7 @@ def _fill(path: Path, plan: Plan) -> None:
     for digest, values in plan.arrays.items():
         given.create_array(digest, shape=values.shape, dtype=values.dtype)[...] = values
     told: dict[str, Any] = {"specification": canonical(plan.told), "shoal_version": VERSION, "isa": _core.isa}
+    told["cuts"] = list(plan.cuts)
     if not plan.reduced:
         told["network_of_row_0"] = plan.first_network - offset(plan)
     sealed.close(path, told)

@@ -17,6 +17,7 @@ from shoal.sweep.chunks import SEPARATOR
 from shoal.sweep.sealed import BYTES, check_sum
 
 DONE = "done"
+_COUNT = struct.Struct("<Q")
 _ENTRY = struct.Struct(f"<Q{BYTES}s")
 Place = tuple[int, ...]
 Sums = dict[str, tuple[int, bytes]]
@@ -24,9 +25,10 @@ Sums = dict[str, tuple[int, bytes]]
 
 @dataclass(frozen=True)
 class Marks:
-    """The marks in a store, one file a block: its own checksum, then size and checksum of the file of each variable.
+    """The marks in a store, one file per block: checksum of the rest, networks, and what each variable's file is.
 
-    ``names`` are the variables, in the order of the entries; one that has no values has no file, and zeros.
+    Of a file size and checksum. ``names`` are the variables, in the order of the entries; one that has no values has no
+    file, and zeros.
     ``shape`` is (conditions..., blocks).
     """
 
@@ -38,7 +40,7 @@ class Marks:
     @staticmethod
     def length(names: Sequence[str]) -> int:
         """Return the bytes of a mark of so many variables."""
-        return BYTES + _ENTRY.size * len(names)
+        return BYTES + _COUNT.size + _ENTRY.size * len(names)
 
     def key(self, at: Place) -> str:
         """Return the place of a block's mark, which in Zarr is a chunk of the array ``done``."""
@@ -65,9 +67,9 @@ class Marks:
                     found[at] = True
         return found
 
-    def made(self, at: Place, sums: Sums) -> bytes:
+    def made(self, at: Place, networks: int, sums: Sums) -> bytes:
         """Return the mark of a block from its files' sizes and checksums, by variable."""
-        entries = b"".join(_ENTRY.pack(*sums.get(name, (0, b""))) for name in self.names)
+        entries = _COUNT.pack(networks) + b"".join(_ENTRY.pack(*sums.get(name, (0, b""))) for name in self.names)
         return check_sum(self.key(at), entries, self.seal) + entries
 
     def read(self, at: Place) -> Sums:
@@ -78,11 +80,32 @@ class Marks:
         disk.Damage
             The mark is missing, damaged, or of another block or store.
         """
+        entries = self._entries(at)[_COUNT.size :]
+        return dict(zip(self.names, _ENTRY.iter_unpack(entries), strict=True))
+
+    def networks(self, at: Place) -> int:
+        """Return how many networks a block has.
+
+        Raises
+        ------
+        disk.Damage
+            As of ``read``.
+        """
+        return int(_COUNT.unpack_from(self._entries(at))[0])
+
+    def _entries(self, at: Place) -> bytes:
+        """Return what a mark holds behind its own checksum.
+
+        Raises
+        ------
+        disk.Damage
+            The mark is missing, damaged, or of another block or store.
+        """
         content = disk.read(self.path, self.key(at))
         summed, entries = content[:BYTES], content[BYTES:]
         if summed != check_sum(self.key(at), entries, self.seal) or len(content) != self.length(self.names):
             raise disk.Damage(self.path / self.key(at), "is damaged: its checksum differs")
-        return dict(zip(self.names, _ENTRY.iter_unpack(entries), strict=True))
+        return entries
 
     def content(self, at: Place, name: str, key: str, sums: Sums | None = None) -> bytes:
         """Return what the file of a block and variable holds, whose place is ``key``; ``sums`` if they were read.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from shoal.spec.training import Training
 from shoal.spec.validate import check_progress, check_types
 from shoal.sweep import template
 from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
-from shoal.sweep.ranges import Ranges
+from shoal.sweep.ranges import Pieces
 from shoal.sweep.template import Template
 
 _BLOCK_WORK = 2**34
@@ -48,18 +48,39 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What a sweep keeps of a store: networks of a block, how many there are, and from how many it has grown."""
+
+    block: int
+    networks: int
+    cuts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
-    """All that fixes the result of a sweep, and the blocks into which it is cut."""
+    """All that fixes the result of a sweep, and the blocks into which it is cut.
+
+    ``cuts`` are the numbers of networks from which its store has grown.
+    """
 
     conditions: Conditions
     runs: tuple[Run, ...]
     told: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
     block: int
+    cuts: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, *, over: object, block: int | None = None, progress: object = None, **arguments: Any) -> Plan:
-        """Return the sweep that these arguments of ``sweep`` ask for.
+    def of(
+        cls,
+        *,
+        over: object,
+        block: int | None = None,
+        progress: object = None,
+        before: Before | None = None,
+        **arguments: Any,
+    ) -> Plan:
+        """Return the sweep that these arguments of ``sweep`` ask for, ``before`` of a store that there is.
 
         Raises
         ------
@@ -87,23 +108,27 @@ class Plan:
             except (TypeError, ValueError) as error:
                 raise (type(error)(f"over: at {told}: {error}") if settings else error) from error
             runs.append(run)
-        size = _block(runs, block)
+        size = _block(runs, block, before)
+        cuts = () if before is None else before.cuts
+        if before is not None and before.networks < runs[0].training.networks:
+            cuts = (*cuts, before.networks)
         arrays: dict[str, NDArray[Any]] = {}
         first = runs[0].training  # whose numbers are checked, and Python's
         fixed = {name: getattr(first, name) for name in ("networks", "first_network", "record", "dtype")}
         fixed |= {name: getattr(first, name) for name in NUMBERS if name not in conditions.fields}
         told_plan = encode({**arguments, **fixed, "over": conditions.over(), "block": size}, arrays)
-        plan = cls(conditions, tuple(runs), told_plan, arrays, size)
+        plan = cls(conditions, tuple(runs), told_plan, arrays, size, cuts)
         plan._check_count()
         template.check_alike(conditions.told(), plan.templates)
         plan._check_ranges()
         return plan
 
     @classmethod
-    def read(cls, told: Mapping[str, Any], load: Callable[[str], NDArray[Any]]) -> Plan:
+    def read(cls, told: Mapping[str, Any], cuts: Sequence[int], load: Callable[[str], NDArray[Any]]) -> Plan:
         """Return the sweep of which ``told`` was written."""
         arguments = decode(told, load)
-        return cls.of(**{**arguments, "over": regrid(arguments["over"])})
+        before = Before(told["block"], told["networks"], tuple(cuts))
+        return cls.of(**{**arguments, "over": regrid(arguments["over"])}, before=before)
 
     @property
     def reduced(self) -> bool:
@@ -126,9 +151,20 @@ class Plan:
         return max(run.cut.cell for run in self.runs) if self.reduced else 1
 
     @cached_property
-    def ranges(self) -> Ranges:
+    def ranges(self) -> Pieces:
         """Begin and end of each block, counted from the first network."""
-        return Ranges(self.first_network, self.networks, self.block, self.cell if self.reduced else self.block)
+        if self.reduced:
+            return Pieces.of(self.first_network, self.networks, self.block, self.cell, self.cuts)
+        return Pieces.of(self.first_network, self.networks, self.block, self.block, ())
+
+    @cached_property
+    def continued(self) -> list[int]:
+        """Numbers of blocks of networks of which a store may have some: those that had an end where it has grown."""
+        if self.reduced:
+            return []
+        ends = {self.first_network + cut for cut in self.cuts if cut < self.networks}
+        first = self.first_network // self.block
+        return sorted({end // self.block - first for end in ends if end % self.block})
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -145,11 +181,15 @@ class Plan:
         """What each condition records."""
         return [Template.of(run) for run in self.runs]
 
-    def blocks(self, done: NDArray[np.bool_]) -> Iterator[Block]:
-        """Return the blocks that are not done, condition by condition; ``done`` has shape (conditions, blocks)."""
+    def blocks(self, done: NDArray[np.bool_], some: Mapping[tuple[int, int], int] | None = None) -> Iterator[Block]:
+        """Return the blocks that are not done, condition by condition; ``done`` has shape (conditions, blocks).
+
+        Of ``some``, by condition and number, begin behind the networks that are there.
+        """
         for condition in range(self.conditions.count):
             for number in map(int, np.flatnonzero(~done[condition])):
-                yield Block(condition, number, *self.ranges[number])
+                begin, end = self.ranges[number]
+                yield Block(condition, number, begin + (some or {}).get((condition, number), 0), end)
 
     @cached_property
     def total_work(self) -> int:
@@ -251,7 +291,7 @@ def kept(merged: Merged) -> dict[str, NDArray[Any]]:
     return {**sums, **{f"count_{name}": array for name, array in merged.counts.items()}}
 
 
-def _block(runs: list[Run], asked: object) -> int:
+def _block(runs: list[Run], asked: object, before: Before | None) -> int:
     """Return how many networks a block has: what is asked, or what its sizes alone say, and never a clock.
 
     That is what takes some seconds at the costliest condition; minutes, where there would be too many blocks: rules to
@@ -259,6 +299,8 @@ def _block(runs: list[Run], asked: object) -> int:
     """
     reduced = runs[0].training.record.reduce is not None
     least = max(run.cut.cell for run in runs) if reduced else 1
+    if asked is None and before is not None and before.block >= least:
+        return before.block
     if asked is not None:
         block = checks.integer("block", asked, least=1, most=2**62)
         below = 1 << (block.bit_length() - 1)

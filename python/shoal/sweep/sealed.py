@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from shoal.version import VERSION
 
 FORMAT = 4
 GROUP = "zarr.json"
-FIELDS = ("shoal_sweep", "specification", "shoal_version", "isa", "files", "seal")
+FIELDS = ("shoal_sweep", "specification", "cuts", "shoal_version", "isa", "files", "seal")
 BYTES = 16
 """Length of a checksum."""
 
@@ -40,6 +40,7 @@ class Sealed:
     specification: str
     shoal_version: str
     isa: str
+    cuts: Sequence[int]
     sums: Mapping[str, str]
     seal: bytes
 
@@ -76,7 +77,7 @@ class Sealed:
         if seal != attrs["seal"]:
             raise ValueError(f"file {file} is damaged: its checksum differs; {remedy}")
         texts = {name: attrs[name] for name in ("specification", "shoal_version", "isa")}
-        return cls(path, **texts, sums=attrs["files"], seal=bytes.fromhex(seal))
+        return cls(path, **texts, cuts=attrs["cuts"], sums=attrs["files"], seal=bytes.fromhex(seal))
 
     @property
     def told(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from shoal.base import checks, former, imports
 from shoal.engine.run import Progress, shifted
 from shoal.engine.threads import thread_count
 from shoal.spec.training import Training, takes_training
-from shoal.sweep import in_memory
+from shoal.sweep import grown, in_memory
 from shoal.sweep.opened import open_sweep
 from shoal.sweep.plan import Block, Execute, Plan, Result, trained
 from shoal.sweep.store import Store
@@ -39,7 +39,7 @@ def sweep(
 
     Each condition has the bits that ``train`` gives with its arguments. With a store, blocks of networks are kept on
     the disk as they end: the same call again resumes where the last one stopped, whatever stopped it, and gives the
-    same bits as one that nothing stopped.
+    same bits as one that nothing stopped. With more networks or values in ``over`` it trains those that are missing.
 
     Parameters
     ----------
@@ -83,12 +83,13 @@ def sweep(
     TypeError, ValueError
         As of ``train``, at any condition; a field that cannot be swept, a value given twice; conditions that record a
         measure in different shapes; a block, or without a store all that is recorded, that needs more memory than
-        there is; a store of another sweep (the error shows each difference), or something else in its place; a client
-        that is no client, or a worker that would have other bits. All before anything is made or trained.
+        there is; a store of another sweep that does not grow into this one (the error shows each difference), or
+        something else in its place; a client that is no client, or a worker that would have other bits. All before
+        anything is made or trained.
     ImportError
         A client without ``distributed``: ``pip install 'shoal[cluster]'``.
     RuntimeError
-        Another process works on the store; workers were lost again and again on one block.
+        Another process works on the store, or has just let it grow; workers were lost again and again on one block.
     OSError
         The store cannot be written, as on a full disk. What it holds stays whole.
 
@@ -108,7 +109,9 @@ def sweep(
     """
     imports.whole("xarray", *(() if store is None else ("zarr",)))
     path = None if store is None else path_of(store)
-    plan = Plan.of(**Training.fields_given(arguments, training), over=over, block=block, progress=progress)
+    fields = Training.fields_given(arguments, training)
+    before = None if path is None else grown.before(path)
+    plan = Plan.of(**fields, over=over, block=block, progress=progress, before=before)
     if client is None:
         count = thread_count(threads)
         plan.require(count)
@@ -145,9 +148,9 @@ def carry_out(plan: Plan, path: Path, executor: Callable[[int], Execute]) -> Non
     ``executor`` is told how much of the work is done already, and returns what trains blocks.
     """
     with Store.opened(path, plan) as store:
-        done = store.done()
-        before = sum(plan.work(block) for block in plan.blocks(~done))
-        with contextlib.closing(executor(before)(plan, plan.blocks(done))) as trained_blocks:
+        todo = functools.partial(plan.blocks, store.done(), dict(store.held.some))
+        before = plan.total_work - sum(plan.work(block) for block in todo())
+        with contextlib.closing(executor(before)(plan, todo())) as trained_blocks:
             for held in trained_blocks:
                 store.write(*held)
                 del held  # so that no block is in memory while the next is trained
