@@ -7,6 +7,7 @@ import shoal
 
 @shoal.claim("one-mode", "A balanced mode follows its exact curve.", source="arXiv:1809.06848")
 def one_mode(run):
+    """Compare the margins of many initialisations with the curve of each."""
     margins = np.random.default_rng(run.seed).uniform(0.01, 0.1, run.networks(full=1000, quick=100))
     init = shoal.Explicit([np.sqrt(margins)[:, None, None]] * 2)
     task, method = shoal.Task([[1.0]], [1]), shoal.GradientFlow(t_end=12.0, rtol=1e-8)
