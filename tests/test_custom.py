@@ -227,7 +227,8 @@ def test_what_a_dataset_holds_is_no_name_for_them() -> None:
     names: set[str] = set(MEASURES)
     for reduce in (None, shoal.Statistics((("loss", "error"),), ("error > 0",), ("loss",))):
         measures = [name for name in MEASURES if not reduce or name not in ("weights", "trajectory", "pattern")]
-        for method in (shoal.GradientDescent(0.1, 2, stop=("fitted", "dead")), shoal.GradientFlow(0.1)):
+        each = shoal.GradientDescent([0.1], 2)  # a learning rate for each network
+        for method in (shoal.GradientDescent(0.1, 2, stop=("fitted", "dead")), each, shoal.GradientFlow(0.1)):
             for init in (shoal.Gaussian(0.1), shoal.Explicit([np.ones((1, 3, 2)), np.ones((1, 1, 3))])):
                 record = shoal.Record(measure=tuple(measures), reduce=reduce)
                 data = shoal.train(shoal.Network((2, 3, 1)), task, init, method=method, record=record)
@@ -278,14 +279,13 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (with_function(lambda weights, biases: weights[0][0]), ValueError, "per network, shape (2, 2), got (3, 2)"),
     (with_function(lambda weights, biases: ["a"] * 3), TypeError, "must return real numbers, got dtype <U1"),
     (with_function(Later()), ValueError, "per network, shape (179, 1), got (179, 2)"),
-    (
-        lambda: shoal.sweep(
-            **swept_arguments(),
-            over={"seed": [1, 2]},
-            store="nowhere.zarr",
-        ),
-        TypeError,
-        "custom statistics cannot be stored, and a sweep is: leave them out of Record(custom=...)",
+    *(
+        (
+            lambda store=store: shoal.sweep(**swept_arguments(), over={"seed": [1, 2]}, store=store),
+            TypeError,
+            "text, which cannot hold custom statistics: leave them out of Record(custom=...)",
+        )
+        for store in ("nowhere.zarr", None)
     ),
 ]
 

@@ -123,6 +123,13 @@ def test_a_notebook_shows_an_animation_once() -> None:
     assert pyplot.get_fignums() == []  # which the cell would show beside it
 
 
+def test_networks_with_learning_rates_of_their_own_have_times_of_their_own() -> None:
+    data = trained(method=shoal.GradientDescent([0.1, 0.2, 0.3], 60))
+    moving: Any = plot.trajectory(data, 2, animate=True)
+    moving._repr_html_()
+    assert moving.figure.axes[0].get_title().endswith(f"time {0.3 * 60:.4g}")
+
+
 CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: plot.trajectory(5), TypeError, "data must be an xarray.Dataset that train returned, got 5"),  # type: ignore[call-overload]
     (lambda: plot.trajectory(DATA.drop_vars(["trajectory_1", "trajectory_2"])), ValueError, "data must hold the weigh"),

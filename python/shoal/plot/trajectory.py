@@ -126,7 +126,7 @@ class _Units:
         if not len(known):
             raise ValueError(f"network must have finite weights at some record, got {network}, which has none")
         return cls(
-            times=data["time"].values[known].astype(np.float64),
+            times=data["times" if "times" in data else "time"].values[known].astype(np.float64),
             at=weights[known] @ plane.T,
             output=output[known],
             inputs=data["inputs"].values @ plane.T,

@@ -40,8 +40,8 @@ def encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
         return {"array": digest, "shape": list(value.shape)}
     if callable(value):
         raise TypeError(
-            "custom statistics cannot be stored, and a sweep is: leave them out of Record(custom=...), or call train "
-            f"at each condition, got {place(value)}"
+            "a sweep keeps what it was asked for as text, which cannot hold custom statistics: leave them out of "
+            f"Record(custom=...), or call train at each condition, got {place(value)}"
         )
     return value.item() if isinstance(value, np.generic) else value
 
