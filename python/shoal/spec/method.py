@@ -119,7 +119,9 @@ class GradientDescent(Frozen):
 
 def _learning_rate(given: Any) -> Any:
     """Return a number, or a read-only float64 array of one for each network."""
-    if isinstance(given, (str, bytes)) or not (isinstance(given, Sequence) or np.ndim(given) > 0):
+    if isinstance(given, (str, bytes)) or not (
+        isinstance(given, Sequence) or checks.plain("learning_rate", given).ndim
+    ):
         return checks.positive("learning_rate", given)
     rates = checks.real_array("learning_rate", given, dimensions=1, shape="(networks,)")
     if not (rates > 0).all():
