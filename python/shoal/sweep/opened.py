@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from shoal.sweep import assembled
 from shoal.sweep.assembled import Gathered
 from shoal.sweep.chunks import offset
 from shoal.sweep.contents import Contents
-from shoal.sweep.plan import Plan
 
 if TYPE_CHECKING:
     import xarray
@@ -73,72 +71,55 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         raise ValueError("stores must name at least one store, got none")
     imports.whole("xarray", "zarr")
     ranges = sorted(
-        (_Range.of(Path(checks.path("stores", path))) for path in given), key=lambda held: held.plan.first_network
+        (Contents.read(Path(checks.path("stores", path))) for path in given), key=lambda held: held.plan.first_network
     )
     for earlier, later in itertools.pairwise(ranges):
         _check_meet(earlier, later)
     return _statistics(ranges) if ranges[0].plan.reduced else _networks(ranges)
 
 
-@dataclass(frozen=True)
-class _Range:
-    path: Path
-    held: Contents
-
-    @classmethod
-    def of(cls, path: Path) -> _Range:
-        return cls(path, Contents.read(path))
-
-    @property
-    def plan(self) -> Plan:
-        return self.held.plan
-
-    @property
-    def end(self) -> int:
-        return self.plan.first_network + self.plan.networks
-
-
-def _check_meet(earlier: _Range, later: _Range) -> None:
+def _check_meet(earlier: Contents, later: Contents) -> None:
     """Refuse stores of different sweeps, and ranges that do not follow each other."""
     was, now = (_of_sweep(held) for held in (earlier, later))
     lines = differences(was, now)
-    names = f"{earlier.path} and {later.path}"
+    one, other = earlier.sealed.path, later.sealed.path
+    behind = earlier.plan.first_network + earlier.plan.networks
     if lines:
-        raise ValueError("\n".join([f"stores must be of the same sweep, {names} differ:", *lines]))
-    if later.plan.first_network < earlier.end:
+        raise ValueError("\n".join([f"stores must be of the same sweep, {one} and {other} differ:", *lines]))
+    if later.plan.first_network < behind:
         raise ValueError(
-            f"stores must share no networks, {earlier.path} holds those up to {earlier.end - 1} and {later.path} "
+            f"stores must share no networks, {one} holds those up to {behind - 1} and {other} "
             f"those from {later.plan.first_network}"
         )
-    if later.plan.first_network > earlier.end:
+    if later.plan.first_network > behind:
         raise ValueError(
-            f"stores must leave out no networks between them, {earlier.path} ends with {earlier.end - 1} and "
-            f"{later.path} begins with {later.plan.first_network}"
+            f"stores must leave out no networks between them, {one} ends with {behind - 1} and "
+            f"{other} begins with {later.plan.first_network}"
         )
 
 
-def _of_sweep(held: _Range) -> dict[str, Any]:
+def _of_sweep(held: Contents) -> dict[str, Any]:
     """Return what ranges of one sweep share: all but the range, and the instruction set where it decides on bits."""
-    made = held.held.sealed
+    made = held.sealed
     told = {name: value for name, value in made.told.items() if name not in _OF_RANGE}
     fused = "baseline" if made.isa == "baseline" else "fused"
     return {**told, "shoal_version": made.shoal_version, "isa": fused}
 
 
-def _attrs(ranges: Sequence[_Range]) -> dict[str, Any]:
-    plan, made = ranges[0].plan, ranges[0].held.sealed
+def _attrs(ranges: Sequence[Contents]) -> dict[str, Any]:
+    plan, made = ranges[0].plan, ranges[0].sealed
     networks = sum(held.plan.networks for held in ranges)
-    told = assembled.attrs(plan, networks, complete=all(bool(one.held.done.all()) for one in ranges))
+    told = assembled.attrs(plan, networks, complete=all(bool(one.done.all()) for one in ranges))
     return told | {"shoal_version": made.shoal_version, "isa": made.isa}
 
 
-def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
+def _networks(ranges: Sequence[Contents]) -> xarray.Dataset:
     import xarray
 
     plan = ranges[0].plan
     opened = []
     for one in ranges:
-        data = xarray.open_zarr(one.held.files, chunks=None, consolidated=False)
+        data = xarray.open_zarr(one.files, chunks=None, consolidated=False)
         opened.append(data[list(one.plan.names)].isel(network=slice(offset(one.plan), None)))
     variables = {name: opened[0][name].variable for name in plan.names}
     if len(opened) > 1:
@@ -149,12 +130,12 @@ def _networks(ranges: Sequence[_Range]) -> xarray.Dataset:
     return assembled.of_networks(plan, variables, networks, _attrs(ranges))
 
 
-def _statistics(ranges: Sequence[_Range]) -> xarray.Dataset:
+def _statistics(ranges: Sequence[Contents]) -> xarray.Dataset:
     plan = ranges[0].plan
     gathered = [Gathered(plan, condition) for condition in range(plan.conditions.count)]
     for one in ranges:
-        for block in one.held.held():
-            gathered[block.condition].add(one.plan, block.number, one.held.block(block))
+        for block in one.held():
+            gathered[block.condition].add(one.plan, block.number, one.block(block))
     try:
         return assembled.of_statistics(plan, gathered, _attrs(ranges))
     except ValueError as error:
