@@ -13,8 +13,8 @@ import xarray as xr
 
 from shoal import compare_flow, compare_mean, plot, report
 from shoal.claims.claim import Claim, Outcome, Row, Setting
-from shoal.compare.proportion import compare_majority
 from shoal.report.machine import Machine
+from shoal.verdicts.proportion import compare_majority
 
 VOID = ("meta", "link", "img", "br", "hr", "input")
 NASTY = """<b>"bold"</b> & <script>alert('x')</script> </style></title>--> &lt; é"""

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from report_example import example
 from shoal.claims.claim import Row, split
-from shoal.compare.catch import AMOUNTS, UNKNOWN, Catch, fewest
-from shoal.compare.comparison import compare_flow, compare_rates, worst
-from shoal.compare.means import compare_estimate, compare_mean
-from shoal.compare.proportion import compare_fraction, compare_least, compare_majority, wilson
 from shoal.report.tables import summary, verdicts
+from shoal.verdicts.catch import AMOUNTS, UNKNOWN, Catch, fewest
+from shoal.verdicts.comparison import compare_flow, compare_rates, worst
+from shoal.verdicts.means import compare_estimate, compare_mean
+from shoal.verdicts.proportion import compare_fraction, compare_least, compare_majority, wilson
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from shoal.claims.learning_dynamics.failure import surface as failure_surface
 from shoal.claims.learning_dynamics.failure.failure import PACE, PAIR, POINT, WATCHED
 from shoal.claims.shared import deaths
 from shoal.claims.shared.deaths import Counts, certain_failures, least_path, share_dead, share_undecided
-from shoal.compare.proportion import wilson
+from shoal.verdicts.proportion import wilson
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=16_000, seed=3, quick=True)

@@ -12,9 +12,9 @@ from shoal.claims.claim import Row, Setting
 from shoal.claims.learning_dynamics import digits, losses, modes
 from shoal.claims.shared import runs
 from shoal.claims.shared.runs import crossing_times
-from shoal.compare.proportion import compare_majority
 from shoal.spec.init import Init
 from shoal.spec.task import Task
+from shoal.verdicts.proportion import compare_majority
 
 NETWORKS = {"sigmoid": 60, "modes": 6, "losses": 4, "digits": 20}
 

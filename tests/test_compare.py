@@ -12,9 +12,9 @@ from scipy.stats import binomtest, norm, t
 import shoal
 from shoal import plot
 from shoal.base.interval import DEVIATIONS, wilson
-from shoal.compare.comparison import compare_flow, compare_rates
-from shoal.compare.means import compare_estimate, compare_mean, compare_samples, deviations, freedom_of_sum
-from shoal.compare.proportion import compare_fraction, compare_least, compare_majority
+from shoal.verdicts.comparison import compare_flow, compare_rates
+from shoal.verdicts.means import compare_estimate, compare_mean, compare_samples, deviations, freedom_of_sum
+from shoal.verdicts.proportion import compare_fraction, compare_least, compare_majority
 
 TIMES = np.linspace(0, 3, 31)
 FLOW = np.array([[1.0], [2.0], [0.1]]) * np.exp(-TIMES)

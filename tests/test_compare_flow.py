@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from shoal.compare.comparison import compare_flow
 from shoal.theory import Mode
+from shoal.verdicts.comparison import compare_flow
 
 TIMES = np.linspace(0, 3, 31)
 FLOW = np.array([[1.0], [2.0], [0.1]]) * np.exp(-TIMES)

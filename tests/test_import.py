@@ -18,7 +18,7 @@ def test_importing_shoal_imports_neither_the_core_nor_anything_slow() -> None:
 def test_a_name_is_what_it_says_whatever_was_imported_before() -> None:
     for before in (
         "pass",
-        "import shoal.compare.comparison",
+        "import shoal.verdicts.comparison",
         "from shoal.claims.learning_dynamics import modes",
         "shoal.quantile",
     ):

@@ -17,12 +17,12 @@ BELOW = {
     "spec": {"base"},
     "theory": {"base", "spec"},
     "dynamics": {"base", "spec"},
-    "compare": {"base"},
+    "verdicts": {"base"},
     "engine": {"base", "spec", "_core", "version"},
     "tasks": {"base", "spec", "engine"},
     "plot": {"base", "spec", "engine"},
     "sweep": {"base", "spec", "engine", "tasks", "_core", "version"},
-    "claims": {"base", "spec", "tasks", "theory", "compare", "plot", "train", "engine"},
+    "claims": {"base", "spec", "tasks", "theory", "verdicts", "plot", "train", "engine"},
 }
 """What each folder may import of shoal, also inside of functions and for types alone."""
 

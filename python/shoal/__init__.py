@@ -27,10 +27,10 @@ from shoal.version import VERSION as __version__
 if TYPE_CHECKING:
     from shoal import claims, dynamics, plot, theory
     from shoal.claims.claim import claim
-    from shoal.compare.comparison import compare_flow, compare_rates
-    from shoal.compare.means import compare_mean, compare_samples
-    from shoal.compare.proportion import compare_fraction
     from shoal.engine.histogram import quantile
+    from shoal.verdicts.comparison import compare_flow, compare_rates
+    from shoal.verdicts.means import compare_mean, compare_samples
+    from shoal.verdicts.proportion import compare_fraction
 
 __all__ = [
     "Balanced",
@@ -79,11 +79,11 @@ __all__ = [
 _MODULES = ("claims", "dynamics", "plot", "theory")
 _PLACES = {
     "claim": "claims.claim",
-    "compare_flow": "compare.comparison",
-    "compare_fraction": "compare.proportion",
-    "compare_mean": "compare.means",
-    "compare_rates": "compare.comparison",
-    "compare_samples": "compare.means",
+    "compare_flow": "verdicts.comparison",
+    "compare_fraction": "verdicts.proportion",
+    "compare_mean": "verdicts.means",
+    "compare_rates": "verdicts.comparison",
+    "compare_samples": "verdicts.means",
     "quantile": "engine.histogram",
 }
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from shoal import plot
 from shoal.base import checks
-from shoal.compare.comparison import Comparison
+from shoal.verdicts.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,12 +7,12 @@ from typing import Any
 import xarray as xr
 
 from shoal.claims.outcome import Row, Setting, Wrong
-from shoal.compare.comparison import Comparison, Values, compare_flow, compare_rates
-from shoal.compare.means import compare_mean, compare_samples
-from shoal.compare.proportion import compare_fraction
 from shoal.spec.method import GradientFlow
 from shoal.spec.training import Training
 from shoal.train import train
+from shoal.verdicts.comparison import Comparison, Values, compare_flow, compare_rates
+from shoal.verdicts.means import compare_mean, compare_samples
+from shoal.verdicts.proportion import compare_fraction
 
 __all__ = ["Trial"]
 

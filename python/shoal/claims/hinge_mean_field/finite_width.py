@@ -17,8 +17,8 @@ from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.teacher import Condition, nodes
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_estimate, compare_mean
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_estimate, compare_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,8 +16,8 @@ from shoal.claims.claim import claim
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, halved, nodes, over_datasets
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_mean
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,9 +15,9 @@ from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import wilson
 from shoal.tasks import modes
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import wilson
 
 Table = dict[str, tuple[tuple[str, ...], Any]]
 

@@ -16,10 +16,10 @@ from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import Comparison, compare_flow
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_fraction
 from shoal.tasks import modes
+from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_fraction
 
 DEPTHS = (1, 2, 3, 4, 5, 6)
 """Weight layers."""

@@ -22,8 +22,8 @@ from shoal.claims.claim import claim
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.runs import Plan
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_majority
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_majority
 
 CLASSES = (3, 8)
 HIDDEN = 16

@@ -25,7 +25,7 @@ from shoal.claims.shared.sweep import (
     start_margins,
 )
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
+from shoal.verdicts.layout import Floats
 
 Table = dict[str, tuple[tuple[str, ...], Any]]
 

@@ -20,9 +20,9 @@ from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.trend import rank_trend
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_majority
 from shoal.tasks import digits
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_majority
 
 CLASSES = (3, 8)
 """Label +1, of which images are made brighter, and label -1."""

@@ -11,8 +11,8 @@ from shoal.claims.claim import claim
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import Comparison, compare_rates
-from shoal.compare.layout import Floats
+from shoal.verdicts.comparison import Comparison, compare_rates
+from shoal.verdicts.layout import Floats
 
 NORM = 1.3
 NEURONS = 5

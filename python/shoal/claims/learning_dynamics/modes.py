@@ -13,8 +13,8 @@ from shoal.claims.claim import claim
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import compare_rates
-from shoal.compare.layout import Floats
+from shoal.verdicts.comparison import compare_rates
+from shoal.verdicts.layout import Floats
 
 # Neither the largest norm nor the highest frequency decides alone: the products are 0.7, 0.225, 0.3 and 0.15.
 NORMS = np.array([2.0, 1.5, 1.0, 0.75])

@@ -17,8 +17,8 @@ from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
 from shoal.claims.shared.runs import Plan, Runs, far_seed
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
 from shoal.tasks import modes
+from shoal.verdicts.layout import Floats
 
 TASK = modes(norms=(1.7, 0.9), frequencies=(0.6, 0.4))
 NEURONS = 3

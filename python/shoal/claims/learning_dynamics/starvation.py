@@ -28,9 +28,9 @@ from shoal.claims.shared.separate import (
     separate_init,
 )
 from shoal.claims.trial import Trial
-from shoal.compare.catch import smallest_bound
-from shoal.compare.comparison import Comparison, compare_flow
-from shoal.compare.layout import Floats
+from shoal.verdicts.catch import smallest_bound
+from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.layout import Floats
 
 TIMES = np.concatenate([[0.0], np.geomspace(1.0, 200.0, 120)])
 TYPES = ((0, 1), (0,))

@@ -19,8 +19,8 @@ from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.starvation import START, TIMES
 from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_init
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import compare_flow
-from shoal.compare.layout import Floats
+from shoal.verdicts.comparison import compare_flow
+from shoal.verdicts.layout import Floats
 
 DECOUPLINGS = (0.1, 0.3, 1.0)
 DECAYS = (0.01, 0.03, 0.1)

@@ -12,10 +12,10 @@ import xarray as xr
 from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, theory
 from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import compare_flow
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_majority
 from shoal.tasks import features
+from shoal.verdicts.comparison import compare_flow
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_majority
 
 __all__ = ["DEPTHS", "aligned_init", "gain_of", "measure_ordinary", "one_sign", "predict_depths", "train_aligned"]
 

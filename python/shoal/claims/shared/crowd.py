@@ -15,10 +15,10 @@ from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep
-from shoal.compare.comparison import Comparison, compare_flow
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_estimate, freedom_of_sum
-from shoal.compare.proportion import compare_fraction
+from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_estimate, freedom_of_sum
+from shoal.verdicts.proportion import compare_fraction
 
 __all__ = ["NEURONS", "Crowd", "Crowds", "compare_deaths", "compare_exponent", "compare_means", "expect"]
 

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from shoal.base.interval import wilson
-from shoal.compare.layout import Floats
+from shoal.verdicts.layout import Floats
 
 __all__ = [
     "Counts", "Table", "certain_failures", "enough", "least_path", "proportion", "share_dead", "share_undecided",

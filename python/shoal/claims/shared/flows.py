@@ -9,8 +9,8 @@ import xarray as xr
 
 from shoal import GradientFlow, Init, Loss, Network, Record, Task, train
 from shoal.claims.outcome import Setting
-from shoal.compare.comparison import Comparison, compare_flow
-from shoal.compare.layout import Floats
+from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.layout import Floats
 
 __all__ = [
     "TOLERANCE",

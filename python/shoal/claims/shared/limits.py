@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.teacher import Condition, over_datasets
-from shoal.compare.comparison import Comparison
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_estimate, freedom_of_sum
+from shoal.verdicts.comparison import Comparison
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_estimate, freedom_of_sum
 
 __all__ = ["FACTORS", "Limit", "measure_sizes", "smaller", "stacked"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.claims.shared.teacher import Condition
-from shoal.compare.layout import Floats
+from shoal.verdicts.layout import Floats
 
 __all__ = ["crossing", "kernel_along", "movement", "own_unsatisfied", "tangent_kernel"]
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from shoal import GradientDescent, Init, Loss, Network, Record, Task, train
 from shoal.claims.outcome import Setting
-from shoal.compare.comparison import Comparison, Values, compare_rates
-from shoal.compare.layout import Floats
 from shoal.engine.threads import thread_count
+from shoal.verdicts.comparison import Comparison, Values, compare_rates
+from shoal.verdicts.layout import Floats
 
 __all__ = ["Plan", "Runs", "crossing_times", "extrapolate", "extrapolated_error", "far_seed", "side_by_side"]
 

@@ -25,7 +25,7 @@ from scipy.special import expit, logit
 from shoal import Explicit, GradientFlow, Init, Loss, Network, Record, Task, theory, train
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import RTOL, TOLERANCE
-from shoal.compare.layout import Floats
+from shoal.verdicts.layout import Floats
 
 __all__ = [
     "CONFIDENCE",

@@ -14,9 +14,9 @@ from shoal import Explicit, Network, Task, plot, theory
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.flows import arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
-from shoal.compare.comparison import Comparison
-from shoal.compare.layout import Floats
 from shoal.tasks import modes
+from shoal.verdicts.comparison import Comparison
+from shoal.verdicts.layout import Floats
 
 __all__ = [
     "CLOCK",

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from shoal import Gaussian, GradientDescent, Hinge, Loss, Network, Record, Task, theory, train
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.runs import far_seed, side_by_side
-from shoal.compare.layout import Floats
 from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
+from shoal.verdicts.layout import Floats
 
 __all__ = ["Condition", "band", "clock", "halved", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shoal.compare.layout import Floats
+from shoal.verdicts.layout import Floats
 
 __all__ = ["rank_trend"]
 

@@ -16,9 +16,9 @@ from shoal import theory
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.movement import movement
 from shoal.claims.shared.teacher import Condition, nodes, over_datasets
-from shoal.compare.comparison import compare_flow
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_majority
+from shoal.verdicts.comparison import compare_flow
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_majority
 
 __all__ = ["Fit", "fit_rows"]
 

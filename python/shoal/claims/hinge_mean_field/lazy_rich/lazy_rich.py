@@ -19,9 +19,9 @@ from shoal.claims.shared.limits import Limit, measure_sizes, stacked
 from shoal.claims.shared.movement import crossing, kernel_along, movement, own_unsatisfied
 from shoal.claims.shared.teacher import Condition, nodes
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_estimate, freedom_of_sum
 from shoal.theory.mean_field.tangent_kernel import mean_field_kernel, mean_field_movement
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_estimate, freedom_of_sum
 
 INPUTS = 5
 SAMPLES, NODES, STEPS = 1024, 256, 64

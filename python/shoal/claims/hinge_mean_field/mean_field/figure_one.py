@@ -14,8 +14,8 @@ from scipy.special import erf
 
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, nodes, spread_steps
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_estimate
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_estimate
 
 __all__ = ["Single", "notes", "rows", "train"]
 

@@ -16,9 +16,9 @@ from shoal.claims.hinge_mean_field.mean_field import picture as mean_field_pictu
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import Comparison
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_mean
+from shoal.verdicts.comparison import Comparison
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_mean
 
 QUICK = Condition(samples=1500, inputs=10, nodes=96, rate=0.25, steps=80, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=120, test_samples=4000)

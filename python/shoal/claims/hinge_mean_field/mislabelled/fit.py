@@ -16,8 +16,8 @@ from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.movement import crossing
 from shoal.claims.shared.teacher import Condition, over_datasets
 from shoal.claims.shared.trend import rank_trend
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_majority
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_majority
 
 __all__ = ["NODES", "SAMPLES", "fit_rows", "fitted"]
 

@@ -18,8 +18,8 @@ from shoal.claims.outcome import Setting
 from shoal.claims.shared.limits import Limit, measure_sizes
 from shoal.claims.shared.teacher import Condition, clock, nodes
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
 from shoal.theory.mean_field.mislabelled import MislabelledHinge
+from shoal.verdicts.layout import Floats
 
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1)
 QUICK = (0.0, 0.02, 0.1)

@@ -17,10 +17,10 @@ from shoal.claims.shared.limits import FACTORS, Limit, measure_sizes, smaller
 from shoal.claims.shared.teacher import Condition, over_datasets, spread_steps
 from shoal.claims.shared.trend import rank_trend
 from shoal.claims.trial import Trial
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_majority
 from shoal.theory.mean_field.error import misclassified
 from shoal.theory.mean_field.finite_samples import sample_spread
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_majority
 
 INPUTS = 10
 EARLY = Condition(320, INPUTS, 256, rate=0.4, steps=16, test_samples=2000)

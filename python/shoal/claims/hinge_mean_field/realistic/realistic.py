@@ -20,11 +20,11 @@ from shoal.claims.hinge_mean_field.realistic.picture import picture
 from shoal.claims.outcome import Setting
 from shoal.claims.shared.teacher import clock, spread_steps
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import Comparison, compare_flow
-from shoal.compare.layout import Floats
-from shoal.compare.means import compare_mean
-from shoal.compare.proportion import compare_majority
 from shoal.tasks import digits
+from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.means import compare_mean
+from shoal.verdicts.proportion import compare_majority
 
 RATE, STEPS = 0.5, 160
 TESTED = 100

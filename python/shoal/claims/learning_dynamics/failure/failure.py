@@ -19,10 +19,10 @@ from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.deaths import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import worst
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_fraction
 from shoal.tasks import antipodal
+from shoal.verdicts.comparison import worst
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_fraction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

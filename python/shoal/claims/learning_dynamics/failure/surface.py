@@ -16,10 +16,10 @@ from shoal import Gaussian, GradientDescent, Network, Record, plot, train
 from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.deaths import Counts, Table, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed
-from shoal.compare.comparison import worst
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_fraction, compare_least
 from shoal.tasks import modes
+from shoal.verdicts.comparison import worst
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_fraction, compare_least
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

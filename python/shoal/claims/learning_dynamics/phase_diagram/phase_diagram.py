@@ -37,9 +37,9 @@ from shoal.claims.shared.deaths import share_dead
 from shoal.claims.shared.flows import AMPLIFIED
 from shoal.claims.shared.runs import crossing_times
 from shoal.claims.trial import Trial
-from shoal.compare.comparison import Comparison, compare_flow
-from shoal.compare.layout import Floats
-from shoal.compare.proportion import compare_fraction
+from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.layout import Floats
+from shoal.verdicts.proportion import compare_fraction
 
 DISTANCES = np.geomspace(1e-1, 1e-6, 26)
 """a + z, of either sign, on the line a - z = 1."""

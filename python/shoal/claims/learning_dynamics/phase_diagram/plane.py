@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from shoal import Explicit, Init, Network, Task, theory
 from shoal.claims.outcome import Setting
 from shoal.claims.shared import flows
-from shoal.compare.layout import Floats
+from shoal.verdicts.layout import Floats
 
 __all__ = [
     "HEIGHT", "LABEL", "LEVEL", "NORM", "RTOL", "TASK", "TOLERANCE", "WIDTH", "Grid", "Plane", "decided_by",

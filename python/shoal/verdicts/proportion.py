@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from shoal.base.interval import wilson
-from shoal.compare.catch import UNKNOWN, Catch, smallest_bound, smallest_probability
-from shoal.compare.comparison import Comparison, ratio_of
+from shoal.verdicts.catch import UNKNOWN, Catch, smallest_bound, smallest_probability
+from shoal.verdicts.comparison import Comparison, ratio_of
 
 __all__ = ["compare_fraction", "compare_least", "compare_majority", "wilson"]
 

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, stdtrit
 
 from shoal.base.interval import DEVIATIONS
-from shoal.compare.comparison import EPSILON, Comparison, ratio_of, with_catch
-from shoal.compare.layout import Floats, Values, broadcast, networks_first, rest_like, values_of
+from shoal.verdicts.comparison import EPSILON, Comparison, ratio_of, with_catch
+from shoal.verdicts.layout import Floats, Values, broadcast, networks_first, rest_like, values_of
 
 __all__ = ["compare_estimate", "compare_mean", "compare_samples", "deviations", "freedom_of_sum"]
 

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.base import checks
-from shoal.compare.catch import UNKNOWN, Catch, fewest, smallest
-from shoal.compare.layout import Floats, Layout, Values
+from shoal.verdicts.catch import UNKNOWN, Catch, fewest, smallest
+from shoal.verdicts.layout import Floats, Layout, Values
 
 __all__ = ["Comparison", "Values", "compare_flow", "compare_rates", "ratio_of", "with_catch", "worst"]
 
