@@ -28,7 +28,7 @@ FULL = Condition(samples=4000, inputs=10, nodes=1600, rate=0.25, steps=64, test_
 WIDTHS = (25, 50, 100, 200, 400, 800, 1600)
 """M, up to that of the condition."""
 
-NETWORKS = {"full": 96, "quick": 32}
+NETWORKS = {"full": 96, "quick": 64}
 """Of the widest; twice as many of half the width, and so on up to `MOST` times; on twice the samples half as many."""
 
 MOST = 8
