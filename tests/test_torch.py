@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal.spec.network import ACTIVATIONS
+from shoal.spec.activation import ACTIVATIONS
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

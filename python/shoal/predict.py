@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
+from shoal.spec.forward import outputs
 from shoal.spec.network import Network
 from shoal.spec.specification import specification
 from shoal.spec.training import Training
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Parameters = tuple[list[Floats], list[Floats]]
 """Weights (networks, outputs, inputs) and biases (networks, outputs), one array per layer; no biases: an empty list."""
-
-_ACTIVATIONS: dict[str, Callable[[Floats, float], Floats]] = {
-    "relu": lambda a, _: np.maximum(a, 0.0),
-    "leaky_relu": lambda a, slope: np.where(a > 0, a, slope * a),
-    "linear": lambda a, _: a,
-    "tanh": lambda a, _: np.tanh(a),
-    "softplus": lambda a, _: np.logaddexp(a, 0.0),
-}
-_AT_ONCE = 2**23
-"""Numbers of one layer that are held at once, 64 MB."""
 
 
 def predict(data: xarray.Dataset, inputs: ArrayLike) -> xarray.DataArray:
@@ -72,35 +62,15 @@ def predict(data: xarray.Dataset, inputs: ArrayLike) -> xarray.DataArray:
     points = checks.real_array("inputs", inputs, dimensions=2, shape="(points, inputs)")
     if points.shape[1] != network.inputs:
         raise ValueError(f"inputs must have shape (points, {network.inputs}) for this network, got {points.shape}")
-    values = outputs(network, final_parameters(data, network), points)
+    values = outputs(network, *final_parameters(data, network), points)
     if network.centred:
-        values -= outputs(network, _initial_parameters(given), points)
-    dims, held = ("network", "point", "output"), {name: data[name] for name in ("network",) if name in data.coords}
+        values -= outputs(network, *_initial_parameters(given), points)
+    dims, held = ("network", "output", "point"), {name: data[name] for name in ("network",) if name in data.coords}
     found = xarray.DataArray(values, dims=dims, coords=held, name="output", attrs={"long_name": "output f(x)"})
+    found = found.transpose("network", "point", "output")
     if network.outputs == 1:
         found = found.isel(output=0)
     return found.isel(network=0) if single else found
-
-
-def outputs(network: Network, parameters: Parameters, points: Floats) -> Floats:
-    """Return the outputs of networks, (networks, points, outputs), not centred."""
-    weights, biases = parameters
-    networks = len(weights[0])
-    found = np.empty((networks, len(points), network.outputs))
-    block = max(1, _AT_ONCE // (len(points) * max(network.widths)))
-    activate = _ACTIVATIONS[network.activation]
-    with np.errstate(over="ignore", invalid="ignore"):  # of networks that have diverged
-        for begin in range(0, networks, block):
-            rows = slice(begin, begin + block)
-            values: Floats = points[np.newaxis]
-            for layer, array in enumerate(weights):
-                values = network.scales[layer] * (values @ array[rows].swapaxes(1, 2))
-                if biases:
-                    values = values + biases[layer][rows, np.newaxis]
-                if layer < network.layers - 1:
-                    values = activate(values, network.slope)
-            found[rows] = values
-    return found
 
 
 def final_parameters(data: xarray.Dataset, network: Network) -> Parameters:

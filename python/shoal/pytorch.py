@@ -8,6 +8,7 @@ import numpy as np
 
 from shoal.base import checks
 from shoal.predict import Floats, final_parameters, with_networks
+from shoal.spec.activation import REGISTRY
 from shoal.spec.network import Network
 from shoal.spec.specification import specification
 
@@ -59,7 +60,8 @@ def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
                 linear.bias.copy_(torch.from_numpy(biases[layer][0]))
         layers.append(linear)
         if layer < shape.layers - 1 and shape.activation != "linear":
-            layers.append(_module(torch, shape))
+            module = getattr(torch.nn, REGISTRY[shape.activation].torch)
+            layers.append(module(shape.slope) if shape.activation == "leaky_relu" else module())
     return torch.nn.Sequential(*layers)
 
 
@@ -107,12 +109,6 @@ def parameters_of_torch(modules: Any) -> tuple[list[Floats], list[Floats] | None
     if len(have) == 2:
         raise ValueError("modules must have biases in all layers or in none, got some with and some without")
     return stacked(0), stacked(1) if have == {True} else None
-
-
-def _module(torch: Any, network: Network) -> Any:
-    nn = torch.nn
-    made = {"relu": nn.ReLU, "tanh": nn.Tanh, "softplus": nn.Softplus}
-    return nn.LeakyReLU(network.slope) if network.activation == "leaky_relu" else made[network.activation]()
 
 
 def _torch(name: str) -> Any:

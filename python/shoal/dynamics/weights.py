@@ -6,7 +6,6 @@ Source: docs/dynamics.md.
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,12 @@ from numpy.typing import ArrayLike
 from shoal.base import checks
 from shoal.dynamics.series import Floats
 from shoal.spec.encoding import decode
+from shoal.spec.forward import outputs
 from shoal.spec.network import Network
 
 __all__ = ["alignment", "effective_rank", "strengths"]
 
 Directions = ArrayLike | xr.DataArray
-
-BLOCK = 2**17
-"""Numbers of one layer's signal: 1 MiB, so that it stays in cache."""
 
 
 def strengths(data: xr.Dataset, directions: Directions, *, network: Network | None = None) -> xr.Dataset:
@@ -86,12 +83,12 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
     if known.bias and not biases:
         raise ValueError("data must hold the biases of the network beside its weights, got weights only")
     inputs, label = _directions(directions, known.inputs)
-    both = np.concatenate([inputs, -inputs]).T
-    outputs = _forward(known, [_numbers(layer) for layer in layers], [_numbers(bias) for bias in biases], both)
+    both = np.concatenate([inputs, -inputs])
+    found = outputs(known, [_numbers(layer) for layer in layers], [_numbers(bias) for bias in biases], both)
     if known.centred:
-        outputs -= _init_of(data, layers, outputs)
-    outputs[~np.isfinite(outputs)] = np.nan
-    there, back = outputs[..., : len(inputs)], outputs[..., len(inputs) :]
+        found -= _init_of(data, layers, found)
+    found[~np.isfinite(found)] = np.nan
+    there, back = found[..., : len(inputs)], found[..., len(inputs) :]
     # The last layer's own dimension, that of one output, says nothing.
     dims = (*layers[-1].dims[:-1], "direction")
     made = {}
@@ -237,11 +234,11 @@ def _network(data: xr.Dataset, network: Network | None) -> Network:
     return found
 
 
-def _init_of(data: xr.Dataset, layers: list[xr.DataArray], outputs: Floats) -> Floats:
+def _init_of(data: xr.Dataset, layers: list[xr.DataArray], found: Floats) -> Floats:
     """Return the first outputs of a centred network, which it counts from, with one record on the axis of time."""
     if "time" not in layers[0].dims or data["time"].values.flat[0] != 0:
         raise ValueError("data must hold the measure 'trajectory' from time 0 on: the network is centred, got no start")
-    return np.take(outputs, [0], axis=layers[0].dims.index("time"))
+    return np.take(found, [0], axis=layers[0].dims.index("time"))
 
 
 def _directions(given: Directions, inputs: int) -> tuple[Floats, dict[str, Any]]:
@@ -257,37 +254,6 @@ def _directions(given: Directions, inputs: int) -> tuple[Floats, dict[str, Any]]
     if isinstance(given, xr.DataArray) and given.dims[0] in given.coords:
         label = {"direction": ("direction", given[given.dims[0]].values)}
     return values.astype(np.float64), label
-
-
-def _forward(network: Network, weights: list[Floats], biases: list[Floats], inputs: Floats) -> Floats:
-    """Return the outputs (..., outputs, points) of networks with weights (..., outputs, inputs) at (inputs, points)."""
-    leading = weights[0].shape[:-2]
-    count = math.prod(leading)
-    flat = [matrix.reshape(count, *matrix.shape[-2:]) for matrix in weights]
-    shifts = [shift.reshape(count, -1, 1) for shift in biases]
-    outputs = np.empty((count, network.outputs, inputs.shape[1]))
-    step = max(1, BLOCK // (max(network.widths) * inputs.shape[1]))
-    for first in range(0, count, step):
-        block = slice(first, first + step)
-        signal = inputs
-        with np.errstate(over="ignore", invalid="ignore"):  # the weights of networks that diverged
-            for layer, matrix in enumerate(flat):
-                effective = network.scales[layer] * matrix[block]
-                signal = effective @ (_activate(network, signal) if layer else signal)
-                if shifts:
-                    signal += shifts[layer][block]
-        outputs[block] = signal
-    return outputs.reshape(*leading, network.outputs, -1)
-
-
-def _activate(network: Network, values: Floats) -> Floats:
-    """Return the activation of the network, docs/api.md."""
-    if network.activation == "tanh":
-        return np.tanh(values)
-    if network.activation == "softplus":
-        return np.logaddexp(0.0, values)
-    slope = {"relu": 0.0, "leaky_relu": network.slope, "linear": 1.0}[network.activation]
-    return np.maximum(values, slope * values)
 
 
 def _numbers(array: xr.DataArray) -> Floats:

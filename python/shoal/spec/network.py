@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
+from shoal.spec.activation import ACTIVATIONS
 
-ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
 _DEFAULT_SLOPE = 0.01
 _MOST_PARAMETERS = 2**30  # the core numbers the parameters of a network with 32 bits
 _LEAST_FACTOR, _MOST_FACTOR = 1e-100, 1e100  # of scales and rates: products and ratios of them stay numbers
