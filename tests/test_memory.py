@@ -10,12 +10,13 @@ import pytest
 
 import shoal
 from shoal import _core
-from shoal.engine import memory
+from shoal.engine import memory, room
+from shoal.engine.run import Run
 from shoal.spec.measures import MEASURES
 
 
-def train(**changed: Any) -> Any:
-    arguments: dict[str, Any] = {
+def given(**changed: Any) -> dict[str, Any]:
+    return {
         "network": shoal.Network((2, 4, 1)),
         "task": shoal.tasks.modes((1.7, 0.9)),
         "init": shoal.Gaussian(0.1),
@@ -23,7 +24,16 @@ def train(**changed: Any) -> Any:
         "networks": 3,
         **changed,
     }
-    return shoal.train(**arguments)
+
+
+def train(**changed: Any) -> Any:
+    return shoal.train(**given(**changed))
+
+
+def need(**changed: Any) -> room.Need:
+    """Return the memory that one thread needs."""
+    run = Run.of(shoal.Training(**given(**changed)))
+    return room.need_of(run, run.training.networks, 1)
 
 
 def test_more_memory_than_there_is_is_refused_with_what_is_needed_and_what_there_is(
@@ -72,7 +82,7 @@ def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
         test = (np.ones((tested, 30)), np.ones(tested)) if tested else None
         task = shoal.Task(np.ones((2, 30)), [1, -1], test=test)
         passes = [2, 7] if tested else [2]
-        found = [memory.work_bytes(network, task, method, pack, passes, lanes, workers, 4) for workers in (1, 2)]
+        found = [room.work_bytes(network, task, method, pack, passes, lanes, workers, 4) for workers in (1, 2)]
         biases = (4 if tested else 2) * 31 * lanes * 4 if bias else 0
         units = 30 * lanes * 8
         kept = packs * network.parameters * lanes * 4
@@ -88,7 +98,7 @@ def test_scales_rates_and_centred_outputs_take_what_is_asked_for() -> None:
 
     def asked(**given: Any) -> int:
         network = shoal.Network((30, 20, 3), bias=True, **given)
-        return memory.work_bytes(network, task, method, 0, (5, 7), lanes, 1, 8)
+        return room.work_bytes(network, task, method, 0, (5, 7), lanes, 1, 8)
 
     parameters = shoal.Network((30, 20, 3), bias=True).parameters
     # The training samples' pass and the test samples' each keep scaled weights and three factors a parameter.
@@ -119,38 +129,28 @@ def test_what_would_not_help_against_too_little_memory_is_not_recommended(monkey
             train(**changed)
 
 
-def test_statistics_need_no_more_memory_for_more_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(memory.Need, "require", lambda need: asked.append(need.records + need.work))
-
-    def stop(**arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_core, "train", stop)
-    for networks in (10**8, 10**12):  # one call of the core takes no more than 2**20 of them
-        with pytest.raises(KeyboardInterrupt):
-            train(networks=networks, record=shoal.Record(reduce="moments"))
-    assert asked[0] == asked[1]
+def test_statistics_need_no_more_memory_for_more_networks() -> None:
+    # One call of the core takes no more than 2**20 of them.
+    few, many = (need(networks=networks, record=shoal.Record(reduce="moments")) for networks in (10**8, 10**12))
+    assert few == many
 
 
 def test_records_take_the_bytes_of_the_arrays_that_come_back() -> None:
     network = shoal.Network((3, 5, 4, 1), bias=True)
     task = shoal.Task(np.eye(3), [1, -1, 1], test=(np.ones((11, 3)), np.ones(11)))
-    for dtype, itemsize in (("float64", 8), ("float32", 4)):
+    for dtype in ("float64", "float32"):
         for measure in MEASURES:
             record = shoal.Record(steps=[0, 1, 4], measure=(measure,))
             data = train(network=network, task=task, record=record, networks=7, dtype=dtype)
             held = sum(data[name].nbytes for name in data if name not in ("status", "diverged_at"))
-            asked = memory.record_bytes(network, task, (measure,), 7, 3, itemsize)
+            asked = need(network=network, task=task, record=record, networks=7, dtype=dtype).records
             assert 9 * 7 <= asked - held <= 33 * 7, measure
 
 
-def test_test_samples_are_asked_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(memory.Need, "require", lambda need: asked.append(need.work))
+def test_test_samples_are_asked_for_before_training() -> None:
     network, lanes = shoal.Network((50, 40, 1)), _core.lanes("float64")
-    for test in (None, (np.ones((10**5, 50)), np.ones(10**5))):
-        train(network=network, task=shoal.Task(np.eye(50), [1] * 50, test=test), networks=1, threads=1)
+    tests = (None, (np.ones((10**5, 50)), np.ones(10**5)))
+    asked = [need(network=network, task=shoal.Task(np.eye(50), [1] * 50, test=test), networks=1).work for test in tests]
     values = _core.pack_bytes(network.widths, 10**5, "float64")
     # The inputs, labels, weights, repeats, places, and three numbers a sample; and the values of one block only.
     assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 8 + 4 + 3 * 8) + values

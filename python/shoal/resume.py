@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.base import checks
-from shoal.engine import custom
+from shoal.engine import custom, room
 from shoal.engine.run import Progress, Run
 from shoal.engine.threads import thread_count
 from shoal.predict import Parameters, final_parameters
@@ -94,9 +94,9 @@ def resume(
     validate.check_progress(progress)
     run = Run.of(dataclasses.replace(given, method=longer, record=record))
     workers = thread_count(threads)
+    room.require(run, given.networks, workers)
     if isinstance(method, GradientFlow) and network.centred:
         return run.dataset(workers, progress)
-    run.require(given.networks, workers)
     going = _going(run, final, method)
     arrays = going.arrays(0, given.networks, workers, progress)
     return run.marked(run.of_arrays(_carried(arrays, data, run, method)))

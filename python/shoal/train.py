@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shoal.base import former, imports
+from shoal.engine import room
 from shoal.engine.run import Progress, Run
 from shoal.engine.threads import thread_count
 from shoal.spec import validate
@@ -74,4 +75,5 @@ def train(
     run = Run.of(Training.given(arguments, training))
     workers = thread_count(threads)
     imports.whole("xarray")
+    room.require(run, run.training.networks, workers)
     return run.dataset(workers, progress)

@@ -7,7 +7,7 @@ recorded alone. So a function sees the same networks together whatever the threa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -80,22 +80,6 @@ class Blocks:
             call *= 2
         return cls(block, call)
 
-    def calls(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        """Return ranges of the networks of these indices that are trained together."""
-        return cut(self.call, begin, end)
-
-    def blocks(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        """Return ranges of the networks of these indices that are shown to a function together."""
-        return cut(self.block, begin, end)
-
-
-def cut(size: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Return ranges of the networks of these indices that end where the index is a multiple of a size."""
-    while begin < end:
-        last = min(end, (begin // size + 1) * size)
-        yield begin, last
-        begin = last
-
 
 def evaluated(
     functions: Sequence[tuple[str, Function]],
@@ -143,9 +127,9 @@ def _called(
         raise TypeError(f"custom[{name!r}] must return real numbers, got dtype {given.dtype}")
     wanted = given.shape[1:] if shape is None else shape
     if given.ndim == 0 or given.shape != (networks, *wanted):
-        told = ", ".join(map(str, (networks, *(wanted if shape is not None else ("...",)))))
+        allowed = ", ".join(map(str, (networks, *(wanted if shape is not None else ("...",)))))
         raise ValueError(
-            f"custom[{name!r}] must return one row of numbers per network, shape ({told}), got {given.shape}"
+            f"custom[{name!r}] must return one row of numbers per network, shape ({allowed}), got {given.shape}"
         )
     return given.astype(np.float64)
 

@@ -45,7 +45,7 @@ def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     meaning = "0 completed: all steps taken, no rule met; 1 diverged" + (
         ", 2 gave up" if isinstance(method, GradientFlow) else ""
     )
-    if isinstance(method, GradientDescent) and method.stop:
+    if method.stop:
         meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
     told = {"status": (("network",), arrays["status"], _attrs(meaning))}
     if isinstance(method, GradientDescent):
@@ -87,10 +87,9 @@ def counted(method: Method, asked: Statistics, status: NDArray[np.int64]) -> dic
     told: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
     if isinstance(method, GradientFlow):
         told["exhausted"] = ((), int(status[2]), _attrs("networks whose flow gave up, left out"))
-    else:
-        for rule in method.stop or ():
-            about = _attrs(f"networks that stopped because they were {rule}")
-            told[rule] = ((), int(status[STOP_RULES[rule]]), about)
+    for rule in method.stop or ():
+        about = _attrs(f"networks that stopped because they were {rule}")
+        told[rule] = ((), int(status[STOP_RULES[rule]]), about)
     told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
     return told | _fractions("outcome", ("outcome",), status, int(status.sum()), asked)
 
@@ -113,11 +112,7 @@ def kept(
     for name in asked.distribution:
         dims, about = ("time", *REGISTRY[name].dims, "bin"), _attrs(f"networks by {REGISTRY[name].meaning}")
         told[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], about)
-    rules = (
-        [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
-        if isinstance(method, GradientDescent)
-        else []
-    )
+    rules = [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
     if rules:
         stopped = sums["stopped"][0]
         steps = np.stack([_statistics(int(stopped[rule]), sums["stop_moments"][0, rule]) for rule in rules], axis=1)
@@ -218,7 +213,7 @@ def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str
         "pair": [", ".join(pair) for pair in kept.covariance],
         "event": list(kept.events),
         "outcome": list(OUTCOMES),
-        "rule": list(method.stop or ()) if isinstance(method, GradientDescent) else [],
+        "rule": list(method.stop or ()),
     }
     told: dict[str, Any] = {
         name: ((name,), np.array(given, dtype=object), {}) for name, given in texts.items() if name in used

@@ -1,20 +1,12 @@
-"""Whether a training fits into the memory there is, asked before it starts."""
+"""How much memory this process can still take."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.engine.threads import cgroup_folders
-from shoal.spec.measures import REDUCIBLE, REGISTRY
-from shoal.spec.method import Method
-from shoal.spec.network import Network
-from shoal.spec.task import Task
 
-STATUS_BYTES = 33
-"""Of a network: its status, and when and after how many steps it stopped."""
 _NEVER_SHORT = 2**18
 """Bytes below which nobody asks: a process that holds NumPy has as much, and reading what is free takes as long as
 a short training."""
@@ -34,103 +26,6 @@ def less_than(needed: int) -> int | None:
     """Return the bytes that this process can still take where they are fewer than ``needed``, else None."""
     available = available_bytes() if needed > _NEVER_SHORT else None
     return None if available is None or available >= needed else available
-
-
-def record_bytes(
-    network: Network, task: Task, measures: Sequence[str], networks: int, times: int, itemsize: int
-) -> int:
-    """Return the bytes of the arrays that a training hands back."""
-    each = sum(REGISTRY[name].bytes(network, task, times, itemsize) for name in measures)
-    return networks * (each + STATUS_BYTES)
-
-
-def work_bytes(
-    network: Network,
-    task: Task,
-    method: Method,
-    pack: int,
-    passes: Sequence[int],
-    lanes: int,
-    workers: int,
-    itemsize: int,
-) -> int:
-    """Return the bytes in which the core trains: the task in its dtype, and a working set for each thread.
-
-    ``passes`` are the samples of each of its passes: those of the task, the test samples, and those of the task once
-    more where the norm of the gradient is recorded. ``pack`` is the core's count of parameters, gradient and the values
-    of a block of samples, all without biases, of all passes. Beside them there are the biases and their gradient, a
-    count for each hidden unit and the initial weights of one network in float64, three numbers a sample, and what the
-    method keeps; of networks with scales or rates their scaled weights and three factors a parameter; of centred
-    networks their first outputs.
-    """
-    biases = sum(network.widths[1:]) if network.bias else 0
-    kept = method.packs * network.parameters
-    numbers = (2 * len(passes) * biases + kept) * lanes + 3 * sum(passes)
-    if set((*network.scales, *network.rates)) != {1.0}:
-        numbers += len(passes) * network.parameters * (lanes + 3)
-    if network.centred:
-        numbers += sum(passes) * network.outputs * lanes
-    worker = pack + numbers * itemsize + 8 * (network.parameters + network.units * lanes)
-    worker += method.kink_bytes(network, task.samples, lanes)
-    return workers * worker + task_bytes(task, itemsize)
-
-
-def task_bytes(task: Task, itemsize: int) -> int:
-    """Return the bytes of the core's copy of the task, in its dtype."""
-    return (task.samples + task.test_samples) * (task.dimension * itemsize + itemsize + 8 + 8 + 4)
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a training asks of the memory, and what asks for it.
-
-    ``records`` and ``work`` are bytes; ``block`` is how many networks ``reduce`` takes at a time (or would, where
-    ``reduce`` is None). ``available`` are the bytes that there are, None for those of this process.
-    """
-
-    records: int
-    work: int
-    network: Network
-    networks: int
-    workers: int
-    times: int
-    measures: Sequence[str]
-    reduce: str | None
-    block: int
-    available: int | None = None
-
-    def require(self) -> None:
-        """Raise when there is less memory than this.
-
-        Raises
-        ------
-        ValueError
-            With what is needed, what is available, and what would need less.
-        """
-        needed = self.records + self.work
-        available = less_than(needed) if self.available is None else self.available
-        if available is None or available >= needed:
-            return
-        each = (
-            ""
-            if self.reduce is None
-            else f" and statistics of {self.block} networks a thread at a time (reduce={self.reduce!r})"
-        )
-        raise ValueError(
-            f"networks={self.networks} of widths {self.network.widths} with {self.times} recorded times of "
-            f"{', '.join(self.measures)} needs {gigabytes(needed)} of memory, {gigabytes(available)} is available: "
-            f"{gigabytes(self.records)} for records{each}, {gigabytes(self.work)} to train in "
-            f"on threads={self.workers}; {self._remedy()}"
-        )
-
-    def _remedy(self) -> str:
-        if self.work > self.records:
-            return "use fewer threads or smaller networks" if self.workers > 1 else "use smaller networks"
-        if self.reduce is not None or self.networks == 1:
-            return "record fewer times or measures"
-        if not set(self.measures) <= set(REDUCIBLE) or self.networks <= self.block:
-            return "train fewer networks at once, or record fewer times or measures"
-        return "train fewer networks at once, record fewer times or measures, or use Record(reduce='moments')"
 
 
 def gigabytes(size: int) -> str:

@@ -11,7 +11,7 @@ Two branches are merged by the update of Chan, Golub and LeVeque (1983).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,14 @@ class Cut:
         while call < _MOST_CALL and 2 * call * 4 * each <= _CALL_NUMBERS:
             call *= 2
         return cls(cell, 1 << (stretch.bit_length() - 1), call)
+
+
+def ranges(size: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Return ranges of the networks of these indices, each of which ends where the index is a multiple of a size."""
+    while begin < end:
+        last = min(end, (begin // size + 1) * size)
+        yield begin, last
+        begin = last
 
 
 @dataclass(frozen=True)
@@ -194,18 +202,18 @@ def _merge_moments(
     mean, squares, least, most = moments
     mean_b, squares_b, least_b, most_b = moments_b
     n, n_b = _wide(count, mean), _wide(count_b, mean)
-    share = n_b / np.maximum(n + n_b, 1)
+    part = n_b / np.maximum(n + n_b, 1)
     gap = mean_b - mean
     # An infinite mean stays one whichever side it is on, where its gap would make a NaN of it.
-    moved = np.where(np.isfinite(mean) & np.isfinite(mean_b), mean + gap * share, mean + mean_b)
+    moved = np.where(np.isfinite(mean) & np.isfinite(mean_b), mean + gap * part, mean + mean_b)
     both_mean = np.where(n == 0, mean_b, np.where(n_b == 0, mean, moved))
-    both_squares = np.where(n == 0, squares_b, np.where(n_b == 0, squares, squares + squares_b + gap**2 * (n * share)))
+    both_squares = np.where(n == 0, squares_b, np.where(n_b == 0, squares, squares + squares_b + gap**2 * (n * part)))
     return np.stack([both_mean, both_squares, np.minimum(least, least_b), np.maximum(most, most_b)])
 
 
 def _merge_products(left: Arrays, right: Arrays, name: str, one: str, two: str) -> NDArray[np.float64]:
     products, products_b = left[name], right[name]
     n, n_b = _wide(left["kept"], products), _wide(right["kept"], products)
-    share = n_b / np.maximum(n + n_b, 1)
+    part = n_b / np.maximum(n + n_b, 1)
     gaps = (right[one][:, 0] - left[one][:, 0]) * (right[two][:, 0] - left[two][:, 0])
-    return np.where(n == 0, products_b, np.where(n_b == 0, products, products + products_b + gaps * (n * share)))
+    return np.where(n == 0, products_b, np.where(n_b == 0, products, products + products_b + gaps * (n * part)))

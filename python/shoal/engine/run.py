@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,18 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.engine import custom, dataset, memory
+from shoal.engine import custom, dataset
 from shoal.engine.condense import OF_SAMPLES, Condensed
-from shoal.engine.histogram import bins
-from shoal.engine.merged import Cut, Merged, together
+from shoal.engine.merged import Cut, Merged, ranges, together
 from shoal.spec.custom import Function
 from shoal.spec.engines import resolve_engine
 from shoal.spec.init import Explicit, Init
-from shoal.spec.measures import any_of
-from shoal.spec.method import GradientDescent, Method
+from shoal.spec.measures import REGISTRY, any_of
 from shoal.spec.specification import fingerprint, to_json
 from shoal.spec.statistics import Statistics
-from shoal.spec.task import Task
 from shoal.spec.training import Training
 from shoal.version import VERSION
 
@@ -31,6 +27,9 @@ if TYPE_CHECKING:
     import xarray
 
 Progress = Callable[[int, int], None]
+
+_STATUS_BYTES = 33
+"""Of a network: its status, and when and after how many steps it stopped."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,12 @@ class Run:
     @cached_property
     def cut(self) -> Cut:
         """How the networks are cut where only statistics are kept."""
-        return Cut.of(self.record_bytes(1) // np.dtype(self.training.dtype).itemsize)
+        return Cut.of(self.record_bytes(1) // self.itemsize)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number as it is trained."""
+        return np.dtype(self.training.dtype).itemsize
 
     @cached_property
     def custom_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -77,7 +81,6 @@ class Run:
 
     def dataset(self, threads: int, progress: Progress | None) -> xarray.Dataset:
         """Train all networks and return the dataset."""
-        self.require(self.training.networks, threads)
         if self.training.record.reduce is None:
             return self.marked(self.of_arrays(self.arrays(0, self.training.networks, threads, progress)))
         return self.of_merged(self.merged(0, self.training.networks, threads, progress))
@@ -163,10 +166,10 @@ class Run:
         first, work = self.training.first_network, self.training.method.work
         asked = measures if "trajectory" in measures else (*measures, "trajectory")
         whole: dict[str, Any] = {}
-        for low, high in self._blocks.calls(first + begin, first + end):
-            told = shifted(progress, (low - first - begin) * work, (end - begin) * work)
-            part = self._trained(low - first, high - first, threads, told, asked)
-            blocks = [(one - low, other - low) for one, other in self._blocks.blocks(low, high)]
+        for low, high in ranges(self.blocks.call, first + begin, first + end):
+            report = shifted(progress, (low - first - begin) * work, (end - begin) * work)
+            part = self._trained(low - first, high - first, threads, report, asked)
+            blocks = [(one - low, other - low) for one, other in ranges(self.blocks.block, low, high)]
             found = custom.evaluated(self.functions, self.custom_shapes, part, blocks)
             if asked != measures:
                 part = {name: array for name, array in part.items() if name not in custom.TRAJECTORY}
@@ -175,7 +178,7 @@ class Run:
         return whole
 
     @property
-    def _blocks(self) -> custom.Blocks:
+    def blocks(self) -> custom.Blocks:
         """How networks are cut while custom statistics are taken of them."""
         return custom.Blocks.of(len(self.training.records) * self.training.network.parameters)
 
@@ -212,7 +215,7 @@ class Run:
             weight_decay=training.weight_decay,
             spectral_decoupling=training.spectral_decoupling,
             start=self._start(begin, end),
-            method=self._method(begin, end).for_core(training.records),
+            method=training.method.block(begin, end).for_core(training.records),
             measures=tuple(measures),
             reduction=reduction or {},
             networks=end - begin,
@@ -224,25 +227,17 @@ class Run:
             progress=progress,
         )
 
-    def _method(self, begin: int, end: int) -> Method:
-        """Return the method of networks ``begin`` to ``end`` - 1."""
-        method = self.training.method
-        return method.block(begin, end) if end - begin < self.training.networks else method
-
     def _start(self, begin: int, end: int) -> dict[str, Any]:
         """Return where networks ``begin`` to ``end`` - 1 begin, or go on."""
 
-        def told(init: Init) -> dict[str, Any]:
-            part = (
-                init.block(begin, end) if isinstance(init, Explicit) and end - begin < self.training.networks else init
-            )
-            return part.for_core(self.training.network, self.training.task, end - begin)
+        def for_core(init: Init) -> dict[str, Any]:
+            return init.block(begin, end).for_core(self.training.network, self.training.task, end - begin)
 
         if self.resumed is None:
-            return told(self.training.init)
+            return for_core(self.training.init)
         if not (self.training.network.centred or any_of(self.training.record.measure, "of_init")):
-            return told(self.resumed)
-        return {**told(self.training.init), "resumed": told(self.resumed)}
+            return for_core(self.resumed)
+        return {**for_core(self.training.init), "resumed": for_core(self.resumed)}
 
     def merged(self, begin: int, end: int, threads: int, progress: Progress | None) -> Merged:
         """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics.
@@ -252,36 +247,29 @@ class Run:
         cell, work = self.cut.cell, self.training.method.work
         passes = 2 if self.functions else 1
         parts = []
-        for first, last in self._calls(begin, end):
+        offset = self.training.first_network
+        # A call of the core ends where a branch of the tree does.
+        for low, high in ranges(cell * self.cut.call, offset + begin, offset + end):
+            first, last = low - offset, high - offset
             done, total = (first - begin) * passes * work, (end - begin) * passes * work
-            told = shifted(progress, done, total)
-            arrays = self._trained(first, last, threads, told, self.training.record.measure, self._reduction)
+            report = shifted(progress, done, total)
+            arrays = self._trained(first, last, threads, report, self.training.record.measure, self._reduction)
             arrays |= self._custom_sums(first, last, threads, shifted(progress, done + (last - first) * work, total))
-            parts.append(
-                Merged.of_core(arrays, (self.training.first_network + first) // cell, self.kept.covariance).folded()
-            )
+            parts.append(Merged.of_core(arrays, low // cell, self.kept.covariance).folded())
         return together(parts)
 
     def _custom_sums(self, begin: int, end: int, threads: int, progress: Progress | None) -> dict[str, Any]:
         """Train networks once more, some cells at a time, and return the sums of their custom statistics by cell."""
         first, work = self.training.first_network, self.training.method.work
         cells: dict[str, list[NDArray[np.float64]]] = {custom.key(name): [] for name, _ in self.functions}
-        size = max(self.cut.cell, self._blocks.call)
-        for low, high in custom.cut(size, first + begin, first + end) if cells else ():
-            told = shifted(progress, (low - first - begin) * work, 0)
-            arrays = self._with_custom(low - first, high - first, threads, told, ())
-            ranges = [(one - low, other - low) for one, other in custom.cut(self.cut.cell, low, high)]
+        size = max(self.cut.cell, self.blocks.call)
+        for low, high in ranges(size, first + begin, first + end) if cells else ():
+            report = shifted(progress, (low - first - begin) * work, 0)
+            arrays = self._with_custom(low - first, high - first, threads, report, ())
+            cell_rows = [(one - low, other - low) for one, other in ranges(self.cut.cell, low, high)]
             for name, found in cells.items():
-                found.append(custom.moments(arrays[name], arrays["status"], ranges))
+                found.append(custom.moments(arrays[name], arrays["status"], cell_rows))
         return {name: np.concatenate(found) for name, found in cells.items()}
-
-    def _calls(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        """Return ranges of networks, a call of the core each, that end where branches of the tree do."""
-        size = self.cut.cell * self.cut.call
-        while begin < end:
-            last = min(end, ((self.training.first_network + begin) // size + 1) * size - self.training.first_network)
-            yield begin, last
-            begin = last
 
     @property
     def _reduction(self) -> dict[str, Any]:
@@ -289,7 +277,7 @@ class Run:
             "cell": self.cut.cell,
             "stretch": self.cut.stretch,
             "bits": self.kept.resolution,
-            "stops": isinstance(self.training.method, GradientDescent) and bool(self.training.method.stop),
+            "stops": bool(self.training.method.stop),
             "pairs": list(self.kept.covariance),
             "events": [tuple(event) for event in self.kept.read_events()],
             "distributed": list(self.kept.distribution),
@@ -302,90 +290,15 @@ class Run:
         inputs, labels = self.condensed.task.test
         return {"inputs": inputs, "labels": labels, "weights": np.full(len(labels), 1 / len(labels))}
 
-    def require(self, networks: int, threads: int, available: int | None = None) -> None:
-        """Raise a ValueError where there is too little memory to train so many networks at once.
-
-        Of this process, when ``available`` does not say how many bytes there are.
-        """
-        itemsize = np.dtype(self.training.dtype).itemsize
-        at_once = networks
-        if self.training.record.reduce is not None:
-            at_once = min(networks, threads * self.cut.cell * self.cut.stretch)
-        workers, work = self._work(at_once if self.training.record.reduce is None else networks, threads)
-        records = self.record_bytes(at_once)
-        method = self.training.method
-        if isinstance(method, GradientDescent) and method.rates is not None and self.training.record.reduce is None:
-            records += 8 * networks * len(self.training.records)  # the times of each network
-        if self.training.record.reduce is not None:
-            records += self._merged_bytes(networks, workers)
-            work += workers * memory.task_bytes(self.condensed.task, itemsize)  # each thread's own copy
-        if self.functions:
-            records += self._custom_bytes(networks)
-        memory.Need(
-            records=records,
-            work=work,
-            network=self.training.network,
-            networks=networks,
-            workers=workers,
-            times=len(self.training.records),
-            measures=self.training.record.measure,
-            reduce=None if self.training.record.reduce is None else "moments",
-            block=min(networks, self.cut.cell * self.cut.stretch),
-            available=available,
-        ).require()
-
-    def _merged_bytes(self, networks: int, workers: int) -> int:
-        """Return the bytes of the statistics of a call, thrice while they are merged, and of histograms."""
-        numbers = self.record_bytes(1) // np.dtype(self.training.dtype).itemsize
-        cells = min(self.cut.call, -(-networks // self.cut.cell) + 1)
-        measured = sum(self._bytes(self.training.task, (name,), 1, 1) for name in self.kept.distribution)
-        histograms = (measured - len(self.kept.distribution) * memory.STATUS_BYTES) * bins(self.kept.resolution)
-        return 3 * 8 * cells * (4 + len(self.kept.covariance)) * numbers + 8 * (workers + 2) * histograms
-
-    def _custom_bytes(self, networks: int) -> int:
-        """Return the bytes of custom statistics, and of the weights of which they are taken at once."""
-        times, blocks = len(self.training.records), self._blocks
-        each = 8 * times * sum(math.prod(shape) for shape in self.custom_shapes.values())
-        weights = times * self.training.network.parameters * np.dtype(self.training.dtype).itemsize
-        held = min(networks, blocks.call) * weights
-        if self.training.record.reduce is None:
-            return held + networks * each
-        cells = min(self.cut.call, -(-networks // self.cut.cell) + 1)
-        return held + (min(networks, max(self.cut.cell, blocks.call)) + 3 * 4 * cells) * each
-
-    def _work(self, networks: int, threads: int) -> tuple[int, int]:
-        """Return how many threads the core starts, and the bytes in which they train."""
-        from shoal import _core
-
-        network, task, itemsize = self.condensed.network, self.condensed.task, np.dtype(self.training.dtype).itemsize
-        lanes = _core.lanes(self.training.dtype)
-        keeps = bool(self.functions) or any_of(self.training.record.measure, "layers")
-        span, beside = self.condensed.bytes_beside(network.widths[1], keeps, lanes)
-        of_gradient, of_init = (any_of(self.training.record.measure, trait) for trait in ("of_gradient", "of_init"))
-        copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network
-        if self.engine == "wide":
-            sizes = (task.samples, task.test_samples, networks, threads)
-            wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, self.training.dtype)
-            beside = min(threads, networks) * (beside + copies)
-            return threads, wide + memory.task_bytes(task, itemsize) + span + beside
-        workers = min(threads, -(-networks // lanes))  # the core starts no thread that would have no pack
-        passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
-        pack = sum(_core.pack_bytes(network.widths, samples, self.training.dtype) for samples in passes)
-        work = memory.work_bytes(network, task, self.training.method, pack, passes, lanes, workers, itemsize)
-        return workers, work + span + workers * (beside + copies * lanes)
-
     def record_bytes(self, networks: int) -> int:
         """Return the bytes of the records of so many networks."""
-        itemsize, measures = np.dtype(self.training.dtype).itemsize, self.training.record.measure
-        whole = self._bytes(self.training.task, measures, networks, itemsize)
-        if self.condensed.sample_of is None:
-            return whole
-        of_samples = [name for name in measures if name in OF_SAMPLES]
-        return whole + self._bytes(self.condensed.task, of_samples, networks, itemsize)
-
-    def _bytes(self, task: Task, measures: Sequence[str], networks: int, itemsize: int) -> int:
-        times = len(self.training.records)
-        return memory.record_bytes(self.training.network, task, measures, networks, times, itemsize)
+        training, condensed = self.training, self.condensed
+        kept = [(training.task, training.record.measure)]
+        if condensed.sample_of is not None:
+            kept.append((condensed.task, [name for name in training.record.measure if name in OF_SAMPLES]))
+        size = (len(training.records), self.itemsize)
+        each = sum(REGISTRY[name].bytes(training.network, task, *size) for task, names in kept for name in names)
+        return networks * (each + len(kept) * _STATUS_BYTES)
 
 
 def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

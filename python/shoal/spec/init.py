@@ -81,6 +81,20 @@ class Init(Frozen, ABC):
         """Return the standard deviations that weights are drawn with, by the name of what sets them."""
         return {}
 
+    @property
+    def networks(self) -> int | None:
+        """How many networks it is for; None if any number can be drawn."""
+        return None
+
+    @property
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """The weights and biases that it holds, by name."""
+        return {}
+
+    def block(self, begin: int, end: int) -> Init:
+        """Return the initialisation of networks ``begin`` to ``end`` - 1 alone, counted from the first."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Init):
@@ -328,6 +342,12 @@ class Explicit(Init):
         """Number of networks the arrays hold."""
         return len(self.weights[0])
 
+    @property
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """The weights and biases, by name."""
+        held = {"weights": self.weights, "biases": self.biases}
+        return {f"{name}[{i}]": array for name, arrays in held.items() for i, array in enumerate(arrays)}
+
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
         """Return the arrays.
 
@@ -350,7 +370,9 @@ class Explicit(Init):
         return {"kind": "explicit", "weights": list(self.weights), "biases": list(biases)}
 
     def block(self, begin: int, end: int) -> Explicit:
-        """Return the initialisation of the rows ``begin`` to ``end`` - 1 only."""
+        """Return the initialisation of rows ``begin`` to ``end`` - 1 alone."""
+        if (begin, end) == (0, self.networks):
+            return self
         return Explicit(
             [array[begin:end] for array in self.weights], [array[begin:end] for array in self.biases] or None
         )

@@ -11,21 +11,22 @@ from shoal.base.frozen import Frozen
 
 
 class Loss(Frozen, ABC):
-    """What every loss has: its ``name`` and its ``threshold``, the margin at which a hinge is satisfied.
+    """What every loss has: its ``name``, and the ``threshold`` of a hinge, the margin at which it is satisfied.
 
     It is a type and not itself a loss: the core knows the five losses below and no other.
     Source: docs/theory.md section 0.
     """
 
     name: ClassVar[str]
+    is_hinge: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def threshold(self) -> float:
-        """Margin from which the loss is zero; 1 where the loss has no such margin, and then without effect."""
+        """Margin from which the loss is zero; 1, without effect, if the loss is no hinge."""
 
 
-class _WithoutThreshold(Loss):
+class _Smooth(Loss):
     @property
     def threshold(self) -> float:
         """1, without effect."""
@@ -33,7 +34,8 @@ class _WithoutThreshold(Loss):
 
 
 @dataclass(frozen=True, eq=False)
-class _WithThreshold(Loss):
+class _Hinge(Loss):
+    is_hinge: ClassVar[bool] = True
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
@@ -42,28 +44,28 @@ class _WithThreshold(Loss):
 
 
 @dataclass(frozen=True, eq=False)
-class CrossEntropy(_WithoutThreshold):
+class CrossEntropy(_Smooth):
     """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
 
     name: ClassVar[str] = "cross_entropy"
 
 
 @dataclass(frozen=True, eq=False)
-class Exponential(_WithoutThreshold):
+class Exponential(_Smooth):
     """l(m) = r(m) = exp(-m)."""
 
     name: ClassVar[str] = "exponential"
 
 
 @dataclass(frozen=True, eq=False)
-class Squared(_WithoutThreshold):
+class Squared(_Smooth):
     """l(m) = (1 - m)^2 / 2, r(m) = 1 - m."""
 
     name: ClassVar[str] = "squared"
 
 
 @dataclass(frozen=True, eq=False)
-class Hinge(_WithThreshold):
+class Hinge(_Hinge):
     """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``threshold``.
 
     Parameters
@@ -83,7 +85,7 @@ class Hinge(_WithThreshold):
 
 
 @dataclass(frozen=True, eq=False)
-class SquaredHinge(_WithThreshold):
+class SquaredHinge(_Hinge):
     """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``threshold``.
 
     Parameters

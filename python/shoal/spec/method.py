@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,9 @@ class GradientDescent(Frozen):
 
     def block(self, begin: int, end: int) -> GradientDescent:
         """Return the method of networks ``begin`` to ``end`` - 1 alone, counted from the first of the call."""
-        return self if self.rates is None else replace(self, learning_rate=self.rates[begin:end])
+        if self.rates is None or (begin, end) == (0, len(self.rates)):
+            return self
+        return replace(self, learning_rate=self.rates[begin:end])
 
     @property
     def work(self) -> int:
@@ -113,8 +115,8 @@ class GradientDescent(Frozen):
         """Return what the core takes: the method, and the steps to record."""
         rules = {rule: rule in (self.stop or ()) for rule in STOP_RULES}
         rates = np.atleast_1d(np.asarray(self.learning_rate, dtype=np.float64))
-        told = {"kind": "descent", "rates": rates, "steps": self.steps, "record_steps": steps, **rules}
-        return {**told, "retire": True}  # the benchmarks tell the core not to, which changes no bit
+        # The benchmarks ask the core not to retire networks, which changes no bit.
+        return {"kind": "descent", "rates": rates, "steps": self.steps, "record_steps": steps, **rules, "retire": True}
 
 
 def _learning_rate(given: Any) -> Any:
@@ -191,6 +193,8 @@ class GradientFlow(Frozen):
     rtol: float = 1e-8
     atol: float = 1e-12
     max_steps: int = 10_000
+    rates: ClassVar[None] = None
+    stop: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         """Check the fields."""

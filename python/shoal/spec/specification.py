@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from shoal.spec.encoding import decode, encode
 from shoal.spec.init import Explicit
-from shoal.spec.method import GradientDescent
 from shoal.spec.task import Task
 from shoal.spec.training import Training
 
@@ -33,7 +32,7 @@ def to_json(training: Training) -> str:
     if isinstance(training.init, Explicit):
         del told["init"]
     encoded = {**encode(told, {}), "samples": task.samples, "test_samples": task.test_samples}
-    if isinstance(training.method, GradientDescent) and training.method.rates is not None:
+    if training.method.rates is not None:
         encoded["method"]["learning_rate"] = {"array": "learning_rate"}
     return json.dumps(encoded)
 

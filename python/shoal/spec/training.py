@@ -15,8 +15,8 @@ from shoal.base import checks
 from shoal.base.frozen import Frozen
 from shoal.spec import validate
 from shoal.spec.engines import resolve_engine
-from shoal.spec.init import Explicit, Init
-from shoal.spec.loss import Hinge, Loss, SquaredHinge, resolve_loss
+from shoal.spec.init import Init
+from shoal.spec.loss import Loss, resolve_loss
 from shoal.spec.method import GradientDescent, Method
 from shoal.spec.network import Network
 from shoal.spec.record import Record
@@ -110,8 +110,8 @@ class Training(Frozen):
         validate.check_stop(self.method, self.network, given["loss"])
         networks = self.networks
         if networks is None:
-            rates = self.method.rates if isinstance(self.method, GradientDescent) else None
-            networks = self.init.networks if isinstance(self.init, Explicit) else 1 if rates is None else len(rates)
+            rates = self.method.rates
+            networks = self.init.networks or (1 if rates is None else len(rates))
         given["networks"] = checks.integer("networks", networks, least=1, most=2**62)
         given["seed"] = checks.integer("seed", self.seed, least=0, most=2**64 - 1)
         given["first_network"] = checks.integer("first_network", self.first_network, least=0, most=2**62)
@@ -153,8 +153,7 @@ class Training(Frozen):
 
     def part(self, begin: int, end: int) -> Training:
         """Return the training of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
-        init = self.init.block(begin, end) if isinstance(self.init, Explicit) else self.init
-        method = self.method.block(begin, end)
+        init, method = self.init.block(begin, end), self.method.block(begin, end)
         first = self.first_network + begin
         return replace(self, init=init, method=method, networks=end - begin, first_network=first)
 
@@ -163,31 +162,21 @@ def takes_training(function: F) -> F:
     """Return a function whose ``**training`` are fields of ``Training``, with their names and defaults to be seen."""
     own = inspect.signature(function)
     given = inspect.signature(Training).parameters
-    kinds = {kind: [one for one in own.parameters.values() if one.kind is kind] for kind in inspect._ParameterKind}
     first = [one for one in given.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
-    rest = [one for one in given.values() if one.kind is one.KEYWORD_ONLY]
-    keywords = [*rest, *kinds[inspect.Parameter.KEYWORD_ONLY]]
+    keywords = [one for one in (*given.values(), *own.parameters.values()) if one.kind is one.KEYWORD_ONLY]
     # Those without a default first, as one would write them.
     keywords.sort(key=lambda one: one.default is not one.empty)
-    signature = own.replace(parameters=[*first, *keywords])
-    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__signature__ = own.replace(parameters=[*first, *keywords])  # type: ignore[attr-defined]
     return function
 
 
 def _check_range(training: Training) -> None:
     """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
-    network, task, init, method, loss = (
-        training.network, training.task, training.init, training.method, training.loss,
-    )  # fmt: skip
+    network, task, init, method = training.network, training.task, training.init, training.method
     limits = np.finfo(np.float32)
     largest, least = float(limits.max), float(limits.smallest_subnormal)
-    arrays = {"inputs": task.inputs}
-    if task.test is not None:
-        arrays["test inputs"] = task.test.inputs
-    if isinstance(init, Explicit):
-        arrays |= {f"weights[{i}]": array for i, array in enumerate(init.weights)}
-        arrays |= {f"biases[{i}]": array for i, array in enumerate(init.biases)}
-    for name, array in arrays.items():
+    test = {} if task.test is None else {"test inputs": task.test.inputs}
+    for name, array in {"inputs": task.inputs, **test, **init.arrays}.items():
         if np.abs(array).max() > largest:
             raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
     scalars = dict(init.scalars(network))
@@ -195,8 +184,8 @@ def _check_range(training: Training) -> None:
         rates = np.atleast_1d(method.learning_rate)
         outside = rates[(rates < least) | (rates > largest)]
         scalars["learning_rate"] = float(outside[0] if len(outside) else rates[0])
-    if isinstance(loss, (Hinge, SquaredHinge)):
-        scalars["threshold"] = loss.threshold
+    if training.loss.is_hinge:
+        scalars["threshold"] = training.loss.threshold
     if network.slope > 0:
         scalars["slope"] = network.slope
     for i, (scale, layer_rate) in enumerate(zip(network.scales, network.rates, strict=True)):

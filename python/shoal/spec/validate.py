@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.spec.init import INITS, Init
-from shoal.spec.loss import Hinge, Loss, SquaredHinge
+from shoal.spec.loss import Loss
 from shoal.spec.measures import REGISTRY
-from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method
+from shoal.spec.method import METHODS, GradientFlow, Method
 from shoal.spec.network import Network
 from shoal.spec.record import Record
 from shoal.spec.task import Task
@@ -66,7 +66,7 @@ def check_method(method: Method, networks: int, dtype: str) -> None:
     """Refuse a flow in float32, learning rates of other networks, and more steps of networks than can be counted."""
     if isinstance(method, GradientFlow) and dtype != "float64":
         raise ValueError(f"dtype must be float64 for a GradientFlow, got {dtype}")
-    rates = method.rates if isinstance(method, GradientDescent) else None
+    rates = method.rates
     if rates is not None and len(rates) != networks:
         raise ValueError(
             f"learning_rate must be one number, or one for each network, shape ({networks},), got shape {rates.shape}"
@@ -79,8 +79,8 @@ def check_method(method: Method, networks: int, dtype: str) -> None:
 
 def check_stop(method: Method, network: Network, loss: Loss) -> None:
     """Refuse rules that have no meaning for the network or the loss."""
-    rules = (method.stop or ()) if isinstance(method, GradientDescent) else ()
-    if "satisfied" in rules and not isinstance(loss, (Hinge, SquaredHinge)):
+    rules = method.stop or ()
+    if "satisfied" in rules and not loss.is_hinge:
         raise ValueError(f"stop must not hold 'satisfied' unless loss is hinge or squared_hinge, got {loss.name}")
     if "dead" in rules and (network.activation != "relu" or not network.units):
         raise ValueError(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.engine import memory
+from shoal.engine import memory, room
 from shoal.engine.run import Progress, Run
 from shoal.spec.encoding import digest_of
 from shoal.spec.init import Explicit, Init
@@ -242,7 +242,7 @@ def train_block(
     given: dict[str, Any] = {"first_network": first_network, "networks": networks}
     given |= {} if init is None else {"init": init}
     run = dataclasses.replace(run, training=dataclasses.replace(run.training, **given))
-    run.require(networks, threads)
+    room.require(run, networks, threads)
     return trained(run, 0, networks, threads, None)
 
 

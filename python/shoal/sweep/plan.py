@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.base import checks
+from shoal.engine import room
 from shoal.engine.condense import Condensed
 from shoal.engine.merged import Merged
 from shoal.engine.run import Progress, Run
@@ -220,7 +221,7 @@ class Plan:
         most = self.ranges.most
         for condition, run in enumerate(self.runs):
             try:
-                run.require(most, threads, available)
+                room.require(run, most, threads, available)
             except ValueError as error:
                 told = self.conditions.told()[condition]
                 at = f" at {told}" if told else ""
