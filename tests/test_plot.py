@@ -69,6 +69,12 @@ def test_a_phase_diagram_takes_another_time_or_an_outcome(data: xarray.Dataset) 
     np.testing.assert_allclose(mesh(turned), fitted.T, rtol=1e-15)
 
 
+def test_a_phase_diagram_needs_no_status_where_no_network_was_lost() -> None:
+    assert not RAW.status.isin([1, 2]).any()
+    known, unknown = (mesh(plot.phase_diagram(data, "error>0", **GRID)) for data in (RAW, RAW.drop_vars("status")))
+    np.testing.assert_array_equal(known, unknown)
+
+
 @pytest.mark.parametrize("statistic", ["mean", "variance", "standard_error", "min", "max", "count"])
 def test_a_surface_shows_any_statistic(data: xarray.Dataset, statistic: str, tmp_path: Path) -> None:
     axes = plot.surface(data, "loss", **GRID, statistic=statistic, time=1)
@@ -201,7 +207,7 @@ def test_figures_are_drawn_where_they_are_told_to(data: xarray.Dataset) -> None:
 
 
 CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: plot.curves(5, "loss"), TypeError, "data must be an xarray.Dataset that train returned, got 5"),  # type: ignore[arg-type]
+    (lambda: plot.curves(5, "loss"), TypeError, "data must be an xarray.Dataset that train returned, got int"),  # type: ignore[arg-type]
     (lambda: plot.curves(ONE, "loss", axes=5), TypeError, "axes must be of matplotlib, such as figure"),  # type: ignore[arg-type]
     (lambda: plot.curves(ONE, "balance"), ValueError, "measure must be one of loss, error, margin"),
     (
@@ -220,7 +226,7 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: plot.curves(ONE, "loss", quantiles=(0.5,)), ValueError, "quantiles must be two that increase"),  # type: ignore[arg-type]
     (lambda: plot.curves(ONE, "error", quantiles=(0.1, 0.9)), ValueError, "quantiles need a histogram of error: train"),
     (lambda: plot.curves([], "loss"), ValueError, "data must hold at least one dataset, got none"),
-    (lambda: plot.curves([ONE, 5], "loss"), TypeError, "data must be an xarray.Dataset that train returned, got 5"),  # type: ignore[list-item]
+    (lambda: plot.curves([ONE, 5], "loss"), TypeError, "data must be an xarray.Dataset that train returned, got int"),  # type: ignore[list-item]
     (lambda: plot.curves([ONE], labels=("a", "b")), ValueError, "labels must be a sequence of 1, one for each dataset"),
     (lambda: plot.curves([ONE], labels=(1,)), TypeError, "labels must be texts, got 1"),  # type: ignore[arg-type]
     (lambda: plot.curves([ONE, ONE], theory=[1, 2, 3]), ValueError, "theory must be a sequence of 2, one for each"),

@@ -75,7 +75,9 @@ def test_networks_that_diverged_are_left_out_of_curves_and_shares() -> None:
     lines = [plot.curves(one, "loss").lines[0].get_ydata() for one in (raw, reduced)]
     np.testing.assert_allclose(lines[0], lines[1], rtol=1e-12)
     shares = [
-        plot.measured.share_of(one, event).value.values for event in ("error > 0", "diverged") for one in (raw, reduced)
+        plot.measured.fraction_of(one, event).value.values
+        for event in ("error > 0", "diverged")
+        for one in (raw, reduced)
     ]
     np.testing.assert_array_equal(shares[0], shares[1])
     np.testing.assert_array_equal(shares[2], shares[3])

@@ -131,7 +131,7 @@ def test_networks_with_learning_rates_of_their_own_have_times_of_their_own() -> 
 
 
 CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: plot.trajectory(5), TypeError, "data must be an xarray.Dataset that train returned, got 5"),  # type: ignore[call-overload]
+    (lambda: plot.trajectory(5), TypeError, "data must be an xarray.Dataset that train returned, got int"),  # type: ignore[call-overload]
     (lambda: plot.trajectory(DATA.drop_vars(["trajectory_1", "trajectory_2"])), ValueError, "data must hold the weigh"),
     (lambda: plot.trajectory(DATA, 3), ValueError, "network must be between 0 and 2, got 3"),
     (lambda: plot.trajectory(DATA, animate=1), TypeError, "animate must be True or False, got 1"),  # type: ignore[call-overload]

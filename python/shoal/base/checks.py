@@ -179,6 +179,21 @@ def path(name: str, value: object) -> str:
     return given
 
 
+def dataset(value: object) -> Any:
+    """Return ``value`` when it is an xarray.Dataset.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    import xarray  # takes longer to import than the rest of shoal together
+
+    if not isinstance(value, xarray.Dataset):
+        raise TypeError(f"data must be an xarray.Dataset that train returned, got {type(value).__name__}")
+    return value
+
+
 def flag(name: str, value: object) -> bool:
     """Return ``value`` when it is True or False.
 

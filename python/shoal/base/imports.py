@@ -33,6 +33,21 @@ def whole(*names: str) -> list[ModuleType]:
     return [_whole[name] for name in names]
 
 
+def sklearn_datasets(function: str) -> ModuleType:
+    """Return scikit-learn's datasets for a function of shoal.
+
+    Raises
+    ------
+    ImportError
+        scikit-learn is not installed.
+    """
+    try:
+        (module,) = whole("sklearn.datasets")
+    except ImportError as error:
+        raise ImportError(f"{function} needs scikit-learn, which is not installed: pip install scikit-learn") from error
+    return module
+
+
 def _load(names: tuple[str, ...]) -> None:
     for name in names:
         module = import_module(name)

@@ -5,10 +5,13 @@ Source: docs/dynamics.md; docs/theory.md section 2 (neurons that die).
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from shoal.base import checks
 from shoal.dynamics.series import Floats
 
 __all__ = ["activation_patterns", "deaths"]
@@ -129,11 +132,10 @@ def activation_patterns(data: xr.Dataset) -> xr.Dataset:
 
 def _variable(data: object, *names: str) -> xr.DataArray:
     """Return the first of the variables that is there."""
-    if not isinstance(data, xr.Dataset):
-        raise TypeError(f"data must be an xarray.Dataset that train returned, got {type(data).__name__}")
+    given = checks.dataset(data)
     for name in names:
-        if name in data:
-            return data[name]
+        if name in given:
+            return cast("xr.DataArray", given[name])
     wanted = " or ".join(repr(name) for name in names)
     raise ValueError(f"data must hold {wanted}, got neither: record the measure {wanted}")
 

@@ -200,10 +200,9 @@ def effective_rank(data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _recorded(data: object) -> tuple[list[xr.DataArray], list[xr.DataArray]]:
+def _recorded(data: xr.Dataset) -> tuple[list[xr.DataArray], list[xr.DataArray]]:
     """Return the weights and biases of the layers, of every record where there are such, else the final ones."""
-    if not isinstance(data, xr.Dataset):
-        raise TypeError(f"data must be an xarray.Dataset that train returned, got {type(data).__name__}")
+    checks.dataset(data)
     for weights, biases in (("trajectory", "trajectory_bias"), ("weights", "biases")):
         layers = _numbered(data, weights)
         if layers:

@@ -76,8 +76,7 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     """
     import xarray
 
-    if not isinstance(data, xarray.Dataset):
-        raise TypeError(f"data must be an xarray.Dataset that train or open returned, got {type(data).__name__}")
+    checks.dataset(data)
     variable = f"{name}_histogram"
     if variable not in data:
         kept = [str(one).removesuffix("_histogram") for one in data if str(one).endswith("_histogram")]

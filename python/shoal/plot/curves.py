@@ -75,7 +75,7 @@ def curves(
     if not datasets:
         raise ValueError("data must hold at least one dataset, got none")
     for one in datasets:
-        measured.require_dataset(one)
+        checks.dataset(one)
     if axes is not None:
         style.require_axes(axes)
     names = _labels(labels, len(datasets)) if several or labels is not None else [""]

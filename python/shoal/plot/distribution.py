@@ -49,7 +49,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
         Not a dataset, a name that has neither networks nor a histogram, a time that it does not have, a dimension with
         several entries, or no network at all.
     """
-    measured.require_dataset(data)
+    checks.dataset(data)
     if axes is not None:
         style.require_axes(axes)
     counts, ends = _counted(data, name, time)

@@ -1,4 +1,4 @@
-"""What figures show of a dataset: moments, shares and histograms over networks, whether each was kept or not."""
+"""What figures show of a dataset: moments, fractions and histograms over networks, whether each was kept or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COMPARE: dict[str, Any] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-class Share(NamedTuple):
+class Fraction(NamedTuple):
     """How many of how many networks, and the ends of Wilson's interval of four deviations."""
 
     met: xarray.DataArray
@@ -33,16 +33,6 @@ class Share(NamedTuple):
     def value(self) -> xarray.DataArray:
         """The fraction; NaN of no networks."""
         return self.met / self.trials.where(self.trials > 0)
-
-
-def require_dataset(data: object) -> None:
-    """Raise a TypeError where this is no dataset."""
-    import xarray
-
-    if not isinstance(data, xarray.Dataset):
-        raise TypeError(
-            f"data must be an xarray.Dataset that train returned, got {data!r} of type {type(data).__name__}"
-        )
 
 
 def measure_of(data: xarray.Dataset, argument: str, name: object, *also: str) -> xarray.DataArray:
@@ -72,11 +62,11 @@ def statistic_of(data: xarray.Dataset, argument: str, name: object, statistic: s
     return variance if statistic == "variance" else (variance / count) ** 0.5
 
 
-def share_of(data: xarray.Dataset, event: object) -> Share:
+def fraction_of(data: xarray.Dataset, event: object) -> Fraction:
     """Return the fraction of networks that meet an event, such as "error > 0", or that ended with an outcome."""
     count, trials = _outcome(data, str(event)) if event in OUTCOMES else _event(data, event)
     low, high = wilson_interval(count.values, np.broadcast_to(trials.values, count.shape))
-    return Share(count, trials, count.copy(data=low), count.copy(data=high))
+    return Fraction(count, trials, count.copy(data=low), count.copy(data=high))
 
 
 def _outcome(data: xarray.Dataset, name: str) -> tuple[xarray.DataArray, xarray.DataArray]:
@@ -95,10 +85,9 @@ def _event(data: xarray.Dataset, text: object) -> tuple[xarray.DataArray, xarray
     event = Event.read(text)
     if "network" in data.dims:
         values = measure_of(data, "event", event.measure)
-        diverged = (
-            data.status == OUTCOMES.index("diverged") if "status" in data else xarray.zeros_like(values, dtype=bool)
-        )
-        counted = kept_networks(data, values) | diverged
+        counted = kept_networks(data, values)
+        if "status" in data:
+            counted = counted | (data.status == OUTCOMES.index("diverged"))
         above = event.relation in (">", ">=")  # as a network is from where it diverges on (Statistics)
         met: xarray.DataArray = (
             _COMPARE[event.relation](values, event.threshold) | (above & values.isnull())
@@ -145,16 +134,14 @@ def only(array: xarray.DataArray, wanted: Iterable[Hashable]) -> xarray.DataArra
     dims = list(wanted)
     missing = [str(dim) for dim in dims if dim not in array.dims]
     if missing:
-        told = ", ".join(map(str, array.dims))
-        raise ValueError(f"data must vary along {', '.join(missing)} to be drawn so, got only {told or 'one number'}")
+        there = ", ".join(map(str, array.dims))
+        raise ValueError(f"data must vary along {', '.join(missing)} to be drawn so, got only {there or 'one number'}")
     more = [dim for dim in array.dims if dim not in dims and array.sizes[dim] > 1]
     if more:
-        told = ", ".join(f"{dim} of {array.sizes[dim]}" for dim in more)
+        lengths = ", ".join(f"{dim} of {array.sizes[dim]}" for dim in more)
+        call = f"{more[0]}=..." if str(more[0]).isidentifier() else f"{{{more[0]!r}: ...}}"
         raise ValueError(
-            f"data must have one entry along what is not drawn, got {told}: select one with data.isel({more[0]}=...)"
-            if str(more[0]).isidentifier()
-            else f"data must have one entry along what is not drawn, got {told}: "
-            f"select one with data.isel({{{more[0]!r}: ...}})"
+            f"data must have one entry along what is not drawn, got {lengths}: select one with data.isel({call})"
         )
     return array.squeeze([dim for dim in array.dims if dim not in dims]).transpose(*dims)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.base import checks
 from shoal.plot import grid, measured, style
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def phase_diagram(
         Not a dataset, an event that was not kept, a name or time that it does not have, or another dimension with
         several entries.
     """
-    measured.require_dataset(data)
+    checks.dataset(data)
     if axes is not None:
         style.require_axes(axes)
     across, up = grid.sides(data, x, y)
-    share = measured.share_of(data, event)
-    low, high, value = (measured.drawn(part, (y, x), time) for part in (share.low, share.high, share.value))
+    fraction = measured.fraction_of(data, event)
+    low, high, value = (measured.drawn(part, (y, x), time) for part in (fraction.low, fraction.high, fraction.value))
     if axes is None:
         axes = style.figure((f"Networks: {event}",), width=6.0, height=5.0, pyplot=True)[1][0]
     grid.mesh(axes, across, up, value, f"fraction of networks: {event}", cmap="cividis", vmin=0.0, vmax=1.0)

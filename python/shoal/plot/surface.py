@@ -65,7 +65,7 @@ def surface(
         Not a dataset, a name or time that it does not have, an event that was not kept, another dimension with several
         entries, or a logarithmic scale without a positive number.
     """
-    measured.require_dataset(data)
+    checks.dataset(data)
     if axes is not None:
         style.require_axes(axes)
     across, up = grid.sides(data, x, y)
@@ -90,10 +90,14 @@ def _values(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], str]:
     """Return what the cells show, which of them show an upper bound, and what it is."""
     if isinstance(variable, str) and (variable in OUTCOMES or not variable.isidentifier()):
-        share = measured.share_of(data, variable)
-        value, none = measured.drawn(share.value, dims, time), measured.drawn(share.met, dims, time) == 0
+        fraction = measured.fraction_of(data, variable)
+        value, none = measured.drawn(fraction.value, dims, time), measured.drawn(fraction.met, dims, time) == 0
         none &= np.isfinite(value)
-        return np.where(none, measured.drawn(share.high, dims, time), value), none, f"fraction of networks: {variable}"
+        return (
+            np.where(none, measured.drawn(fraction.high, dims, time), value),
+            none,
+            f"fraction of networks: {variable}",
+        )
     values = measured.drawn(measured.statistic_of(data, "variable", variable, statistic, "stopped_at"), dims, time)
     return values, np.zeros(values.shape, dtype=bool), f"{variable}: {statistic.replace('_', ' ')}"
 

@@ -77,7 +77,7 @@ def trajectory(
         Not a dataset, no trajectory in it, networks of another number of layers or outputs, a network that it does not
         have or that has no finite weights, or directions that are missing, of another shape or parallel.
     """
-    measured.require_dataset(data)
+    checks.dataset(data)
     checks.flag("animate", animate)
     if axes is not None:
         style.require_axes(axes)

@@ -57,7 +57,7 @@ class Statistics(Frozen):
     Parameters
     ----------
     covariance
-        Pairs of measures of one number a time: their covariance over networks at each time.
+        Pairs of measures of one number per time: their covariance over networks at each time.
     events
         Texts such as ``"error > 0"``: how many networks meet them at each time, their fraction, and its Wilson
         interval. Networks that diverge count here: from then on their measures are above every threshold, so that the
@@ -67,16 +67,15 @@ class Statistics(Frozen):
         Measures of which a histogram is kept for each number: see ``shoal.quantile``. Where descent has rules to stop,
         one of the steps at which networks met them is always kept.
     resolution
-        2**resolution bins an octave, 0 to 10: a histogram tells a number to a relative width of 2**-resolution,
+        2**resolution bins per octave, 0 to 10: a histogram resolves a number to a relative width of 2**-resolution,
         between 2**-32 and 2**32 in magnitude. What is smaller counts as 0.
-
     confidence
         Of the intervals of events and outcomes, between 0 and 1. When left out, that of four standard deviations.
 
     Raises
     ------
     TypeError, ValueError
-        A name that is not of a measure of one number a time, an event that does not read as one, a resolution out of
+        A name that is not of a measure of one number per time, an event that does not read as one, a resolution out of
         range.
 
     Examples

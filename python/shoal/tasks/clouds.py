@@ -178,10 +178,7 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
     test_samples = checks.integer("test_samples", test_samples, least=0)
     training, testing = streams(seed, 2)
     require_room(samples, 2, test_samples)
-    try:
-        (datasets,) = imports.whole("sklearn.datasets")
-    except ImportError as error:
-        raise ImportError("tasks.moons needs scikit-learn: pip install scikit-learn") from error
+    datasets = imports.sklearn_datasets("tasks.moons")
 
     def drawn(stream: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
         # make_moons takes NumPy's older interface only, which can stand on the same stream.

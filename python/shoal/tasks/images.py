@@ -79,10 +79,7 @@ def digits(
     groups = grouped(classes, 0, 9, "digits")
     checks.integer("test_samples", test_samples, least=0)
     checks.integer("seed", seed, least=0)
-    try:
-        (datasets,) = imports.whole("sklearn.datasets")
-    except ImportError as error:
-        raise ImportError("tasks.digits needs the images of scikit-learn: pip install scikit-learn") from error
+    datasets = imports.sklearn_datasets("tasks.digits")
     pixels, shown = datasets.load_digits(return_X_y=True)
     rows, others = split(members(shown, groups), samples, test_samples, seed)
     inputs, unseen = normalised(pixels[rows] / 16.0, pixels[others] / 16.0, centre, standardise)

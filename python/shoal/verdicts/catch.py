@@ -84,13 +84,13 @@ def smallest_probability(passes: Callable[[float], bool], predicted: float) -> C
     The rarer of the event and its opposite is multiplied and divided: .98 is wrong by 5% at .979 and .981. A
     probability of 0 or 1 can be wrong one way only, by a shift.
     """
-    rare, common = min(predicted, 1 - predicted), predicted > 0.5
+    right, common = min(predicted, 1 - predicted), predicted > 0.5
 
     def judge(wrong: Floats) -> bool:
-        chance = float(wrong)
-        return False if not 0 <= chance <= 1 else passes(1 - chance if common else chance)
+        rare = float(wrong)
+        return False if not 0 <= rare <= 1 else passes(1 - rare if common else rare)
 
-    return smallest(judge, np.asarray(rare, np.float64))
+    return smallest(judge, np.asarray(right, np.float64))
 
 
 def smallest_bound(passes: Callable[[float], bool]) -> Catch:

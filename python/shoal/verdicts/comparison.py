@@ -28,9 +28,10 @@ from shoal.base import checks
 from shoal.verdicts.catch import UNKNOWN, Catch, fewest, smallest
 from shoal.verdicts.layout import Floats, Layout, Values
 
-__all__ = ["Comparison", "Values", "compare_flow", "compare_rates", "ratio_of", "with_catch", "worst"]
+__all__ = ["Comparison", "Values", "compare_flow", "compare_rates", "ratio_of", "with_catch", "worst", "worst_point"]
 
 Mask = NDArray[np.bool_]
+Kind = Literal["flow", "exact", "statistical", "fraction", "majority"]
 EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -65,7 +66,7 @@ class Comparison:
         The smallest wrong theory that the same comparison fails.
     """
 
-    kind: Literal["flow", "exact", "statistical", "fraction", "majority"]
+    kind: Kind
     measured: float
     predicted: float
     gap: float
@@ -154,13 +155,7 @@ def compare_flow(
 
     def judge(expected: Floats) -> Comparison:
         allowed = np.where(keep, size * _supremum(np.where(keep, expected, 0.0)) + rounding + extra, 0.0)
-        gaps = np.where(keep, np.abs(values - expected), 0.0)
-        ratios = ratio_of(gaps, allowed)
-        at = _worst(ratios, keep)
-        return Comparison(
-            "flow", float(values[at]), float(expected[at]), float(gaps[at]), float(allowed[at]), float(ratios[at]), 0.0,
-            float(extra[at]), math.nan, *counts,
-        )  # fmt: skip
+        return worst_point("flow", values, expected, allowed, keep=keep, bias=extra, counts=counts)
 
     return with_catch(judge, layout.put("predicted", predicted))
 
@@ -227,15 +222,39 @@ def compare_rates(
     counts = (int(networks.sum()), int((~networks).sum()), int(keep.sum()))
 
     def judge(expected: Floats) -> Comparison:
-        gaps = np.where(keep, np.abs(flow - expected), 0.0)
-        ratios = ratio_of(gaps, allowed)
-        at = _worst(ratios, keep)
-        return Comparison(
-            "exact", float(flow[at]), float(expected[at]), float(gaps[at]), float(allowed[at]), float(ratios[at]), 0.0,
-            first_bias, order, *counts,
+        return worst_point(
+            "exact", flow, expected, allowed, keep=keep, bias=np.broadcast_to(first_bias, flow.shape), order=order,
+            counts=counts,
         )  # fmt: skip
 
     return with_catch(judge, layout.put("predicted", predicted))
+
+
+def worst_point(
+    kind: Kind,
+    measured: Floats,
+    predicted: Floats,
+    allowed: Floats,
+    *,
+    counts: tuple[int, int, int],
+    bias: Floats,
+    error: Floats | None = None,
+    order: float = math.nan,
+    keep: Mask | None = None,
+) -> Comparison:
+    """Return the comparison at the point of the largest ratio, of those kept; arrays of one shape.
+
+    ``counts`` are the networks compared, those left out, and the points compared.
+    """
+    gaps = np.abs(measured - predicted)
+    gaps = gaps if keep is None else np.where(keep, gaps, 0.0)
+    ratios = ratio_of(gaps, allowed)
+    at = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
+    if keep is not None and not keep[at]:  # all ratios are 0: the first point that was compared
+        at = np.unravel_index(int(np.argmax(keep)), keep.shape)
+    place, target, gap, tolerance, ratio = (float(each[at]) for each in (measured, predicted, gaps, allowed, ratios))
+    spread = 0.0 if error is None else float(error[at])
+    return Comparison(kind, place, target, gap, tolerance, ratio, spread, float(bias[at]), order, *counts)
 
 
 def with_catch(judge: Callable[[Floats], Comparison], predicted: Floats) -> Comparison:
@@ -272,17 +291,11 @@ def _kept(names: str, layout: Layout, networks: Mask, where: Values | None) -> M
     return keep
 
 
-def _worst(ratios: Floats, keep: Mask) -> tuple[np.intp, ...]:
-    """Index of the largest ratio; of the first compared point where all ratios are 0."""
-    at = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
-    return at if keep[at] else np.unravel_index(int(np.argmax(keep)), keep.shape)
-
-
 def _order(coarse: Floats, fine: Floats, rounding: float) -> float:
     """Median over series of log2 |M1 - M2| / |M2 - M4|; NaN where the runs agree to rounding."""
     large, small = _supremum(coarse), _supremum(fine)
-    told = np.minimum(large, small) > 100 * rounding
-    return float(np.median(np.log2(large[told] / small[told]))) if told.any() else math.nan
+    clear = np.minimum(large, small) > 100 * rounding
+    return float(np.median(np.log2(large[clear] / small[clear]))) if clear.any() else math.nan
 
 
 def _supremum(series: Floats) -> Floats:

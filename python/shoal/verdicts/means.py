@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, stdtrit
 
 from shoal.base.interval import DEVIATIONS
-from shoal.verdicts.comparison import EPSILON, Comparison, ratio_of, with_catch
+from shoal.verdicts.comparison import EPSILON, Comparison, with_catch, worst_point
 from shoal.verdicts.layout import Floats, Values, broadcast, networks_first, rest_like, values_of
 
 __all__ = ["compare_estimate", "compare_mean", "compare_samples", "deviations", "freedom_of_sum"]
@@ -187,13 +187,8 @@ def _judge(
     allowed = deviations(np.broadcast_to(freedom, mean.shape)) * error + bias + rounding
 
     def judge(target: Floats) -> Comparison:
-        gaps = np.abs(mean - target)
-        ratios = ratio_of(gaps, allowed)
-        at = np.unravel_index(int(np.argmax(ratios)), ratios.shape)
-        return Comparison(
-            "statistical", float(mean[at]), float(target[at]), float(gaps[at]), float(allowed[at]), float(ratios[at]),
-            float(error[at]), float(bias[at]), math.nan, networks, left_out, int(gaps.size),
-        )  # fmt: skip
+        counts = (networks, left_out, mean.size)
+        return worst_point("statistical", mean, target, allowed, error=error, bias=bias, counts=counts)
 
     return with_catch(judge, expected)
 
