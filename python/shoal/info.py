@@ -24,7 +24,7 @@ class Info:
     lanes: dict[str, int]
     """Numbers of each dtype that one register holds; a pack is as many networks, or four times as many tiny ones."""
     threads: int
-    """Threads that ``train`` uses when not told."""
+    """Threads that ``train`` uses by default."""
     eigen: str
     """Version of Eigen compiled in."""
     compiler: str

@@ -73,9 +73,9 @@ def wilson_interval(
         (low, high), of the shape of both together.
     """
     n = np.maximum(trials, 1)
-    share, square = successes / n, deviations**2
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = deviations / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n.astype(float) ** 2))
+    fraction, square = successes / n, deviations**2
+    centre = (fraction + square / (2 * n)) / (1 + square / n)
+    half = deviations / (1 + square / n) * np.sqrt(fraction * (1 - fraction) / n + square / (4 * n.astype(float) ** 2))
     low, high = np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
     none = np.equal(trials, 0)
     return np.where((successes == 0) | none, 0.0, low), np.where((successes == trials) | none, 1.0, high)

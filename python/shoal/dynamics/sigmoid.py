@@ -112,10 +112,10 @@ def _fit(x: Floats, targets: Floats) -> tuple[Floats, Floats, Mask]:
         offset, amplitude, log_rate, midpoint = (column[:, None] for column in parameters.T)
         rate = np.exp(log_rate)
         argument = rate * (x - midpoint)
-        share = expit(argument)
-        slope = amplitude * share * expit(-argument)
-        jacobian = np.stack([np.ones_like(share), share, slope * argument, -slope * rate], axis=-1)
-        return offset + amplitude * share, jacobian
+        level = expit(argument)
+        slope = amplitude * level * expit(-argument)
+        jacobian = np.stack([np.ones_like(level), level, slope * argument, -slope * rate], axis=-1)
+        return offset + amplitude * level, jacobian
 
     found = least_squares(model, _start(x, targets), targets)
     return found.parameters, found.squares, found.converged
@@ -129,13 +129,13 @@ def _start(x: Floats, targets: Floats) -> Floats:
     by_records = np.quantile(x, np.linspace(0.0, 1.0, BY_RECORDS))
     midpoints = np.concatenate([np.linspace(-0.25, 1.25, EVENLY), by_records])
     rate, midpoint = (grid.ravel() for grid in np.meshgrid(rates, midpoints, indexing="ij"))
-    shares = expit(rate[:, None] * (x - midpoint[:, None]))
-    means = shares.mean(axis=1)
-    shares = shares - means[:, None]
-    norms = np.sqrt((shares**2).sum(axis=1))
+    levels = expit(rate[:, None] * (x - midpoint[:, None]))
+    means = levels.mean(axis=1)
+    levels = levels - means[:, None]
+    norms = np.sqrt((levels**2).sum(axis=1))
     # A sigmoid that is flat on all records tells nothing.
-    shares /= np.where(norms > 3e-5 * math.sqrt(len(x)), norms, np.inf)[:, None]
-    products = targets @ shares.T
+    levels /= np.where(norms > 3e-5 * math.sqrt(len(x)), norms, np.inf)[:, None]
+    products = targets @ levels.T
     best = np.argmax(np.abs(products), axis=1)
     amplitude = products[np.arange(len(targets)), best] / norms[best]
     return np.stack([-amplitude * means[best], amplitude, np.log(rate[best]), midpoint[best]], axis=-1)

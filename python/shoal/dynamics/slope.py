@@ -206,13 +206,13 @@ def _peak(
     step = (high - low) / (GRID - 1)
     place = bisect(-derivative(slope), np.maximum(best - step, low), np.minimum(best + step, high))
 
-    def told(numbers: Floats) -> Floats:
+    def known(numbers: Floats) -> Floats:
         return np.where(usable, numbers, np.nan)
 
     return _Reading(
-        told(sign * evaluate(slope, place) / unit),
-        told(origin + place * unit),
-        told(sign * evaluate(curve, place)),
+        known(sign * evaluate(slope, place) / unit),
+        known(origin + place * unit),
+        known(sign * evaluate(curve, place)),
     )
 
 

@@ -182,8 +182,8 @@ def effective_rank(data: xr.Dataset) -> xr.Dataset:
     # Divided by the largest entry: squares of tiny weights do not vanish.
     scaled = np.where(usable[..., None], matrices, 1.0) / np.where(usable[..., None], largest, 1.0)
     values = np.linalg.svd(scaled, compute_uv=False)
-    shares = values / values.sum(axis=-1, keepdims=True)
-    entropy = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=-1)
+    fractions = values / values.sum(axis=-1, keepdims=True)
+    entropy = -(fractions * np.log(np.where(fractions > 0, fractions, 1.0))).sum(axis=-1)
     stable = (values**2).sum(axis=-1) / values[..., 0] ** 2
     dims = first.dims[:-2]
     coordinates = _coordinates(first, dims)

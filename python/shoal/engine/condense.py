@@ -72,7 +72,7 @@ class Condensed:
         names = [f"histogram_{name}" for name in OF_SAMPLES]
         return {**counts, **{name: np.take(counts[name], self.sample_of, axis=-2) for name in names if name in counts}}
 
-    def told(self) -> str:
+    def sizes(self) -> str:
         """Return how many samples and inputs there were and are, as JSON."""
         samples, inputs = (self.whole.samples, self.task.samples), (self.whole.dimension, self.task.dimension)
         return json.dumps({"samples": samples, "inputs": inputs})

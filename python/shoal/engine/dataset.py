@@ -47,17 +47,17 @@ def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     )
     if method.stop:
         meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
-    told = {"status": (("network",), arrays["status"], _attrs(meaning))}
+    variables = {"status": (("network",), arrays["status"], _attrs(meaning))}
     if isinstance(method, GradientDescent):
         diverged = arrays["status"] == 1
         at = _attrs("first step with a weight or the loss not finite, or -1")
-        told["diverged_at"] = (("network",), np.where(diverged, arrays["stopped_at"], -1), at)
+        variables["diverged_at"] = (("network",), np.where(diverged, arrays["stopped_at"], -1), at)
         if method.stop:
             at = _attrs("first step at which it meets a rule to stop, or -1")
-            told["stopped_at"] = (("network",), np.where(diverged, -1, arrays["stopped_at"]), at)
-        return told
+            variables["stopped_at"] = (("network",), np.where(diverged, -1, arrays["stopped_at"]), at)
+        return variables
     return {
-        **told,
+        **variables,
         "stopped_at": (("network",), arrays["stopped_time"], _attrs("time at which it diverged or gave up")),
         "gave_up": (("network",), arrays["gave_up"], _attrs(GAVE_UP)),
         "accepted": (("network",), arrays["accepted"], _attrs("steps taken")),
@@ -84,14 +84,14 @@ def _statistics(count: int, merged: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def counted(method: Method, asked: Statistics, status: NDArray[np.int64]) -> dict[str, Any]:
     """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
-    told: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
+    variables: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
     if isinstance(method, GradientFlow):
-        told["exhausted"] = ((), int(status[2]), _attrs("networks whose flow gave up, left out"))
+        variables["exhausted"] = ((), int(status[2]), _attrs("networks whose flow gave up, left out"))
     for rule in method.stop or ():
         about = _attrs(f"networks that stopped because they were {rule}")
-        told[rule] = ((), int(status[STOP_RULES[rule]]), about)
-    told["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
-    return told | _fractions("outcome", ("outcome",), status, int(status.sum()), asked)
+        variables[rule] = ((), int(status[STOP_RULES[rule]]), about)
+    variables["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
+    return variables | _fractions("outcome", ("outcome",), status, int(status.sum()), asked)
 
 
 def kept(
@@ -99,27 +99,27 @@ def kept(
 ) -> dict[str, Any]:
     """Return the variables of what was kept beside moments, and of when networks met rules to stop."""
     count = int(sums["kept"][0])
-    told: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     if asked.covariance:
         products = np.stack([sums[f"pair_{i}"][0] for i in range(len(asked.covariance))])
         covariance = products / (count - 1) if count >= 2 else np.full_like(products, np.nan)
-        told["covariance"] = (("pair", "time"), covariance, _attrs("covariance over networks"))
+        variables["covariance"] = (("pair", "time"), covariance, _attrs("covariance over networks"))
     if asked.events:
         met = np.stack([counts[f"event_{i}"] for i in range(len(asked.events))])
-        told["event_count"] = (("event", "time"), met, _attrs(f"networks that meet the event; {EVENT_RULE}"))
+        variables["event_count"] = (("event", "time"), met, _attrs(f"networks that meet the event; {EVENT_RULE}"))
         known = int(counts["status"].sum() - counts["status"][OUTCOMES.index("exhausted")])
-        told |= _fractions("event", ("event", "time"), met, known, asked, f"; {EVENT_RULE}")
+        variables |= _fractions("event", ("event", "time"), met, known, asked, f"; {EVENT_RULE}")
     for name in asked.distribution:
         dims, about = ("time", *REGISTRY[name].dims, "bin"), _attrs(f"networks by {REGISTRY[name].meaning}")
-        told[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], about)
+        variables[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], about)
     rules = [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
     if rules:
         stopped = sums["stopped"][0]
         steps = np.stack([_statistics(int(stopped[rule]), sums["stop_moments"][0, rule]) for rule in rules], axis=1)
-        told["stopped_at"] = (("statistic", "rule"), steps, _attrs("first step at which the rule is met"))
+        variables["stopped_at"] = (("statistic", "rule"), steps, _attrs("first step at which the rule is met"))
         histogram = counts["stop_histogram"][rules]
-        told["stopped_at_histogram"] = (("rule", "bin"), histogram, _attrs("networks by the step of the rule"))
-    return told
+        variables["stopped_at_histogram"] = (("rule", "bin"), histogram, _attrs("networks by the step of the rule"))
+    return variables
 
 
 def _fractions(
@@ -215,14 +215,14 @@ def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str
         "outcome": list(OUTCOMES),
         "rule": list(method.stop or ()),
     }
-    told: dict[str, Any] = {
+    variables: dict[str, Any] = {
         name: ((name,), np.array(given, dtype=object), {}) for name, given in texts.items() if name in used
     }
     if "bin" in used:
         ends = edges(kept.resolution)
-        told["bin_low"] = (("bin",), ends[:-1], _attrs("where the bin begins"))
-        told["bin_high"] = (("bin",), ends[1:], _attrs("where the bin ends"))
-    return told
+        variables["bin_low"] = (("bin",), ends[:-1], _attrs("where the bin begins"))
+        variables["bin_high"] = (("bin",), ends[1:], _attrs("where the bin ends"))
+    return variables
 
 
 def _clock(method: Method, records: NDArray[Any], leading: str) -> dict[str, Any]:

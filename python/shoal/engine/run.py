@@ -51,7 +51,7 @@ class Run:
         condensed = condensed or Condensed.of(training)
         engine = resolve_engine(training.engine, condensed.network, condensed.task, training.method)
         run = cls(training, condensed, engine)
-        _ = run.custom_shapes  # calls the functions of custom statistics, so that what is wrong with them is told now
+        _ = run.custom_shapes  # calls the functions of custom statistics, to report what is wrong with them now
         return run
 
     @property
@@ -146,7 +146,7 @@ class Run:
             "shoal_version": VERSION,
             "isa": _core.isa,
             "engine": self.engine,
-            "condensed": self.condensed.told(),
+            "condensed": self.condensed.sizes(),
         }
 
     def arrays(self, begin: int, end: int, threads: int, progress: Progress | None) -> dict[str, Any]:

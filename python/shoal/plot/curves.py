@@ -95,8 +95,8 @@ def curves(
         style.theory(axes, times, theory_there, color="black", lw=1.3, ls="--", label=None if i else "theory")
     axes.set_xlabel("time")
     axes.set_ylabel(measured.long_name(datasets[0][measure], measure))
-    told = "band: 4 standard errors" if quantiles is None else f"band: quantiles {quantiles[0]:g} to {quantiles[1]:g}"
-    title = told if along is None else f"{along} ({told})"
+    band = "band: 4 standard errors" if quantiles is None else f"band: quantiles {quantiles[0]:g} to {quantiles[1]:g}"
+    title = band if along is None else f"{along} ({band})"
     style.legend(axes, title=title, ncols=1 + (len(found) > 8))
     return axes
 

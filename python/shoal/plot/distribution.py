@@ -64,7 +64,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
     width = np.diff(np.log2(bars.edges) if bars.logarithmic else bars.edges)
     low, high = wilson_interval(bars.counts, total)
     density = bars.counts / total / width
-    axes.stairs(density, bars.edges, fill=True, color=style.COLOURS[0], alpha=0.3, label=bars.told(total))
+    axes.stairs(density, bars.edges, fill=True, color=style.COLOURS[0], alpha=0.3, label=bars.label(total))
     centres = (
         np.sqrt(bars.edges[1:] * bars.edges[:-1]) if bars.logarithmic else 0.5 * (bars.edges[1:] + bars.edges[:-1])
     )
@@ -114,7 +114,7 @@ class Bars:
         summed = np.add.reduceat(inner, chosen[:-1])
         return cls(summed, ends[chosen], logarithmic, at_zero, beyond)
 
-    def told(self, total: int) -> str:
+    def label(self, total: int) -> str:
         """Return the label, with the fraction of what is not drawn."""
         text = f"{total} networks"
         if self.at_zero:

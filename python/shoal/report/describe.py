@@ -24,11 +24,11 @@ def describe(figure: Figure) -> str:
     """
     panels = [axes for axes in figure.axes if not _is_scale(axes)]
     scales = [_plain(axes.get_ylabel() or axes.get_xlabel()) for axes in figure.axes if _is_scale(axes)]
-    told = [_panel(axes) for axes in panels]
-    told += [f"Colours show {scale}." for scale in scales if scale]
+    words = [_panel(axes) for axes in panels]
+    words += [f"Colours show {scale}." for scale in scales if scale]
     if len(panels) > 1:
-        told.insert(0, f"{len(panels)} panels.")
-    return " ".join(part for part in told if part)
+        words.insert(0, f"{len(panels)} panels.")
+    return " ".join(part for part in words if part)
 
 
 def _is_scale(axes: Axes) -> bool:
@@ -37,14 +37,14 @@ def _is_scale(axes: Axes) -> bool:
 
 def _panel(axes: Axes) -> str:
     title, across, up = (_plain(text) for text in (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()))
-    told = title
+    words = title
     if up or across:
-        told += f"{': ' if told else ''}{up or 'values'} against {across or 'position'}"
+        words += f"{': ' if words else ''}{up or 'values'} against {across or 'position'}"
     legend = axes.get_legend()
     shown = [_plain(text.get_text()) for text in legend.get_texts()] if legend is not None else []
     if any(shown):
-        told += f"; shown are {', '.join(filter(None, shown))}"
-    return f"{told}." if told else ""
+        words += f"; shown are {', '.join(filter(None, shown))}"
+    return f"{words}." if words else ""
 
 
 def _plain(text: str) -> str:

@@ -76,13 +76,13 @@ def _verdict(run: Run) -> str:
     of = {status: [entry.name for entry in listed if entry.status == status] for status in _MARKS}
     if len(of["PASS"]) == len(listed):
         return f"all {len(listed)} claims pass" if len(listed) > 1 else "the claim passes"
-    told = [f"{len(of['PASS'])} of {len(listed)} claim{'s pass' if len(listed) > 1 else ' passes'}"]
+    parts = [f"{len(of['PASS'])} of {len(listed)} claim{'s pass' if len(listed) > 1 else ' passes'}"]
     for status, words in (("FAIL", "failed"), ("ERROR", "stopped by an error")):
         if of[status]:
-            told.append(f"{words}: {', '.join(of[status])}")
+            parts.append(f"{words}: {', '.join(of[status])}")
     if of["NOT RUN"]:
-        told.append(f"{len(of['NOT RUN'])} not run")
-    return "; ".join(told)
+        parts.append(f"{len(of['NOT RUN'])} not run")
+    return "; ".join(parts)
 
 
 def _anchor(entry: Entry) -> str:

@@ -50,8 +50,8 @@ class Entry:
     @classmethod
     def of(cls, outcome: Outcome, picture: bytes, seconds: float) -> Entry:
         """Return what the page says of an outcome, whose figure, if any, was saved as the PNG ``picture``."""
-        told = (outcome.name, outcome.sentence, outcome.source, outcome.rows, outcome.notes)
-        return cls(*told, picture, describe(outcome.figure) if outcome.figure is not None else "", seconds)
+        said = (outcome.name, outcome.sentence, outcome.source, outcome.rows, outcome.notes)
+        return cls(*said, picture, describe(outcome.figure) if outcome.figure is not None else "", seconds)
 
     @classmethod
     def stopped(cls, claim: Claim, error: BaseException, seconds: float) -> Entry:

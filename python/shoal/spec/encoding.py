@@ -46,21 +46,21 @@ def encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def decode(told: Any, load: Callable[[str], NDArray[Any]]) -> Any:
-    """Return what ``encode`` made ``told`` of; ``load`` gives the array of a digest, and sequences become tuples."""
-    if isinstance(told, list):
-        return tuple(decode(held, load) for held in told)
-    if not isinstance(told, dict):
-        return told
-    if "array" in told:
-        return load(told["array"])
-    held = {name: decode(value, load) for name, value in told.items() if name != "kind"}
-    return _KINDS[told["kind"]](**held) if "kind" in told else held
+def decode(encoded: Any, load: Callable[[str], NDArray[Any]]) -> Any:
+    """Return what ``encode`` made ``encoded`` of; ``load`` gives the array of a digest, and sequences become tuples."""
+    if isinstance(encoded, list):
+        return tuple(decode(held, load) for held in encoded)
+    if not isinstance(encoded, dict):
+        return encoded
+    if "array" in encoded:
+        return load(encoded["array"])
+    held = {name: decode(value, load) for name, value in encoded.items() if name != "kind"}
+    return _KINDS[encoded["kind"]](**held) if "kind" in encoded else held
 
 
-def canonical(told: Any) -> str:
+def canonical(encoded: Any) -> str:
     """Return JSON that is the same text for the same values."""
-    return json.dumps(told, sort_keys=True, allow_nan=False)
+    return json.dumps(encoded, sort_keys=True, allow_nan=False)
 
 
 def differences(was: Any, now: Any, name: str = "") -> list[str]:
@@ -74,8 +74,8 @@ def differences(was: Any, now: Any, name: str = "") -> list[str]:
     return [] if was == now else [f"{name}: was {_short(was)}, is {_short(now)}"]
 
 
-def _short(told: Any) -> str:
-    text = told if isinstance(told, str) else canonical(told)
+def _short(encoded: Any) -> str:
+    text = encoded if isinstance(encoded, str) else canonical(encoded)
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 

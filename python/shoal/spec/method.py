@@ -99,7 +99,7 @@ class GradientDescent(Frozen):
 
     @property
     def work(self) -> int:
-        """What one network adds to the total that progress is told: its steps."""
+        """What one network adds to the total of ``progress``: its steps."""
         return self.steps
 
     @property
@@ -213,7 +213,7 @@ class GradientFlow(Frozen):
 
     @property
     def work(self) -> int:
-        """What one network adds to the total that progress is told: itself."""
+        """What one network adds to the total of ``progress``: itself."""
         return 1
 
     @property

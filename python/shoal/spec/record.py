@@ -99,10 +99,10 @@ class Record(Frozen):
             return
         if not isinstance(self.reduce, Statistics):
             checks.choice("reduce", self.reduce, ("moments",))
-        told = repr(self.reduce) if isinstance(self.reduce, str) else "Statistics"
+        shown = repr(self.reduce) if isinstance(self.reduce, str) else "Statistics"
         for name in self.measure:
             if name not in REDUCIBLE:
-                raise ValueError(f"measure must not hold {name!r} with reduce={told}: it is of single networks")
+                raise ValueError(f"measure must not hold {name!r} with reduce={shown}: it is of single networks")
         if isinstance(self.reduce, Statistics):
             self.reduce.check(self.measure)
 

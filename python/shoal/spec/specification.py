@@ -23,27 +23,27 @@ def to_json(training: Training) -> str:
     """Return a training as JSON, but for its large arrays.
 
     The inputs, labels and sample weights, the test samples, the arrays of an ``Explicit`` initialisation, and learning
-    rates of each network, are in the dataset instead. How many samples and ``networks`` these have is told too, so that
-    a part of them is not taken for the whole. Functions of ``Record(custom=...)`` are left out, which JSON cannot hold.
+    rates of each network, are in the dataset instead. The numbers of samples and ``networks`` are in the JSON, so that
+    a part of these arrays is not taken for the whole. JSON cannot hold the functions of ``Record(custom=...)``.
     """
-    told = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
-    task = told.pop("task")
-    told["record"] = dataclasses.replace(training.record, custom=())
+    held = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
+    task = held.pop("task")
+    held["record"] = dataclasses.replace(training.record, custom=())
     if isinstance(training.init, Explicit):
-        del told["init"]
-    encoded = {**encode(told, {}), "samples": task.samples, "test_samples": task.test_samples}
+        del held["init"]
+    encoded = {**encode(held, {}), "samples": task.samples, "test_samples": task.test_samples}
     if training.method.rates is not None:
         encoded["method"]["learning_rate"] = {"array": "learning_rate"}
     return json.dumps(encoded)
 
 
-def fingerprint(told: str, task: Task) -> int:
+def fingerprint(text: str, task: Task) -> int:
     """Return a number of 31 bits, which NetCDF 3 holds, for what a training does, whichever networks it has.
 
     Two trainings that differ in anything but ``networks`` and ``first_network`` have equal numbers with a probability
     of 5e-10.
     """
-    fixed = {name: value for name, value in json.loads(told).items() if name not in ("networks", "first_network")}
+    fixed = {name: value for name, value in json.loads(text).items() if name not in ("networks", "first_network")}
     digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)
     tests = () if task.test is None else (task.test.inputs, task.test.labels)
     for array in (task.inputs, task.labels, task.sample_weight, *tests):
@@ -87,21 +87,21 @@ def specification(data: xarray.Dataset) -> Training:
         raise TypeError(f"data must be an xarray.Dataset that train returned, got {type(data).__name__}")
     if "specification" not in attrs:
         raise ValueError("data must be what train returned: it has no attribute 'specification'")
-    told = json.loads(attrs["specification"])
-    if "over" in told:
-        swept = told["over"]
+    encoded = json.loads(attrs["specification"])
+    if "over" in encoded:
+        swept = encoded["over"]
         fields = [one[0] for one in swept["fields"]] if isinstance(swept, dict) else list(swept[0])
         raise ValueError(f"data must be of one training, got a sweep over {', '.join(fields)}")
-    if "kind" not in told.get("network", {}):
+    if "kind" not in encoded.get("network", {}):
         raise ValueError("data must be of this version of shoal, got one of an earlier version: train it again")
-    told |= _networks(data, told)
-    samples, tested = told.pop("samples"), told.pop("test_samples")
+    encoded |= _networks(data, encoded)
+    samples, tested = encoded.pop("samples"), encoded.pop("test_samples")
     task = _task(data, samples, tested)
     _check_one(data, attrs["specification"], task)
-    init = told.pop("init", None)
-    fields = decode(told, lambda name: _array(data, name))
-    start = decode(init, lambda name: _array(data, name)) if init else _explicit(data, told["networks"])
-    return Training(task=task, init=start, **fields)
+    init = encoded.pop("init", None)
+    fields = decode(encoded, lambda name: _array(data, name))
+    drawn = decode(init, lambda name: _array(data, name)) if init else _explicit(data, encoded["networks"])
+    return Training(task=task, init=drawn, **fields)
 
 
 def _array(data: xarray.Dataset, name: str) -> NDArray[Any]:
@@ -111,7 +111,7 @@ def _array(data: xarray.Dataset, name: str) -> NDArray[Any]:
     return np.atleast_1d(data[name].values)
 
 
-def _networks(data: xarray.Dataset, told: dict[str, Any]) -> dict[str, int]:
+def _networks(data: xarray.Dataset, encoded: dict[str, Any]) -> dict[str, int]:
     """Return which networks the dataset holds: all of its specification where it does not say."""
     if "network" not in data.coords:
         return {}
@@ -127,9 +127,9 @@ def _networks(data: xarray.Dataset, told: dict[str, Any]) -> dict[str, int]:
     return {"networks": len(held), "first_network": int(held[0])}
 
 
-def _check_one(data: xarray.Dataset, told: str, task: Task) -> None:
-    """Raise a ValueError where networks are not of the training that the attributes tell."""
-    if "training" in data.coords and (data["training"].values != fingerprint(told, task)).any():
+def _check_one(data: xarray.Dataset, text: str, task: Task) -> None:
+    """Raise a ValueError if networks are of another training than the attributes."""
+    if "training" in data.coords and (data["training"].values != fingerprint(text, task)).any():
         raise ValueError(
             "data must be of one training and its own attributes, got networks of another (another seed, task or "
             "method): take the specification of each dataset before they are joined"
@@ -148,9 +148,9 @@ def _task(data: xarray.Dataset, samples: int, tested: int) -> Task:
     return Task(inputs, labels, weights, (test[0], test[1]) if tested else None)
 
 
-def _check_whole(name: str, found: int, told: int) -> None:
-    if found != told:
-        raise ValueError(f"data must hold the {told} {name} of its specification, got {found}")
+def _check_whole(name: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"data must hold the {expected} {name} of its specification, got {found}")
 
 
 def _explicit(data: xarray.Dataset, networks: int) -> Explicit:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 from shoal.spec.task import Task
-from shoal.tasks.draw import require_room, shares
+from shoal.tasks.draw import proportions, require_room
 
 __all__ = ["antipodal", "features", "modes", "xor"]
 
@@ -51,7 +51,7 @@ def modes(
     wide = _dimension(dimension, len(lengths))
     index = np.arange(len(lengths))
     labels = 1 - 2 * (index % 2) if classes == 2 else index % min(classes, len(index))
-    return Task(_axes(lengths, wide), labels, shares("frequencies", frequencies, len(lengths), "sample"))
+    return Task(_axes(lengths, wide), labels, proportions("frequencies", frequencies, len(lengths), "sample"))
 
 
 def antipodal(norm: float = 1.0, *, dimension: int = 1, frequency: float = 0.5) -> Task:
@@ -183,7 +183,7 @@ def features(
         if not numbers or len(set(numbers)) < len(numbers):
             raise ValueError(f"samples[{i}] must name one or more different features, got {held}")
         inputs[i, numbers] = lengths[numbers]
-    weights = shares("frequencies", frequencies, len(types), "sample")
+    weights = proportions("frequencies", frequencies, len(types), "sample")
     if not mirrored:
         return Task(inputs, np.ones(len(types)), weights)
     return Task(np.concatenate([inputs, -inputs]), np.repeat([1, -1], len(types)), np.tile(weights, 2))

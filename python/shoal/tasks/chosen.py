@@ -47,9 +47,9 @@ def grouped(classes: Sequence[int | Sequence[int]], least: int, most: int, kind:
     labels = [label for group in groups for label in group]
     if len(groups) < 2 or len(set(labels)) < len(labels):
         alone = len(labels) == len(groups)
-        told = tuple(labels) if alone else tuple(tuple(group) for group in groups)
+        given = tuple(labels) if alone else tuple(tuple(group) for group in groups)
         words = f"different {kind}" if alone else f"groups of different {kind}"
-        raise ValueError(f"classes must be two or more {words}, got {told}")
+        raise ValueError(f"classes must be two or more {words}, got {given}")
     return groups
 
 

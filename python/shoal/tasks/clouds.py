@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks, imports
 from shoal.spec.task import Task
-from shoal.tasks.draw import generator, require_room, shares, streams
+from shoal.tasks.draw import generator, proportions, require_room, streams
 
 __all__ = ["gaussian", "mixture", "moons"]
 
@@ -116,14 +116,14 @@ def mixture(
         raise ValueError(f"labels must have one entry a cluster, {clusters}, got {len(named)}")
     of_clusters = Task(centres, named).labels
     spreads = _spreads(spread, clusters)
-    chances = shares("weights", weights, clusters, "cluster")
-    chances = chances / chances.max()  # so that no sum overflows
-    chances = chances / chances.sum()
+    probabilities = proportions("weights", weights, clusters, "cluster")
+    probabilities = probabilities / probabilities.max()  # so that no sum overflows
+    probabilities = probabilities / probabilities.sum()
     training, testing = streams(seed, 2)
     require_room(samples, inputs, test_samples)
 
     def drawn(stream: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
-        chosen = stream.choice(clusters, size=count, p=chances)
+        chosen = stream.choice(clusters, size=count, p=probabilities)
         points = stream.standard_normal((count, inputs))
         points *= spreads[chosen, None]
         points += centres[chosen]

@@ -1,4 +1,4 @@
-"""What ready-made tasks share: streams of random numbers, room in memory, shares that sum to one."""
+"""What ready-made tasks share: streams of random numbers, room in memory, proportions of samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from shoal.base import checks
 from shoal.engine import memory
 
-__all__ = ["generator", "require_room", "shares", "streams"]
+__all__ = ["generator", "proportions", "require_room", "streams"]
 
 _A_SAMPLE = 64
 """Bytes a sample beside its inputs: labels, projections, norms, weights, an order, masks."""
@@ -62,14 +62,14 @@ def require_room(samples: int, inputs: int, test_samples: int = 0, *, arrays: in
     needed = rows * (inputs * (8 * arrays + 1) + _A_SAMPLE) + beside
     available = memory.less_than(needed)
     if available is not None:
-        told = f"{samples} samples" + (f" and {test_samples} test samples" if test_samples else "")
+        size = f"{samples} samples" + (f" and {test_samples} test samples" if test_samples else "")
         raise ValueError(
-            f"a task must fit into memory, got {told} of {inputs} inputs, which need {memory.gigabytes(needed)};"
+            f"a task must fit into memory, got {size} of {inputs} inputs, which need {memory.gigabytes(needed)};"
             f" {memory.gigabytes(available)} is available"
         )
 
 
-def shares(name: str, values: ArrayLike | None, count: int, each: str) -> NDArray[np.float64]:
+def proportions(name: str, values: ArrayLike | None, count: int, each: str) -> NDArray[np.float64]:
     """Return ``count`` numbers that are not negative nor all zero as they are given; ones where they are left out.
 
     Raises

@@ -51,7 +51,7 @@ def read(path: str | os.PathLike[str]) -> Values:
     """Return the array in an IDX file, in the byte order of this machine.
 
     Nothing is allocated on the word of the header alone: the sizes that it states are compared with the size of the
-    file first. A compressed file is told by its first bytes, not by its name.
+    file first. A compressed file is recognised by its first bytes, not by its name.
 
     Parameters
     ----------
@@ -166,8 +166,8 @@ def _head(file: Path, stream: IO[bytes], most: int, exact: bool) -> Header:
     header = Header(shape, np.dtype(_TYPES[code]).newbyteorder("="))
     held = most - 4 - 4 * dimensions
     if held < _length(header):
-        told = f"it has {held}" if exact else f"compressed as it is it holds at most {held}"
-        raise ValueError(f"{file} is truncated: {_stated(header)}, but {told}")
+        found = f"it has {held}" if exact else f"compressed as it is it holds at most {held}"
+        raise ValueError(f"{file} is truncated: {_stated(header)}, but {found}")
     return header
 
 

@@ -36,7 +36,7 @@ from shoal.theory.strand import Driven, Free, Strand
 Array = NDArray[np.float64]
 
 LATEST = 1e300
-"""Largest clock p rho t that is told from infinity."""
+"""Largest clock p rho t that differs from infinity."""
 FURTHEST = 1e4
 """Start above which no clock below LATEST moves the margin under a loss without end: r < e^-FURTHEST."""
 LARGE = 600.0

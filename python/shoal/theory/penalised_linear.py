@@ -122,35 +122,35 @@ def penalised_linear(
     residual = residual_of(loss)
     if residual.family == "step":
         raise ValueError("loss must not be the hinge, whose minimum with a penalty lies on its kinks")
-    inputs, labels, shares = arrays_of(task)
+    inputs, labels, weights = arrays_of(task)
     rows = labels[:, None] * inputs
     # A sample of weight 0 is measured and not learnt: it must not lend a direction to the minimum.
-    counted = shares > 0
+    counted = weights > 0
     left, singular, right = np.linalg.svd(rows[counted], full_matrices=False)
     rank = int((singular > singular[0] * max(rows.shape) * np.finfo(np.float64).eps).sum()) if singular[0] > 0 else 0
     if rank == 0:
         raise ValueError("task must have an input that is not 0 among the samples that count, got none")
     left, singular, right = left[:, :rank], singular[:rank], right[:rank].T
-    place = _minimum(left * singular, shares[counted], residual, decay, decoupling)
+    place = _minimum(left * singular, weights[counted], residual, decay, decoupling)
     weights = right @ place
     return PenalisedLinear(weights, rows @ weights, singular * place, left, singular, right)
 
 
-def _minimum(rows: Array, shares: Array, residual: Residual, decay: float, decoupling: float) -> Array:
+def _minimum(rows: Array, weights: Array, residual: Residual, decay: float, decoupling: float) -> Array:
     """Return the place (rank,) of the minimum of sum p (l(m) + zeta/2 m^2) + lambda/2 |place|^2 with m = rows place."""
 
     def value(place: Array) -> float:
         margins = rows @ place
         with np.errstate(over="ignore"):
             losses = residual.loss_value(margins) + 0.5 * decoupling * margins**2
-        return float(shares @ losses + 0.5 * decay * place @ place)
+        return float(weights @ losses + 0.5 * decay * place @ place)
 
     place = np.zeros(rows.shape[1])
     height = value(place)
     for _ in range(STEPS):
         margins = rows @ place
-        gradient = decay * place - rows.T @ (shares * (residual(margins) - decoupling * margins))
-        bend = shares * (decoupling - residual_slope(residual, margins))
+        gradient = decay * place - rows.T @ (weights * (residual(margins) - decoupling * margins))
+        bend = weights * (decoupling - residual_slope(residual, margins))
         step = np.linalg.solve((rows.T * bend) @ rows + decay * np.eye(len(place)), gradient)
         if np.abs(step).max() <= 4e-16 * np.abs(place).max():
             break

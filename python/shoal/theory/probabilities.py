@@ -99,5 +99,5 @@ def failure_probability(
     dies = death_probability(weight_std, output_std)
     count = given.astype(np.float64)
     # Without a neuron both distributions say certainty.
-    chance = dies**count if data == "separated" else np.minimum(2.0 ** (1.0 - count), 1.0)
-    return np.asarray(chance, dtype=np.float64)
+    probability = dies**count if data == "separated" else np.minimum(2.0 ** (1.0 - count), 1.0)
+    return np.asarray(probability, dtype=np.float64)

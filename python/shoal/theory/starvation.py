@@ -97,13 +97,13 @@ def starved_strength(
         raise ValueError(f"starts must be positive when depth > 1, got {first.tolist()}")
     if first[1] < 0:
         raise ValueError(f"starts must have u_20 >= 0, got {first[1]}")
-    share = checks.positive("fraction", fraction)
-    if share > 1:
-        raise ValueError(f"fraction must be at most 1, got {share}")
+    fraction = checks.positive("fraction", fraction)
+    if fraction > 1:
+        raise ValueError(f"fraction must be at most 1, got {fraction}")
     u = real_numbers("strength", strength)
     if not (u >= first[0]).all():
         raise ValueError(f"strength must be at least its initialisation {first[0]}, got {u[~(u >= first[0])].flat[0]}")
-    c = share * (rho[1] / rho[0]) ** (2.0 / layers)
+    c = fraction * (rho[1] / rho[0]) ** (2.0 / layers)
     if layers == 1:
         return np.asarray(first[1] + c * (u - first[0]), dtype=np.float64)
     with np.errstate(over="ignore", divide="ignore"):

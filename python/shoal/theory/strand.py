@@ -75,10 +75,10 @@ class Strand:
     def slope(self, x: Array) -> Array:
         """Return dm/dv = rho H (x^2 + d_2) (1 + sum_k x^2/(x^2 + d_k)), positive."""
         square = np.hypot(x, self.spread) ** 2
-        shares = np.ones_like(x)
+        terms = np.ones_like(x)
         for gap in (self.spread**2, *self.rest):
-            shares = shares + (x**2 / (x**2 + gap) if gap > 0 else 1.0)
-        return np.asarray(self.norm * self.factor(x) * square * shares, dtype=np.float64)
+            terms = terms + (x**2 / (x**2 + gap) if gap > 0 else 1.0)
+        return np.asarray(self.norm * self.factor(x) * square * terms, dtype=np.float64)
 
     def position(self, margin: Array) -> Array:
         """Return the x of a finite margin.

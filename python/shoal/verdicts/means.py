@@ -23,7 +23,7 @@ from shoal.verdicts.layout import Floats, Values, broadcast, networks_first, res
 __all__ = ["compare_estimate", "compare_mean", "compare_samples", "deviations", "freedom_of_sum"]
 
 PAIRED, ENOUGH = 0.99, 8
-"""Correlation from which on, and networks from which on, two samples cannot be independent: 1e-6 by chance."""
+"""Correlation and number of networks from which two samples are not independent, but for a probability of 1e-6."""
 
 
 def deviations(freedom: ArrayLike) -> Floats:

@@ -66,7 +66,7 @@ class Features:
         One tuple of feature numbers for each type, or a matrix of bool (types, features).
     frequencies
         (types,) p_T, not negative, one of them positive; 0 is a type that is measured and not learnt. Those of a whole
-        task sum to 1; those of one of two mirrored classes with neurons of its own sum to that class's share.
+        task sum to 1; those of one of two mirrored classes with neurons of its own sum to the fraction of that class.
     starts
         Strengths u_k at time 0, (features,), or one number for all; margins between -300 and 300. Of any sign at depth
         1. Where depth > 1, positive for separate neurons; for shared neurons such that every type's margin is positive,

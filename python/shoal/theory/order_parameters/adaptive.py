@@ -124,5 +124,5 @@ def first_crossing(switches: Callable[[Array], Array], step: Array) -> Array:
 
 def _earliest(low: Array, high: Array, below: Array, above: Array) -> Array:
     """Return where (problems,) the first of the switches that are positive at ``high`` crosses, by its chord."""
-    share = np.where(above > 0, above / np.where(above > below, above - below, 1.0), 0.0)
-    return np.asarray(high - (high - low) * np.max(share, axis=1, initial=0.0), dtype=np.float64)
+    part = np.where(above > 0, above / np.where(above > below, above - below, 1.0), 0.0)
+    return np.asarray(high - (high - low) * np.max(part, axis=1, initial=0.0), dtype=np.float64)

@@ -120,7 +120,7 @@ class PopulationFlow:
 
     def _error(self, number: int) -> float:
         nodes, g, phi = self._states[number], self._sides[number], self._moments.grid.phi
-        size = np.sum(self._moments.shares * np.abs(nodes[0]) * np.hypot(nodes[1], nodes[2]))
+        size = np.sum(self._moments.fractions * np.abs(nodes[0]) * np.hypot(nodes[1], nodes[2]))
         if np.abs(g).max() <= TIE * self._moments.scale * size:
             return 0.5
         total = 0.0

@@ -3,7 +3,7 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | a, w_par, w_perp | nodes | ``nodes`` | (3, nodes) |
-| q_i | fractions of the nodes, of sum 1 | ``shares`` | (nodes,) |
+| q_i | fractions of the nodes, of sum 1 | ``fractions`` | (nodes,) |
 | k, e | output: f = k x_par + e(phi) abs(x), phi the angle to the teacher's axis | ``odd``, ``even`` | as the inputs |
 | g_+, g_- | margin over abs(x) on either side of the teacher, k cos(phi) +- e(phi) | ``sides`` | (2, points) |
 | S_+, S_- | E[R; R g < h], R = abs(x) | ``unsatisfied_norm`` | (2, points) |
@@ -37,7 +37,7 @@ class PopulationMoments:
     Source: docs/theory.md section 7b.
     """
 
-    shares: Array
+    fractions: Array
     inputs: int
     alpha: float
     threshold: float
@@ -61,13 +61,13 @@ class PopulationMoments:
     def odd(self, nodes: Array) -> float:
         """Return k: the odd part of f is k x_par, exactly."""
         a, w_par, _ = nodes
-        return self.scale * float(np.sum(self.shares * a * w_par))
+        return self.scale * float(np.sum(self.fractions * a * w_par))
 
     def even(self, nodes: Array, x_par: Array, x_perp: Array) -> Array:
         """Return the even part of f at inputs (points,), given by x_par and the length x_perp >= 0."""
         a, w_par, w_perp = nodes
         across = np.maximum(np.abs(w_perp), SMALLEST)
-        charge, cot = self.shares * a * across, np.abs(w_par) / across
+        charge, cot = self.fractions * a * across, np.abs(w_par) / across
         length = np.maximum(x_perp, SMALLEST)
         ratio = np.abs(x_par) / length
         total = np.zeros(ratio.shape)
@@ -105,7 +105,7 @@ class PopulationMoments:
 
     def _sides(self, nodes: Array, place: Place) -> Array:
         a, w_par, w_perp = nodes
-        charges = self.scale * self.shares * a * np.hypot(w_par, w_perp)
+        charges = self.scale * self.fractions * a * np.hypot(w_par, w_perp)
         odd, even = self.odd(nodes) * np.cos(self.grid.phi), self.grid.even(place, charges)
         return np.stack([odd + even, odd - even])
 

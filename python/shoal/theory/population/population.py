@@ -121,8 +121,8 @@ class MeanFieldPopulation:
         """Check every argument; the class says what is allowed."""
         nodes = checks.real_array("a", a, dimensions=1, shape="(nodes,)")
         given = {"a": nodes}
-        shares = np.ones(len(nodes)) if weights is None else weights
-        for name, values in (("w_par", w_par), ("w_perp", w_perp), ("weights", shares)):
+        fractions = np.ones(len(nodes)) if weights is None else weights
+        for name, values in (("w_par", w_par), ("w_perp", w_perp), ("weights", fractions)):
             given[name] = checks.real_array(name, values, dimensions=1, shape="(nodes,)")
             if given[name].shape != nodes.shape:
                 raise ValueError(f"{name} must have one number a node, {len(nodes)}, got {len(given[name])}")
@@ -192,13 +192,13 @@ class MeanFieldPopulation:
             raise ValueError(f"correlation must lie between -1 and 1, both excluded, got {tilt}")
         number = _points(points, "three")
         rules = normal_points(number[0]), normal_points(number[1]), chi_points(number[2], freedom)
-        (one, two, length), chances = product(*rules)
+        (one, two, length), probabilities = product(*rules)
         w_par = w_mean + w_std * (tilt * one + np.sqrt(1.0 - tilt**2) * two)
         return cls(
             a_mean + a_std * one,
             w_par,
             w_std * length,
-            chances,
+            probabilities,
             inputs=inputs,
             alpha=alpha,
             threshold=threshold,
@@ -252,12 +252,12 @@ class MeanFieldPopulation:
         centre, width = bounded("mean", mean), size("std", std)
         number = _points(points, "two")
         rules = (sizes, np.ones(len(sizes))), normal_points(number[0]), chi_points(number[1], freedom)
-        (a, w_par, length), chances = product(*rules)
+        (a, w_par, length), probabilities = product(*rules)
         return cls(
             a,
             centre + width * w_par,
             width * length,
-            chances,
+            probabilities,
             inputs=inputs,
             alpha=alpha,
             threshold=threshold,
@@ -300,8 +300,8 @@ class MeanFieldPopulation:
                 f"times must make beta x time at most {LONGEST:g}, got {wanted[-1]:g} with beta = {self.beta:g}"
             )
         checks.integer("refine", refine, least=1, most=1000)
-        shares = self.weights / self.weights.sum()
-        moments = PopulationMoments(shares, self.inputs, self.alpha, self.threshold, refine)
+        fractions = self.weights / self.weights.sum()
+        moments = PopulationMoments(fractions, self.inputs, self.alpha, self.threshold, refine)
         start, rate = np.stack([self.a, self.w_par, self.w_perp]), self.beta / np.sqrt(self.inputs)
 
         def slope(_: float, state: Array) -> Array:

@@ -45,6 +45,6 @@ def product(*rules: tuple[Array, Array]) -> tuple[list[Array], Array]:
     Nodes whose probability underflows are left out.
     """
     grids = np.meshgrid(*(places for places, _ in rules), indexing="ij")
-    weights = np.meshgrid(*(chances for _, chances in rules), indexing="ij")
-    chances = np.prod([weight.ravel() for weight in weights], axis=0)
-    return [grid.ravel()[chances > 0] for grid in grids], chances[chances > 0]
+    weights = np.meshgrid(*(probabilities for _, probabilities in rules), indexing="ij")
+    probabilities = np.prod([weight.ravel() for weight in weights], axis=0)
+    return [grid.ravel()[probabilities > 0] for grid in grids], probabilities[probabilities > 0]
