@@ -80,7 +80,7 @@ SPECIFICATIONS: list[Case] = [
     (
         lambda: shoal.Task([[1]], [1, -1]),
         ValueError,
-        "labels must have one entry a sample: inputs has 1 rows, labels has 2",
+        "labels must have one entry per sample: inputs has 1 rows, labels has 2",
     ),
     (lambda: shoal.Task([[1]], [[1]]), ValueError, "labels must have shape (samples,)"),
     (
@@ -90,7 +90,7 @@ SPECIFICATIONS: list[Case] = [
     ),
     (lambda: shoal.Task([[1]], [0.5]), ValueError, "labels must be -1/+1 (one output) or 0..K-1 (K outputs), got 0.5"),
     (lambda: shoal.Task([[1]], [NAN]), ValueError, "labels must be finite, got nan"),
-    (lambda: shoal.Task([[1]], [1], [1, 1]), ValueError, "sample_weight must have one entry a sample"),
+    (lambda: shoal.Task([[1]], [1], [1, 1]), ValueError, "sample_weight must have one entry per sample"),
     (lambda: shoal.Task([[1]] * 2, [1, 1], [2, -1]), ValueError, "sample_weight must not be negative, got -1.0 at"),
     (lambda: shoal.Task([[1]], [1], [0]), ValueError, "sample_weight must not all be zero, got a sum of 0"),
     (lambda: shoal.Task([[1]], [1], [INF]), ValueError, "sample_weight must be finite, got inf"),
@@ -105,7 +105,7 @@ SPECIFICATIONS: list[Case] = [
     (
         lambda: shoal.Task([[1]], [1], test=([[1]], [1, 1])),
         ValueError,
-        "test labels must have one entry a sample: test inputs has 1 rows, test labels has 2",
+        "test labels must have one entry per sample: test inputs has 1 rows, test labels has 2",
     ),
     (
         lambda: shoal.Task([[1]], [1], test=([[1]], [0.5])),
@@ -124,7 +124,7 @@ SPECIFICATIONS: list[Case] = [
     (lambda: shoal.Gaussian("x"), TypeError, "std must be a number, got 'x'"),  # type: ignore[arg-type]
     (lambda: shoal.Balanced(NAN), ValueError, "std must be finite, got nan"),
     (lambda: shoal.Separated(0.1, 0), ValueError, "output_std must be positive, got 0.0"),
-    (lambda: shoal.Explicit([]), ValueError, "weights must hold one array a layer, got none"),
+    (lambda: shoal.Explicit([]), ValueError, "weights must hold one array per layer, got none"),
     (lambda: shoal.Explicit(np.ones((1, 1, 1))), TypeError, "weights must be a list of one array"),  # type: ignore[arg-type]
     (lambda: shoal.Explicit([np.ones((4, 2))]), ValueError, "weights[0] must have shape (networks, outputs, inputs)"),
     (lambda: shoal.Explicit([np.full((1, 1, 1), INF)]), ValueError, "weights[0] must be finite, got inf"),
@@ -168,7 +168,7 @@ SPECIFICATIONS: list[Case] = [
     ),
     (lambda: shoal.Record(reduce="mean"), ValueError, "reduce must be one of moments, got 'mean'"),
     (lambda: tasks.modes((1, -1)), ValueError, "norms must be positive, got -1"),
-    (lambda: tasks.modes((1, 1), (1,)), ValueError, "frequencies must have one entry a sample, 2, got 1"),
+    (lambda: tasks.modes((1, 1), (1,)), ValueError, "frequencies must have one entry per sample, 2, got 1"),
     (lambda: tasks.modes((1, 1), (1, -1)), ValueError, "frequencies must not be negative nor all zero"),
     (lambda: tasks.modes((1, 1), dimension=1), ValueError, "dimension must be at least 2, got 1"),
     (lambda: tasks.modes((1, 1), classes=1), ValueError, "classes must be at least 2, got 1"),

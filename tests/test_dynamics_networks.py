@@ -26,7 +26,7 @@ def trained(network, task, networks=4, **changes):
 
 
 def rows(*matrices):
-    """A dataset of first layers, one a network."""
+    """A dataset of first layers, one per network."""
     return xr.Dataset({"weights_1": (("network", "unit_1", "unit_0"), np.array(matrices, float))})
 
 

@@ -17,7 +17,7 @@ EPS = np.finfo(float).eps
 
 
 def drawn(network: shoal.Network, init: shoal.Init, task: shoal.Task, **arguments: Any) -> list[Array]:
-    """Return the weights, one array a layer, (networks, outputs, inputs), before any step."""
+    """Return the weights, one array per layer, (networks, outputs, inputs), before any step."""
     record = shoal.Record(measure=("weights",))
     method = shoal.GradientDescent(0.1, 0)
     data = shoal.train(network, task, init, method=method, record=record, **{"networks": NETWORKS, **arguments})

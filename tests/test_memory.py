@@ -113,7 +113,7 @@ def test_statistics_that_need_too_much_memory_say_so_of_what_was_asked_for(monke
         train(networks=10**6, record=shoal.Record(reduce="moments"), threads=1)
     said = str(raised.value)
     assert said.startswith("networks=1000000 of widths (2, 4, 1) with 6 recorded times of loss, error, margin needs")
-    assert re.search(r"for records and statistics of \d+ networks a thread at a time \(reduce='moments'\)", said)
+    assert re.search(r"for records and statistics of \d+ networks per thread at a time \(reduce='moments'\)", said)
     assert said.endswith("record fewer times or measures")
 
 
@@ -152,7 +152,7 @@ def test_test_samples_are_asked_for_before_training() -> None:
     tests = (None, (np.ones((10**5, 50)), np.ones(10**5)))
     asked = [need(network=network, task=shoal.Task(np.eye(50), [1] * 50, test=test), networks=1).work for test in tests]
     values = _core.pack_bytes(network.widths, 10**5, "float64")
-    # The inputs, labels, weights, repeats, places, and three numbers a sample; and the values of one block only.
+    # The inputs, labels, weights, repeats, places, and three numbers per sample; and the values of one block only.
     assert asked[1] - asked[0] == 10**5 * (50 * 8 + 8 + 8 + 8 + 4 + 3 * 8) + values
     assert values < (2 * network.parameters + 256 * 42) * lanes * 8
 

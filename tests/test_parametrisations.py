@@ -311,9 +311,9 @@ def test_parametrisations_are_what_their_formulas_say() -> None:
         (lambda: shoal.Network((2, 3, 1), scales=(1, 1e-101)), ValueError,
          "scales[1] must lie from 1e-100 to 1e+100, got 1e-101"),
         (lambda: shoal.Network((2, 3, 1), scales="12"), TypeError,  # type: ignore[arg-type]
-         "scales must be a sequence of 2 numbers, one a weight layer, got '12'"),
+         "scales must be a sequence of 2 numbers, one per weight layer, got '12'"),
         (lambda: shoal.Network((2, 3, 1), rates=3.0), TypeError,  # type: ignore[arg-type]
-         "rates must be a sequence of 2 numbers, one a weight layer, got 3.0"),
+         "rates must be a sequence of 2 numbers, one per weight layer, got 3.0"),
         (lambda: shoal.Network((2, 3, 1), scales=(1, "a")), TypeError,  # type: ignore[arg-type]
          "scales[1] must be a number, got 'a'"),
         (lambda: shoal.Network((2, 3, 1), centred=1), TypeError,  # type: ignore[arg-type]

@@ -266,10 +266,10 @@ print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
 
 
 def test_memory_does_not_grow_with_samples_times_nodes() -> None:
-    """Beyond the core's copy of the task, an output and at most six numbers a sample are kept, not 400 values."""
+    """Beyond the core's copy of the task, an output and at most six numbers per sample are kept, not 400 values."""
     taken = {samples: int(python(["-c", MEMORY, str(samples)]).stdout) for samples in (20_000, 100_000)}
     kept = 8 * (20 + 1 + 1 + 4) + 20
     grown = (taken[100_000] - taken[20_000]) / 80_000
-    assert grown < 2 * kept < 8 * 400 / 2, f"{grown} bytes a sample"
+    assert grown < 2 * kept < 8 * 400 / 2, f"{grown} bytes per sample"
     needed = _core.wide_bytes((20, 400, 1), False, False, 100_000, 0, 1, 2, "float64")
     assert needed < 8 * 400 * 100_000 / 10

@@ -42,7 +42,9 @@ def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer networks and shorter runs: all within three minutes.")
     ] = False,
-    networks: Annotated[int | None, typer.Option(min=2, help="Networks a claim; its own number when left out.")] = None,
+    networks: Annotated[
+        int | None, typer.Option(min=2, help="Networks per claim; by default as many as each claim chooses.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of every draw.")] = 0,
     threads: Annotated[
         int | None,

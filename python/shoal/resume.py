@@ -184,7 +184,7 @@ def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Met
 
 
 def _lost(given: Any, lost: NDArray[np.bool_], data: xarray.Dataset, name: str) -> Any:
-    """Return an array, or one a layer, where networks that were lost have the weights they ended with, or nothing."""
+    """Return an array, or one per layer, where networks that were lost have the weights they ended with, or nothing."""
     if isinstance(given, list):
         return [_lost(array, lost, data, f"{name}_{layer}") for layer, array in enumerate(given, start=1)]
     array = np.array(given)

@@ -60,7 +60,7 @@ def train(
 
     Notes
     -----
-    Time: networks x steps x gradient. Memory: what is recorded, and one working set a thread.
+    Time: networks x steps x gradient. Memory: what is recorded, and one working set per thread.
     Source: docs/theory.md section 0 for loss, margin and both errors.
 
     Examples

@@ -363,7 +363,7 @@ def test_types_may_be_a_matrix_and_scalars_keep_their_shape():
         ({"types": ()}, "types must hold at least one type"),
         ({"types": np.ones((2, 3), dtype=bool)}, "types as an array must be bool of shape (types, 2)"),
         ({"types": np.ones((2, 2))}, "types as an array must be bool"),
-        ({"frequencies": (1.0,)}, "frequencies must have one number a type, 2, got 1"),
+        ({"frequencies": (1.0,)}, "frequencies must have one number per type, 2, got 1"),
         ({"frequencies": (1.0, -0.1)}, "frequencies must not be negative"),
         ({"frequencies": (0.0, 0.0)}, "frequencies must not be negative and one must be positive"),
         ({"starts": (0.1,)}, "starts must be one number or one a feature, 2, got 1"),

@@ -201,7 +201,7 @@ ONE = {"a": [1.0], "w_par": [0.5], "w_perp": [1.0], "inputs": 3}
     [
         ({"a": [[1.0]]}, r"a must have shape \(nodes,\), none of them zero, got shape \(1, 1\)"),
         ({"w_par": [math.nan]}, "w_par must be finite"),
-        ({"w_par": [1.0, 2.0]}, "w_par must have one number a node, 1, got 2"),
+        ({"w_par": [1.0, 2.0]}, "w_par must have one number per node, 1, got 2"),
         ({"w_perp": [-0.5]}, "w_perp must not be negative, got -0.5"),
         ({"w_perp": [0.0], "w_par": [0.0]}, "w_par and w_perp must not both be 0, got a node without direction, 0"),
         ({"weights": [0.0]}, "weights must be positive, got 0.0"),

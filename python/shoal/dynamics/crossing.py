@@ -72,7 +72,7 @@ def reach_time(
     -----
     Accuracy: of order h^points in the distance h of the records, for series that are smooth between the records used;
     a kink (a neuron dies, a hinge is satisfied) leaves order h, h^2 where only the slope breaks. An excursion between
-    two records goes unseen. Cost: some 200 operations and `points` numbers a series.
+    two records goes unseen. Cost: some 200 operations and `points` numbers per series.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def reach_time(
 
 
 def _levels(rows: Series, level: float | xr.DataArray, scale: str) -> Floats:
-    """Return one level a series, or say what is wrong with them."""
+    """Return one level per series, or say what is wrong with them."""
     levels = rows.rows("level", level if isinstance(level, xr.DataArray) else checks.real("level", level))
     if np.isinf(levels).any():
         raise ValueError("level must not be infinite, got an infinite one")

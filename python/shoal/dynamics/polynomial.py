@@ -1,4 +1,4 @@
-"""Polynomials through a few neighbouring records, one a series: what is read between records is read off these.
+"""Polynomials through a few neighbouring records, one per series: what is read between records is read off these.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|

@@ -68,7 +68,7 @@ class Series:
         return cls(times, values, layout)
 
     def rows(self, name: str, given: float | xr.DataArray) -> Floats:
-        """Return one number a series, (series,) float64, from a number or from a DataArray that broadcasts to them.
+        """Return one number per series, (series,) float64, from a number or from a DataArray that broadcasts to them.
 
         Raises
         ------

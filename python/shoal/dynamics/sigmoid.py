@@ -60,8 +60,8 @@ def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
     For an initialisation, offset and amplitude are solved for at up to 2,736 pairs of rate and midpoint; the best goes
     on by damped Gauss-Newton steps, all series at once, to a residual orthogonal to the four slopes within 1e-7. That
     is one minimum. Of noisy sigmoids on 101 even records, rates and midpoints drawn widely, at most 1 in 300 ended more
-    than 1% above the lowest residual that any of six grids led to. Cost: 5,000 x times operations a series, then about
-    100 x times a step; memory of some blocks of 32 MiB and a few numbers a series.
+    than 1% above the lowest residual that any of six grids led to. Cost: 5,000 x times operations per series, then
+    about 100 x times per step; memory of some blocks of 32 MiB and a few numbers per series.
 
     Source: the claim that errors fall as sigmoids is that of arXiv:1809.06848; docs/theory.md section 1 says how the
     error of one mode differs from a logistic curve.

@@ -58,7 +58,7 @@ def steepest(series: xr.DataArray, *, rising: bool | None = None, points: int = 
     largest slope of the polynomial through the `points` records around. For smooth series the slope is right to order
     h^(points-1) in the distance h of the records, the time to order h^(points-2). Where the series bends within less
     than h, or across a kink, only the orders of magnitude are right, and the errors say so. Cost: a few operations a
-    record, some 1,000 and a few dozen numbers a series.
+    record, some 1,000 and a few dozen numbers per series.
 
     The time of the steepest fall of a mode's soft error is what ``theory.Mode.plateau`` gives.
 

@@ -111,7 +111,7 @@ def activation_patterns(data: xr.Dataset) -> xr.Dataset:
     -----
     What happens twice between two records goes unseen: these are lower bounds. From a separated initialisation
     (docs/theory.md sections 2 and 3) all changes are deaths, or units that go over to the antipodal sample. Cost: a few
-    operations a number.
+    operations per number.
     """
     pattern = _variable(data, "pattern").transpose(..., "sample", "time")
     values, times = np.asarray(pattern.values, bool), _times(pattern)

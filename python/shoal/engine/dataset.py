@@ -66,7 +66,7 @@ def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def moments(sums: Mapping[str, NDArray[Any]], measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Return one array a measure, shape (statistics, times, ...), in the order of ``STATISTICS``, of the one node."""
+    """Return one array per measure, shape (statistics, times, ...), in the order of ``STATISTICS``, of the one node."""
     count = int(sums["kept"][0])
     return {name: _statistics(count, sums[name][0]) for name in measures}
 
@@ -140,7 +140,7 @@ def _fractions(
 def layer_variables(
     name: str, arrays: Sequence[NDArray[Any]], meaning: str, leading: tuple[str, ...] = ("network",)
 ) -> dict[str, Any]:
-    """Return one variable a layer, numbered from 1: weights (.., unit_l, unit_l-1) or biases (.., unit_l)."""
+    """Return one variable per layer, numbered from 1: weights (.., unit_l, unit_l-1) or biases (.., unit_l)."""
     return {
         f"{name}_{layer}": (
             (*leading, f"unit_{layer}", f"unit_{layer - 1}")[: array.ndim],

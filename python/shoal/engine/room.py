@@ -43,7 +43,7 @@ def require(run: Run, networks: int, threads: int, available: int | None = None)
         return
     measures, reduced = run.training.record.measure, run.training.record.reduce is not None
     block = min(networks, run.cut.cell * run.cut.stretch)
-    statistics = f" and statistics of {block} networks a thread at a time (reduce='moments')" if reduced else ""
+    statistics = f" and statistics of {block} networks per thread at a time (reduce='moments')" if reduced else ""
     if need.work > need.records:
         remedy = "use fewer threads or smaller networks" if need.threads > 1 else "use smaller networks"
     elif reduced or networks == 1:
@@ -137,7 +137,7 @@ def work_bytes(
     ``passes`` are the samples of each of its passes: those of the task, the test samples, and those of the task once
     more where the norm of the gradient is recorded. ``pack`` is the core's count of parameters, gradient and the values
     of a block of samples, all without biases, of all passes. Beside them there are the biases and their gradient, a
-    count for each hidden unit and the initial weights of one network in float64, three numbers a sample, and what the
+    count for each hidden unit and the initial weights of one network in float64, three numbers per sample, and what the
     method keeps; of networks with scales or rates their scaled weights and three factors a parameter; of centred
     networks their first outputs.
     """

@@ -127,7 +127,7 @@ def band(axes: Axes, x: ArrayLike, values: ArrayLike, *, coverage: float = 0.9, 
     x : array, (points,), float64
         Coordinates.
     values : array, (networks, points), float64
-        One row a network.
+        One row per network.
     coverage : float
         Fraction of the networks inside the band, in (0, 1).
     style : Any
@@ -171,7 +171,7 @@ def save(made: Figure, path: Path, *, dpi: int = 150) -> Path:
     path : Path
         Ends in ``.png``; its folder exists.
     dpi : int
-        Dots an inch.
+        Dots per inch.
 
     Returns
     -------

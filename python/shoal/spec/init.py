@@ -260,9 +260,9 @@ class Explicit(Init):
 
     Parameters
     ----------
-    weights : sequence of array_like, one a layer, each of shape (networks, outputs, inputs)
+    weights : sequence of array_like, one per layer, each of shape (networks, outputs, inputs)
         Finite. Row k belongs to network ``first_network`` + k of the training.
-    biases : sequence of array_like, one a layer, each of shape (networks, outputs), optional
+    biases : sequence of array_like, one per layer, each of shape (networks, outputs), optional
         For networks with biases; zero when left out.
 
     Attributes
@@ -286,7 +286,7 @@ class Explicit(Init):
         layers = _arrays("weights", weights, 3, "(networks, outputs, inputs)")
         offsets = _arrays("biases", () if biases is None else biases, 2, "(networks, outputs)")
         if not layers:
-            raise ValueError("weights must hold one array a layer, got none")
+            raise ValueError("weights must hold one array per layer, got none")
         for name, arrays in (("weights", layers), ("biases", offsets)):
             for i, array in enumerate(arrays):
                 if len(array) != len(layers[0]):

@@ -36,7 +36,7 @@ class Network(Frozen):
     bias
         Whether each unit after the inputs adds a trained bias.
     scales, rates
-        One number a weight layer, from 1e-100 to 1e100; ones when left out. Both are kept as tuples. What is drawn,
+        One number per weight layer, from 1e-100 to 1e100; ones when left out. Both are kept as tuples. What is drawn,
         trained, recorded and decayed is W_l itself, not ``scales[l] * W_l``.
     centred
         Whether the output is f(x, t) - f(x, 0), exactly 0 at initialisation on all samples and test samples: with a
@@ -54,7 +54,7 @@ class Network(Frozen):
     Notes
     -----
     Every parametrisation of layers by powers of the width n is one choice of multiplier, initialisation and rate (the
-    abc form of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units a hidden layer:
+    abc form of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units per hidden layer:
 
     ==============  ==================  ===================  =============  ========================================
     parametrisation multiplier (scale)  standard deviation   rate           in a time of 1 move
@@ -263,7 +263,7 @@ def _one_a_layer(name: str, given: Sequence[float] | None, widths: tuple[int, ..
     layers = len(widths) - 1
     if given is None:
         return (1.0,) * layers
-    held = checks.sequence(name, given, f"a sequence of {layers} numbers, one a weight layer")
+    held = checks.sequence(name, given, f"a sequence of {layers} numbers, one per weight layer")
     numbers = tuple(checks.positive(f"{name}[{i}]", value) for i, value in enumerate(held))
     if len(numbers) != layers:
         raise ValueError(f"{name} must hold one number for each of the {layers} weight layers, got {numbers}")

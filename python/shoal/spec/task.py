@@ -117,7 +117,7 @@ def _labels(labels: ArrayLike, samples: int, of: str = "") -> NDArray[np.int64]:
     given = checks.real_array(f"{of}labels", labels, dimensions=1, shape="(samples,)")
     if len(given) != samples:
         raise ValueError(
-            f"{of}labels must have one entry a sample: {of}inputs has {samples} rows, {of}labels has {len(given)}"
+            f"{of}labels must have one entry per sample: {of}inputs has {samples} rows, {of}labels has {len(given)}"
         )
     _check_labels(f"{of}labels", given)
     array = given.astype(np.int64)
@@ -154,7 +154,7 @@ def _weights(weights: ArrayLike | None, samples: int) -> NDArray[np.float64]:
         given = checks.real_array("sample_weight", weights, dimensions=1, shape="(samples,)", flags=True)
     if len(given) != samples:
         raise ValueError(
-            f"sample_weight must have one entry a sample: inputs has {samples} rows, sample_weight has {len(given)}"
+            f"sample_weight must have one entry per sample: inputs has {samples} rows, sample_weight has {len(given)}"
         )
     if (given < 0).any():
         at = int(np.argmax(given < 0))

@@ -17,7 +17,7 @@ __all__ = ["antipodal", "features", "modes", "xor"]
 def modes(
     norms: ArrayLike, frequencies: ArrayLike | None = None, *, classes: int = 2, dimension: int | None = None
 ) -> Task:
-    """Return one sample a mode: input k is norms[k] along axis k; the labels alternate.
+    """Return one sample per mode: input k is norms[k] along axis k; the labels alternate.
 
     Orthogonal inputs are learnt independently of each other from a ``Separated`` initialisation (docs/theory.md section
     3).
@@ -143,7 +143,7 @@ def features(
     norms : array_like of float, shape (features,)
         Positive.
     samples
-        One set of feature numbers a type of sample, such as ``[(0, 1), (0,)]``.
+        One set of feature numbers per type of sample, such as ``[(0, 1), (0,)]``.
     frequencies : array_like of float, shape (types,), optional
         How frequent each type is; divided by their sum; equal when left out.
     mirrored

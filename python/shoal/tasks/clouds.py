@@ -78,7 +78,7 @@ def mixture(
     labels : array_like of int, shape (clusters,)
         Label of each cluster: -1/+1 for one output, 0..K-1 for K outputs. Clusters may share one.
     spread : float or array_like of float, shape (clusters,)
-        Standard deviation of every input around the centre, not negative: one for all clusters or one a cluster. At 0
+        Standard deviation of every input around the centre, not negative: one for all clusters or one per cluster. At 0
         all samples of a cluster lie on its centre.
     weights : array_like of float, shape (clusters,), optional
         How frequent the clusters are; divided by their sum; equal when left out. (The samples all count the same.)
@@ -113,7 +113,7 @@ def mixture(
     clusters, inputs = centres.shape
     named = checks.real_array("labels", labels, dimensions=1, shape="(clusters,)")
     if len(named) != clusters:
-        raise ValueError(f"labels must have one entry a cluster, {clusters}, got {len(named)}")
+        raise ValueError(f"labels must have one entry per cluster, {clusters}, got {len(named)}")
     of_clusters = Task(centres, named).labels
     spreads = _spreads(spread, clusters)
     probabilities = proportions("weights", weights, clusters, "cluster")
@@ -190,13 +190,13 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
 
 
 def _spreads(spread: ArrayLike, clusters: int) -> Floats:
-    """Return one standard deviation a cluster."""
+    """Return one standard deviation per cluster."""
     given = checks.plain("spread", spread)
     if given.ndim == 0:
         return np.full(clusters, checks.not_negative("spread", given[()]))
     spreads = checks.real_array("spread", given, dimensions=1, shape="(clusters,) or be one number")
     if len(spreads) != clusters:
-        raise ValueError(f"spread must be one number or have one entry a cluster, {clusters}, got {len(spreads)}")
+        raise ValueError(f"spread must be one number or have one entry per cluster, {clusters}, got {len(spreads)}")
     if (spreads < 0).any():
         raise ValueError(f"spread must not be negative, got {spreads.min():g}")
     return spreads

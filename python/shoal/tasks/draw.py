@@ -11,7 +11,7 @@ from shoal.engine import memory
 __all__ = ["generator", "proportions", "require_room", "streams"]
 
 _A_SAMPLE = 64
-"""Bytes a sample beside its inputs: labels, projections, norms, weights, an order, masks."""
+"""Bytes per sample beside its inputs: labels, projections, norms, weights, an order, masks."""
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -83,7 +83,7 @@ def proportions(name: str, values: ArrayLike | None, count: int, each: str) -> N
         return np.full(count, 1.0)
     given = checks.real_array(name, values, dimensions=1, shape=f"({each}s,)")
     if len(given) != count:
-        raise ValueError(f"{name} must have one entry a {each}, {count}, got {len(given)}")
+        raise ValueError(f"{name} must have one entry per {each}, {count}, got {len(given)}")
     if (given < 0).any() or not (given > 0).any():
         raise ValueError(f"{name} must not be negative nor all zero, got {given}")
     return given

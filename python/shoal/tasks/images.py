@@ -28,7 +28,7 @@ def digits(
     standardise: bool = False,
     seed: int = 0,
 ) -> Task:
-    """Return images of handwritten digits, 8 x 8 pixels: 64 inputs a sample.
+    """Return images of handwritten digits, 8 x 8 pixels: 64 inputs per sample.
 
     The data are the 1,797 images that come with scikit-learn (the test set of "Optical Recognition of Handwritten
     Digits", E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998); about 180 of each digit. Pixels of 0..16

@@ -85,7 +85,7 @@ class Chain:
     -----
     Accuracy: 1e-10 relative, or that of the rounding of ``times`` itself where the margin depends on it more steeply;
     a time is good to 1e-15 of the time in which the margin changes by itself.
-    Cost: a table of some hundred quadrature panels a call, then some hundred operations a time.
+    Cost: a table of some hundred quadrature panels per call, then some hundred operations per time.
 
     Source: docs/theory.md section 4.
 

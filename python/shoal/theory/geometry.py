@@ -88,7 +88,7 @@ def arrays_of(task: SupportsTask) -> tuple[Array, Array, Array]:
     weights = checks.real_array("task.sample_weight", given[2], dimensions=1, shape="(samples,)")
     for name, values in (("labels", labels), ("sample_weight", weights)):
         if len(values) != len(inputs):
-            raise ValueError(f"task.{name} must have one entry a sample, {len(inputs)}, got {len(values)}")
+            raise ValueError(f"task.{name} must have one entry per sample, {len(inputs)}, got {len(values)}")
     if not np.isin(labels, (-1.0, 1.0)).all():
         raise ValueError(f"task must have labels -1 and +1, got {np.unique(labels)[:6]}")
     if (weights < 0).any():

@@ -83,7 +83,7 @@ class Mode(Knows):
     -----
     Accuracy: 1e-10 relative, or that of the rounding of ``times`` itself where the margin depends on time more steeply
     than that (a deep network at the end of a long plateau), or that of the parts of a margin that crosses 0.
-    Cost: a table of some tens of quadrature panels a call, then some hundred operations a time.
+    Cost: a table of some tens of quadrature panels per call, then some hundred operations per time.
 
     Source: docs/theory.md sections 1 (depth 2), 4 (depth) and 5 (classes); arXiv:1809.06848, arXiv:1312.6120.
 

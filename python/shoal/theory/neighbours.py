@@ -105,8 +105,8 @@ def learning_time(level: ArrayLike, start: float, target: float, depth: int = 2,
 def power_mode(times: ArrayLike, start: float, target: float, depth: int = 2) -> Array:
     """Return w(t) of the model w = u^N, u' = -dl/du with l = (w - w*)^2/2: w' = N^2 w^(2-2/N) (w* - w).
 
-    The model of incremental learning: one parameter a mode and not one a layer, so that time runs N times as fast as in
-    :func:`linear_mode` with tau = 1.
+    The model of incremental learning: one parameter per mode and not one per layer, so that time runs N times as fast
+    as in :func:`linear_mode` with tau = 1.
 
     Parameters
     ----------

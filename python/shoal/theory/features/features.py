@@ -98,7 +98,7 @@ class Features:
     two layers, features of either sign make a fully connected network separate (docs/theory.md says how).
 
     Accuracy: about 1e-12 of each strength, or what the rounding of ``times`` allows. Cost: some tens of panels of
-    Newton steps a call, a few milliseconds each; none for the hinge.
+    Newton steps per call, a few milliseconds each; none for the hinge.
 
     Source: docs/theory.md section 6; arXiv:1809.06848.
 
@@ -141,7 +141,7 @@ class Features:
         kinds = _kinds(types, len(rho))
         weights = checks.real_array("frequencies", frequencies, dimensions=1, shape="(types,)")
         if weights.shape != (len(kinds),):
-            raise ValueError(f"frequencies must have one number a type, {len(kinds)}, got {len(weights)}")
+            raise ValueError(f"frequencies must have one number per type, {len(kinds)}, got {len(weights)}")
         if not (weights >= 0).all() or not weights.any():
             raise ValueError(f"frequencies must not be negative and one must be positive, got {weights.tolist()}")
         given = real_numbers("starts", starts, "(features,)")

@@ -77,7 +77,7 @@ class MeanFieldHinge(Knows):
     Notes
     -----
     Accuracy of gamma(t) and of its inverse: 1e-12 relative, at all times that are doubles. Cost: a table of some
-    hundred panels, made once an object, then some hundred operations a time.
+    hundred panels, made once per object, then some hundred operations per time.
 
     Source: docs/theory.md section 7; arXiv:2006.11209.
 

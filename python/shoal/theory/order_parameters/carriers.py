@@ -61,7 +61,7 @@ class Carriers:
         self.last = last
         full = (self.active[:, :, None, :] == self.home_samples).all(axis=3)
         self.member = np.where(full.any(axis=2), full.argmax(axis=2), -1)
-        # Carriers: one a basis vector, then one a class for z.
+        # Carriers: one per basis vector, then one per class for z.
         carrier_class = np.concatenate([classes.class_of_basis, np.arange(count)])
         self.start_vectors = np.concatenate(
             [first @ classes.basis.T, np.repeat(last[..., None], count, axis=2)], axis=2

@@ -125,7 +125,7 @@ class MeanFieldPopulation:
         for name, values in (("w_par", w_par), ("w_perp", w_perp), ("weights", fractions)):
             given[name] = checks.real_array(name, values, dimensions=1, shape="(nodes,)")
             if given[name].shape != nodes.shape:
-                raise ValueError(f"{name} must have one number a node, {len(nodes)}, got {len(given[name])}")
+                raise ValueError(f"{name} must have one number per node, {len(nodes)}, got {len(given[name])}")
         if (given["w_perp"] < 0).any():
             raise ValueError(f"w_perp must not be negative, got {given['w_perp'].min()}")
         if not (given["weights"] > 0).all():
