@@ -35,16 +35,16 @@ def predict(data: xarray.Dataset, inputs: ArrayLike) -> xarray.DataArray:
     Returns
     -------
     xarray.DataArray
-        Of dimensions (network, point) for one output, (network, point, output) for several; without ``network`` where
-        ``data`` is a single network. Centred networks return f(x, t) - f(x, 0). Networks that have diverged are NaN.
-        The outputs are computed in float64, whatever the dtype of the training.
+        Of dimensions (network, point) for one output, (network, point, output) for several; without ``network`` if
+        ``data`` is a single network. Centred networks give f(x, t) - f(x, 0). Networks that have diverged give NaN.
+        The outputs are computed in float64 for every dtype of the training.
 
     Raises
     ------
     TypeError
         An argument has the wrong type.
     ValueError
-        ``inputs`` has the wrong shape or is not finite, ``data`` has no final weights, or as of ``specification``.
+        ``inputs`` has the wrong shape or is not finite, ``data`` has no final weights, or as in ``specification``.
 
     Examples
     --------

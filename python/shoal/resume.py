@@ -1,4 +1,4 @@
-"""Go on training where a dataset ended."""
+"""Continue a training where its dataset ended."""
 
 from __future__ import annotations
 
@@ -35,34 +35,32 @@ def resume(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
-    """Return the measures of the networks of a dataset, trained further from where it ended.
+    """Continue a training from the end of its dataset, and return what was recorded from there on.
 
-    The result is what one longer training would return, of the records from the end of ``data`` on. Of descent it has
-    the same bits, and ``shoal.specification`` of it is that longer training. The outputs of centred networks go on
-    counting from their initial weights. Networks that have diverged stay so, and those that have met a rule to stop
-    stand still.
+    The result is what one longer training would return for these records. Gradient descent gives the same bits, and
+    ``shoal.specification`` of the result is that longer training. The outputs of centred networks stay relative to
+    their initial weights. Networks that have diverged or met a rule to stop stay as they are.
 
     Parameters
     ----------
     data
         What ``train`` or ``resume`` returned, in memory or opened from a file, with the final weights of its networks:
-        ``Record(measure=("weights", ...))``. Some consecutive networks of it will do.
+        ``Record(measure=("weights", ...))``. Some consecutive networks of it are enough.
     steps
-        Of descent, how many updates to make beyond those of ``data``.
+        For gradient descent: number of further updates.
     t_end
-        Of a flow, the time at which training ends, after that at which ``data`` ended.
+        For a flow: time at which training ends, later than the end of ``data``.
     record
-        When and what to measure, in steps or times of the whole training, from the end of ``data`` on. When left out,
-        what ``data`` measured, at 101 steps or times spread evenly from its end to the new one, without custom
-        statistics.
+        When and what to measure, in steps or times of the whole training, from the end of ``data`` on. By default the
+        measures of ``data`` without custom statistics, at 101 steps or times spread evenly from its end to the new end.
     threads, progress
-        As of ``train``.
+        As in ``train``.
 
     Returns
     -------
     xarray.Dataset
-        As of ``train``. Its first record is the end of ``data`` unless ``record`` says otherwise, so leave that out of
-        one of the two to join them along ``time``.
+        As from ``train``. By default its first record is the last one of ``data``: leave out one of the two to join
+        both datasets along ``time``.
 
     Raises
     ------
@@ -74,9 +72,10 @@ def resume(
 
     Notes
     -----
-    Where inputs were condensed to the directions that they span (``train(condense=...)``), the trained coordinates come
-    from the final weights by one rounding: then descent agrees to rounding, not to the bit. A flow agrees within its
-    tolerance, for its steps begin anew; one of centred networks is trained again from its initialisation.
+    If inputs were condensed to the directions that they span (``train(condense=...)``), the trained coordinates are
+    computed from the final weights, which rounds them once: descent then agrees to rounding, not to the bit. A flow
+    agrees within its tolerance, since its steps begin anew. A flow of centred networks is trained again from its
+    initialisation.
 
     Examples
     --------

@@ -20,47 +20,51 @@ if TYPE_CHECKING:
 def train(
     *arguments: Any, threads: int | None = None, progress: Progress | None = None, **training: Any
 ) -> xarray.Dataset:
-    """Return the measures of many networks, each trained from its own initialisation on the same task.
+    """Train many networks on one task, each from its own initialisation, and return what was recorded.
 
-    Network i has the same bits whatever the number of threads, the other networks, and the instruction set (where that
-    has fused multiply-add). Ctrl-C stops the training with KeyboardInterrupt.
+    The bits of a network do not depend on the number of threads, on the other networks, nor on the instruction set, if
+    that has fused multiply-add. Ctrl-C stops the training with KeyboardInterrupt.
 
     Parameters
     ----------
     network, task, init, method, ...
-        Those of ``shoal.Training``, which says what each means: network, task and initialisation, the ``method`` that
-        trains, the loss and its penalties, when and what to ``record``, how many ``networks`` from which ``seed``. Or
-        one ``Training`` in their place, such as ``specification(data)``.
+        The arguments of ``shoal.Training``, which documents them: network, task and initialisation, the ``method`` that
+        trains, the loss and its penalties, when and what to ``record``, how many ``networks`` from which ``seed``. Or a
+        single ``Training``, such as ``specification(data)``.
     threads
-        When left out, ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs this process may use.
+        By default ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs that this process may use.
     progress
-        Called about every 50 ms with (done, total): network-steps of descent, networks of a flow. An exception in it
-        stops the training.
+        Called about every 50 ms with (done, total): network-steps of gradient descent, networks of a flow. An exception
+        that it raises stops the training.
 
     Returns
     -------
     xarray.Dataset
-        Dimensions (network, time, sample) in that order where they apply; with ``Record(reduce="moments")`` statistic
-        (count, mean, variance, standard_error, min, max) stands in place of network. ``status`` is 1 for networks that
-        diverged, at step ``diverged_at``, and their measures are NaN from there on; statistics leave them out and
-        ``diverged`` counts them. It is 3 to 5 for networks that met a rule of ``GradientDescent(stop=...)``, at step
-        ``stopped_at``, from which on they stand still; statistics keep them and count each rule. Of a flow it is 2 for
-        networks that gave up, ``gave_up`` says why, ``stopped_at`` is the time of either, and ``accepted`` and
-        ``rejected`` count steps. ``weights_1`` ... hold final weights: of a flow that gave up its last ones.
-        The attribute ``engine`` is the one that was used; ``condensed`` tells how many samples and inputs there were,
-        and how many were trained on, as JSON; ``specification`` and the arrays beside it repeat the run:
-        see ``shoal.specification``.
+        One variable per measure, of dimensions (network, time, sample) in that order if they apply. With
+        ``Record(reduce="moments")``, ``statistic`` (count, mean, variance, standard_error, min, max) replaces
+        ``network``.
+
+        ``status`` says how each network ended. 0: it took all steps, or reached ``t_end``. 1: it diverged, at step
+        ``diverged_at``; its measures are NaN from there on, statistics leave it out and ``diverged`` counts it. 2: a
+        flow gave it up, for the reason ``gave_up``; its final weights are the last ones. 3 to 5: it met a rule of
+        ``GradientDescent(stop=...)`` at step ``stopped_at`` and was frozen there; statistics keep it and count each
+        rule. For a flow ``stopped_at`` is the time at which a network diverged or was given up, and ``accepted`` and
+        ``rejected`` count its steps.
+
+        The attributes: ``engine`` that was used; ``condensed``, the numbers of samples and inputs that were given and
+        trained on, as JSON; ``specification``, which with the arrays of the dataset repeats the training
+        (``shoal.specification``).
 
     Raises
     ------
     TypeError, ValueError
-        As of ``Training``; or training and records need more memory than there is.
+        As in ``Training``; or training and records need more memory than there is.
     ImportError
         ``SHOAL_ISA`` names an instruction set that this CPU lacks.
 
     Notes
     -----
-    Time: networks x steps x gradient. Memory: what is recorded, and one working set per thread.
+    The time is networks x steps x one gradient. The memory is that of the records and one working set per thread.
     Source: docs/theory.md section 0 for loss, margin and both errors.
 
     Examples

@@ -34,7 +34,7 @@ def edges(resolution: int) -> NDArray[np.float64]:
 
 
 def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
-    """Return quantiles over networks of what a histogram was kept of, with the error of the bins and of probability.
+    """Return quantiles over networks from a histogram, with the error of its bins and of the finite sample.
 
     Parameters
     ----------
@@ -48,12 +48,11 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``value``, in the middle of the bin of the quantile of the networks at hand; ``bin_low`` and ``bin_high``, the
-        ends of that bin: the quantile of these networks lies between them for certain. ``low`` and ``high`` also allow
-        for probability: the quantile of all networks that there could be lies between them but for a probability of
-        6.3e-5, that of four standard deviations, whatever the distribution. They are infinite where so few networks
-        cannot tell. The dimension ``quantile`` stands in place of ``bin``. All are NaN where no network was counted,
-        or where a network that was has no number there.
+        ``value`` is the middle of the bin that holds the quantile of these networks, ``bin_low`` and ``bin_high`` are
+        its ends: the quantile of these networks lies between them for certain. ``low`` and ``high`` enclose the
+        quantile of the distribution of networks, whatever that is, but for a probability of 6.3e-5, that of four
+        standard deviations. They are infinite if there are too few networks. The dimension ``quantile`` replaces
+        ``bin``. All are NaN if no network was counted, or if a network that was counted has no number there.
 
     Raises
     ------

@@ -20,9 +20,9 @@ from shoal.spec.task import Task
 
 
 class Init(Frozen, ABC):
-    """What every initialisation has: a way to tell the core what to draw.
+    """Base class of the initialisations: ``Gaussian``, ``Balanced``, ``Separated`` and ``Explicit``.
 
-    It is a type and not itself an initialisation: the core knows the four initialisations below and no other.
+    The core knows these four and no other.
     """
 
     @abstractmethod
@@ -46,12 +46,12 @@ class Init(Frozen, ABC):
         dtype: str = "float64",
         threads: int | None = None,
     ) -> Explicit:
-        """Return the initial weights themselves: the very ones from which ``train`` would start.
+        """Return the initial weights that ``train`` would use.
 
         Parameters
         ----------
         network, task, networks, seed, first_network, dtype, threads
-            As of ``train``. Of a task, ``Separated`` looks at the inputs; the others look at none of it.
+            As in ``train``. ``Separated`` uses the inputs of the task; the other initialisations do not use the task.
 
         Raises
         ------
@@ -98,14 +98,14 @@ class Init(Frozen, ABC):
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(Init):
-    """Every weight drawn from a normal distribution of mean 0; biases 0. Give one of the two.
+    """Every weight is normal with mean 0, biases are 0. Give either ``std`` or ``gain``.
 
     Parameters
     ----------
     std
         Standard deviation of every weight.
     gain
-        Standard deviation of the weights of a layer times the square root of its number of inputs: gain / sqrt(fan_in).
+        The weights of a layer have the standard deviation gain / sqrt(fan_in), where fan_in is its number of inputs.
 
     Raises
     ------
@@ -141,11 +141,11 @@ class Gaussian(Init):
 
 @dataclass(frozen=True, eq=False)
 class Balanced(Init):
-    """First layer normal; then each hidden unit's outgoing weights have the norm of its incoming ones.
+    """The first layer is normal; the outgoing weights of each hidden unit have the norm of its incoming ones.
 
-    Where the rates of their layers differ, that norm times sqrt(r_out / r_in). Their direction is isotropic. All
-    balance invariants are 0 at initialisation, and gradient flow keeps them there for homogeneous activations; biases
-    0.
+    If the rates of the two layers differ, that norm is multiplied by sqrt(r_out / r_in). The direction of the outgoing
+    weights is isotropic, biases are 0. All balance invariants are 0 at initialisation, and for homogeneous activations
+    gradient flow keeps them at 0.
 
     Parameters
     ----------
@@ -253,10 +253,10 @@ def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Explicit(Init):
-    """The weights themselves, one network after another.
+    """Given initial weights, one row per network.
 
-    A centred network counts its outputs from these weights. So to go on from final weights, use ``shoal.resume``: given
-    here, they would begin another training, in which the outputs learnt so far count as 0.
+    The outputs of a centred network are relative to these weights. To continue a training from its final weights, use
+    ``shoal.resume``: final weights that are given here start a new training, in which the outputs so far count as 0.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from shoal.base.frozen import Frozen
 class Loss(Frozen, ABC):
     """What every loss has: its ``name``, and the ``threshold`` of a hinge, the margin at which it is satisfied.
 
-    It is a type and not itself a loss: the core knows the five losses below and no other.
+    The core knows the five losses below and no other.
     Source: docs/theory.md section 0.
     """
 

@@ -22,20 +22,20 @@ OUTCOMES = ("completed", "diverged", "exhausted", *STOP_RULES)
 class GradientDescent(Frozen):
     """Full-batch gradient descent: theta <- theta - learning_rate * gradient, ``steps`` times.
 
-    Time is step x learning rate. As the learning rate goes to zero, descent becomes gradient flow, from which it is a
-    distance proportional to the learning rate (docs/theory.md section 0).
+    Time is step x learning rate. Descent differs from gradient flow by an amount proportional to the learning rate
+    (docs/theory.md section 0).
 
     Parameters
     ----------
     learning_rate : float, or array_like of shape (networks,)
-        Positive; in units of time. An array has one rate for each network of the call: row k belongs to network
-        ``first_network`` + k, as the rows of ``Explicit`` do. Each network has the bits that it has alone at its rate.
+        Positive; in units of time. An array has one rate per network: entry k belongs to network ``first_network`` + k,
+        as the rows of ``Explicit`` do. Each network has the bits that it has alone at its rate.
     steps
-        Number of updates, not negative. With 0 the initial weights are measured.
+        Number of updates, not negative. With 0 steps the initial weights are measured.
     stop
-        Rules, one or several of those below: a network stands still from the first step on at which it meets one, step
-        0 included. Its records from there on are those of that step, its status tells the rule (the first of these),
-        and ``stopped_at`` the step. Samples of weight 0 do not count.
+        One or several of the rules below. A network is frozen at the first step that meets a rule, step 0 included. Its
+        later records are those of that step, its status is that of the first rule below that it meets, and
+        ``stopped_at`` is the step. Samples of weight 0 do not count.
 
         - ``fitted`` (status 3): every sample is classified correctly, with a margin above 0.
         - ``satisfied`` (4), of the hinge losses: every margin is at least the threshold, so the loss is 0.
@@ -52,9 +52,9 @@ class GradientDescent(Frozen):
 
     Notes
     -----
-    Without rules, too, a network that an update leaves as it was, to the bit, is not trained further, since nothing of
-    it can change any more: a hinge that is met on every sample, units that are all dead. Its lane goes to the next
-    network. That changes no bit of the result, but ``progress`` sees its steps at once.
+    A network that an update leaves unchanged to the bit is not trained further, since nothing of it can change any
+    more: its hinge is met on every sample, or all its units are dead. Its lane goes to the next network. That changes
+    no bit of the result, but ``progress`` receives its remaining steps at once.
 
     Examples
     --------
@@ -147,20 +147,20 @@ def _stop_rules(stop: object) -> tuple[str, ...] | None:
 class GradientFlow(Frozen):
     """Gradient flow, dtheta/dt = -gradient: the limit of descent as the learning rate goes to zero.
 
-    An embedded Runge-Kutta pair of order 5(4) with a step of its own for every network. A step is accepted when each
-    weight's estimated error is at most ``atol + rtol |weight|``; recorded times are exact, by the pair's continuous
-    extension, and do not move the steps. Where a ReLU switches or a hinge loss is met the gradient jumps: the time of
-    the jump is located, and no step is taken across it that the jump could spoil.
+    The integrator is an embedded Runge-Kutta pair of order 5(4) with adaptive steps per network. It accepts a step if
+    the estimated error of each weight is at most ``atol + rtol |weight|``. Recorded times are exact: the continuous
+    extension of the pair gives the weights there, and the steps do not depend on them. The gradient jumps where a ReLU
+    switches or a hinge loss is met. The integrator locates the time of the jump, and no step crosses it.
 
     Parameters
     ----------
     t_end
         Time at which training ends, positive.
     rtol, atol
-        Relative and absolute tolerance of one step, for each weight; rtol from 1e-13 to 0.1, atol not negative. Take
+        Relative and absolute tolerance of one step, for each weight; rtol from 1e-13 to 0.1, atol not negative. Choose
         atol well below rtol times the smallest weight that matters, such as those of a small initialisation.
     max_steps
-        Steps that a network may try before it is given up with status 2.
+        Steps that a network may try before the flow gives it up with status 2.
 
     Raises
     ------
@@ -171,15 +171,15 @@ class GradientFlow(Frozen):
 
     Notes
     -----
-    float64 only. ReLUs that switch and hinges that are met are located, and no step goes across one. Where the
-    gradients on both sides push towards a kink, the flow slides along it, by the one mean of both that is tangent to it
-    (Filippov): so a unit can stay at 0 for a sample, or a margin at the threshold of the hinge.
+    float64 only. If the gradients on both sides of a kink point towards it, the flow slides along it, with the mean of
+    both gradients that is tangent to the kink (Filippov). So the pre-activation of a unit can stay at 0 for a sample,
+    or a margin at the threshold of the hinge.
 
-    A network that does not reach ``t_end`` has status 2. Its records up to ``stopped_at`` stand, its final weights are
-    those at that time, and ``gave_up`` says why: 1, it took ``max_steps``; 2, time in float64 cannot tell apart the
-    steps that the tolerance asks for; 3, gradient flow is not determined there. That happens where a unit slides along
-    a sample while the sign of its output weight changes: from there on both sides of the kink push away from it. It
-    also happens where a unit loses all its incoming weights while some direction would let them grow again.
+    A network that does not reach ``t_end`` has status 2. Its records up to ``stopped_at`` are valid, its final weights
+    are those at that time, and ``gave_up`` says why: 1, it took ``max_steps``; 2, the tolerance requires steps that are
+    too short for time in float64; 3, gradient flow is not determined there. That happens if a unit slides along a
+    sample while its output weight changes sign: from then on the gradients on both sides point away from the kink. It
+    also happens if a unit loses all its incoming weights while some direction would let them grow again.
 
     Source: docs/theory.md section 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
 

@@ -20,15 +20,15 @@ _LEAST_FACTOR, _MOST_FACTOR = 1e-100, 1e100  # of scales and rates: products and
 class Network(Frozen):
     """A fully connected network, given by its layer widths and its parametrisation.
 
-    The pre-activation of layer l is ``scales[l] * W_l h + b_l``; the activation stands after every weight layer but the
-    last. ReLU'(0) = 0. Weight layer l has an array of shape (widths[l + 1], widths[l]): one row an output. It moves at
-    ``rates[l]`` times the rate of the method, weights and biases alike: dW_l/dt = -rates[l] dL/dW_l.
+    The pre-activation of layer l is ``scales[l] * W_l h + b_l``. The activation follows every weight layer but the
+    last; ReLU'(0) = 0. The weights of layer l have shape (widths[l + 1], widths[l]), one row per output. Layer l learns
+    at ``rates[l]`` times the rate of the method, weights and biases alike: dW_l/dt = -rates[l] dL/dW_l.
 
     Parameters
     ----------
     widths
-        Inputs, hidden units of each layer, outputs: at least two numbers. One output learns labels -1/+1, K outputs
-        learn labels 0..K-1.
+        Inputs, hidden units of each layer, outputs: at least two numbers. A network of one output learns labels -1/+1,
+        one of K outputs labels 0..K-1.
     activation
         ``relu``, ``leaky_relu``, ``linear``, ``tanh`` or ``softplus``.
     slope
@@ -36,11 +36,11 @@ class Network(Frozen):
     bias
         Whether each unit after the inputs adds a trained bias.
     scales, rates
-        One number per weight layer, from 1e-100 to 1e100; ones when left out. Both are kept as tuples. What is drawn,
-        trained, recorded and decayed is W_l itself, not ``scales[l] * W_l``.
+        One number per weight layer, from 1e-100 to 1e100; ones when left out. Both are kept as tuples. Initialisation,
+        training, records and weight decay refer to W_l itself, not to ``scales[l] * W_l``.
     centred
-        Whether the output is f(x, t) - f(x, 0), exactly 0 at initialisation on all samples and test samples: with a
-        large output scale the network then learns lazily without the large random function that it starts from.
+        Whether the output is f(x, t) - f(x, 0), which is exactly 0 at initialisation. With a large output scale the
+        network then learns lazily, without the large random function of its initialisation.
 
     Raises
     ------
@@ -135,10 +135,10 @@ class Network(Frozen):
         bias: bool = False,
         centred: bool = False,
     ) -> Network:
-        """Return the network whose weights are used as they are: all scales and rates 1, as when both are left out.
+        """Return the network in the standard parametrisation: all scales and rates are 1, as by default.
 
-        Start it from ``Gaussian(gain=...)``. The wider it is, the faster it learns: for a given function rates go like
-        1 / width.
+        Initialise it by ``Gaussian(gain=...)``. Wider networks learn faster; learning rates proportional to 1 / width
+        compensate for that.
         """
         return cls(widths, activation, slope, bias, centred=centred)
 
@@ -153,8 +153,9 @@ class Network(Frozen):
     ) -> Network:
         """Return the network in the parametrisation of the neural tangent kernel: scales 1 / sqrt(fan-in), rates 1.
 
-        Start it from ``Gaussian(std=1.0)``. Its output then moves by an amount that does not depend on the width,
-        each weight the less the wider it is: in the limit the kernel stands still (arXiv:1806.07572).
+        Initialise it by ``Gaussian(std=1.0)``. The speed of its output then does not depend on the width, and each
+        weight moves less the wider the network is: in the limit the kernel is constant (Jacot et al. 2018,
+        arXiv:1806.07572).
 
         Examples
         --------
@@ -178,15 +179,15 @@ class Network(Frozen):
     ) -> Network:
         """Return f(x) = (alpha / nodes) sum_i a_i phi(w_i.x / sqrt(inputs)), in the time unit of the mean field.
 
-        Scales (1 / sqrt(inputs), alpha / nodes), rates nodes / alpha of both layers. Start it from
-        ``Gaussian(std=1.0)``. Nodes move by O(1) in a time of 1, whatever their number and ``alpha``:
+        Scales are (1 / sqrt(inputs), alpha / nodes), rates of both layers nodes / alpha. Initialise it by
+        ``Gaussian(std=1.0)``. Nodes move by O(1) in a time of 1, for any number of nodes and any ``alpha``:
 
             a_i' = <u y phi(w_i.x / sqrt d)>,   w_i' = <u y a_i phi'(w_i.x / sqrt d) x> / sqrt d
 
-        with the mean <> over samples and the residual u. So with ``GradientDescent(learning_rate=r)`` the time r x
-        steps is that of docs/theory.md section 7 at beta = 1, and so is that of ``GradientFlow``. For large ``alpha``
-        the output moves far while nodes hardly do (lazy learning, for which ``centred`` takes the initialisation's
-        output away); for small ``alpha`` nodes move far first.
+        with the mean <> over samples and the residual u. So time, r x steps of ``GradientDescent(learning_rate=r)`` or
+        that of ``GradientFlow``, is the time of docs/theory.md section 7 at beta = 1. For large ``alpha`` the output
+        moves far while nodes hardly move: this is lazy learning, for which ``centred`` subtracts the initial output.
+        For small ``alpha`` nodes move far first.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ ROUNDED = 1 + 4 * np.finfo(np.float64).eps
 
 @dataclass(frozen=True, eq=False)
 class Record(Frozen):
-    """The steps at which the networks are measured, and the measures.
+    """When networks are measured while they train, and what is measured.
 
     Parameters
     ----------
@@ -32,26 +32,26 @@ class Record(Frozen):
         measured at the nearest step, that is rint(time / learning_rate); times that fall on one step make one record,
         so the result can have fewer.
     steps : array_like of int, shape (times,), optional
-        Of descent, the steps themselves, strictly increasing; step k is after k updates, step 0 is the initialisation.
-        Give times or steps or neither: then 101 times (of descent: steps, or all of them where there are fewer) spread
-        evenly from the first to the last.
+        For gradient descent, in place of times. Strictly increasing; step k is after k updates, step 0 is the
+        initialisation. Without times and steps, 101 of them are spread evenly from the first to the last; all steps of
+        a training with fewer.
     measure
         Name of what to measure, or several names:
 
         {measures}
     reduce
-        None keeps every network. ``"moments"``, the same as ``Statistics()``, keeps statistics over the networks only,
-        in memory that does not grow with their number; networks that diverge are left out of them and counted. A
-        ``Statistics(...)`` says what to keep beside them. ``weights``, ``trajectory`` and ``pattern`` cannot be
-        reduced: unit i of one network has nothing to do with unit i of the next.
+        None keeps every network. ``"moments"``, the same as ``Statistics()``, keeps only statistics over networks, in
+        memory that does not grow with their number. Networks that diverge are left out of these and counted.
+        ``Statistics(...)`` names what else to keep. ``weights``, ``trajectory`` and ``pattern`` cannot be reduced,
+        since unit i of one network does not correspond to unit i of another.
     custom
         Statistics of your own: a dict of names and functions. ``function(weights, biases)`` is called at each recorded
         time with the weights of at most 256 networks, one array per layer of shape (networks, outputs, inputs), and
         their biases, (networks, outputs), an empty list without biases. It returns numbers of shape (networks,) or
-        (networks, k, ...), where a row depends on its own network alone. They are the variable of that name,
-        (network, time, name_0, ...), which ``reduce`` reduces as any measure. Networks that have diverged are shown
-        with weights of 0, and get NaN. Each function is called twice with initial weights before training. No dataset
-        holds a function: ``specification(data)`` leaves them out. Of sweeps they are refused.
+        (networks, k, ...), in which each row depends on its own network alone. They become the variable of that name,
+        (network, time, name_0, ...), which ``reduce`` reduces like any measure. Networks that have diverged are passed
+        with weights of 0, and get NaN. Each function is called twice with initial weights before training. A dataset
+        cannot hold functions, so ``specification(data)`` leaves them out.
 
     Raises
     ------
@@ -66,8 +66,9 @@ class Record(Frozen):
     -----
     A last time that exceeds the end of training by rounding is that end.
 
-    Memory of custom statistics: their numbers, and the weights of a block of networks at all records, 128 MiB or those
-    of one network. With ``reduce`` the networks are trained twice, once for the measures and once for these.
+    Custom statistics need memory for their numbers and for the weights of a block of networks at all records: at most
+    128 MiB, or the weights of one network. With ``reduce`` the networks are trained twice, once for the measures and
+    once for custom statistics.
 
     Examples
     --------

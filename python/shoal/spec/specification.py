@@ -52,13 +52,13 @@ def fingerprint(text: str, task: Task) -> int:
 
 
 def specification(data: xarray.Dataset) -> Training:
-    """Return the training that made a dataset, so that ``train(specification(data))`` repeats it.
+    """Return the training that made a dataset; ``train(specification(data))`` repeats it.
 
-    Threads and progress are no part of it: they do not change the result. Nor are the functions of
-    ``Record(custom=...)``, which no dataset holds: give them anew, by ``dataclasses.replace``.
+    A training does not include threads and progress, which do not change the result. A dataset cannot hold the
+    functions of ``Record(custom=...)``: add them by ``dataclasses.replace``.
 
-    Of some consecutive networks of a training, such as ``data.isel(network=slice(10, 20))``, it is the training of
-    these alone. Of datasets of one training that are joined along ``network``, it is that of all their networks.
+    For consecutive networks of a dataset, such as ``data.isel(network=slice(10, 20))``, this is the training of these
+    networks alone. For datasets of one training that were joined along ``network``, it is that of all their networks.
 
     Parameters
     ----------

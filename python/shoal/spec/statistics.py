@@ -48,24 +48,24 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Statistics(Frozen):
-    """Statistics over networks in place of the networks, for ``Record(reduce=...)``.
+    """Which statistics over networks ``Record(reduce=...)`` keeps in place of the networks.
 
-    Count, mean, variance, standard error, least and largest of every measure are always kept; networks that diverge
-    are left out of these and counted. What is named here is kept beside them, in memory that does not grow with the
-    number of networks.
+    Count, mean, variance, standard error, minimum and maximum of every measure are always kept. Networks that diverge
+    are left out of these and counted. The statistics below are kept in addition. Memory does not grow with the number
+    of networks.
 
     Parameters
     ----------
     covariance
         Pairs of measures of one number per time: their covariance over networks at each time.
     events
-        Texts such as ``"error > 0"``: how many networks meet them at each time, their fraction, and its Wilson
-        interval. Networks that diverge count here: from then on their measures are above every threshold, so that the
-        fraction of ``"error > 0"`` is the probability that training fails. Networks that exhaust the steps of a flow do
-        not count, for nobody knows where they would have come to.
+        Conditions such as ``"error > 0"``: the number of networks that meet each at each time, their fraction, and its
+        Wilson interval. Networks that diverge count here: from then on their measures exceed every threshold, so the
+        fraction of ``"error > 0"`` estimates the probability that training fails. Networks that a flow gave up do not
+        count, since their further course is unknown.
     distribution
-        Measures of which a histogram is kept for each number: see ``shoal.quantile``. Where descent has rules to stop,
-        one of the steps at which networks met them is always kept.
+        Measures of which a histogram is kept: see ``shoal.quantile``. If gradient descent has rules to stop, a
+        histogram of the steps at which networks met them is always kept.
     resolution
         2**resolution bins per octave, 0 to 10: a histogram resolves a number to a relative width of 2**-resolution,
         between 2**-32 and 2**32 in magnitude. What is smaller counts as 0.

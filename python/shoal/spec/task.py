@@ -24,7 +24,7 @@ class Samples(NamedTuple):
 class Task(Frozen):
     """Labelled samples, each with a weight.
 
-    Lists and arrays of any order, stride and real dtype are taken; the task keeps read-only copies.
+    It accepts lists and arrays of any order, stride and real dtype, and keeps read-only copies.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class Task(Frozen):
     labels : array_like, shape (samples,)
         -1/+1 for a network of one output, or 0..K-1 for one of K outputs.
     sample_weight : array_like, shape (samples,), optional
-        How much each sample counts in the loss and the error: not negative, not all zero. Divided by
-        their sum. Equal when left out. A sample of weight 0 is measured, not learnt.
+        How much each sample counts in the loss and the error: not negative, not all zero; equal when left out. They
+        are divided by their sum. A sample of weight 0 is measured, not learnt.
     test : pair of array_like, shapes (test samples, inputs) and (test samples,), optional
-        Inputs and labels on which the networks are measured and never trained: the measures ``test_loss``,
-        ``test_error``, ``test_soft_error``, ``test_margin``. All count the same.
+        Inputs and labels on which networks are measured and never trained, by the measures ``test_loss``,
+        ``test_error``, ``test_soft_error`` and ``test_margin``. All test samples have the same weight.
 
     Attributes
     ----------

@@ -27,22 +27,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, eq=False)
 class Training(Frozen):
-    """What is trained, on what, from where, how, and what is measured: everything that determines the result.
+    """Everything that determines a result: network, task, initialisation, method, loss, and what is recorded.
 
-    ``train`` and ``sweep`` take the same arguments. Two trainings that are equal have results of the same bits.
+    ``train`` and ``sweep`` take the same arguments. Equal trainings have bit-identical results.
 
     Parameters
     ----------
     network, task, init
-        What is trained, on what, from where.
+        What is trained, on which samples, from which initial weights.
     method
         ``GradientDescent(learning_rate, steps)`` or ``GradientFlow(t_end)``.
     loss
         ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
-        ``Hinge(threshold=2.0)``. K outputs take cross-entropy only.
+        ``Hinge(threshold=2.0)``. Networks of K outputs take cross-entropy only.
     weight_decay, spectral_decoupling
-        L and S, not negative: what is minimised is the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2, with all
-        weights and biases theta, sample weights p_s and outputs f. The measure ``loss`` is the loss alone.
+        L and S, not negative. Training minimises the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2, where theta holds
+        all weights and biases, p_s are the sample weights and f the outputs. The measure ``loss`` is the loss alone.
     record
         When and what to measure; ``Record()`` when left out.
     networks
@@ -52,18 +52,18 @@ class Training(Frozen):
     first_network
         Index of the first network: ``first_network=i, networks=1`` is network i alone.
     engine
-        ``lanes`` trains many networks in the SIMD lanes, ``wide`` the units of one network, with its samples over all
-        threads where there are fewer networks than threads. Both give the same result but for rounding; ``auto``
-        chooses by the sizes of network and task, never by the number of networks. Only descent of networks with
-        hidden units can be wide.
+        ``lanes`` trains small networks in parallel, one per SIMD lane. ``wide`` trains networks one at a time,
+        vectorised over their units, and shares the samples among the threads if there are fewer networks than threads.
+        Both give the same result but for rounding. ``auto`` chooses by the sizes of network and task, never by the
+        number of networks. Only gradient descent of networks with hidden units can be ``wide``.
     condense
-        Whether samples whose inputs and label are equal to the bit are merged into one with the sum of their weights,
-        and inputs that span fewer dimensions than they have (those of the test samples included) are replaced by their
-        coordinates along what they span. The same training but for rounding, and the result is in the given samples
-        and inputs. ``auto`` does so from 32 samples or inputs on, each where at least half of them are saved, and with
-        a ``GradientFlow`` merges samples wherever some are equal; True does wherever any is saved; False never. With
-        weight decay inputs stay as they are. The tolerances of a ``GradientFlow`` are then those of the coordinates of
-        the first layer's weights.
+        Whether to train on fewer samples and inputs. Samples whose inputs and label are equal to the bit are merged
+        into one with the sum of their weights. Inputs that span fewer dimensions than they have, those of the test
+        samples included, are replaced by their coordinates in an orthonormal basis of that span. The training is the
+        same but for rounding, and its result has the given samples and inputs. ``auto`` condenses from 32 samples or
+        inputs on, if that saves at least half of them; with a ``GradientFlow`` it merges all equal samples. True
+        condenses whenever that saves any, False never. With weight decay inputs stay as they are. The tolerances of a
+        ``GradientFlow`` apply to the coordinates of the first layer's weights.
     dtype
         ``float64`` or, for descent, ``float32``.
 
