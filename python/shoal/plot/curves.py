@@ -76,8 +76,7 @@ def curves(
         raise ValueError("data must hold at least one dataset, got none")
     for one in datasets:
         checks.dataset(one)
-    if axes is not None:
-        style.require_axes(axes)
+    style.require_axes(axes)
     names = _labels(labels, len(datasets)) if several or labels is not None else [""]
     theories = _each("theory", theory, len(datasets)) if several else [theory]
     singles = checks.integer("singles", singles, least=0)

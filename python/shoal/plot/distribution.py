@@ -50,8 +50,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
         several entries, or no network at all.
     """
     checks.dataset(data)
-    if axes is not None:
-        style.require_axes(axes)
+    style.require_axes(axes)
     counts, ends = _counted(data, name, time)
     total = int(counts.sum())
     if not total:

@@ -50,8 +50,7 @@ def phase_diagram(
         several entries.
     """
     checks.dataset(data)
-    if axes is not None:
-        style.require_axes(axes)
+    style.require_axes(axes)
     across, up = grid.sides(data, x, y)
     fraction = measured.fraction_of(data, event)
     low, high, value = (measured.drawn(part, (y, x), time) for part in (fraction.low, fraction.high, fraction.value))

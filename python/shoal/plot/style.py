@@ -186,18 +186,9 @@ def save(made: Figure, path: Path, *, dpi: int = 150) -> Path:
 
 
 def require_axes(axes: object) -> None:
-    """Raise a TypeError where these are no axes.
-
-    Parameters
-    ----------
-    axes : object
-        What was given.
-
-    Raises
-    ------
-    TypeError
-        It is not of matplotlib's ``Axes``.
-    """
+    """Raise a TypeError for anything but matplotlib's ``Axes`` or None."""
+    if axes is None:
+        return
     from matplotlib.axes import Axes
 
     if not isinstance(axes, Axes):

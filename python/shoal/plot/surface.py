@@ -66,8 +66,7 @@ def surface(
         entries, or a logarithmic scale without a positive number.
     """
     checks.dataset(data)
-    if axes is not None:
-        style.require_axes(axes)
+    style.require_axes(axes)
     across, up = grid.sides(data, x, y)
     checks.choice("statistic", statistic, STATISTICS)
     checks.choice("scale", scale, SCALES)

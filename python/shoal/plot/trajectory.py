@@ -79,8 +79,7 @@ def trajectory(
     """
     checks.dataset(data)
     checks.flag("animate", animate)
-    if axes is not None:
-        style.require_axes(axes)
+    style.require_axes(axes)
     drawn = _Units.of(data, network, directions)
     if axes is None:
         title = f"Incoming weights of {drawn.at.shape[1]} hidden units"
