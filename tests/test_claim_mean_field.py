@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.hinge_mean_field.mean_field import figure_one
+from shoal.claims.hinge_mean_field.mean_field import ensembles, figure_one
 from shoal.claims.hinge_mean_field.mean_field import mean_field as mean_field
-from shoal.claims.hinge_mean_field.mean_field.mean_field import Pair
+from shoal.claims.hinge_mean_field.mean_field.ensembles import Pair
 from shoal.claims.shared.teacher import Condition, band, clock, satisfied_at, spread_steps
 from support import can_be_read_back, is_labelled, passes
 
@@ -83,20 +83,20 @@ def test_the_slope_in_the_logarithm_is_not_yet_its_limit(pair):
 def test_the_test_error_and_the_band_fail_for_another_width(pair):
     wrong = replace(pair, condition=replace(SMALL, nodes=16))
     assert not mean_field._error_row(wrong).passed
-    narrow = mean_field.Ensemble.train(replace(SMALL, nodes=16), SETTING, 20, first=50)
+    narrow = ensembles.Ensemble.train(replace(SMALL, nodes=16), SETTING, 20, first=50)
     of_many = replace(narrow, inside=_inside_of(narrow, 256))
     assert not mean_field._band_row(replace(pair, whole=of_many)).passed
 
 
 def _inside_of(ensemble, nodes):
     """Return what sixteen nodes have inside the band of many more."""
-    edges = mean_field.Edges.of(replace(SMALL, nodes=nodes))
+    edges = ensembles.Edges.of(replace(SMALL, nodes=nodes))
 
     def measure(part):
         data = replace(SMALL, nodes=16).train(
-            SETTING, steps=mean_field.recorded(SMALL), measure=("test_margin",), networks=4, part=50 + part
+            SETTING, steps=ensembles.recorded(SMALL), measure=("test_margin",), networks=4, part=50 + part
         )
-        return edges.share(data, 1.0).mean()
+        return edges.fraction(data, 1.0).mean()
 
     return np.array([measure(part) for part in range(len(ensemble.inside))])
 
@@ -175,7 +175,7 @@ def test_the_clock_of_nodes_on_the_curves_is_gamma():
     times = np.array([0.0, 3.0, 40.0])
     output, along = (np.moveaxis(found, -1, 0)[None] for found in theory.trajectories(*start, times))
     np.testing.assert_allclose(clock(output, along)[0], theory.gamma(times), atol=1e-12)
-    slopes = mean_field._slopes(output, along)[0]
+    slopes = ensembles._slopes(output, along)[0]
     gamma = theory.gamma(times)
     np.testing.assert_allclose(slopes[:, [0, 2]], (np.cosh(gamma) - 1)[:, None].repeat(2, axis=1), atol=1e-10)
     np.testing.assert_allclose(slopes[:, [1, 3]], np.sinh(gamma)[:, None].repeat(2, axis=1), atol=1e-10)

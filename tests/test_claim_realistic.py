@@ -7,7 +7,8 @@ import pytest
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field.realistic import realistic as realistic
-from shoal.claims.hinge_mean_field.realistic.realistic import SETS, Images
+from shoal.claims.hinge_mean_field.realistic import trained as trained
+from shoal.claims.hinge_mean_field.realistic.trained import SETS, Images
 from support import can_be_read_back, is_labelled, passes
 
 SMALL = Setting(networks=20, quick=True, seed=2, threads=1)
@@ -37,8 +38,9 @@ def as_slower(images):
 
 def test_it_passes_and_can_be_saved(monkeypatch, tmp_path):
     monkeypatch.setattr(realistic, "FEW", 250)
-    monkeypatch.setattr(realistic, "RATE", 1.0)
-    monkeypatch.setattr(realistic, "STEPS", 80)
+    for module in (realistic, trained):
+        monkeypatch.setattr(module, "RATE", 1.0)
+        monkeypatch.setattr(module, "STEPS", 80)
     outcome = realistic.realistic.run(SMALL)
     passes(outcome)
     is_labelled(outcome.figure)

@@ -31,13 +31,13 @@ DOORS = {("spec.init", "train"), ("spec.init", "pytorch")}
 
 
 def imports(*, inside: bool) -> dict[str, set[str]]:
-    """Return the modules that each module imports, those inside of functions too if asked."""
+    """Return the modules that each module imports, also for types alone, and inside of functions if asked."""
     paths = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
              for path in ROOT.rglob("*.py")}  # fmt: skip
     found: dict[str, set[str]] = {}
     for module, path in paths.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        nodes = list(ast.walk(tree)) if inside else tree.body
+        nodes = list(ast.walk(tree)) if inside else [*tree.body, *for_types(tree)]
         found[module] = set()
         for node in nodes:
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "shoal":
@@ -47,6 +47,12 @@ def imports(*, inside: bool) -> dict[str, set[str]]:
                     found[module].add(whole if whole in paths else parent)
         found[module] -= {module, ""}
     return found
+
+
+def for_types(tree: ast.Module) -> list[ast.stmt]:
+    """Return what a module does while types are checked."""
+    found = [node for node in tree.body if isinstance(node, ast.If)]
+    return [one for node in found if ast.unparse(node.test) == "TYPE_CHECKING" for one in node.body]
 
 
 def test_no_import_goes_in_a_circle() -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.mean_field import figure_one
 from shoal.claims.hinge_mean_field.mean_field import picture as mean_field_picture
-from shoal.claims.outcome import Row, Setting
-from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
+from shoal.claims.hinge_mean_field.mean_field.ensembles import BAND, INITS, LARGE, Pair, recorded
+from shoal.claims.outcome import Row
+from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_mean
 
@@ -25,12 +22,6 @@ FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=120, test_
 SPHERE = Condition(samples=1500, inputs=3, nodes=96, rate=0.25, steps=80, distribution="sphere", test_samples=1)
 DATASETS = {"gaussian": (32, 24), "sphere": (32, 16)}
 """How many, full and quick: each has its own data and initialisations, and is one draw of a statistical comparison."""
-
-INITS = 4
-"""Networks on one dataset, whose mean is that draw."""
-
-EVERY = 2
-"""Steps between records."""
 
 PULL = 0.05
 """Overfitting counts as not begun while no training sample can have raised its own margin by this much of h."""
@@ -43,144 +34,6 @@ BEGUN = 0.99
 
 UNCORRECTED = 1.5
 """Boundary x_c down to which the noise of finite width turns signs as if training did nothing about it."""
-
-BAND, LARGE = 1.0, 2.5
-"""Half width of a band of satisfaction times, in standard deviations of f, and the projections from which it is asked.
-
-Samples with the largest projections are satisfied before training does anything about the noise of finite width, and
-the band holds as many of them as a normal distribution.
-"""
-
-SIZES: Floats = np.linspace(LARGE, 6.0, 500)
-"""Projections at which the band is tabled."""
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Networks of one width on many datasets, all means over the networks of a dataset.
-
-    ``gamma, falling`` (datasets, times): logarithm of the slope of a + w_par against its initialisation; minus that of
-    a - w_par. ``turned`` (datasets, times, 4): slopes of the change of a against a_0 and w_0, and of that of w_par
-    against w_0 and a_0. ``unsatisfied, fresh`` (datasets, times): fraction of the training samples, and of the test
-    samples, with y f < h. ``error`` (datasets, times): fraction of the test samples on the wrong side. ``inside``
-    (datasets,): fraction of the test samples with such projections that are satisfied within the band; NaN on the
-    sphere.
-    """
-
-    gamma: Floats
-    falling: Floats
-    turned: Floats
-    unsatisfied: Floats
-    fresh: Floats
-    error: Floats
-    inside: Floats
-
-    @classmethod
-    def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Ensemble:
-        """Train on every dataset, from seeds of their own: first, first + 1, ... as in `far_seed`."""
-        edges = Edges.of(condition)
-
-        def measure(part: int) -> list[Floats]:
-            data = condition.train(
-                setting,
-                steps=recorded(condition),
-                measure=("trajectory", "margin", "test_margin", "test_error"),
-                networks=INITS,
-                part=first + part,
-            )
-            output, along = nodes(data)
-            found = (
-                clock(output, along),
-                -clock(output, -along),
-                _slopes(output, along),
-                (data["margin"].values < condition.threshold).mean(axis=-1),
-                (data["test_margin"].values < condition.threshold).mean(axis=-1),
-                data["test_error"].values,
-                np.full(INITS, np.nan) if edges is None else edges.share(data, condition.threshold),
-            )
-            return [np.asarray(values).mean(axis=0) for values in found]
-
-        return cls(*over_datasets(datasets, measure, setting.threads))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Many datasets at M nodes and N samples, and at half of both: what is of first order in 1/M and 1/N drops out."""
-
-    condition: Condition
-    whole: Ensemble
-    half: Ensemble
-
-    @classmethod
-    def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Pair:
-        """Train both."""
-        fewer = halved(condition)
-        setting.say(
-            f"training on {datasets} datasets, {condition.distribution} inputs, {condition.nodes} and {fewer.nodes}"
-            " nodes"
-        )
-        return cls(condition, *(Ensemble.train(each, setting, datasets, first) for each in (condition, fewer)))
-
-    def limit(self, name: str) -> Floats:
-        """Return (datasets, times, ...): a measurement extrapolated to 1/M = 1/N = 0."""
-        return np.asarray(2 * getattr(self.whole, name) - getattr(self.half, name))
-
-    @property
-    def times(self) -> Floats:
-        """(times,) float64: when it was recorded."""
-        return np.asarray(recorded(self.condition) * self.condition.rate)
-
-    def compare(
-        self, measured: Floats, predicted: Floats, shift: Floats, at: ArrayLike, bias: Floats | None = None
-    ) -> Comparison:
-        """Return the comparison of means over datasets, less the shift of the rate, at chosen times."""
-        chosen = np.asarray(at)
-        allowed = np.zeros(1) if bias is None else bias[chosen]
-        return _of(self, compare_mean(measured[:, chosen] - shift[chosen], predicted[chosen], bias=allowed))
-
-
-def recorded(condition: Condition) -> NDArray[np.int64]:
-    """Return the steps at which the ensembles are recorded."""
-    return np.arange(0, condition.steps + 1, EVERY)
-
-
-def _slopes(output: Floats, along: Floats) -> Floats:
-    """Return (networks, times, 4): change of a on a_0 and w_0, of w_par on w_0 and a_0, by least squares over nodes."""
-    starts = np.stack([output[:, 0], along[:, 0]], axis=-1)
-    inverse = np.linalg.pinv(starts)
-    changes = (values - values[:, :1] for values in (output, along))
-    first, second = (np.einsum("nkm,ntm->ntk", inverse, change) for change in changes)
-    return np.concatenate([first, second[..., ::-1]], axis=-1)
-
-
-@dataclass(frozen=True)
-class Edges:
-    """The band of satisfaction times at `SIZES`.
-
-    ``times`` (times,): of the theory at which it has the clock of descent's own limit when a record is made: the rate
-    drops out. ``low, high`` (sizes,): the band, by the theory's times.
-    """
-
-    times: Floats
-    low: Floats
-    high: Floats
-
-    @classmethod
-    def of(cls, condition: Condition) -> Edges | None:
-        """Return the band of a condition; none on the sphere."""
-        if condition.distribution == "sphere":
-            return None
-        turned, _ = condition.descent(recorded(condition))
-        times = np.asarray(condition.theory.time(np.log(turned)), np.float64)
-        return cls(times, *band(condition, SIZES, BAND))
-
-    def share(self, data: xr.Dataset, threshold: float) -> Floats:
-        """Return the fraction of large test samples that are satisfied within the band, (networks,) float64."""
-        projections = np.abs(data["test_inputs"].values[:, 0])
-        large = projections >= LARGE
-        times = satisfied_at(self.times, data["test_margin"].values[..., large], threshold)
-        low, high = (np.interp(projections[large], SIZES, edge) for edge in (self.low, self.high))
-        return np.asarray(((times >= low) & (times <= high)).mean(axis=-1))
 
 
 def gaussian_rows(pair: Pair) -> list[Row]:
@@ -242,7 +95,7 @@ def _slope_row(pair: Pair, before: NDArray[np.int64]) -> Row:
     measured = np.diff(pair.limit("gamma")[:, ends], axis=1) / run - shift
     span = f"t = {times[ends][0]:g} to {times[ends][1]:g}"
     statement = f"slope of gamma in log t, {span}: {float(expected[0]):.3f}, on its way to 1/4"
-    return Row(statement, _of(pair, compare_mean(measured, expected)))
+    return Row(statement, pair.count(compare_mean(measured, expected)))
 
 
 def _error_row(pair: Pair) -> Row:
@@ -276,14 +129,9 @@ def _tilt(condition: Condition, spread: Floats) -> Floats:
 
 def _band_row(pair: Pair) -> Row:
     """Return how many fresh samples are satisfied within the band of finite width."""
-    share = float(ndtr(BAND) - ndtr(-BAND))
+    inside = float(ndtr(BAND) - ndtr(-BAND))
     statement = f"fresh samples with |x_par| > {LARGE:g}: fraction satisfied within {BAND:g} s.d. of f"
-    return Row(statement, _of(pair, compare_mean(pair.whole.inside, share)))
-
-
-def _of(pair: Pair, comparison: Comparison) -> Comparison:
-    """Return the comparison with its number of networks."""
-    return replace(comparison, networks=len(pair.whole.gamma) * INITS)
+    return Row(statement, pair.count(compare_mean(pair.whole.inside, inside)))
 
 
 def sphere_rows(pair: Pair) -> list[Row]:

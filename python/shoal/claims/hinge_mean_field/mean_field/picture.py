@@ -5,20 +5,16 @@ Source: arXiv:2006.11209; docs/theory.md section 7.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
+from shoal.claims.hinge_mean_field.mean_field.ensembles import Pair
 from shoal.claims.hinge_mean_field.mean_field.figure_one import Single
 from shoal.claims.shared.teacher import band, clock, nodes, satisfied_at
 from shoal.theory import TrainedNoise
-
-if TYPE_CHECKING:
-    from shoal.claims.hinge_mean_field.mean_field.mean_field import Pair
 
 __all__ = ["collect", "draw"]
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
+from shoal.claims.hinge_mean_field.realistic.trained import Images
 from shoal.claims.shared.teacher import clock
-
-if TYPE_CHECKING:
-    from shoal.claims.hinge_mean_field.realistic.realistic import Images
 
 __all__ = ["picture"]
 

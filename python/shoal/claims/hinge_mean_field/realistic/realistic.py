@@ -7,166 +7,25 @@ are not known to us; this one is in their spirit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import Gaussian, GradientDescent, Network, Record, Task, train
 from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.realistic.picture import picture
-from shoal.claims.outcome import Setting
-from shoal.claims.shared.teacher import clock, spread_steps
+from shoal.claims.hinge_mean_field.realistic.trained import RATE, SETS, STEPS, Images
+from shoal.claims.shared.teacher import clock
 from shoal.claims.trial import Trial
-from shoal.tasks import digits
 from shoal.verdicts.comparison import Comparison, compare_flow
-from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_mean
 from shoal.verdicts.proportion import compare_majority
 
-RATE, STEPS = 0.5, 160
-TESTED = 100
-"""Images held out."""
 SHOWN = 8
 """Networks whose nodes are followed one by one."""
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Two classes of digits, pixels centred.
-
-    ``name``: in words. ``classes``: as in ``tasks.digits``. ``samples``: images trained on; None for all that are not
-    held out. ``mirrored``: whether each image x comes a second time as -x, of the other class. Then <y theta(w.x) x> is
-    half the mean of y x for every w, as it is for the theory's inputs.
-    """
-
-    name: str
-    classes: tuple[int | tuple[int, ...], ...]
-    samples: int | None = None
-    mirrored: bool = False
-
-    def task(self, seed: int) -> Task:
-        """Return the images to train on and those held out, drawn anew for each seed."""
-        task = digits(self.classes, self.samples, test_samples=TESTED, centre=True, seed=seed)
-        if not self.mirrored:
-            return task
-        inputs = np.concatenate([task.inputs, -task.inputs])
-        return Task(inputs, np.concatenate([task.labels, -task.labels]), test=task.test)
-
-
-SETS = (
-    ImageSet("3 and 8", (3, 8)),
-    ImageSet("even and odd", ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9))),
-    ImageSet("3 and 8, mirrored", (3, 8), mirrored=True),
-)
 FEW = 500
 """Images of even and odd that a quick run is trained on."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """Networks that are trained on one set of images.
-
-    ``name``: of the set. ``task``: the images. ``data``: what was recorded, at M nodes and beta = 1.
-    """
-
-    name: str
-    task: Task
-    data: xr.Dataset
-
-    @classmethod
-    def train(cls, images: ImageSet, nodes: int, networks: int, setting: Setting) -> Images:
-        """Train networks of ``nodes`` nodes, alpha = h = 1."""
-        task = images.task(setting.seed)
-        setting.say(f"training {networks} networks of {nodes} nodes on {task.samples} images: {images.name}")
-        data = train(
-            Network.mean_field(task.dimension, nodes),
-            task,
-            Gaussian(std=1.0),
-            method=GradientDescent(learning_rate=RATE, steps=STEPS),
-            loss="hinge",
-            record=Record(steps=spread_steps(STEPS, 24), measure=("trajectory", "margin", "error", "test_error")),
-            networks=networks,
-            seed=setting.seed,
-            threads=setting.threads,
-        )
-        return cls(images.name, task, data)
-
-    @property
-    def mean(self) -> Floats:
-        """(inputs,) float64: the mean of y x, half the distance of the class means where both are as frequent."""
-        return np.asarray(self.task.labels @ self.task.inputs / self.task.samples)
-
-    @property
-    def direction(self) -> Floats:
-        """(inputs,) float64: its direction, which plays the teacher."""
-        return np.asarray(self.mean / np.linalg.norm(self.mean))
-
-    @property
-    def speed(self) -> float:
-        """Pace of gamma while no image is satisfied: |<y x>| / (2 sqrt d)."""
-        return float(np.linalg.norm(self.mean) / (2 * np.sqrt(self.task.dimension)))
-
-    @property
-    def output(self) -> Floats:
-        """(networks, times, nodes) float64: a_i."""
-        return np.asarray(self.data["trajectory_2"].values[:, :, 0])
-
-    @property
-    def incoming(self) -> Floats:
-        """(networks, times, nodes, inputs) float64: w_i."""
-        return np.asarray(self.data["trajectory_1"].values)
-
-    @property
-    def along(self) -> Floats:
-        """(networks, times, nodes) float64: w_i along the direction."""
-        return np.asarray(self.incoming @ self.direction)
-
-    @property
-    def unsatisfied(self) -> Floats:
-        """(networks, times) float64: fraction of the images with y f < 1."""
-        return np.asarray((self.data["margin"].values < 1).mean(axis=2))
-
-    @property
-    def early(self) -> NDArray[np.bool_]:
-        """(networks, times) bool: no image has been satisfied up to here."""
-        return np.asarray(np.logical_and.accumulate(self.unsatisfied == 1, axis=1))
-
-    @property
-    def steps(self) -> NDArray[np.int64]:
-        """(times,) int64: updates."""
-        return np.asarray(self.data["step"].values)
-
-    def predicted(self) -> tuple[Floats, Floats]:
-        """Return a_i and w_i on their hyperbolas, as `output` and `incoming`, while no image is satisfied.
-
-        Under descent: a step multiplies a + w_par by 1 + rate gamma' and a - w_par by 1 - rate gamma'; that is the
-        theory's rotation by gamma up to first order in the rate. What is across the direction stays.
-        """
-        start, first = self.output[:, :1], self.along[:, :1]
-        grown = (1 + RATE * self.speed) ** self.steps[None, :, None]
-        shrunk = (1 - RATE * self.speed) ** self.steps[None, :, None]
-        plus, minus = (start + first) * grown, (start - first) * shrunk
-        moved = (plus - minus) / 2 - first
-        return (plus + minus) / 2, self.incoming[:, :1] + moved[..., None] * self.direction
-
-    def astray(self) -> Floats:
-        """Return how far all nodes are from their hyperbolas, over how far they have moved: (networks, times).
-
-        The angle is that of the network itself, `clock`: a change of pace is no departure from the curves. 0 at the
-        start.
-        """
-        angle = clock(self.output, self.along)[..., None]
-        start, first = self.output[:, :1], self.along[:, :1]
-        output = start * np.cosh(angle) + first * np.sinh(angle)
-        along = first * np.cosh(angle) + start * np.sinh(angle)
-        across = self.incoming - self.along[..., None] * self.direction
-        turned = ((across - across[:, :1]) ** 2).sum(axis=(2, 3))
-        moved = ((self.output - start) ** 2 + (self.along - first) ** 2).sum(axis=2) + turned
-        off = ((self.output - output) ** 2 + (self.along - along) ** 2).sum(axis=2) + turned
-        return np.asarray(np.sqrt(np.divide(off, moved, out=np.zeros_like(off), where=moved > 0)))
 
 
 @claim(
