@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from shoal import claims, theory
 from shoal.cli import app
+from support import python
 
 QUICK = ["reproduce", "modes", "--quick", "--networks", "4"]
 
@@ -166,3 +167,9 @@ def test_info_says_what_runs():
 def test_without_a_command_help_is_shown():
     result = shoal()
     assert "reproduce" in result.output
+
+
+def test_python_m_shoal_is_the_command_line() -> None:
+    done = python(["-m", "shoal", "info"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("version")

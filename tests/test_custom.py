@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
+import json
 import pickle
 import re
 from collections.abc import Callable
@@ -240,6 +242,19 @@ def test_what_a_dataset_holds_is_no_name_for_them() -> None:
     assert sorted(names - TAKEN)  # those of layers are known by their numbers
 
 
+@pytest.mark.parametrize("reduce", [None, "moments"])
+def test_a_sweep_in_memory_has_what_train_gives_at_each_condition(reduce: str | None) -> None:
+    given = recorded(training(first_network=256), reduce=reduce)
+    fields = swept_arguments() | {"record": given.record, "first_network": 256}
+    data = shoal.sweep(**fields, over={"init.std": [0.1, 0.4], "seed": [1, 2]})
+    for std, seed in itertools.product((0.1, 0.4), (1, 2)):
+        alone = shoal.train(dataclasses.replace(given, init=shoal.Gaussian(std), seed=seed))
+        for name in FUNCTIONS:
+            np.testing.assert_array_equal(data[name].sel({"init.std": std, "seed": seed}).values, alone[name].values)
+            assert data[name].dims == ("init.std", "seed", *alone[name].dims)
+    assert json.loads(data.attrs["specification"])["record"]["custom"] == []
+
+
 def raising(weights: Weights, biases: Weights) -> Any:
     raise KeyError("no such thing")
 
@@ -279,13 +294,10 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (with_function(lambda weights, biases: weights[0][0]), ValueError, "per network, shape (2, 2), got (3, 2)"),
     (with_function(lambda weights, biases: ["a"] * 3), TypeError, "must return real numbers, got dtype <U1"),
     (with_function(Later()), ValueError, "per network, shape (179, 1), got (179, 2)"),
-    *(
-        (
-            lambda store=store: shoal.sweep(**swept_arguments(), over={"seed": [1, 2]}, store=store),
-            TypeError,
-            "text, which cannot hold custom statistics: leave them out of Record(custom=...)",
-        )
-        for store in ("nowhere.zarr", None)
+    (
+        lambda: shoal.sweep(**swept_arguments(), over={"seed": [1, 2]}, store="nowhere.zarr"),
+        ValueError,
+        "record must have no custom statistics for a store, which cannot hold functions, got norm",
     ),
 ]
 

@@ -51,7 +51,8 @@ class Record(Frozen):
         (networks, k, ...), in which each row depends on its own network alone. They become the variable of that name,
         (network, time, name_0, ...), which ``reduce`` reduces like any measure. Networks that have diverged are passed
         with weights of 0, and get NaN. Each function is called twice with initial weights before training. A dataset
-        cannot hold functions, so ``specification(data)`` leaves them out.
+        cannot hold functions, so ``specification(data)`` leaves them out; a store cannot either, so only sweeps in
+        memory take them.
 
     Raises
     ------

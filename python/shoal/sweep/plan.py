@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -117,6 +117,7 @@ class Plan:
         first = runs[0].training  # whose numbers are checked, and Python's
         fixed = {name: getattr(first, name) for name in ("networks", "first_network", "record", "dtype")}
         fixed |= {name: getattr(first, name) for name in NUMBERS if name not in conditions.fields}
+        fixed["record"] = replace(first.record, custom=())  # a specification cannot hold functions
         told_plan = encode({**arguments, **fixed, "over": conditions.over(), "block": size}, arrays)
         plan = cls(conditions, tuple(runs), told_plan, arrays, size, cuts)
         plan._check_count()
@@ -299,7 +300,9 @@ def _block(runs: list[Run], asked: object, before: Before | None) -> int:
     stop may end networks long before the last step, and then blocks would take less time to train than to write.
     """
     reduced = runs[0].training.record.reduce is not None
-    least = max(run.cut.cell for run in runs) if reduced else 1
+    # A function of custom statistics sees the same networks together however they are cut.
+    together = [run.cut.cell for run in runs] if reduced else [run.blocks.block for run in runs if run.functions]
+    least = max(together, default=1)
     if asked is None and before is not None and before.block >= least:
         return before.block
     if asked is not None:

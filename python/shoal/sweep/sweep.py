@@ -112,6 +112,9 @@ def sweep(
     fields = Training.fields_given(arguments, training)
     before = None if path is None else grown.before(path)
     plan = Plan.of(**fields, over=over, block=block, progress=progress, before=before)
+    if path is not None and plan.runs[0].functions:
+        names = ", ".join(name for name, _ in plan.runs[0].functions)
+        raise ValueError(f"record must have no custom statistics for a store, which cannot hold functions, got {names}")
     if client is None:
         count = thread_count(threads)
         plan.require(count)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.engine import dataset
+from shoal.engine import custom, dataset
 from shoal.engine.histogram import bins
 from shoal.engine.merged import Merged
 from shoal.engine.run import Run
@@ -80,7 +80,10 @@ def _arrays(run: Run) -> dict[str, Any]:
         else:
             dtype = "bool" if measure.flags else run.training.dtype
             arrays[measure.name] = _zeros((*leading, *_sizes(run, measure.name)), dtype)
-    return arrays
+    custom_arrays = {
+        custom.key(name): _zeros((1, times, *shape), "float64") for name, shape in run.custom_shapes.items()
+    }
+    return arrays | custom_arrays
 
 
 def of_statistics(run: Run) -> Merged:
@@ -90,6 +93,7 @@ def of_statistics(run: Run) -> Merged:
     sums: dict[str, NDArray[Any]] = {"kept": np.zeros(1, np.int64)}
     for name in run.training.record.measure:
         sums[name] = np.zeros((1, 4, times, *_sizes(run, name)))
+    sums |= {custom.key(name): np.zeros((1, 4, times, *shape)) for name, shape in run.custom_shapes.items()}
     sums |= {f"pair_{i}": np.zeros((1, times)) for i in range(len(kept.covariance))}
     counts = {"status": np.zeros(len(OUTCOMES), np.int64)}
     counts |= {f"event_{i}": np.zeros(times, np.int64) for i in range(len(kept.events))}
