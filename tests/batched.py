@@ -267,13 +267,13 @@ def _decayed(setup: Problem, parameter: Ball, slope: Ball, extra: int, form: For
     return Ball(slope.mid + setup.weight_decay * parameter.mid, rad + setup.weight_decay * parameter.rad)
 
 
-def descend(setup: Problem, state: State, slope: State, rate: float, form: Format) -> State:
-    """Return the parameters after one update, of each layer at its own rate."""
+def descend(setup: Problem, state: State, slope: State, rate: float | Array, form: Format) -> State:
+    """Return the parameters after one update, of each layer at its own rate; ``rate`` may be one per network."""
 
     def after(values: list[Ball], slopes: list[Ball]) -> list[Ball]:
         moved = []
         for layer, (w, g) in enumerate(zip(values, slopes, strict=True)):
-            far = rate * setup.rate(layer)
+            far = np.reshape(rate, (-1, *(1,) * (w.mid.ndim - 1))) * setup.rate(layer)
             own = 2 * form.eps * far * np.abs(g.mid) + form.eps * (np.abs(w.mid) + far * np.abs(g.mid))
             mid, rad = w.mid - far * g.mid, w.rad + far * g.rad + own + form.tiny
             moved.append(form.ball(mid, rad, np.abs(w.mid) + far * g.most))

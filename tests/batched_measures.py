@@ -72,6 +72,24 @@ def of_units(run: Pass, form: Format) -> dict[str, Ball]:
     }
 
 
+def of_norms(state: State, slope: State, form: Format) -> dict[str, Ball]:
+    """Return the norm of the gradient ``slope``, and the distance from the first of states (networks, steps, ...)."""
+    moved = []
+    for w in state.arrays():
+        gap = w.mid - w.mid[:, :1]
+        moved.append(Ball(gap, w.rad + w.rad[:, :1] + form.eps * np.abs(gap)))
+    return {"gradient_norm": _norm(slope.arrays(), form), "distance": _norm(moved, form)}
+
+
+def _norm(arrays: list[Ball], form: Format) -> Ball:
+    """Return the Euclidean norm of all numbers of each network and step."""
+    squares = sum((a.mid**2).sum(axis=tuple(range(2, a.mid.ndim))) for a in arrays)
+    reach = sum((a.rad**2).sum(axis=tuple(range(2, a.rad.ndim))) for a in arrays)
+    count = sum(int(np.prod(a.mid.shape[2:])) for a in arrays)
+    norm, underflow = np.sqrt(squares), np.sqrt(count * form.tiny)  # of the squares
+    return form.ball(norm, np.sqrt(reach) + (count + 2) * form.eps * norm + underflow, np.asarray(squares))
+
+
 def of_parameters(setup: Problem, state: State, form: Format) -> dict[str, Ball]:
     """Return what is measured of the parameters alone."""
     leading = state.weights[0].mid.shape[:-2]
@@ -114,7 +132,7 @@ def _stacked(values: list[Array], leading: tuple[int, ...]) -> Array:
 
 
 def all_measures(setup: Problem, state: State, run: Pass, form: Format) -> dict[str, Ball]:
-    """Return every measure on the training samples and of the parameters."""
+    """Return every measure on the training samples and of the parameters, but for norms of differences."""
     with np.errstate(all="ignore"):
         return {
             **of_samples(setup, run.leaving[-1], form),

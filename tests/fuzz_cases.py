@@ -47,7 +47,8 @@ class Case:
     def measures(self) -> tuple[str, ...]:
         """Every measure that the network and the task have."""
         tested = tuple(f"test_{name}" for name in ON_SAMPLES) if self.task.test is not None else ()
-        return (*ON_SAMPLES, "layer_norm", *(UNITS if self.network.units else ()), *tested, "trajectory", "weights")
+        units = UNITS if self.network.units else ()
+        return (*ON_SAMPLES, "layer_norm", "gradient_norm", "distance", *units, *tested, "trajectory", "weights")
 
     @property
     def reducible(self) -> tuple[str, ...]:
@@ -75,6 +76,10 @@ def case(seed: int, most: int = 24) -> Case:
     penalties = [_one(draw, 0.0, 0.25, float(np.float32(_between(draw, 1e-4, 1)))) for _ in range(2)]
     if _chance(draw, 0.6):
         penalties = [0.0, 0.0]
+    own = np.random.default_rng([20181128, seed, 1])
+    if _chance(own, 0.2):  # a learning rate per network
+        rates = method.learning_rate * np.exp(own.uniform(-1, 1, networks))
+        method = shoal.GradientDescent(rates, method.steps, method.stop)
     arguments: dict[str, Any] = {
         "network": network,
         "task": task,

@@ -132,10 +132,14 @@ class Trained:
         return self.passed(self.setup.inputs)
 
     @cached_property
+    def slope(self) -> State:
+        """The gradient at each state."""
+        return batched.gradient(self.setup, self.state, self.run, self.form)
+
+    @cached_property
     def after(self) -> State:
         """What one update makes of each state."""
-        slope = batched.gradient(self.setup, self.state, self.run, self.form)
-        return batched.descend(self.setup, self.state, slope, self.case.method.learning_rate, self.form)
+        return batched.descend(self.setup, self.state, self.slope, self.case.method.learning_rate, self.form)
 
     @cached_property
     def ended(self) -> Array:
@@ -195,6 +199,7 @@ def check_measures(trained: Trained) -> None:
     """Assert every recorded measure; of a network that has diverged there is none, of any other the loss is finite."""
     case, form, lost = trained.case, trained.form, trained.lost
     expected = batched_measures.all_measures(trained.setup, trained.state, trained.run, form)
+    expected |= batched_measures.of_norms(trained.state, trained.slope, form)
     if case.task.test is not None:
         inputs, labels = case.task.test
         shares = np.full(len(labels), 1 / len(labels))

@@ -49,8 +49,8 @@ def parts(case: Case) -> None:
     cuts = sorted({0, case.networks, *case.draw.integers(case.networks, size=2).tolist()})
     init, first = case.arguments["init"], case.arguments["first_network"]
     for begin, end in pairwise(cuts):
-        own = init.block(begin, end) if isinstance(init, shoal.Explicit) else init
-        part = case.train(everything(case), init=own, first_network=first + begin, networks=end - begin)
+        own = {"init": init.block(begin, end), "method": case.method.block(begin, end)}
+        part = case.train(everything(case), **own, first_network=first + begin, networks=end - begin)
         same_bits(part, whole.isel(network=slice(begin, end)), case)
 
 
@@ -60,7 +60,9 @@ def records(case: Case) -> None:
     chosen = sorted(case.draw.choice(len(case.steps), case.draw.integers(1, len(case.steps) + 1), replace=False))
     names = tuple(case.draw.permutation(case.measures)[: case.draw.integers(1, len(case.measures) + 1)].tolist())
     steps = np.array(case.steps)[chosen]
-    at: dict[str, Any] = {"steps": steps} if case.draw.uniform() < 0.5 else {"times": steps * case.method.learning_rate}
+    at: dict[str, Any] = {"steps": steps}
+    if case.draw.uniform() < 0.5 and case.method.rates is None:
+        at = {"times": steps * case.method.learning_rate}
     part = case.train(shoal.Record(**at, measure=names))
     expected = whole.isel(time=chosen)
     assert part.step.values.tolist() == steps.tolist()
@@ -101,15 +103,17 @@ def resumed(case: Case) -> None:
         init = shoal.Explicit(
             [w[rows] for w in layers(before, "weights")], [b[rows] for b in layers(before, "biases")] or None
         )
+        own = method if isinstance(k, slice) else method.block(int(k), int(k) + 1)
         rest = case.train(
             shoal.Record(steps=[method.steps - cut], measure=case.measures),
             init=init,
-            method=shoal.GradientDescent(method.learning_rate, method.steps - cut),
+            method=shoal.GradientDescent(own.learning_rate, method.steps - cut),
             networks=init.networks,
             first_network=first + (0 if isinstance(k, slice) else int(k)),
             condense=False,
         )
-        names = [name for name in case.measures if name in rest and name != "trajectory"]
+        # The distance is that from where the rest begins.
+        names = [name for name in case.measures if name in rest and name not in ("trajectory", "distance")]
         names += [str(name) for name in rest if str(name).startswith(("weights_", "biases_", "trajectory_"))]
         same_bits(rest[names], whole.isel(network=rows)[names], case)
 
@@ -162,10 +166,9 @@ def flows(case: Case) -> None:
     same_bits(few, whole.isel(time=[1, 3]), case)
     cut, init, first = int(case.draw.integers(case.networks)), case.arguments["init"], case.arguments["first_network"]
     for begin, end in {(0, cut), (cut, case.networks)} - {(0, 0)}:
-        own = init.block(begin, end) if isinstance(init, shoal.Explicit) else init
         part = case.train(
             shoal.Record(times=times, measure=names),
-            **{**given, "init": own, "first_network": first + begin, "networks": end - begin},
+            **{**given, "init": init.block(begin, end), "first_network": first + begin, "networks": end - begin},
         )
         same_bits(part, whole.isel(network=slice(begin, end)), case)
 

@@ -67,6 +67,26 @@ def test_values_and_bounds_are_those_of_one_network_at_a_time(
             assert (np.abs(found[name].mid[k] - 1.0 * expected_measures[name]) <= found[name].rad[k]).all(), name
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared"])
+def test_norms_are_those_of_one_network_at_a_time(loss: str, generator: np.random.Generator) -> None:
+    setup, start, state = setting("tanh", loss, 1, generator, {"rates": (1.5, 0.4, 0.9)})
+    both = State(
+        *([exactly(np.stack([a.mid, 0.8 * a.mid], axis=1)) for a in held] for held in (state.weights, state.biases))
+    )
+    run = batched.forward(setup, both, exactly(setup.inputs), FORM)
+    found = batched_measures.of_norms(both, batched.gradient(setup, both, run, FORM), FORM)
+    assert {*found, *MEASURES} == {"gradient_norm", "distance", *MEASURES}
+    for k in range(NETWORKS):
+        first = started(start, k)
+        later = Parameters([0.8 * w for w in first.weights], [0.8 * b for b in first.biases])
+        for step, parameters in enumerate((first, later)):
+            right = reference.measures(setup, parameters, first)
+            for name, ball in found.items():
+                assert np.abs(ball.mid[k, step] - right[name]) <= ball.rad[k, step] <= 1e-11 * max(1.0, right[name]), (
+                    name
+                )
+
+
 def test_a_centred_network_is_less_what_it_was_at_its_start(generator: np.random.Generator) -> None:
     setup, start, state = setting("tanh", "hinge", 1, generator, {})
     moved = State([w.times(1.25) for w in state.weights], state.biases)

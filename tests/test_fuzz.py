@@ -91,6 +91,25 @@ def test_what_is_trained_slightly_wrong_is_noticed(field: str, monkeypatch: pyte
     assert noticed >= 0.5 * len(cases), f"{noticed} of {len(cases)}"
 
 
+@pytest.mark.parametrize("name", ["gradient_norm", "distance"])
+def test_a_norm_that_is_slightly_wrong_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_norms = fuzz_checks.batched_measures.of_norms
+
+    def wrong(*given: Any) -> dict[str, Any]:
+        found = of_norms(*given)
+        return {**found, name: found[name].times(SLIGHTLY)}
+
+    monkeypatch.setattr(fuzz_checks.batched_measures, "of_norms", wrong)
+    cases = [of for of in (case(seed, most=4) for seed in range(40)) if of.arguments["dtype"] == "float64"][:10]
+    noticed = 0
+    for of in cases:
+        try:
+            check(of)
+        except AssertionError:
+            noticed += 1
+    assert noticed >= 0.5 * len(cases), f"{noticed} of {len(cases)}"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
