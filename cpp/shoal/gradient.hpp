@@ -109,7 +109,7 @@ class Gradient {
     void begin_output(const Pack<V>& parameters, int count, Product<T>& product);
     template <bool decoupled>
     void residuals(int first, int count);
-    template <LossKind kind, bool decoupled>
+    template <class Kind, bool decoupled>
     void residuals_of(int first, int count);
     template <bool decoupled>
     void softmax_residuals(int first, int count);

@@ -36,8 +36,8 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         shrinks_ = network.for_each_parameter<T>(shrink, shrink);
     }
     // Packs of several registers are those of networks so small that looking for samples to leave out costs more than they do.
-    const bool can_rest = loss.kind == LossKind::hinge || loss.kind == LossKind::squared_hinge;
-    if (can_rest && V::registers == 1 && network.gated() && decouples_.empty()) pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
+    if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty())
+        pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
 
@@ -153,10 +153,7 @@ V Gradient<V>::active(int layer, int sample, int unit) const {
 template <AnyLanes V>
 V Gradient<V>::witness(int first, int sample) const {
     const int own = int(task_.labels[first + sample]);
-    if (network_.outputs() == 1) {
-        const V threshold = T(loss_.threshold), m = V(T(own)) * output(sample, 0);
-        return shoal::witness(loss_.kind, threshold, residual(loss_.kind, threshold, m), m);
-    }
+    if (network_.outputs() == 1) return loss_.witness(V(T(own)) * output(sample, 0));
     V top = output(sample, 0), nothing = 0;
     for (int k = 0; k < network_.outputs(); ++k) {
         const V o = output(sample, k);
@@ -171,26 +168,20 @@ template <bool decoupled>
 void Gradient<V>::residuals(int first, int count) {
     if (held_ && held_->map.hinge >= 0) return held_residuals<decoupled>(first, count);
     if (network_.outputs() > 1) return softmax_residuals<decoupled>(first, count);
-    switch (loss_.kind) {
-        case LossKind::cross_entropy: return residuals_of<LossKind::cross_entropy, decoupled>(first, count);
-        case LossKind::hinge: return residuals_of<LossKind::hinge, decoupled>(first, count);
-        case LossKind::squared_hinge: return residuals_of<LossKind::squared_hinge, decoupled>(first, count);
-        case LossKind::exponential: return residuals_of<LossKind::exponential, decoupled>(first, count);
-        case LossKind::squared: return residuals_of<LossKind::squared, decoupled>(first, count);
-    }
+    loss_.kind.with([&](auto loss) { residuals_of<decltype(loss), decoupled>(first, count); });
 }
 
 // f -> delta = -p y r(y f) + S p f. Four samples at a time where a pack has one register a number: an exponential and a division are long chains, which four
 // hide.
 template <AnyLanes V>
-template <LossKind kind, bool decoupled>
+template <class Kind, bool decoupled>
 void Gradient<V>::residuals_of(int first, int count) {
     V lost = lost_;
     const auto some = [&]<class Several>(Several, int s) __attribute__((always_inline)) {
         T* const at = values_.back().at(s);
         const Several y = Several::template spread<V::registers>(&signs_[first + s]), minus_yp = Several::template spread<V::registers>(&pulls_[first + s]);
-        const Several threshold = T(loss_.threshold), f = Several::load(at), m = y * f, r = residual(kind, threshold, m), delta = minus_yp * r;
-        lost = gather_not_finite(lost, shoal::witness(kind, threshold, r, m));
+        const Several threshold = T(loss_.threshold), f = Several::load(at), m = y * f, r = Kind::residual(threshold, m), delta = minus_yp * r;
+        lost = gather_not_finite(lost, Kind::witness(threshold, r, m));
         if constexpr (decoupled)
             fma(Several::template spread<V::registers>(&decouples_[first + s]), f, delta).store(at);
         else

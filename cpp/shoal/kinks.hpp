@@ -31,8 +31,8 @@ struct KinkMap {
             first.push_back(per_sample);
             if (units) per_sample += network.layers[l].outputs;
         }
-        jumps = loss.kind == LossKind::hinge;
-        if (network.outputs() == 1 && (jumps || loss.kind == LossKind::squared_hinge)) hinge = per_sample++;
+        jumps = loss.kink() == Kink::jump;
+        if (network.outputs() == 1 && loss.kink() != Kink::none) hinge = per_sample++;
         units = units && hidden_layers > 0;
     }
 

@@ -75,7 +75,7 @@ void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
     const V zero = 0, half = 0.5, one = 1;
     const V m = V(T(task_.labels[sample])) * logit;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, half));
-    add(sample, m, record_.loss ? loss_value(loss_.kind, V(T(loss_.threshold)), m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
+    add(sample, m, record_.loss ? loss_.value(m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
 }
 
 // K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v) and the soft error 1/(1 + e^-v). Who ties with j others
@@ -99,7 +99,7 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     // sum - sum is 0, or NaN where an output is: log alone may give a number there.
     const V v = top + (log(sum) + (sum - sum)) - o, m = o - top;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, ties / (ties + one)));
-    add(sample, m, loss_value(LossKind::cross_entropy, zero, -v), error, sigmoid_of_minus(-v), sight);
+    add(sample, m, CrossEntropy::value(zero, -v), error, sigmoid_of_minus(-v), sight);
 }
 
 // On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`. Counts are in double precision, which holds all whole numbers

@@ -181,7 +181,7 @@ void Single<V>::find_output_signal(int sample, const double* gates) {
         const double gate = gates[map_.hinge];
         signal[0] = p * y * (map_.jumps ? gate : gate * (run_.loss.threshold - y * f[0]));
     } else if (outputs == 1) {
-        residual(run_.loss.kind, Lanes<T>(T(run_.loss.threshold)), Lanes<T>(T(y * f[0]))).store(number);
+        run_.loss.residual(Lanes<T>(T(y * f[0]))).store(number);
         signal[0] = p * y * number[0];
     } else {
         const double largest = *std::max_element(f.begin(), f.end());

@@ -66,7 +66,7 @@ class Passes {
   private:
     void dot(const Model<T>& model, int count);
     void find_residuals(const Samples<T>& samples, const Block& block);
-    template <LossKind kind>
+    template <class Kind>
     void margin_residuals(const Samples<T>& samples, const Block& block);
     void softmax_residuals(const Samples<T>& samples, const Block& block);
     void head(const Model<T>& model, Slopes<T>& slopes, Begin begin);

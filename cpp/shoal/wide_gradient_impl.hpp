@@ -125,15 +125,13 @@ bool Passes<T>::lost(const Samples<T>& samples, const Block& block) const {
     const int outputs = network_.outputs();
     V seen = 0;
     if (outputs == 1) {
-        const V threshold = T(loss_.threshold);
         for (int s = 0; s < block.count; s += L) {
             alignas(64) T margins[L] = {};
             for (int i = 0; i < std::min(L, block.count - s); ++i) {
                 const int sample = block.sample(s + i);
                 margins[i] = samples.signs[sample] * samples.outputs[sample];
             }
-            const V m = V::load(margins);
-            seen = gather_not_finite(seen, witness(loss_.kind, threshold, residual(loss_.kind, threshold, m), m));
+            seen = gather_not_finite(seen, loss_.witness(V::load(margins)));
         }
         return gathered(seen);
     }
@@ -176,18 +174,12 @@ template <class T>
 void Passes<T>::find_residuals(const Samples<T>& samples, const Block& block) {
     rows_.clear();
     if (network_.outputs() > 1) return softmax_residuals(samples, block);
-    switch (loss_.kind) {
-        case LossKind::cross_entropy: return margin_residuals<LossKind::cross_entropy>(samples, block);
-        case LossKind::hinge: return margin_residuals<LossKind::hinge>(samples, block);
-        case LossKind::squared_hinge: return margin_residuals<LossKind::squared_hinge>(samples, block);
-        case LossKind::exponential: return margin_residuals<LossKind::exponential>(samples, block);
-        case LossKind::squared: return margin_residuals<LossKind::squared>(samples, block);
-    }
+    loss_.kind.with([&](auto loss) { margin_residuals<decltype(loss)>(samples, block); });
 }
 
 // delta = -p y r(y f) + S p f, L samples at a time; those that are not 0 are kept.
 template <class T>
-template <LossKind kind>
+template <class Kind>
 void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) {
     const std::int64_t row = row_numbers<T>(1);
     for (int s = 0; s < block.count; s += L) {
@@ -198,7 +190,7 @@ void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) 
             f[i] = outputs_.at(0)[(s + i) * row], y[i] = samples.signs[sample], minus_yp[i] = samples.pulls[sample];
             if (!samples.decouples.empty()) decouple[i] = samples.decouples[sample];
         }
-        V delta = V::load(minus_yp) * residual(kind, V(T(loss_.threshold)), V::load(y) * V::load(f));
+        V delta = V::load(minus_yp) * Kind::residual(V(T(loss_.threshold)), V::load(y) * V::load(f));
         if (!samples.decouples.empty()) delta = fma(V::load(decouple), V::load(f), delta);
         alignas(64) T found[L];
         delta.store(found);

@@ -37,9 +37,8 @@ class Slack {
         rounding_ = operations * eps;
         large_ = std::cbrt(double(std::numeric_limits<T>::max())) / operations;
         lost_ = 4 * operations * double(std::numeric_limits<T>::min());
-        const bool hinge = run.loss.kind == LossKind::hinge || run.loss.kind == LossKind::squared_hinge;
-        kept_ = hinge && network.hidden_layers() == 1 && network.outputs() == 1 && is_piecewise_linear(network.activation) && std::abs(network.slope) <= 1 &&
-                run.penalty.spectral_decoupling == 0 && rounding_ < 0.25;
+        kept_ = run.loss.kink() != Kink::none && network.hidden_layers() == 1 && network.outputs() == 1 && is_piecewise_linear(network.activation) &&
+                std::abs(network.slope) <= 1 && run.penalty.spectral_decoupling == 0 && rounding_ < 0.25;
         if (!kept_) return;
         before_ = Pack<V>(std::int64_t(groups<V>(network.layers[0].outputs)) * network.inputs());
         units_.resize(filled<T>(network.layers[0].outputs));
