@@ -112,7 +112,7 @@ class Gradient {
     template <class Kind, bool decoupled>
     void residuals_of(int first, int count);
     template <bool decoupled>
-    void softmax_residuals(int first, int count);
+    void residuals_of_logits(int first, int count);
     template <bool decoupled>
     void held_residuals(int first, int count);
     void pass_held_gates(int layer, int first, int count);
@@ -143,6 +143,7 @@ class Gradient {
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
     std::vector<Pack<V>> values_;  // one a layer: h (or gates) after the forward pass, delta after the backward pass
+    Pack<V> exponentials_;  // of one sample's logits, where there are several
     std::vector<std::int64_t> rows_;  // how far apart their rows lie
     std::vector<T> pulling_inputs_;  // of a block's samples that pull; empty where none is left out
     Pack<V> slope_;  // the gradient; of the last hidden layer Q where the head is homogeneous

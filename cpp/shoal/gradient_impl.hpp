@@ -38,6 +38,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
     // Packs of several registers are those of networks so small that looking for samples to leave out costs more than they do.
     if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty())
         pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
+    if (network.outputs() > 1) exponentials_ = Pack<V>(network.outputs());
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
 
@@ -154,20 +155,14 @@ template <AnyLanes V>
 V Gradient<V>::witness(int first, int sample) const {
     const int own = int(task_.labels[first + sample]);
     if (network_.outputs() == 1) return loss_.witness(V(T(own)) * output(sample, 0));
-    V top = output(sample, 0), nothing = 0;
-    for (int k = 0; k < network_.outputs(); ++k) {
-        const V o = output(sample, k);
-        top = max(top, o);
-        nothing = nothing + (o - o);
-    }
-    return top - output(sample, own) + nothing;
+    return witness_of_logits(network_.outputs(), own, [&](int k) { return output(sample, k); });
 }
 
 template <AnyLanes V>
 template <bool decoupled>
 void Gradient<V>::residuals(int first, int count) {
     if (held_ && held_->map.hinge >= 0) return held_residuals<decoupled>(first, count);
-    if (network_.outputs() > 1) return softmax_residuals<decoupled>(first, count);
+    if (network_.outputs() > 1) return residuals_of_logits<decoupled>(first, count);
     loss_.kind.with([&](auto loss) { residuals_of<decltype(loss), decoupled>(first, count); });
 }
 
@@ -194,31 +189,23 @@ void Gradient<V>::residuals_of(int first, int count) {
     lost_ = lost;
 }
 
+// o_k -> delta_k = p (softmax_k - 1[own]) + S p o_k.
 template <AnyLanes V>
 template <bool decoupled>
-void Gradient<V>::softmax_residuals(int first, int count) {
+void Gradient<V>::residuals_of_logits(int first, int count) {
     Pack<V>& values = values_.back();
     const int outputs = network_.outputs();
     for (int s = 0; s < count; ++s) {
-        const std::int64_t own = task_.labels[first + s], row = s * rows_.back();
+        const std::int64_t row = s * rows_.back();
         lost_ = gather_not_finite(lost_, witness(first, s));
-        V top = values[row], others = 0, sum = 0;
+        V top = values[row];
         for (int k = 1; k < outputs; ++k) top = max(top, values[row + k]);
-        for (int k = 0; k < outputs; ++k) {
-            const V e = exp(values[row + k] - top);
-            if constexpr (!decoupled) e.store(values.at(row + k));
-            sum = sum + e;
-            if (k != own) others = others + e;
-        }
-        const V scale = V(task_.weights[first + s]) / sum;
-        for (int k = 0; k < outputs; ++k) {  // softmax - 1 of the own class is minus the others' share: nothing cancels
-            if constexpr (decoupled) {
-                const V o = values[row + k];
-                fma(V(decouples_[first + s]), o, k == own ? -(scale * others) : scale * exp(o - top)).store(values.at(row + k));
-            } else {
-                (k == own ? -(scale * others) : scale * values[row + k]).store(values.at(row + k));
-            }
-        }
+        for (int k = 0; k < outputs; ++k) exp(values[row + k] - top).store(exponentials_.at(k));
+        const auto put = [&](int k, V delta) {
+            if constexpr (decoupled) delta = fma(V(decouples_[first + s]), values[row + k], delta);
+            delta.store(values.at(row + k));
+        };
+        softmax_residuals(outputs, int(task_.labels[first + s]), V(task_.weights[first + s]), [&](int k) { return exponentials_[k]; }, put);
     }
 }
 

@@ -185,6 +185,12 @@ EIGEN_ALWAYS_INLINE V max(V a, V b) {
     return where_less(a, b, b, a);
 }
 
+// The same of two numbers.
+template <std::floating_point T>
+EIGEN_ALWAYS_INLINE T max(T a, T b) {
+    return a < b ? b : a;
+}
+
 // a stays a NaN.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V min(V a, V b) SHOAL_EACH(V, r, packet::pmin(a.value[r], b.value[r]));

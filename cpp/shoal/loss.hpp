@@ -153,13 +153,41 @@ struct Loss {
     }
 };
 
-// The largest of `outputs` logits `logit(k)` but for that of class `own`: the margin of K classes is own's logit less this one.
+// K outputs. A logit is a number of one network, or lanes of as many numbers as there are networks.
+
+// The largest of `outputs` logits `logit(k)` but for that of class `own`: the margin is own's logit less this one.
 template <class Logit>
 EIGEN_ALWAYS_INLINE auto largest_other(int outputs, int own, const Logit& logit) {
     auto top = logit(own == 0 ? 1 : 0);
     for (int k = 0; k < outputs; ++k)
         if (k != own) top = max(top, logit(k));
     return top;
+}
+
+// Finite exactly where all logits and the loss of class `own` are.
+template <class Logit>
+EIGEN_ALWAYS_INLINE auto witness_of_logits(int outputs, int own, const Logit& logit) {
+    auto top = logit(0), nothing = top - top;
+    for (int k = 1; k < outputs; ++k) {
+        const auto o = logit(k);
+        top = max(top, o);
+        nothing = nothing + (o - o);
+    }
+    return top - logit(own) + nothing;
+}
+
+// put(k, p (softmax_k - 1[k = own])) for each k, given the weight p of the sample and exponential(k) = e^(o_k - max_j o_j). Own's number is minus what the others
+// have of the softmax: nothing cancels.
+template <class Number, class Exponential, class Put>
+EIGEN_ALWAYS_INLINE void softmax_residuals(int outputs, int own, Number weight, const Exponential& exponential, const Put& put) {
+    Number sum = 0, others = 0;
+    for (int k = 0; k < outputs; ++k) {
+        const Number e = exponential(k);
+        sum = sum + e;
+        if (k != own) others = others + e;
+    }
+    const Number scale = weight / sum;
+    for (int k = 0; k < outputs; ++k) put(k, k == own ? -(scale * others) : scale * exponential(k));
 }
 
 }  // namespace shoal

@@ -86,9 +86,7 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     const V zero = 0, one = 1;
     const int outputs = network_.outputs(), own = int(task_.labels[sample]);
     const V o = pass.output(row, own);
-    V top = pass.output(row, own == 0 ? 1 : 0);
-    for (int k = 0; k < outputs; ++k)
-        if (k != own) top = max(top, pass.output(row, k));
+    const V top = largest_other(outputs, own, [&](int k) { return pass.output(row, k); });
     V sum = zero, ties = zero;
     for (int k = 0; k < outputs; ++k)
         if (k != own) {

@@ -136,10 +136,9 @@ bool Passes<T>::lost(const Samples<T>& samples, const Block& block) const {
         return gathered(seen);
     }
     for (int s = 0; s < block.count; ++s) {
-        const T* const o = samples.outputs.data() + std::int64_t(block.sample(s)) * outputs;
-        T top = o[0], nothing = 0;
-        for (int k = 0; k < outputs; ++k) top = std::max(top, o[k]), nothing += o[k] - o[k];
-        seen = gather_not_finite(seen, V(top - o[samples.task.labels[block.sample(s)]] + nothing));
+        const int sample = block.sample(s);
+        const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
+        seen = gather_not_finite(seen, V(witness_of_logits(outputs, int(samples.task.labels[sample]), [o](int k) { return o[k]; })));
     }
     return gathered(seen);
 }
@@ -173,7 +172,7 @@ void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>
 template <class T>
 void Passes<T>::find_residuals(const Samples<T>& samples, const Block& block) {
     rows_.clear();
-    if (network_.outputs() > 1) return softmax_residuals(samples, block);
+    if (network_.outputs() > 1) return residuals_of_logits(samples, block);
     loss_.kind.with([&](auto loss) { margin_residuals<decltype(loss)>(samples, block); });
 }
 
@@ -202,34 +201,28 @@ void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) 
     }
 }
 
-// delta = p (softmax - 1[own]) + S p f; the own class's is minus the others' share, so that nothing cancels.
+// delta_k = p (softmax_k - 1[own]) + S p f_k, with L exponentials at a time; samples with one that is not 0 are kept.
 template <class T>
-void Passes<T>::softmax_residuals(const Samples<T>& samples, const Block& block) {
+void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& block) {
     const int outputs = network_.outputs();
     const std::int64_t row = row_numbers<T>(outputs);
     for (int s = 0; s < block.count; ++s) {
-        const int sample = block.sample(s), own = int(samples.task.labels[sample]);
-        const T weight = samples.task.weights[sample], *const f = outputs_.at(0) + s * row;
+        const int sample = block.sample(s);
+        const T* const f = outputs_.at(0) + s * row;
         T* const to = deltas_.at(0) + std::int64_t(rows_.size()) * outputs;
         const T top = *std::max_element(f, f + outputs);
-        T sum = 0, others = 0;
         for (int k = 0; k < outputs; k += L) {
             alignas(64) T e[L] = {};
             for (int i = 0; i < std::min(L, outputs - k); ++i) e[i] = f[k + i] - top;
             exp(V::load(e)).store(e);
-            for (int i = 0; i < std::min(L, outputs - k); ++i) {
-                to[k + i] = e[i];
-                sum += e[i];
-                if (k + i != own) others += e[i];
-            }
+            std::copy_n(e, std::min(L, outputs - k), to + k);
         }
-        const T scale = weight / sum;
         bool pulls = false;
-        for (int k = 0; k < outputs; ++k) {
-            to[k] = k == own ? -(scale * others) : scale * to[k];
-            if (!samples.decouples.empty()) to[k] += samples.decouples[sample] * f[k];
+        const auto put = [&](int k, T delta) {
+            to[k] = samples.decouples.empty() ? delta : delta + samples.decouples[sample] * f[k];
             pulls |= to[k] != 0;
-        }
+        };
+        softmax_residuals(outputs, int(samples.task.labels[sample]), samples.task.weights[sample], [to](int k) { return to[k]; }, put);
         if (pulls) rows_.push_back(s);
     }
 }
