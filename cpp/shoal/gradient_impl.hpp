@@ -120,7 +120,7 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
         const bool hidden = l < network_.hidden_layers();
         const T* const biases = layer.biases < 0 ? nullptr : parameters.at(layer.biases);
         Product<T> product = forward_product(l, first, parameters.at(layer.weights), biases, values_[l].at(0));
-        if (hidden && !holds_units()) product.finish = finish_of(phi), product.slope = T(network_.slope);
+        if (hidden && !holds_units() && is_piecewise_linear(phi)) product.finish = Finish::activate;
         if (holds_gates(l)) begin_output(parameters, count, product);
         if (shape_ >= 0 && !holds_units())
             tiles::fixed<V, Pass::forward>[shape_](product, count);
@@ -246,7 +246,7 @@ void Gradient<V>::add_biases(int l, int first, int count) {
 template <AnyLanes V>
 void Gradient<V>::gate_last_hidden(int first, int count) {
     const int l = network_.hidden_layers() - 1, units = network_.layers[l].outputs;
-    const V leak = T(network_.slope);
+    const V slope = T(network_.slope);
     if (holds_units()) {
         differentiate_held(l, first, count);
         for (int s = 0; s < count; ++s)
@@ -260,9 +260,8 @@ void Gradient<V>::gate_last_hidden(int first, int count) {
             for (int o = 0; o < units; ++o) gated(V::load(row + o * V::count), delta).store(row + o * V::count);
         }
     };
-    if (network_.activation == Activation::relu) return for_each([](V gate, V delta) { return through(gate, delta); });
-    if (network_.activation == Activation::leaky_relu) return for_each([&](V h, V delta) { return where_less(V(0), h, delta, leak * delta); });
-    for_each([](V, V delta) { return delta; });
+    if (network_.gates_last_hidden()) return for_each([](V gate, V delta) { return through(gate, delta); });
+    with_piecewise_linear(network_.activation, [&](auto phi) { for_each([&](V h, V delta) { return phi.times_derivative(h, delta, slope); }); });
 }
 
 template <AnyLanes V>
@@ -307,7 +306,8 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
                               .above = rows_[l],
                               .inputs = layer.inputs,
                               .terms = layer.outputs,
-                              .finish = holds_units() ? Finish::times_stored : finish_of_derivative(phi),
+                              .finish = holds_units() || !is_piecewise_linear(phi) ? Finish::times_stored : Finish::times_derivative,
+                              .activation = phi,
                               .slope = T(network_.slope)};
         multiply<V, Pass::input_gradient, false>(plan.layers[l].inputs, back);
     }

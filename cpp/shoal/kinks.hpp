@@ -25,8 +25,10 @@ struct KinkMap {
     std::vector<int> first;  // place of each hidden layer's first unit
 
     KinkMap(const Network& network, const Loss& loss) : hidden_layers(network.hidden_layers()) {
-        units = network.activation == Activation::relu || network.activation == Activation::leaky_relu;
-        if (network.activation == Activation::leaky_relu) closed_unit = network.slope;
+        network.activation.with([&](auto phi) {
+            units = phi.has_kink;
+            if constexpr (decltype(phi)::has_kink) closed_unit = phi.closed_gate(network.slope);
+        });
         for (int l = 0; l < hidden_layers; ++l) {
             first.push_back(per_sample);
             if (units) per_sample += network.layers[l].outputs;

@@ -74,7 +74,8 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
                           .terms = layer.inputs,
                           .begin = biases ? Begin::column : Begin::zero,
                           .column = biases,
-                          .finish = hidden ? finish_of(phi) : Finish::store,
+                          .finish = hidden && is_piecewise_linear(phi) ? Finish::activate : Finish::store,
+                          .activation = phi,
                           .slope = T(network_.slope)});
         if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, to.at(0), count, row / L, row / L);
     }
@@ -284,7 +285,7 @@ void Passes<T>::head(const Model<T>& model, Slopes<T>& slopes, Begin begin) {
         return;
     }
     if (begin == Begin::zero) slopes.weights[l].clear();
-    with_any(network_.activation, [&](auto phi) {
+    network_.activation.with([&](auto phi) {
         int r = 0;
         for (; r + 4 <= rows; r += 4) head_rows<4>(phi, model, slopes.weights[l], r);
         for (; r < rows; ++r) head_rows<1>(phi, model, slopes.weights[l], r);
@@ -310,7 +311,7 @@ EIGEN_ALWAYS_INLINE void Passes<T>::head_rows(Phi phi, const Model<T>& model, Pa
         for (int g = group; g < group + size; ++g, to += L) {
             V sum = slopes[g];
             SHOAL_UNROLL for (int r = 0; r < R; ++r) {
-                const V h = V::load(from[r] + g * L), back = times_derivative(phi(), h, delta[r] * weights[g], slope);
+                const V h = V::load(from[r] + g * L), back = phi.times_derivative(h, delta[r] * weights[g], slope);
                 sum = fma(delta[r], h, sum);
                 back.store(to + r * size * L);
                 if (l > 0) back.store(back_[l].at(0) + (first + r) * row + g * L);
@@ -326,13 +327,13 @@ void Passes<T>::take_through_activation(int l) {
     const int rows = int(rows_.size());
     const std::int64_t row = row_numbers<T>(network_.layers[l].outputs) / L;
     const V slope = T(network_.slope);
-    with_any(network_.activation, [&](auto phi) {
+    network_.activation.with([&](auto phi) {
         for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
             T* to = lanes_.at(std::int64_t(group) * rows);
             for (int r = 0; r < rows; ++r)
                 for (int i = 0; i < size; ++i, to += L) {
                     const std::int64_t at = r * row + group + i;
-                    const V back = times_derivative(phi(), values_[l][rows_[r] * row + group + i], back_[l][at], slope);
+                    const V back = phi.times_derivative(values_[l][rows_[r] * row + group + i], back_[l][at], slope);
                     back.store(to);
                     if (l > 0) back.store(back_[l].at(at));
                 }
