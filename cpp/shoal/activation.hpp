@@ -25,8 +25,8 @@ EIGEN_ALWAYS_INLINE V softplus(V a) {
     return where_less(V(0), a, larger(h, V(above_ln2<T>)), min(h, V(ln2<T>)));
 }
 
-// Of each activation: `value` phi(a); `times_derivative` phi'(a) x, given h = phi(a); and `active_above`, the value h above which a unit counts as active because
-// its pre-activation is positive. A kink is at a = 0; below it the derivative is `closed_gate`.
+// Of each activation: `value` phi(a); `times_derivative` phi'(a) x, given h = phi(a); and `active_above`, the value h above which a unit counts as active
+// because its pre-activation is positive. A kink is at a = 0; below it the derivative is `closed_gate`.
 
 struct Relu {
     static constexpr const char* name = "relu";

@@ -1,8 +1,8 @@
 // On which side of each kink (kinks.hpp) the networks of a pack are, and along which kinks they slide.
 //
-// On a surface the gradient jumps. Where the flows of both sides push onto it, the network stays on it and moves by Filippov's rule: by the one velocity that is a
-// mean of both and tangent to it. Of a gradient that is its orthogonal projection on the tangents of all surfaces along which the network slides, whichever gates
-// it is evaluated with, since gates change it along the surfaces' normals alone:
+// On a surface the gradient jumps. Where the flows of both sides push onto it, the network stays on it and moves by Filippov's rule: by the one velocity that
+// is a mean of both and tangent to it. Of a gradient that is its orthogonal projection on the tangents of all surfaces along which the network slides,
+// whichever gates it is evaluated with, since gates change it along the surfaces' normals alone:
 //
 //   u' = -dL/du - sum_b w_b n_b,   n_b u' = 0,   u = theta / sqrt(rate)
 //
@@ -10,7 +10,7 @@
 //
 // Terms:
 //   gate        1 above a surface, KinkMap::closed below it; of a surface along which the network slides, the mean's weight, in [0, 1]
-//   bundle      surfaces of parallel normals, which are one surface, and the followers that switch with them; the first names it, and above that one is its upper side
+//   bundle      surfaces of parallel normals, which are one surface, and the followers that switch with them; the first names it, and is up on its upper side
 //   to hear     a unit, or the hinge, hears of a sample through the open units of the layers below
 //   deaf        a unit whose height no parameter changes, since all units below it are closed
 //   follower    a unit that hears of its sample through a unit of the bundle alone, and so has no surface of its own while that one is closed
@@ -71,13 +71,14 @@ class ActiveSet {
     // Whether the units that have lost their incoming weights stay without.
     bool rests(int lane, const Pack<V>& theta);
 
-    // The network has come to these surfaces: decides on which side of them, or along which of them it goes on, and finds its velocity, given that under the gates
-    // so far. False where that is not determined. `again`: it has just been decided here, and yet a surface is met: speeds that were taken for rounding are none.
+    // The network has come to these surfaces: decides on which side of them, or along which of them it goes on, and finds its velocity, given that under the
+    // gates so far. False where that is not determined. `again`: it has just been decided here, and yet a surface is met: speeds that were taken for rounding
+    // are none.
     bool settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again);
 
   private:
-    // A unit that hears of its sample through a lower one of the bundle is a follower there: its gate matters where that one is open, and elsewhere it is as the
-    // other bundles say of which it is a member.
+    // A unit that hears of its sample through a lower one of the bundle is a follower there: its gate matters where that one is open, and elsewhere it is as
+    // the other bundles say of which it is a member.
     struct Member {
         Surface surface;
         bool above, below;  // open on the bundle's upper side; on its lower one

@@ -91,7 +91,8 @@ void ActiveSet<V>::add_all_velocities(int lane, double factor) {
     }
 }
 
-// The surfaces of one unit meet where it has no incoming weights: takes them away, where the flow leaves it so, and with them its surfaces from those that meet.
+// The surfaces of one unit meet where it has no incoming weights: takes them away, where the flow leaves it so, and with them its surfaces from those that
+// meet.
 template <AnyLanes V>
 bool ActiveSet<V>::collapse(int lane, Pack<V>& theta, const Surface& surface) {
     const int l = surface.layer, unit = surface.unit;
@@ -221,7 +222,8 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     return true;
 }
 
-// Puts the network on its side of each surface that it does not slide along, so far that rounding leaves it there: whoever sees the parameters alone sees the side.
+// Puts the network on its side of each surface that it does not slide along, so far that rounding leaves it there: whoever sees the parameters alone sees the
+// side.
 template <AnyLanes V>
 void ActiveSet<V>::step_aside(int lane, Pack<V>& theta) {
     find_normals(lane, meeting_);

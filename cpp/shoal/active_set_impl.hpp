@@ -125,7 +125,8 @@ void ActiveSet<V>::for_each_side(int lane, int sample, const std::vector<Bundle>
     visit(share);
 }
 
-// Makes row i the part of normal i that is orthogonal to the rows before it, of length 1; returns the length that it had, 0 where it is within rounding of that.
+// Makes row i the part of normal i that is orthogonal to the rows before it, of length 1; returns the length that it had, 0 where it is within rounding of
+// that.
 template <AnyLanes V>
 double ActiveSet<V>::orthogonalise(int i) {
     double* const own = row(i);
@@ -218,7 +219,8 @@ void ActiveSet<V>::find_samples(const std::vector<Bundle>& bundles, std::size_t 
     samples_.erase(std::unique(samples_.begin(), samples_.end()), samples_.end());
 }
 
-// With those values of the bundles' gates: the velocity, given that under the gates held, and how fast the bundles' heights change as a linear function of the gates.
+// With those values of the bundles' gates: the velocity, given that under the gates held, and how fast the bundles' heights change as a linear function of the
+// gates.
 template <AnyLanes V>
 void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values) {
     const int count = int(bundles.size());

@@ -74,7 +74,8 @@ double ActiveSet<V>::input_length(int sample) const {
     return std::sqrt(std::inner_product(x, x + run_.task.dimension, x, 0.0));
 }
 
-// Whether a height is 0 to rounding: of its terms, and of the parameters that are where they are to rounding only. Leaves its normal behind those that are known.
+// Whether a height is 0 to rounding: of its terms, and of the parameters that are where they are to rounding only. Leaves its normal behind those that are
+// known.
 template <AnyLanes V>
 bool ActiveSet<V>::is_met(const Surface& surface) {
     double* const n = normal(int(meeting_.size()));
@@ -171,8 +172,8 @@ bool ActiveSet<V>::follows_in_one(const Surface& surface) const {
     return false;
 }
 
-// Whether a unit is told to open by one bundle and to close by another, and it is not known which of them is right: the network slides along both, or it leaves both
-// and the unit's height does not move as the one says that has more to say. Those are the bundles' values of which velocity_ is.
+// Whether a unit is told to open by one bundle and to close by another, and it is not known which of them is right: the network slides along both, or it leaves
+// both and the unit's height does not move as the one says that has more to say. Those are the bundles' values of which velocity_ is.
 template <AnyLanes V>
 bool ActiveSet<V>::is_torn(int lane, const std::vector<double>& values) {
     struct Told {
@@ -248,7 +249,8 @@ bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
     return true;
 }
 
-// Units, and a hinge, that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from the surface.
+// Units, and a hinge, that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from
+// the surface.
 template <AnyLanes V>
 void ActiveSet<V>::add_followers(int lane, std::size_t b) {
     samples_.clear();

@@ -8,8 +8,8 @@
 //
 // With penalties (loss.hpp) delta_N += S p_s f_s, and at the end the gradient += L theta.
 //
-// Where layers have scales, all passes read the effective weights s_l W_l in place of W_l, and with scales or rates the slope that is handed over is that of the
-// weights themselves times the rate, minus their velocity: r_l (s_l dW_l + L W_l).
+// Where layers have scales, all passes read the effective weights s_l W_l in place of W_l, and with scales or rates the slope that is handed over is that of
+// the weights themselves times the rate, minus their velocity: r_l (s_l dW_l + L W_l).
 //
 // Behind a homogeneous activation (phi(a) = phi'(a) a) a single output needs no backward pass of its own: with c_so = phi'(a_so) delta_s and Q = c^T h of
 // the last hidden layer, dW = z Q and dz_o = sum_k W_ok Q_ok (biases: one more k), and the input gradient uses z W in place of W.

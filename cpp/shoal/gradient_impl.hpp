@@ -209,8 +209,8 @@ void Gradient<V>::residuals_of_logits(int first, int count) {
     }
 }
 
-// A hinge that is met by every network of the pack adds exactly 0 to each sum of the backward pass: the gates and delta_s of the samples that still pull move up,
-// their inputs are copied, and their number comes back. Where three in four still pull, all stay: copying would cost more than it saves.
+// A hinge that is met by every network of the pack adds exactly 0 to each sum of the backward pass: the gates and delta_s of the samples that still pull move
+// up, their inputs are copied, and their number comes back. Where three in four still pull, all stay: copying would cost more than it saves.
 template <AnyLanes V>
 int Gradient<V>::gather_pulling(const T* inputs, int count) {
     Pack<V>& delta = values_.back();

@@ -1,8 +1,8 @@
 // The kinks of a training: surfaces in the space of parameters on which the gradient jumps or bends.
 //
-// Each surface is the zero of a height. The height of a (leaky) ReLU for one sample is its pre-activation a; that of a hinge, threshold - y f. Above it the gate is
-// open: the unit passes a on, the hinge is unmet. Below it the gate is closed. With every gate held where it is, the gradient is a smooth function of the
-// parameters, on both sides of every surface.
+// Each surface is the zero of a height. The height of a (leaky) ReLU for one sample is its pre-activation a; that of a hinge, threshold - y f. Above it the
+// gate is open: the unit passes a on, the hinge is unmet. Below it the gate is closed. With every gate held where it is, the gradient is a smooth function of
+// the parameters, on both sides of every surface.
 #pragma once
 
 #include "shoal/loss.hpp"

@@ -12,8 +12,8 @@
 #include <cstring>
 #include <type_traits>
 
-// Before a loop of constant length that is to be written out in full, so that registers may be indexed by its counter; and before one of which two rounds are to be
-// written out, so that its own instructions are half as many.
+// Before a loop of constant length that is to be written out in full, so that registers may be indexed by its counter; and before one of which two rounds are
+// to be written out, so that its own instructions are half as many.
 #if defined(__clang__)
 #define SHOAL_UNROLL _Pragma("clang loop unroll(full)")
 #define SHOAL_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")

@@ -176,8 +176,8 @@ EIGEN_ALWAYS_INLINE auto witness_of_logits(int outputs, int own, const Logit& lo
     return top - logit(own) + nothing;
 }
 
-// put(k, p (softmax_k - 1[k = own])) for each k, given the weight p of the sample and exponential(k) = e^(o_k - max_j o_j). Own's number is minus what the others
-// have of the softmax: nothing cancels.
+// put(k, p (softmax_k - 1[k = own])) for each k, given the weight p of the sample and exponential(k) = e^(o_k - max_j o_j). Own's number is minus what the
+// others have of the softmax: nothing cancels.
 template <class Number, class Exponential, class Put>
 EIGEN_ALWAYS_INLINE void softmax_residuals(int outputs, int own, Number weight, const Exponential& exponential, const Put& put) {
     Number sum = 0, others = 0;

@@ -100,8 +100,8 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     add(sample, m, CrossEntropy::value(zero, -v), error, sigmoid_of_minus(-v), sight);
 }
 
-// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`. Counts are in double precision, which holds all whole numbers
-// up to 2^53: single precision would stick at 2^24 samples.
+// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`. Counts are in double precision, which holds all whole
+// numbers up to 2^53: single precision would stick at 2^24 samples.
 template <AnyLanes V>
 class UnitMeasure {
   public:
@@ -167,8 +167,8 @@ class UnitMeasure {
     std::vector<double> counts_;  // of samples on which the unit is active: units x lanes
 };
 
-// The Euclidean norm of of(0), ..., of(count - 1), summed in their order. Only the norm itself can overflow, or be too small to be held: no square does. Infinite
-// where a number is; NaN where one is none.
+// The Euclidean norm of of(0), ..., of(count - 1), summed in their order. Only the norm itself can overflow, or be too small to be held: no square does.
+// Infinite where a number is; NaN where one is none.
 template <AnyLanes V, class Of>
 V norm(std::int64_t count, Of&& of) {
     const V zero = 0, one = 1, infinite = std::numeric_limits<typename V::Scalar>::infinity();

@@ -22,8 +22,8 @@ namespace shoal {
 enum class Pass { forward, weight_gradient, gated_weight_gradient, input_gradient };
 enum class Begin { zero, column, stored };  // sums start from 0, from a number for each column (the biases), from what C holds
 // What becomes of each sum. gates: of a = the sum, its gate 1[a > 0] is stored, as a mask; relu(a) goes into the output alone, f_i += relu(a_ij) z_j. Of a
-// piecewise linear phi, activate: phi(sum), times_derivative: phi'(a) times the sum, given the h that is stored. Curved ones are applied behind the product, and
-// their derivatives are stored before it: times_stored.
+// piecewise linear phi, activate: phi(sum), times_derivative: phi'(a) times the sum, given the h that is stored. Curved ones are applied behind the product,
+// and their derivatives are stored before it: times_stored.
 enum class Finish { store, activate, gates, times_derivative, times_stored };
 
 // One pass over one layer for one block of samples. Rows of the values below and above the layer and of its matrix lie `below`, `above` and `inputs` apart.
@@ -54,8 +54,8 @@ constexpr int longest = 8;
 
 constexpr bool is_weight_gradient(Pass pass) { return pass == Pass::weight_gradient || pass == Pass::gated_weight_gradient; }
 
-// I x J sums, the shorter side of the operands, and one number of the longer side stand in registers; beside them delta_s, where the gates are not the side that
-// is held.
+// I x J sums, the shorter side of the operands, and one number of the longer side stand in registers; beside them delta_s, where the gates are not the side
+// that is held.
 template <AnyLanes V>
 constexpr bool fits(Pass pass, int i, int j) {
     const int numbers = i * j + (i < j ? i : j) + 1 + (pass == Pass::gated_weight_gradient && i > j ? 1 : 0);
@@ -119,8 +119,8 @@ EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&
 #undef SHOAL_FINISH
 }
 
-// One tile whose first element is (row, column). `shared`: the values below the layer are one number for all networks. `written` terms, where their number is known
-// to the compiler, are written out one after another. L networks stand side by side, of which the tile takes as many as V holds.
+// One tile whose first element is (row, column). `shared`: the values below the layer are one number for all networks. `written` terms, where their number is
+// known to the compiler, are written out one after another. L networks stand side by side, of which the tile takes as many as V holds.
 template <AnyLanes V, int I, int J, Pass pass, bool shared, int written = 0, int L = V::count>
 EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t row, std::int64_t column) {
     using T = typename V::Scalar;

@@ -1,5 +1,5 @@
-// The instances of shapes.hpp against the general passes, and any caches against each other, to the bit: outputs, gates and slopes of one gradient, and all that
-// whole trainings write.
+// The instances of shapes.hpp against the general passes, and any caches against each other, to the bit: outputs, gates and slopes of one gradient, and all
+// that whole trainings write.
 #include "check.hpp"
 #include "runs.hpp"
 
