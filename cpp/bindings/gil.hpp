@@ -1,8 +1,8 @@
 // Work without the GIL, on a thread that Python may end meanwhile.
 //
 // A daemon thread may train while the process ends. Once the interpreter finalises, a thread that asks for the GIL never gets it: Python 3.14 lets it hang, and
-// earlier ones end it by pthread_exit, which with glibc unwinds its frames, and elsewhere drops them. These frames hold Python's objects, which must not be let go
-// without the GIL, and what the training threads use. So nothing is unwound here: the thread stays where it is, until the process has ended.
+// earlier ones end it by pthread_exit, which with glibc unwinds its frames, and elsewhere drops them. These frames hold Python's objects, which must not be let
+// go without the GIL, and what the training threads use. So nothing is unwound here: the thread stays where it is, until the process has ended.
 #pragma once
 
 #include "shoal/arithmetic.hpp"

@@ -15,7 +15,7 @@ template <class T, class Method>
 py::dict train_by(const Request& request, const Method& method, std::int64_t records, std::int64_t total) {
     std::vector<Array<double>> keep;
     shoal::Run<T> run{
-        shoal::Network(request.widths, shoal::activation_named(request.activation), request.slope, request.bias, request.scales, request.rates,
+        shoal::Network(request.widths, shoal::Activation("activation", request.activation), request.slope, request.bias, request.scales, request.rates,
                        request.centred),
         shoal::Task<T>(int(request.inputs.shape(0)), int(request.inputs.shape(1)), request.inputs.data(), request.labels.data(), request.weights.data(),
                        request.repeats.data()),
@@ -155,7 +155,7 @@ py::object span(const py::object& given, int most) {
 template <class Act>
 auto with_pack(const std::vector<int>& widths, const std::string& dtype, Act&& act) {
     check_widths(widths);
-    const shoal::Network network(widths, shoal::Activation::relu, 0.0, false);
+    const shoal::Network network(widths, shoal::Relu(), 0.0, false);
     return with_dtype(dtype, [&](auto number) {
         constexpr auto many = std::numeric_limits<std::int64_t>::max();
         return shoal::with_lanes<decltype(number)>(network, many, 1, [&](auto lanes) { return act(network, lanes); });
@@ -171,7 +171,7 @@ std::vector<std::pair<int, int>> fixed_shapes() {
 
 bool is_fixed(const std::vector<int>& widths, const std::string& activation) {
     check_widths(widths);
-    return shoal::fixed_shape<shoal::Lanes<double>>(shoal::Network(widths, shoal::activation_named(activation), 0.0, false)) >= 0;
+    return shoal::fixed_shape<shoal::Lanes<double>>(shoal::Network(widths, shoal::Activation("activation", activation), 0.0, false)) >= 0;
 }
 
 std::pair<std::int64_t, std::int64_t> caches() {
@@ -192,7 +192,7 @@ std::int64_t wide_bytes(const std::vector<int>& widths, bool bias, bool centred,
                         const std::string& dtype) {
     check_widths(widths);
     check_counts(samples, test_samples, networks, threads);
-    const shoal::Network network(widths, shoal::Activation::relu, 0.0, bias, {}, {}, centred);
+    const shoal::Network network(widths, shoal::Relu(), 0.0, bias, {}, {}, centred);
     return with_dtype(dtype, [&](auto number) { return shoal::wide::bytes<decltype(number)>(network, samples, test_samples, networks, threads); });
 }
 

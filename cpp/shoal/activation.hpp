@@ -1,29 +1,15 @@
-// The activations phi and their derivatives, on lanes.
+// The activations phi and their derivatives, on lanes. An activation is one type below, and its place in Activation.
 //
 // The derivative is always taken from the value h = phi(a), so that only h is stored between forward and backward:
 //   relu 1[h>0]   leaky_relu 1 or slope   linear 1   tanh 1 - h^2   softplus 1 - e^-h
 #pragma once
 
+#include "shoal/choice.hpp"
 #include "shoal/elementary.hpp"
 
 #include <limits>
-#include <stdexcept>
-#include <string>
 
 namespace shoal {
-
-enum class Activation { relu, leaky_relu, linear, tanh, softplus };
-
-inline Activation activation_named(const std::string& name) {
-    if (name == "relu") return Activation::relu;
-    if (name == "leaky_relu") return Activation::leaky_relu;
-    if (name == "linear") return Activation::linear;
-    if (name == "tanh") return Activation::tanh;
-    if (name == "softplus") return Activation::softplus;
-    throw std::invalid_argument("activation must be relu, leaky_relu, linear, tanh or softplus, got " + name);
-}
-
-inline bool is_piecewise_linear(Activation activation) { return activation <= Activation::linear; }
 
 // ln 2, and the next number above it.
 template <class T>
@@ -39,51 +25,119 @@ EIGEN_ALWAYS_INLINE V softplus(V a) {
     return where_less(V(0), a, larger(h, V(above_ln2<T>)), min(h, V(ln2<T>)));
 }
 
+// Of each activation: `value` phi(a); `times_derivative` phi'(a) x, given h = phi(a); and `active_above`, the value h above which a unit counts as active
+// because its pre-activation is positive. A kink is at a = 0; below it the derivative is `closed_gate`.
+
+struct Relu {
+    static constexpr const char* name = "relu";
+    static constexpr bool is_piecewise_linear = true, has_kink = true;
+    static constexpr double active_above = 0;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V a, V) {
+        return relu(a);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_derivative(V h, V x, V) {
+        return keep_where_positive(h, x);
+    }
+    static double closed_gate(double) { return 0; }
+};
+
+struct LeakyRelu {
+    static constexpr const char* name = "leaky_relu";
+    static constexpr bool is_piecewise_linear = true, has_kink = true;
+    static constexpr double active_above = 0;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V a, V slope) {
+        return where_less(a, V(0), slope * a, a);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_derivative(V h, V x, V slope) {
+        return where_less(V(0), h, x, slope * x);
+    }
+    static double closed_gate(double slope) { return slope; }
+};
+
+struct Linear {
+    static constexpr const char* name = "linear";
+    static constexpr bool is_piecewise_linear = true, has_kink = false;
+    static constexpr double active_above = 0;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V a, V) {
+        return a;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_derivative(V, V x, V) {
+        return x;
+    }
+};
+
+struct Tanh {
+    static constexpr const char* name = "tanh";
+    static constexpr bool is_piecewise_linear = false, has_kink = false;
+    static constexpr double active_above = 0;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V a, V) {
+        return tanh(a);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_derivative(V h, V x, V) {
+        return fma(-h, h, V(1)) * x;
+    }
+};
+
+struct Softplus {
+    static constexpr const char* name = "softplus";
+    static constexpr bool is_piecewise_linear = false, has_kink = false;
+    static constexpr double active_above = ln2<double>;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V a, V) {
+        return softplus(a);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_derivative(V h, V x, V) {
+        return -expm1(-h) * x;
+    }
+};
+
+using Activation = Choice<Relu, LeakyRelu, Linear, Tanh, Softplus>;
+
+inline bool is_piecewise_linear(Activation activation) {
+    return activation.with([](auto phi) { return decltype(phi)::is_piecewise_linear; });
+}
+inline double active_above(Activation activation) {
+    return activation.with([](auto phi) { return decltype(phi)::active_above; });
+}
+
 // phi(a).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V activate(Activation activation, V a, V slope) {
-    switch (activation) {
-        case Activation::relu: return relu(a);
-        case Activation::leaky_relu: return where_less(a, V(0), slope * a, a);
-        case Activation::linear: return a;
-        case Activation::tanh: return tanh(a);
-        case Activation::softplus: return softplus(a);
-    }
-    return a;
+    return activation.with([=](auto phi) { return phi.value(a, slope); });
 }
 
 // phi'(a) x, given h = phi(a).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V times_derivative(Activation activation, V h, V x, V slope) {
-    switch (activation) {
-        case Activation::relu: return keep_where_positive(h, x);
-        case Activation::leaky_relu: return where_less(V(0), h, x, slope * x);
-        case Activation::linear: return x;
-        case Activation::tanh: return fma(-h, h, V(1)) * x;
-        case Activation::softplus: return -expm1(-h) * x;
-    }
-    return x;
+    return activation.with([=](auto phi) { return phi.times_derivative(h, x, slope); });
 }
 
-// act(constant) with a callable that gives the piecewise linear activation as a constant expression, so that the compiler sees one case.
+// act(phi) with an activation that is piecewise linear, or one that is curved; nothing with another.
 template <class Act>
-EIGEN_ALWAYS_INLINE void with_piecewise_linear(Activation activation, Act&& act) {
-    if (activation == Activation::relu) return act([] { return Activation::relu; });
-    if (activation == Activation::leaky_relu) return act([] { return Activation::leaky_relu; });
-    return act([] { return Activation::linear; });
+EIGEN_ALWAYS_INLINE void with_piecewise_linear(Activation activation, const Act& act) {
+    activation.with([&](auto phi) __attribute__((always_inline)) {
+        if constexpr (decltype(phi)::is_piecewise_linear) act(phi);
+    });
 }
-
-// The same with one that is not.
 template <class Act>
-EIGEN_ALWAYS_INLINE void with_curved(Activation activation, Act&& act) {
-    if (activation == Activation::tanh) return act([] { return Activation::tanh; });
-    return act([] { return Activation::softplus; });
-}
-
-template <class Act>
-EIGEN_ALWAYS_INLINE void with_any(Activation activation, Act&& act) {
-    if (is_piecewise_linear(activation)) return with_piecewise_linear(activation, act);
-    with_curved(activation, act);
+EIGEN_ALWAYS_INLINE void with_curved(Activation activation, const Act& act) {
+    activation.with([&](auto phi) __attribute__((always_inline)) {
+        if constexpr (!decltype(phi)::is_piecewise_linear) act(phi);
+    });
 }
 
 // h = phi(a) in place of a, for `rows` rows of `count` numbers that lie `row` numbers apart, of a curved activation.
@@ -91,7 +145,7 @@ template <AnyLanes V>
 void activate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
     with_curved(activation, [=](auto phi) {
         for (auto* first = values; first != values + rows * row * V::count; first += row * V::count)
-            for (auto* at = first; at != first + count * V::count; at += V::count) activate(phi(), V::load(at), V(0)).store(at);
+            for (auto* at = first; at != first + count * V::count; at += V::count) phi.value(V::load(at), V(0)).store(at);
     });
 }
 
@@ -100,11 +154,8 @@ template <AnyLanes V>
 void differentiate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
     with_curved(activation, [=](auto phi) {
         for (auto* first = values; first != values + rows * row * V::count; first += row * V::count)
-            for (auto* at = first; at != first + count * V::count; at += V::count) times_derivative(phi(), V::load(at), V(1), V(0)).store(at);
+            for (auto* at = first; at != first + count * V::count; at += V::count) phi.times_derivative(V::load(at), V(1), V(0)).store(at);
     });
 }
-
-// The value h above which a unit counts as active: its pre-activation is positive.
-inline double active_above(Activation activation) { return activation == Activation::softplus ? ln2<double> : 0.0; }
 
 }  // namespace shoal

@@ -1,15 +1,20 @@
 // On which side of each kink (kinks.hpp) the networks of a pack are, and along which kinks they slide.
 //
-// On a surface the gradient jumps. Where the flows of both sides push onto it, the network stays on it and moves by Filippov's rule: by the one velocity that is a
-// mean of both and tangent to it. Of a gradient that is its orthogonal projection on the tangents of all surfaces along which the network slides, whichever gates
-// it is evaluated with, since gates change it along the surfaces' normals alone:
+// On a surface the gradient jumps. Where the flows of both sides push onto it, the network stays on it and moves by Filippov's rule: by the one velocity that
+// is a mean of both and tangent to it. Of a gradient that is its orthogonal projection on the tangents of all surfaces along which the network slides,
+// whichever gates it is evaluated with, since gates change it along the surfaces' normals alone:
 //
 //   u' = -dL/du - sum_b w_b n_b,   n_b u' = 0,   u = theta / sqrt(rate)
 //
 // A network slides along a surface as long as the mean's weight, the surface's gate, lies between 0 and 1; u' is continuous where it leaves.
 //
-// Surfaces of equal or parallel inputs are one surface, and so are those of units above that hear of nothing else: a bundle. On its upper side (above the surface
-// that it is named after) each of its members is open or closed, and on its lower side.
+// Terms:
+//   gate        1 above a surface, KinkMap::closed below it; of a surface along which the network slides, the mean's weight, in [0, 1]
+//   bundle      surfaces of parallel normals, which are one surface, and the followers that switch with them; the first names it, and is up on its upper side
+//   to hear     a unit, or the hinge, hears of a sample through the open units of the layers below
+//   deaf        a unit whose height no parameter changes, since all units below it are closed
+//   follower    a unit that hears of its sample through a unit of the bundle alone, and so has no surface of its own while that one is closed
+//   crowded     a surface whose normal depends on those of several others that meet in the same point
 #pragma once
 
 #include "shoal/complementarity.hpp"
@@ -32,7 +37,7 @@ class ActiveSet {
 
     const KinkMap& map() const { return held.map; }
     HeldGates<V> held;
-    Pack<V> sides;  // of each kink: 1 above, -1 below; 0 where the network slides along it, or where it does not matter
+    Pack<V> sides;  // of each kink: 1 above, -1 below; 0 where the network slides along it, or of a sample of weight 0
 
     bool slides(int lane) const { return !bundles_[lane].empty(); }
     void forget(int lane) { bundles_[lane].clear(), collapsed_[lane].clear(); }
@@ -42,9 +47,9 @@ class ActiveSet {
 
     // Makes the lane's slope the velocity along its surfaces, and finds their gates if asked.
     void follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gates);
-    // What part of a step of length h to take, so that no gate goes beyond its range for long enough to matter; 1 where none does.
+    // What part of a step of length h to take, in (0, 1], so that no gate goes beyond [0, 1] for long enough to matter.
     double part(int lane, double h) const;
-    // At what part of the step the first gate leaves its range; infinite where none does.
+    // At what part of the step, in [0, 1], the first gate leaves [0, 1]; infinite where none does.
     double exit(int lane) const;
     // Whether a surface does not hold the network any more, so that `settle` has to be called.
     bool lets_go(int lane) const;
@@ -66,13 +71,14 @@ class ActiveSet {
     // Whether the units that have lost their incoming weights stay without.
     bool rests(int lane, const Pack<V>& theta);
 
-    // The network has come to these surfaces: decides on which side of them, or along which of them it goes on, and finds its velocity, given that under the gates
-    // so far. False where that is not determined. `again`: it has just been decided here, and yet a surface is met: speeds that were taken for rounding are none.
+    // The network has come to these surfaces: decides on which side of them, or along which of them it goes on, and finds its velocity, given that under the
+    // gates so far. False where that is not determined. `again`: it has just been decided here, and yet a surface is met: speeds that were taken for rounding
+    // are none.
     bool settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again);
 
   private:
-    // A unit that hears of its sample through a lower one of the bundle is a follower there: its gate matters where that one is open, and elsewhere it is as the
-    // other bundles say of which it is a member.
+    // A unit that hears of its sample through a lower one of the bundle is a follower there: its gate matters where that one is open, and elsewhere it is as
+    // the other bundles say of which it is a member.
     struct Member {
         Surface surface;
         bool above, below;  // open on the bundle's upper side; on its lower one
@@ -81,17 +87,26 @@ class ActiveSet {
 
     struct Bundle {
         std::vector<Member> members;  // the first gives it its name: above it is up
-        double first = 0, last = 0;  // its gate where the step begins and where it ends
+        double first = 0, last = 0;  // its gate, 1 up and 0 down, where the step begins and where it ends; outside of [0, 1] it lets the network go
         double first_pull = 0, pull = 0;  // at both ends: how fast the gate pulls along the normal, which it does backwards
         double slack = 0;  // to within this the gate is known
         bool holds = true;  // whether it does: a unit that nothing pulls at any more does not
         double reach = 0;  // the largest entry of its normal, in tolerances
     };
 
+    // Rounding of a height, in units of the size of its terms.
+    static constexpr double height_rounding = 64 * std::numeric_limits<double>::epsilon();
+
     double* row(int i) { return rows_.data() + std::int64_t(i) * parameters_; }
     double* normal(int i) { return normals_.data() + std::int64_t(i) * parameters_; }
     double dot(const double* a, const double* b) const;
+    double norm(const double* a) const { return std::sqrt(dot(a, a)); }
+    // How far a height may be from 0 by the rounding of its terms, and of the parameters that its normal, of this length, looks at.
+    double rounding(const Surface& surface, double length) const { return height_rounding * (single_.size(surface) + single_.length() * length); }
+    double in_tolerances(int lane, const Pack<V>& theta, const double* direction) const;
     void load_gates(int lane, int sample);
+    void run_forward(int lane, int sample);
+    void make_tangent(int lane, Pack<V>& slope);
     void set_gates(int sample, const std::vector<Bundle>& bundles, const std::vector<double>& values);
     static bool is_layered(const Bundle& bundle, int sample);
     template <class Visit>
@@ -118,6 +133,7 @@ class ActiveSet {
     void let_follow(int lane);
     void remove(const Surface& surface, Bundle& bundle) const;
     double input_length(int sample) const;
+    bool meet(int lane, Pack<V>& theta, const Pack<V>& slope, const std::vector<std::int64_t>& hits);
     bool is_met(const Surface& surface);
     bool is_deaf(const Surface& surface);
     bool add_surface(int lane, const Surface& surface, bool joins);
@@ -127,6 +143,7 @@ class ActiveSet {
     void add_followers(int lane, std::size_t b);
     bool has_too_many_sides();
     void put_gates(int lane);
+    void begin_decision(int lane, std::vector<double>& values);
     bool decide(int lane);
     double take_gates(std::vector<double>& values) const;
     void step_aside(int lane, Pack<V>& theta);

@@ -27,27 +27,22 @@ bool ActiveSet<V>::is_near(int lane, const Pack<V>& theta, std::int64_t number) 
     if (own >= capacity_) return false;
     single_.load(theta, lane);
     find_normals(lane, bundles_[lane]);
-    load_gates(lane, surface.sample);
-    single_.forward(surface.sample, gates_.data());
+    run_forward(lane, surface.sample);
     const double height = std::abs(single_.height(surface));
     single_.normal(surface, gates_.data(), normal(own));
     const double length = orthogonalise(own);
-    if (height <= height_rounding * (single_.size(surface) + single_.length() * length)) return true;
+    if (height <= rounding(surface, length)) return true;
     if (length == 0) return false;
-    double farthest = 0.0;
-    for (int n = 0; n < parameters_; ++n)
-        farthest = std::max(farthest, single_.root(n) * std::abs(row(own)[n]) / (atol_ + rtol_ * std::abs(double(theta.at(n)[lane])) + 1e-300));
-    return height / length * farthest <= 1.0;
+    return height / length * in_tolerances(lane, theta, row(own)) <= 1.0;
 }
 
 template <AnyLanes V>
 bool ActiveSet<V>::is_beyond_rounding(int lane, const Pack<V>& theta, std::int64_t number, double height) {
     const Surface surface = map().surface(number);
     single_.load(theta, lane);
-    load_gates(lane, surface.sample);
-    single_.forward(surface.sample, gates_.data());
+    run_forward(lane, surface.sample);
     single_.normal(surface, gates_.data(), jump_.data());
-    return std::abs(height) > height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(jump_.data(), jump_.data())));
+    return std::abs(height) > rounding(surface, norm(jump_.data()));
 }
 
 // Units that follow several others are open where their heights grow from here, and closed where they do not.
@@ -96,7 +91,8 @@ void ActiveSet<V>::add_all_velocities(int lane, double factor) {
     }
 }
 
-// The surfaces of one unit meet where it has no incoming weights: takes them away, where the flow leaves it so, and with them its surfaces from those that meet.
+// The surfaces of one unit meet where it has no incoming weights: takes them away, where the flow leaves it so, and with them its surfaces from those that
+// meet.
 template <AnyLanes V>
 bool ActiveSet<V>::collapse(int lane, Pack<V>& theta, const Surface& surface) {
     const int l = surface.layer, unit = surface.unit;
@@ -105,8 +101,7 @@ bool ActiveSet<V>::collapse(int lane, Pack<V>& theta, const Surface& surface) {
     const Layer& layer = run_.network.layers[l];
     single_.load(theta, lane);
     for (int sample = 0; sample < run_.task.samples; ++sample) {
-        load_gates(lane, sample);
-        single_.forward(sample, gates_.data());
+        run_forward(lane, sample);
         const Surface own{sample, l, unit};
         if (run_.task.weights[sample] != 0 && !is_met(own)) return false;
     }
@@ -157,8 +152,10 @@ bool ActiveSet<V>::rests(int lane, const Pack<V>& theta) {
     return std::all_of(collapsed_[lane].begin(), collapsed_[lane].end(), [&](const Surface& unit) { return is_sink(lane, unit.layer, unit.unit); });
 }
 
+// Finds which surfaces meet where the network has come to those of `hits`, into meeting_ and crowded_, and puts the network onto them. False where that is not
+// determined.
 template <AnyLanes V>
-bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again) {
+bool ActiveSet<V>::meet(int lane, Pack<V>& theta, const Pack<V>& slope, const std::vector<std::int64_t>& hits) {
     if (!slides(lane))
         for (int n = 0; n < parameters_; ++n) base_[lane][n] = slope.at(n)[lane] / single_.root(n);
     single_.load(theta, lane);
@@ -183,7 +180,12 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
         find_normals(lane, meeting_);
     }
     for (int n = 0; n < parameters_; ++n) velocity_[n] = slope.at(n)[lane] / single_.root(n);
-    if (!find_coincident(lane)) return false;
+    return find_coincident(lane);
+}
+
+template <AnyLanes V>
+bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again) {
+    if (!meet(lane, theta, slope, hits)) return false;
     if (meeting_.empty() && crowded_.empty()) return true;
     while (!crowded_.empty()) {
         const Surface crowded = crowded_.front();
@@ -215,16 +217,13 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     deciding_ = false;
     noise_ = 1e-12;
     if (!decided) return false;
-    for (int j = 0; j < int(bundles_[lane].size()); ++j) {
-        const double part = dot(row(j), velocity_.data());
-        for (int n = 0; n < parameters_; ++n) velocity_[n] -= part * row(j)[n];
-    }
-    for (int n = 0; n < parameters_; ++n) slope.at(n)[lane] = T(velocity_[n] * single_.root(n));
+    make_tangent(lane, slope);
     let_follow(lane);
     return true;
 }
 
-// Puts the network on its side of each surface that it does not slide along, so far that rounding leaves it there: whoever sees the parameters alone sees the side.
+// Puts the network on its side of each surface that it does not slide along, so far that rounding leaves it there: whoever sees the parameters alone sees the
+// side.
 template <AnyLanes V>
 void ActiveSet<V>::step_aside(int lane, Pack<V>& theta) {
     find_normals(lane, meeting_);
@@ -232,9 +231,8 @@ void ActiveSet<V>::step_aside(int lane, Pack<V>& theta) {
         if (meeting_[b].members.empty() || problem_.stands[b] == Stand::along) continue;
         const Surface& surface = meeting_[b].members.front().surface;
         if (bends(map().number(surface))) continue;
-        load_gates(lane, surface.sample);
-        single_.forward(surface.sample, gates_.data());
-        const double far = height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(normal(int(b)), normal(int(b)))));
+        run_forward(lane, surface.sample);
+        const double far = rounding(surface, norm(normal(int(b))));
         along_[b] -= problem_.stands[b] == Stand::above ? far : -far;
     }
     move_onto(lane, theta, int(meeting_.size()));
@@ -250,7 +248,7 @@ void ActiveSet<V>::dissolve_deaf(int lane) {
     for (std::size_t b = bundles.size(); b-- > 0;) {
         const Surface& surface = bundles[b].members.front().surface;
         if (surface.layer == 0 || map().is_hinge(surface.layer)) continue;
-        if (std::sqrt(dot(normal(int(b)), normal(int(b)))) > 1e-12 * input_length(surface.sample)) continue;
+        if (norm(normal(int(b))) > 1e-12 * input_length(surface.sample)) continue;
         for (const Member& member : bundles[b].members) set_side(lane, member, -1.0);
         bundles.erase(bundles.begin() + std::ptrdiff_t(b));
     }
@@ -298,16 +296,22 @@ void ActiveSet<V>::put_gates(int lane) {
             if (problem_.stands[b] == Stand::along) remove(surface, meeting_[b]);
 }
 
+// The bundles that meet stand where the network comes from, and their gates have the values that they have there.
+template <AnyLanes V>
+void ActiveSet<V>::begin_decision(int lane, std::vector<double>& values) {
+    for (std::size_t b = 0; b < meeting_.size(); ++b) {
+        values[b] = std::clamp(meeting_[b].first, 0.0, 1.0);
+        problem_.stands[b] = is_along(lane, meeting_[b]) ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
+    }
+}
+
 // Finds where the network goes on, and puts its gates so.
 template <AnyLanes V>
 bool ActiveSet<V>::decide(int lane) {
     const std::size_t count = meeting_.size();
     std::vector<double> values(count);
     problem_.resize(int(count));
-    for (std::size_t b = 0; b < count; ++b) {
-        values[b] = std::clamp(meeting_[b].first, 0.0, 1.0);
-        problem_.stands[b] = is_along(lane, meeting_[b]) ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
-    }
+    begin_decision(lane, values);
     // Gates multiply one another only where the surfaces of one sample meet: elsewhere one round finds the answer, and another one confirms it.
     bool settled = false;
     for (int round = 0; round < 40 && !settled; ++round) {
@@ -317,11 +321,7 @@ bool ActiveSet<V>::decide(int lane) {
     }
     // There the stands are changed one by one, each time with the gates that belong to them.
     for (int round = 0; round < 20 + 10 * int(count) && !settled; ++round) {
-        if (round == 0)
-            for (std::size_t b = 0; b < count; ++b) {
-                values[b] = std::clamp(meeting_[b].first, 0.0, 1.0);
-                problem_.stands[b] = is_along(lane, meeting_[b]) ? Stand::along : values[b] > 0.5 ? Stand::above : Stand::below;
-            }
+        if (round == 0) begin_decision(lane, values);
         bool found = false;
         for (int turn = 0; turn < 12 && !found; ++turn) {
             linearise(lane, base_[lane], meeting_, values);

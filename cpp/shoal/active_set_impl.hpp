@@ -42,6 +42,22 @@ void ActiveSet<V>::load_gates(int lane, int sample) {
     for (int n = 0; n < map().per_sample; ++n) gates_[n] = held.gates.at(first + n)[lane];
 }
 
+// Runs a sample forward under the gates held, which are then in gates_.
+template <AnyLanes V>
+void ActiveSet<V>::run_forward(int lane, int sample) {
+    load_gates(lane, sample);
+    single_.forward(sample, gates_.data());
+}
+
+// The largest entry of a direction of u, in what theta may be wrong by.
+template <AnyLanes V>
+double ActiveSet<V>::in_tolerances(int lane, const Pack<V>& theta, const double* direction) const {
+    double largest = 0.0;
+    for (int n = 0; n < parameters_; ++n)
+        largest = std::max(largest, single_.root(n) * std::abs(direction[n]) / (atol_ + rtol_ * std::abs(double(theta.at(n)[lane])) + 1e-300));
+    return largest;
+}
+
 // Gives the members of the bundles the gates that these values of the bundles' own mean for them, in the gates of one sample.
 template <AnyLanes V>
 void ActiveSet<V>::set_gates(int sample, const std::vector<Bundle>& bundles, const std::vector<double>& values) {
@@ -109,12 +125,13 @@ void ActiveSet<V>::for_each_side(int lane, int sample, const std::vector<Bundle>
     visit(share);
 }
 
-// Makes row i the part of normal i that is orthogonal to the rows before it, of length 1; returns the length that it had, 0 where it is within rounding of that.
+// Makes row i the part of normal i that is orthogonal to the rows before it, of length 1; returns the length that it had, 0 where it is within rounding of
+// that.
 template <AnyLanes V>
 double ActiveSet<V>::orthogonalise(int i) {
     double* const own = row(i);
     std::copy_n(normal(i), parameters_, own);
-    const double whole = std::sqrt(dot(own, own));
+    const double whole = norm(own);
     double* const overlap = overlaps_.data() + std::int64_t(i) * (capacity_ + 1);
     std::fill_n(overlap, capacity_ + 1, 0.0);
     for (int round = 0; round < 2; ++round)
@@ -123,7 +140,7 @@ double ActiveSet<V>::orthogonalise(int i) {
             for (int n = 0; n < parameters_; ++n) own[n] -= part * row(j)[n];
             overlap[j] += part;
         }
-    const double length = std::sqrt(dot(own, own));
+    const double length = norm(own);
     const bool dependent = !(length > 1e-7 * whole);
     for (int n = 0; n < parameters_; ++n) own[n] = dependent ? 0.0 : own[n] / length;
     return overlap[i] = dependent ? 0.0 : length;
@@ -134,12 +151,21 @@ template <AnyLanes V>
 void ActiveSet<V>::find_normals(int lane, const std::vector<Bundle>& bundles) {
     for (std::size_t i = 0; i < bundles.size(); ++i) {
         const Surface& surface = bundles[i].members.front().surface;
-        load_gates(lane, surface.sample);
-        single_.forward(surface.sample, gates_.data());
+        run_forward(lane, surface.sample);
         along_[i] = single_.height(surface);
         single_.normal(surface, gates_.data(), normal(int(i)));
         orthogonalise(int(i));
     }
+}
+
+// velocity_ less what of it leads off the surfaces along which the lane slides; the lane's slope is then that.
+template <AnyLanes V>
+void ActiveSet<V>::make_tangent(int lane, Pack<V>& slope) {
+    for (int j = 0; j < int(bundles_[lane].size()); ++j) {
+        const double part = dot(row(j), velocity_.data());
+        for (int n = 0; n < parameters_; ++n) velocity_[n] -= part * row(j)[n];
+    }
+    for (int n = 0; n < parameters_; ++n) slope.at(n)[lane] = T(velocity_[n] * single_.root(n));
 }
 
 template <AnyLanes V>
@@ -150,11 +176,7 @@ void ActiveSet<V>::follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gate
     std::vector<double>& raw = raw_[lane];
     for (int n = 0; n < parameters_; ++n) raw[n] = slope.at(n)[lane] / single_.root(n);
     velocity_ = raw;
-    for (int j = 0; j < int(bundles.size()); ++j) {
-        const double part = dot(row(j), velocity_.data());
-        for (int n = 0; n < parameters_; ++n) velocity_[n] -= part * row(j)[n];
-    }
-    for (int n = 0; n < parameters_; ++n) slope.at(n)[lane] = T(velocity_[n] * single_.root(n));
+    make_tangent(lane, slope);
     if (!gates) return;
     values_.clear();
     for (const Bundle& bundle : bundles) values_.push_back(std::clamp(bundle.first, 0.0, 1.0));
@@ -176,9 +198,7 @@ void ActiveSet<V>::follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gate
         bundle.slack = problem_.slack(b);
         bundle.pull = problem_.response(b, b) / dot(normal(b), normal(b));
         bundle.holds = problem_.response(b, b) < -problem_.faint[b];
-        bundle.reach = 0.0;
-        for (int n = 0; n < parameters_; ++n)
-            bundle.reach = std::max(bundle.reach, single_.root(n) * std::abs(normal(b)[n]) / (atol_ + rtol_ * std::abs(double(at.at(n)[lane])) + 1e-300));
+        bundle.reach = in_tolerances(lane, at, normal(b));
     }
 }
 
@@ -199,7 +219,8 @@ void ActiveSet<V>::find_samples(const std::vector<Bundle>& bundles, std::size_t 
     samples_.erase(std::unique(samples_.begin(), samples_.end()), samples_.end());
 }
 
-// With those values of the bundles' gates: the velocity, given that under the gates held, and how fast the bundles' heights change as a linear function of the gates.
+// With those values of the bundles' gates: the velocity, given that under the gates held, and how fast the bundles' heights change as a linear function of the
+// gates.
 template <AnyLanes V>
 void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values) {
     const int count = int(bundles.size());
@@ -211,7 +232,7 @@ void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity,
         add_velocity(sample, -1.0, velocity_);
         for_each_side(lane, sample, bundles, values, 1.0, [&](double share) { add_velocity(sample, share, velocity_); });
     }
-    double size = std::sqrt(dot(velocity_.data(), velocity_.data()));
+    double size = norm(velocity_.data());
     for (int b = 0; b < count; ++b) {
         std::fill(jump_.begin(), jump_.end(), 0.0);
         find_samples(bundles, b, b + 1);
@@ -220,7 +241,7 @@ void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity,
             values[b] = side;
             for (const int sample : samples_)
                 for_each_side(lane, sample, bundles, values, side > 0 ? 1.0 : -1.0, [&](double share) { add_velocity(sample, share, jump_); });
-            size = std::max(size, std::sqrt(dot(jump_.data(), jump_.data())));
+            size = std::max(size, norm(jump_.data()));
         }
         values[b] = own;
         for (int c = 0; c < count; ++c) problem_.response(c, b) = dot(normal(c), jump_.data());
@@ -228,8 +249,8 @@ void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity,
     for (int b = 0; b < count; ++b) {
         problem_.speeds[b] = dot(normal(b), velocity_.data());
         for (int c = 0; c < count; ++c) problem_.speeds[b] -= problem_.response(b, c) * values[c];
-        problem_.noise[b] = noise_ * size * std::sqrt(dot(normal(b), normal(b)));
-        problem_.faint[b] = 1e-11 * size * std::sqrt(dot(normal(b), normal(b)));
+        problem_.noise[b] = noise_ * size * norm(normal(b));
+        problem_.faint[b] = 1e-11 * size * norm(normal(b));
     }
 }
 

@@ -5,17 +5,13 @@
 
 namespace shoal {
 
-// Rounding of a height, in units of the size of its terms.
-constexpr double height_rounding = 64 * std::numeric_limits<double>::epsilon();
-
 // Takes a surface on which the network stands among those that meet there: as one of its own, or as a member of the bundle to which it is parallel. False where
 // there are too many. One that depends on several of them is crowded; `joins`: where it would be one of its own, it is left out.
 template <AnyLanes V>
 bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
     const int own = int(meeting_.size());
     if (own >= capacity_) return false;
-    load_gates(lane, surface.sample);
-    single_.forward(surface.sample, gates_.data());
+    run_forward(lane, surface.sample);
     along_[own] = single_.height(surface);
     double* const n = normal(own);
     single_.normal(surface, gates_.data(), n);
@@ -78,19 +74,20 @@ double ActiveSet<V>::input_length(int sample) const {
     return std::sqrt(std::inner_product(x, x + run_.task.dimension, x, 0.0));
 }
 
-// Whether a height is 0 to rounding: of its terms, and of the parameters that are where they are to rounding only. Leaves its normal behind those that are known.
+// Whether a height is 0 to rounding: of its terms, and of the parameters that are where they are to rounding only. Leaves its normal behind those that are
+// known.
 template <AnyLanes V>
 bool ActiveSet<V>::is_met(const Surface& surface) {
     double* const n = normal(int(meeting_.size()));
     single_.normal(surface, gates_.data(), n);
-    return std::abs(single_.height(surface)) <= height_rounding * (single_.size(surface) + single_.length() * std::sqrt(dot(n, n)));
+    return std::abs(single_.height(surface)) <= rounding(surface, norm(n));
 }
 
 // Whether no parameter changes the height whose normal is the next: the units below it are all closed.
 template <AnyLanes V>
 bool ActiveSet<V>::is_deaf(const Surface& surface) {
     const double* const n = normal(int(meeting_.size()));
-    return surface.layer > 0 && !map().is_hinge(surface.layer) && std::sqrt(dot(n, n)) <= 1e-12 * input_length(surface.sample);
+    return surface.layer > 0 && !map().is_hinge(surface.layer) && norm(n) <= 1e-12 * input_length(surface.sample);
 }
 
 // Whether it belongs to a bundle with surfaces of other samples than these, which stays what it is without.
@@ -118,8 +115,7 @@ void ActiveSet<V>::remove(const Surface& surface, Bundle& bundle) const {
 template <AnyLanes V>
 bool ActiveSet<V>::find_coincident(int lane) {
     for (int sample = 0; sample < run_.task.samples; ++sample) {
-        load_gates(lane, sample);
-        single_.forward(sample, gates_.data());
+        run_forward(lane, sample);
         for (int place = 0; place < map().per_sample; ++place) {
             const std::int64_t number = std::int64_t(sample) * map().per_sample + place;
             if (sides.lane(number, lane) == 0) continue;
@@ -150,7 +146,7 @@ void ActiveSet<V>::find_way_off(int b, double sign) {
         along_[i] = overlap[i] == 0 ? 0.0 : left / overlap[i];
         for (int n = 0; n < parameters_; ++n) jump_[n] += along_[i] * row(i)[n];
     }
-    const double length = std::sqrt(dot(jump_.data(), jump_.data()));
+    const double length = norm(jump_.data());
     for (double& entry : jump_) entry /= length;
 }
 
@@ -176,8 +172,8 @@ bool ActiveSet<V>::follows_in_one(const Surface& surface) const {
     return false;
 }
 
-// Whether a unit is told to open by one bundle and to close by another, and it is not known which of them is right: the network slides along both, or it leaves both
-// and the unit's height does not move as the one says that has more to say. Those are the bundles' values of which velocity_ is.
+// Whether a unit is told to open by one bundle and to close by another, and it is not known which of them is right: the network slides along both, or it leaves
+// both and the unit's height does not move as the one says that has more to say. Those are the bundles' values of which velocity_ is.
 template <AnyLanes V>
 bool ActiveSet<V>::is_torn(int lane, const std::vector<double>& values) {
     struct Told {
@@ -215,8 +211,8 @@ bool ActiveSet<V>::is_torn(int lane, const std::vector<double>& values) {
 // Whether a height, of the sample that was run forward, is 0 and changes at this rate, both beyond rounding.
 template <AnyLanes V>
 bool ActiveSet<V>::is_moved(const Surface& surface, double rate) const {
-    const double length = single_.length() * input_length(surface.sample);
-    return jumps(surface) && std::abs(rate) > 1e-7 * length && std::abs(single_.height(surface)) <= height_rounding * (single_.size(surface) + length);
+    const double length = input_length(surface.sample);
+    return jumps(surface) && std::abs(rate) > 1e-7 * (single_.length() * length) && std::abs(single_.height(surface)) <= rounding(surface, length);
 }
 
 // Adds the surfaces on which the network rests, and from which only the units of a bundle can move it: those of units, and of a hinge, that hear of others too.
@@ -253,7 +249,8 @@ bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
     return true;
 }
 
-// Units, and a hinge, that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from the surface.
+// Units, and a hinge, that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from
+// the surface.
 template <AnyLanes V>
 void ActiveSet<V>::add_followers(int lane, std::size_t b) {
     samples_.clear();

@@ -142,7 +142,8 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
     return true;
 }
 
-// A forward pass of its own for the records of lanes that leave, and of all that come after; for the rules; and for whether the loss after the last step is finite.
+// A forward pass of its own for the records of lanes that leave, and of all that come after; for the rules; and for whether the loss after the last step is
+// finite.
 template <AnyLanes V>
 bool Descent<V>::look(const std::int64_t (&times)[L], Monitor& monitor) {
     const bool rules = method_.stop.any(), records = std::any_of(times, times + L, [](std::int64_t time) { return time >= 0; });

@@ -110,7 +110,8 @@ EIGEN_ALWAYS_INLINE V reduce_exp(V x, V& tail) {
     return n;
 }
 
-// e^x for every x, to 1.1 units in the last place: subnormal, 0 and infinity where they belong; NaN stays NaN. The scale is applied in two halves so that it never overflows early.
+// e^x for every x, to 1.1 units in the last place: subnormal, 0 and infinity where they belong; NaN stays NaN. The scale is applied in two halves so that it
+// never overflows early.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V exp(V x) {
     using C = Constants<typename V::Scalar>;

@@ -5,9 +5,9 @@
 //   k_i = -grad(theta + h sum_j a_ij k_j),   theta' = theta + h sum_i b_i k_i,   error = h sum_i e_i k_i,   k_1 of the next step = k_7
 //   accept where max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)) <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
 //
-// Units that switch and hinges that are met are events (kinks.hpp). All stages of an attempt hold the gates that the network has where it begins, so that what they
-// see is smooth, whatever lies ahead; where a height would fall through its surface within the attempt, the attempt is made anew as long as the way there. On the
-// surface active_set.hpp decides where the network goes on. So no step has a kink in it, and its error estimate holds.
+// Units that switch and hinges that are met are events (kinks.hpp). All stages of an attempt hold the gates that the network has where it begins, so that what
+// they see is smooth, whatever lies ahead; where a height would fall through its surface within the attempt, the attempt is made anew as long as the way there.
+// On the surface active_set.hpp decides where the network goes on. So no step has a kink in it, and its error estimate holds.
 //
 // A lane records by the continuous extension, so what is recorded does not move the steps.
 #pragma once

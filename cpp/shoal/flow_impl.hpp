@@ -239,8 +239,8 @@ Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
     return attempt;
 }
 
-// At what part of the attempt the first height falls through its surface, but for those that end so near to it that the network is there. The surface is the target;
-// those are the hits, and so are surfaces through which heights fall where the attempt begins.
+// At what part of the attempt the first height falls through its surface, but for those that end so near to it that the network is there. The surface is the
+// target; those are the hits, and so are surfaces through which heights fall where the attempt begins.
 template <AnyLanes V>
 double Flow<V>::find_falls(int lane) {
     Clock& clock = clocks_[lane];

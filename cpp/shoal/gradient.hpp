@@ -8,8 +8,8 @@
 //
 // With penalties (loss.hpp) delta_N += S p_s f_s, and at the end the gradient += L theta.
 //
-// Where layers have scales, all passes read the effective weights s_l W_l in place of W_l, and with scales or rates the slope that is handed over is that of the
-// weights themselves times the rate, minus their velocity: r_l (s_l dW_l + L W_l).
+// Where layers have scales, all passes read the effective weights s_l W_l in place of W_l, and with scales or rates the slope that is handed over is that of
+// the weights themselves times the rate, minus their velocity: r_l (s_l dW_l + L W_l).
 //
 // Behind a homogeneous activation (phi(a) = phi'(a) a) a single output needs no backward pass of its own: with c_so = phi'(a_so) delta_s and Q = c^T h of
 // the last hidden layer, dW = z Q and dz_o = sum_k W_ok Q_ok (biases: one more k), and the input gradient uses z W in place of W.
@@ -109,10 +109,10 @@ class Gradient {
     void begin_output(const Pack<V>& parameters, int count, Product<T>& product);
     template <bool decoupled>
     void residuals(int first, int count);
-    template <LossKind kind, bool decoupled>
+    template <class Kind, bool decoupled>
     void residuals_of(int first, int count);
     template <bool decoupled>
-    void softmax_residuals(int first, int count);
+    void residuals_of_logits(int first, int count);
     template <bool decoupled>
     void held_residuals(int first, int count);
     void pass_held_gates(int layer, int first, int count);
@@ -143,6 +143,7 @@ class Gradient {
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
     std::vector<Pack<V>> values_;  // one a layer: h (or gates) after the forward pass, delta after the backward pass
+    Pack<V> exponentials_;  // of one sample's logits, where there are several
     std::vector<std::int64_t> rows_;  // how far apart their rows lie
     std::vector<T> pulling_inputs_;  // of a block's samples that pull; empty where none is left out
     Pack<V> slope_;  // the gradient; of the last hidden layer Q where the head is homogeneous

@@ -61,7 +61,9 @@ Product<typename V::Scalar> Gradient<V>::forward_product(int l, int first, const
             .inputs = layer.inputs,
             .terms = layer.inputs,
             .begin = biases ? Begin::column : Begin::zero,
-            .column = biases};
+            .column = biases,
+            .activation = network_.activation,
+            .slope = T(network_.slope)};
 }
 
 // a and its rate, W h + b and dW h + db + W dh, of one layer.

@@ -36,8 +36,9 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         shrinks_ = network.for_each_parameter<T>(shrink, shrink);
     }
     // Packs of several registers are those of networks so small that looking for samples to leave out costs more than they do.
-    const bool can_rest = loss.kind == LossKind::hinge || loss.kind == LossKind::squared_hinge;
-    if (can_rest && V::registers == 1 && network.gated() && decouples_.empty()) pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
+    if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty())
+        pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
+    if (network.outputs() > 1) exponentials_ = Pack<V>(network.outputs());
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
 
@@ -119,7 +120,7 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
         const bool hidden = l < network_.hidden_layers();
         const T* const biases = layer.biases < 0 ? nullptr : parameters.at(layer.biases);
         Product<T> product = forward_product(l, first, parameters.at(layer.weights), biases, values_[l].at(0));
-        if (hidden && !holds_units()) product.finish = finish_of(phi), product.slope = T(network_.slope);
+        if (hidden && !holds_units() && is_piecewise_linear(phi)) product.finish = Finish::activate;
         if (holds_gates(l)) begin_output(parameters, count, product);
         if (shape_ >= 0 && !holds_units())
             tiles::fixed<V, Pass::forward>[shape_](product, count);
@@ -153,44 +154,29 @@ V Gradient<V>::active(int layer, int sample, int unit) const {
 template <AnyLanes V>
 V Gradient<V>::witness(int first, int sample) const {
     const int own = int(task_.labels[first + sample]);
-    if (network_.outputs() == 1) {
-        const V threshold = T(loss_.threshold), m = V(T(own)) * output(sample, 0);
-        return shoal::witness(loss_.kind, threshold, residual(loss_.kind, threshold, m), m);
-    }
-    V top = output(sample, 0), nothing = 0;
-    for (int k = 0; k < network_.outputs(); ++k) {
-        const V o = output(sample, k);
-        top = max(top, o);
-        nothing = nothing + (o - o);
-    }
-    return top - output(sample, own) + nothing;
+    if (network_.outputs() == 1) return loss_.witness(V(T(own)) * output(sample, 0));
+    return witness_of_logits(network_.outputs(), own, [&](int k) { return output(sample, k); });
 }
 
 template <AnyLanes V>
 template <bool decoupled>
 void Gradient<V>::residuals(int first, int count) {
     if (held_ && held_->map.hinge >= 0) return held_residuals<decoupled>(first, count);
-    if (network_.outputs() > 1) return softmax_residuals<decoupled>(first, count);
-    switch (loss_.kind) {
-        case LossKind::cross_entropy: return residuals_of<LossKind::cross_entropy, decoupled>(first, count);
-        case LossKind::hinge: return residuals_of<LossKind::hinge, decoupled>(first, count);
-        case LossKind::squared_hinge: return residuals_of<LossKind::squared_hinge, decoupled>(first, count);
-        case LossKind::exponential: return residuals_of<LossKind::exponential, decoupled>(first, count);
-        case LossKind::squared: return residuals_of<LossKind::squared, decoupled>(first, count);
-    }
+    if (network_.outputs() > 1) return residuals_of_logits<decoupled>(first, count);
+    loss_.kind.with([&](auto loss) { residuals_of<decltype(loss), decoupled>(first, count); });
 }
 
 // f -> delta = -p y r(y f) + S p f. Four samples at a time where a pack has one register a number: an exponential and a division are long chains, which four
 // hide.
 template <AnyLanes V>
-template <LossKind kind, bool decoupled>
+template <class Kind, bool decoupled>
 void Gradient<V>::residuals_of(int first, int count) {
     V lost = lost_;
     const auto some = [&]<class Several>(Several, int s) __attribute__((always_inline)) {
         T* const at = values_.back().at(s);
         const Several y = Several::template spread<V::registers>(&signs_[first + s]), minus_yp = Several::template spread<V::registers>(&pulls_[first + s]);
-        const Several threshold = T(loss_.threshold), f = Several::load(at), m = y * f, r = residual(kind, threshold, m), delta = minus_yp * r;
-        lost = gather_not_finite(lost, shoal::witness(kind, threshold, r, m));
+        const Several threshold = T(loss_.threshold), f = Several::load(at), m = y * f, r = Kind::residual(threshold, m), delta = minus_yp * r;
+        lost = gather_not_finite(lost, Kind::witness(threshold, r, m));
         if constexpr (decoupled)
             fma(Several::template spread<V::registers>(&decouples_[first + s]), f, delta).store(at);
         else
@@ -203,36 +189,28 @@ void Gradient<V>::residuals_of(int first, int count) {
     lost_ = lost;
 }
 
+// o_k -> delta_k = p (softmax_k - 1[own]) + S p o_k.
 template <AnyLanes V>
 template <bool decoupled>
-void Gradient<V>::softmax_residuals(int first, int count) {
+void Gradient<V>::residuals_of_logits(int first, int count) {
     Pack<V>& values = values_.back();
     const int outputs = network_.outputs();
     for (int s = 0; s < count; ++s) {
-        const std::int64_t own = task_.labels[first + s], row = s * rows_.back();
+        const std::int64_t row = s * rows_.back();
         lost_ = gather_not_finite(lost_, witness(first, s));
-        V top = values[row], others = 0, sum = 0;
+        V top = values[row];
         for (int k = 1; k < outputs; ++k) top = max(top, values[row + k]);
-        for (int k = 0; k < outputs; ++k) {
-            const V e = exp(values[row + k] - top);
-            if constexpr (!decoupled) e.store(values.at(row + k));
-            sum = sum + e;
-            if (k != own) others = others + e;
-        }
-        const V scale = V(task_.weights[first + s]) / sum;
-        for (int k = 0; k < outputs; ++k) {  // softmax - 1 of the own class is minus the others' share: nothing cancels
-            if constexpr (decoupled) {
-                const V o = values[row + k];
-                fma(V(decouples_[first + s]), o, k == own ? -(scale * others) : scale * exp(o - top)).store(values.at(row + k));
-            } else {
-                (k == own ? -(scale * others) : scale * values[row + k]).store(values.at(row + k));
-            }
-        }
+        for (int k = 0; k < outputs; ++k) exp(values[row + k] - top).store(exponentials_.at(k));
+        const auto put = [&](int k, V delta) {
+            if constexpr (decoupled) delta = fma(V(decouples_[first + s]), values[row + k], delta);
+            delta.store(values.at(row + k));
+        };
+        softmax_residuals(outputs, int(task_.labels[first + s]), V(task_.weights[first + s]), [&](int k) { return exponentials_[k]; }, put);
     }
 }
 
-// A hinge that is met by every network of the pack adds exactly 0 to each sum of the backward pass: the gates and delta_s of the samples that still pull move up,
-// their inputs are copied, and their number comes back. Where three in four still pull, all stay: copying would cost more than it saves.
+// A hinge that is met by every network of the pack adds exactly 0 to each sum of the backward pass: the gates and delta_s of the samples that still pull move
+// up, their inputs are copied, and their number comes back. Where three in four still pull, all stay: copying would cost more than it saves.
 template <AnyLanes V>
 int Gradient<V>::gather_pulling(const T* inputs, int count) {
     Pack<V>& delta = values_.back();
@@ -268,7 +246,7 @@ void Gradient<V>::add_biases(int l, int first, int count) {
 template <AnyLanes V>
 void Gradient<V>::gate_last_hidden(int first, int count) {
     const int l = network_.hidden_layers() - 1, units = network_.layers[l].outputs;
-    const V leak = T(network_.slope);
+    const V slope = T(network_.slope);
     if (holds_units()) {
         differentiate_held(l, first, count);
         for (int s = 0; s < count; ++s)
@@ -282,9 +260,8 @@ void Gradient<V>::gate_last_hidden(int first, int count) {
             for (int o = 0; o < units; ++o) gated(V::load(row + o * V::count), delta).store(row + o * V::count);
         }
     };
-    if (network_.activation == Activation::relu) return for_each([](V gate, V delta) { return through(gate, delta); });
-    if (network_.activation == Activation::leaky_relu) return for_each([&](V h, V delta) { return where_less(V(0), h, delta, leak * delta); });
-    for_each([](V, V delta) { return delta; });
+    if (network_.gates_last_hidden()) return for_each([](V gate, V delta) { return through(gate, delta); });
+    with_piecewise_linear(network_.activation, [&](auto phi) { for_each([&](V h, V delta) { return phi.times_derivative(h, delta, slope); }); });
 }
 
 template <AnyLanes V>
@@ -329,7 +306,8 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
                               .above = rows_[l],
                               .inputs = layer.inputs,
                               .terms = layer.outputs,
-                              .finish = holds_units() ? Finish::times_stored : finish_of_derivative(phi),
+                              .finish = holds_units() || !is_piecewise_linear(phi) ? Finish::times_stored : Finish::times_derivative,
+                              .activation = phi,
                               .slope = T(network_.slope)};
         multiply<V, Pass::input_gradient, false>(plan.layers[l].inputs, back);
     }

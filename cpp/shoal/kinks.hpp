@@ -1,8 +1,8 @@
 // The kinks of a training: surfaces in the space of parameters on which the gradient jumps or bends.
 //
-// Each surface is the zero of a height. The height of a (leaky) ReLU for one sample is its pre-activation a; that of a hinge, threshold - y f. Above it the gate is
-// open: the unit passes a on, the hinge is unmet. Below it the gate is closed. With every gate held where it is, the gradient is a smooth function of the
-// parameters, on both sides of every surface.
+// Each surface is the zero of a height. The height of a (leaky) ReLU for one sample is its pre-activation a; that of a hinge, threshold - y f. Above it the
+// gate is open: the unit passes a on, the hinge is unmet. Below it the gate is closed. With every gate held where it is, the gradient is a smooth function of
+// the parameters, on both sides of every surface.
 #pragma once
 
 #include "shoal/loss.hpp"
@@ -25,14 +25,16 @@ struct KinkMap {
     std::vector<int> first;  // place of each hidden layer's first unit
 
     KinkMap(const Network& network, const Loss& loss) : hidden_layers(network.hidden_layers()) {
-        units = network.activation == Activation::relu || network.activation == Activation::leaky_relu;
-        if (network.activation == Activation::leaky_relu) closed_unit = network.slope;
+        network.activation.with([&](auto phi) {
+            units = phi.has_kink;
+            if constexpr (decltype(phi)::has_kink) closed_unit = phi.closed_gate(network.slope);
+        });
         for (int l = 0; l < hidden_layers; ++l) {
             first.push_back(per_sample);
             if (units) per_sample += network.layers[l].outputs;
         }
-        jumps = loss.kind == LossKind::hinge;
-        if (network.outputs() == 1 && (jumps || loss.kind == LossKind::squared_hinge)) hinge = per_sample++;
+        jumps = loss.kink() == Kink::jump;
+        if (network.outputs() == 1 && loss.kink() != Kink::none) hinge = per_sample++;
         units = units && hidden_layers > 0;
     }
 

@@ -12,8 +12,8 @@
 #include <cstring>
 #include <type_traits>
 
-// Before a loop of constant length that is to be written out in full, so that registers may be indexed by its counter; and before one of which two rounds are to be
-// written out, so that its own instructions are half as many.
+// Before a loop of constant length that is to be written out in full, so that registers may be indexed by its counter; and before one of which two rounds are
+// to be written out, so that its own instructions are half as many.
 #if defined(__clang__)
 #define SHOAL_UNROLL _Pragma("clang loop unroll(full)")
 #define SHOAL_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
@@ -183,6 +183,12 @@ EIGEN_ALWAYS_INLINE V through(V gate, V x) SHOAL_EACH(V, r, packet::pand(gate.va
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V max(V a, V b) {
     return where_less(a, b, b, a);
+}
+
+// The same of two numbers.
+template <std::floating_point T>
+EIGEN_ALWAYS_INLINE T max(T a, T b) {
+    return a < b ? b : a;
 }
 
 // a stays a NaN.

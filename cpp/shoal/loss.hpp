@@ -2,37 +2,19 @@
 //
 //   cross_entropy ln(1 + e^-m), 1/(1 + e^m)     exponential e^-m, e^-m     squared (1-m)^2/2, 1-m
 //   hinge (h-m)_+, 1[m<h]                       squared_hinge (h-m)_+^2/2, (h-m)_+
+//
+// A loss is one type below, and its place in LossKind. K outputs have cross-entropy alone: its residuals, margin and witness follow from the K logits.
 #pragma once
 
+#include "shoal/choice.hpp"
 #include "shoal/elementary.hpp"
 
-#include <stdexcept>
-#include <string>
-
 namespace shoal {
-
-enum class LossKind { cross_entropy, hinge, squared_hinge, exponential, squared };
 
 // What is added to the loss that is descended, not to the one that is recorded: L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2.
 struct Penalty {
     double weight_decay = 0;         // L, on all weights and biases
     double spectral_decoupling = 0;  // S, on all outputs
-};
-
-struct Loss {
-    LossKind kind;
-    double threshold;  // h of hinge and squared_hinge
-
-    Loss(const std::string& name, double threshold) : kind(named(name)), threshold(threshold) {}
-
-    static LossKind named(const std::string& name) {
-        if (name == "cross_entropy") return LossKind::cross_entropy;
-        if (name == "hinge") return LossKind::hinge;
-        if (name == "squared_hinge") return LossKind::squared_hinge;
-        if (name == "exponential") return LossKind::exponential;
-        if (name == "squared") return LossKind::squared;
-        throw std::invalid_argument("loss must be cross_entropy, hinge, squared_hinge, exponential or squared, got " + name);
-    }
 };
 
 // 1/(1 + e^m), accurate in both tails: the residual of cross-entropy, and the soft error.
@@ -42,7 +24,138 @@ EIGEN_ALWAYS_INLINE V sigmoid_of_minus(V m) {
     return where_less(V(0), m, e, one) / (one + e);
 }
 
-// The largest of `outputs` logits `logit(k)` but for that of class `own`: the margin of K classes is own's logit less this one.
+// What the residual does at the threshold: nothing, bend, or jump.
+enum class Kink { none, bend, jump };
+
+// Of each loss, with its threshold h: `value` l(m), `residual` r(m), and `witness`, which is finite exactly where m and l(m) are, given r = r(m). A network has
+// diverged where the witness of a sample that it learns is not finite.
+
+struct CrossEntropy {
+    static constexpr const char* name = "cross_entropy";
+    static constexpr Kink kink = Kink::none;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V, V m) {
+        return max(-m, V(0)) + log1p(exp_minus_abs(m));
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V residual(V, V m) {
+        return sigmoid_of_minus(m);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V witness(V, V, V m) {
+        return m;
+    }
+};
+
+struct Hinge {
+    static constexpr const char* name = "hinge";
+    static constexpr Kink kink = Kink::jump;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V h, V m) {
+        return max(h - m, V(0));
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V residual(V h, V m) {
+        return where_less(m, h, V(1), V(0));
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V witness(V h, V, V m) {
+        return h - m;
+    }
+};
+
+struct SquaredHinge {
+    static constexpr const char* name = "squared_hinge";
+    static constexpr Kink kink = Kink::bend;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V h, V m) {
+        const V short_of = max(h - m, V(0));
+        return V(0.5) * short_of * short_of;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V residual(V h, V m) {
+        return max(h - m, V(0));
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V witness(V, V r, V m) {
+        return fma(V(0.5) * r, r, m);
+    }
+};
+
+struct Exponential {
+    static constexpr const char* name = "exponential";
+    static constexpr Kink kink = Kink::none;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V, V m) {
+        return exp(-m);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V residual(V, V m) {
+        return exp(-m);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V witness(V, V r, V m) {
+        return r + m;
+    }
+};
+
+struct Squared {
+    static constexpr const char* name = "squared";
+    static constexpr Kink kink = Kink::none;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V, V m) {
+        const V short_of = V(1) - m;
+        return V(0.5) * short_of * short_of;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V residual(V, V m) {
+        return V(1) - m;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V witness(V, V r, V) {
+        return V(0.5) * r * r;
+    }
+};
+
+using LossKind = Choice<CrossEntropy, Hinge, SquaredHinge, Exponential, Squared>;
+
+struct Loss {
+    LossKind kind;
+    double threshold;  // h
+
+    Loss(const std::string& name, double threshold) : kind("loss", name), threshold(threshold) {}
+
+    Kink kink() const {
+        return kind.with([](auto loss) { return decltype(loss)::kink; });
+    }
+    template <AnyLanes V>
+    EIGEN_ALWAYS_INLINE V value(V m) const {
+        return kind.with([h = lanes<V>(), m](auto loss) { return loss.value(h, m); });
+    }
+    template <AnyLanes V>
+    EIGEN_ALWAYS_INLINE V residual(V m) const {
+        return kind.with([h = lanes<V>(), m](auto loss) { return loss.residual(h, m); });
+    }
+    template <AnyLanes V>
+    EIGEN_ALWAYS_INLINE V witness(V m) const {
+        return kind.with([h = lanes<V>(), m](auto loss) { return loss.witness(h, loss.residual(h, m), m); });
+    }
+
+  private:
+    template <AnyLanes V>
+    EIGEN_ALWAYS_INLINE V lanes() const {
+        return V(typename V::Scalar(threshold));
+    }
+};
+
+// K outputs. A logit is a number of one network, or lanes of as many numbers as there are networks.
+
+// The largest of `outputs` logits `logit(k)` but for that of class `own`: the margin is own's logit less this one.
 template <class Logit>
 EIGEN_ALWAYS_INLINE auto largest_other(int outputs, int own, const Logit& logit) {
     auto top = logit(own == 0 ? 1 : 0);
@@ -51,52 +164,30 @@ EIGEN_ALWAYS_INLINE auto largest_other(int outputs, int own, const Logit& logit)
     return top;
 }
 
-// r(m).
-template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V residual(LossKind kind, V threshold, V m) {
-    const V zero = 0, one = 1;
-    switch (kind) {
-        case LossKind::cross_entropy: return sigmoid_of_minus(m);
-        case LossKind::hinge: return where_less(m, threshold, one, zero);
-        case LossKind::squared_hinge: return max(threshold - m, zero);
-        case LossKind::exponential: return exp(-m);
-        case LossKind::squared: return one - m;
+// Finite exactly where all logits and the loss of class `own` are.
+template <class Logit>
+EIGEN_ALWAYS_INLINE auto witness_of_logits(int outputs, int own, const Logit& logit) {
+    auto top = logit(0), nothing = top - top;
+    for (int k = 1; k < outputs; ++k) {
+        const auto o = logit(k);
+        top = max(top, o);
+        nothing = nothing + (o - o);
     }
-    return zero;
+    return top - logit(own) + nothing;
 }
 
-// l(m).
-template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V loss_value(LossKind kind, V threshold, V m) {
-    const V zero = 0, half = 0.5;
-    switch (kind) {
-        case LossKind::cross_entropy: return max(-m, zero) + log1p(exp_minus_abs(m));
-        case LossKind::hinge: return max(threshold - m, zero);
-        case LossKind::squared_hinge: {
-            const V short_of = max(threshold - m, zero);
-            return half * short_of * short_of;
-        }
-        case LossKind::exponential: return exp(-m);
-        case LossKind::squared: {
-            const V short_of = V(1) - m;
-            return half * short_of * short_of;
-        }
+// put(k, p (softmax_k - 1[k = own])) for each k, given the weight p of the sample and exponential(k) = e^(o_k - max_j o_j). Own's number is minus what the
+// others have of the softmax: nothing cancels.
+template <class Number, class Exponential, class Put>
+EIGEN_ALWAYS_INLINE void softmax_residuals(int outputs, int own, Number weight, const Exponential& exponential, const Put& put) {
+    Number sum = 0, others = 0;
+    for (int k = 0; k < outputs; ++k) {
+        const Number e = exponential(k);
+        sum = sum + e;
+        if (k != own) others = others + e;
     }
-    return zero;
-}
-
-// Finite exactly where the margin m and l(m) are, given r = r(m): a network has diverged where that of a sample which it learns is not.
-template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V witness(LossKind kind, V threshold, V r, V m) {
-    const V half = 0.5;
-    switch (kind) {
-        case LossKind::cross_entropy: return m;
-        case LossKind::hinge: return threshold - m;
-        case LossKind::squared_hinge: return fma(half * r, r, m);
-        case LossKind::exponential: return r + m;
-        case LossKind::squared: return half * r * r;
-    }
-    return m;
+    const Number scale = weight / sum;
+    for (int k = 0; k < outputs; ++k) put(k, k == own ? -(scale * others) : scale * exponential(k));
 }
 
 }  // namespace shoal

@@ -75,7 +75,7 @@ void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
     const V zero = 0, half = 0.5, one = 1;
     const V m = V(T(task_.labels[sample])) * logit;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, half));
-    add(sample, m, record_.loss ? loss_value(loss_.kind, V(T(loss_.threshold)), m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
+    add(sample, m, record_.loss ? loss_.value(m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
 }
 
 // K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v) and the soft error 1/(1 + e^-v). Who ties with j others
@@ -86,9 +86,7 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     const V zero = 0, one = 1;
     const int outputs = network_.outputs(), own = int(task_.labels[sample]);
     const V o = pass.output(row, own);
-    V top = pass.output(row, own == 0 ? 1 : 0);
-    for (int k = 0; k < outputs; ++k)
-        if (k != own) top = max(top, pass.output(row, k));
+    const V top = largest_other(outputs, own, [&](int k) { return pass.output(row, k); });
     V sum = zero, ties = zero;
     for (int k = 0; k < outputs; ++k)
         if (k != own) {
@@ -99,11 +97,11 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     // sum - sum is 0, or NaN where an output is: log alone may give a number there.
     const V v = top + (log(sum) + (sum - sum)) - o, m = o - top;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, ties / (ties + one)));
-    add(sample, m, loss_value(LossKind::cross_entropy, zero, -v), error, sigmoid_of_minus(-v), sight);
+    add(sample, m, CrossEntropy::value(zero, -v), error, sigmoid_of_minus(-v), sight);
 }
 
-// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`. Counts are in double precision, which holds all whole numbers
-// up to 2^53: single precision would stick at 2^24 samples.
+// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`. Counts are in double precision, which holds all whole
+// numbers up to 2^53: single precision would stick at 2^24 samples.
 template <AnyLanes V>
 class UnitMeasure {
   public:
@@ -169,8 +167,8 @@ class UnitMeasure {
     std::vector<double> counts_;  // of samples on which the unit is active: units x lanes
 };
 
-// The Euclidean norm of of(0), ..., of(count - 1), summed in their order. Only the norm itself can overflow, or be too small to be held: no square does. Infinite
-// where a number is; NaN where one is none.
+// The Euclidean norm of of(0), ..., of(count - 1), summed in their order. Only the norm itself can overflow, or be too small to be held: no square does.
+// Infinite where a number is; NaN where one is none.
 template <AnyLanes V, class Of>
 V norm(std::int64_t count, Of&& of) {
     const V zero = 0, one = 1, infinite = std::numeric_limits<typename V::Scalar>::infinity();

@@ -105,7 +105,7 @@ struct Network {
     bool homogeneous_head() const { return hidden_layers() > 0 && outputs() == 1 && is_piecewise_linear(activation); }
 
     // ReLUs before it: all that the backward pass needs of the last hidden layer is which units are active.
-    bool gates_last_hidden() const { return homogeneous_head() && activation == Activation::relu; }
+    bool gates_last_hidden() const { return homogeneous_head() && activation.is<Relu>(); }
 
     // One hidden layer of them: their gates need no pass of their own.
     bool gated() const { return gates_last_hidden() && hidden_layers() == 1; }

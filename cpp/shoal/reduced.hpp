@@ -1,8 +1,9 @@
 // Training of networks of which statistics alone are kept, in memory that does not grow with their number.
 //
-// Networks with the same index / cell make a cell. Each thread trains a stretch of a few cells into records of its own, takes each cell's statistics while they are
-// in the cache, and takes the next stretch; the last ones are shorter, so that all threads end together. Cells are fixed by the networks' indices, so neither threads, nor stretches, nor where a run begins changes the bits of
-// a cell that is whole. What is counted, not summed, needs no cells: whole numbers add up to the same in any order.
+// Networks with the same index / cell make a cell. Each thread trains a stretch of a few cells into records of its own, takes each cell's statistics while they
+// are in the cache, and takes the next stretch; the last ones are shorter, so that all threads end together. Cells are fixed by the networks' indices, so
+// neither threads, nor stretches, nor where a run begins changes the bits of a cell that is whole. What is counted, not summed, needs no cells: whole numbers
+// add up to the same in any order.
 #pragma once
 
 #include "shoal/statistics.hpp"

@@ -16,9 +16,9 @@
 
 namespace shoal {
 
-// Runs `body(0)` ... `body(wanted - 1)`, each on a thread of its own, in the standard arithmetic; `missing()` is called for each thread that the system would not give, of which there may be
-// any number but all. The calling thread calls `poll(done)` every 50 ms and once at the end; when it or a body throws, `progress` says stop and the first exception
-// goes on to the caller, once all threads have come to their end.
+// Runs `body(0)` ... `body(wanted - 1)`, each on a thread of its own, in the standard arithmetic; `missing()` is called for each thread that the system would
+// not give, of which there may be any number but all. The calling thread calls `poll(done)` every 50 ms and once at the end; when it or a body throws,
+// `progress` says stop and the first exception goes on to the caller, once all threads have come to their end.
 inline void run_threads(int wanted, Progress& progress, const std::function<void(int)>& body, const std::function<void()>& missing,
                         const std::function<void(std::int64_t)>& poll) {
     std::mutex mutex;

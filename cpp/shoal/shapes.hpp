@@ -3,9 +3,9 @@
 //   forward                  f_s = b + sum_o z_o relu(a_so),   a_so = c_o + sum_k x_sk W_ok,   and the gates 1[a_so > 0]
 //   gated_weight_gradient    Q_ok = sum_s 1[a_so > 0] delta_s x_sk
 //
-// The tiles are those of tiles.hpp, each sum has the same order, so the bits are the same. What is saved are instructions around the sums: the terms of a forward
-// tile are written out, addresses are constants, and nothing is looked up. A pack of several registers a number is walked through register by register: these
-// tiles need none of the larger number of sums to hide latencies.
+// The tiles are those of tiles.hpp, each sum has the same order, so the bits are the same. What is saved are instructions around the sums: the terms of a
+// forward tile are written out, addresses are constants, and nothing is looked up. A pack of several registers a number is walked through register by register:
+// these tiles need none of the larger number of sums to hide latencies.
 #pragma once
 
 #include "shoal/plan.hpp"

@@ -1,7 +1,7 @@
 // One network of a pack, one sample at a time, in plain numbers: what is asked of it at its kinks (kinks.hpp), where a pack's lanes have nothing in common.
 //
-// Directions and slopes are in the coordinates u = theta / sqrt(rate), in which gradient flow is u' = -dL/du whatever the rates of the layers: there the jump of
-// the velocity across a surface is along the surface's normal.
+// Directions and slopes are in the coordinates u = theta / sqrt(rate), in which gradient flow is u' = -dL/du whatever the rates of the layers: there the jump
+// of the velocity across a surface is along the surface's normal.
 #pragma once
 
 #include "shoal/cohort.hpp"
@@ -53,7 +53,8 @@ class Single {
     // How large the terms are that add up to a height: its rounding is some units in the last place of this.
     double size(const Surface& surface) const { return sizes_[surface.layer][surface.unit]; }
 
-    // How fast the heights of the sample change where u moves along `direction`. `see(layer, unit, rate)` may change the gate of a unit before its rate goes on.
+    // How fast the heights of the sample change where u moves along `direction`. `see(layer, unit, rate)` may change the gate of a unit before its rate goes
+    // on.
     template <class See>
     void rates(int sample, const double* gates, const double* direction, See&& see);
 
@@ -181,7 +182,7 @@ void Single<V>::find_output_signal(int sample, const double* gates) {
         const double gate = gates[map_.hinge];
         signal[0] = p * y * (map_.jumps ? gate : gate * (run_.loss.threshold - y * f[0]));
     } else if (outputs == 1) {
-        residual(run_.loss.kind, Lanes<T>(T(run_.loss.threshold)), Lanes<T>(T(y * f[0]))).store(number);
+        run_.loss.residual(Lanes<T>(T(y * f[0]))).store(number);
         signal[0] = p * y * number[0];
     } else {
         const double largest = *std::max_element(f.begin(), f.end());

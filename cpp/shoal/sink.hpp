@@ -1,8 +1,8 @@
 // Whether a unit without incoming weights stays without.
 //
-// Near w = 0 the weights of a ReLU move by w' = sum_s c_s 1[w h_s > 0] h_s, uphill on Phi(w) = sum_s c_s relu(w h_s), where h_s is what the unit hears of sample s
-// and c_s the pull on its pre-activation. |w|^2 changes by 2 Phi: where Phi is nowhere positive, w = 0 is where the flow stays, and nowhere else. Where it is
-// positive somewhere, the weights may leave along each of its maxima, and the flow is not determined.
+// Near w = 0 the weights of a ReLU move by w' = sum_s c_s 1[w h_s > 0] h_s, uphill on Phi(w) = sum_s c_s relu(w h_s), where h_s is what the unit hears of
+// sample s and c_s the pull on its pre-activation. |w|^2 changes by 2 Phi: where Phi is nowhere positive, w = 0 is where the flow stays, and nowhere else.
+// Where it is positive somewhere, the weights may leave along each of its maxima, and the flow is not determined.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,8 @@ namespace shoal {
 
 class Sink {
   public:
-    // Whether Phi is nowhere positive. `heard` holds a row of `dimension` numbers for each pull. False where that cannot be said with the effort that it is worth.
+    // Whether Phi is nowhere positive. `heard` holds a row of `dimension` numbers for each pull. False where that cannot be said with the effort that it is
+    // worth.
     bool holds(int dimension, const std::vector<double>& heard, const std::vector<double>& pulls) {
         if (std::none_of(pulls.begin(), pulls.end(), [](double pull) { return pull > 0; })) return true;
         dimension_ = dimension;

@@ -2,8 +2,8 @@
 //
 //   x = Q^T z,   z = Q x,   V = W Q^T,   R = W - V Q          (rows of Q orthonormal)
 //
-// First-layer weights W meet inputs of the span by V alone: W x = V z. Their gradient lies in the span, dL/dW = (dL/dV) Q, so without weight decay R stays as it
-// was drawn. V is trained in place of W; of R the squared norm of each row is kept, and R itself where whole weights are recorded.
+// First-layer weights W meet inputs of the span by V alone: W x = V z. Their gradient lies in the span, dL/dW = (dL/dV) Q, so without weight decay R stays as
+// it was drawn. V is trained in place of W; of R the squared norm of each row is kept, and R itself where whole weights are recorded.
 //
 // All in double precision, by sums whose order is written down: the coordinates are the same to the bit on every instruction set.
 #pragma once

@@ -102,8 +102,8 @@ void count_events(Records<T> records, std::span<const std::int64_t> networks, Re
     }
 }
 
-// Bins that hold a number to a relative width of 2^-bits: 2^bits to an octave, from 2^-octaves to 2^octaves, for either sign. What is smaller shares one bin with
-// 0, what is larger has one for each sign. From the most negative numbers to the largest.
+// Bins that hold a number to a relative width of 2^-bits: 2^bits to an octave, from 2^-octaves to 2^octaves, for either sign. What is smaller shares one bin
+// with 0, what is larger has one for each sign. From the most negative numbers to the largest.
 struct Bins {
     static constexpr int octaves = 32, mantissa = std::numeric_limits<double>::digits - 1;
     int bits;

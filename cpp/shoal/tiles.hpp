@@ -21,31 +21,10 @@ namespace shoal {
 
 enum class Pass { forward, weight_gradient, gated_weight_gradient, input_gradient };
 enum class Begin { zero, column, stored };  // sums start from 0, from a number for each column (the biases), from what C holds
-// gates: what is stored of a = the sum is its gate 1[a > 0], as a mask; relu(a) goes into the output alone, f_i += relu(a_ij) z_j.
-enum class Finish { store, relu, leaky_relu, gates, where_positive, leaky_where_positive, times_stored };
-
-// The end of a forward product that applies the activation, and of an input gradient that multiplies by its derivative. Curved activations are applied to the
-// sums behind the product, and their derivatives stand where the input gradient goes.
-constexpr Finish finish_of(Activation activation) {
-    switch (activation) {
-        case Activation::relu: return Finish::relu;
-        case Activation::leaky_relu: return Finish::leaky_relu;
-        case Activation::linear:
-        case Activation::tanh:
-        case Activation::softplus: return Finish::store;
-    }
-    return Finish::store;
-}
-constexpr Finish finish_of_derivative(Activation activation) {
-    switch (activation) {
-        case Activation::relu: return Finish::where_positive;
-        case Activation::leaky_relu: return Finish::leaky_where_positive;
-        case Activation::linear: return Finish::store;
-        case Activation::tanh:
-        case Activation::softplus: return Finish::times_stored;
-    }
-    return Finish::store;
-}
+// What becomes of each sum. gates: of a = the sum, its gate 1[a > 0] is stored, as a mask; relu(a) goes into the output alone, f_i += relu(a_ij) z_j. Of a
+// piecewise linear phi, activate: phi(sum), times_derivative: phi'(a) times the sum, given the h that is stored. Curved ones are applied behind the product,
+// and their derivatives are stored before it: times_stored.
+enum class Finish { store, activate, gates, times_derivative, times_stored };
 
 // One pass over one layer for one block of samples. Rows of the values below and above the layer and of its matrix lie `below`, `above` and `inputs` apart.
 template <class T>
@@ -57,10 +36,11 @@ struct Product {
     Begin begin = Begin::zero;
     const T* column = nullptr;  // of Begin::column: a number for each j
     Finish finish = Finish::store;
-    T slope = 0;                // of Finish::leaky_relu and leaky_where_positive
-    const T* delta = nullptr;   // of gated_weight_gradient: delta_s, a number for each term
-    const T* head = nullptr;    // of Finish::gates: z_j
-    T* output = nullptr;        // of Finish::gates: f_i, which holds the bias before
+    Activation activation = Linear();  // of Finish::activate and times_derivative
+    T slope = 0;  // of that activation
+    const T* delta = nullptr;  // of gated_weight_gradient: delta_s, a number for each term
+    const T* head = nullptr;  // of Finish::gates: z_j
+    T* output = nullptr;  // of Finish::gates: f_i, which holds the bias before
 };
 
 namespace tiles {
@@ -74,8 +54,8 @@ constexpr int longest = 8;
 
 constexpr bool is_weight_gradient(Pass pass) { return pass == Pass::weight_gradient || pass == Pass::gated_weight_gradient; }
 
-// I x J sums, the shorter side of the operands, and one number of the longer side stand in registers; beside them delta_s, where the gates are not the side that
-// is held.
+// I x J sums, the shorter side of the operands, and one number of the longer side stand in registers; beside them delta_s, where the gates are not the side
+// that is held.
 template <AnyLanes V>
 constexpr bool fits(Pass pass, int i, int j) {
     const int numbers = i * j + (i < j ? i : j) + 1 + (pass == Pass::gated_weight_gradient && i > j ? 1 : 0);
@@ -113,7 +93,7 @@ EIGEN_ALWAYS_INLINE void finish_gates(const Product<typename V::Scalar>& p, cons
 template <AnyLanes V, int I, int J, Pass pass, int L>
 EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
                                 std::int64_t column) {
-    const V zero = 0, slope = p.slope;
+    const V slope = p.slope;
 #define SHOAL_FINISH(end)                          \
     SHOAL_UNROLL for (int n = 0; n < I * J; ++n) { \
         if (n > 0 && n % J == 0) {                 \
@@ -126,20 +106,21 @@ EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&
     return
     if constexpr (pass == Pass::forward) {
         if (p.finish == Finish::gates) return finish_gates<V, I, J, L>(p, sum, c, c_row, row, column);
-        if (p.finish == Finish::relu) { SHOAL_FINISH(relu(sum[n])); }
-        if (p.finish == Finish::leaky_relu) { SHOAL_FINISH(where_less(sum[n], zero, slope * sum[n], sum[n])); }
+        if (p.finish == Finish::activate)
+            return with_piecewise_linear(p.activation, [&](auto phi) __attribute__((always_inline)) { SHOAL_FINISH(phi.value(sum[n], slope)); });
     }
     if constexpr (pass == Pass::input_gradient) {
-        if (p.finish == Finish::where_positive) { SHOAL_FINISH(keep_where_positive(V::load(to), sum[n])); }
-        if (p.finish == Finish::leaky_where_positive) { SHOAL_FINISH(where_less(zero, V::load(to), sum[n], slope * sum[n])); }
+        if (p.finish == Finish::times_derivative)
+            return with_piecewise_linear(p.activation,
+                                         [&](auto phi) __attribute__((always_inline)) { SHOAL_FINISH(phi.times_derivative(V::load(to), sum[n], slope)); });
         if (p.finish == Finish::times_stored) { SHOAL_FINISH(V::load(to) * sum[n]); }
     }
     SHOAL_FINISH(sum[n]);
 #undef SHOAL_FINISH
 }
 
-// One tile whose first element is (row, column). `shared`: the values below the layer are one number for all networks. `written` terms, where their number is known
-// to the compiler, are written out one after another. L networks stand side by side, of which the tile takes as many as V holds.
+// One tile whose first element is (row, column). `shared`: the values below the layer are one number for all networks. `written` terms, where their number is
+// known to the compiler, are written out one after another. L networks stand side by side, of which the tile takes as many as V holds.
 template <AnyLanes V, int I, int J, Pass pass, bool shared, int written = 0, int L = V::count>
 EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t row, std::int64_t column) {
     using T = typename V::Scalar;

@@ -66,9 +66,9 @@ class Passes {
   private:
     void dot(const Model<T>& model, int count);
     void find_residuals(const Samples<T>& samples, const Block& block);
-    template <LossKind kind>
+    template <class Kind>
     void margin_residuals(const Samples<T>& samples, const Block& block);
-    void softmax_residuals(const Samples<T>& samples, const Block& block);
+    void residuals_of_logits(const Samples<T>& samples, const Block& block);
     void head(const Model<T>& model, Slopes<T>& slopes, Begin begin);
     template <int R, class Phi>
     void head_rows(Phi phi, const Model<T>& model, Pack<V>& slopes, int first);

@@ -74,7 +74,8 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
                           .terms = layer.inputs,
                           .begin = biases ? Begin::column : Begin::zero,
                           .column = biases,
-                          .finish = hidden ? finish_of(phi) : Finish::store,
+                          .finish = hidden && is_piecewise_linear(phi) ? Finish::activate : Finish::store,
+                          .activation = phi,
                           .slope = T(network_.slope)});
         if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, to.at(0), count, row / L, row / L);
     }
@@ -125,23 +126,20 @@ bool Passes<T>::lost(const Samples<T>& samples, const Block& block) const {
     const int outputs = network_.outputs();
     V seen = 0;
     if (outputs == 1) {
-        const V threshold = T(loss_.threshold);
         for (int s = 0; s < block.count; s += L) {
             alignas(64) T margins[L] = {};
             for (int i = 0; i < std::min(L, block.count - s); ++i) {
                 const int sample = block.sample(s + i);
                 margins[i] = samples.signs[sample] * samples.outputs[sample];
             }
-            const V m = V::load(margins);
-            seen = gather_not_finite(seen, witness(loss_.kind, threshold, residual(loss_.kind, threshold, m), m));
+            seen = gather_not_finite(seen, loss_.witness(V::load(margins)));
         }
         return gathered(seen);
     }
     for (int s = 0; s < block.count; ++s) {
-        const T* const o = samples.outputs.data() + std::int64_t(block.sample(s)) * outputs;
-        T top = o[0], nothing = 0;
-        for (int k = 0; k < outputs; ++k) top = std::max(top, o[k]), nothing += o[k] - o[k];
-        seen = gather_not_finite(seen, V(top - o[samples.task.labels[block.sample(s)]] + nothing));
+        const int sample = block.sample(s);
+        const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
+        seen = gather_not_finite(seen, V(witness_of_logits(outputs, int(samples.task.labels[sample]), [o](int k) { return o[k]; })));
     }
     return gathered(seen);
 }
@@ -175,19 +173,13 @@ void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>
 template <class T>
 void Passes<T>::find_residuals(const Samples<T>& samples, const Block& block) {
     rows_.clear();
-    if (network_.outputs() > 1) return softmax_residuals(samples, block);
-    switch (loss_.kind) {
-        case LossKind::cross_entropy: return margin_residuals<LossKind::cross_entropy>(samples, block);
-        case LossKind::hinge: return margin_residuals<LossKind::hinge>(samples, block);
-        case LossKind::squared_hinge: return margin_residuals<LossKind::squared_hinge>(samples, block);
-        case LossKind::exponential: return margin_residuals<LossKind::exponential>(samples, block);
-        case LossKind::squared: return margin_residuals<LossKind::squared>(samples, block);
-    }
+    if (network_.outputs() > 1) return residuals_of_logits(samples, block);
+    loss_.kind.with([&](auto loss) { margin_residuals<decltype(loss)>(samples, block); });
 }
 
 // delta = -p y r(y f) + S p f, L samples at a time; those that are not 0 are kept.
 template <class T>
-template <LossKind kind>
+template <class Kind>
 void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) {
     const std::int64_t row = row_numbers<T>(1);
     for (int s = 0; s < block.count; s += L) {
@@ -198,7 +190,7 @@ void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) 
             f[i] = outputs_.at(0)[(s + i) * row], y[i] = samples.signs[sample], minus_yp[i] = samples.pulls[sample];
             if (!samples.decouples.empty()) decouple[i] = samples.decouples[sample];
         }
-        V delta = V::load(minus_yp) * residual(kind, V(T(loss_.threshold)), V::load(y) * V::load(f));
+        V delta = V::load(minus_yp) * Kind::residual(V(T(loss_.threshold)), V::load(y) * V::load(f));
         if (!samples.decouples.empty()) delta = fma(V::load(decouple), V::load(f), delta);
         alignas(64) T found[L];
         delta.store(found);
@@ -210,34 +202,28 @@ void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) 
     }
 }
 
-// delta = p (softmax - 1[own]) + S p f; the own class's is minus the others' share, so that nothing cancels.
+// delta_k = p (softmax_k - 1[own]) + S p f_k, with L exponentials at a time; samples with one that is not 0 are kept.
 template <class T>
-void Passes<T>::softmax_residuals(const Samples<T>& samples, const Block& block) {
+void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& block) {
     const int outputs = network_.outputs();
     const std::int64_t row = row_numbers<T>(outputs);
     for (int s = 0; s < block.count; ++s) {
-        const int sample = block.sample(s), own = int(samples.task.labels[sample]);
-        const T weight = samples.task.weights[sample], *const f = outputs_.at(0) + s * row;
+        const int sample = block.sample(s);
+        const T* const f = outputs_.at(0) + s * row;
         T* const to = deltas_.at(0) + std::int64_t(rows_.size()) * outputs;
         const T top = *std::max_element(f, f + outputs);
-        T sum = 0, others = 0;
         for (int k = 0; k < outputs; k += L) {
             alignas(64) T e[L] = {};
             for (int i = 0; i < std::min(L, outputs - k); ++i) e[i] = f[k + i] - top;
             exp(V::load(e)).store(e);
-            for (int i = 0; i < std::min(L, outputs - k); ++i) {
-                to[k + i] = e[i];
-                sum += e[i];
-                if (k + i != own) others += e[i];
-            }
+            std::copy_n(e, std::min(L, outputs - k), to + k);
         }
-        const T scale = weight / sum;
         bool pulls = false;
-        for (int k = 0; k < outputs; ++k) {
-            to[k] = k == own ? -(scale * others) : scale * to[k];
-            if (!samples.decouples.empty()) to[k] += samples.decouples[sample] * f[k];
+        const auto put = [&](int k, T delta) {
+            to[k] = samples.decouples.empty() ? delta : delta + samples.decouples[sample] * f[k];
             pulls |= to[k] != 0;
-        }
+        };
+        softmax_residuals(outputs, int(samples.task.labels[sample]), samples.task.weights[sample], [to](int k) { return to[k]; }, put);
         if (pulls) rows_.push_back(s);
     }
 }
@@ -299,7 +285,7 @@ void Passes<T>::head(const Model<T>& model, Slopes<T>& slopes, Begin begin) {
         return;
     }
     if (begin == Begin::zero) slopes.weights[l].clear();
-    with_any(network_.activation, [&](auto phi) {
+    network_.activation.with([&](auto phi) {
         int r = 0;
         for (; r + 4 <= rows; r += 4) head_rows<4>(phi, model, slopes.weights[l], r);
         for (; r < rows; ++r) head_rows<1>(phi, model, slopes.weights[l], r);
@@ -325,7 +311,7 @@ EIGEN_ALWAYS_INLINE void Passes<T>::head_rows(Phi phi, const Model<T>& model, Pa
         for (int g = group; g < group + size; ++g, to += L) {
             V sum = slopes[g];
             SHOAL_UNROLL for (int r = 0; r < R; ++r) {
-                const V h = V::load(from[r] + g * L), back = times_derivative(phi(), h, delta[r] * weights[g], slope);
+                const V h = V::load(from[r] + g * L), back = phi.times_derivative(h, delta[r] * weights[g], slope);
                 sum = fma(delta[r], h, sum);
                 back.store(to + r * size * L);
                 if (l > 0) back.store(back_[l].at(0) + (first + r) * row + g * L);
@@ -341,13 +327,13 @@ void Passes<T>::take_through_activation(int l) {
     const int rows = int(rows_.size());
     const std::int64_t row = row_numbers<T>(network_.layers[l].outputs) / L;
     const V slope = T(network_.slope);
-    with_any(network_.activation, [&](auto phi) {
+    network_.activation.with([&](auto phi) {
         for_each_piece(plans_[l].weights.rows, [&](int group, int size) {
             T* to = lanes_.at(std::int64_t(group) * rows);
             for (int r = 0; r < rows; ++r)
                 for (int i = 0; i < size; ++i, to += L) {
                     const std::int64_t at = r * row + group + i;
-                    const V back = times_derivative(phi(), values_[l][rows_[r] * row + group + i], back_[l][at], slope);
+                    const V back = phi.times_derivative(values_[l][rows_[r] * row + group + i], back_[l][at], slope);
                     back.store(to);
                     if (l > 0) back.store(back_[l].at(at));
                 }

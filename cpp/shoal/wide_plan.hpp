@@ -102,18 +102,14 @@ void multiply_terms(const Plan& plan, const typename V::Scalar* lanes, const typ
     using T = typename V::Scalar;
     for_each_piece(plan.rows, [&](int group, int i) {
         for_each_piece(plan.columns, [&](int column, int j) {
-            const Product<T> product{lanes + std::int64_t(group) * terms * V::count,
-                                     scalars + std::int64_t(column) * terms,
-                                     c + (std::int64_t(group) * inputs + column) * V::count,
-                                     j,
-                                     i,
-                                     inputs,
-                                     terms,
-                                     begin,
-                                     nullptr,
-                                     Finish::store,
-                                     T(0),
-                                     nullptr};
+            const Product<T> product{.a = lanes + std::int64_t(group) * terms * V::count,
+                                     .b = scalars + std::int64_t(column) * terms,
+                                     .c = c + (std::int64_t(group) * inputs + column) * V::count,
+                                     .below = j,
+                                     .above = i,
+                                     .inputs = inputs,
+                                     .terms = terms,
+                                     .begin = begin};
             tiles::table<V, Pass::weight_gradient, true>[(i - 1) * tiles::longest + j - 1](product, 0, 1, 0, 1);
         });
     });

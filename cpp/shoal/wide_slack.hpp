@@ -5,14 +5,15 @@
 //
 //   a = sum_i ( |z_i'| |w_i' - w_i| + |z_i' - z_i| |w_i| ),   b = sum_i ( |z_i'| |b_i' - b_i| + |z_i' - z_i| |b_i| ) + |c' - c|.
 //
-// A and B are the sums of a and b over the steps. A sample whose margin was m when it was last seen, at A_0 and B_0, meets a hinge of threshold h for as long as
-// |x| (A - A_0) + B - B_0 < m - h, up to rounding:
+// A and B are the sums of a and b over the steps. A sample whose margin was m when it was last seen, at A_0 and B_0, meets a hinge of threshold h for as long
+// as |x| (A - A_0) + B - B_0 < m - h, up to rounding:
 //
 //   - A product is rounded at most n = 2 (d + M) + 16 times on its way to the output, by u each (two for a multiply-add that is not fused, some left for f_0).
 //     So a computed output is off by at most r (|x| P + Q), r = 2 n u: P = sum_i |z_i| |w_i|, and Q = sum_i |z_i| (|b_i| + tiny) + |c| + tiny, both at their
 //     largest since the start. `tiny` stands for what underflows.
 //   - P and Q grow by no more than A and B. So twice the error when it was last seen, and A and B a little larger, serve for both ends.
-//   - A third such error, with |h| in Q, stands for the subtraction m - h. A and B are rounded up. |x| A + B is rounded four times, then 16 units are taken off.
+//   - A third such error, with |h| in Q, stands for the subtraction m - h. A and B are rounded up. |x| A + B is rounded four times, then 16 units are taken
+//     off.
 //   - No number on the way overflows where no norm is larger than `large`; else nothing rests.
 //
 // The bits do not depend on which samples rest. Still, the sums have one order, so that the time does not depend on the threads.
@@ -37,9 +38,8 @@ class Slack {
         rounding_ = operations * eps;
         large_ = std::cbrt(double(std::numeric_limits<T>::max())) / operations;
         lost_ = 4 * operations * double(std::numeric_limits<T>::min());
-        const bool hinge = run.loss.kind == LossKind::hinge || run.loss.kind == LossKind::squared_hinge;
-        kept_ = hinge && network.hidden_layers() == 1 && network.outputs() == 1 && is_piecewise_linear(network.activation) && std::abs(network.slope) <= 1 &&
-                run.penalty.spectral_decoupling == 0 && rounding_ < 0.25;
+        kept_ = run.loss.kink() != Kink::none && network.hidden_layers() == 1 && network.outputs() == 1 && is_piecewise_linear(network.activation) &&
+                std::abs(network.slope) <= 1 && run.penalty.spectral_decoupling == 0 && rounding_ < 0.25;
         if (!kept_) return;
         before_ = Pack<V>(std::int64_t(groups<V>(network.layers[0].outputs)) * network.inputs());
         units_.resize(filled<T>(network.layers[0].outputs));

@@ -47,9 +47,7 @@ class Stops {
         const int outputs = run_.network.outputs(), own = int(run_.task.labels[sample]);
         const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
         if (outputs == 1) return samples.signs[sample] * o[0];
-        alignas(64) T margins[Lanes<T>::count];
-        (Lanes<T>(o[own]) - largest_other(outputs, own, [o](int k) { return Lanes<T>(o[k]); })).store(margins);
-        return margins[0];
+        return o[own] - largest_other(outputs, own, [o](int k) { return o[k]; });
     }
 
     bool lives(int layer) const {

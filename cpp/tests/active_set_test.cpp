@@ -1,4 +1,5 @@
-// The decisions of a flow in plain numbers: what comes of an attempted step, which way the flow goes on where surfaces meet, whether a unit stays without weights.
+// The decisions of a flow in plain numbers: what comes of an attempted step, which way the flow goes on where surfaces meet, whether a unit stays without
+// weights.
 #include "check.hpp"
 
 #include "shoal/complementarity.hpp"

@@ -5,7 +5,8 @@
 
 namespace {
 
-// Found on AVX2; the first on AVX-512, and, as the others, in an emulator on NEON. Who changes the arithmetic on purpose writes the new number here, and says so in the changelog.
+// Found on AVX2; the first on AVX-512, and, as the others, in an emulator on NEON. Who changes the arithmetic on purpose writes the new number here, and says
+// so in the changelog.
 constexpr std::uint64_t recorded = 0x2eecb36fd388edbb, recorded_of_penalties = 0x585b19360ae950cc, recorded_of_parametrisations = 0xb400d44b9e600466;
 
 std::uint64_t total = 0xcbf29ce484222325;

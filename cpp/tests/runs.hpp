@@ -93,7 +93,9 @@ struct Outcome {
     }
 
   private:
-    static shoal::Network network(const Setting& s) { return {s.widths, shoal::activation_named(s.activation), 0.25, s.bias, s.scales, s.rates, s.centred}; }
+    static shoal::Network network(const Setting& s) {
+        return {s.widths, shoal::Activation("activation", s.activation), 0.25, s.bias, s.scales, s.rates, s.centred};
+    }
 
     static shoal::Task<T> task(const Setting& s) { return task(s.widths, s.samples, 99); }
 

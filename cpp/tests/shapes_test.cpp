@@ -1,5 +1,5 @@
-// The instances of shapes.hpp against the general passes, and any caches against each other, to the bit: outputs, gates and slopes of one gradient, and all that
-// whole trainings write.
+// The instances of shapes.hpp against the general passes, and any caches against each other, to the bit: outputs, gates and slopes of one gradient, and all
+// that whole trainings write.
 #include "check.hpp"
 #include "runs.hpp"
 
@@ -78,11 +78,11 @@ int every_shape() {
 void others_are_general() {
     const Shape shape = fixed_shapes[0];
     const auto taken = [](const std::vector<int>& widths, Activation phi) { return fixed_shape<Lanes<double>>(Network(widths, phi, 0.25, false)) >= 0; };
-    CHECK(taken({shape.inputs, shape.units, 1}, Activation::relu), "the first shape is not found");
-    for (const Activation phi : {Activation::leaky_relu, Activation::linear, Activation::tanh, Activation::softplus})
-        CHECK(!taken({shape.inputs, shape.units, 1}, phi), "activation %d takes a fixed shape", int(phi));
+    CHECK(taken({shape.inputs, shape.units, 1}, Relu()), "the first shape is not found");
+    for (const Activation phi : {Activation(LeakyRelu()), Activation(Linear()), Activation(Tanh()), Activation(Softplus())})
+        CHECK(!taken({shape.inputs, shape.units, 1}, phi), "%s takes a fixed shape", phi.name());
     for (const auto& widths : std::vector<std::vector<int>>{{shape.inputs, shape.units, 2}, {shape.inputs, shape.units, shape.units, 1}, {41, 43, 1}, {3, 1}})
-        CHECK(!taken(widths, Activation::relu), "a network of %zu layers takes a fixed shape", widths.size() - 1);
+        CHECK(!taken(widths, Relu()), "a network of %zu layers takes a fixed shape", widths.size() - 1);
 }
 
 // Whole trainings: with blocks of 8 samples, of many, and of what suits this machine; and with one wide network's panels.

@@ -46,6 +46,13 @@ struct Shape {
     int row, rows, column, columns, terms;
 };
 
+struct End {
+    Finish finish;
+    Activation activation;
+
+    End(Finish finish, Activation activation = Linear()) : finish(finish), activation(activation) {}
+};
+
 template <AnyLanes V, Pass pass, bool shared>
 struct Case {
     using T = typename V::Scalar;
@@ -58,7 +65,7 @@ struct Case {
     Pack<V> a, b, column, delta, head, before, output_before;
     Product<T> product;
 
-    Case(Shape shape, Begin begin, Finish finish) : shape(shape) {
+    Case(Shape shape, Begin begin, End end) : shape(shape) {
         const int rows = shape.row + shape.rows, columns = shape.column + shape.columns;  // sample, unit, input in the order that each pass has
         below = (forward ? shape.terms : columns) + 1, above = (forward ? columns : weights ? rows : shape.terms) + 2;
         inputs = (forward ? shape.terms : columns) + 3;
@@ -73,7 +80,8 @@ struct Case {
         output_before = numbers<V>(rows, 7);
         if (pass == Pass::gated_weight_gradient)
             for (std::int64_t n = 0; n < above_rows * above * L; ++n) a.at(0)[n] = gate_of(a.at(0)[n]);
-        product = {a.at(0), b.at(0), nullptr, below, above, inputs, shape.terms, begin, column.at(0), finish, T(0.25), delta.at(0), head.at(0), nullptr};
+        product = {a.at(0),      b.at(0),    nullptr,        below,   above,       inputs,     shape.terms, begin,
+                   column.at(0), end.finish, end.activation, T(0.25), delta.at(0), head.at(0), nullptr};
     }
 
     static T number(const T* from, std::int64_t index, int lane, bool one_for_all) { return one_for_all ? from[index] : from[index * L + lane]; }
@@ -90,15 +98,19 @@ struct Case {
         return sum;
     }
 
+    // The sum times phi'(a) for a <= 0.
+    T below_kink(T sum) const {
+        if (product.activation.template is<Relu>()) return 0;
+        return product.activation.template is<LeakyRelu>() ? product.slope * sum : sum;
+    }
+
     T element(int i, int j, T stored, int lane) const {
         const T sum = this->sum(i, j, stored, lane);
         switch (product.finish) {
             case Finish::store: return sum;
-            case Finish::relu: return sum > 0 ? sum : T(0);
-            case Finish::leaky_relu: return sum < 0 ? product.slope * sum : sum;
+            case Finish::activate: return sum > 0 ? sum : below_kink(sum);
             case Finish::gates: return gate_of(sum);
-            case Finish::where_positive: return stored > 0 ? sum : T(0);
-            case Finish::leaky_where_positive: return stored > 0 ? sum : product.slope * sum;
+            case Finish::times_derivative: return stored > 0 ? sum : below_kink(sum);
             case Finish::times_stored: return stored * sum;
         }
         return sum;
@@ -139,7 +151,7 @@ struct Case {
 constexpr const char* pass_names[] = {"forward", "weight_gradient", "gated_weight_gradient", "input_gradient"};
 
 template <AnyLanes V, Pass pass, bool shared>
-int every_tile(std::vector<Begin> begins, std::vector<Finish> finishes) {
+int every_tile(std::vector<Begin> begins, std::vector<End> ends) {
     int tested = 0;
     for (int i = 1; i <= tiles::longest; ++i)
         for (int j = 1; j <= tiles::longest; ++j) {
@@ -147,13 +159,14 @@ int every_tile(std::vector<Begin> begins, std::vector<Finish> finishes) {
             CHECK((grid != nullptr) == tiles::fits<V>(pass, i, j), "%s %d x %d", pass_names[int(pass)], i, j);
             if (!grid) continue;
             for (const Begin begin : begins)
-                for (const Finish finish : finishes)
+                for (const End& end : ends)
                     for (const int terms : {1, 2, 7}) {
                         const Shape shape{1, 2 * i, 2, 3 * j, terms};
-                        Case<V, pass, shared> made(shape, begin, finish);
+                        Case<V, pass, shared> made(shape, begin, end);
                         const bool right = made.right([&](const auto& product) { grid(product, shape.row, 2, shape.column, 3); });
-                        CHECK(right, "%s, %s, tiles of %d x %d, %d terms, begin %d, finish %d, %d registers of %zu bytes a number", pass_names[int(pass)],
-                              shared ? "shared" : "lanes", i, j, terms, int(begin), int(finish), V::registers, sizeof(typename V::Scalar));
+                        CHECK(right, "%s, %s, tiles of %d x %d, %d terms, begin %d, finish %d with %s, %d registers of %zu bytes a number",
+                              pass_names[int(pass)], shared ? "shared" : "lanes", i, j, terms, int(begin), int(end.finish), end.activation.name(), V::registers,
+                              sizeof(typename V::Scalar));
                         ++tested;
                     }
         }
@@ -163,14 +176,17 @@ int every_tile(std::vector<Begin> begins, std::vector<Finish> finishes) {
 template <AnyLanes V>
 void every_pass() {
     const std::vector<Begin> forward_begins{Begin::zero, Begin::column}, weight_begins{Begin::zero, Begin::stored};
-    const std::vector<Finish> forward_finishes{Finish::store, Finish::relu, Finish::leaky_relu, Finish::gates};
-    const std::vector<Finish> input_finishes{Finish::store, Finish::where_positive, Finish::leaky_where_positive, Finish::times_stored};
-    int tested = every_tile<V, Pass::forward, false>(forward_begins, forward_finishes) + every_tile<V, Pass::forward, true>(forward_begins, forward_finishes);
+    std::vector<End> forward_ends{Finish::store, Finish::gates}, input_ends{Finish::store, Finish::times_stored};
+    for (const Activation activation : {Activation(Relu()), Activation(LeakyRelu()), Activation(Linear())}) {
+        forward_ends.emplace_back(Finish::activate, activation);
+        input_ends.emplace_back(Finish::times_derivative, activation);
+    }
+    int tested = every_tile<V, Pass::forward, false>(forward_begins, forward_ends) + every_tile<V, Pass::forward, true>(forward_begins, forward_ends);
     tested += every_tile<V, Pass::weight_gradient, false>(weight_begins, {Finish::store}) +
               every_tile<V, Pass::weight_gradient, true>(weight_begins, {Finish::store});
     tested += every_tile<V, Pass::gated_weight_gradient, false>(weight_begins, {Finish::store}) +
               every_tile<V, Pass::gated_weight_gradient, true>(weight_begins, {Finish::store});
-    tested += every_tile<V, Pass::input_gradient, false>({Begin::zero}, input_finishes);
+    tested += every_tile<V, Pass::input_gradient, false>({Begin::zero}, input_ends);
     std::printf("%d tiles, %d x %zu-byte lanes\n", tested, V::count, sizeof(typename V::Scalar));
 }
 
@@ -209,7 +225,7 @@ void blocks_are_whole() {
     for (const auto& widths : std::vector<std::vector<int>>{{1, 1}, {2, 4, 1}, {10, 20, 1}, {100, 400, 1}, {784, 50, 50, 10}})
         for (int samples = 1; samples <= 700; samples += 1 + samples / 5) {
             for (const Tuning& tuning : {Tuning::of_this_machine(), Tuning{1024, 1024}, Tuning{1 << 30, 1 << 30}}) {
-                const Cut cut = cut_samples<V>(Network(widths, Activation::relu, 0.0, true), samples, tuning);
+                const Cut cut = cut_samples<V>(Network(widths, Relu(), 0.0, true), samples, tuning);
                 CHECK(cut.large * cut.size + cut.small * (cut.size - 1) == samples && cut.large > 0 && cut.small >= 0 && cut.size <= 256,
                       "%d samples: %d of %d and %d of one less", samples, cut.large, cut.size, cut.small);
             }
