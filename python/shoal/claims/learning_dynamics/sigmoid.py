@@ -68,6 +68,9 @@ def sigmoid(run: Trial) -> Figure:
     margins = predicted_margins(weights, PLAN.times)
     exact = _Errors.of(margins)
     smooth = runs.smooth()
+    # A mode that dies has a margin near 0 at a few records only, at which the last correction of the extrapolation can
+    # vanish by accident: its supremum bounds the error where a mode is learnt. Gradient flow, below, has them all.
+    learnt = np.asarray((runs.stack("margin")[:, :, -1] > 0).all(axis=0))
 
     flowing = flow(
         PLAN.network, PLAN.task, PLAN.init, PLAN.times, run.setting, networks=count, seed=run.seed,
@@ -75,8 +78,9 @@ def sigmoid(run: Trial) -> Figure:
     )  # fmt: skip
     steady = smooth.all(axis=1)
     others = [predicted_margins(start, PLAN.times) for start in shifted(weights, PLAN.task)]
-    run.row("margin of each network and mode", runs.compare("margin", margins, smooth[:, :, None]))
-    run.row("soft error of each network", runs.compare("soft_error", exact.soft, smooth))
+    of_modes = smooth[:, :, None] & learnt[:, None]
+    run.row("margin of each network and mode that is learnt", runs.compare("margin", margins, of_modes))
+    run.row("soft error of each network", runs.compare("soft_error", exact.soft, np.asarray(of_modes.any(axis=2))))
     # Gradient flow finds the times of death, so that no point is left out.
     run.compare_flow(
         "margin, gradient flow, deaths included", flowing["margin"].values, margins, TOLERANCE,
@@ -110,8 +114,11 @@ def sigmoid(run: Trial) -> Figure:
     statement = f"fraction of modes whose neuron deaths theory gets wrong, {many} random networks"
     run.compare_fraction(statement, int(astray.sum()), int(decided.sum()), 0.0)
 
-    left = 1 - smooth.mean()
-    run.note(f"Exact rows leave out {left:.1%} of the points, next to a neuron's death: not smooth in the rate.")
+    left, dead = 1 - smooth.mean(), 1 - learnt.mean()
+    run.note(
+        f"Rows at three rates leave out {left:.1%} of the points, next to a neuron's death, and the {dead:.1%} of the"
+        " modes that are not learnt. The rows of gradient flow leave out nothing."
+    )
     run.note(f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.")
     run.note("The initialisation is separated (each neuron active on one mode); this formula holds for no other.")
     run.note(
