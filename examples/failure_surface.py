@@ -1,6 +1,6 @@
 """How often a random network fails to learn exclusive or: every width from 1 to 32, every depth from 1 to 6.
 
-    python docs/examples/failure_surface.py
+    python examples/failure_surface.py
 
 The store beside the picture keeps what was trained: the same command again goes on where it was stopped.
 """

@@ -1,0 +1,151 @@
+"""The gallery: a page for every claim and every example that there is, made while the site is built."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from examples import EXAMPLES, FIGURES, ROOT, run, said
+from sphinx.application import Sphinx
+
+from shoal.claims import Claim
+from shoal.claims.registry import of_package
+
+PAGES = ROOT / "docs" / "gallery"
+
+
+def make(app: Sphinx) -> None:
+    """Write the pages, from the claims' results in ``SHOAL_DOCS_RUN`` or else from a quick run of all of them."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    results = Path(os.environ.get("SHOAL_DOCS_RUN") or reproduced())
+    cards: dict[str, list[str]] = {}
+    for claim in of_package().values():
+        result = json.loads((results / f"{claim.name}.json").read_text(encoding="utf-8"))
+        shutil.copyfile(results / f"{claim.name}.png", FIGURES / f"{claim.name}.png")
+        write(f"{claim.name}.md", page_of(claim, result))
+        folder = claim.test.__module__.split(".")[2]
+        cards.setdefault(folder, []).append(card(claim.name, claim.name, result["sentence"], f"{claim.name}.png"))
+    for path in sorted(EXAMPLES.glob("*.py")):
+        if path.stem == "data":
+            continue
+        words, _ = said(path)
+        cards.setdefault("examples", []).append(example(path, words))
+    write("index.md", index(cards))
+
+
+def reproduced() -> Path:
+    """Run all claims quickly, and return where the results are."""
+    out = ROOT / "build" / "docs-run"
+    shutil.rmtree(out, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "shoal", "reproduce", "--quick", "--out", out], check=True)
+    return out
+
+
+TITLES = {
+    "learning_dynamics": "On the Learning Dynamics of Deep Neural Networks (Tachet des Combes et al. 2018, arXiv:1809.06848)",
+    "hinge_mean_field": "An analytic theory of shallow networks dynamics (Pellegrini and Biroli 2020, arXiv:2006.11209)",
+    "neighbours": "Neighbouring papers",
+    "examples": "Examples",
+}
+
+
+GRID = "::::{{grid}} 1 2 3 3\n:class-container: gallery\n:gutter: 3\n\n{}\n::::"
+
+
+def index(cards: dict[str, list[str]]) -> str:
+    """Return the page of thumbnails."""
+    parts = [
+        "# Gallery",
+        "Every claim has a page with the sentence of its paper, the setup, the formula, the figure, the verdict, its "
+        "limitations, and the code. Each figure and verdict comes from the run that built this site.",
+    ]
+    for kind, made in cards.items():
+        parts += [f"## {TITLES.get(kind, kind.replace('_', ' '))}", GRID.format("\n".join(made))]
+    parts.append("```{toctree}\n:hidden:\n:glob:\n\n*\n```")
+    return "\n\n".join(parts)
+
+
+def card(link: str, title: str, words: str, picture: str) -> str:
+    """Return a thumbnail."""
+    image = f"\n:img-top: images/{picture}\n:img-alt: {title}" if picture else ""
+    return f":::{{grid-item-card}} {title}\n:link: {link}\n:link-type: doc{image}\n\n{words}\n:::"
+
+
+def page_of(claim: Claim, result: dict[str, Any]) -> str:
+    """Return the page of a claim; what docs/claims says of it stands in the middle."""
+    told = ROOT / "docs" / "claims" / f"{claim.name}.md"
+    text = told.read_text(encoding="utf-8") if told.exists() else ""
+    body = text[text.find("\n## ") :] if "\n## " in text else ""
+    file = inspect.getsourcefile(claim.test)
+    code = Path(file or "").read_text(encoding="utf-8")
+    source = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", claim.source)
+    source = re.sub(r"docs/theory\.md", "[theory](../theory.md)", source)
+    notes = "\n".join(f"- {note}" for note in result["notes"])
+    return "\n\n".join(
+        [
+            f"# {claim.name}",
+            f"> {claim.sentence}",
+            f"Source: {source}. Verdict: **{result['verdict']}**. Run it: `shoal reproduce {claim.name} --quick`.",
+            f"![{claim.sentence}](images/{claim.name}.png)",
+            body.strip(),
+            "## Verdict",
+            verdict(result["rows"]),
+            f"Notes of the run:\n\n{notes}" if notes else "",
+            f"## Code\n\n```python\n{code.rstrip()}\n```",
+        ]
+    )
+
+
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """Return the table of comparisons, the tightest first."""
+    lines = [
+        "```{list-table}\n:header-rows: 1\n:class: verdict\n",
+        *item("comparison", "measured", "predicted", "tolerance", "ratio", "smallest wrong theory caught", "verdict"),
+    ]
+    for row in sorted(rows, key=lambda row: -(row["ratio"] or 0.0)):
+        numbers = [f"{row[name]:.4g}" if row[name] is not None else "-" for name in ("measured", "predicted")]
+        numbers += [f"{row[name]:.2g}" if row[name] is not None else "-" for name in ("tolerance", "ratio")]
+        caught = "; ".join([row["catches"]["said"], *(wrong["wrong"] for wrong in row["must_fail"])])
+        lines += item(row["statement"], *numbers, caught, row["verdict"])
+    return "\n".join([*lines, "```"])
+
+
+def item(*cells: str) -> list[str]:
+    """Return a row of a list-table."""
+    return [f"{'* -' if not at else '  -'} {cell.replace('|', chr(92) + '|')}" for at, cell in enumerate(cells)]
+
+
+def example(path: Path, words: str) -> str:
+    """Write the page of an example, unless docs/ has one of its name, and return its thumbnail."""
+    title, link, picture = path.stem.replace("_", " "), path.stem, ROOT / "docs" / "images" / f"{path.stem}.png"
+    if (ROOT / "docs" / f"{path.stem}.md").exists():  # one that takes too long to run here
+        shutil.copyfile(picture, FIGURES / picture.name)
+        return card(f"../{link}", title, words.split("\n")[0], picture.name)
+    figures = run(path).figures
+    write(f"{link}.md", example_page(path, words))
+    return card(link, title, words.split("\n")[0], figures[0].name if figures else "")
+
+
+def example_page(path: Path, words: str) -> str:
+    """Return the page of an example."""
+    return f"# {path.stem.replace('_', ' ')}\n\n{words}\n\n```{{example}} {path.relative_to(EXAMPLES)}\n```\n"
+
+
+def write(name: str, text: str) -> None:
+    """Write a page where it changed, so that Sphinx reads no other again."""
+    path = PAGES / name
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Make the pages before any are read."""
+    app.connect("builder-inited", make)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
