@@ -8,13 +8,13 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from support import python
 
-FOLDER = Path(__file__).parent.parent / "examples" / "newcomer"
-EXAMPLES = sorted(FOLDER.glob("*.py"))
+ROOT = Path(__file__).parent.parent
+RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+EXAMPLES = sorted(ROOT / "examples" / name for name in re.findall(r"^```\{example\} (\S+)$", RECIPES, re.MULTILINE))
 SAYS = {
     "deep_linear": r"largest change of an invariant: \d\.\de-\d\d$",
     "digits": r"error: 0\.0\d+ \+- 0\.0\d+\ntest_error: 0\.0\d+ \+- 0\.0\d+$",
@@ -42,9 +42,7 @@ def test_an_example_takes_at_most_ten_lines(path: Path) -> None:
 def test_an_example_runs_as_it_stands(path: Path, tmp_path: Path) -> None:
     if path.stem == "pytorch" and importlib.util.find_spec("torch") is None:
         pytest.skip("needs torch")
-    draw = np.random.default_rng(3)
-    rows = np.column_stack([draw.standard_normal((40, 3)), draw.choice([-1, 1], 40)])
-    np.savetxt(tmp_path / "mine.csv", rows, delimiter=",", header="a,b,c,label")
+    python([os.fspath(ROOT / "examples" / "data.py")], folder=tmp_path)
     command = (
         ["-c", "from shoal.cli import app; app()", "reproduce", os.fspath(path), "--quick"]
         if path.stem == "own_claim"

@@ -9,22 +9,28 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from examples import EXAMPLES, FIGURES, ROOT, run, said
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
+from examples import EXAMPLES, FIGURES, ROOT, run, said
 from shoal.claims import Claim
 from shoal.claims.registry import of_package
 
 PAGES = ROOT / "docs" / "gallery"
+RESULTS: list[Path] = []
+"""The folder of the results, when it is known."""
 
 
 def make(app: Sphinx) -> None:
     """Write the pages, from the claims' results in ``SHOAL_DOCS_RUN`` or else from a quick run of all of them."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     results = Path(os.environ.get("SHOAL_DOCS_RUN") or reproduced())
+    RESULTS.append(results)
     cards: dict[str, list[str]] = {}
     for claim in of_package().values():
         result = json.loads((results / f"{claim.name}.json").read_text(encoding="utf-8"))
@@ -49,8 +55,8 @@ def reproduced() -> Path:
 
 
 TITLES = {
-    "learning_dynamics": "On the Learning Dynamics of Deep Neural Networks (Tachet des Combes et al. 2018, arXiv:1809.06848)",
-    "hinge_mean_field": "An analytic theory of shallow networks dynamics (Pellegrini and Biroli 2020, arXiv:2006.11209)",
+    "learning_dynamics": "Learning dynamics of deep networks (Tachet des Combes et al. 2018, arXiv:1809.06848)",
+    "hinge_mean_field": "Shallow networks with a hinge loss (Pellegrini and Biroli 2020, arXiv:2006.11209)",
     "neighbours": "Neighbouring papers",
     "examples": "Examples",
 }
@@ -96,6 +102,7 @@ def page_of(claim: Claim, result: dict[str, Any]) -> str:
             f"![{claim.sentence}](images/{claim.name}.png)",
             body.strip(),
             "## Verdict",
+            "The tightest comparisons first. *Ratio* is gap over tolerance, *catches* the smallest wrong theory that fails.",
             verdict(result["rows"]),
             f"Notes of the run:\n\n{notes}" if notes else "",
             f"## Code\n\n```python\n{code.rstrip()}\n```",
@@ -107,7 +114,7 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     """Return the table of comparisons, the tightest first."""
     lines = [
         "```{list-table}\n:header-rows: 1\n:class: verdict\n",
-        *item("comparison", "measured", "predicted", "tolerance", "ratio", "smallest wrong theory caught", "verdict"),
+        *item("comparison", "measured", "predicted", "tolerance", "ratio", "catches", "verdict"),
     ]
     for row in sorted(rows, key=lambda row: -(row["ratio"] or 0.0)):
         numbers = [f"{row[name]:.4g}" if row[name] is not None else "-" for name in ("measured", "predicted")]
@@ -145,7 +152,26 @@ def write(name: str, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+class VerdictCounts(SphinxDirective):
+    """``{verdict-counts}``: how many comparisons of each kind there are, in the run that built the site."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a list."""
+        results = [json.loads(file.read_text(encoding="utf-8")) for file in RESULTS[0].glob("*.json")]
+        kinds = Counter(row["kind"] for result in results for row in result["rows"])
+        about = {
+            "flow": "exact, gradient flow network by network",
+            "exact": "exact, gradient descent at three rates",
+            "statistical": "statistical, means over networks",
+            "fraction": "fractions with a probability",
+            "majority": "majorities, no theory known",
+        }
+        items = [nodes.list_item("", nodes.paragraph("", f"{kinds[kind]}: {words}")) for kind, words in about.items()]
+        return [nodes.bullet_list("", *items)]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Make the pages before any are read."""
     app.connect("builder-inited", make)
+    app.add_directive("verdict-counts", VerdictCounts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

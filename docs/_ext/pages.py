@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -17,8 +18,14 @@ PLACES = {
 """Where links lead, as the repository has them and as the site does."""
 
 
+WHOLE = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}
+"""Pages that are a file of the repository's root."""
+
+
 def relink(app: Sphinx, name: str, source: list[str]) -> None:
     """Turn links of the repository into links of the site."""
+    if name in WHOLE:
+        source[0] = (Path(app.srcdir).parent / WHOLE[name]).read_text(encoding="utf-8")
     for there, here in PLACES.items():
         source[0] = source[0].replace(f"]({there}", f"]({here}")
 
@@ -29,7 +36,8 @@ def plain(app: Sphinx, what: str, name: str, thing: object, options: object, lin
         if line.lstrip().startswith((">>>", "...")) or line.startswith("    " * 2):
             continue
         parts = re.split(r"(``.*?``|`.*?`)", line)
-        parts[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", re.sub(r"(\w)_(?=\W|$)", r"\1\\_", part)) for part in parts[::2]]
+        parts[::2] = [re.sub(r"(\w)_(?=\W|$)", r"\1\\_", part) for part in parts[::2]]
+        parts[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in parts[::2]]
         lines[at] = "".join(parts)
 
 

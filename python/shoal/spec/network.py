@@ -56,14 +56,14 @@ class Network(Frozen):
     Every parametrisation of layers by powers of the width n is one choice of multiplier, initialisation and rate (the
     abc form of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units per hidden layer:
 
-    ==============  ==================  ===================  =============  ========================================
-    parametrisation multiplier (scale)  standard deviation   rate           in a time of 1 move
-    ==============  ==================  ===================  =============  ========================================
-    `standard`      1                   gain / sqrt(k)       1              the output by O(n)
-    `ntk`           1 / sqrt(k)         1                    1              the output by O(1), a weight by O(1/sqrt n)
-    `mean_field`    1 / sqrt(d),        1                    n / alpha      the output by O(alpha), a weight by O(1)
-                    alpha / n
-    ==============  ==================  ===================  =============  ========================================
+    ============== ================== ================== ========= =========================================
+    name           scale              standard deviation rate      in a time of 1 move
+    ============== ================== ================== ========= =========================================
+    ``standard``   1                  gain / sqrt(k)     1         the output by O(n)
+    ``ntk``        1 / sqrt(k)        1                  1         the output by O(1), a weight by O(n^(-1/2))
+    ``mean_field`` 1 / sqrt(d), alpha 1                  n / alpha the output by O(alpha), a weight by O(1)
+                   / n
+    ============== ================== ================== ========= =========================================
 
     So the unit of time is the same for every width in the last two: the velocity of the output is -K times the
     residuals with the kernel K = sum_l r_l |df/dW_l|^2, of which the output layer has r s^2 sum_i h_i^2. That grows
