@@ -102,7 +102,7 @@ def page_of(claim: Claim, result: dict[str, Any]) -> str:
             f"![{claim.sentence}](images/{claim.name}.png)",
             body.strip(),
             "## Verdict",
-            "The tightest comparisons first. *Ratio* is gap over tolerance, *catches* the smallest wrong theory that fails.",
+            "The tightest first. *Ratio* is gap over tolerance, *catches* the smallest wrong theory that fails.",
             verdict(result["rows"]),
             f"Notes of the run:\n\n{notes}" if notes else "",
             f"## Code\n\n```python\n{code.rstrip()}\n```",
