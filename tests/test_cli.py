@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from shoal import claims, theory
 from shoal.cli import app
+from shoal.version import VERSION
 from support import python
 
 QUICK = ["reproduce", "modes", "--quick", "--networks", "4"]
@@ -27,7 +28,8 @@ def plain(text):
     return re.sub(r"[\s│╭╮╰╯─]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", text))
 
 
-def test_a_claim_that_passes_exits_with_zero_and_leaves_its_files(tmp_path):
+def test_a_claim_that_passes_exits_with_zero_and_leaves_its_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     result = shoal(*QUICK, "--out", str(tmp_path / "made" / "here"))
     assert result.exit_code == 0, result.output
     for word in ("measured", "predicted", "tolerance", "ratio", "catches", "verdict", "5 comparisons: 5 with exact"):
@@ -149,6 +151,31 @@ def test_help_says_where_threads_come_from():
     said = plain(shoal("reproduce", "--help").output)
     assert "SHOAL_NUM_THREADS" in said
     assert said.index("SHOAL_NUM_THREADS") < said.index("OMP_NUM_THREADS") < said.index("all CPUs")
+
+
+def test_of_several_claims_failures_and_the_tightest_rows_are_shown_first(tmp_path, monkeypatch):
+    true = theory.Mode
+    monkeypatch.setattr(theory, "Mode", lambda **given: true(**(given | {"norm": 1.05 * given["norm"]})))
+    monkeypatch.setenv("COLUMNS", "60")
+    command = ["reproduce", "modes", "slowing-down", "--quick", "--networks", "4", "--out", str(tmp_path)]
+    shown = shoal(*command).output
+    assert max(map(len, shown.splitlines())) <= max(60, len(str(tmp_path)) + 30)
+    verdicts = re.findall(r"PASS|FAIL", shown.split("slowing-down:")[0])
+    assert "FAIL" in verdicts
+    assert verdicts == sorted(verdicts)
+    assert "measured" not in shown
+    rows = sum(len(json.loads((tmp_path / f"{name}.json").read_text())["rows"]) for name in ("modes", "slowing-down"))
+    everything = shoal(*command, "--verbose").output
+    assert len(re.findall(r"(?:PASS|FAIL) +│", everything)) == rows
+    assert len(re.findall(r"(?:PASS|FAIL) +│", shown)) <= rows
+
+
+def test_a_name_that_is_nearly_right_is_offered():
+    assert "did you mean norm?" in plain(shoal("reproduce", "nrm").output)
+
+
+def test_the_version_is_printed():
+    assert shoal("--version").output == f"shoal {VERSION}\n"
 
 
 def test_list_shows_every_claim():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import time
 import warnings
 from datetime import UTC, datetime
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from shoal.sweep.command import sweep_file
+from shoal.version import VERSION
 
 if TYPE_CHECKING:
     from shoal.claims import Claim, Outcome
@@ -24,11 +26,27 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Train many tiny neural networks at once and compare how they learn with exact theory.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+_TIGHTEST = 3
+"""Rows of each of several claims that pass and are shown without ``--verbose``."""
+_WIDE = 100
+"""Columns of a terminal from which on a row of the table has all its numbers."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"shoal {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train many tiny neural networks at once and compare how they learn with exact theory."""
 
 
 @app.command()
@@ -55,8 +73,14 @@ def reproduce(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures and data; made when missing.")] = Path("shoal-out"),
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", help="Show every row and note of several claims, not only what is tightest or fails."
+        ),
+    ] = False,
 ) -> None:
-    """Run claims, print a verdict table, save pictures, data and a report; exit with 1 when a claim fails."""
+    """Run claims, print verdict tables, save pictures, data and a report; exit with 1 when a claim fails."""
     from shoal import report
     from shoal.claims import Setting, split
     from shoal.report.machine import here
@@ -72,10 +96,13 @@ def reproduce(
         everything=not claims,
     )
     for claim in chosen:
-        run = _run(console, run, claim, out)
+        run = _run(console, run, claim, out, verbose or len(chosen) == 1)
     failed = [entry.name for entry in run.entries if entry.status != "PASS"]
     console.print(f"{split(row for entry in run.entries for row in entry.rows)}.", highlight=False)
-    console.print(f"Report: {out / 'index.html'}", highlight=False, soft_wrap=True)
+    page = out / "index.html"
+    console.print(
+        f"Report: [link={page.resolve().as_uri()}]{escape(str(page))}[/link]", highlight=False, soft_wrap=True
+    )
     if failed:
         passed = len(chosen) - len(failed)
         console.print(f"[bold red]FAIL[/]: {', '.join(failed)} ({passed} of {len(chosen)} passed)")
@@ -143,7 +170,9 @@ def _chosen(words: list[str]) -> tuple[Claim, ...]:
             chosen[word] = (found[word],)
             continue
         if not (word.endswith(".py") or Path(word).name != word):
-            raise typer.BadParameter(f"no claim {word!r}; there are {', '.join(found)}", param_hint="CLAIM")
+            near = difflib.get_close_matches(word, found, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise typer.BadParameter(f"no claim {word!r}; {meant}there are {', '.join(found)}", param_hint="CLAIM")
         try:
             read = of_file(Path(word))
             if taken := [claim.name for claim in read if claim.name in of_package()]:
@@ -157,16 +186,19 @@ def _chosen(words: list[str]) -> tuple[Claim, ...]:
         raise typer.BadParameter(str(error), param_hint="CLAIM") from error
 
 
-def _run(console: Console, run: Run, claim: Claim, out: Path) -> Run:
+def _run(console: Console, run: Run, claim: Claim, out: Path, verbose: bool) -> Run:
     """Run one claim, save and show what it gave, and write the report so far, also where an error stops it."""
     from shoal import claims, report
 
     setting = run.setting
-    columns = (SpinnerColumn(), TextColumn("[progress.description]{task.description}"), TimeElapsedColumn())
+    text = TextColumn("[progress.description]{task.description}")
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), text)
+    many, done = len(run.chosen), len(run.entries)
     begun = time.perf_counter()
     try:
         with Progress(*columns, console=console, transient=True) as progress:
-            tell = partial(_tell, progress, progress.add_task(claim.name, total=None), claim.name)
+            shown = progress.add_task(claim.name, total=many, completed=done)
+            tell = partial(_tell, progress, shown, claim.name)
             outcome = claims.run(claim, setting.networks, setting.quick, setting.seed, setting.threads, tell)
             seconds = time.perf_counter() - begun
             written = outcome.save(out)
@@ -175,7 +207,7 @@ def _run(console: Console, run: Run, claim: Claim, out: Path) -> Run:
         with contextlib.suppress(OSError):  # where the disk is full, that is the error to be told
             report.write(run.with_entry(stopped, time.perf_counter() - begun), out)
         raise
-    _show(console, outcome, seconds, written)
+    _show(console, outcome, seconds, written, verbose)
     picture = next((path.read_bytes() for path in written if path.suffix == ".png"), b"")
     entry = report.Entry.of(outcome, picture, seconds)
     run = run.with_entry(entry, time.perf_counter() - begun)
@@ -201,26 +233,34 @@ def _make(out: Path) -> None:
         raise typer.BadParameter(f"cannot write to {out}: {error.strerror or error}", param_hint="--out") from error
 
 
-def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path]) -> None:
-    """Print the verdict table of one claim."""
+def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path], verbose: bool) -> None:
+    """Print the verdict table of one claim: failures first, then the tightest rows."""
+    rows = sorted(outcome.rows, key=lambda row: (row.passed, -row.comparison.ratio))
+    fails = sum(not row.passed for row in rows)
+    kept = rows if verbose else rows[: fails + _TIGHTEST]
     table = Table(title=escape(f"{outcome.name}: {outcome.sentence}"), title_justify="left", title_style="bold")
     table.add_column("claim", ratio=1)
-    for name in ("measured", "predicted", "tolerance", "ratio"):
+    wide = console.width >= _WIDE
+    for name in ("measured", "predicted", "tolerance") if wide else ():
         table.add_column(name, justify="right", no_wrap=True)
-    named = any(row.wrong for row in outcome.rows)
-    table.add_column("catches", justify="right", no_wrap=not named, overflow="fold")
+    table.add_column("ratio", justify="right", no_wrap=True)
+    named = any(row.wrong for row in kept)
+    if wide:
+        table.add_column("catches", justify="right", no_wrap=not named, overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    for row in outcome.rows:
-        held = row.comparison
-        colour = "green" if row.passed else "red"
-        numbers = (f"{held.measured:.6g}", f"{held.predicted:.6g}", f"{held.tolerance:.2g}", f"{held.ratio:.2g}")
+    for row in kept:
+        held, colour = row.comparison, "green" if row.passed else "red"
+        numbers = (f"{held.measured:.6g}", f"{held.predicted:.6g}", f"{held.tolerance:.2g}") if wide else ()
         left = f" ({held.left_out} diverged, left out)" if held.left_out else ""
-        catches = escape("\n".join(row.catches))
-        table.add_row(escape(row.statement) + left, *numbers, catches, f"[bold {colour}]{row.verdict}[/]")
+        catches = (escape("\n".join(row.catches)),) if wide else ()
+        verdict = f"[bold {colour}]{row.verdict}[/]"
+        table.add_row(escape(row.statement) + left, *numbers, f"{held.ratio:.2g}", *catches, verdict)
     console.print(table)
-    for note in outcome.notes:
+    if len(kept) < len(rows):
+        console.print(f"  {len(rows) - len(kept)} more rows pass (--verbose)", style="dim", highlight=False)
+    for note in outcome.notes if verbose else ():
         console.print(f"  {escape(note)}", style="dim", highlight=False)
     console.print(f"  {escape(outcome.source)}; {seconds:.1f} s", style="dim", highlight=False)
-    for path in written:
+    for path in written if verbose else written[:1]:
         console.print(f"  {path}", style="dim", highlight=False, soft_wrap=True)
     console.print()
