@@ -16,6 +16,7 @@ import xarray as xr
 from report_example import BEGUN, MACHINE, MADE, NASTY, Node, example, figure, read
 from shoal import plot, report
 from shoal.claims.claim import Claim, Setting
+from shoal.claims.outcome import tightest_first
 from shoal.report.describe import describe
 from shoal.report.machine import cpu_model, here
 from shoal.report.markup import duration, number
@@ -110,7 +111,9 @@ def test_every_row_of_a_table_is_there_with_its_numbers(page, run, at):
     ]
     rows = table.one("tbody").all("tr")
     assert len(rows) == len(MADE[at].rows)
-    for row, made in zip(rows, MADE[at].rows, strict=True):
+    ratios = [made.comparison.ratio for made in tightest_first(MADE[at].rows)]
+    assert ratios == sorted(ratios, reverse=True)
+    for row, made in zip(rows, tightest_first(MADE[at].rows), strict=True):
         held = made.comparison
         assert row.one("th", scope="row").text == made.statement
         cells = row.all("td")

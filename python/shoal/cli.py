@@ -235,7 +235,9 @@ def _make(out: Path) -> None:
 
 def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path], verbose: bool) -> None:
     """Print the verdict table of one claim: failures first, then the tightest rows."""
-    rows = sorted(outcome.rows, key=lambda row: (row.passed, -row.comparison.ratio))
+    from shoal.claims.outcome import tightest_first
+
+    rows = tightest_first(outcome.rows)
     fails = sum(not row.passed for row in rows)
     kept = rows if verbose else rows[: fails + _TIGHTEST]
     table = Table(title=escape(f"{outcome.name}: {outcome.sentence}"), title_justify="left", title_style="bold")

@@ -18,7 +18,7 @@ from shoal.verdicts.comparison import Comparison
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Outcome", "Row", "Setting", "Wrong", "split"]
+__all__ = ["Outcome", "Row", "Setting", "Wrong", "split", "tightest_first"]
 
 _NUMBERS = ("measured", "predicted", "gap", "tolerance", "ratio", "order")
 
@@ -118,6 +118,11 @@ class Row:
         caught = [wrong.name for wrong in self.wrong if wrong.caught and self.comparison.passed]
         missed = [f"not caught: {wrong.name}" for wrong in self.wrong if not wrong.caught]
         return (str(self.comparison.catches), *caught, *missed)
+
+
+def tightest_first(rows: Iterable[Row]) -> list[Row]:
+    """Return rows that fail, then the others, each by their ratio of gap to tolerance, the largest first."""
+    return sorted(rows, key=lambda row: (row.passed, -row.comparison.ratio))
 
 
 def split(rows: Iterable[Row]) -> str:

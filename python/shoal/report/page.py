@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from shoal.cite import references, software
-from shoal.claims.outcome import split
+from shoal.claims.outcome import split, tightest_first
 from shoal.report.markup import duration, number
 from shoal.report.report import Entry, Run
 
@@ -54,6 +54,7 @@ def render(run: Run) -> str:
         duration=duration,
         linked=_linked,
         number=number,
+        ordered=tightest_first,
         references=references,
         size=lambda png: struct.unpack(">II", png[16:24]),
         split=split,
