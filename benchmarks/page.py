@@ -48,7 +48,7 @@ multiply-add peak is measured between the rounds of the same run.
 GOALS = """Ratios against the best peer in its best form, fractions of the measured multiply-add peak. Where the
 instruction set is not AVX-512 the goals are half the ratio, and 65% of the peak or the case's own fraction where that
 is less. Goals of the flow were set for other networks (10-20-1 to time 40); with ReLUs and correlated samples diffrax
-was not done with 256 of those after eight minutes, so `modes` stands in, whose kinks can be solved exactly. Its ratios
+was not done with 256 of those after eight minutes, so `modes` replaces it: its kinks are solved exactly. Its ratios
 are those at the worst error that shoal reaches with rtol 1e-8."""
 
 SMOKE = """> Made from smoke runs: sizes so small that the numbers mean nothing. It only shows that everything works.

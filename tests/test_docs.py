@@ -55,7 +55,10 @@ WORDS = {
     r"(?:network|layer|sample|mode|unit|thread|time|lane|claim|condition|class|pair|variable)\b(?! of| time)": "per",
     r"\bheld? against\b": "compare with",
     r"\ballowance\b": "tolerance",
-    r"\bgoes? on from\b|\bgo on training\b": "resume",
+    r"\bgo(?:es)? on\b": "resume, continue",
+    r"\bstands?\b": "is",
+    r"\bchances?\b": "probability",
+    r"\b(?:a|the|its|that|of) shares? (?:of|in)\b": "fraction",
     r"\bknown to us\b": "known",
 }
 """What the documentation does not say, and what it says in its place."""
