@@ -112,4 +112,4 @@ class Example(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directive."""
     app.add_directive("example", Example)
-    return {"parallel_read_safe": False, "parallel_write_safe": True}
+    return {"parallel_read_safe": True, "parallel_write_safe": True}  # all have run before any page is read

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ def make(app: Sphinx) -> None:
     FIGURES.mkdir(parents=True, exist_ok=True)
     results = Path(os.environ.get("SHOAL_DOCS_RUN") or reproduced())
     RESULTS.append(results)
+    programs = [path for path in sorted(EXAMPLES.glob("*.py")) if path.stem != "data"]
+    with ThreadPoolExecutor(2) as pool:  # each is a process of its own; pages find the results in the cache
+        list(pool.map(run, [path for path in programs if not written(path).exists()]))
     cards: dict[str, list[str]] = {}
     for claim in of_package().values():
         result = json.loads((results / f"{claim.name}.json").read_text(encoding="utf-8"))
@@ -38,11 +42,8 @@ def make(app: Sphinx) -> None:
         write(f"{claim.name}.md", page_of(claim, result))
         folder = claim.test.__module__.split(".")[2]
         cards.setdefault(folder, []).append(card(claim.name, claim.name, result["sentence"], f"{claim.name}.png"))
-    for path in sorted(EXAMPLES.glob("*.py")):
-        if path.stem == "data":
-            continue
-        words, _ = said(path)
-        cards.setdefault("examples", []).append(example(path, words))
+    for path in programs:
+        cards.setdefault("examples", []).append(example(path, said(path)[0]))
     write("index.md", index(cards))
 
 
@@ -129,10 +130,15 @@ def item(*cells: str) -> list[str]:
     return [f"{'* -' if not at else '  -'} {cell.replace('|', chr(92) + '|')}" for at, cell in enumerate(cells)]
 
 
+def written(path: Path) -> Path:
+    """Return the page of an example that is written by hand, if it is there: the program takes too long to run here."""
+    return ROOT / "docs" / f"{path.stem}.md"
+
+
 def example(path: Path, words: str) -> str:
     """Write the page of an example, unless docs/ has one of its name, and return its thumbnail."""
     title, link, picture = path.stem.replace("_", " "), path.stem, ROOT / "docs" / "images" / f"{path.stem}.png"
-    if (ROOT / "docs" / f"{path.stem}.md").exists():  # one that takes too long to run here
+    if written(path).exists():
         shutil.copyfile(picture, FIGURES / picture.name)
         return card(f"../{link}", title, words.split("\n")[0], picture.name)
     figures = run(path).figures
