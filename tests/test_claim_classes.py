@@ -59,7 +59,7 @@ def test_it_fails_when_theory_forgets_that_classes_share_what_is_wrong(monkeypat
 def test_balanced_starts_have_the_margins_that_are_asked_for(number, generator):
     held = Classes.unequal(number)
     margins = np.exp(generator.normal(-3, 1, (4, number)))
-    first, last = classes.balanced_init(margins, held, generator).weights
+    first, last = held.init(margins, generator).weights
     hidden = np.maximum(first @ held.task.inputs.T, 0)
     assert ((hidden > 0).sum(axis=2) == 1).all()
     outputs = last @ hidden

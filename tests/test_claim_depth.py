@@ -9,6 +9,7 @@ import xarray as xr
 from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.learning_dynamics import depth
+from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes
 
 SETTING = Setting(networks=3, seed=3, quick=True)
@@ -66,9 +67,9 @@ def test_it_fails_when_norms_are_off_by_three_percent(monkeypatch):
 
 def test_the_order_of_depths_fails_when_theory_takes_two_depths_for_each_other():
     starts = depth.start_margins(3, 3)["margin"]
-    trained = depth.Trained.of(starts, "cross_entropy", SETTING)
+    trained = depth.Trained.of(Trial(SETTING), starts, "cross_entropy")
     assert depth.first({("cross_entropy", "margin"): trained}).verdict == "PASS"
-    swapped = replace(trained, law=trained.law[:, [1, 0, 2, 3, 4, 5]])
+    swapped = replace(trained, formula=trained.formula[:, [1, 0, 2, 3, 4, 5]])
     assert depth.first({("cross_entropy", "margin"): swapped}).verdict == "FAIL"
 
 

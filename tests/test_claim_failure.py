@@ -11,9 +11,10 @@ from shoal.claims.learning_dynamics.failure import failure as failure
 from shoal.claims.learning_dynamics.failure import surface as failure_surface
 from shoal.claims.learning_dynamics.failure.failure import PACE, PAIR, POINT, WATCHED
 from shoal.claims.shared import deaths
-from shoal.claims.shared.deaths import Counts, certain_failures, least_path, share_dead, share_undecided
+from shoal.claims.shared.deaths import Counts, certain_failures, dead_probability, least_path, undecided_probability
+from shoal.claims.trial import Trial
 from shoal.verdicts.proportion import wilson
-from support import can_be_read_back, is_labelled, passes
+from support import can_be_read_back, is_labelled, passes, rows_of
 
 SETTING = Setting(networks=16_000, seed=3, quick=True)
 
@@ -29,12 +30,12 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def pairs():
-    return failure._pairs(100_000, SETTING)
+    return failure._pairs(Trial(SETTING), 100_000)
 
 
 @pytest.fixture(scope="module")
 def modes():
-    return failure._modes(100_000, SETTING)
+    return failure._modes(Trial(SETTING), 100_000)
 
 
 def test_it_passes(outcome):
@@ -56,9 +57,9 @@ def test_it_repeats_itself_bit_for_bit_and_another_seed_counts_others():
 
 
 def test_chunks_count_what_one_call_counts(monkeypatch):
-    whole = failure._pairs(1000, SETTING)["one scale", 4]
+    whole = failure._pairs(Trial(SETTING), 1000)["one scale", 4]
     monkeypatch.setattr(failure, "CHUNK", 300)
-    parts = failure._pairs(1000, SETTING)["one scale", 4]
+    parts = failure._pairs(Trial(SETTING), 1000)["one scale", 4]
     assert (whole.counts.stuck == parts.counts.stuck).all()
     assert (whole.counts.undecided == parts.counts.undecided).all()
     assert parts.counts.trials == 1000
@@ -67,12 +68,12 @@ def test_chunks_count_what_one_call_counts(monkeypatch):
 def test_it_fails_when_every_chance_is_five_percent_larger(pairs, modes, monkeypatch):
     law = theory.failure_probability
     monkeypatch.setattr(theory, "failure_probability", lambda *given, **named: 1.05 * law(*given, **named))
-    assert verdicts(failure._pair_rows(pairs))[:3] == ["FAIL", "FAIL", "FAIL"]
-    assert verdicts(failure._mode_rows(modes))[:3] == ["FAIL", "FAIL", "FAIL"]
+    assert verdicts(rows_of(failure.compare_pairs, SETTING, pairs))[:3] == ["FAIL", "FAIL", "FAIL"]
+    assert verdicts(rows_of(failure.compare_modes, SETTING, modes))[:3] == ["FAIL", "FAIL", "FAIL"]
 
 
 def test_no_row_allows_what_the_undecided_could_hide(pairs, modes):
-    for row in (*failure._pair_rows(pairs)[:3], *failure._mode_rows(modes)):
+    for row in (*rows_of(failure.compare_pairs, SETTING, pairs)[:3], *rows_of(failure.compare_modes, SETTING, modes)):
         assert row.comparison.bias <= 0.1 * row.comparison.predicted, row.statement
         assert row.comparison.catches.amount <= 0.05, row.statement
 
@@ -80,19 +81,19 @@ def test_no_row_allows_what_the_undecided_could_hide(pairs, modes):
 def test_it_fails_under_the_law_of_one_neuron_less(pairs, monkeypatch):
     law = theory.failure_probability
     monkeypatch.setattr(theory, "failure_probability", lambda hidden, **named: law(hidden - 1, **named))
-    assert verdicts(failure._pair_rows(pairs))[:2] == ["FAIL", "FAIL"]
+    assert verdicts(rows_of(failure.compare_pairs, SETTING, pairs))[:2] == ["FAIL", "FAIL"]
 
 
 def test_it_fails_when_the_scales_change_places(modes, monkeypatch):
     law = theory.failure_probability
     monkeypatch.setattr(theory, "failure_probability", lambda k, weight_std: law(k, 1.0, weight_std))
-    assert verdicts(failure._mode_rows(modes))[:3] == ["FAIL", "PASS", "FAIL"]
+    assert verdicts(rows_of(failure.compare_modes, SETTING, modes))[:3] == ["FAIL", "PASS", "FAIL"]
 
 
 def test_the_way_of_a_mode_fails_when_the_clock_is_five_percent_faster(modes, monkeypatch):
-    dead = deaths.share_dead
-    monkeypatch.setattr(failure, "share_dead", lambda path, ratio: dead(1.05 * path, ratio))
-    assert verdicts(failure._mode_rows(modes))[-1] == "FAIL"
+    dead = deaths.dead_probability
+    monkeypatch.setattr(failure, "dead_probability", lambda path, ratio: dead(1.05 * path, ratio))
+    assert verdicts(rows_of(failure.compare_modes, SETTING, modes))[-1] == "FAIL"
 
 
 def test_one_network_whose_fate_is_not_theorys_fails(pairs):
@@ -101,17 +102,17 @@ def test_one_network_whose_fate_is_not_theorys_fails(pairs):
     learnt = found[first].learnt.copy()
     learnt[17] = ~learnt[17]
     found[first] = failure._Run(found[first].counts, learnt)
-    assert failure._known_deaths(pairs, SETTING).passed
-    assert not failure._known_deaths(found, SETTING).passed
+    assert rows_of(failure.compare_deaths, SETTING, pairs)[0].passed
+    assert not rows_of(failure.compare_deaths, SETTING, found)[0].passed
 
 
 def test_what_surely_fails_fails_and_a_law_of_the_starts_that_is_off_does_not_pass(monkeypatch):
-    surface = failure_surface.measure(500, SETTING)
-    assert verdicts(failure_surface.rows(surface)) == ["PASS"] * 3
+    surface = failure_surface.measure(Trial(SETTING), 500)
+    assert verdicts(rows_of(failure_surface.compare, SETTING, surface)) == ["PASS"] * 3
     monkeypatch.setattr(failure_surface, "certain_failures", lambda width, depth=1: 1 - (1 - 0.5**width) ** 2)
-    assert verdicts(failure_surface.rows(surface))[0] == "FAIL"
+    assert verdicts(rows_of(failure_surface.compare, SETTING, surface))[0] == "FAIL"
     monkeypatch.setattr(failure_surface, "certain_failures", lambda width, depth=1: 1 - 0.25**depth)
-    assert verdicts(failure_surface.rows(surface))[2] == "FAIL"
+    assert verdicts(rows_of(failure_surface.compare, SETTING, surface))[2] == "FAIL"
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -163,10 +164,10 @@ def test_the_shares_of_dead_and_undecided_neurons_are_those_of_random_draws():
         path = np.array(2 * tau)
         dead = (a * np.cosh(tau) + z * np.sinh(tau) <= 0).mean()
         undecided = (np.abs(a + z) * np.exp(tau) < np.abs(a - z) * np.exp(-tau)).mean()
-        assert float(share_dead(path, 0.5)) == pytest.approx(dead, abs=0.005)
-        assert float(share_undecided(path, 0.5)) == pytest.approx(undecided, abs=0.005)
-    assert float(share_dead(np.array(60.0), 0.5)) == pytest.approx(theory.death_probability(0.5, 1.0))
-    assert float(share_undecided(np.array(0.0), 0.5)) == pytest.approx(0.5)
+        assert float(dead_probability(path, 0.5)) == pytest.approx(dead, abs=0.005)
+        assert float(undecided_probability(path, 0.5)) == pytest.approx(undecided, abs=0.005)
+    assert float(dead_probability(np.array(60.0), 0.5)) == pytest.approx(theory.death_probability(0.5, 1.0))
+    assert float(undecided_probability(np.array(0.0), 0.5)) == pytest.approx(0.5)
 
 
 def test_the_bound_on_undecided_neurons_is_small_where_the_law_is_held_against_it():
@@ -188,7 +189,7 @@ def test_certain_failures_of_one_layer_count_all_patterns_of_activity():
     # Every pattern of two classes on w units is equally likely.
     for width in (1, 2, 3, 4):
         patterns = (np.arange(4**width)[:, None] >> np.arange(2 * width)) & 1
-        lost = failure_surface.lost_starts(patterns.reshape(-1, width, 2) == 1)
+        lost = failure_surface.lost_classes(patterns.reshape(-1, width, 2) == 1)
         assert lost.mean() == certain_failures(width)
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field import finite_width
-from shoal.claims.hinge_mean_field.finite_width import Width, limit, rows, steps_at, stratified, trend
+from shoal.claims.hinge_mean_field.finite_width import Width, limit, steps_at, stratified, trend
 from shoal.claims.shared.teacher import Condition
-from support import can_be_read_back, is_labelled, passes
+from shoal.claims.trial import Trial
+from support import can_be_read_back, is_labelled, passes, rows_of
 
 SETTING = Setting(networks=16, seed=2, quick=True)
 SMALL = Condition(samples=1000, inputs=10, nodes=200, rate=0.25, steps=60, test_samples=1000)
@@ -25,14 +26,14 @@ def trained():
     steps = steps_at(SMALL)
     condition = replace(SMALL, steps=int(steps[-1]))
     found = {
-        nodes: Width.train(replace(condition, nodes=nodes), SETTING, 96 * min(8, 200 // nodes), steps, part)
+        nodes: Width.train(Trial(SETTING), replace(condition, nodes=nodes), 96 * min(8, 200 // nodes), steps, part)
         for part, nodes in enumerate((25, 50, 100, 200))
     }
     return condition, found, found[200]
 
 
 def verdicts(condition, found, doubled):
-    return [row.comparison.verdict for row in rows(condition, found, doubled)]
+    return [row.comparison.verdict for row in rows_of(finite_width.compare, SETTING, condition, found, doubled)]
 
 
 def test_it_passes(outcome):

@@ -10,6 +10,7 @@ from shoal.claims.claim import Setting
 from shoal.claims.learning_dynamics import losses, modes, sigmoid
 from shoal.claims.shared import flows
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, shifted, spread
+from shoal.claims.trial import Trial
 from shoal.spec.method import GradientFlow
 from shoal.spec.task import Task
 
@@ -96,6 +97,4 @@ def test_a_shifted_start_moves_both_weights_of_each_neuron_towards_the_growing_s
 def test_a_network_that_does_not_reach_the_end_is_no_result(monkeypatch):
     monkeypatch.setattr(flows, "GradientFlow", partial(GradientFlow, max_steps=3))
     with pytest.raises(RuntimeError, match=r"all 2 networks must reach time 14, got 2 that did not"):
-        flows.flow(
-            sigmoid.PLAN.network, sigmoid.TASK, sigmoid.PLAN.init, np.array([0.0, 14.0]), Setting(), networks=2, seed=0
-        )
+        flows.flow(Trial(), sigmoid.PLAN.network, sigmoid.TASK, sigmoid.PLAN.init, np.array([0.0, 14.0]), networks=2)

@@ -77,8 +77,8 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     """Random initialisations a fifth larger than those that are trained, and one neuron more a mode."""
     true_expect, true_fraction = frequency.crowd.expect, frequency.crowd.compare_fraction
 
-    def expect(length, init, networks, setting, seed):
-        return true_expect(length, type(init)(1.2 * init.std), networks, setting, seed)
+    def expect(run, length, init, networks, seed):
+        return true_expect(run, length, type(init)(1.2 * init.std), networks, seed)
 
     monkeypatch.setattr(frequency.crowd, "expect", expect)
     monkeypatch.setattr(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+import shoal
 from shoal.claims.claim import Setting
 from shoal.claims.learning_dynamics import images
 from shoal.claims.learning_dynamics.images import DECOUPLED, PLAIN, Split
@@ -70,10 +71,10 @@ def test_held_out_margins_are_those_that_training_measures(monkeypatch):
     number = len(split.labels)
     weights = np.r_[np.ones(images.TRAINED), np.zeros(number - images.TRAINED)]
     monkeypatch.setattr(images, "STEPS", 50)
-    record = images.Record(steps=(50,), measure=("margin", "weights"))
-    data = images.train(
-        images.Network((64, 8, 1)), Task(split.images, split.labels, weights), images.Gaussian(gain=0.3),
-        method=images.GradientDescent(0.1, 50), record=record, networks=3,
+    record = shoal.Record(steps=(50,), measure=("margin", "weights"))
+    data = shoal.train(
+        shoal.Network((64, 8, 1)), Task(split.images, split.labels, weights), shoal.Gaussian(gain=0.3),
+        method=shoal.GradientDescent(0.1, 50), record=record, networks=3,
     )  # fmt: skip
     assert split.margins(data) == pytest.approx(data["margin"].values[:, -1, images.TRAINED :], abs=1e-12)
 

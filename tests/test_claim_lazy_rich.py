@@ -12,7 +12,8 @@ from shoal.claims.hinge_mean_field.lazy_rich import lazy_rich as lazy_rich
 from shoal.claims.hinge_mean_field.lazy_rich.lazy_rich import Point
 from shoal.claims.shared.movement import crossing, kernel_along, movement, own_unsatisfied, tangent_kernel
 from shoal.claims.shared.teacher import Condition
-from support import can_be_read_back, is_labelled, passes
+from shoal.claims.trial import Trial
+from support import can_be_read_back, is_labelled, passes, rows_of
 
 SETTING = Setting(quick=True, seed=1, threads=1)
 
@@ -35,7 +36,9 @@ def test_what_is_saved_can_be_read_back(outcome, tmp_path):
 
 @pytest.fixture(scope="module")
 def limits():
-    return dict(zip(("time", "movement", "kernel"), lazy_rich._limits(Point(0.1), 12, SETTING, 0), strict=True))
+    return dict(
+        zip(("time", "movement", "kernel"), lazy_rich.measure_point(Trial(SETTING), Point(0.1), 12, 0), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["time", "movement", "kernel"])
@@ -89,7 +92,7 @@ def test_the_own_law_follows_a_network():
     for centred in (False, True):
         condition = Condition(4000, 5, 24, 0.05, 200, alpha=1.0, centred=centred)
         steps = np.arange(0, 201, 10)
-        data = condition.train(SETTING, steps=steps, measure=("margin", "trajectory"), networks=4)
+        data = condition.train(Trial(SETTING), steps=steps, measure=("margin", "trajectory"), networks=4)
         start = data["trajectory_2"].values[:, 0, 0], data["trajectory_1"].values[:, 0]
         found = own_unsatisfied(condition, start, data["inputs"].values[:, 0], steps * 0.05)
         measured = (data["margin"].values < 1).mean(axis=2)
@@ -107,10 +110,10 @@ def test_crossings():
 
 def test_the_rows_of_fitted_networks_fail_without_an_effect(outcome):
     data = outcome.data[["fit_train_error", "fit_test_error", "fit_movement"]]
-    assert [row.passed for row in lazy_rich_fit.fit_rows(lazy_rich_fit.Fit(data))] == [True] * 3
+    assert [row.passed for row in rows_of(lazy_rich_fit.compare, SETTING, data)] == [True] * 3
     swapped = data.isel(model=[1, 0]).assign_coords(model=data["model"].values)
     swapped["fit_train_error"] = swapped["fit_train_error"] + 1 / 200
-    assert [row.passed for row in lazy_rich_fit.fit_rows(lazy_rich_fit.Fit(swapped))] == [False] * 3
+    assert [row.passed for row in rows_of(lazy_rich_fit.compare, SETTING, swapped)] == [False] * 3
 
 
 def test_the_crossover_is_where_alpha_is_twice_root_d():
@@ -122,5 +125,5 @@ def test_the_crossover_is_where_alpha_is_twice_root_d():
 
 def test_training_is_long_enough_for_small_networks_that_are_slow():
     """At this seed 0.51 of the samples of one dataset are left after three times as long as the theory needs."""
-    limits = lazy_rich._limits(Point(10.0), 12, Setting(quick=True, seed=101), 3)
+    limits = lazy_rich.measure_point(Trial(Setting(quick=True, seed=101)), Point(10.0), 12, 3)
     assert abs(limits[0].value - 1) < 0.2

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from shoal.claims.claim import Setting
 from shoal.claims.shared.limits import FACTORS, Limit, measure_sizes, smaller, stacked
 from shoal.claims.shared.teacher import Condition
+from shoal.claims.trial import Trial
 
 CONDITION = Condition(samples=64, inputs=3, nodes=16, rate=0.1, steps=8)
 
@@ -67,7 +67,7 @@ def test_every_dataset_is_another_one_and_smaller_sizes_have_more():
         seen.append((condition.samples * factor, part))
         return [np.asarray(float(part))]
 
-    (found,) = measure_sizes(CONDITION, Setting(), 3, measure, part=5)
+    (found,) = measure_sizes(Trial(), CONDITION, 3, measure, part=5)
     assert [len(values) for values in found] == [3, 6, 12]
     assert {samples for samples, _ in seen} == {64}
     assert sorted(part for _, part in seen) == list(range(5, 5 + 7 * 3))

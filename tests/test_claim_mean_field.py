@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.hinge_mean_field.mean_field import ensembles, figure_one
+from shoal.claims.hinge_mean_field.mean_field import ensemble, figure_one
 from shoal.claims.hinge_mean_field.mean_field import mean_field as mean_field
-from shoal.claims.hinge_mean_field.mean_field.ensembles import Pair
+from shoal.claims.hinge_mean_field.mean_field.ensemble import Pair
 from shoal.claims.shared.teacher import Condition, band, clock, satisfied_at, spread_steps
-from support import can_be_read_back, is_labelled, passes
+from shoal.claims.trial import Trial
+from support import can_be_read_back, is_labelled, passes, rows_of
 
 SETTING = Setting(seed=3, quick=True)
 SMALL = Condition(samples=1000, inputs=10, nodes=64, rate=0.25, steps=64, test_samples=1000)
+
+
+def gaussian(pair):
+    parts = (mean_field.compare_gaussian, mean_field.compare_error, mean_field.compare_band)
+    return [row for part in parts for row in rows_of(part, SETTING, pair)]
+
+
+def fails(part, *given):
+    return not rows_of(part, SETTING, *given)[0].comparison.passed
 
 
 def verdicts(rows):
@@ -28,20 +38,20 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def pair():
-    return Pair.train(SMALL, SETTING, datasets=20, first=0)
+    return Pair.train(Trial(SETTING), SMALL, datasets=20, first=0)
 
 
 @pytest.fixture(scope="module")
 def sphere():
-    return Pair.train(mean_field.SPHERE, SETTING, datasets=16, first=100)
+    return Pair.train(Trial(SETTING), mean_field.SPHERE, datasets=16, first=100)
 
 
 @pytest.fixture(scope="module")
 def single():
     condition = replace(figure_one.QUICK, samples=800, steps=300)
     measure = ("trajectory", "margin", "error", "loss", "test_error")
-    data = condition.train(SETTING, steps=spread_steps(condition.steps, 40), measure=measure, part=5)
-    return figure_one.Single(condition, data, (figure_one.Trial.of("beta*/M", condition, data),))
+    data = condition.train(Trial(SETTING), steps=spread_steps(condition.steps, 40), measure=measure, part=5)
+    return figure_one.Single(condition, data, (figure_one.Meaning.of("beta*/M", condition, data),))
 
 
 def test_it_passes(outcome):
@@ -54,9 +64,9 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 
 
 def test_it_passes_on_fewer_datasets_and_fails_for_another_output_scale(pair):
-    assert set(verdicts(mean_field.gaussian_rows(pair)).values()) == {"PASS"}
+    assert set(verdicts(gaussian(pair)).values()) == {"PASS"}
     wrong = replace(pair, condition=replace(SMALL, alpha=1.3))
-    found = verdicts(mean_field.gaussian_rows(wrong))
+    found = verdicts(gaussian(wrong))
     for name in ("gamma(t)", "change of a_i and w_par", "fraction of training samples that are unsatisfied"):
         assert found[name] == "FAIL"
     assert found["fraction of fresh samples that are unsatisfied"] == "FAIL"
@@ -70,58 +80,58 @@ def test_it_fails_when_the_clock_is_ten_percent_faster(pair, monkeypatch):
         return replace(theory, beta=1.1)
 
     monkeypatch.setattr(mean_field.Condition, "theory", property(faster))
-    found = verdicts(mean_field.gaussian_rows(pair))
+    found = verdicts(gaussian(pair))
     assert found["gamma(t)"] == "FAIL"
     assert found["linear start"] == "FAIL"
 
 
 def test_the_slope_in_the_logarithm_is_not_yet_its_limit(pair):
-    row = next(row for row in mean_field.gaussian_rows(pair) if row.statement.startswith("slope of gamma"))
+    row = next(row for row in gaussian(pair) if row.statement.startswith("slope of gamma"))
     assert abs(row.comparison.measured - 0.25) > row.comparison.tolerance
 
 
 def test_the_test_error_and_the_band_fail_for_another_width(pair):
     wrong = replace(pair, condition=replace(SMALL, nodes=16))
-    assert not mean_field._error_row(wrong).passed
-    narrow = ensembles.Ensemble.train(replace(SMALL, nodes=16), SETTING, 20, first=50)
+    assert fails(mean_field.compare_error, wrong)
+    narrow = ensemble.Ensemble.train(Trial(SETTING), replace(SMALL, nodes=16), 20, first=50)
     of_many = replace(narrow, inside=_inside_of(narrow, 256))
-    assert not mean_field._band_row(replace(pair, whole=of_many)).passed
+    assert fails(mean_field.compare_band, replace(pair, whole=of_many))
 
 
-def _inside_of(ensemble, nodes):
+def _inside_of(narrow, nodes):
     """Return what sixteen nodes have inside the band of many more."""
-    edges = ensembles.Edges.of(replace(SMALL, nodes=nodes))
+    edges = ensemble.Edges.of(replace(SMALL, nodes=nodes))
 
     def measure(part):
         data = replace(SMALL, nodes=16).train(
-            SETTING, steps=ensembles.recorded(SMALL), measure=("test_margin",), networks=4, part=50 + part
+            Trial(SETTING), steps=ensemble.recorded(SMALL), measure=("test_margin",), networks=4, part=50 + part
         )
         return edges.fraction(data, 1.0).mean()
 
-    return np.array([measure(part) for part in range(len(ensemble.inside))])
+    return np.array([measure(part) for part in range(len(narrow.inside))])
 
 
 def test_the_sphere_has_a_clock_of_its_own(sphere):
-    assert set(verdicts(mean_field.sphere_rows(sphere)).values()) == {"PASS"}
-    gaussian = replace(sphere, condition=replace(mean_field.SPHERE, distribution="gaussian"))
-    assert not mean_field.sphere_rows(gaussian)[0].passed
+    assert set(verdicts(rows_of(mean_field.compare_sphere, SETTING, sphere)).values()) == {"PASS"}
+    other = replace(sphere, condition=replace(mean_field.SPHERE, distribution="gaussian"))
+    assert fails(mean_field.compare_sphere, other)
     larger = replace(sphere, condition=replace(mean_field.SPHERE, radius=1.1))
-    assert not mean_field.sphere_rows(larger)[0].passed
+    assert fails(mean_field.compare_sphere, larger)
 
 
 def test_nodes_that_leave_their_hyperbolas_are_seen(sphere):
     bent = replace(sphere, whole=replace(sphere.whole, falling=0.95 * sphere.whole.falling))
-    assert not mean_field.sphere_rows(bent)[1].passed
+    assert not rows_of(mean_field.compare_sphere, SETTING, bent)[1].comparison.passed
 
 
 def test_the_single_network_stays_within_its_scatter_and_is_told_from_another_law(single):
-    assert all(row.passed for row in figure_one.rows(single))
+    assert all(row.passed for row in rows_of(figure_one.compare, SETTING, single))
     wrong = replace(single, condition=replace(single.condition, alpha=0.4))
-    assert not figure_one.rows(wrong)[0].passed
+    assert fails(figure_one.compare, wrong)
 
 
 def test_the_notes_say_what_became_of_each_meaning_of_the_rate(outcome, single):
-    (note,) = figure_one.notes(single)
+    note = figure_one.note(single)
     assert "beta*/M = 1.25: all classified from step" in note
     assert all(f"{meaning} = " in "".join(outcome.notes) for meaning in ("beta*/M", "beta*/d", "beta*"))
 
@@ -133,9 +143,9 @@ def test_an_example_counts_as_classified_from_when_it_stays_so():
 
 def test_a_test_error_that_does_not_round_to_the_stated_one_fails(single):
     full = replace(single, condition=replace(single.condition, samples=figure_one.FULL.samples))
-    assert len(figure_one.rows(full)) == 1
+    assert len(rows_of(figure_one.compare, SETTING, full)) == 1
     for error, stands in ((0.0124, True), (0.019, False), (0.003, False)):
-        found = figure_one.stated_row(replace(single.trials[0], test_error=error), figure_one.FULL)
+        found = figure_one.compare_stated(error, figure_one.FULL)
         assert found.passed == stands
 
 
@@ -144,7 +154,7 @@ def test_the_scatter_of_the_clock_is_that_of_many_networks():
     steps = np.array([0, 8, 16, 30])
 
     def gamma(part):
-        data = condition.train(SETTING, steps=steps, measure=("trajectory",), networks=4, part=600 + part)
+        data = condition.train(Trial(SETTING), steps=steps, measure=("trajectory",), networks=4, part=600 + part)
         return clock(data["trajectory_2"].values[:, :, 0], data["trajectory_1"].values[..., 0])
 
     found = np.concatenate([gamma(part) for part in range(24)])[:, 1:].std(axis=0)
@@ -175,7 +185,7 @@ def test_the_clock_of_nodes_on_the_curves_is_gamma():
     times = np.array([0.0, 3.0, 40.0])
     output, along = (np.moveaxis(found, -1, 0)[None] for found in theory.trajectories(*start, times))
     np.testing.assert_allclose(clock(output, along)[0], theory.gamma(times), atol=1e-12)
-    slopes = ensembles._slopes(output, along)[0]
+    slopes = ensemble.slopes(output, along)[0]
     gamma = theory.gamma(times)
     np.testing.assert_allclose(slopes[:, [0, 2]], (np.cosh(gamma) - 1)[:, None].repeat(2, axis=1), atol=1e-10)
     np.testing.assert_allclose(slopes[:, [1, 3]], np.sinh(gamma)[:, None].repeat(2, axis=1), atol=1e-10)

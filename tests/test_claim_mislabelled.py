@@ -8,8 +8,9 @@ import pytest
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field.mislabelled import fit as mislabelled_fit
 from shoal.claims.hinge_mean_field.mislabelled import mislabelled as mislabelled
-from shoal.claims.hinge_mean_field.mislabelled.mislabelled import law
-from support import can_be_read_back, is_labelled
+from shoal.claims.hinge_mean_field.mislabelled.mislabelled import theory_of
+from shoal.claims.trial import Trial
+from support import can_be_read_back, is_labelled, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +53,15 @@ def test_gamma_fails_under_the_law_of_another_fraction(outcome, wrong):
     late = data["time"].values > 5
     error = 4 * data["gamma_error"].values
     assert (np.abs(data["gamma"] - data["gamma_predicted"]) < 2 * error).all()
-    other = law(wrong).gamma(data["time"].values)
+    other = theory_of(wrong).gamma(data["time"].values)
     assert (np.abs(data["gamma"].values - other) > error)[late].any()
 
 
 def test_the_ratios_fail_under_the_law_of_a_fraction_near_by(few):
     """The same inputs and initialisations at both fractions: a tenth is told from a fiftieth and from a fifth."""
-    ratios, starts = mislabelled._limits((0.0, 0.1), 12, Setting(quick=True, seed=1, threads=1))[2:]
+    ratios, starts = mislabelled.measure_limits(Trial(Setting(quick=True, seed=1, threads=1)), (0.0, 0.1), 12)[2:]
     for fraction, verdict in ((0.1, "PASS"), (0.02, "FAIL"), (0.2, "FAIL")):
-        expected = law(fraction).gamma(mislabelled.TIMES) / law(0.0).gamma(mislabelled.TIMES)
+        expected = theory_of(fraction).gamma(mislabelled.TIMES) / theory_of(0.0).gamma(mislabelled.TIMES)
         assert ratios.compare(expected[None]).verdict == verdict
     assert starts.compare([0.8]).passed
     assert not starts.compare([1.0]).passed
@@ -69,12 +70,12 @@ def test_the_ratios_fail_under_the_law_of_a_fraction_near_by(few):
 def test_the_directions_fail_where_no_label_is_flipped(few, monkeypatch):
     train = mislabelled_fit.Condition.train
 
-    def honest(self, setting, **given):
-        return train(replace(self, flipped=0.0), setting, **given)
+    def honest(self, run, **given):
+        return train(replace(self, flipped=0.0), run, **given)
 
     monkeypatch.setattr(mislabelled_fit.Condition, "train", honest)
     setting = Setting(quick=True, seed=1, threads=1)
-    rows = mislabelled_fit.fit_rows(mislabelled_fit.fitted(setting, (0.0, 0.1), part=1))
+    rows = rows_of(mislabelled_fit.compare, setting, mislabelled_fit.fitted(Trial(setting), (0.0, 0.1), part=1))
     assert [row.passed for row in rows if "are fitted in the end" not in row.statement] == [False] * 5
 
 

@@ -8,8 +8,9 @@ from shoal import theory
 from shoal.claims.claim import Setting
 from shoal.claims.learning_dynamics import norm
 from shoal.claims.shared import sweep
+from shoal.claims.shared.balanced import balanced_init
 from shoal.claims.shared.flows import arrival_error, exponent_weights
-from shoal.claims.shared.sweep import Pair, balanced_init
+from shoal.claims.shared.sweep import Pair
 from shoal.spec.task import Task
 from support import can_be_read_back, is_labelled, passes
 
@@ -86,8 +87,8 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
     """Random initialisations a fifth larger than those that are trained, and one neuron more a mode."""
     true_expect = norm.crowd.expect
 
-    def expect(length, init, networks, setting, seed):
-        return true_expect(length, type(init)(1.2 * init.std), networks, setting, seed)
+    def expect(run, length, init, networks, seed):
+        return true_expect(run, length, type(init)(1.2 * init.std), networks, seed)
 
     monkeypatch.setattr(norm.crowd, "expect", expect)
     true_fraction = norm.crowd.compare_fraction
@@ -102,7 +103,7 @@ def test_its_random_rows_fail_under_another_start(monkeypatch):
 def test_balanced_starts_have_the_margins_that_are_asked_for_and_modes_that_do_not_touch(generator):
     pair = Pair((3.0, 0.5), (0.2, 0.8))
     margins = np.exp(generator.normal(-4, 1, (5, 2)))
-    first, last = balanced_init(margins, pair, generator).weights
+    first, last = balanced_init(margins, pair.norms, pair.task.labels[:, None], generator).weights
     hidden = np.maximum(first @ pair.task.inputs.T, 0)
     assert ((hidden > 0).sum(axis=2) == 1).all()
     outputs = (last @ hidden)[:, 0] * pair.task.labels

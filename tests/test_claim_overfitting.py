@@ -9,7 +9,8 @@ from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field.overfitting import overfitting as overfitting
 from shoal.claims.hinge_mean_field.overfitting.overfitting import EARLY, INPUTS, TIMES, early_error
 from shoal.claims.shared.teacher import Condition
-from support import can_be_read_back, is_labelled, passes
+from shoal.claims.trial import Trial
+from support import can_be_read_back, is_labelled, passes, rows_of
 
 SETTING = Setting(quick=True, seed=1, threads=1)
 
@@ -21,12 +22,12 @@ def trained():
 
 @pytest.fixture(scope="module")
 def late(trained):
-    return overfitting._late(trained, 20, SETTING, part=1)
+    return overfitting.train_late(Trial(SETTING), trained, 20, part=1)
 
 
 @pytest.fixture(scope="module")
 def early():
-    return overfitting._early(64, SETTING)
+    return overfitting.measure_early(Trial(SETTING), 64)
 
 
 def test_the_early_law_passes_with_its_samples_and_fails_without(early):
@@ -40,17 +41,17 @@ def test_the_early_law_fails_for_half_the_samples(early):
 
 
 def test_the_directions_pass(late):
-    failed = [row.statement for row in overfitting._rows(late) if not row.passed]
+    failed = [row.statement for row in rows_of(overfitting.compare_late, SETTING, late) if not row.passed]
     assert not failed
 
 
 def test_the_directions_fail_where_errors_are_shuffled_or_gone(late):
     """Networks that generalise perfectly, and sizes in the other order."""
     perfect = late.assign(test_error=late["train_error"])
-    words = {row.statement: row.passed for row in overfitting._rows(perfect)}
+    words = {row.statement: row.passed for row in rows_of(overfitting.compare_late, SETTING, perfect)}
     assert not words["datasets: test error above training error in the end, at every N (> 1/2)"]
     turned = late.isel(samples=[1, 0]).assign_coords(samples=late["samples"].values)
-    assert [row.passed for row in overfitting._rows(turned)][-2:] == [False, False]
+    assert [row.passed for row in rows_of(overfitting.compare_late, SETTING, turned)][-2:] == [False, False]
 
 
 def test_the_law_tends_to_that_of_all_samples():
@@ -62,7 +63,7 @@ def test_the_law_tends_to_that_of_all_samples():
 def test_the_claim_passes_and_can_be_saved(monkeypatch, tmp_path):
     monkeypatch.setattr(overfitting, "QUICK_SAMPLES", (30, 300))
     monkeypatch.setattr(overfitting, "NODES", 24)
-    outcome = overfitting.overfitting.run(Setting(networks=16, quick=True, seed=1, threads=1))
+    outcome = overfitting.overfitting.run(Setting(networks=128, quick=True, seed=1, threads=1))
     passes(outcome)
     is_labelled(outcome.figure)
     can_be_read_back(outcome, tmp_path)

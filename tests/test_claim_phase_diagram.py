@@ -7,13 +7,14 @@ import pytest
 import xarray as xr
 
 from shoal import theory
+from shoal.claims import trial
 from shoal.claims.claim import Setting
 from shoal.claims.learning_dynamics.phase_diagram import phase_diagram as phase_diagram
 from shoal.claims.learning_dynamics.phase_diagram import plane as phase_plane
 from shoal.claims.learning_dynamics.phase_diagram.plane import HEIGHT, NORM, Plane, decided_by
-from shoal.claims.shared import flows
+from shoal.claims.trial import Trial
 from shoal.spec.task import Task
-from support import can_be_read_back, is_labelled, passes
+from support import can_be_read_back, is_labelled, passes, rows_of
 
 SETTING = Setting(networks=3600, seed=3, quick=True)
 
@@ -29,12 +30,12 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def grid():
-    return phase_plane.train_plane(60, SETTING)
+    return phase_plane.train_plane(Trial(SETTING), 60)
 
 
 @pytest.fixture(scope="module")
 def near():
-    return phase_diagram._near(SETTING)
+    return phase_diagram._train_near(Trial(SETTING))
 
 
 @pytest.fixture
@@ -65,13 +66,15 @@ def test_it_repeats_itself_bit_for_bit(outcome):
 
 
 def test_random_inits_are_those_of_the_seed():
-    first, other = (phase_diagram._chance(3600, Setting(seed=seed)).comparison.measured for seed in (3, 4))
+    first, other = (
+        rows_of(phase_diagram.compare_probability, Setting(seed=seed), 3600)[0].comparison.measured for seed in (3, 4)
+    )
     assert first != other
 
 
 @pytest.mark.parametrize("side", [4, 60, 200, 500])
 def test_no_cell_lies_on_the_line(side):
-    a, z = Plane(side).starts
+    a, z = Plane(side).weights
     assert len(a) == side**2
     assert np.abs(a + z).min() == pytest.approx(1 / (5 * side), rel=1e-9)
     assert np.abs(a).min() > 0
@@ -90,52 +93,52 @@ def test_one_cell_with_another_fate_fails(grid):
     active = grid.active.copy()
     cell = int(np.flatnonzero(grid.dead & (grid.a > 0))[0])
     active[cell, -1] = True
-    assert verdicts(phase_diagram._fate_rows(grid)) == ["PASS", "PASS"]
-    assert verdicts(phase_diagram._fate_rows(replace(grid, active=active)))[0] == "FAIL"
+    assert verdicts(rows_of(phase_diagram.compare_lives, SETTING, grid)) == ["PASS", "PASS"]
+    assert verdicts(rows_of(phase_diagram.compare_lives, SETTING, replace(grid, active=active)))[0] == "FAIL"
 
 
 def test_a_line_that_is_three_percent_steeper_fails(grid, monkeypatch):
     timed = phase_diagram._timed
     monkeypatch.setattr(phase_diagram, "_timed", lambda got, line, error: timed(got, 1.03 * line, error))
-    fine = phase_plane.train_plane(100, SETTING)
-    assert verdicts(phase_diagram._fate_rows(fine))[1] == "FAIL"
+    fine = phase_plane.train_plane(Trial(SETTING), 100)
+    assert verdicts(rows_of(phase_diagram.compare_lives, SETTING, fine))[1] == "FAIL"
 
 
 def test_margins_and_death_times_fail_when_the_norm_is_off_by_three_percent(grid, longer_norms):
-    assert verdicts(phase_diagram._path_rows(grid, SETTING)) == ["FAIL", "PASS"]
-    assert not phase_diagram._death_row(grid, SETTING).passed
+    assert verdicts(rows_of(phase_diagram.compare_paths, SETTING, grid)) == ["FAIL", "PASS"]
+    assert not rows_of(phase_diagram.compare_death_times, SETTING, grid)[0].passed
 
 
 def test_another_invariant_fails(grid):
     wrong = replace(grid, balance=grid.balance * (1 + 1e-6))
-    assert verdicts(phase_diagram._path_rows(wrong, SETTING)) == ["PASS", "FAIL"]
+    assert verdicts(rows_of(phase_diagram.compare_paths, SETTING, wrong)) == ["PASS", "FAIL"]
 
 
 def test_times_near_the_line_fail_when_they_are_off_by_three_percent(near):
-    assert verdicts(near.rows()) == ["PASS"] * 4
-    fit, death = ((1.03 * measured, predicted, error) for measured, predicted, error in (near.fit, near.death))
-    assert verdicts(phase_diagram._Near(fit, death).rows()) == ["FAIL"] * 4
+    assert verdicts(rows_of(phase_diagram.compare_near, SETTING, *near)) == ["PASS"] * 4
+    fit, death = ((1.03 * measured, predicted, error) for measured, predicted, error in near)
+    assert verdicts(rows_of(phase_diagram.compare_near, SETTING, fit, death)) == ["FAIL"] * 4
 
 
 def test_the_limit_law_fails_when_its_slope_is_off_by_three_percent(near, monkeypatch):
     monkeypatch.setattr(phase_diagram, "NORM", 1.03 * NORM)
-    assert verdicts(near.rows()) == ["PASS", "PASS", "FAIL", "FAIL"]
+    assert verdicts(rows_of(phase_diagram.compare_near, SETTING, *near)) == ["PASS", "PASS", "FAIL", "FAIL"]
 
 
 def test_the_share_that_dies_fails_when_the_scales_change_places(monkeypatch):
     law = theory.death_probability
     monkeypatch.setattr(theory, "death_probability", lambda first, last: law(last, first))
-    assert not phase_diagram._chance(3600, SETTING).passed
+    assert not rows_of(phase_diagram.compare_probability, SETTING, 3600)[0].comparison.passed
 
 
 def test_a_network_that_does_not_reach_the_end_is_an_error(monkeypatch):
-    train = flows.train
+    train = trial.train
 
     def unfinished(*given, **named):
         data = train(*given, **named)
         data["status"][1] = 2
         return data
 
-    monkeypatch.setattr(flows, "train", unfinished)
+    monkeypatch.setattr(trial, "train", unfinished)
     with pytest.raises(RuntimeError, match=r"all 16 networks must reach time .*, got 1 that did not"):
-        phase_plane.train_plane(4, SETTING)
+        phase_plane.train_plane(Trial(SETTING), 4)

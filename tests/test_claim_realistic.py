@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.hinge_mean_field.realistic import realistic as realistic
-from shoal.claims.hinge_mean_field.realistic import trained as trained
-from shoal.claims.hinge_mean_field.realistic.trained import SETS, Images
+from shoal.claims.hinge_mean_field.realistic import images, realistic
+from shoal.claims.hinge_mean_field.realistic.images import SETS, Images
+from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes
 
 SMALL = Setting(networks=20, quick=True, seed=2, threads=1)
@@ -16,12 +16,12 @@ SMALL = Setting(networks=20, quick=True, seed=2, threads=1)
 
 @pytest.fixture(scope="module")
 def plain():
-    return Images.train(replace(SETS[1], samples=200), 24, 20, SMALL)
+    return Images.train(Trial(SMALL), replace(SETS[1], samples=200), 24, 20)
 
 
 @pytest.fixture(scope="module")
 def mirrored():
-    return Images.train(replace(SETS[2], samples=150), 24, 20, SMALL)
+    return Images.train(Trial(SMALL), replace(SETS[2], samples=150), 24, 20)
 
 
 class Slower(Images):
@@ -32,15 +32,14 @@ class Slower(Images):
         return 0.97 * super().speed
 
 
-def as_slower(images):
-    return Slower(images.name, images.task, images.data)
+def as_slower(found):
+    return Slower(found.name, found.task, found.data)
 
 
 def test_it_passes_and_can_be_saved(monkeypatch, tmp_path):
     monkeypatch.setattr(realistic, "FEW", 250)
-    for module in (realistic, trained):
-        monkeypatch.setattr(module, "RATE", 1.0)
-        monkeypatch.setattr(module, "STEPS", 80)
+    monkeypatch.setattr(images, "RATE", 1.0)
+    monkeypatch.setattr(images, "STEPS", 80)
     outcome = realistic.realistic.run(SMALL)
     passes(outcome)
     is_labelled(outcome.figure)
@@ -48,33 +47,33 @@ def test_it_passes_and_can_be_saved(monkeypatch, tmp_path):
 
 
 def test_mirrored_images_keep_every_weight_on_its_curve(mirrored):
-    assert realistic._hyperbolas(mirrored).passed
+    assert realistic.compare_hyperbolas(mirrored, mirrored.speed).passed
     assert mirrored.early.any(axis=1).all()
     assert not mirrored.early[:, -1].any()
 
 
 def test_plain_images_do_not(plain):
-    assert realistic._hyperbolas(plain).verdict == "FAIL"
+    assert realistic.compare_hyperbolas(plain, plain.speed).verdict == "FAIL"
 
 
 def test_a_clock_that_is_three_percent_slow_fails(mirrored):
-    assert realistic._hyperbolas(as_slower(mirrored)).verdict == "FAIL"
+    assert realistic.compare_hyperbolas(mirrored, as_slower(mirrored).speed).verdict == "FAIL"
 
 
 def test_the_first_step_is_the_gradient_and_no_other(plain):
-    assert realistic._first_step(plain).passed
+    assert realistic.compare_first_step(plain).passed
     labels = plain.task.labels.copy()
     labels[0] *= -1
     other = Images(plain.name, replace(plain.task, labels=labels), plain.data)
-    assert realistic._first_step(other).verdict == "FAIL"
+    assert realistic.compare_first_step(other).verdict == "FAIL"
 
 
 def test_the_pace_at_the_start_is_that_of_the_class_means(mirrored):
     slow = as_slower(mirrored)
     total = mirrored.output + mirrored.along
     slope = (total[:, 0] * (total[:, 1] - total[:, 0])).sum(axis=1) / (total[:, 0] ** 2).sum(axis=1)
-    assert slope == pytest.approx(np.full(20, realistic.RATE * mirrored.speed), rel=1e-10)
-    assert realistic._pace(slow).verdict == "FAIL"
+    assert slope == pytest.approx(np.full(20, images.RATE * mirrored.speed), rel=1e-10)
+    assert realistic.compare_pace(slow).verdict == "FAIL"
 
 
 def test_networks_that_stay_on_their_curves_have_not_left_them(mirrored):

@@ -7,9 +7,10 @@ import pytest
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field import slowing_down
-from shoal.claims.hinge_mean_field.slowing_down import Slowed, rows, speed_at, time_of
+from shoal.claims.hinge_mean_field.slowing_down import Slowed, driven_by, speed_at, time_of
 from shoal.claims.shared.teacher import Condition, halved
-from support import can_be_read_back, is_labelled, passes
+from shoal.claims.trial import Trial
+from support import can_be_read_back, is_labelled, passes, rows_of
 
 SETTING = Setting(networks=32, seed=1, quick=True)
 SMALL = Condition(samples=1500, inputs=10, nodes=64, rate=0.25, steps=88, test_samples=1000)
@@ -22,11 +23,11 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def trained():
-    return tuple(Slowed.train(each, SETTING, datasets=16) for each in (SMALL, halved(SMALL)))
+    return tuple(Slowed.train(Trial(SETTING), each, datasets=16) for each in (SMALL, halved(SMALL)))
 
 
 def verdicts(condition, whole, half):
-    return [row.comparison.verdict for row in rows(condition, whole, half)]
+    return [row.comparison.verdict for row in rows_of(slowing_down.compare, SETTING, condition, whole, half)]
 
 
 def test_it_passes(outcome):
@@ -51,8 +52,7 @@ def test_the_speed_fails_when_it_is_in_proportion_to_the_share(trained):
     # Also 1 at initialisation and 0 at the end: the formula is not just any that falls.
     other = []
     for found in trained:
-        stride = np.log1p(SMALL.rate * speed_at(SMALL, 1.0) * found.share[:, :-1])
-        driven = np.concatenate([np.zeros((len(stride), 1)), np.cumsum(stride, axis=1)], axis=1)
+        driven = driven_by(SMALL, speed_at(SMALL, 1.0) * found.unsatisfied)
         other.append(replace(found, driven=driven))
     assert verdicts(SMALL, *other)[0] == "FAIL"
 
@@ -74,7 +74,7 @@ def test_nodes_and_samples_are_halved_together(monkeypatch):
     """A sample's pull on its own margin is of first order in 1/N: with nodes alone halved it stays."""
     trained = []
 
-    def train(condition, setting, datasets):
+    def train(run, condition, datasets):
         trained.append((condition.nodes, condition.samples, condition.rate, condition.steps))
         if len(trained) == 2:
             raise KeyboardInterrupt

@@ -54,18 +54,18 @@ def test_rows_fail_when_the_theory_takes_a_norm_for_three_percent_longer(monkeyp
     monkeypatch.setattr(theory, "Features", features)
     few = Setting(networks=3, quick=True)
     assert set(verdicts(rows_of(starvation._fractions, few)).values()) == {"FAIL"}
-    aligned = rows_of(connected.train_aligned, few, (0.3, 0.7), starvation.TIMES, starvation.START)
+    aligned = rows_of(connected.compare_aligned, few, (0.3, 0.7), starvation.TIMES, starvation.START)
     assert set(verdicts(aligned).values()) == {"FAIL"}
     found = verdicts(rows_of(starvation._hinge, few))
     assert found["margins under the hinge"] == "FAIL"
 
 
 def test_the_power_law_fails_when_a_norm_is_off_by_three_percent(monkeypatch):
-    def longer(network, task, init, setting, **given):
+    def longer(run, network, task, *given, **named):
         stretched = shoal.Task(task.inputs * [1.0, 1.03], task.labels, task.sample_weight)
-        return separate.flow(network, stretched, init, setting, **given)
+        return separate.train_margins(run, network, stretched, *given, **named)
 
-    monkeypatch.setattr(starvation, "flow", longer)
+    monkeypatch.setattr(starvation, "train_margins", longer)
     rows = rows_of(starvation._together, Setting(networks=4, quick=True))
     assert set(verdicts(rows).values()) == {"FAIL"}
 
@@ -79,9 +79,11 @@ def test_the_bound_fails_when_the_feature_is_three_percent_more_frequent(monkeyp
 
 
 def test_the_mean_confidence_fails_when_the_predicted_starts_are_ten_times_as_strong(monkeypatch):
-    true = starvation.random_inits
+    true = starvation.random_strengths
     monkeypatch.setattr(starvation, "FRACTIONS", (0.5,))
-    monkeypatch.setattr(starvation, "random_inits", lambda count, seed: (1 + 9 * (seed >= 2**33)) * true(count, seed))
+    monkeypatch.setattr(
+        starvation, "random_strengths", lambda count, seed: (1 + 9 * (seed >= 2**33)) * true(count, seed)
+    )
     rows = rows_of(starvation._crowd, Setting(networks=200, quick=True))
     assert verdicts(rows)["mean confidence with feature 2 alone when fit, 200 random networks"] == "FAIL"
 
@@ -111,7 +113,7 @@ def final_weights(task, init, network):
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
 def test_neurons_of_one_feature_never_turn_towards_the_other(fraction):
     signed = starvation.rare(fraction)
-    strengths = starvation.random_inits(20, 5)
+    strengths = starvation.random_strengths(20, 5)
     network, init = separate_init(signed.norms, strengths, 5)
     weights = final_weights(signed.task, init, network)
     half = network.widths[1] // 2
@@ -122,7 +124,7 @@ def test_neurons_of_one_feature_never_turn_towards_the_other(fraction):
 
 def test_they_do_where_features_have_one_sign_only():
     signed = starvation.rare(0.5)
-    network, init = separate_init(signed.norms, starvation.random_inits(4, 5), 5)
+    network, init = separate_init(signed.norms, starvation.random_strengths(4, 5), 5)
     weights = final_weights(shoal.tasks.features((1.0, 1.0), [(0, 1), (0,)]), init, network)
     assert (np.abs(weights[:, : separate.NEURONS, 1]) > 0.1).all()
 

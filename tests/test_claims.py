@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from shoal import claims, theory
+from shoal.claims import trial
 from shoal.claims.claim import Row, Setting
 from shoal.claims.learning_dynamics import digits, losses, modes
 from shoal.claims.shared import runs
@@ -190,12 +191,12 @@ def test_sigmoid_runs_with_the_largest_seed_and_draws_each_part_from_its_own(mon
 
         return watched
 
-    monkeypatch.setattr(runs, "train", watch(runs.train))
+    monkeypatch.setattr(trial, "train", watch(trial.train))
     monkeypatch.setattr(Init, "draw", watch(Init.draw))
     claims.run("sigmoid", networks=4, quick=True, seed=2**64 - 1)
-    # Exact: three rates and their initialisation; the crowd at two rates; the initialisations predicted from; the
-    # crowd's own initialisations.
-    assert seeds == [2**64 - 1] * 4 + [2**32 - 1] * 2 + [2**33 - 1] + [2**32 - 1]
+    # Exact: three rates, their initialisation and gradient flow; the crowd at two rates; the initialisations predicted
+    # from; the crowd's own initialisations.
+    assert seeds == [2**64 - 1] * 5 + [2**32 - 1] * 2 + [2**33 - 1] + [2**32 - 1]
 
 
 def test_digits_fails_when_the_start_is_too_large_for_a_plateau(monkeypatch):

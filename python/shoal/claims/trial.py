@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec
 
 import xarray as xr
 
@@ -10,11 +11,23 @@ from shoal.claims.outcome import Row, Setting, Wrong
 from shoal.spec.method import GradientFlow
 from shoal.spec.training import Training
 from shoal.train import train
-from shoal.verdicts.comparison import Comparison, Values, compare_flow, compare_rates
-from shoal.verdicts.means import compare_mean, compare_samples
-from shoal.verdicts.proportion import compare_fraction
+from shoal.verdicts import comparison, means, proportion
+from shoal.verdicts.comparison import Comparison, Values
 
 __all__ = ["Trial"]
+
+P = ParamSpec("P")
+
+
+def _row_of(compare: Callable[P, Comparison]) -> Callable[Concatenate[Trial, str, P], Comparison]:
+    """Return the method that compares and adds a row."""
+
+    def method(run: Trial, statement: str, /, *compared: P.args, **options: P.kwargs) -> Comparison:
+        return run.row(statement, compare(*compared, **options))
+
+    method.__name__ = compare.__name__
+    method.__doc__ = f"Add a row of ``shoal.{compare.__name__}(...)``, and return the comparison."
+    return method
 
 
 class Trial:
@@ -25,14 +38,8 @@ class Trial:
 
     Attributes
     ----------
-    setting : Setting
-        How the claim is to run, for functions that claims share.
-    seed : int
-        Seed of every draw.
-    quick : bool
-        Fewer networks and shorter runs, the same comparisons.
-    threads : int or None
-        As in ``shoal.train``.
+    seed, quick, threads
+        As of the `Setting` that it was made with.
     rows : list of Row
         The table so far.
     notes : list of str
@@ -42,8 +49,8 @@ class Trial:
     """
 
     def __init__(self, setting: Setting | None = None) -> None:
-        self.setting = setting or Setting()
-        self.seed, self.quick, self.threads = self.setting.seed, self.setting.quick, self.setting.threads
+        self._setting = setting or Setting()
+        self.seed, self.quick, self.threads = self._setting.seed, self._setting.quick, self._setting.threads
         self.rows: list[Row] = []
         self.notes: list[str] = []
         self.data: xr.Dataset | None = None
@@ -51,11 +58,11 @@ class Trial:
 
     def networks(self, full: int = 10_000, quick: int = 1_000) -> int:
         """Return how many networks: what ``--networks`` asks for, else ``full``, or ``quick`` with ``--quick``."""
-        return self.setting.count(full, quick)
+        return self._setting.count(full, quick)
 
     def say(self, line: str) -> None:
         """Show a line about what runs now, until the next."""
-        self.setting.say(line)
+        self._setting.say(line)
 
     def train(self, *arguments: Any, **training: Any) -> xr.Dataset:
         """Return ``shoal.train(...)`` of the same arguments, with the seed and threads of this run unless given."""
@@ -94,37 +101,12 @@ class Trial:
                 several = f"flows of rtol {sorted(self._rtols)}" if self._rtols else "no gradient flow"
                 raise ValueError(f"tolerance must be given, for run.train has trained {several}")
             tolerance = 10 * max(self._rtols)
-        return self.row(statement, compare_flow(measured, predicted, tolerance, where=where, bias=bias))
+        return self.row(statement, comparison.compare_flow(measured, predicted, tolerance, where=where, bias=bias))
 
-    def compare_rates(
-        self,
-        statement: str,
-        full: Values,
-        half: Values,
-        quarter: Values,
-        predicted: Values,
-        *,
-        where: Values | None = None,
-        bias: Values = 0.0,
-    ) -> Comparison:
-        """Add a row: descent at three learning rates and the theory of flow (``shoal.compare_rates``)."""
-        return self.row(statement, compare_rates(full, half, quarter, predicted, where=where, bias=bias))
-
-    def compare_mean(self, statement: str, measured: Values, expected: Values, *, bias: Values = 0.0) -> Comparison:
-        """Add a row: a mean over networks and its expectation (``shoal.compare_mean``)."""
-        return self.row(statement, compare_mean(measured, expected, bias=bias))
-
-    def compare_samples(
-        self, statement: str, measured: Values, independent: Values, *, bias: Values = 0.0
-    ) -> Comparison:
-        """Add a row: the means of two independent samples (``shoal.compare_samples``)."""
-        return self.row(statement, compare_samples(measured, independent, bias=bias))
-
-    def compare_fraction(
-        self, statement: str, count: int, total: int, probability: float, *, bias: float = 0.0
-    ) -> Comparison:
-        """Add a row: a count and a probability (``shoal.compare_fraction``)."""
-        return self.row(statement, compare_fraction(count, total, probability, bias=bias))
+    compare_rates = _row_of(comparison.compare_rates)
+    compare_mean = _row_of(means.compare_mean)
+    compare_samples = _row_of(means.compare_samples)
+    compare_fraction = _row_of(proportion.compare_fraction)
 
     def row(self, statement: str, comparison: Comparison) -> Comparison:
         """Add a row with a comparison that was made elsewhere, and return the comparison.

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
 from shoal import Task, plot, theory
 from shoal.claims.claim import claim
-from shoal.claims.outcome import Row, Setting
+from shoal.claims.shared.figures import standard_error, ticks
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.teacher import Condition, nodes
 from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.means import compare_estimate, compare_mean
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from shoal.verdicts.means import compare_estimate
 
 QUICK = Condition(samples=2000, inputs=10, nodes=400, rate=0.25, steps=64, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=1600, rate=0.25, steps=64, test_samples=4000)
@@ -55,18 +52,18 @@ class Width:
     @classmethod
     def train(
         cls,
+        run: Trial,
         condition: Condition,
-        setting: Setting,
         networks: int,
         steps: NDArray[np.int64],
         part: int,
         samples_part: int | None = None,
     ) -> Width:
         """Train networks on one stratified dataset, drawn with the seed of `part` unless another part is given."""
-        setting.say(f"training {networks} networks of {condition.nodes} nodes on {condition.samples} samples")
-        seed = far_seed(setting.seed, PART + (part if samples_part is None else samples_part))
+        run.say(f"training {networks} networks of {condition.nodes} nodes on {condition.samples} samples")
+        seed = far_seed(run.seed, PART + (part if samples_part is None else samples_part))
         data = condition.train(
-            setting,
+            run,
             steps=[0, *steps],
             measure=("trajectory", "test_margin", "test_error"),
             networks=networks,
@@ -151,62 +148,50 @@ def _scatter(samples: list[Floats]) -> Floats:
 
     Squares are skewed: a width whose mean falls low by chance would also seem too certain.
     """
-    return np.asarray(
-        np.sqrt(np.mean([each.var(axis=0, ddof=1) / each.mean(axis=0) ** 2 for each in samples], axis=0)), np.float64
-    )
+    ratios = [sample.var(axis=0, ddof=1) / sample.mean(axis=0) ** 2 for sample in samples]
+    return np.asarray(np.sqrt(np.mean(ratios, axis=0)), np.float64)
 
 
-def rows(condition: Condition, found: dict[int, Width], doubled: Width) -> list[Row]:
-    """Return what is compared."""
-    widths = np.array(list(found), float)
-    span = f"{widths[0]:g}..{widths[-1]:g}"
+def compare(run: Trial, condition: Condition, found: dict[int, Width], doubled: Width) -> None:
+    """Compare how deviations fall with the width, what variance and error tend to, and whether the samples matter."""
+    widths, steps = np.array(list(found), float), steps_at(condition)
+    span = f"M = {widths[0]:g}..{widths[-1]:g}"
     networks = sum(len(width.node) for width in found.values())
-    steps, result = steps_at(condition), []
     for name, what, first in (("node", "a_i, w_par,i", 1), ("output", "f on fresh samples", 0)):
         slope, error = trend(widths, [getattr(width, name) for width in found.values()])
         for at in range(first, len(BOUNDARIES)):
-            statement = f"deviation of {what} ~ M^-1/2, M = {span}, at x_c = {BOUNDARIES[at]:g}"
-            held = compare_estimate(
-                slope[at], -0.5, standard_error=error[at], freedom=networks - 3 * len(found), networks=networks
-            )
-            result.append(Row(statement, held))
-    steps = steps_at(condition)
+            counts = {"freedom": networks - 3 * len(found), "networks": networks}
+            statement = f"deviation of {what} ~ M^-1/2, {span}, at x_c = {BOUNDARIES[at]:g}"
+            run.row(statement, compare_estimate(slope[at], -0.5, standard_error=error[at], **counts))
+            run.must_fail("1/M", compare_estimate(slope[at], -1.0, standard_error=error[at], **counts))
+
     clock = float(np.log(condition.descent(steps[:1])[0][0]))
-    alone = [replace(condition, nodes=nodes) for nodes in found]
-    noises = [theory.TrainedNoise(each.theory) for each in alone]
-    expected = np.array([noise.error(steps[:2] * condition.rate) for noise in noises])
-
-    def wrong(up: Floats, down: Floats) -> Floats:
-        return np.stack([noise.error(noise.clean.time(np.log(up))) for noise in noises])
-
+    alone = [replace(condition, nodes=count) for count in found]
     variances = [
         each.output[:, :1] / one.deviation(1.0, clock) ** 2 for one, each in zip(alone, found.values(), strict=True)
     ]
-    shifts = condition.rate_shift(steps[:2], wrong)
-    errors = [(each.error[:, :2] - off) / law for off, law, each in zip(shifts, expected, found.values(), strict=True)]
-
-    def at_limit(what: str, estimate: Floats, error: Floats, bias: float = 0.0) -> list[Row]:
-        freedom = networks - 2 * len(found)
-        return [
-            Row(
-                f"{what} over its theory, extrapolated to 1/M = 0 from M = {span}, at x_c = {boundary:g}",
-                compare_estimate(one, 1.0, standard_error=its, freedom=freedom, bias=bias, networks=networks),
+    noises = [theory.TrainedNoise(each.theory) for each in alone]
+    expected = np.array([noise.error(steps[:2] * condition.rate) for noise in noises])
+    shifts = condition.rate_shift(
+        steps[:2], lambda up, down: np.stack([noise.error(noise.clean.time(np.log(up))) for noise in noises])
+    )
+    errors = [
+        (each.error[:, :2] - shift) / formula
+        for shift, formula, each in zip(shifts, expected, found.values(), strict=True)
+    ]
+    # The theory of the error leaves out what is 1/d smaller, however wide the network.
+    for what, ratios, bias in (("variance of f", variances, 0.0), ("test error", errors, 1 / condition.inputs)):
+        for boundary, value, error in zip(BOUNDARIES, *limit(widths, ratios), strict=False):
+            run.row(
+                f"{what} over its theory, extrapolated to 1/M = 0 from {span}, at x_c = {boundary:g}",
+                compare_estimate(
+                    value, 1.0, standard_error=error, freedom=networks - 2 * len(found), bias=bias, networks=networks
+                ),
             )
-            for boundary, one, its in zip(BOUNDARIES, estimate, error, strict=False)
-        ]
-
     # On the same initialisations, so that little but the samples differs.
     shift = np.log(doubled.node[:, 1:] / found[condition.nodes].node[: len(doubled.node), 1:])
-    return [
-        *result,
-        *at_limit("variance of f", *limit(widths, variances)),
-        # The theory leaves out what is 1/d smaller, however wide the network.
-        *at_limit("test error", *limit(widths, errors), bias=1 / condition.inputs),
-        Row(
-            f"M = {condition.nodes}: ln of mean square deviation of nodes, change when the samples are doubled",
-            compare_mean(shift, 0.0),
-        ),
-    ]
+    what = "ln of mean square deviation of nodes, change when the samples are doubled"
+    run.compare_mean(f"M = {condition.nodes}: {what}", shift, 0.0)
 
 
 @claim(
@@ -220,22 +205,13 @@ def finite_width(run: Trial) -> Figure:
     networks = run.networks(**NETWORKS)
     steps = steps_at(condition)
     condition = replace(condition, steps=int(steps[-1]))
-    widths = [nodes for nodes in WIDTHS if nodes <= condition.nodes]
-    found = {
-        nodes: Width.train(
-            replace(condition, nodes=nodes), run.setting, networks * min(MOST, condition.nodes // nodes), steps, part
-        )
-        for part, nodes in enumerate(widths)
-    }
-    doubled = Width.train(
-        replace(condition, samples=2 * condition.samples),
-        run.setting,
-        max(2, networks // 2),
-        steps,
-        part=len(widths) - 1,
-        samples_part=len(WIDTHS),
-    )
-    data = _data(condition, found, doubled, steps)
+    widths = [count for count in WIDTHS if count <= condition.nodes]
+    found = {}
+    for part, count in enumerate(widths):
+        many = networks * min(MOST, condition.nodes // count)
+        found[count] = Width.train(run, replace(condition, nodes=count), many, steps, part)
+    twice, few = replace(condition, samples=2 * condition.samples), max(2, networks // 2)
+    doubled = Width.train(run, twice, few, steps, part=len(widths) - 1, samples_part=len(WIDTHS))
     run.note(
         f"N = {condition.samples} samples, d = {condition.inputs}, {networks} networks of the largest width and up to"
         f" {MOST} times as many of the others. The samples are"
@@ -247,64 +223,52 @@ def finite_width(run: Trial) -> Figure:
     )
     run.note(
         f"The distribution of f is that of nodes on their curves and is compared at x_c = {BOUNDARIES[0]:g}, where"
-        " training has"
-        " corrected next to nothing of the noise; that of the test error counts in what it corrects, to first order,"
-        f" and is drawn but not compared at x_c = {BOUNDARIES[2]:g}."
+        " training has corrected next to nothing of the noise; that of the test error counts in what it corrects, to"
+        f" first order, and is drawn but not compared at x_c = {BOUNDARIES[2]:g}."
     )
-    run.rows += rows(condition, found, doubled)
-    run.save(data)
-    return _figure(data, condition)
+    compare(run, condition, found, doubled)
+    return _figure(run.save(_data(condition, found, doubled, steps)), condition)
 
 
 def _data(condition: Condition, found: dict[int, Width], doubled: Width, steps: NDArray[np.int64]) -> xr.Dataset:
     """Collect what the figure shows: root mean squares with their errors, test errors and their formula."""
-    table = {}
+    table, trained, times = {}, [*found.values(), doubled], steps * condition.rate
     for name in ("node", "output"):
-        squares = [getattr(width, name) for width in (*found.values(), doubled)]
+        squares = [getattr(width, name) for width in trained]
         mean = np.array([square.mean(axis=0) for square in squares])
-        error = np.array([square.std(axis=0, ddof=1) / np.sqrt(len(square)) for square in squares])
-        table[name] = (("run", "boundary"), np.sqrt(mean))
-        table[f"{name}_error"] = (("run", "boundary"), error / (2 * np.sqrt(mean)))
-    errors = [width.error for width in (*found.values(), doubled)]
-    table["test_error"] = (("run", "boundary"), np.array([each.mean(axis=0) for each in errors]))
-    table["test_error_error"] = (
-        ("run", "boundary"),
-        np.array([each.std(axis=0, ddof=1) / np.sqrt(len(each)) for each in errors]),
-    )
+        table[name] = np.sqrt(mean)
+        table[f"{name}_error"] = np.array([standard_error(square) for square in squares]) / (2 * np.sqrt(mean))
+    table["test_error"] = np.array([width.error.mean(axis=0) for width in trained])
+    table["test_error_error"] = np.array([standard_error(width.error) for width in trained])
     widths = [*found, condition.nodes]
-    limits = [replace(condition, nodes=nodes).theory for nodes in widths]
-    table["test_error_predicted"] = (
-        ("run", "boundary"),
-        np.array([theory.TrainedNoise(each).error(steps * condition.rate) for each in limits]),
-    )
-    table["test_error_clean"] = (("run", "boundary"), np.array([each.error(steps * condition.rate) for each in limits]))
+    limits = [replace(condition, nodes=count).theory for count in widths]
+    table["test_error_predicted"] = np.array([theory.TrainedNoise(each).error(times) for each in limits])
+    table["test_error_clean"] = np.array([each.error(times) for each in limits])
     coords = {
         "nodes": ("run", widths),
         "samples": ("run", [condition.samples] * len(found) + [2 * condition.samples]),
         "boundary": list(BOUNDARIES),
-        "time": ("boundary", steps * condition.rate),
+        "time": ("boundary", times),
     }
-    return xr.Dataset(table, coords=coords)
+    return xr.Dataset({name: (("run", "boundary"), values) for name, values in table.items()}, coords=coords)
 
 
 def _figure(data: xr.Dataset, condition: Condition) -> Figure:
     """Draw three deviations over the width."""
     titles = ("Nodes off their curves", "Output off its limit", "Test error of finite width")
-    made, panels = plot.figure(titles, width=5.2, height=4.8)
-    for axes, name, label in (
-        (panels[0], "node", r"rms of $(a_i, w_{\parallel,i})$ - theory"),
-        (panels[1], "output", "rms of f - theory, fresh samples"),
-    ):
-        _draw_deviation(axes, data, name)
-        axes.set(ylabel=label)
+    made, (off, output, error) = plot.figure(titles, width=5.2, height=4.8)
+    _draw_deviation(off, data, "node")
+    off.set(ylabel=r"rms of $(a_i, w_{\parallel,i})$ - theory")
+    _draw_deviation(output, data, "output")
+    output.set(ylabel="rms of f - theory, fresh samples")
     widths = data["nodes"].values[:-1]
-    law = condition.deviation(1.0, condition.theory.gamma(float(data["time"][0]))) * np.sqrt(condition.nodes / widths)
-    plot.theory(panels[1], widths, law, color=plot.COLOURS[0], label="theory, nothing satisfied")
-    _draw_error(panels[2], data)
-    for axes in panels:
+    clock = condition.theory.gamma(float(data["time"][0]))
+    predicted = condition.deviation(1.0, clock) * np.sqrt(condition.nodes / widths)
+    plot.theory(output, widths, predicted, color=plot.COLOURS[0], label="theory, nothing satisfied")
+    _draw_error(error, data)
+    for axes in (off, output, error):
         axes.set(xscale="log", yscale="log", xlabel="nodes M")
-        axes.xaxis.set_ticks(widths, [str(width) for width in widths])
-        axes.xaxis.set_ticks([], minor=True)
+        ticks(axes.xaxis, widths)
         plot.legend(axes, loc="lower left")
     return made
 
@@ -326,16 +290,15 @@ def _draw_deviation(axes: Axes, data: xr.Dataset, name: str) -> None:
 
 
 def _draw_error(axes: Axes, data: xr.Dataset) -> None:
-    widths = data["nodes"].values[:-1]
+    trained = data.isel(run=slice(0, -1))
+    widths = trained["nodes"].values
     for at, (boundary, colour, marker) in enumerate(zip(BOUNDARIES, plot.COLOURS, "os^", strict=False)):
-        error = 4 * data["test_error_error"].values[:-1, at]
-        label = rf"$x_c$ = {boundary:g}, 4 s.e."
-        plot.theory(axes, widths, data["test_error_predicted"].values[:-1, at], color=colour)
+        one, label = trained.isel(boundary=at), rf"$x_c$ = {boundary:g}, 4 s.e."
+        plot.theory(axes, widths, one["test_error_predicted"], color=colour)
         if at > 0:
-            plot.theory(axes, widths, data["test_error_clean"].values[:-1, at], color=colour, ls=":", lw=1.4)
-        plot.points(
-            axes, widths, data["test_error"].values[:-1, at], error=error, color=colour, fmt=marker, label=label
-        )
+            plot.theory(axes, widths, one["test_error_clean"], color=colour, ls=":", lw=1.4)
+        error = 4 * one["test_error_error"].values
+        plot.points(axes, widths, one["test_error"], error=error, color=colour, fmt=marker, label=label)
     plot.theory(axes, [], [], color="0.4", label="theory")
     plot.theory(axes, [], [], color="0.4", ls=":", label="theory, nothing corrected")
     lowest = float(data["test_error"].values[:, -1].min())

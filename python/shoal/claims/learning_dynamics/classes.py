@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, plot, theory, train
+from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, plot, theory
 from shoal.claims.claim import claim
-from shoal.claims.outcome import Setting
+from shoal.claims.shared.balanced import balanced_init, initial_margins
+from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.trial import Trial
 from shoal.tasks import modes
+from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import wilson
-
-Table = dict[str, tuple[tuple[str, ...], Any]]
 
 NUMBERS = tuple(range(2, 11))
 """K."""
@@ -30,7 +30,7 @@ SOFT_ERROR = 0.1
 CLOCK: Floats = np.linspace(0, 12, 121)
 """frequency x norm x sqrt(K/(K-1)) x time at which each class is recorded."""
 
-SCALE = 0.1
+STD = 0.1
 """Of the weights of random networks."""
 
 STEP, STEPS = 0.05, 400
@@ -79,6 +79,16 @@ class Classes:
         """The margin at which the soft error of a class is `SOFT_ERROR`."""
         return float(np.log((self.number - 1) * (1 / SOFT_ERROR - 1)))
 
+    @property
+    def directions(self) -> Floats:
+        """(K, K) float64: unit vectors along e_k - (1/(K-1)) sum_j e_j, those of the output weights of class k."""
+        along = (np.eye(self.number) * self.number - 1) / (self.number - 1)
+        return np.asarray(along / np.linalg.norm(along, axis=1, keepdims=True))
+
+    def init(self, margins: Floats, draw: np.random.Generator) -> Explicit:
+        """Return balanced weights of initial margins (networks, K)."""
+        return balanced_init(margins, self.norms * _stretch(self.number), self.directions, draw)
+
     def mode(self, k: int, margin: float) -> theory.Mode:
         """Return the theory of one class.
 
@@ -90,61 +100,48 @@ class Classes:
         )
 
 
+def _two_classes(margin: float) -> theory.Mode:
+    return theory.Mode(norm=1.0, frequency=1.0, start_margin=float(margin), classes=2)
+
+
 def _stretch(number: int) -> float:
     return float(np.sqrt(number / (number - 1)))
-
-
-def balanced_init(margins: Floats, classes: Classes, draw: np.random.Generator) -> Explicit:
-    """Return balanced starts with two neurons a class, whose output weights lie along e_k - (1/(K-1)) sum_j e_j.
-
-    ``margins`` (networks, K): initial margin of each class, positive. ``classes``: the dataset. ``draw``: for the
-    fraction of either neuron, and for the weights along the inputs of other classes: negative, so that the neuron is
-    inactive there.
-    """
-    networks, number = margins.shape
-    share = draw.uniform(0.1, 0.9, (networks, number))
-    incoming = -np.abs(draw.normal(0, 0.2, (networks, 2 * number, number)))
-    outgoing = np.zeros((networks, number, 2 * number))
-    directions = (np.eye(number) * number - 1) / (number - 1)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    for k in range(number):
-        for unit, part in ((k, share[:, k]), (k + number, 1 - share[:, k])):
-            size = np.sqrt(part * margins[:, k] / (classes.norms[k] * _stretch(number)))
-            incoming[:, unit, k] = size
-            outgoing[:, :, unit] = size[:, None] * directions[k]
-    return Explicit([incoming, outgoing])
 
 
 @dataclass(frozen=True)
 class Trained:
     """Balanced networks of one K, each class on its own clock.
 
-    ``margins, predicted`` (networks, CLOCK, K): measured, and what theory says. ``arrivals, law, error`` (networks, K):
-    clock at which the soft error is reached, what theory says, and how far the first may be off.
+    ``margins, predicted`` (networks, CLOCK, K): measured, and what theory says. ``arrivals, formula, error`` (networks,
+    K): clock at which the soft error is reached, what theory says, and how far the first may be off. ``two_classes``
+    (networks, CLOCK, K): what the theory of two classes says, at the same pace.
     """
 
     margins: Floats
     predicted: Floats
     arrivals: Floats
-    law: Floats
+    formula: Floats
     error: Floats
+    two_classes: Floats
 
     @classmethod
-    def of(cls, classes: Classes, starts: Floats, draw: np.random.Generator, setting: Setting) -> Trained:
+    def of(cls, run: Trial, classes: Classes, initial: Floats, draw: np.random.Generator) -> Trained:
         """Train from initial margins (networks, K) and predict each class of each network."""
-        number, networks = classes.number, len(starts)
+        number = classes.number
         own = CLOCK[:, None] / classes.speeds
         times, index = np.unique(own, return_inverse=True)
-        network, init = Network((number, 2 * number, number)), balanced_init(starts, classes, draw)
-        data = flow(network, classes.task, init, times, setting, networks=networks, seed=setting.seed)
+        network = Network((number, 2 * number, number))
+        data = flow(run, network, classes.task, classes.init(initial, draw), times)
         margins = data["margin"].values[:, index.reshape(own.shape), np.arange(number)]
-        theories = [[classes.mode(k, margin) for k, margin in enumerate(row)] for row in starts]
+        theories = [[classes.mode(k, margin) for k, margin in enumerate(row)] for row in initial]
         predicted = np.array([[each.margin(own[:, k]) for k, each in enumerate(row)] for row in theories])
-        law = np.array([[each.time(classes.level) for each in row] for row in theories]) * classes.speeds
+        formula = np.array([[each.time(classes.level) for each in row] for row in theories]) * classes.speeds
         arrivals, reading = crossing_times(CLOCK, np.moveaxis(margins, 1, -1), classes.level)
         velocity = np.array([float(each.velocity(classes.level)) for each in theories[0]]) / classes.speeds
         error = arrival_error(reading, predicted.max(axis=-1), velocity)
-        return cls(margins, np.moveaxis(predicted, -1, 1), arrivals, law, error)
+        alone = [[_two_classes(margin).margin(CLOCK) for margin in row] for row in initial]
+        predicted, two = (np.moveaxis(curves, -1, 1) for curves in (predicted, np.array(alone)))
+        return cls(margins, predicted, arrivals, formula, error, two)
 
 
 @claim(
@@ -153,50 +150,46 @@ class Trained:
     source="arXiv:1809.06848; docs/theory.md section 5",
 )
 def classes(run: Trial) -> Figure:
-    """Compare balanced networks class by class, and what random networks do."""
+    """Compare balanced networks class by class, and measure what random networks do."""
     many = run.networks(full=2_000, quick=200)
     count = min(many, 6 if run.quick else 24)
     draw = np.random.default_rng(run.seed)
-    base = np.exp(draw.uniform(np.log(2e-3), np.log(1e-1), count))
+    base = initial_margins(count, draw, 2e-3, 1e-1)
     alike, unlike = [], []
     for number in NUMBERS:
         equal, unequal = Classes.equal(number), Classes.unequal(number)
-        starts = np.broadcast_to(base[:, None], (count, number))
-        alike.append(Trained.of(equal, starts, draw, run.setting))
+        alike.append(Trained.of(run, equal, np.broadcast_to(base[:, None], (count, number)), draw))
         # The same weights at every K and in every class: the margin carries the norm and sqrt(K/(K-1)).
-        unlike.append(Trained.of(unequal, base[:, None] * unequal.norms * _stretch(number), draw, run.setting))
+        unlike.append(Trained.of(run, unequal, base[:, None] * unequal.norms * _stretch(number), draw))
     for held, words in (
         (alike, "equal classes, equal initial margins"),
         (unlike, "unequal classes, equal initial weights"),
     ):
-        measured, predicted, arrivals, law, error = (
-            np.concatenate([getattr(one, name) for one in held], axis=-1)
-            for name in ("margins", "predicted", "arrivals", "law", "error")
+        measured, predicted, arrivals, formula, error, two = (
+            np.concatenate([getattr(one, field.name) for one in held], axis=-1) for field in fields(Trained)
         )
         run.compare_flow(f"margin of each class, K = 2..10, {words}", measured, predicted, tolerance=TOLERANCE)
+        run.must_fail("residual of two classes", compare_flow(measured, two, tolerance=TOLERANCE))
         statement = f"clock at soft error {SOFT_ERROR:g}, K = 2..10, {words}"
-        run.row(statement, compare_arrivals(arrivals, law, error))
-    data = xr.Dataset(
-        _table(alike, base) | _random(many, run.setting), coords={"classes": list(NUMBERS), "clock": CLOCK}
-    )
-    median, share = data["random_time"].values, data["random_share"].values
+        run.row(statement, compare_arrivals(arrivals, formula, error))
+        run.must_fail("2% later", compare_arrivals(arrivals, 1.02 * formula, error))
+    table = _one_class(alike, base) | _random(run, many)
+    data = run.save(xr.Dataset(table, coords={"classes": list(NUMBERS), "clock": CLOCK}))
+    median, fraction = data["random_time"].values, data["random_share"].values
     run.note(
         "K outputs also for K = 2. With equally frequent classes the frequency is 1/K; what is left once the clock is"
         " divided out falls with K: as the other classes share what is wrong, the residual lasts longer."
     )
     run.note(
-        f"No theory is known for Gaussian initialisations; measured on {many} networks a K of scale {SCALE:g}, by"
-        " descent:"
-        f" a fraction of {share[0]:.3f} at K = 2 to {share[-1]:.3f} at K = 10 learn all classes; the median time at"
-        " which these"
-        f" reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}."
+        f"No theory is known for Gaussian initialisations; measured on {many} networks a K of scale {STD:g}, by"
+        f" descent: a fraction of {fraction[0]:.3f} at K = 2 to {fraction[-1]:.3f} at K = 10 learn all classes; the"
+        f" median time at which these reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}."
     )
     run.note("Orthogonal inputs, one a class: overlapping classes are not covered.")
-    run.save(data)
     return _figure(data)
 
 
-def _table(alike: list[Trained], base: Floats) -> Table:
+def _one_class(alike: list[Trained], base: Floats) -> dict[str, Any]:
     """Collect the first class of the network in the middle, at every K."""
     shown = int(np.argsort(base)[len(base) // 2])
     pace = np.array([Classes.equal(number).speeds[0] for number in NUMBERS])
@@ -204,81 +197,61 @@ def _table(alike: list[Trained], base: Floats) -> Table:
         "margin": (("classes", "clock"), np.stack([one.margins[shown, :, 0] for one in alike])),
         "margin_predicted": (("classes", "clock"), np.stack([one.predicted[shown, :, 0] for one in alike])),
         "time": (("classes",), np.array([one.arrivals[shown, 0] for one in alike]) / pace),
-        "time_predicted": (("classes",), np.array([one.law[shown, 0] for one in alike]) / pace),
+        "time_predicted": (("classes",), np.array([one.formula[shown, 0] for one in alike]) / pace),
         "start_margin": ((), base[shown]),
     }
 
 
-def _random(many: int, setting: Setting) -> Table:
+def _random(run: Trial, many: int) -> dict[str, Any]:
     """Measure networks of a Gaussian initialisation: how many learn all classes, and when these reach the soft error.
 
     By descent: every sample that a unit drops is a kink, and a network has dozens of them.
     """
-    shares, times = [], []
+    fractions, times = [], []
     for at, number in enumerate(NUMBERS):
         classes, network = Classes.equal(number), Network((number, 2 * number, number))
-        setting.say(f"training {many} networks of widths {network.widths} from a Gaussian initialisation")
-        data = train(
+        data = run.train(
             network,
             classes.task,
-            Gaussian(std=SCALE),
+            Gaussian(std=STD),
             method=GradientDescent(learning_rate=STEP / float(classes.speeds[0]), steps=STEPS),
             record=Record(steps=np.arange(0, STEPS + 1, 4), measure=("soft_error", "error")),
             networks=many,
-            seed=far_seed(setting.seed, 1 + at),
-            threads=setting.threads,
+            seed=far_seed(run.seed, 1 + at),
         )
         right = 1 - data["soft_error"].values
         learnt = data["error"].values[:, -1] == 0
-        shares.append((learnt.mean(), *wilson(int(learnt.sum()), many)))
+        fractions.append((learnt.mean(), *wilson(int(learnt.sum()), many)))
         # In time for the three records from the level on by which an arrival is read.
         arrived = learnt & (right[:, -3] >= 1 - SOFT_ERROR)
         arrivals, _ = crossing_times(data["time"].values, right[arrived], 1 - SOFT_ERROR)
         times.append(np.quantile(arrivals, (0.5, 0.05, 0.95)))
-    share, low, high = np.transpose(shares)
-    median, early, late = np.transpose(times)
-    table = {
-        "share": share, "share_low": low, "share_high": high,
-        "time": median, "time_early": early, "time_late": late,
-    }  # fmt: skip
-    return {f"random_{name}": (("classes",), values) for name, values in table.items()}
+    names = ("share", "share_low", "share_high", "time", "time_early", "time_late")
+    columns = (*np.transpose(fractions), *np.transpose(times))
+    return {f"random_{name}": (("classes",), values) for name, values in zip(names, columns, strict=True)}
 
 
 def _figure(data: xr.Dataset) -> Figure:
     """Draw one class's curve at some K, times against K, and how many random networks learn all classes."""
-    made, (curves, times, shares) = plot.figure(
-        (
-            "One class of K, on its clock",
-            f"Time to soft error {SOFT_ERROR:g}",
-            "Gaussian initialisation, no theory known",
-        )
-    )
+    titles = ("One class of K, on its clock", f"Time to soft error {SOFT_ERROR:g}")
+    made, (curves, times, learnt) = plot.figure((*titles, "Gaussian initialisation, no theory known"))
     for number, colour, marker in zip((2, 3, 5, 10), plot.COLOURS, "os^D", strict=False):
         chosen, shown = data.sel(classes=number), slice(2 * number % 9, None, 9)
         plot.points(curves, CLOCK[shown], chosen["margin"].values[shown], color=colour, fmt=marker)
         plot.theory(curves, CLOCK, chosen["margin_predicted"], color=colour, label=f"K = {number}")
-    plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
+    key(curves)
     curves.set(xlabel="frequency x norm x sqrt(K/(K-1)) x time", ylabel="margin over any other class", ylim=(-0.3, 9))
     plot.points(times, NUMBERS, data["time"], color=plot.COLOURS[0], label="balanced initialisation")
     plot.theory(times, NUMBERS, data["time_predicted"], color=plot.COLOURS[0], label="its theory")
-    middle = data["random_time"].values
-    spread = np.stack([middle - data["random_time_early"].values, data["random_time_late"].values - middle])
-    plot.points(
-        times,
-        NUMBERS,
-        middle,
-        error=spread,
-        color=plot.COLOURS[1],
-        fmt="s",
-        label="Gaussian initialisation: median, 90 %",
-    )
+    for axes, name, low, high, label in (
+        (times, "time", "early", "late", "Gaussian initialisation: median, 90 %"),
+        (learnt, "share", "low", "high", "fraction of networks, Wilson ±4 s.d."),
+    ):
+        middle, least, most = (data[f"random_{name}{end}"].values for end in ("", f"_{low}", f"_{high}"))
+        error = np.stack([middle - least, most - middle])
+        plot.points(axes, NUMBERS, middle, error=error, color=plot.COLOURS[1], fmt="s", label=label)
     times.set(xlabel="classes K, equally frequent", ylabel="time", ylim=(0, None))
-    share = data["random_share"].values
-    reach = np.stack([share - data["random_share_low"].values, data["random_share_high"].values - share])
-    label = "fraction of networks, Wilson ±4 s.d."
-    plot.points(shares, NUMBERS, share, error=reach, color=plot.COLOURS[1], fmt="s", label=label)
-    shares.set(xlabel="classes K", ylabel="networks that learn all classes", ylim=(0, 1.02))
+    learnt.set(xlabel="classes K", ylabel="networks that learn all classes", ylim=(0, 1.02))
     plot.legend(curves, loc="upper left", ncols=2)
-    for axes in (times, shares):
-        plot.legend(axes)
+    legends((times, learnt))
     return made

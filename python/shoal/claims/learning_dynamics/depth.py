@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from shoal import Explicit, Network, plot, theory
 from shoal.claims.claim import claim
-from shoal.claims.outcome import Setting
+from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.trial import Trial
@@ -95,8 +95,8 @@ class Trained:
 
     ``times`` (depths, RECORDS): times of record. ``margins, predicted, carried`` (networks, records, depths, 2): every
     `EVERY`-th record, what theory says there, and what it makes of an error of `TOLERANCE` in all layers. ``arrivals,
-    law, error`` (networks, depths, 2, levels): times at which the margins reach the levels, what theory says, and how
-    far the first may be off.
+    formula, error`` (networks, depths, 2, levels): times at which the margins reach the levels, what theory says, and
+    how far the first may be off.
     """
 
     times: Floats
@@ -104,47 +104,72 @@ class Trained:
     predicted: Floats
     carried: Floats
     arrivals: Floats
-    law: Floats
+    formula: Floats
     error: Floats
 
     @classmethod
-    def of(cls, starts: Floats, loss: str, setting: Setting) -> Trained:
+    def of(cls, run: Trial, starts: Floats, loss: str) -> Trained:
         """Train from initial margins (networks, depths, 2) and predict each mode of each network."""
-        draw = np.random.default_rng(setting.seed)
-        parts = [_one_depth(starts[:, at], layers, loss, setting, draw) for at, layers in enumerate(DEPTHS)]
-        times, margins, predicted, carried, arrivals, law, error = zip(*parts, strict=True)
-        return cls(
-            np.stack(times),
-            *(np.stack(given, axis=2) for given in (margins, predicted, carried)),
-            *(np.stack(given, axis=1) for given in (arrivals, law, error)),
-        )
+        draw = np.random.default_rng(run.seed)
+        parts = [_one_depth(run, starts[:, at], layers, loss, draw) for at, layers in enumerate(DEPTHS)]
+        times, *columns = zip(*parts, strict=True)
+        stacked = (np.stack(given, axis=axis) for given, axis in zip(columns, (2, 2, 2, 1, 1, 1), strict=True))
+        return cls(np.stack(times), *stacked)
+
+    def compare(self, predicted: Floats | None = None) -> Comparison:
+        """Return the comparison of the margins with theory, or with another one."""
+        expected = self.predicted if predicted is None else predicted
+        return compare_flow(self.margins, expected, tolerance=TOLERANCE, bias=self.carried)
 
 
-def _train(strengths: Floats, times: Floats, loss: str, setting: Setting, draw: np.random.Generator) -> Floats:
+def _one_depth(run: Trial, starts: Floats, layers: int, loss: str, draw: np.random.Generator) -> tuple[Floats, ...]:
+    """Return the fields of `Trained` at one depth."""
+    levels = LEVELS[loss]
+    # Every layer off by the tolerance, up and down: the margin is the product of all.
+    theories = [
+        [[mode(k, layers, network[k] * factor, loss) for k in range(2)] for network in starts]
+        for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers
+    ]
+    formula, *shifted = np.array([[[each.time(levels) for each in pair] for pair in version] for version in theories])
+    # Denser towards the start, where shallow networks are quick; long enough for the slowest.
+    times = 1.2 * formula.max() * np.expm1(np.linspace(0, 4, RECORDS)) / np.expm1(4)
+    found = _train(run, balanced_strengths(starts, layers), times, loss, draw)
+    seen = times[::EVERY]
+    curves = np.array([[[each.margin(seen) for each in pair] for pair in version] for version in theories])
+    predicted, *others = np.moveaxis(curves, -1, 2)
+    above = 0 if loss == "hinge" else 3
+    arrivals, error = np.empty((2, *formula.shape))
+    for at, level in enumerate(levels):
+        arrivals[..., at], reading = crossing_times(times, np.moveaxis(found, 1, -1), level, above=above)
+        # The hinge's velocity at its threshold is 0; that with which it arrives is the one just below.
+        velocity = np.array([[each.velocity(np.nextafter(level, 0)) for each in pair] for pair in theories[0]])
+        error[..., at] = arrival_error(reading, predicted.max(axis=1), velocity, above=above)
+    carried, error = spread(predicted, *others), error + spread(formula, *shifted)
+    return times, found[:, ::EVERY], predicted, carried, arrivals, formula, error
+
+
+def _train(run: Trial, strengths: Floats, times: Floats, loss: str, draw: np.random.Generator) -> Floats:
     """Return the margins (networks, times, 2) of chains."""
-    networks, _, layers = strengths.shape
-    network, init = Network((2, *(2 * UNITS,) * (layers - 1), 1)), chains(strengths, draw)
-    data = flow(network, TASK, init, times, setting, networks=networks, seed=setting.seed, loss=loss)
-    return np.asarray(data["margin"].values)
+    network = Network((2, *(2 * UNITS,) * (strengths.shape[2] - 1), 1))
+    return np.asarray(flow(run, network, TASK, chains(strengths, draw), times, loss=loss)["margin"].values)
 
 
-def unbalanced(loss: str, networks: int, setting: Setting) -> Comparison:
+def unbalanced(run: Trial, loss: str, networks: int) -> Comparison:
     """Return the comparison of margins of chains whose layers differ, some with a last layer of the wrong sign.
 
     Such a mode recovers where the last layer is the smallest; elsewhere its hidden units die.
     """
-    draw = np.random.default_rng(far_seed(setting.seed, 1))
+    draw = np.random.default_rng(far_seed(run.seed, 1))
     times = np.linspace(0, 60, 121)
-    measured, predicted, carried = [], [], []
+    parts = []
     for layers in DEPTHS[1:]:
         strengths = np.exp(draw.uniform(np.log(0.2), np.log(0.8), (networks, 2, layers)))
         strengths[::4, :, -1] *= -1
-        measured.append(_train(strengths, times, loss, setting, draw))
+        measured = _train(run, strengths, times, loss, draw)
         shift = TOLERANCE * np.abs(strengths).max(axis=2, keepdims=True)
         expected, *others = (_chain_margins(strengths + sign * shift, loss, times) for sign in (0, 1, -1))
-        predicted.append(expected)
-        carried.append(spread(expected, *others))
-    found, expected, bias = (np.stack(given, axis=2) for given in (measured, predicted, carried))
+        parts.append((measured, expected, spread(expected, *others)))
+    found, expected, bias = (np.stack(given, axis=2) for given in zip(*parts, strict=True))
     return compare_flow(found, expected, tolerance=TOLERANCE, bias=bias)
 
 
@@ -160,33 +185,6 @@ def _chain_margins(strengths: Floats, loss: str, times: Floats) -> Floats:
     return np.reshape(margins, (len(strengths), 2, len(times))).swapaxes(1, 2)
 
 
-def _one_depth(
-    starts: Floats, layers: int, loss: str, setting: Setting, draw: np.random.Generator
-) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats]:
-    """Return times, margins, predicted, carried, arrivals, law and error of `Trained` at one depth."""
-    levels = LEVELS[loss]
-    # Every layer off by the tolerance, up and down: the margin is the product of all.
-    theories = [
-        [[mode(k, layers, network[k] * factor, loss) for k in range(2)] for network in starts]
-        for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers
-    ]
-    law, *laws = np.array([[[each.time(levels) for each in pair] for pair in version] for version in theories])
-    # Denser towards the start, where shallow networks are quick; long enough for the slowest.
-    times = 1.2 * law.max() * np.expm1(np.linspace(0, 4, RECORDS)) / np.expm1(4)
-    found = _train(balanced_strengths(starts, layers), times, loss, setting, draw)
-    seen = times[::EVERY]
-    curves = np.array([[[each.margin(seen) for each in pair] for pair in version] for version in theories])
-    predicted, *others = np.moveaxis(curves, -1, 2)
-    above = 0 if loss == "hinge" else 3
-    arrivals, error = np.empty(law.shape), np.empty(law.shape)
-    for at, level in enumerate(levels):
-        arrivals[..., at], reading = crossing_times(times, np.moveaxis(found, 1, -1), level, above=above)
-        # The hinge's velocity at its threshold is 0; that with which it arrives is the one just below.
-        velocity = np.array([[each.velocity(np.nextafter(level, 0)) for each in pair] for pair in theories[0]])
-        error[..., at] = arrival_error(reading, predicted.max(axis=1), velocity, above=above)
-    return times, found[:, ::EVERY], predicted, spread(predicted, *others), arrivals, law, error + spread(law, *laws)
-
-
 @claim(
     "depth",
     "Depth lengthens the plateau and shortens the rise: from equal margins little is lost, from equal small"
@@ -197,19 +195,20 @@ def depth(run: Trial) -> Figure:
     """Compare every depth under both losses, from equal initial margins and from equal initial weights."""
     count = run.networks(full=24, quick=6)
     starts = start_margins(count, run.seed)
-    trained = {(loss, kind): Trained.of(given, loss, run.setting) for loss in LEVELS for kind, given in starts.items()}
+    trained = {(loss, kind): Trained.of(run, given, loss) for loss in LEVELS for kind, given in starts.items()}
     for (loss, kind), found in trained.items():
         words = f"{LOSSES[loss]}, equal initial {KINDS[kind]}"
-        margin = compare_flow(found.margins, found.predicted, tolerance=TOLERANCE, bias=found.carried)
-        run.row(f"margin, {words}", margin)
+        run.row(f"margin, {words}", found.compare())
+        run.must_fail("one layer more", found.compare(_deeper(starts[kind], found, loss)))
         what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
-        run.row(f"{what}, {words}", compare_arrivals(found.arrivals, found.law, found.error))
+        run.row(f"{what}, {words}", compare_arrivals(found.arrivals, found.formula, found.error))
+        run.must_fail("2% later", compare_arrivals(found.arrivals, 1.02 * found.formula, found.error))
     run.row("fraction of arrivals at which another depth than theory's is first", first(trained))
     for loss, words in LOSSES.items():
-        run.row(f"margin, {words}, unbalanced layers", unbalanced(loss, count, run.setting))
+        run.row(f"margin, {words}, unbalanced layers", unbalanced(run, loss, count))
     data = _data(trained, starts)
-    run.note(_told("equal initial margins 0.01, mode of norm 1.7", data, "margin"))
-    run.note(_told("equal initial weights, strength 0.3 a layer", data, "weights"))
+    run.note(_times("equal initial margins 0.01, mode of norm 1.7", data, "margin"))
+    run.note(_times("equal initial weights, strength 0.3 a layer", data, "weights"))
     run.note(
         "From equal initial margins depth lengthens the plateau and shortens what comes after it: which depth is first"
         " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength."
@@ -218,14 +217,22 @@ def depth(run: Trial) -> Figure:
         "Times are of balanced layers; the margins of unbalanced ones follow one quadrature. All modes have units of"
         " their own: no closed form is known for fully connected random initialisations of more than two layers."
     )
-    run.save(data)
-    return _figure(data)
+    return _figure(run.save(data))
+
+
+def _deeper(starts: Floats, found: Trained, loss: str) -> Floats:
+    """Return the margins that theory predicts for networks of one layer more from the same initial margins."""
+    curves = [
+        [[mode(k, layers + 1, network[at, k], loss).margin(times[::EVERY]) for k in range(2)] for network in starts]
+        for at, (layers, times) in enumerate(zip(DEPTHS, found.times, strict=True))
+    ]
+    return np.asarray(curves).transpose(1, 3, 0, 2)
 
 
 def first(trained: dict[tuple[str, str], Trained]) -> Comparison:
     """Return how often another depth than the predicted one is first, for each network, mode and level: never."""
     measured = np.concatenate([_fastest(found.arrivals) for found in trained.values()], axis=1)
-    predicted = np.concatenate([_fastest(found.law) for found in trained.values()], axis=1)
+    predicted = np.concatenate([_fastest(found.formula) for found in trained.values()], axis=1)
     return compare_fraction(int((measured != predicted).sum()), measured.size, 0.0)
 
 
@@ -234,7 +241,7 @@ def _fastest(arrivals: Floats) -> Floats:
     return np.asarray(np.array(DEPTHS, float)[arrivals.argmin(axis=1)].reshape(len(arrivals), -1))
 
 
-def _told(start: str, data: xr.Dataset, kind: str) -> str:
+def _times(start: str, data: xr.Dataset, kind: str) -> str:
     """Return the times of the first network's first mode in a sentence."""
     parts = []
     for loss, levels in LEVELS.items():
@@ -251,7 +258,7 @@ def _data(trained: dict[tuple[str, str], Trained], starts: dict[str, Floats]) ->
     levels = LEVELS["cross_entropy"]
     for (loss, kind), found in trained.items():
         name = f"{loss}_{kind}"
-        for what, values in (("arrival", found.arrivals), ("arrival_predicted", found.law)):
+        for what, values in (("arrival", found.arrivals), ("arrival_predicted", found.formula)):
             padded = np.full((len(DEPTHS), 2, len(levels)), np.nan)
             padded[..., : values.shape[-1]] = values[0]
             table[f"{name}_{what}"] = (("layers", "mode", "level"), padded)
@@ -278,7 +285,7 @@ def _figure(data: xr.Dataset) -> Figure:
         plot.points(curves, times[shown], measured[shown], color=colour, fmt=marker)
         predicted = chosen["cross_entropy_margin_margin_predicted"].values[:, 0]
         plot.theory(curves, times[1:], predicted[1:], color=colour, label=label)
-    plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
+    key(curves)
     curves.set(xscale="log", xlim=(0.3, 60), ylim=(0, 5), xlabel="time", ylabel="margin")
     series = (
         ("cross_entropy", 1.0, "cross-entropy to margin 1"),
@@ -292,6 +299,5 @@ def _figure(data: xr.Dataset) -> Figure:
             plot.theory(axes, DEPTHS, chosen[f"{loss}_{kind}_arrival_predicted"], color=colour, zorder=2)
         plot.theory(axes, [], [], color="0.3", label="theory")
         axes.set(yscale="log", xlabel="weight layers", ylabel="time")
-    for axes in (curves, margin, weights):
-        plot.legend(axes)
+    legends((curves, margin, weights))
     return made

@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from shoal import Gaussian, Network, plot, tasks, theory
 from shoal.claims.claim import claim
-from shoal.claims.outcome import Setting
+from shoal.claims.shared.figures import legends, ticks
 from shoal.claims.shared.runs import Plan
 from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
@@ -65,10 +65,10 @@ class ModeFit:
         half = times[max(int(np.argmax(errors < 0.25)), 1)]
         bounds = ([-12.0, np.log(self.LOWEST)], [6.0, np.log(self.HIGHEST / 2)])
         pace = self.clock(0.0)
-        starts = [
+        guesses = [
             np.array([np.log((pace - self.clock(np.log(start))) / half), np.log(start)]) for start in (1e-1, 1e-2, 1e-3)
         ]
-        return _best(self, starts, times, errors, bounds)
+        return _best_fit(self, guesses, times, errors, bounds)
 
 
 @dataclass(frozen=True)
@@ -81,25 +81,25 @@ class DecayFit:
 
     def fit(self, times: Floats, errors: Floats) -> tuple[Floats, Floats]:
         """Return the best parameters and the fitted soft error."""
-        starts = [
+        guesses = [
             np.array([times[int(np.argmax(errors < level))], np.log(constant * times[-1])])
             for level in (0.49, 0.45, 0.40, 0.30)
             for constant in (0.05, 0.2)
         ]
-        return _best(self, starts, times, errors, ([0.0, -12.0], [times[-1], 12.0]))
+        return _best_fit(self, guesses, times, errors, ([0.0, -12.0], [times[-1], 12.0]))
 
 
-def _best(
+def _best_fit(
     shape: ModeFit | DecayFit,
-    starts: list[Floats],
+    guesses: list[Floats],
     times: Floats,
     errors: Floats,
     bounds: tuple[list[float], list[float]],
 ) -> tuple[Floats, Floats]:
-    """Least squares from every initialisation; the parameters of the lowest residual and its curve."""
+    """Return the parameters of the lowest sum of squares from any first guess, and their curve."""
     found = [
-        least_squares(lambda p: shape.error(p, times) - errors, np.clip(start, *bounds), bounds=bounds)
-        for start in starts
+        least_squares(lambda p: shape.error(p, times) - errors, np.clip(guess, *bounds), bounds=bounds)
+        for guess in guesses
     ]
     parameters = np.asarray(min(found, key=lambda one: one.cost).x, float)
     return parameters, shape.error(parameters, times)
@@ -118,14 +118,12 @@ def digits(run: Trial) -> Figure:
     for depth, gain in GAINS.items():
         network = Network((task.dimension, *[HIDDEN] * (depth - 1), 1))
         plan = Plan(network, task, Gaussian(gain=gain), "cross_entropy", RATE, STEPS, EVERY, ("soft_error", "error"))
-        part = _fitted(plan, count, depth, run.setting)
-        parts.append(part)
-        _rows(run, part, depth)
-        run.note(_goodness(part, depth))
+        parts.append(_fitted(run, plan, count, depth))
+        _compare(run, parts[-1], depth)
+        run.note(_goodness(parts[-1], depth))
     run.note(
         "Shown: the shape. Not shown: the fitted speed and initial margin, which no theory here predicts; test error;"
-        " and"
-        " that one mode is the right model: a network that falls in two stages is one it cannot follow."
+        " and that one mode is the right model: a network that falls in two stages is one it cannot follow."
     )
     run.note(
         "Gains, length and raw (not centred) pixels were chosen in small pilot runs so that most networks leave the"
@@ -134,21 +132,19 @@ def digits(run: Trial) -> Figure:
     )
     if count <= 16:
         run.note(f"{count} networks cannot show a majority at four standard deviations: it takes at least 17.")
-    data = xr.concat(parts, dim=xr.Variable("depth", list(GAINS)))
-    run.save(data)
-    return _figure(data)
+    return _figure(run.save(xr.concat(parts, dim=xr.Variable("depth", list(GAINS)))))
 
 
-def _fitted(plan: Plan, count: int, depth: int, setting: Setting) -> xr.Dataset:
+def _fitted(run: Trial, plan: Plan, count: int, depth: int) -> xr.Dataset:
     """Train the networks of one depth and fit both curves to each."""
-    runs = plan.run(count, setting)
-    setting.say(f"fitting {count} networks of {depth} weight layers")
-    alive = runs["status"].values == 0
-    errors = np.where(alive[:, None], runs["soft_error"].values, np.nan)
+    data = plan.train(run, count)
+    run.say(f"fitting {count} networks of {depth} weight layers")
+    alive = data["status"].values == 0
+    errors = np.where(alive[:, None], data["soft_error"].values, np.nan)
     shapes: dict[str, ModeFit | DecayFit] = {"mode": ModeFit.of_depth(depth), "decay": DecayFit()}
     table: dict[str, tuple[tuple[str, ...], Floats]] = {
         "soft_error": (("network", "time"), errors),
-        "error": (("network", "time"), np.asarray(runs["error"].values, float)),
+        "error": (("network", "time"), np.asarray(data["error"].values, float)),
     }
     for name, shape in shapes.items():
         fits = np.full(errors.shape, np.nan)
@@ -164,24 +160,21 @@ def _fitted(plan: Plan, count: int, depth: int, setting: Setting) -> xr.Dataset:
     return xr.Dataset(table, coords={"time": plan.times})
 
 
-def _rows(run: Trial, part: xr.Dataset, depth: int) -> None:
-    """Two questions of every network, answered by counting; one that diverged counts against."""
+def _compare(run: Trial, part: xr.Dataset, depth: int) -> None:
+    """Ask two questions of every network, answered by counting; one that diverged counts against."""
     count = part.sizes["network"]
     # The same number of parameters and points: the lower residual is the lower AIC, and the likelier curve.
-    better = int((part["mode_residual"].values < part["decay_residual"].values).sum())
+    mode, decay = part["mode_residual"].values, part["decay_residual"].values
     steepest = np.argmin(np.diff(np.nan_to_num(part["soft_error"].values), axis=1), axis=1)
-    run.row(
-        f"{depth} layers: fraction falling fastest after the first record (> 1/2)",
-        compare_majority(int((steepest > 0).sum()), count),
-    )
-    run.row(
-        f"{depth} layers: fraction that one mode fits better than delayed decay (> 1/2)",
-        compare_majority(better, count),
-    )
+    fall = compare_majority(int((steepest > 0).sum()), count)
+    run.row(f"{depth} layers: fraction falling fastest after the first record (> 1/2)", fall)
+    run.must_fail("exponential decay: fastest at first", compare_majority(int((steepest == 0).sum()), count))
+    better = compare_majority(int((mode < decay).sum()), count)
+    run.row(f"{depth} layers: fraction that one mode fits better than delayed decay (> 1/2)", better)
+    run.must_fail("delayed decay fits better", compare_majority(int((decay < mode).sum()), count))
 
 
 def _goodness(part: xr.Dataset, depth: int) -> str:
-    """One line on how good the fit is, as measured."""
     r2, null = part["mode_r2"].values, part["decay_r2"].values
     off = np.abs(part["mode_fit"].values - part["soft_error"].values).max(axis=1)
     tail = (part["soft_error"] / part["mode_fit"]).isel(time=-1).values
@@ -194,35 +187,30 @@ def _goodness(part: xr.Dataset, depth: int) -> str:
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Spread over networks and a typical network with its fits, a panel a depth; then all goodnesses of fit."""
+    """Draw all networks and a typical one with its fits, one panel per depth; then all goodnesses of fit."""
     titles = [f"{depth} weight layers" for depth in GAINS]
     made, panels = plot.figure((*titles, "Every network: two fits"), width=4.6)
-    times = data["time"].values
+    last, times = panels[-1], data["time"].values
     for axes, depth, colour in zip(panels, GAINS, plot.COLOURS, strict=False):
         part = data.sel(depth=depth)
-        share = len(part["mode_r2"])
-        typical = int(np.argsort(part["mode_r2"].values)[share // 2])
+        count = part.sizes["network"]
+        typical = int(np.argsort(part["mode_r2"].values)[count // 2])
         kept = part["soft_error"].values
-        plot.band(axes, times, kept[np.isfinite(kept).all(axis=1)], color=colour, label=f"90% of {share} networks")
+        plot.band(axes, times, kept[np.isfinite(kept).all(axis=1)], color=colour, label=f"90% of {count} networks")
         plot.points(axes, times[::2], kept[typical, ::2], color=colour, label="network of median fit")
-        plot.theory(axes, times, part["mode_fit"].values[typical], color="black", label="one mode, 2 parameters")
-        plot.theory(
-            axes, times, part["decay_fit"].values[typical], color="0.45", ls="--", label="plateau, then exponential"
-        )
+        one = part.isel(network=typical)
+        plot.theory(axes, times, one["mode_fit"], color="black", label="one mode, 2 parameters")
+        plot.theory(axes, times, one["decay_fit"], color="0.45", ls="--", label="plateau, then exponential")
         axes.set(xlabel="time (step x rate)", ylabel="soft error, 1 - sigmoid(margin)", ylim=(0, 0.72))
         axes.set_yticks([0, 0.1, 0.2, 0.3, 0.4, 0.5])
-        points = part.sizes["time"]
-        rival, mode = (np.sqrt(part[f"{name}_residual"].values / points) for name in ("decay", "mode"))
-        plot.points(panels[-1], rival, mode, color=colour, label=f"{depth} weight layers")
-    span = np.sqrt(np.array([np.nanmin(data["mode_residual"]), np.nanmax(data["decay_residual"])]) / data.sizes["time"])
-    plot.theory(panels[-1], span, span, color="black", lw=1.5, zorder=2, label="equally good")
-    panels[-1].set(
+        rival, mode = (np.sqrt(part[f"{name}_residual"].values / len(times)) for name in ("decay", "mode"))
+        plot.points(last, rival, mode, color=colour, label=f"{depth} weight layers")
+    span = np.sqrt(np.array([np.nanmin(data["mode_residual"]), np.nanmax(data["decay_residual"])]) / len(times))
+    plot.theory(last, span, span, color="black", lw=1.5, zorder=2, label="equally good")
+    last.set(
         xscale="log", yscale="log", xlabel="rms residual, plateau then exponential", ylabel="rms residual, one mode"
     )
-    for axes in panels:
-        plot.legend(axes)
-    for axis in (panels[-1].xaxis, panels[-1].yaxis):
-        ticks = [tick for tick in (0.003, 0.01, 0.03, 0.1) if span[0] / 1.5 < tick < span[1] * 1.5]
-        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set_ticks([], minor=True)
+    legends(panels)
+    for axis in (last.xaxis, last.yaxis):
+        ticks(axis, (0.003, 0.01, 0.03, 0.1), span[0] / 1.5, span[1] * 1.5)
     return made

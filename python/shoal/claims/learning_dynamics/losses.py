@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from shoal import Explicit, Network, Task, plot, theory
 from shoal.claims.claim import claim
+from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
 from shoal.claims.trial import Trial
@@ -23,6 +24,7 @@ THRESHOLD = 1.0
 """Margin at which the hinge is satisfied."""
 
 RATE, STEPS, QUICK_STEPS, EVERY = 0.02, 8_000, 4_000, 2
+MEASURE = ("margin", "layer_norm")
 
 
 def living_init(networks: int, seed: int) -> tuple[Explicit, Floats, Floats]:
@@ -42,13 +44,12 @@ def living_init(networks: int, seed: int) -> tuple[Explicit, Floats, Floats]:
     return Explicit([incoming, outgoing[:, None, :]]), NORM * product, imbalance
 
 
-def predicted_margins(loss: str, starts: Floats, imbalances: Floats, times: Floats) -> Floats:
-    """Return the margins under a loss, (networks, times) float64."""
-    return np.array([_mode(loss, start, c).margin(times) for start, c in zip(starts, imbalances, strict=True)], float)
-
-
-def _mode(loss: str, start: float, imbalance: float) -> theory.Mode:
-    return theory.Mode(norm=NORM, frequency=1.0, start_margin=float(start), imbalance=float(imbalance), loss=loss)
+def theories(loss: str, margins: Floats, imbalances: Floats) -> list[theory.Mode]:
+    """Return the theory of each network under a loss."""
+    return [
+        theory.Mode(norm=NORM, frequency=1.0, start_margin=float(margin), imbalance=float(c), loss=loss)
+        for margin, c in zip(margins, imbalances, strict=True)
+    ]
 
 
 @claim(
@@ -61,30 +62,47 @@ def losses(run: Trial) -> Figure:
     count = run.networks(full=32, quick=12)
     steps = QUICK_STEPS if run.quick else STEPS
     init, starts, imbalances = living_init(count, run.seed)
-    plans = {loss: Plan(NETWORK, TASK, init, loss, RATE, steps, EVERY, ("margin", "layer_norm")) for loss in LOSSES}
-    runs = {loss: plan.three(count, run.setting) for loss, plan in plans.items()}
+    plans = {loss: Plan(NETWORK, TASK, init, loss, RATE, steps, EVERY, MEASURE) for loss in LOSSES}
+    runs = {loss: plan.three(run, count) for loss, plan in plans.items()}
     times = plans["hinge"].times
     run.say(f"predicting {count} networks under {len(LOSSES)} losses")
-    predicted = {loss: predicted_margins(loss, starts, imbalances, times) for loss in LOSSES}
-    for loss, label in LOSSES.items():
-        run.row(f"margin under {label}", _margins(runs[loss], predicted[loss], loss))
-    run.row("path invariant c^2, all losses", _path(runs, imbalances))
+    modes = {loss: theories(loss, starts, imbalances) for loss in LOSSES}
+    predicted = {loss: np.array([mode.margin(times) for mode in modes[loss]], float) for loss in LOSSES}
+    end = np.array([mode.time(THRESHOLD) for mode in modes["hinge"]], float)
     stop, reading = crossing_times(times, runs["hinge"].stack("margin")[..., 0], THRESHOLD, above=0)
-    end = np.array([_mode("hinge", m0, c).time(THRESHOLD) for m0, c in zip(starts, imbalances, strict=True)], float)
-    at = stop[:, :, None]
-    finite = compare_rates(at[0], at[1], at[2], end[:, None], bias=extrapolated_error(reading)[:, None])
-    run.row("hinge: time T at which training ends", finite)
-    run.row("hinge: margin gained from 1.1 T on", _stopped(runs["hinge"], times, end))
-    run.row("cross-entropy: margin gained in the last e-fold", _logarithm(runs, predicted, times))
-    flows = {
-        loss: flow(
-            NETWORK, TASK, init, times, run.setting,
-            networks=count, seed=run.seed, loss=loss, measure=("margin", "layer_norm"),
-        )
-        for loss in LOSSES
-    }  # fmt: skip
-    _flow_rows(run, runs, flows, predicted, imbalances, end)
-    data = _data(runs, predicted, times, end, extrapolate(stop))
+
+    for loss, label in LOSSES.items():
+        run.row(f"margin under {label}", _compare_margins(runs[loss], predicted[loss], loss))
+        if loss != "hinge":
+            run.must_fail("formula of the hinge loss", _compare_margins(runs[loss], predicted["hinge"], loss))
+    run.row("path invariant c^2, all losses", _compare_path(runs, imbalances))
+    run.must_fail("imbalances 2% larger", _compare_path(runs, 1.02 * imbalances))
+    ends = _compare_numbers(stop, end, extrapolated_error(reading))
+    run.row("hinge: time T at which training ends", ends)
+    run.row("hinge: margin gained from 1.1 T on", _compare_stopped(runs["hinge"], times, end))
+    gained = _compare_logarithm(runs["cross_entropy"], predicted["cross_entropy"], times)
+    run.row("cross-entropy: margin gained in the last e-fold", gained)
+    squared = _compare_logarithm(runs["cross_entropy"], predicted["squared"], times)
+    run.must_fail("rest, as under the squared loss", squared)
+
+    flows = {loss: flow(run, NETWORK, TASK, init, times, loss=loss, measure=MEASURE) for loss in LOSSES}
+    margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
+    for loss, label in LOSSES.items():
+        run.compare_flow(f"margin under {label}, gradient flow", margins[loss], predicted[loss], tolerance=TOLERANCE)
+    energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)
+    scaled = np.stack([margins[loss] for loss in LOSSES], axis=-1) / NORM
+    # c^2 is a difference of squares, each of which carries the tolerance of its weights twice over.
+    error = TOLERANCE * (4 * energy**2 + 8 * scaled**2)
+    path = compare_arrivals(energy**2 - 4 * scaled**2, (imbalances**2)[:, None, None], error)
+    run.row("path invariant c^2, all losses, gradient flow", path)
+    # Under the hinge to the end and beyond, because flow stops at its threshold.
+    read, uncertain = crossing_times(times, margins["hinge"], THRESHOLD, above=0)
+    velocity = np.array([mode.velocity(np.nextafter(THRESHOLD, 0)) for mode in modes["hinge"]])
+    error = arrival_error(uncertain, THRESHOLD, velocity, above=0)
+    run.row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error))
+    for loss in ("cross_entropy", "squared", "exponential"):
+        slope = compare_slope(runs[loss].stack("margin")[..., 0], margins[loss])
+        run.row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope)
     run.note(
         "One mode, all neurons alive. Under descent the hinge overshoots its threshold by up to one step, so its curve"
         " is compared below the threshold and its end by T."
@@ -92,20 +110,36 @@ def losses(run: Trial) -> Figure:
     run.note(
         "The gain in the last e-fold of time tends to 1 only as time grows without bound; theory says how far off."
     )
-    run.save(data)
-    return _figure(data)
+    data = {
+        "margin": (("loss", "network", "time"), np.stack([r.quarter["margin"].values[..., 0] for r in runs.values()])),
+        "margin_predicted": (("loss", "network", "time"), np.stack(list(predicted.values()))),
+        "layer_norm": (
+            ("loss", "network", "time", "layer"),
+            np.stack([r.quarter["layer_norm"].values for r in runs.values()]),
+        ),
+        "end": (("network",), extrapolate(stop)),
+        "end_predicted": (("network",), end),
+    }
+    return _figure(run.save(xr.Dataset(data, coords={"time": times, "loss": list(runs)})))
 
 
-def _margins(runs: Runs, predicted: Floats, loss: str) -> Comparison:
-    """Exact comparison; under the hinge only where none of the three runs nor theory has reached the threshold."""
+def _compare_numbers(three: Floats, predicted: Floats, bias: Floats | float = 0.0) -> Comparison:
+    """Compare one number per network at three rates, (3, networks), with theory."""
+    full, half, quarter = three[:, :, None]
+    error = np.broadcast_to(bias, predicted.shape)[:, None]
+    return compare_rates(full, half, quarter, predicted[:, None], bias=error)
+
+
+def _compare_margins(runs: Runs, predicted: Floats, loss: str) -> Comparison:
+    """Compare margins; under the hinge only where none of the three runs nor theory has reached the threshold."""
     where = None
     if loss == "hinge":
         where = (runs.stack("margin") < THRESHOLD).all(axis=0) & (predicted[:, :, None] < THRESHOLD)
     return runs.compare("margin", predicted[:, :, None], where)
 
 
-def _path(runs: dict[str, Runs], imbalances: Floats) -> Comparison:
-    """c^2 = (|W1|^2 + |W2|^2)^2 - 4 (margin/norm)^2 is what it was initially, under every loss: one path for all.
+def _compare_path(runs: dict[str, Runs], imbalances: Floats) -> Comparison:
+    """Compare c^2 = (|W1|^2 + |W2|^2)^2 - 4 (margin/norm)^2 with its initial value, under every loss: one path for all.
 
     Under the hinge as under the others: what remains of the invariant's drift is smooth up to its last step, and after
     that constant, so the points from the stop on are left to the other rows.
@@ -120,74 +154,22 @@ def _path(runs: dict[str, Runs], imbalances: Floats) -> Comparison:
     return compare_rates(first, second, fourth, (imbalances**2)[:, None, None], where=where)
 
 
-def _stopped(hinge: Runs, times: Floats, end: Floats) -> Comparison:
-    """Margin at the end of training less the margin at 1.1 T; nothing may happen in between."""
+def _compare_stopped(hinge: Runs, times: Floats, end: Floats) -> Comparison:
+    """Compare the margin at the end of training less that at 1.1 T with 0: nothing may happen in between."""
     after = np.minimum(np.searchsorted(times, 1.1 * end), len(times) - 1)
     margins = hinge.stack("margin")[..., 0]
-    gained = margins[:, :, -1] - margins[:, np.arange(len(end)), after]
-    at = gained[:, :, None]
-    return compare_rates(at[0], at[1], at[2], np.zeros_like(at[0]))
+    return _compare_numbers(margins[:, :, -1] - margins[:, np.arange(len(end)), after], np.zeros_like(end))
 
 
-def _logarithm(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats) -> Comparison:
-    """Margin gained over the last factor e of time under cross-entropy."""
+def _compare_logarithm(runs: Runs, predicted: Floats, times: Floats) -> Comparison:
+    """Compare the margin gained over the last factor e of time."""
     early = int(np.searchsorted(times, times[-1] / np.e))
-    margins = runs["cross_entropy"].stack("margin")[..., 0]
-    at = (margins[:, :, -1] - margins[:, :, early])[:, :, None]
-    curve = predicted["cross_entropy"]
-    return compare_rates(at[0], at[1], at[2], (curve[:, -1] - curve[:, early])[:, None])
-
-
-def _flow_rows(
-    run: Trial,
-    runs: dict[str, Runs],
-    flows: dict[str, xr.Dataset],
-    predicted: dict[str, Floats],
-    imbalances: Floats,
-    end: Floats,
-) -> None:
-    """Gradient flow under every loss; under the hinge to the end and beyond, because flow stops at its threshold."""
-    margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
-    for loss, label in LOSSES.items():
-        run.compare_flow(f"margin under {label}, gradient flow", margins[loss], predicted[loss], tolerance=TOLERANCE)
-    energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)
-    scaled = np.stack([margins[loss] for loss in LOSSES], axis=-1) / NORM
-    # c^2 is a difference of squares, each of which carries the tolerance of its weights twice over.
-    error = TOLERANCE * (4 * energy**2 + 8 * scaled**2)
-    path = compare_arrivals(energy**2 - 4 * scaled**2, (imbalances**2)[:, None, None], error)
-    run.row("path invariant c^2, all losses, gradient flow", path)
-    times = flows["hinge"]["time"].values
-    read, uncertain = crossing_times(times, margins["hinge"], THRESHOLD, above=0)
-    velocity = np.array(
-        [
-            _mode("hinge", m0, c).velocity(np.nextafter(THRESHOLD, 0))
-            for m0, c in zip(predicted["hinge"][:, 0], imbalances, strict=True)
-        ]
-    )
-    error = arrival_error(uncertain, np.full(len(end), THRESHOLD), velocity, above=0)
-    run.row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error))
-    for loss in ("cross_entropy", "squared", "exponential"):
-        slope = compare_slope(runs[loss].stack("margin")[..., 0], margins[loss])
-        run.row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope)
-
-
-def _data(runs: dict[str, Runs], predicted: dict[str, Floats], times: Floats, end: Floats, stop: Floats) -> xr.Dataset:
-    """Collect what the figure shows."""
-    stacked = {
-        "margin": (("loss", "network", "time"), np.stack([r.quarter["margin"].values[..., 0] for r in runs.values()])),
-        "margin_predicted": (("loss", "network", "time"), np.stack(list(predicted.values()))),
-        "layer_norm": (
-            ("loss", "network", "time", "layer"),
-            np.stack([r.quarter["layer_norm"].values for r in runs.values()]),
-        ),
-        "end": (("network",), stop),
-        "end_predicted": (("network",), end),
-    }
-    return xr.Dataset(stacked, coords={"time": times, "loss": list(runs)})
+    margins = runs.stack("margin")[..., 0]
+    return _compare_numbers(margins[:, :, -1] - margins[:, :, early], predicted[:, -1] - predicted[:, early])
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Margins against time, the one path, and when the hinge is done."""
+    """Draw margins against time, the one path, and when the hinge is done."""
     made, (curves, path, ends) = plot.figure(
         ("One initialisation, four losses", "One path in phase space", "Hinge: training ends")
     )
@@ -204,20 +186,18 @@ def _figure(data: xr.Dataset) -> Figure:
         length = np.linspace(norms[0, 1], norms[-1, 1], 8)[:-1] + 0.03 * list(LOSSES).index(name)
         along = np.minimum(np.searchsorted(norms[:, 1], length), len(times) - 1)
         plot.points(path, norms[along, 0], norms[along, 1], label=label, **style)
-    plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
+    key(curves)
     curves.set(xscale="log", xlabel="time (step x rate)", ylabel="margin", xlim=(times[marks[0]], None))
     norms = data["layer_norm"].values[:, network]
     invariant = norms[0, 0, 0] ** 2 - norms[0, 0, 1] ** 2
     second = np.linspace(norms[0, 0, 1], norms[..., 1].max(), 300)
-    plot.theory(
-        path, np.sqrt(second**2 + invariant), second, color="black", lw=1.5, zorder=2, label="theory: hyperbola"
-    )
+    hyperbola = np.sqrt(second**2 + invariant)
+    plot.theory(path, hyperbola, second, color="black", lw=1.5, zorder=2, label="theory: hyperbola")
     path.set(xlabel="norm of first layer", ylabel="norm of output layer")
     predicted, measured = data["end_predicted"].values, data["end"].values
     plot.points(ends, predicted, measured, color=plot.COLOURS[1], label="trained networks, rate to 0")
     span = [predicted.min(), predicted.max()]
     plot.theory(ends, span, span, color="black", lw=1.5, zorder=2, label="measured = predicted")
     ends.set(xlabel="predicted T", ylabel="measured T (step x rate)")
-    for axes in (curves, path, ends):
-        plot.legend(axes)
+    legends((curves, path, ends))
     return made

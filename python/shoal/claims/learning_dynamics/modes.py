@@ -8,8 +8,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Explicit, Network, plot, tasks, theory
+from shoal import Network, plot, tasks, theory
 from shoal.claims.claim import claim
+from shoal.claims.shared.balanced import balanced_init, initial_margins
+from shoal.claims.shared.figures import key, legends, ticks
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
 from shoal.claims.trial import Trial
@@ -26,33 +28,14 @@ LEVEL = 1.0
 """Margin whose time of arrival the frequency and norm formulas are read from."""
 
 
-def balanced_init(networks: int, seed: int) -> tuple[Explicit, Floats]:
-    """Return balanced separated initialisations and their margins (networks,), the same for all modes of a network.
-
-    Every mode has two neurons that share its margin at random. Along the directions of the other modes their incoming
-    weights are negative, so they are inactive there and those components stay frozen.
-    """
-    draw = np.random.default_rng(seed)
-    margins = np.exp(draw.uniform(np.log(1e-3), np.log(1e-1), networks))
-    share = draw.uniform(0.1, 0.9, (networks, TASK.samples))
-    incoming = -np.abs(draw.normal(0, 0.2, (networks, NETWORK.widths[1], TASK.dimension)))
-    outgoing = np.zeros((networks, 1, NETWORK.widths[1]))
-    for mode, (norm, label) in enumerate(zip(NORMS, TASK.labels, strict=True)):
-        for unit, part in ((mode, share[:, mode]), (mode + TASK.samples, 1 - share[:, mode])):
-            size = np.sqrt(part * margins / norm)
-            incoming[:, unit, mode] = size
-            outgoing[:, 0, unit] = label * size
-    return Explicit([incoming, outgoing]), margins
-
-
-def predicted_margins(starts: Floats, times: Floats) -> Floats:
+def predicted_margins(margins: Floats, times: Floats, norms: Floats = NORMS) -> Floats:
     """Return each mode's own curve, (networks, times, modes) float64, from initial margins (networks,)."""
     curves = [
         [
             theory.Mode(norm=float(norm), frequency=float(frequency), start_margin=float(start)).margin(times)
-            for norm, frequency in zip(NORMS, FREQUENCIES, strict=True)
+            for norm, frequency in zip(norms, FREQUENCIES, strict=True)
         ]
-        for start in starts
+        for start in margins
     ]
     return np.asarray(curves, float).transpose(0, 2, 1)
 
@@ -65,29 +48,36 @@ def predicted_margins(starts: Floats, times: Floats) -> Floats:
 def modes(run: Trial) -> Figure:
     """Compare every mode's curve, and its time to a level, with the formula."""
     count = run.networks(full=64, quick=16)
-    init, starts = balanced_init(count, run.seed)
+    draw = np.random.default_rng(run.seed)
+    initial = initial_margins(count, draw, 1e-3, 1e-1)
+    # The same margin for all modes of a network.
+    init = balanced_init(np.tile(initial[:, None], TASK.samples), NORMS, TASK.labels[:, None], draw)
     plan = Plan(NETWORK, TASK, init, "cross_entropy", rate=0.08, steps=1000, every=1, measure=("margin",))
-    runs = plan.three(count, run.setting)
+    runs = plan.three(run, count)
     run.say(f"predicting {count} networks, mode by mode")
-    margins = predicted_margins(starts, plan.times)
+    margins = predicted_margins(initial, plan.times)
     # The formula: a mode of unit norm and frequency sets the pace; the others only divide its time.
-    unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start_margin=float(m0)).time(LEVEL) for m0 in starts])
-    law = unit[:, None] / SPEEDS
+    unit = np.array([theory.Mode(norm=1.0, frequency=1.0, start_margin=float(start)).time(LEVEL) for start in initial])
+    predicted = unit[:, None] / SPEEDS
     arrivals, reading = crossing_times(plan.times, runs.stack("margin").swapaxes(2, 3), LEVEL)
-    # One tolerance a mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
+    # One tolerance per mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
     # initial margin, where a network alone would be allowed next to nothing although third-order terms remain.
     full, half, quarter = arrivals.swapaxes(1, 2)
-    arrived = compare_rates(full, half, quarter, law.T, bias=extrapolated_error(reading).T)
+    arrived = compare_rates(full, half, quarter, predicted.T, bias=extrapolated_error(reading).T)
 
     run.row("margin of each mode of each network", runs.compare("margin", margins))
+    longer = predicted_margins(initial, plan.times, 1.02 * NORMS)
+    run.must_fail("norms 2% larger", runs.compare("margin", longer))
+    alike = predicted_margins(initial, plan.times, np.full(TASK.samples, NORMS.mean()))
+    run.must_fail("pace of the frequency alone", runs.compare("margin", alike))
     run.row(f"time to margin {LEVEL:g} = pace / (frequency x norm)", replace(arrived, networks=count))
 
-    flowing = flow(NETWORK, TASK, init, plan.times, run.setting, networks=count, seed=run.seed)["margin"].values
+    flowing = flow(run, NETWORK, TASK, init, plan.times)["margin"].values
     read, uncertain = crossing_times(plan.times, flowing.swapaxes(1, 2), LEVEL)
     velocity = SPEEDS * float(theory.Mode(norm=1.0, frequency=1.0, start_margin=LEVEL).velocity(LEVEL))
     error = arrival_error(uncertain, margins.max(axis=1), velocity)
     run.compare_flow("margin of each mode, gradient flow", flowing, margins, TOLERANCE)
-    run.row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, law, error))
+    run.row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, predicted, error))
     run.row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing))
 
     run.note("Initial margins are held equal across modes; at equal weights that margin itself carries a factor norm.")
@@ -97,8 +87,8 @@ def modes(run: Trial) -> Figure:
             "margin": (("network", "time", "mode"), runs.quarter["margin"].values),
             "margin_predicted": (("network", "time", "mode"), margins),
             "arrival": (("network", "mode"), extrapolate(arrivals)),
-            "arrival_predicted": (("network", "mode"), law),
-            "start_margin": (("network",), starts),
+            "arrival_predicted": (("network", "mode"), predicted),
+            "start_margin": (("network",), initial),
         },
         coords={"time": plan.times, "norm": ("mode", NORMS), "frequency": ("mode", FREQUENCIES)},
     )
@@ -106,43 +96,31 @@ def modes(run: Trial) -> Figure:
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """One network's four curves, their collapse, and arrival times of all networks."""
+    """Draw one network's four curves, their collapse, and arrival times of all networks."""
     made, (curves, collapse, arrival) = plot.figure(
         ("One network, four modes", "Same margins, own clocks", f"Arrival at margin {LEVEL:g}, all networks")
     )
     network = int(np.argsort(data["start_margin"].values)[len(data["start_margin"]) // 2])
     times = data["time"].values
     for k, colour in zip(range(TASK.samples), plot.COLOURS, strict=False):
-        measured = data["margin"].values[network, :, k]
-        predicted = data["margin_predicted"].values[network, :, k]
-        label = f"norm {NORMS[k]:g}, frequency {FREQUENCIES[k]:g}"
+        one = data.isel(mode=k)
+        measured, label = one["margin"].values[network], f"norm {NORMS[k]:g}, frequency {FREQUENCIES[k]:g}"
         plot.points(curves, times[::40], measured[::40], color=colour)
-        plot.theory(curves, times, predicted, color=colour, label=label)
+        plot.theory(curves, times, one["margin_predicted"].values[network], color=colour, label=label)
         # Equal spacing on the common clock, another phase for each mode, so that no marker hides another.
         shown = np.searchsorted(SPEEDS[k] * times, np.arange(0.2 * k, min(20, SPEEDS[k] * times[-1]), 0.8))
         plot.points(collapse, SPEEDS[k] * times[shown], measured[shown], color=colour)
-        plot.points(
-            arrival, data["arrival_predicted"].values[:, k], data["arrival"].values[:, k], color=colour, label=label
-        )
-    margin = float(data["start_margin"].values[network])
+        plot.points(arrival, one["arrival_predicted"], one["arrival"], color=colour, label=label)
+    common = theory.Mode(norm=1.0, frequency=1.0, start_margin=float(data["start_margin"].values[network]))
     clock = np.linspace(0, SPEEDS.max() * times[-1], 400)
-    plot.theory(
-        collapse,
-        clock,
-        theory.Mode(norm=1.0, frequency=1.0, start_margin=margin).margin(clock),
-        color="black",
-        label="theory, one curve",
-    )
-    plot.points(curves, [], [], color="0.3", label="trained (line: theory)")
+    plot.theory(collapse, clock, common.margin(clock), color="black", label="theory, one curve")
+    key(curves)
     curves.set(xlabel="time (step x rate)", ylabel="margin", yscale="log")
     collapse.set(xlabel="frequency x norm x time", ylabel="margin", yscale="log", xlim=(0, 20))
     span = [data["arrival_predicted"].values.min(), data["arrival_predicted"].values.max()]
     plot.theory(arrival, span, span, color="0.3", label="measured = predicted")
     arrival.set(xscale="log", yscale="log", xlabel="predicted pace / (frequency x norm)", ylabel="measured time")
     for axis in (arrival.xaxis, arrival.yaxis):
-        ticks = [tick for tick in (2, 5, 10, 20, 50, 100) if span[0] / 1.5 < tick < span[1] * 1.5]
-        axis.set_ticks(ticks, [str(tick) for tick in ticks])
-        axis.set_ticks([], minor=True)
-    for axes in (curves, collapse, arrival):
-        plot.legend(axes)
+        ticks(axis, (2, 5, 10, 20, 50, 100), span[0] / 1.5, span[1] * 1.5)
+    legends((curves, collapse, arrival))
     return made

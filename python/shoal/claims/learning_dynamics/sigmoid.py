@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -13,7 +12,7 @@ from scipy.special import expit
 
 from shoal import Network, Separated, plot, theory
 from shoal.claims.claim import claim
-from shoal.claims.outcome import Setting
+from shoal.claims.shared.figures import key, legends, standard_error
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
 from shoal.claims.shared.runs import Plan, Runs, far_seed
 from shoal.claims.trial import Trial
@@ -36,22 +35,19 @@ PLAN = Plan(
 )
 
 
-def predicted_margins(weights: Sequence[Floats], times: Floats) -> Floats:
+def predicted_margins(weights: Sequence[Floats], times: Floats, loss: str = "cross_entropy") -> Floats:
     """Return the margins that theory predicts from initial weights, (networks, times, samples) float64."""
-    return np.asarray(theory.separated_margins(weights, PLAN.task, PLAN.loss, times), float)
+    return np.asarray(theory.separated_margins(weights, TASK, loss, times), float)
 
 
-@dataclass(frozen=True)
-class _Errors:
-    """Soft and 0-1 errors, (networks, times) each, of margins (networks, times, samples)."""
+def soft_error(margins: Floats) -> Floats:
+    """Return the mean of 1 - sigmoid(margin) over the samples, (networks, times)."""
+    return np.asarray(expit(-margins) @ TASK.sample_weight)
 
-    soft: Floats
-    hard: Floats
 
-    @classmethod
-    def of(cls, margins: Floats) -> _Errors:
-        wrong = (margins < 0) + 0.5 * (margins == 0)
-        return cls(expit(-margins) @ PLAN.task.sample_weight, wrong @ PLAN.task.sample_weight)
+def zero_one_error(margins: Floats) -> Floats:
+    """Return the 0-1 error, (networks, times); a margin of 0 is half an error."""
+    return np.asarray(((margins < 0) + 0.5 * (margins == 0)) @ TASK.sample_weight)
 
 
 @claim(
@@ -62,57 +58,52 @@ class _Errors:
 def sigmoid(run: Trial) -> Figure:
     """Compare network by network, and means over independent random networks."""
     count = run.networks(full=2000, quick=400)
-    runs = PLAN.three(count, run.setting)
+    runs = PLAN.three(run, count)
     run.say(f"predicting {count} networks from their initial weights")
-    weights = PLAN.initial_weights(count, run.seed, run.threads)
+    weights = _initial_weights(run, count, run.seed)
     margins = predicted_margins(weights, PLAN.times)
-    exact = _Errors.of(margins)
     smooth = runs.smooth()
     # A mode that dies has a margin near 0 at a few records only, at which the last correction of the extrapolation can
     # vanish by accident: its supremum bounds the error where a mode is learnt. Gradient flow, below, has them all.
     learnt = np.asarray((runs.stack("margin")[:, :, -1] > 0).all(axis=0))
-
-    flowing = flow(
-        PLAN.network, PLAN.task, PLAN.init, PLAN.times, run.setting, networks=count, seed=run.seed,
-        measure=("soft_error", "margin"),
-    )  # fmt: skip
-    steady = smooth.all(axis=1)
-    others = [predicted_margins(start, PLAN.times) for start in shifted(weights, PLAN.task)]
     of_modes = smooth[:, :, None] & learnt[:, None]
+    some = np.asarray(of_modes.any(axis=2))
     run.row("margin of each network and mode that is learnt", runs.compare("margin", margins, of_modes))
-    run.row("soft error of each network", runs.compare("soft_error", exact.soft, np.asarray(of_modes.any(axis=2))))
+    hinge = predicted_margins(weights, PLAN.times, "hinge")
+    run.must_fail("formula of the hinge loss", runs.compare("margin", hinge, of_modes))
+    run.row("soft error of each network", runs.compare("soft_error", soft_error(margins), some))
+    faster = soft_error(predicted_margins(weights, 1.02 * PLAN.times))
+    run.must_fail("clock 2% faster", runs.compare("soft_error", faster, some))
+
     # Gradient flow finds the times of death, so that no point is left out.
-    run.compare_flow(
-        "margin, gradient flow, deaths included", flowing["margin"].values, margins, TOLERANCE,
-        bias=spread(margins, *others),
-    )  # fmt: skip
-    run.compare_flow(
-        "soft error, gradient flow, deaths included", flowing["soft_error"].values, exact.soft, TOLERANCE,
-        bias=spread(exact.soft, *(_Errors.of(given).soft for given in others)),
-    )  # fmt: skip
+    flowing = flow(run, PLAN.network, TASK, PLAN.init, PLAN.times, networks=count, measure=("soft_error", "margin"))
+    others = [predicted_margins(start, PLAN.times) for start in shifted(weights, TASK)]
+    for name, words, read in (("margin", "margin", np.asarray), ("soft_error", "soft error", soft_error)):
+        bias = spread(read(margins), *(read(other) for other in others))
+        statement = f"{words}, gradient flow, deaths included"
+        run.compare_flow(statement, flowing[name].values, read(margins), TOLERANCE, bias=bias)
+    steady = smooth.all(axis=1)
     if steady.any():  # None of a few networks may be free of deaths, and then there is no slope to tell.
         slope = compare_slope(runs.stack("margin")[:, steady], flowing["margin"].values[steady])
         run.row("slope in the rate with which descent tends to flow", slope)
 
-    many = run.networks(full=10_000, quick=10_000)
-    crowd = Setting(many, far_seed(run.seed, 1), run.quick, run.threads, run.setting.progress)
-    coarse, fine = PLAN.run(many, crowd), PLAN.run(many, crowd, refine=2)
+    many, crowd = run.networks(full=10_000, quick=10_000), far_seed(run.seed, 1)
+    coarse, fine = (PLAN.train(run, many, refine=refine, seed=crowd) for refine in (1, 2))
     run.say(f"predicting {many} other random networks")
-    drawn = PLAN.initial_weights(many, far_seed(run.seed, 2), run.threads)
-    expected = _Errors.of(predicted_margins(drawn, PLAN.times))
+    expected = predicted_margins(_initial_weights(run, many, far_seed(run.seed, 2)), PLAN.times)
     # The fall and not the error, which is near 1/2 in every network at first: a theory is not right by that. The bias
     # of the finer run is what halving the rate moved.
-    for name, words, theirs in (("soft_error", "soft", expected.soft), ("error", "0-1", expected.hard)):
+    for name, words, read in (("soft_error", "soft", soft_error), ("error", "0-1", zero_one_error)):
         bias = np.abs(coarse[name].values.mean(axis=0) - fine[name].values.mean(axis=0))
         statement = f"mean fall of the {words} error, {many} random networks"
-        run.compare_samples(statement, 0.5 - fine[name].values, 0.5 - theirs, bias=bias)
+        run.compare_samples(statement, 0.5 - fine[name].values, 0.5 - read(expected), bias=bias)
 
-    own = PLAN.initial_weights(many, crowd.seed, run.threads)
     last = fine["margin"].values[:, -1]
     decided = last >= 0
-    astray = (theory.separated_deaths(own, PLAN.task, "cross_entropy").failed != (last == 0)) & decided
+    fails = theory.separated_deaths(_initial_weights(run, many, crowd), TASK, "cross_entropy").failed
+    wrong = (fails != (last == 0)) & decided
     statement = f"fraction of modes whose neuron deaths theory gets wrong, {many} random networks"
-    run.compare_fraction(statement, int(astray.sum()), int(decided.sum()), 0.0)
+    run.compare_fraction(statement, int(wrong.sum()), int(decided.sum()), 0.0)
 
     left, dead = 1 - smooth.mean(), 1 - learnt.mean()
     run.note(
@@ -125,26 +116,28 @@ def sigmoid(run: Trial) -> Figure:
         f"A mode that has died is at margin exactly 0: {(last == 0).mean():.2%} have, and 4^-{NEURONS} is"
         f" {4.0**-NEURONS:.2%}. {1 - decided.mean():.2%} were undecided at the end: no row counts them."
     )
-    return _figure(run.save(_data(runs, exact, fine, expected)), runs, margins, smooth)
+    return _figure(run.save(_data(runs, margins, fine, expected)), runs, margins, smooth)
 
 
-def _data(runs: Runs, exact: _Errors, fine: xr.Dataset, expected: _Errors) -> xr.Dataset:
+def _initial_weights(run: Trial, networks: int, seed: int) -> Sequence[Floats]:
+    return PLAN.init.draw(PLAN.network, TASK, networks=networks, seed=seed, threads=run.threads).weights
+
+
+def _data(runs: Runs, margins: Floats, fine: xr.Dataset, expected: Floats) -> xr.Dataset:
     """Collect what the figure shows."""
-    root = np.sqrt(fine.sizes["network"])
     table: dict[str, tuple[tuple[str, ...], Floats]] = {
         "soft_error": (("network", "time"), runs.quarter["soft_error"].values),
-        "soft_error_predicted": (("network", "time"), exact.soft),
+        "soft_error_predicted": (("network", "time"), soft_error(margins)),
     }
-    for name, theirs in (("soft_error", expected.soft), ("error", expected.hard)):
-        values = fine[name].values
-        table[f"mean_{name}"] = (("time",), values.mean(axis=0))
-        table[f"mean_{name}_standard_error"] = (("time",), values.std(axis=0, ddof=1) / root)
-        table[f"mean_{name}_predicted"] = (("time",), theirs.mean(axis=0))
+    for name, read in (("soft_error", soft_error), ("error", zero_one_error)):
+        table[f"mean_{name}"] = (("time",), fine[name].values.mean(axis=0))
+        table[f"mean_{name}_standard_error"] = (("time",), standard_error(fine[name].values))
+        table[f"mean_{name}_predicted"] = (("time",), read(expected).mean(axis=0))
     return xr.Dataset(table, coords={"time": PLAN.times})
 
 
 def _figure(data: xr.Dataset, runs: Runs, margins: Floats, smooth: NDArray[np.bool_]) -> Figure:
-    """Single networks, the mean over many, and how the bias vanishes with the rate."""
+    """Draw single networks, the mean over many, and how the bias vanishes with the rate."""
     made, (single, mean, bias) = plot.figure(("Single networks", "Mean over random networks", "Bias of descent"))
     final = data["soft_error_predicted"].values[:, -1]
     order = np.argsort(final)
@@ -153,14 +146,11 @@ def _figure(data: xr.Dataset, runs: Runs, margins: Floats, smooth: NDArray[np.bo
         died = "theory: a mode has died" if (margins[network, -1] == 0).any() else None
         plot.points(single, PLAN.times[::2], data["soft_error"].values[network, ::2], color=colour)
         plot.theory(single, PLAN.times, data["soft_error_predicted"].values[network], color=colour, label=died)
-    plot.points(single, [], [], color="0.3", label="trained network")
-    plot.theory(single, [], [], color="0.3", label="theory, no fit")
+    key(single, "trained network", "theory, no fit")
     single.set(xlabel="time (step x rate)", ylabel="soft error, 1 - sigmoid(margin)", ylim=(-0.02, None))
     for colour, name, label in ((plot.COLOURS[0], "soft_error", "soft error"), (plot.COLOURS[1], "error", "0-1 error")):
-        plot.points(
-            mean, PLAN.times[::2], data[f"mean_{name}"].values[::2],
-            error=4 * data[f"mean_{name}_standard_error"].values[::2], color=colour, label=f"{label}, ±4 s.e.",
-        )  # fmt: skip
+        measured, error = (data[f"mean_{name}{end}"].values[::2] for end in ("", "_standard_error"))
+        plot.points(mean, PLAN.times[::2], measured, error=4 * error, color=colour, label=f"{label}, ±4 s.e.")
         plot.theory(mean, PLAN.times, data[f"mean_{name}_predicted"], color=colour, label=f"{label}, theory")
     mean.set(xlabel="time (step x rate)", ylabel="mean error", ylim=(-0.02, None))
     rates = PLAN.rate / np.array([1, 2, 4])
@@ -173,6 +163,5 @@ def _figure(data: xr.Dataset, runs: Runs, margins: Floats, smooth: NDArray[np.bo
     bias.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="sup over time |margin - theory|")
     bias.set_xticks(rates, [f"{rate:g}" for rate in rates])
     bias.minorticks_off()
-    for axes in (single, mean, bias):
-        plot.legend(axes)
+    legends((single, mean, bias))
     return made

@@ -17,7 +17,9 @@ from scipy.special import expit
 from shoal import Explicit, Network, Task, plot, theory
 from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.starvation import START, TIMES
-from shoal.claims.shared.separate import FREE, TOLERANCE, Penalty, Signed, equal_starts, flow, separate_init
+from shoal.claims.shared.figures import key, legends
+from shoal.claims.shared.flows import TOLERANCE
+from shoal.claims.shared.separate import FREE, Penalty, Signed, equal_strengths, separate_init, train_margins
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
@@ -69,9 +71,8 @@ def rest(signed: Signed, penalty: Penalty) -> Floats:
         tried[feature] = value
         margins = members @ tried
         pull = expit(-margins) - penalty.spectral_decoupling * margins
-        return float(
-            2 * penalty.weight_decay / signed.norms[feature] - (members[:, feature] * signed.frequencies) @ pull
-        )
+        decay = 2 * penalty.weight_decay / signed.norms[feature]
+        return float(decay - (members[:, feature] * signed.frequencies) @ pull)
 
     for _ in range(2000):
         before = strengths.copy()
@@ -94,9 +95,9 @@ def matching_decay(signed: Signed) -> float:
     return float(brentq(lambda decay: loss_at(signed, rest(signed, Penalty(decay))) - TARGET, 1e-4, 0.4, xtol=1e-12))
 
 
-def matching_time(signed: Signed, start: Floats) -> float:
+def matching_time(signed: Signed, initial: Floats) -> float:
     """Return when, without a penalty, the training loss falls to `TARGET`."""
-    pair = signed.theory(start)
+    pair = signed.theory(initial)
     # Theory counts half of each frequency, and so half of the loss.
     return float(np.exp(brentq(lambda log: 2 * float(pair.loss_value(np.exp(log))) - TARGET, 0.0, 12.0, xtol=1e-14)))
 
@@ -132,35 +133,30 @@ def linear_task(samples: int, inputs: int, seed: int) -> Task:
 
 
 def _linear(run: Trial) -> xr.Dataset:
-    """Linear networks: one margin for all under decoupling, the dual fixed point under weight decay."""
-    count, found = run.networks(full=64, quick=8), []
+    """Compare linear networks: one margin for all under decoupling, the dual fixed point under weight decay."""
+    count, found, decayed = run.networks(full=64, quick=8), [], []
     free, tight = linear_task(6, 24, run.seed), linear_task(24, 6, run.seed)
-    start = np.random.default_rng([run.seed, 6]).normal(0.0, 0.3, (count, 1, 24))
+    initial = np.random.default_rng([run.seed, 6]).normal(0.0, 0.3, (count, 1, 24))
     scaled = np.sqrt(free.sample_weight)[:, None] * free.inputs
     softest = float(np.linalg.eigvalsh(scaled @ scaled.T)[0])
     for decoupling in DECOUPLINGS:
-        run.say(f"{count} linear networks to rest, decoupling {decoupling:g}")
         # Distances shrink at least at the rate decoupling x softest: by e^-30 in this time.
-        until = np.array([0.0, 30 / (decoupling * softest)])
-        penalty = Penalty(spectral_decoupling=decoupling)
-        margins = flow(Network((24, 1)), free, Explicit([start]), run.setting, times=until, penalty=penalty)[:, -1:]
+        until, penalty = np.array([0.0, 30 / (decoupling * softest)]), Penalty(spectral_decoupling=decoupling)
+        margins = train_margins(run, Network((24, 1)), free, Explicit([initial]), until, penalty)[:, -1:]
         found.append(margins[0, 0])
-        everywhere = np.full(free.samples, float(theory.decoupled_margin(decoupling)))
-        run.compare_flow(
-            f"linear, decoupling {decoupling:g}: margin of every sample", margins, everywhere, tolerance=TOLERANCE
-        )
-    decayed = []
+        right, wrong = (np.full(free.samples, float(theory.decoupled_margin(p * decoupling))) for p in (1.0, 1.05))
+        statement = f"linear, decoupling {decoupling:g}: margin of every sample"
+        run.compare_flow(statement, margins, right, tolerance=TOLERANCE)
+        run.must_fail("decoupling 5% larger", compare_flow(margins, wrong, tolerance=TOLERANCE))
     for decay in DECAYS:
-        run.say(f"{count} linear networks to rest, weight decay {decay:g}")
-        penalty = Penalty(weight_decay=decay)
-        until = np.array([0.0, 30 / decay])
-        margins = flow(Network((6, 1)), tight, Explicit([start[..., :6]]), run.setting, times=until, penalty=penalty)[
-            :, -1:
-        ]
-        dual = theory.penalised_linear(tight, weight_decay=decay)
+        until, init = np.array([0.0, 30 / decay]), Explicit([initial[..., :6]])
+        margins = train_margins(run, Network((6, 1)), tight, init, until, Penalty(weight_decay=decay))[:, -1:]
+        dual, larger = (theory.penalised_linear(tight, weight_decay=p * decay) for p in (1.0, 1.05))
         # In U^T m the inputs count through their singular values alone.
-        turned = compare_flow(margins @ dual.samples, dual.strengths, tolerance=TOLERANCE)
-        run.row(f"linear, weight decay {decay:g}: dual fixed point", turned)
+        turned = margins @ dual.samples
+        statement = f"linear, weight decay {decay:g}: dual fixed point"
+        run.compare_flow(statement, turned, dual.strengths, tolerance=TOLERANCE)
+        run.must_fail("weight decay 5% larger", compare_flow(turned, larger.strengths, tolerance=TOLERANCE))
         decayed.append(theory.penalised_linear(free, weight_decay=decay).margins)
     table = {
         "linear_margin": (("decoupling", "sample"), np.stack(found)),
@@ -171,87 +167,74 @@ def _linear(run: Trial) -> xr.Dataset:
 
 
 def _paths(run: Trial) -> xr.Dataset:
-    """Two-layer networks on both tasks: every curve."""
-    starts = equal_starts(run.networks(full=32, quick=4), run.seed)
-    starts[0] = START
+    """Compare every curve of two-layer networks on both tasks."""
+    initial = equal_strengths(run.networks(full=32, quick=4), run.seed)
+    initial[0] = START
     measured: dict[str, list[Floats]] = {}
-    theirs: dict[str, list[Floats]] = {}
-    for task, make in TASKS.items():
+    predicted: dict[str, list[Floats]] = {}
+    for make in TASKS.values():
         signed = make(PATH_FRACTION)
-        network, init = separate_init(signed.norms, starts, run.seed)
+        network, init = separate_init(signed.norms, initial, run.seed)
         for name, penalty in penalties(signed).items():
-            run.say(f"{len(starts)} networks, {task}, {name}")
-            measured.setdefault(name, []).append(
-                flow(network, signed.task, init, run.setting, times=TIMES, penalty=penalty)
-            )
-            theirs.setdefault(name, []).append(signed.predicted(starts, TIMES, penalty=penalty))
-    for name in measured:
-        run.compare_flow(
-            f"two layers, {name}: margins",
-            np.concatenate(measured[name]),
-            np.concatenate(theirs[name]),
-            tolerance=TOLERANCE,
-        )
+            measured.setdefault(name, []).append(train_margins(run, network, signed.task, init, TIMES, penalty))
+            predicted.setdefault(name, []).append(signed.predicted(initial, TIMES, penalty=penalty))
+    for name, parts in measured.items():
+        found, right, free = (np.concatenate(each) for each in (parts, predicted[name], predicted["no penalty"]))
+        run.compare_flow(f"two layers, {name}: margins", found, right, tolerance=TOLERANCE)
+        if name != "no penalty":
+            run.must_fail("no penalty", compare_flow(found, free, tolerance=TOLERANCE))
     dimensions = ("penalty", "task", "time", "feature")
     table = {
         "strength": (dimensions, np.stack([[one[0, :, -2:] for one in pair] for pair in measured.values()])),
-        "strength_predicted": (dimensions, np.stack([[one[0, :, -2:] for one in pair] for pair in theirs.values()])),
+        "strength_predicted": (dimensions, np.stack([[one[0, :, -2:] for one in pair] for pair in predicted.values()])),
     }
     return xr.Dataset(table, coords={"time": TIMES, "penalty": list(measured), "task": list(TASKS)})
 
 
 def _rests(run: Trial) -> None:
-    """Two-layer networks where they come to rest at an exponential pace; a feature that decay drops rests at 0."""
-    starts = equal_starts(run.networks(full=16, quick=4), run.seed)
+    """Compare two-layer networks where they rest, at an exponential pace; a feature that decay drops rests at 0."""
+    initial = equal_strengths(run.networks(full=16, quick=4), run.seed)
     decay = Penalty(weight_decay=REST_DECAY)
     asked = [(task, make(REST_FRACTION), "weight decay", decay) for task, make in TASKS.items()]
     asked.append(("each also alone", ALONE, "weight decay", decay))
     asked.append(("each also alone", ALONE, "spectral decoupling", Penalty(spectral_decoupling=DECOUPLING)))
     for task, signed, name, penalty in asked:
-        run.say(f"{len(starts)} networks to rest, {task}, {name}")
-        network, init = separate_init(signed.norms, starts, run.seed)
-        margins = flow(network, signed.task, init, run.setting, times=REST, penalty=penalty)[:, -1:]
+        network, init = separate_init(signed.norms, initial, run.seed)
+        margins = train_margins(run, network, signed.task, init, REST, penalty)[:, -1:]
         final = signed.members @ rest(signed, penalty)
         run.compare_flow(f"two layers, {task}, {name}: margins at rest", margins, final, tolerance=TOLERANCE)
 
 
 def _matched(run: Trial) -> xr.Dataset:
-    """Three trainings at one training loss: the confidence on points that carry the starved feature alone."""
-    start = np.full((1, 2), START)
+    """Compare three trainings at one training loss: the confidence on points with the starved feature alone."""
+    initial = np.full((1, 2), START)
     names = list(penalties(cued(FRACTIONS[0])))
     found = np.empty((len(TASKS), len(FRACTIONS), len(names)))
-    theirs = np.empty_like(found)
+    predicted = np.empty_like(found)
     lines = np.empty((len(TASKS), len(LINE), len(names)))
-    for i, (task, make) in enumerate(TASKS.items()):
-        run.say(f"three trainings at one training loss, {task}")
+    for i, make in enumerate(TASKS.values()):
         for j, fraction in enumerate(FRACTIONS):
             signed = make(fraction)
-            network, weights = separate_init(signed.norms, start, run.seed)
+            network, init = separate_init(signed.norms, initial, run.seed)
             for k, penalty in enumerate(penalties(signed).values()):
-                times = _until(signed, penalty, start)
-                margins = flow(network, signed.task, weights, run.setting, times=times, penalty=penalty)
+                times = _until(signed, penalty, initial)
+                margins = train_margins(run, network, signed.task, init, times, penalty)
                 found[i, j, k] = expit(margins[0, -1, -1])
-                theirs[i, j, k] = expit(signed.predicted(start, times, penalty=penalty)[0, -1, -1])
+                predicted[i, j, k] = _confidence(signed, penalty, initial)
         for j, fraction in enumerate(LINE):
             signed = make(float(fraction))
-            for k, penalty in enumerate(penalties(signed).values()):
-                times = _until(signed, penalty, start)
-                lines[i, j, k] = expit(signed.predicted(start, times, penalty=penalty)[0, -1, -1])
+            lines[i, j] = [_confidence(signed, penalty, initial) for penalty in penalties(signed).values()]
     for i, task in enumerate(TASKS):
-        run.compare_flow(
-            f"{task}: confidence on the starved feature alone, at equal training loss",
-            found[i][:, None],
-            theirs[i][:, None],
-            tolerance=TOLERANCE,
-        )
-    told = "; ".join(
+        statement = f"{task}: confidence on the starved feature alone, at equal training loss"
+        run.compare_flow(statement, found[i][:, None], predicted[i][:, None], tolerance=TOLERANCE)
+    measured = "; ".join(
         f"{task}, {fraction:g} of the samples with both features: "
         + ", ".join(f"{name} {found[i, j, k]:.3f}" for k, name in enumerate(names))
         for i, task in enumerate(TASKS)
         for j, fraction in enumerate(FRACTIONS)
         if fraction in (0.5, 0.9)
     )
-    run.note(f"Confidence on points with the starved feature alone, at a training loss of {TARGET:.3f}: {told}.")
+    run.note(f"Confidence on points with the starved feature alone, at a training loss of {TARGET:.3f}: {measured}.")
     run.note(
         "Decoupling feeds the starved feature where some samples carry it without the other (cued): there it drops the"
         " cue. Where it only ever comes along with the frequent feature (accompanied), samples with both would exceed"
@@ -269,9 +252,15 @@ def _matched(run: Trial) -> xr.Dataset:
     return xr.Dataset(table, coords=places)
 
 
-def _until(signed: Signed, penalty: Penalty, start: Floats) -> Floats:
-    """Return the initialisation and the time at which a training is stopped: when its loss is `TARGET`, or at rest."""
-    return np.array([0.0, REST[-1] if penalty != FREE else matching_time(signed, start[0])])
+def _until(signed: Signed, penalty: Penalty, initial: Floats) -> Floats:
+    """Return time 0, and when a training is stopped: when its loss is `TARGET`, or at rest."""
+    return np.array([0.0, REST[-1] if penalty != FREE else matching_time(signed, initial[0])])
+
+
+def _confidence(signed: Signed, penalty: Penalty, initial: Floats) -> Floats:
+    """Return the confidence that theory predicts on the starved feature alone when training is stopped."""
+    times = _until(signed, penalty, initial)
+    return np.asarray(expit(signed.predicted(initial, times, penalty=penalty)[0, -1, -1]))
 
 
 def _figure(data: xr.Dataset) -> Figure:
@@ -293,11 +282,10 @@ def _figure(data: xr.Dataset) -> Figure:
             part = chosen.sel(penalty=name)
             plot.theory(axes, LINE, part["confidence_predicted"].values, color=colour, label=name)
             plot.points(axes, FRACTIONS, part["confidence"].values, color=colour, fmt=marker)
-        plot.points(axes, [], [], color="0.3", label="trained (line: theory)")
+        key(axes)
         axes.set(xlabel="fraction of samples with both features", ylabel="confidence, starved feature")
         axes.set(ylim=(0.48, 0.98), xlim=(0, 1))
-    for axes in (linear, curves, *matched):
-        plot.legend(axes, fontsize=9.5)
+    legends((linear, curves, *matched), fontsize=9.5)
     return made
 
 
@@ -310,7 +298,7 @@ def _draw_linear(axes: Axes, data: xr.Dataset) -> None:
         plot.theory(axes, norms, np.full(len(norms), level), color=colour, label=f"decoupling {decoupling:g}")
     decayed = data["linear_decayed"].sel(decay=DECAYS[0]).values
     plot.theory(axes, norms, decayed, color="0.5", ls="--", label=f"theory: weight decay {DECAYS[0]:g}")
-    plot.points(axes, [], [], color="0.3", label="trained (line: theory)")
+    key(axes)
     axes.set(xlabel="norm of the sample", ylabel="margin at rest")
 
 
@@ -321,8 +309,7 @@ def _draw_strengths(axes: Axes, data: xr.Dataset) -> None:
         part = chosen.sel(penalty=name)
         for feature, style, marker in ((0, "--", "s"), (1, "-", "o")):
             label = f"{name}, {('cue', 'starved')[feature]}"
-            plot.points(axes, TIMES[1::6], part["strength"].values[1::6, feature], color=colour, fmt=marker)
-            plot.theory(
-                axes, TIMES[1:], part["strength_predicted"].values[1:, feature], color=colour, ls=style, label=label
-            )
+            measured, predicted = (part[f"strength{end}"].values[:, feature] for end in ("", "_predicted"))
+            plot.points(axes, TIMES[1::6], measured[1::6], color=colour, fmt=marker)
+            plot.theory(axes, TIMES[1:], predicted[1:], color=colour, ls=style, label=label)
     axes.set(xscale="log", xlabel="time", ylabel="strength u")

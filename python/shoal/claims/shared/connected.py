@@ -10,22 +10,21 @@ import numpy as np
 import xarray as xr
 
 from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, theory
-from shoal.claims.shared.separate import TOLERANCE, confidence_when_fit, equal_starts, flow
+from shoal.claims.shared.flows import TOLERANCE
+from shoal.claims.shared.separate import confidence_when_fit, equal_strengths, train_margins
 from shoal.claims.trial import Trial
 from shoal.tasks import features
 from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_majority
 
-__all__ = ["DEPTHS", "aligned_init", "gain_of", "measure_ordinary", "one_sign", "predict_depths", "train_aligned"]
-
 DEPTHS = (1, 2, 3, 4)
 """Weight layers."""
 ALIGNED_WIDTH = 4
-"""Hidden units a layer where all are parallel."""
+"""Hidden units per layer where all are parallel."""
 RATE = 0.1
 WIDTH = 16
-"""Hidden units a layer of networks with an ordinary initialisation."""
+"""Hidden units per layer of networks with an ordinary initialisation."""
 
 
 def one_sign(fraction: float) -> Task:
@@ -50,34 +49,41 @@ def aligned_init(layers: int, strengths: Floats, seed: int) -> tuple[Network, Ex
     return Network((2, *[ALIGNED_WIDTH] * (layers - 1), 1)), Explicit(weights)
 
 
-def train_aligned(run: Trial, fractions: tuple[float, ...], times: Floats, strength: float) -> xr.Dataset:
-    """Return exact rows of networks with parallel neurons, and the confidence when fit of the one of that strength."""
-    starts = equal_starts(run.networks(full=8, quick=2), run.seed)
-    starts[0] = strength
+def compare_aligned(run: Trial, fractions: tuple[float, ...], times: Floats, strength: float) -> xr.Dataset:
+    """Compare networks with parallel neurons; return the confidence when fit of the one of that strength."""
+    initial = equal_strengths(run.networks(full=8, quick=2), run.seed)
+    initial[0] = strength
     reached = np.empty((len(DEPTHS), len(fractions)))
     for index, layers in enumerate(DEPTHS):
-        run.say(f"training and predicting {len(starts)} networks of {layers} layers, parallel neurons")
-        network, init = aligned_init(layers, starts, run.seed)
-        measured: list[Floats] = []
-        theirs: list[Floats] = []
+        network, init = aligned_init(layers, initial, run.seed)
+        measured = []
         for place, fraction in enumerate(fractions):
             task = one_sign(fraction)
-            measured.append(flow(network, task, init, run.setting, times=times))
+            measured.append(train_margins(run, network, task, init, times))
             reached[index, place] = confidence_when_fit(measured[-1], task.sample_weight > 0, -1)[0]
-            theirs.extend(_shared(fraction, one, layers, types=3).margins(times).T for one in starts)
-        compared = compare_flow(np.concatenate(measured), np.stack(theirs), tolerance=TOLERANCE)
-        run.row(f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions", compared)
+        found, (predicted, deeper) = (
+            np.concatenate(measured),
+            (
+                np.stack([_theory(p, one, depth, types=3).margins(times).T for p in fractions for one in initial])
+                for depth in (layers, layers + 1)
+            ),
+        )
+        statement = f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions"
+        run.row(statement, compare_flow(found, predicted, tolerance=TOLERANCE))
+        run.must_fail("one layer more", compare_flow(found, deeper, tolerance=TOLERANCE))
     table = {"confidence_aligned": (("layers", "fraction"), reached)}
     return xr.Dataset(table, coords={"layers": list(DEPTHS), "fraction": list(fractions)})
 
 
-def _shared(fraction: float, starts: Floats, layers: int, types: int = 2, neurons: str = "shared") -> theory.Features:
+def _theory(
+    fraction: float, strengths: Floats, layers: int, types: int = 2, neurons: str = "shared"
+) -> theory.Features:
     """Return the theory of `one_sign`, with or without its probe."""
     return theory.Features(
         norms=(1.0, 1.0),
         types=((0, 1), (0,), (1,))[:types],
         frequencies=(fraction, 1 - fraction, 0.0)[:types],
-        starts=starts,
+        starts=strengths,
         depth=layers,
         neurons=neurons,
     )
@@ -88,16 +94,13 @@ def predict_depths(strength: float, level: float) -> xr.Dataset:
 
     The samples with feature 0 alone are the last to be fit.
     """
-    shares, starts = np.linspace(0.02, 0.98, 11), np.full(2, strength)
+    fractions, initial = np.linspace(0.02, 0.98, 11), np.full(2, strength)
     table = {}
     for neurons in ("separate", "shared"):
-        lines = np.empty((len(DEPTHS), len(shares)))
-        for i, layers in enumerate(DEPTHS):
-            for j, share in enumerate(shares):
-                pair = _shared(float(share), starts, layers, neurons=neurons)
-                lines[i, j] = pair.confidence([1], pair.time(1, level))
+        pairs = [[_theory(float(p), initial, layers, neurons=neurons) for p in fractions] for layers in DEPTHS]
+        lines = np.array([[pair.confidence([1], pair.time(1, level)) for pair in row] for row in pairs])
         table[f"confidence_{neurons}_predicted"] = (("layers", "line_fraction"), lines)
-    return xr.Dataset(table, coords={"layers": list(DEPTHS), "line_fraction": shares})
+    return xr.Dataset(table, coords={"layers": list(DEPTHS), "line_fraction": fractions})
 
 
 def gain_of(layers: int, strength: float) -> float:
@@ -115,14 +118,11 @@ def measure_ordinary(run: Trial, fractions: tuple[float, ...], times: Floats, st
     """
     count = run.networks(full=1_000, quick=300)
     found = np.empty((len(DEPTHS), len(fractions), count))
+    method, record = GradientDescent(RATE, round(float(times[-1]) / RATE)), Record(times, measure=("margin",))
     for index, layers in enumerate(DEPTHS):
-        network = Network((2, *[WIDTH] * (layers - 1), 1))
-        run.say(
-            f"training {count} networks of {layers} layers from an ordinary initialisation, {len(fractions)} fractions"
-        )
+        network, init = Network((2, *[WIDTH] * (layers - 1), 1)), Gaussian(gain=gain_of(layers, strength))
         for place, fraction in enumerate(fractions):
-            task, init = one_sign(fraction), Gaussian(gain=gain_of(layers, strength))
-            method, record = GradientDescent(RATE, round(float(times[-1]) / RATE)), Record(times, measure=("margin",))
+            task = one_sign(fraction)
             data = run.train(network, task, init, method=method, record=record, networks=count)
             found[index, place] = confidence_when_fit(np.asarray(data["margin"].values), task.sample_weight > 0, -1)
     deeper = found[1:, 0] > found[:-1, 0]
@@ -136,8 +136,7 @@ def measure_ordinary(run: Trial, fractions: tuple[float, ...], times: Floats, st
     run.note(
         "From an ordinary initialisation (Gaussian, features of one sign) no theory is known. Deeper networks"
         " are found to be less starved, as with parallel neurons of equal strengths; separate neurons are more"
-        " starved the deeper."
-        " Those rows were written after a pilot had shown it."
+        " starved the deeper. Those rows were written after a pilot had shown it."
     )
     run.note(
         f"{missing} of {found.size} of them were not fit by time {times[-1]:g} and are left out; in the rows they count"

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from shoal import Network, Separated, Task, theory
-from shoal.claims.outcome import Setting
+from shoal.claims.shared.figures import standard_error
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep
+from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison, compare_flow
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_estimate, freedom_of_sum
 from shoal.verdicts.proportion import compare_fraction
-
-__all__ = ["NEURONS", "Crowd", "Crowds", "compare_deaths", "compare_exponent", "compare_means", "expect"]
 
 NEURONS = 3
 """Hidden units that serve each mode."""
@@ -58,7 +57,7 @@ class Crowd:
         logarithms = np.log(clock)
         return cls(
             mean=float(logarithms.mean()),
-            standard_error=float(logarithms.std(ddof=1) / np.sqrt(len(clock))),
+            standard_error=float(standard_error(logarithms)),
             bias=float((reading / clock).mean()),
             networks=len(margins),
             arrived=len(clock),
@@ -71,10 +70,11 @@ class Crowd:
 class Crowds:
     """Random networks under each condition of a sweep.
 
-    ``crowds``: one a condition. ``margins, predicted, error`` (singles, CLOCK, conditions, 2): of the first networks,
+    ``crowds``: one per condition. ``margins, predicted, error`` (singles, CLOCK, conditions, 2): of the first networks,
     both modes; what theory predicts for each of them; what it makes of errors in the initialisation.
     """
 
+    sweep: Sweep
     crowds: tuple[Crowd, ...]
     margins: Floats
     predicted: Floats
@@ -82,15 +82,14 @@ class Crowds:
 
     @classmethod
     def train(
-        cls, sweep: Sweep, starts: Sequence[Separated], networks: int, singles: int, setting: Setting, part: int
+        cls, run: Trial, sweep: Sweep, inits: Sequence[Separated], *, networks: int, singles: int, part: int
     ) -> Crowds:
         """Train networks at every condition, from seeds of their own: part, part + 1, ... as in `far_seed`."""
         crowds, margins, predicted, error = [], [], [], []
-        for at, (pair, init) in enumerate(zip(sweep.pairs, starts, strict=True)):
-            seed, times = far_seed(setting.seed, part + at), CLOCK / pair.speeds[0]
-            data = flow(NETWORK, pair.task, init, times, setting, networks=networks, seed=seed)
-            found = data["margin"].values
-            weights = init.draw(NETWORK, pair.task, networks=singles, seed=seed, threads=setting.threads).weights
+        for at, (pair, init) in enumerate(zip(sweep.pairs, inits, strict=True)):
+            seed, times = far_seed(run.seed, part + at), CLOCK / pair.speeds[0]
+            found = flow(run, NETWORK, pair.task, init, times, networks=networks, seed=seed)["margin"].values
+            weights = init.draw(NETWORK, pair.task, networks=singles, seed=seed, threads=run.threads).weights
             crowds.append(Crowd.of(found[:, :, 0]))
             margins.append(found[:singles])
             expected, *others = (
@@ -99,11 +98,7 @@ class Crowds:
             )
             predicted.append(expected)
             error.append(spread(expected, *others))
-        return cls(tuple(crowds), *(np.stack(series, axis=2) for series in (margins, predicted, error)))
-
-    def compare(self) -> Comparison:
-        """Return the comparison of the first networks one by one."""
-        return compare_flow(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error)
+        return cls(sweep, tuple(crowds), *(np.stack(series, axis=2) for series in (margins, predicted, error)))
 
     @property
     def means(self) -> Floats:
@@ -115,58 +110,64 @@ class Crowds:
         """(conditions,) float64: its standard error."""
         return np.array([crowd.standard_error for crowd in self.crowds])
 
+    def compare(self) -> Comparison:
+        """Return the comparison of the first networks one by one."""
+        return compare_flow(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error)
 
-def expect(norm: float, init: Separated, networks: int, setting: Setting, seed: int) -> Crowd:
+    def compare_means(self, expected: Sequence[Crowd]) -> Comparison:
+        """Return the comparison of the means of ln(frequency x norm x time), condition by condition."""
+        errors = np.array([[each.standard_error for each in crowds] for crowds in (self.crowds, expected)])
+        freedoms = np.array([[each.arrived - 1.0 for each in crowds] for crowds in (self.crowds, expected)])
+        return compare_estimate(
+            self.means,
+            [crowd.mean for crowd in expected],
+            standard_error=np.hypot(*errors),
+            freedom=freedom_of_sum(errors, freedoms),
+            bias=[one.bias + other.bias for one, other in zip(self.crowds, expected, strict=True)],
+            networks=_networks(self.crowds),
+        )
+
+    def compare_exponent(self, predicted: float) -> Comparison:
+        """Return the comparison of the exponent of exp(mean of ln time) in the condition."""
+        weights = exponent_weights(self.sweep.conditions)
+        errors = self.errors * np.abs(weights)
+        return compare_estimate(
+            (self.means - np.log(self.sweep.speeds[:, 0])) @ weights,
+            predicted,
+            standard_error=np.linalg.norm(errors),
+            freedom=freedom_of_sum(errors, [crowd.arrived - 1.0 for crowd in self.crowds]),
+            bias=np.array([crowd.bias for crowd in self.crowds]) @ np.abs(weights),
+            networks=_networks(self.crowds),
+        )
+
+    def compare_deaths(self, expected: Sequence[Crowd]) -> Comparison:
+        """Return the comparison of the fraction of modes never learnt with 4^-NEURONS, all conditions together.
+
+        Bias: the fraction of modes that theory still has at a negative margin at the end, which may go either way.
+        """
+        undecided = sum(crowd.undecided for crowd in expected) / _networks(expected)
+        dead = sum(crowd.dead for crowd in self.crowds)
+        return compare_fraction(dead, _networks(self.crowds), 4.0**-NEURONS, bias=undecided)
+
+
+def expect(run: Trial, norm: float, init: Separated, networks: int, seed: int) -> Crowd:
     """Return what theory expects, from its own initial weights: one mode, at frequency 1, which only sets the clock."""
-    setting.say(f"predicting {networks} random networks at norm {norm:g}")
+    run.say(f"predicting {networks} random networks at norm {norm:g}")
     task = Task([[norm]], [1])
-    weights = init.draw(Network((1, NEURONS, 1)), task, networks=networks, seed=seed, threads=setting.threads).weights
+    weights = init.draw(Network((1, NEURONS, 1)), task, networks=networks, seed=seed, threads=run.threads).weights
     return Crowd.of(theory.separated_margins(weights, task, "cross_entropy", CLOCK / norm)[:, :, 0])
 
 
-def compare_means(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
-    """Return the comparison of the means of ln(frequency x norm x time), condition by condition."""
-    pairs = list(zip(measured, expected, strict=True))
-    errors = np.array([[each.standard_error for each in crowds] for crowds in (measured, expected)])
-    freedoms = np.array([[each.arrived - 1.0 for each in crowds] for crowds in (measured, expected)])
-    return compare_estimate(
-        [crowd.mean for crowd in measured],
-        [crowd.mean for crowd in expected],
-        standard_error=np.hypot(*errors),
-        freedom=freedom_of_sum(errors, freedoms),
-        bias=[one.bias + other.bias for one, other in pairs],
-        networks=_networks(measured),
+def add_notes(run: Trial, conditions: str, exponent: Comparison, whatever: str) -> None:
+    """Say what was measured of random networks, and what is not covered."""
+    run.note(
+        f"Random networks, {conditions}: exponent {exponent.measured:.4f} +- {exponent.standard_error:.4f} (one s.e.)."
     )
-
-
-def compare_exponent(measured: Sequence[Crowd], conditions: Floats, speeds: Floats, predicted: float) -> Comparison:
-    """Return the comparison of the exponent of time in the condition: of exp(mean of ln time), conditions independent.
-
-    ``measured`` (conditions,) of Crowd: what was measured. ``conditions, speeds`` (conditions,): what was varied;
-    frequency x norm, by which the clock divides to give time. ``predicted``: the exponent.
-    """
-    weights = exponent_weights(conditions)
-    slope = (np.array([crowd.mean for crowd in measured]) - np.log(speeds)) @ weights
-    errors = np.array([crowd.standard_error for crowd in measured]) * np.abs(weights)
-    bias = np.array([crowd.bias for crowd in measured]) @ np.abs(weights)
-    return compare_estimate(
-        slope,
-        predicted,
-        standard_error=np.linalg.norm(errors),
-        freedom=freedom_of_sum(errors, [crowd.arrived - 1.0 for crowd in measured]),
-        bias=bias,
-        networks=_networks(measured),
+    run.note(
+        f"Means of random networks are over those that arrive; {NEURONS} neurons serve a mode, and a mode whose"
+        f" neurons all die is never learnt, {whatever}."
     )
-
-
-def compare_deaths(measured: Sequence[Crowd], expected: Sequence[Crowd]) -> Comparison:
-    """Return the comparison of the fraction of modes that are never learnt with 4^-NEURONS, all conditions together.
-
-    Bias: the fraction of modes that theory still has at a negative margin at the end, which may go either way.
-    """
-    undecided = sum(crowd.undecided for crowd in expected) / _networks(expected)
-    dead = sum(crowd.dead for crowd in measured)
-    return compare_fraction(dead, _networks(measured), 4.0**-NEURONS, bias=undecided)
+    run.note("Orthogonal inputs and separated initialisations: overlapping classes are not covered.")
 
 
 def _networks(crowds: Sequence[Crowd]) -> int:

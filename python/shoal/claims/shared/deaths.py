@@ -24,10 +24,6 @@ from scipy.special import expit
 from shoal.base.interval import wilson
 from shoal.verdicts.layout import Floats
 
-__all__ = [
-    "Counts", "Table", "certain_failures", "enough", "least_path", "proportion", "share_dead", "share_undecided",
-]  # fmt: skip
-
 Integers = NDArray[np.int64]
 Table = dict[str, tuple[tuple[str, ...], Floats]]
 
@@ -82,7 +78,7 @@ def least_path(size: float, steps: ArrayLike, pace: float) -> Floats:
     return np.asarray(np.concatenate([[0.0], np.cumsum(turned)])[asked])
 
 
-def share_dead(path: Floats, ratio: float) -> Floats:
+def dead_probability(path: Floats, ratio: float) -> Floats:
     """Return the probability that a separated neuron has died by clock 2 tau.
 
     It has where a0 < |z0| tanh tau and z0 < 0, a wedge of the half plane a0 > 0: atan(tanh(tau)/ratio)/pi.
@@ -90,7 +86,7 @@ def share_dead(path: Floats, ratio: float) -> Floats:
     return np.asarray(np.arctan(np.tanh(path / 2) / ratio) / np.pi)
 
 
-def share_undecided(path: Floats, ratio: float) -> Floats:
+def undecided_probability(path: Floats, ratio: float) -> Floats:
     """Return the probability that |a + z| is still below |a - z| at clock 2 tau, if initial signs are symmetric.
 
     That is z0 < 0 with |z0|/a0 between tanh tau and coth tau. Any other neuron is on the side where it stays, and its
@@ -111,18 +107,18 @@ def certain_failures(width: int, hidden_layers: int = 1) -> float:
     Each further layer is inactive on both samples with a probability of at least 4^-w, whatever the layers before it,
     and then no gradient is left: 1 - (1 - first) (1 - 4^-w)^(hidden_layers - 1), a lower bound that rises with depth.
     """
-    share = 0.5**width
-    first = 1 - (1 - share) ** 2 + width * share**2
-    return float(1 - (1 - first) * (1 - share**2) ** (hidden_layers - 1))
+    inactive = 0.5**width
+    first = 1 - (1 - inactive) ** 2 + width * inactive**2
+    return float(1 - (1 - first) * (1 - inactive**2) ** (hidden_layers - 1))
 
 
-def enough(trials: int, chance: float) -> bool:
+def enough(trials: int, probability: float) -> bool:
     """Return whether enough networks are expected to do what has this probability for a count to say something."""
-    return trials * chance >= EXPECTED
+    return trials * probability >= EXPECTED
 
 
 def proportion(name: str, dims: tuple[str, ...], counts: Integers, trials: Integers) -> Table:
-    """Return shares and the ends of their Wilson intervals (4 deviations), as variables of a dataset."""
+    """Return fractions and the ends of their Wilson intervals (4 deviations), as variables of a dataset."""
     ends = [wilson(int(n), int(of)) for n, of in zip(counts.ravel(), trials.ravel(), strict=True)]
     low, high = np.array(ends).T.reshape(2, *counts.shape)
     return {name: (dims, counts / trials), f"{name}_low": (dims, low), f"{name}_high": (dims, high)}

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from shoal import GradientFlow, Init, Loss, Network, Record, Task, train
-from shoal.claims.outcome import Setting
+from shoal import GradientFlow, Init, Network, Record, Task
+from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison, compare_flow
 from shoal.verdicts.layout import Floats
-
-__all__ = [
-    "TOLERANCE",
-    "arrival_error",
-    "compare_arrivals",
-    "compare_slope",
-    "exponent_weights",
-    "flow",
-    "shifted",
-    "spread",
-]
 
 RTOL = 1e-8
 """Relative tolerance of the integrator."""
@@ -38,40 +28,28 @@ beyond the last, below 2 between the third and the fourth.
 
 
 def flow(
+    run: Trial,
     network: Network,
     task: Task,
     init: Init,
     times: Floats,
-    setting: Setting,
     *,
-    networks: int,
-    seed: int,
-    loss: str | Loss = "cross_entropy",
     measure: tuple[str, ...] = ("margin",),
     rtol: float = RTOL,
+    **training: Any,
 ) -> xr.Dataset:
     """Return networks under gradient flow, recorded at exactly these times.
 
-    ``network, task, init, loss, networks, seed, measure``: as in ``shoal.train``. ``times`` (times,): strictly
-    increasing; the last is the end of training. ``setting``: threads, and who is told what runs. ``rtol``: relative
-    tolerance of the integrator. Returned: as of ``shoal.train``. Raises RuntimeError: a network did not reach the end:
-    the numbers of a claim would leave it out in silence.
+    ``times`` (times,): strictly increasing; the last is the end of training. ``rtol``: relative tolerance of the
+    integrator. The other arguments and what is returned: as of ``shoal.train``. Raises RuntimeError: a network did not
+    reach the end: the numbers of a claim would leave it out in silence.
     """
-    setting.say(f"training {networks} networks of widths {network.widths} under {loss}, until {times[-1]:g}")
-    data = train(
-        network,
-        task,
-        init,
-        method=GradientFlow(t_end=float(times[-1]), rtol=rtol),
-        loss=loss,
-        record=Record(times=times, measure=measure),
-        networks=networks,
-        seed=seed,
-        threads=setting.threads,
-    )
+    method, record = GradientFlow(t_end=float(times[-1]), rtol=rtol), Record(times=times, measure=measure)
+    data = run.train(network, task, init, method=method, record=record, **training)
     unfinished = int((data["status"].values != 0).sum())
     if unfinished:
-        raise RuntimeError(f"all {networks} networks must reach time {times[-1]:g}, got {unfinished} that did not")
+        count = data.sizes["network"]
+        raise RuntimeError(f"all {count} networks must reach time {times[-1]:g}, got {unfinished} that did not")
     return data
 
 
@@ -99,15 +77,17 @@ def spread(predicted: Floats, *others: Floats) -> Floats:
     return np.asarray(np.max([np.abs(other - predicted) for other in others], axis=0))
 
 
-def arrival_error(reading: Floats, largest: Floats, velocity: Floats | float, *, above: int = 3) -> Floats:
+def arrival_error(
+    reading: Floats, largest: Floats | float, velocity: Floats | float, *, above: int = 3, tolerance: float = TOLERANCE
+) -> Floats:
     """Return how far arrival times may be off: what was read between records, and what the integrator may add.
 
-    A margin that may be off by ``TOLERANCE`` of its largest value arrives early or late by that over its velocity.
+    A margin that may be off by ``tolerance`` of its largest value arrives early or late by that over its velocity.
 
     ``reading`` (...,): second result of `crossing_times`. ``largest``: the largest margin predicted for each series.
     ``velocity``: predicted dm/dt at the level, positive. ``above``: as given to `crossing_times`. Returns (...,).
     """
-    return np.asarray(reading + AMPLIFIED[above] * TOLERANCE * largest / velocity)
+    return np.asarray(reading + AMPLIFIED[above] * tolerance * largest / velocity)
 
 
 def compare_arrivals(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
@@ -131,7 +111,7 @@ def exponent_weights(conditions: Floats) -> Floats:
     return np.asarray(centred / (centred @ centred))
 
 
-def compare_slope(descents: Floats, flow: Floats) -> Comparison:
+def compare_slope(descents: Floats, flow: Floats, slope: float = 1.0) -> Comparison:
     """Return the comparison of the slope with which descent tends to flow, in the rate, with 1.
 
     The distance d(rate), the root of the mean over time of (descent - flow)^2, is c1 rate + c2 rate^2 + ... (A supremum
@@ -146,4 +126,4 @@ def compare_slope(descents: Floats, flow: Floats) -> Comparison:
     distance = np.sqrt(((descents - flow) ** 2).mean(axis=2))
     first, second = np.log2(distance[:-1] / distance[1:])
     error = np.broadcast_to(np.abs(second - first).max(axis=0), first.shape)
-    return compare_arrivals(2 * second - first, np.ones_like(first), error)
+    return compare_arrivals(2 * second - first, np.full_like(first, slope), error)

@@ -11,21 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from shoal.claims.outcome import Setting
+from shoal.claims.shared.figures import standard_error
 from shoal.claims.shared.teacher import Condition, over_datasets
+from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_estimate, freedom_of_sum
 
-__all__ = ["FACTORS", "Limit", "measure_sizes", "smaller", "stacked"]
-
 FACTORS = (1, 2, 4)
 """By how much nodes and samples are fewer, and the rate larger, at the three sizes."""
+
+COLUMNS = ("value", "standard_error", "freedom", "bias")
+"""The arrays of a limit."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,7 @@ class Limit:
     def of(cls, sizes: Sequence[Floats]) -> Limit:
         """Return the limit of measurements (datasets, ...) at the sizes of `FACTORS`; any number of datasets each."""
         means = [values.mean(axis=0) for values in sizes]
-        errors = np.stack(
-            [
-                weight * values.std(axis=0, ddof=1) / np.sqrt(len(values))
-                for weight, values in zip((2, 1), sizes, strict=False)
-            ]
-        )
+        errors = np.stack([2 * standard_error(sizes[0]), standard_error(sizes[1])])
         value = 2 * means[0] - means[1]
         return cls(
             value=np.asarray(value),
@@ -63,10 +61,7 @@ class Limit:
 
     def at(self, chosen: Any) -> Limit:
         """Return some of the numbers of a limit of several, as an index of NumPy chooses them."""
-        value, error, freedom, bias = (
-            each[chosen] for each in (self.value, self.standard_error, self.freedom, self.bias)
-        )
-        return Limit(value, error, freedom, bias, self.runs)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in COLUMNS})
 
     def compare(self, predicted: ArrayLike) -> Comparison:
         """Return the statistical comparison with a prediction, the bias stated."""
@@ -83,13 +78,8 @@ class Limit:
 
 def stacked(limits: Sequence[Limit]) -> Limit:
     """Return the limits of several conditions as one of arrays, conditions first."""
-    return Limit(
-        np.stack([limit.value for limit in limits]),
-        np.stack([limit.standard_error for limit in limits]),
-        np.stack([limit.freedom for limit in limits]),
-        np.stack([limit.bias for limit in limits]),
-        sum(limit.runs for limit in limits),
-    )
+    columns = {name: np.stack([getattr(limit, name) for limit in limits]) for name in COLUMNS}
+    return Limit(**columns, runs=sum(limit.runs for limit in limits))
 
 
 def smaller(condition: Condition, factor: int) -> Condition:
@@ -104,29 +94,24 @@ def smaller(condition: Condition, factor: int) -> Condition:
 
 
 def measure_sizes(
+    run: Trial,
     condition: Condition,
-    setting: Setting,
     datasets: int,
     measure: Callable[[Condition, int, int], Sequence[Floats]],
     *,
     part: int = 0,
 ) -> list[tuple[Floats, ...]]:
-    """Return what is measured at the three sizes: for each quantity a tuple of arrays (datasets, ...), one a size.
+    """Return what is measured at the three sizes: for each quantity a tuple of arrays (datasets, ...), one per size.
 
-    ``condition``: of the largest size; 4 divides samples, nodes and steps. ``setting``: who is told what runs.
-    ``datasets``: how many at the largest size; twice and four times as many at the smaller ones, whose noise is as much
-    larger. ``measure``: takes a condition, its factor, and the part of the dataset; gives the quantities, averaged over
-    the dataset's networks, which share their samples. ``part``: the first part to use; the next free one is ``part + 7
-    * datasets``.
+    ``condition``: of the largest size; 4 divides samples, nodes and steps. ``datasets``: how many at the largest size;
+    twice and four times as many at the smaller ones, whose noise is as much larger. ``measure``: takes a condition, its
+    factor, and the part of the dataset; gives the quantities, averaged over the dataset's networks, which share their
+    samples. ``part``: the first part to use; the next free one is ``part + 7 * datasets``.
     """
     found = []
     for factor in FACTORS:
         sized = smaller(condition, factor)
-        setting.say(f"{datasets * factor} datasets: N={sized.samples}, M={sized.nodes}, alpha={sized.alpha:.3g}")
-
-        def one(number: int, sized: Condition = sized, factor: int = factor, first: int = part) -> Sequence[Floats]:
-            return measure(sized, factor, first + number)
-
-        found.append(over_datasets(datasets * factor, one, setting.threads))
+        run.say(f"{datasets * factor} datasets: N={sized.samples}, M={sized.nodes}, alpha={sized.alpha:.3g}")
+        found.append(over_datasets(datasets * factor, partial(measure, sized, factor), run.threads, first=part))
         part += datasets * factor
     return list(zip(*found, strict=True))

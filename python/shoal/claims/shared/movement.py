@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from shoal.claims.shared.teacher import Condition
 from shoal.verdicts.layout import Floats
 
-__all__ = ["crossing", "kernel_along", "movement", "own_unsatisfied", "tangent_kernel"]
-
 SUBSTEPS = 4
 FLAT = 1e-9
 """Below this slope, over h, no sample is satisfied: the boundary would be a thousand million away."""
@@ -22,11 +20,12 @@ Weights = tuple[Floats, Floats]
 
 def movement(before: Weights, after: Weights) -> Floats:
     """Return |theta(t) - theta(0)| / |theta(0)| of each network, (networks,) float64."""
-    moved = [
-        ((last - first) ** 2).reshape(len(first), -1).sum(axis=1) for first, last in zip(before, after, strict=True)
-    ]
-    start = [(first**2).reshape(len(first), -1).sum(axis=1) for first in before]
-    return np.asarray(np.sqrt(sum(moved) / sum(start)))
+
+    def square(layer: Floats) -> Floats:
+        return np.asarray((layer**2).reshape(len(layer), -1).sum(axis=1))
+
+    moved = sum(square(last - first) for first, last in zip(before, after, strict=True))
+    return np.asarray(np.sqrt(moved / sum(map(square, before))))
 
 
 def tangent_kernel(weights: Weights, points: Floats) -> Floats:
@@ -68,8 +67,8 @@ def crossing(times: Floats, series: Floats, level: float) -> float:
     return float(times[first - 1] + (high - level) / (high - low) * (times[first] - times[first - 1]))
 
 
-def own_unsatisfied(condition: Condition, start: Weights, projections: Floats, times: Floats) -> Floats:
-    """Return the fraction of unsatisfied samples that theory gives to these starts on this dataset, (networks, times).
+def own_unsatisfied(condition: Condition, initial: Weights, projections: Floats, times: Floats) -> Floats:
+    """Return the unsatisfied fraction that theory gives to these initial weights on this dataset, (networks, times).
 
     Theory turns all nodes by one gamma. With a network's own nodes the slope of the output in x_par is
     alpha/(2 sqrt d) times
@@ -80,10 +79,10 @@ def own_unsatisfied(condition: Condition, start: Weights, projections: Floats, t
     abs(x_par) over those below the boundary, over 2 sqrt(d). p and q tend to 1, and the means to those of the theory,
     as network and dataset grow: what this takes account of is only how far they are from typical ones.
 
-    ``condition``: with right labels. ``start``: at time 0. ``projections`` (samples,): x_par. ``times`` (times,): from
-    0, increasing; four steps of the midpoint rule between two of them.
+    ``condition``: with right labels. ``projections`` (samples,): x_par. ``times`` (times,): from 0, increasing;
+    `SUBSTEPS` of the midpoint rule between two of them.
     """
-    output, along = start[0], start[1][:, :, 0]
+    output, along = initial[0], initial[1][:, :, 0]
     rise, fall = (((output + sign * along) ** 2).mean(axis=1) / 2 for sign in (1, -1))
     kept = 1.0 if condition.centred else 0.0
     level = 2 * np.sqrt(condition.inputs) * condition.threshold / condition.alpha
@@ -95,10 +94,10 @@ def own_unsatisfied(condition: Condition, start: Weights, projections: Floats, t
         return np.asarray(np.searchsorted(sizes, level / np.maximum(slope, level * FLAT)))
 
     angle = np.zeros(len(output))
-    shares = [below(angle) / len(sizes)]
+    unsatisfied = [below(angle) / len(sizes)]
     for step in np.diff(times) / SUBSTEPS:
         for _ in range(SUBSTEPS):
             middle = angle + step / 2 * pulls[below(angle)]
             angle = angle + step * pulls[below(middle)]
-        shares.append(below(angle) / len(sizes))
-    return np.stack(shares, axis=1)
+        unsatisfied.append(below(angle) / len(sizes))
+    return np.stack(unsatisfied, axis=1)

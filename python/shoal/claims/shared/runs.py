@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,13 +11,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import GradientDescent, Init, Loss, Network, Record, Task, train
-from shoal.claims.outcome import Setting
+from shoal import GradientDescent, Init, Loss, Network, Record, Task
+from shoal.claims.trial import Trial
 from shoal.engine.threads import thread_count
 from shoal.verdicts.comparison import Comparison, Values, compare_rates
 from shoal.verdicts.layout import Floats
-
-__all__ = ["Plan", "Runs", "crossing_times", "extrapolate", "extrapolated_error", "far_seed", "side_by_side"]
 
 Found = TypeVar("Found")
 
@@ -52,15 +50,9 @@ class Plan:
         """(records,) float64: the times at which every run is recorded."""
         return np.asarray(np.arange(0, self.steps + 1, self.every) * self.rate, np.float64)
 
-    def initial_weights(self, networks: int, seed: int, threads: int | None) -> Sequence[Floats]:
-        """Return where the networks of a seed start."""
-        drawn = self.init.draw(self.network, self.task, networks=networks, seed=seed, threads=threads)
-        return drawn.weights
-
-    def run(self, networks: int, setting: Setting, refine: int = 1) -> xr.Dataset:
-        """Return the training at ``rate / refine``, networks (0..networks-1) of the setting's seed."""
-        setting.say(f"training {networks} networks, {self.steps * refine} steps at rate {self.rate / refine:g}")
-        data = train(
+    def train(self, run: Trial, networks: int, *, refine: int = 1, seed: int | None = None) -> xr.Dataset:
+        """Return the first networks of a seed, the run's own if left out, trained at ``rate / refine``."""
+        data = run.train(
             self.network,
             self.task,
             self.init,
@@ -68,14 +60,13 @@ class Plan:
             method=GradientDescent(learning_rate=self.rate / refine, steps=self.steps * refine),
             record=Record(steps=np.arange(0, self.steps * refine + 1, self.every * refine), measure=self.measure),
             networks=networks,
-            seed=setting.seed,
-            threads=setting.threads,
+            seed=run.seed if seed is None else seed,
         )
         return data.assign_coords(time=self.times)
 
-    def three(self, networks: int, setting: Setting) -> Runs:
+    def three(self, run: Trial, networks: int) -> Runs:
         """Return the training at rate, rate/2 and rate/4."""
-        return Runs(*(self.run(networks, setting, refine) for refine in (1, 2, 4)))
+        return Runs(*(self.train(run, networks, refine=refine) for refine in (1, 2, 4)))
 
 
 @dataclass(frozen=True)

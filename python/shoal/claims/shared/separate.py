@@ -15,34 +15,21 @@ are powers of 2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
-from shoal import Explicit, GradientFlow, Init, Loss, Network, Record, Task, theory, train
-from shoal.claims.outcome import Setting
-from shoal.claims.shared.flows import RTOL, TOLERANCE
+from shoal import Explicit, Init, Loss, Network, Task, theory
+from shoal.claims.shared.flows import flow
+from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
 
-__all__ = [
-    "CONFIDENCE",
-    "FREE",
-    "LEVEL",
-    "NEURONS",
-    "TOLERANCE",
-    "Penalty",
-    "Signed",
-    "confidence_when_fit",
-    "equal_starts",
-    "flow",
-    "separate_init",
-]
-
 NEURONS = 3
-"""Neurons a feature and sign."""
+"""Neurons per feature and sign."""
 CONFIDENCE = 0.95
 """The training set is fit when every sample of it has this confidence, sigmoid(margin)."""
 LEVEL = float(logit(CONFIDENCE))
@@ -89,24 +76,25 @@ class Signed:
         """(samples, features): 1 where a sample carries a feature."""
         return np.asarray(np.abs(self.task.inputs) > 0, float)
 
-    def theory(self, starts: ArrayLike, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE) -> theory.Features:
-        """Return the theory of networks with separate neurons that start with these strengths (features,)."""
+    def theory(
+        self, strengths: ArrayLike, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE
+    ) -> theory.Features:
+        """Return the theory of networks with separate neurons of these initial strengths (features,)."""
         return theory.Features(
             norms=self.norms,
             types=self.types,
             frequencies=tuple(frequency / 2 for frequency in self.frequencies),
-            starts=starts,
+            starts=strengths,
             loss=loss,
             depth=2,
-            weight_decay=penalty.weight_decay,
-            spectral_decoupling=penalty.spectral_decoupling,
+            **asdict(penalty),
         )
 
     def predicted(
-        self, starts: Floats, times: Floats, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE
+        self, initial: Floats, times: Floats, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE
     ) -> Floats:
         """Return the margins (networks, times, samples) that theory predicts from strengths (networks, features)."""
-        strengths = [self.theory(start, loss, penalty).strengths(times).T for start in starts]
+        strengths = [self.theory(one, loss, penalty).strengths(times).T for one in initial]
         return np.asarray(np.stack(strengths) @ self.members.T, float)
 
 
@@ -116,42 +104,28 @@ def separate_init(norms: Sequence[float], strengths: Floats, seed: int) -> tuple
     Each feature has `NEURONS` neurons along it and as many, with the same weights, along its negative.
     """
     networks, count = strengths.shape
-    share = np.random.default_rng([seed, 1]).uniform(0.2, 1.0, (networks, count, NEURONS))
-    share /= share.sum(axis=2, keepdims=True)
-    size = np.sqrt(share * strengths[:, :, None] / np.asarray(norms)[:, None])
+    fraction = np.random.default_rng([seed, 1]).uniform(0.2, 1.0, (networks, count, NEURONS))
+    fraction /= fraction.sum(axis=2, keepdims=True)
+    size = np.sqrt(fraction * strengths[:, :, None] / np.asarray(norms)[:, None])
     incoming = np.zeros((networks, count, 2, NEURONS, count))
     outgoing = np.repeat(size[:, :, None, :], 2, axis=2)
     for feature in range(count):
         incoming[:, feature, 0, :, feature] = size[:, feature]
         incoming[:, feature, 1, :, feature] = -size[:, feature]
     units = 2 * count * NEURONS
-    return Network((count, units, 1)), Explicit(
-        [incoming.reshape(networks, units, count), outgoing.reshape(networks, 1, units)]
-    )
+    weights = [incoming.reshape(networks, units, count), outgoing.reshape(networks, 1, units)]
+    return Network((count, units, 1)), Explicit(weights)
 
 
-def flow(
-    network: Network,
-    task: Task,
-    init: Init,
-    setting: Setting,
-    *,
-    times: Floats,
-    networks: int | None = None,
-    loss: str | Loss = "cross_entropy",
-    penalty: Penalty = FREE,
+def train_margins(
+    run: Trial, network: Network, task: Task, init: Init, times: Floats, penalty: Penalty = FREE, **training: Any
 ) -> Floats:
     """Return the margins (networks, times, samples) of a training by gradient flow."""
-    method = GradientFlow(t_end=float(times[-1]), rtol=RTOL)
-    data = train(
-        network, task, init, method=method, loss=loss, record=Record(times=times, measure=("margin",)),
-        networks=networks, seed=setting.seed, threads=setting.threads,
-        weight_decay=penalty.weight_decay, spectral_decoupling=penalty.spectral_decoupling,
-    )  # fmt: skip
+    data = flow(run, network, task, init, times, **asdict(penalty), **training)
     return np.asarray(data["margin"].values, float)
 
 
-def equal_starts(networks: int, seed: int) -> Floats:
+def equal_strengths(networks: int, seed: int) -> Floats:
     """Return strengths (networks, 2), the same for both features, log-uniform from 1e-3 to 1e-1."""
     drawn = np.exp(np.random.default_rng([seed, 2]).uniform(np.log(1e-3), np.log(1e-1), (networks, 1)))
     return np.repeat(drawn, 2, axis=1)

@@ -6,30 +6,19 @@ Source: docs/theory.md sections 1 and 3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from shoal import Explicit, Network, Task, plot, theory
-from shoal.claims.outcome import Setting
-from shoal.claims.shared.flows import arrival_error, compare_arrivals, exponent_weights, flow
+from shoal import Network, Task, plot, theory
+from shoal.claims.shared.balanced import balanced_init
+from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
+from shoal.claims.trial import Trial
 from shoal.tasks import modes
-from shoal.verdicts.comparison import Comparison
+from shoal.verdicts.comparison import Comparison, compare_flow
 from shoal.verdicts.layout import Floats
-
-__all__ = [
-    "CLOCK",
-    "LEVEL",
-    "Arrivals",
-    "Pair",
-    "Sweep",
-    "balanced_init",
-    "collapse_panel",
-    "common_curve",
-    "common_time",
-    "start_margins",
-]
 
 LEVEL = 1.0
 """Margin whose time of arrival is measured."""
@@ -59,34 +48,11 @@ class Pair:
         return np.multiply(self.norms, self.frequencies)
 
 
-def start_margins(networks: int, draw: np.random.Generator, lowest: float, highest: float) -> Floats:
-    """Return log-uniform initial margins, (networks,) float64."""
-    return np.asarray(np.exp(draw.uniform(np.log(lowest), np.log(highest), networks)))
-
-
-def balanced_init(margins: Floats, pair: Pair, draw: np.random.Generator) -> Explicit:
-    """Return separated balanced weights with two neurons a mode, which share its initial margin at random.
-
-    ``margins`` (networks, 2): initial margin of each mode, positive. ``pair``: the dataset. ``draw``: for the
-    fractions, and for the weights along the other mode: negative, so that the neuron is inactive there.
-    """
-    networks = len(margins)
-    share = draw.uniform(0.1, 0.9, (networks, 2))
-    incoming = -np.abs(draw.normal(0, 0.2, (networks, 4, 2)))
-    outgoing = np.zeros((networks, 1, 4))
-    for mode, (norm, label) in enumerate(zip(pair.norms, pair.task.labels, strict=True)):
-        for unit, part in ((mode, share[:, mode]), (mode + 2, 1 - share[:, mode])):
-            size = np.sqrt(part * margins[:, mode] / norm)
-            incoming[:, unit, mode] = size
-            outgoing[:, 0, unit] = label * size
-    return Explicit([incoming, outgoing])
-
-
 @dataclass(frozen=True)
 class Sweep:
     """What is varied, and a dataset for each of its values.
 
-    ``name``: what is varied. ``conditions`` (conditions,): its values. ``pairs``: one dataset a condition.
+    ``name``: what is varied. ``conditions`` (conditions,): its values. ``pairs``: one dataset per condition.
     """
 
     name: str
@@ -98,77 +64,107 @@ class Sweep:
         """(conditions, 2) float64: frequency x norm of each mode."""
         return np.array([pair.speeds for pair in self.pairs])
 
-    def predict(self, starts: Floats, loss: str = "cross_entropy") -> Floats:
+    def predict(self, margins: Floats) -> Floats:
         """Return margins (networks, CLOCK, conditions, 2) float64 from initial margins (networks, conditions, 2)."""
         curves = [
-            theory.Mode(
-                norm=pair.norms[mode], frequency=pair.frequencies[mode], start_margin=float(start[at, mode]), loss=loss
-            ).margin(CLOCK / pair.speeds[mode])
-            for start in starts
+            _mode(float(network[at, mode]), norm=pair.norms[mode], frequency=pair.frequencies[mode]).margin(
+                CLOCK / pair.speeds[mode]
+            )
+            for network in margins
             for at, pair in enumerate(self.pairs)
             for mode in range(2)
         ]
-        return np.moveaxis(np.reshape(curves, (*starts.shape, len(CLOCK))), -1, 1)
+        return np.moveaxis(np.reshape(curves, (*margins.shape, len(CLOCK))), -1, 1)
 
-    def train(self, starts: Floats, draw: np.random.Generator, setting: Setting, loss: str = "cross_entropy") -> Floats:
+    def train(self, run: Trial, margins: Floats, draw: np.random.Generator, loss: str = "cross_entropy") -> Floats:
         """Return margins (networks, CLOCK, conditions, 2) float64 of trained networks, each mode on its own clock."""
         found = []
         for at, pair in enumerate(self.pairs):
-            init = balanced_init(starts[:, at], pair, draw)
+            init = balanced_init(margins[:, at], pair.norms, pair.task.labels[:, None], draw)
             own = CLOCK[:, None] / pair.speeds
             times, index = np.unique(own, return_inverse=True)
-            data = flow(
-                Network((2, 4, 1)), pair.task, init, times, setting, networks=len(starts), seed=setting.seed, loss=loss
-            )
-            rows = index.reshape(own.shape)
-            found.append(data["margin"].values[:, rows, np.arange(2)])
+            data = flow(run, Network((2, 4, 1)), pair.task, init, times, networks=len(margins), loss=loss)
+            found.append(data["margin"].values[:, index.reshape(own.shape), np.arange(2)])
         return np.stack(found, axis=2)
 
 
-def common_curve(starts: Floats, loss: str) -> Floats:
-    """Return margins (networks, CLOCK, 1, 1) float64: the curve of a mode of norm 1 and frequency 1.
+def _mode(margin: float, *, norm: float = 1.0, frequency: float = 1.0, loss: str = "cross_entropy") -> theory.Mode:
+    return theory.Mode(norm=norm, frequency=frequency, start_margin=margin, loss=loss)
 
-    It is that of every mode which starts at the same margins (networks,), whatever its norm and frequency.
+
+def common_curve(margins: Floats, loss: str = "cross_entropy", speed: float = 1.0) -> Floats:
+    """Return margins (networks, CLOCK, 1, 1) float64 of a mode from initial margins (networks,).
+
+    At ``speed`` 1 it is the curve of every mode that has this initial margin, whatever its norm and frequency.
     """
-    curves = [
-        theory.Mode(norm=1.0, frequency=1.0, start_margin=float(start), loss=loss).margin(CLOCK) for start in starts
-    ]
+    curves = [_mode(float(margin), loss=loss).margin(speed * CLOCK) for margin in margins]
     return np.asarray(curves)[:, :, None, None]
 
 
-def common_time(starts: Floats) -> Floats:
+def common_time(margins: Floats) -> Floats:
     """Return frequency x norm x time to `LEVEL` from initial margins of any shape, the same shape."""
-    times = [theory.Mode(norm=1.0, frequency=1.0, start_margin=float(start)).time(LEVEL) for start in starts.ravel()]
-    return np.reshape(times, starts.shape)
+    return np.reshape([_mode(float(margin)).time(LEVEL) for margin in margins.ravel()], margins.shape)
 
 
 @dataclass(frozen=True)
-class Arrivals:
-    """When the modes of balanced networks arrive at `LEVEL`, on their own clocks.
+class Balanced:
+    """Balanced networks under every condition: margins as from `Sweep.train`, and what theory predicts for them."""
 
-    ``clock, error`` (networks, conditions, 2): frequency x norm x time of arrival, and how far it may be off.
-    """
+    sweep: Sweep
+    margins: Floats
+    predicted: Floats
 
-    clock: Floats
-    error: Floats
+    @cached_property
+    def clock(self) -> Floats:
+        """(networks, conditions, 2) float64: frequency x norm x time to `LEVEL`."""
+        return self._read[0]
 
-    @classmethod
-    def of(cls, margins: Floats, predicted: Floats) -> Arrivals:
-        """Read them off margins as from `Sweep.train`, with the largest margin of the prediction as their scale."""
-        clock, reading = crossing_times(CLOCK, np.moveaxis(margins, 1, -1), LEVEL)
-        velocity = float(theory.Mode(norm=1.0, frequency=1.0, start_margin=LEVEL).velocity(LEVEL))
-        return cls(clock, arrival_error(reading, predicted.max(axis=1), velocity))
+    @cached_property
+    def error(self) -> Floats:
+        """(networks, conditions, 2) float64: how far `clock` may be off."""
+        return arrival_error(self._read[1], self.predicted.max(axis=1), float(_mode(LEVEL).velocity(LEVEL)))
 
-    def compare(self, predicted: Floats) -> Comparison:
+    @cached_property
+    def _read(self) -> tuple[Floats, Floats]:
+        return crossing_times(CLOCK, np.moveaxis(self.margins, 1, -1), LEVEL)
+
+    def compare(self, predicted: Floats | None = None) -> Comparison:
+        """Return the comparison of the margins with theory, or with another one."""
+        return compare_flow(self.margins, self.predicted if predicted is None else predicted, TOLERANCE)
+
+    def compare_clock(self, predicted: Floats) -> Comparison:
         """Return the comparison with arrivals on the same clock, which broadcast to (networks, conditions, 2)."""
         return compare_arrivals(self.clock, np.broadcast_to(predicted, self.clock.shape), self.error)
 
-    def compare_exponent(self, sweep: Sweep, predicted: Floats | float) -> Comparison:
+    def compare_exponent(self, predicted: Floats | float) -> Comparison:
         """Return the comparison of each network's exponent of the varied mode's time in the condition."""
-        weights = exponent_weights(sweep.conditions)
-        measured = np.log(self.clock[..., 0] / sweep.speeds[:, 0]) @ weights
+        weights = exponent_weights(self.sweep.conditions)
+        measured = np.log(self.clock[..., 0] / self.sweep.speeds[:, 0]) @ weights
         error = (self.error / self.clock)[..., 0] @ np.abs(weights)
         return compare_arrivals(measured, np.broadcast_to(predicted, measured.shape), error)
+
+
+def compare_curves(run: Trial, sweep: Sweep, margins: Floats, draw: np.random.Generator) -> Balanced:
+    """Compare networks whose modes have equal initial margins (networks,) with one curve, also under the hinge loss."""
+    start = np.broadcast_to(margins[:, None, None], (len(margins), len(sweep.conditions), 2))
+    found, hinge = (
+        Balanced(sweep, sweep.train(run, start, draw, loss), common_curve(margins, loss))
+        for loss in ("cross_entropy", "hinge")
+    )
+    run.row("margin against frequency x norm x time: one curve", found.compare())
+    run.must_fail(f"{sweep.name} 2% larger", found.compare(common_curve(margins, speed=1.02)))
+    run.must_fail("formula of the hinge loss", found.compare(hinge.predicted))
+    run.row("the same under the hinge loss", hinge.compare())
+    return found
+
+
+def label_panels(times: Axes, left: Axes, name: str, ticks: list[float]) -> None:
+    """Label the panels of times, and of what is left when the formula is divided out."""
+    for axes in (times, left):
+        axes.set(xscale="log", xlabel=f"{name} of the input")
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    times.set(yscale="log", ylabel="time")
+    left.set(ylabel="frequency x norm x time to margin 1")
 
 
 def collapse_panel(axes: Axes, sweep: Sweep, margins: Floats, curve: Floats) -> None:

@@ -9,20 +9,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import Gaussian, GradientDescent, Hinge, Loss, Network, Record, Task, theory, train
-from shoal.claims.outcome import Setting
+from shoal import Gaussian, GradientDescent, Hinge, Network, Record, Task, theory, train
 from shoal.claims.shared.runs import far_seed, side_by_side
+from shoal.claims.trial import Trial
 from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
 from shoal.verdicts.layout import Floats
-
-__all__ = ["Condition", "band", "clock", "halved", "nodes", "over_datasets", "satisfied_at", "spread_steps"]
 
 FINER = 16
 """By what descent's limit at a finer rate is finer; the rest of the first-order bias is extrapolated."""
@@ -83,44 +81,40 @@ class Condition:
 
     def task(self, seed: int) -> Task:
         """Return the data; the teacher is the first axis."""
-        flipped, test = self.flipped, self.test_samples
+        options: dict[str, Any] = {"flipped": self.flipped, "test_samples": self.test_samples, "seed": seed}
         if self.distribution == "sphere":
-            return separable_sphere(
-                self.samples, self.inputs, radius=self.radius, flipped=flipped, test_samples=test, seed=seed
-            )
-        return separable_gaussian(self.samples, self.inputs, flipped=flipped, test_samples=test, seed=seed)
+            return separable_sphere(self.samples, self.inputs, radius=self.radius, **options)
+        return separable_gaussian(self.samples, self.inputs, **options)
 
     def train(
         self,
-        setting: Setting,
+        run: Trial,
         *,
         steps: ArrayLike,
         measure: tuple[str, ...],
         networks: int = 1,
         part: int = 0,
-        loss: str | Loss | None = None,
         task: Task | None = None,
-        engine: str = "auto",
+        **training: Any,
     ) -> xr.Dataset:
         """Return networks trained on one dataset, from N(0, 1) weights; ``time`` is the time of the theory.
 
-        ``setting``: seed and threads. ``steps`` (times,), int: when to record. ``measure``: as in ``shoal.Record``.
-        ``networks``: how many initialisations on this one dataset. ``part``: another part is another dataset and other
-        initialisations, as in `far_seed`. ``loss``: the hinge of `threshold` when left out. ``task``: other data of the
-        same distribution; those of `task` for this part's seed when left out. ``engine``: as in ``shoal.train``.
+        ``steps`` (times,), int: when to record. ``networks``: how many initialisations on this one dataset. ``part``:
+        another part is another dataset and other initialisations, as in `far_seed`. ``task``: other data of the same
+        distribution; those of `task` for this part's seed when left out. The others: as in ``shoal.train``; the loss is
+        the hinge of `threshold` when left out.
         """
-        seed = far_seed(setting.seed, part)
+        seed = far_seed(run.seed, part)
         return train(
             self.network,
             self.task(seed) if task is None else task,
             Gaussian(std=1.0),
             method=GradientDescent(learning_rate=self.rate, steps=self.steps),
-            loss=Hinge(self.threshold) if loss is None else loss,
             record=Record(steps=np.asarray(steps, np.int64), measure=measure),
             networks=networks,
             seed=seed,
-            threads=setting.threads,
-            engine=engine,
+            threads=run.threads,
+            **{"loss": Hinge(self.threshold)} | training,
         )
 
     def descent(self, steps: ArrayLike, refine: int = 1) -> tuple[Floats, Floats]:
@@ -152,7 +146,7 @@ class Condition:
         coarse, fine = (measured(*self.descent(steps, refine)) for refine in (1, FINER))
         return (coarse - fine) * FINER / (FINER - 1)
 
-    def share(self, up: Floats, down: Floats) -> Floats:
+    def unsatisfied(self, up: Floats, down: Floats) -> Floats:
         """Return the fraction of unsatisfied samples at the output that two products of `descent` give."""
         with np.errstate(divide="ignore"):
             boundary = 4 * np.sqrt(self.inputs) * self.threshold / (self.alpha * (up**2 - down**2))
@@ -205,14 +199,14 @@ def nodes(data: xr.Dataset) -> tuple[Floats, Floats]:
 
 
 def clock(output: Floats, along: Floats) -> Floats:
-    """Return gamma measured from the nodes, (networks, times) float64; the first time is the start.
+    """Return gamma measured from the nodes, (networks, times) float64, from the first time on.
 
     On the theory's curves a + w_par = (a_0 + w_0) e^gamma for every node. So gamma is the logarithm of the slope, by
     least squares through the origin, of a + w_par against its initialisation.
     """
     total = output + along
-    start = total[:, :1]
-    return np.asarray(np.log((total * start).sum(axis=-1) / (start * start).sum(axis=-1)))
+    first = total[:, :1]
+    return np.asarray(np.log((total * first).sum(axis=-1) / (first * first).sum(axis=-1)))
 
 
 def spread_steps(last: int, count: int, *, first: int = 1) -> NDArray[np.int64]:
@@ -222,13 +216,35 @@ def spread_steps(last: int, count: int, *, first: int = 1) -> NDArray[np.int64]:
 
 
 def over_datasets(
-    datasets: int, measure: Callable[[int], Sequence[Floats]], threads: int | None = None
+    datasets: int, measure: Callable[[int], Sequence[Floats]], threads: int | None = None, first: int = 0
 ) -> list[Floats]:
-    """Return what ``measure(part)`` gives for each dataset, stacked: (datasets, ...) in place of each array.
+    """Return what ``measure(part)`` gives for parts first, first + 1, ..., stacked: (datasets, ...) for each array.
 
     As many datasets at a time as there are threads.
     """
-    return [np.stack(found) for found in zip(*side_by_side(measure, datasets, threads), strict=True)]
+    found = side_by_side(lambda number: measure(first + number), datasets, threads)
+    return [np.stack(values) for values in zip(*found, strict=True)]
+
+
+def measure_means(
+    run: Trial, conditions: Sequence[Condition], parts: Sequence[int], datasets: int, networks: int, **training: Any
+) -> list[Floats]:
+    """Return each measure, (conditions, datasets, times) float64, means over the networks of a dataset.
+
+    ``parts``: of the first dataset of each condition. The others: as in `Condition.train`.
+    """
+    found = []
+    for condition, first in zip(conditions, parts, strict=True):
+        run.say(
+            f"{datasets} datasets: N={condition.samples}, M={condition.nodes}, {condition.flipped:.0%} wrong labels"
+        )
+
+        def one(part: int, condition: Condition = condition) -> list[Floats]:
+            data = condition.train(run, networks=networks, part=part, **training)
+            return [np.asarray(data[name].values.mean(axis=0)) for name in training["measure"]]
+
+        found.append(over_datasets(datasets, one, run.threads, first=first))
+    return [np.stack(values) for values in zip(*found, strict=True)]
 
 
 def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from shoal import theory
 from shoal.claims.claim import claim
-from shoal.claims.hinge_mean_field.lazy_rich.fit import Fit, fit_rows
+from shoal.claims.hinge_mean_field.lazy_rich import fit
 from shoal.claims.hinge_mean_field.lazy_rich.picture import picture
-from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.limits import Limit, measure_sizes, stacked
 from shoal.claims.shared.movement import crossing, kernel_along, movement, own_unsatisfied
 from shoal.claims.shared.teacher import Condition, nodes
 from shoal.claims.trial import Trial
 from shoal.theory.mean_field.tangent_kernel import mean_field_kernel, mean_field_movement
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_estimate, freedom_of_sum
 
@@ -82,10 +82,8 @@ class Point:
     def condition(self, quick: bool) -> Condition:
         """Return the training of the largest size: five times as long as the theory needs; small ones are slower."""
         shrink = 2 if quick else 1
-        steps = STEPS // shrink
-        return Condition(
-            SAMPLES // shrink, INPUTS, NODES // shrink, self.time / steps, 5 * steps, self.alpha, centred=True
-        )
+        samples, nodes, steps = (size // shrink for size in (SAMPLES, NODES, STEPS))
+        return Condition(samples, INPUTS, nodes, self.time / steps, 5 * steps, self.alpha, centred=True)
 
 
 @claim(
@@ -97,79 +95,102 @@ def lazy_rich(run: Trial) -> Figure:
     """Compare time, movement and kernel movement at nine scales, and small training sets fitted."""
     datasets = run.networks(full=32, quick=12)
     points = [Point(float(scale)) for scale in (SCALES[::2] if run.quick else SCALES)]
-    found = [_limits(point, datasets, run.setting, number) for number, point in enumerate(points)]
+    found = [measure_point(run, point, datasets, number) for number, point in enumerate(points)]
     time, moved, kernel = (stacked(limits) for limits in zip(*found, strict=True))
     rich = sum(point.scale <= KERNEL_SCALES * (1 + 1e-9) for point in points)
-    fit = Fit.run(run.setting, part=1 + len(points) * 7 * datasets)
-    run.row("time to half of the samples satisfied, over the theory's, at each alpha", time.compare(1.0))
-    run.row("movement of the parameters then, over the theory's", moved.compare(1.0))
-    run.row("movement of the kernel then, along the theory's, up to the crossover", kernel.at(slice(rich)).compare(1.0))
-    run.rows.append(_slope_row("lazy end, in the limit -1", moved, points, (-2, -1)))
-    run.rows.append(_slope_row("rich end, in the limit -1/2", moved, points, (0, 1)))
-    run.rows += fit_rows(fit)
-    data = _data(points, time, moved, kernel).merge(fit.data)
-    run.notes += _notes(run.setting, fit)
-    run.save(data)
+    small = fit.fitted(run, part=1 + len(points) * 7 * datasets)
+    for name, limit, statement in (
+        ("time", time, "time to half of the samples satisfied, over the theory's, at each alpha"),
+        ("movement", moved, "movement of the parameters then, over the theory's"),
+        ("kernel", kernel.at(slice(rich)), "movement of the kernel then, along the theory's, up to the crossover"),
+    ):
+        run.row(statement, limit.compare(1.0))
+        if name != "kernel":
+            # What theory says at alpha where it takes half of it for alpha.
+            later = [getattr(Point(point.scale / 2), name) / getattr(point, name) for point in points]
+            run.must_fail("crossover at twice the alpha", limit.compare(later))
+    for ends, statement, other in (
+        ((-2, -1), "lazy end, in the limit -1", -0.5),
+        ((0, 1), "rich end, in the limit -1/2", -1.0),
+    ):
+        expected = slope_of(points, ends)
+        run.row(
+            f"slope of movement in alpha, {statement}: {expected:.3f}", compare_slope(moved, points, ends, expected)
+        )
+        run.must_fail(f"slope {other:g}", compare_slope(moved, points, ends, other))
+    fit.compare(run, small)
+    sizes = Point(1.0).condition(run.quick)
+    run.note(
+        f"Centred networks, alpha (f(x, t) - f(x, 0)), d={INPUTS}; N={sizes.samples}, M={sizes.nodes} and a half and a"
+        " quarter of both, at rates as much larger: what is compared is the limit of the three sizes."
+    )
+    run.note(
+        "Rich: gamma and the time to fit grow like a logarithm of 1/alpha, the parameters like alpha^-1/2, the kernel"
+        " like 1/alpha. Lazy: gamma and the time fall like 1/alpha. The kernel of an infinitely wide network then moves"
+        " in the second order of gamma only; at finite width there is noise of the first order, gamma/sqrt(M), which"
+        " the kernel's component along the theory's change averages out."
+    )
+    run.notes += fit.notes(small)
+    data = run.save(_data(points, time, moved, kernel).merge(small))
     return picture(data, _curves())
 
 
-def _limits(point: Point, datasets: int, setting: Setting, number: int) -> list[Limit]:
+def measure_point(run: Trial, point: Point, datasets: int, number: int) -> list[Limit]:
     """Return time, movement and kernel movement of one scale, each over the theory's."""
     change, due, way = point.change, point.time, point.movement
 
     def measure(condition: Condition, factor: int, part: int) -> Sequence[Floats]:
         coarse = np.arange(0, condition.steps + 1, max(1, 4 // factor))
         times = np.asarray(coarse * condition.rate, np.float64)
-        data = condition.train(setting, steps=coarse, measure=("margin", "trajectory"), networks=NETWORKS, part=part)
+        data = condition.train(run, steps=coarse, measure=("margin", "trajectory"), networks=NETWORKS, part=part)
         output, incoming = nodes(data)[0], np.asarray(data["trajectory_1"].values)
         at = int(np.argmin(np.abs(times - due)))
-        start, end = ((output[:, k], incoming[:, k]) for k in (0, at))
-        own = own_unsatisfied(condition, start, data["inputs"].values[:, 0], times)
+        before, after = ((output[:, k], incoming[:, k]) for k in (0, at))
+        own = own_unsatisfied(condition, before, data["inputs"].values[:, 0], times)
         unsatisfied = np.asarray((data["margin"].values < condition.threshold).mean(axis=2))
-        reached, expected = (crossing(times, share.mean(axis=0), LEFT) for share in (unsatisfied, own))
+        reached, expected = (crossing(times, fraction.mean(axis=0), LEFT) for fraction in (unsatisfied, own))
         return [
             np.asarray(reached / expected),
-            np.asarray(movement(start, end).mean() / way),
-            np.asarray(kernel_along(start, end, POINTS, change).mean()),
+            np.asarray(movement(before, after).mean() / way),
+            np.asarray(kernel_along(before, after, POINTS, change).mean()),
         ]
 
-    sizes = measure_sizes(point.condition(setting.quick), setting, datasets, measure, part=1 + number * 7 * datasets)
+    sizes = measure_sizes(run, point.condition(run.quick), datasets, measure, part=1 + number * 7 * datasets)
     return [Limit.of(values) for values in sizes]
 
 
-def _slope_row(end: str, moved: Limit, points: Sequence[Point], ends: tuple[int, int]) -> Row:
-    """Return the comparison of the exponent between two neighbouring scales with that of the theory there."""
+def slope_of(points: Sequence[Point], ends: tuple[int, int]) -> float:
+    """Return the theory's exponent of the movement in alpha between two neighbouring scales."""
     first, second = (points[k] for k in ends)
-    step = np.log(second.scale / first.scale)
+    return float(np.log(second.movement / first.movement) / np.log(second.scale / first.scale))
+
+
+def compare_slope(moved: Limit, points: Sequence[Point], ends: tuple[int, int], expected: float) -> Comparison:
+    """Return the comparison of the exponent between two neighbouring scales."""
+    chosen = list(ends)
+    step = np.log(points[ends[1]].scale / points[ends[0]].scale)
     values = np.array([moved.value[k] * points[k].movement for k in ends])
     errors = np.array([moved.standard_error[k] / moved.value[k] for k in ends]) / step
-    expected = float(np.log(second.movement / first.movement) / step)
-    held = compare_estimate(
+    return compare_estimate(
         np.log(values[1] / values[0]) / step,
         expected,
         standard_error=np.hypot(*errors),
-        freedom=freedom_of_sum(errors, moved.freedom[list(ends)]),
+        freedom=freedom_of_sum(errors, moved.freedom[chosen]),
         bias=sum(float(moved.bias[k] / moved.value[k]) for k in ends) / step,
         networks=moved.runs,
     )
-    return Row(f"slope of movement in alpha, {end}: {expected:.3f}", held)
 
 
 def _data(points: Sequence[Point], time: Limit, moved: Limit, kernel: Limit) -> xr.Dataset:
     """Return measured and predicted numbers against the scale."""
-    laws = {
-        "time": (time, [point.time for point in points]),
-        "movement": (moved, [point.movement for point in points]),
-        "kernel": (kernel, [point.kernel for point in points]),
-    }
-    variables: dict[str, tuple[str, Floats | NDArray[np.bool_]]] = {}
-    for name, (limit, law) in laws.items():
-        variables[name] = ("scale", limit.value * law)
-        variables[f"{name}_error"] = ("scale", limit.standard_error * law)
-        variables[f"{name}_predicted"] = ("scale", np.asarray(law))
+    table: dict[str, Floats | NDArray[np.bool_]] = {}
+    for name, limit in (("time", time), ("movement", moved), ("kernel", kernel)):
+        predicted = np.array([getattr(point, name) for point in points])
+        table[name], table[f"{name}_error"] = limit.value * predicted, limit.standard_error * predicted
+        table[f"{name}_predicted"] = predicted
     scale = np.array([point.scale for point in points])
-    variables["kernel_shown"] = ("scale", scale <= KERNEL_SCALES * (1 + 1e-9))
-    return xr.Dataset(variables, coords={"scale": scale})
+    table["kernel_shown"] = scale <= KERNEL_SCALES * (1 + 1e-9)
+    return xr.Dataset({name: ("scale", values) for name, values in table.items()}, coords={"scale": scale})
 
 
 def _curves() -> xr.Dataset:
@@ -178,18 +199,4 @@ def _curves() -> xr.Dataset:
     return xr.Dataset(
         {name: ("scale", [getattr(point, name) for point in points]) for name in ("time", "movement", "kernel")},
         coords={"scale": [point.scale for point in points]},
-    )
-
-
-def _notes(setting: Setting, fit: Fit) -> tuple[str, ...]:
-    """Say how the numbers were got and what they do not show."""
-    sizes = Point(1.0).condition(setting.quick)
-    return (
-        f"Centred networks, alpha (f(x, t) - f(x, 0)), d={INPUTS}; N={sizes.samples}, M={sizes.nodes} and a half and a"
-        " quarter of both, at rates as much larger: what is compared is the limit of the three sizes.",
-        "Rich: gamma and the time to fit grow like a logarithm of 1/alpha, the parameters like alpha^-1/2, the kernel"
-        " like 1/alpha. Lazy: gamma and the time fall like 1/alpha. The kernel of an infinitely wide network then moves"
-        " in the second order of gamma only; at finite width there is noise of the first order, gamma/sqrt(M), which"
-        " the kernel's component along the theory's change averages out.",
-        *fit.notes,
     )

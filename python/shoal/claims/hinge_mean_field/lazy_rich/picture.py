@@ -8,53 +8,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
-
-__all__ = ["picture"]
+from shoal.claims.shared.figures import draw_mean
 
 ACROSS = r"$\alpha\,/\,2\sqrt{d}\,h$"
 
 
 def picture(data: xr.Dataset, curves: xr.Dataset) -> Figure:
     """Return the figure of what `lazy_rich.run` found; `curves` are the formulas on a finer grid of scales."""
-    made, (time, moved, kernel, fitted) = plot.figure(
-        (
-            "Time until half is satisfied",
-            "How far the parameters move",
-            "How far the kernel moves",
-            "Fitted: test error",
-        ),
-        width=4.7,
-    )
-    panels = (
+    titles = ("Time until half is satisfied", "How far the parameters move", "How far the kernel moves")
+    made, (time, moved, kernel, fitted) = plot.figure((*titles, "Fitted: test error"), width=4.7)
+    for axes, name, label in (
         (time, "time", "time"),
         (moved, "movement", r"$|\theta(t)-\theta(0)|\;/\;|\theta(0)|$"),
         (kernel, "kernel", r"$|K(t)-K(0)|\;/\;|K(0)|$"),
-    )
-    for axes, name, label in panels:
-        scale = data["scale"].values
-        seen = np.ones(len(scale), bool) if name != "kernel" else data["kernel_shown"].values
+    ):
+        seen = data.isel(scale=np.flatnonzero(data["kernel_shown"])) if name == "kernel" else data
+        style = {"color": plot.COLOURS[1], "label": "trained, ±4 s.e.", "zorder": 5}
         plot.theory(axes, curves["scale"], curves[name], color=plot.COLOURS[0], label="theory")
-        plot.points(
-            axes, scale[seen], data[name].values[seen], error=4 * data[f"{name}_error"].values[seen],
-            color=plot.COLOURS[1], label="trained, ±4 s.e.", zorder=5,
-        )  # fmt: skip
+        plot.points(axes, seen["scale"], seen[name], error=4 * seen[f"{name}_error"].values, **style)
         axes.set(xscale="log", yscale="log", xlabel=ACROSS, ylabel=label)
         _crossover(axes)
         plot.legend(axes, loc="lower left")
     _guides(moved, curves)
     for model, colour, marker in (("plain", plot.COLOURS[1], "s"), ("centred", plot.COLOURS[0], "o")):
-        values = data["fit_test_error"].sel(model=model).values
-        bars = 4 * values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-        plot.points(
-            fitted,
-            data["fit_scale"],
-            values.mean(axis=1),
-            error=bars,
-            color=colour,
-            fmt=f"{marker}-",
-            lw=1,
-            label=model,
-        )
+        values = data["fit_test_error"].sel(model=model).values.T
+        draw_mean(fitted, data["fit_scale"], values, color=colour, fmt=f"{marker}-", lw=1, label=model)
     fitted.set(xscale="log", xlabel=ACROSS, ylabel="test error at zero training error", ylim=(0, None))
     _crossover(fitted)
     plot.legend(fitted, loc="upper left", title="±4 s.e. over datasets")
@@ -62,7 +40,6 @@ def picture(data: xr.Dataset, curves: xr.Dataset) -> Figure:
 
 
 def _crossover(axes: Axes) -> None:
-    """Mark the crossover."""
     axes.axvline(1.0, color="0.6", ls=":", lw=1.2, zorder=0)
 
 
@@ -74,7 +51,5 @@ def _guides(axes: Axes, curves: xr.Dataset) -> None:
         x = scale[np.abs(np.log10(scale / scale[end])) < span]
         y = 2.2 * law[end] * (x / scale[end]) ** slope
         axes.plot(x, y, color="0.4", ls="--", lw=1.2)
-        middle = len(x) // 2
-        axes.annotate(
-            words, (x[middle], y[middle]), xytext=(4, 6), textcoords="offset points", fontsize=11, color="0.3"
-        )
+        middle = (x[len(x) // 2], y[len(x) // 2])
+        axes.annotate(words, middle, xytext=(4, 6), textcoords="offset points", fontsize=11, color="0.3")

@@ -12,12 +12,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from shoal.claims.outcome import Row, Setting
 from shoal.claims.shared.teacher import Condition, clock, nodes, spread_steps
+from shoal.claims.trial import Trial
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_estimate
-
-__all__ = ["Single", "notes", "rows", "train"]
 
 RATE = 1000.0
 """beta* of the paper."""
@@ -35,36 +34,33 @@ PULL = 0.05
 
 
 @dataclass(frozen=True)
-class Trial:
+class Meaning:
     """What became of the training examples at one meaning of beta*.
 
-    ``meaning``: as a formula. ``rate``: of descent. ``steps``: how many were made. ``classified, satisfied``: first
-    recorded step at which no training example is on the wrong side, or short of the threshold. ``wrong, short``: shares
-    of those at the last step. ``test_error``: at the last step.
+    ``formula``: of beta. ``rate``: of descent. ``steps``: how many were made. ``classified``: first recorded step from
+    which on no training example is on the wrong side. ``wrong, short, test_error``: fractions on the wrong side and
+    short of the threshold, and the test error, at the last step.
     """
 
-    meaning: str
+    formula: str
     rate: float
     steps: int
     classified: int | None
-    satisfied: int | None
     wrong: float
     short: float
     test_error: float
 
     @classmethod
-    def of(cls, meaning: str, condition: Condition, data: xr.Dataset) -> Trial:
+    def of(cls, formula: str, condition: Condition, data: xr.Dataset) -> Meaning:
         """Read it off a training of one network."""
-        steps, error, loss = data["step"].values, data["error"].values[0], data["loss"].values[0]
-        short = float((data["margin"].values[0, -1] < condition.threshold).mean())
+        error = data["error"].values[0]
         return cls(
-            meaning,
+            formula,
             condition.rate,
             condition.steps,
-            _first(steps, error == 0),
-            _first(steps, loss == 0),
+            _first(data["step"].values, error == 0),
             float(error[-1]),
-            short,
+            float((data["margin"].values[0, -1] < condition.threshold).mean()),
             float(data["test_error"].values[0, -1]),
         )
 
@@ -72,69 +68,61 @@ class Trial:
         """Return one line."""
         when = "not all classified" if self.classified is None else f"all classified from step {self.classified}"
         return (
-            f"{self.meaning} = {self.rate:g}: {when}; after {self.steps} steps {self.wrong:.2%} wrong,"
+            f"{self.formula} = {self.rate:g}: {when}; after {self.steps} steps {self.wrong:.2%} wrong,"
             f" {self.short:.1%} unsatisfied, test error {self.test_error:.4f}"
         )
 
 
 @dataclass(frozen=True)
 class Single:
-    """The one network of the figure, and trials of other meanings of beta*."""
+    """The one network of the figure, and what other meanings of beta* lead to."""
 
     condition: Condition
     data: xr.Dataset
-    trials: tuple[Trial, ...]
+    meanings: tuple[Meaning, ...]
 
 
-def train(setting: Setting) -> Single:
-    """Train the network of the figure, full or quick, and the trials."""
-    condition = QUICK if setting.quick else FULL
-    setting.say(
-        f"figure 1: N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}, {condition.steps} steps"
-    )
-    measure = ("trajectory", "margin", "error", "loss", "test_error")
-    data = condition.train(setting, steps=spread_steps(condition.steps, 90), measure=measure, part=PART, engine="wide")
-    trials = [Trial.of("beta*/M", condition, data)]
-    for meaning, factor, steps in (("beta*/d", condition.nodes / condition.inputs, 5), ("beta*", condition.nodes, 50)):
-        other = replace(condition, rate=condition.rate * factor, steps=condition.steps // steps)
-        setting.say(f"the same with beta = {meaning} = {other.rate:g}")
-        short = other.train(
-            setting,
-            steps=spread_steps(other.steps, 40),
-            measure=("margin", "error", "loss", "test_error"),
-            part=PART,
-            engine="wide",
-        )
-        trials.append(Trial.of(meaning, other, short))
-    return Single(condition, data, tuple(trials))
+def train(run: Trial) -> Single:
+    """Train the network of the figure, full or quick, and at other meanings of beta*."""
+    condition = QUICK if run.quick else FULL
+    size = f"N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}"
+    run.say(f"figure 1: {size}, {condition.steps} steps")
+    measure = ("trajectory", "margin", "error", "test_error")
+    data = condition.train(run, steps=spread_steps(condition.steps, 90), measure=measure, part=PART, engine="wide")
+    meanings = [Meaning.of("beta*/M", condition, data)]
+    for formula, factor, fewer in (("beta*/d", condition.nodes / condition.inputs, 5), ("beta*", condition.nodes, 50)):
+        other = replace(condition, rate=condition.rate * factor, steps=condition.steps // fewer)
+        run.say(f"the same with beta = {formula} = {other.rate:g}")
+        steps = spread_steps(other.steps, 40)
+        short = other.train(run, steps=steps, measure=measure[1:], part=PART, engine="wide")
+        meanings.append(Meaning.of(formula, other, short))
+    return Single(condition, data, tuple(meanings))
 
 
-def rows(single: Single) -> list[Row]:
-    """Return what is compared of one network: its clock, and at full scale its test error."""
+def compare(run: Trial, single: Single) -> None:
+    """Compare one network with theory: its clock, and at full scale its test error with that of the paper."""
     condition, data = single.condition, single.data
     theory, times = condition.theory, data["time"].values
-    gamma = theory.gamma(times)
-    measured = clock(*nodes(data))[0]
-    steps = data["step"].values
     before = (times > 0) & (condition.pull(times) <= PULL)
-    found = compare_estimate(
-        (measured - condition.rate_shift(steps, lambda up, down: np.log(up)))[before],
-        gamma[before],
-        standard_error=scatter(condition, times[before]),
-        networks=1,
-    )
-    statement = "figure 1: gamma(t) of one network, against its scatter at this M and N"
-    result = [Row(statement, found)]
+    shift = condition.rate_shift(data["step"].values, lambda up, down: np.log(up))
+    measured = (clock(*nodes(data))[0] - shift)[before]
+    deviation = scatter(condition, times[before])
+
+    def compare_clock(speed: float) -> Comparison:
+        gamma = theory.gamma(speed * times)[before]
+        return compare_estimate(measured, gamma, standard_error=deviation, networks=1)
+
+    run.row("figure 1: gamma(t) of one network, against its scatter at this M and N", compare_clock(1.0))
+    run.must_fail("clock twice as fast", compare_clock(2.0))
     if condition == FULL:
-        result.append(stated_row(single.trials[0], condition))
-    return result
+        found = compare_stated(single.meanings[0].test_error, condition)
+        run.row(f"figure 1: test error at the last step, about {STATED:g}", found)
 
 
-def stated_row(trial: Trial, condition: Condition) -> Row:
-    """Return the test error against what the paper reports of it."""
-    error = np.sqrt(trial.test_error * (1 - trial.test_error) / condition.test_samples)
-    found = compare_estimate(trial.test_error, STATED, standard_error=error, bias=STATED / 2, networks=1)
-    return Row(f"figure 1: test error at the last step, about {STATED:g}", found)
+def compare_stated(test_error: float, condition: Condition) -> Comparison:
+    """Return the comparison of a test error with what the paper reports of it."""
+    error = np.sqrt(test_error * (1 - test_error) / condition.test_samples)
+    return compare_estimate(test_error, STATED, standard_error=error, bias=STATED / 2, networks=1)
 
 
 def scatter(condition: Condition, times: Floats) -> Floats:
@@ -157,13 +145,13 @@ def scatter(condition: Condition, times: Floats) -> Floats:
     return np.asarray(np.sqrt(sensitivity**2 * slope + (times * theory.velocity(times)) ** 2 * moment))
 
 
-def notes(single: Single) -> tuple[str, ...]:
+def note(single: Single) -> str:
     """Return what the meanings of beta* lead to."""
-    scale = "" if single.condition == FULL else " (at the reduced scale of a quick run, its rate chosen to be like it)"
-    lines = "; ".join(str(trial) for trial in single.trials)
+    condition = single.condition
+    scale = "" if condition == FULL else " (at the reduced scale of a quick run, its rate chosen to be like it)"
     return (
-        f"Figure 1, N = {single.condition.samples}, d = {single.condition.inputs}, M = {single.condition.nodes},"
-        f" {single.condition.steps} steps; what beta* = 1000 may mean{scale}: {lines}.",
+        f"Figure 1, N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}, {condition.steps} steps;"
+        f" what beta* = 1000 may mean{scale}: {'; '.join(map(str, single.meanings))}."
     )
 
 

@@ -5,18 +5,19 @@ Source: arXiv:2006.11209; docs/theory.md section 7.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
-from shoal.claims.hinge_mean_field.mean_field.ensembles import Pair
+from shoal.claims.hinge_mean_field.mean_field.ensemble import Pair
 from shoal.claims.hinge_mean_field.mean_field.figure_one import Single
+from shoal.claims.shared.figures import key, legends, standard_error
 from shoal.claims.shared.teacher import band, clock, nodes, satisfied_at
 from shoal.theory import TrainedNoise
-
-__all__ = ["collect", "draw"]
 
 SHOWN = 10
 """Nodes whose curves are drawn: the first ones."""
@@ -88,19 +89,19 @@ def collect(single: Single, gaussian: Pair, sphere: Pair) -> xr.Dataset:
     return found.merge(_means("gaussian", gaussian)).merge(_means("sphere", sphere))
 
 
-def _means(law: str, pair: Pair) -> xr.Dataset:
+def _means(name: str, pair: Pair) -> xr.Dataset:
     """Return an ensemble's clock, and the fraction of its samples that are unsatisfied."""
-    gamma, share = pair.limit("gamma"), pair.limit("unsatisfied")
-    time = f"{law}_time"
+    gamma, theory = pair.limit("gamma"), pair.condition.theory
+    table = {
+        "gamma": gamma.mean(axis=0),
+        "gamma_error": standard_error(gamma),
+        "gamma_predicted": theory.gamma(pair.times),
+        "unsatisfied": pair.limit("unsatisfied").mean(axis=0),
+        "unsatisfied_predicted": theory.unsatisfied(pair.times),
+    }
+    time = f"{name}_time"
     return xr.Dataset(
-        {
-            f"{law}_gamma": ((time,), gamma.mean(axis=0)),
-            f"{law}_gamma_error": ((time,), gamma.std(axis=0, ddof=1) / np.sqrt(len(gamma))),
-            f"{law}_gamma_predicted": ((time,), pair.condition.theory.gamma(pair.times)),
-            f"{law}_unsatisfied": ((time,), share.mean(axis=0)),
-            f"{law}_unsatisfied_predicted": ((time,), pair.condition.theory.unsatisfied(pair.times)),
-        },
-        coords={time: pair.times},
+        {f"{name}_{each}": ((time,), values) for each, values in table.items()}, coords={time: pair.times}
     )
 
 
@@ -118,9 +119,8 @@ def draw(data: xr.Dataset, single: Single) -> Figure:
     _draw_plane(panels[2], data)
     _draw_clock(panels[3], data)
     _draw_samples(panels[4], data)
-    _draw_shares(panels[5], data)
-    for axes in panels:
-        plot.legend(axes, fontsize=10.5)
+    _draw_fractions(panels[5], data)
+    legends(panels, fontsize=10.5)
     return made
 
 
@@ -144,15 +144,9 @@ def _draw_nodes(axes: Axes, data: xr.Dataset, name: str, label: str) -> None:
     for node in range(SHOWN):
         plot.theory(axes, later["line"], later[f"{name}_predicted"].values[:, node], color=_colour(node), lw=1.6)
         plot.points(axes, some["time"], some[name].values[:, node], color=_colour(node), ms=4, mew=1.1, zorder=5)
-    _key(axes)
+    key(axes, "trained", "theory, from its own initialisation")
     reach = 4 * float(np.abs(later[f"{name}_predicted"]).max())
     axes.set(xscale="log", yscale="asinh", xlabel=TIME, ylabel=label, ylim=(-reach, reach))
-
-
-def _key(axes: Axes) -> None:
-    """Name what points and lines are, once for all nodes."""
-    plot.points(axes, [], [], color="0.3", label="trained")
-    plot.theory(axes, [], [], color="0.3", label="theory, from its own initialisation")
 
 
 def _draw_plane(axes: Axes, data: xr.Dataset) -> None:
@@ -165,7 +159,7 @@ def _draw_plane(axes: Axes, data: xr.Dataset) -> None:
         plot.points(axes, some["a"][:, node], some["w"][:, node], color=colour, ms=4, mew=1.1, zorder=5)
         plot.points(axes, data["a"][:1, node], data["w"][:1, node], color=colour, fmt="s", ms=6, mfc=colour, zorder=6)
     plot.points(axes, [], [], color="0.3", fmt="s", mfc="0.3", ms=6, label="initial")
-    _key(axes)
+    key(axes, "trained", "theory, from its own initialisation")
     axes.set(xlabel="$a_i$", ylabel=r"$w_{\parallel,i}$")
 
 
@@ -178,53 +172,34 @@ def _draw_clock(axes: Axes, data: xr.Dataset) -> None:
     learnt = later["pull"].values > OVERFITTING
     if learnt.any():
         axes.axvspan(line[learnt.argmax()], line[-1], color=green, alpha=0.10, lw=0, label="samples begin to be learnt")
-    plot.theory(
-        axes,
-        line[linear < 0.62 * top],
-        linear[linear < 0.62 * top],
-        color="0.45",
-        lw=1.4,
-        ls="--",
-        label="linear start",
-    )
+    shown = linear < 0.62 * top
+    plot.theory(axes, line[shown], linear[shown], color="0.45", lw=1.4, ls="--", label="linear start")
     shown = tail > 0.3
     plot.theory(axes, line[shown], tail[shown], color="0.45", lw=1.4, ls=":", label=r"$\log(Ct)/4$")
     plot.theory(axes, line, later["gamma_predicted"], color=blue, label="theory, Gaussian inputs")
     plot.points(axes, some["time"], some["gamma"], color=blue, label="the network's nodes")
-    sphere = slice(1, None, 5)
-    error = 4 * data["sphere_gamma_error"].values[sphere]
-    label = f"unit sphere, d = {data.attrs['sphere_inputs']}, mean, 4 s.e."
     plot.theory(axes, data["sphere_time"][1:], data["sphere_gamma_predicted"][1:], color=orange, lw=1.6)
-    plot.points(
-        axes, data["sphere_time"][sphere], data["sphere_gamma"][sphere], error=error, color=orange, fmt="s", label=label
-    )
+    time, gamma, error = (data[f"sphere_{name}"].values[1::5] for name in ("time", "gamma", "gamma_error"))
+    label = f"unit sphere, d = {data.attrs['sphere_inputs']}, mean, 4 s.e."
+    plot.points(axes, time, gamma, error=4 * error, color=orange, fmt="s", label=label)
     axes.set(xscale="log", xlabel=TIME, ylabel=r"$\gamma(t)$", ylim=(0, top))
 
 
 def _draw_samples(axes: Axes, data: xr.Dataset) -> None:
     blue = plot.COLOURS[0]
-    edge, high = data["edge"].values, data["satisfied_high"].values
+    edge, low, high = (data[name].values for name in ("edge", "satisfied_low", "satisfied_high"))
     last = float(data["time"][-1])
-    axes.fill_between(
-        edge,
-        data["satisfied_low"],
-        np.minimum(high, 10 * last),
-        color=blue,
-        alpha=0.2,
-        lw=0,
-        label="theory, 2 s.d. of f",
-    )
+    high = np.minimum(high, 10 * last)
+    axes.fill_between(edge, low, high, color=blue, alpha=0.2, lw=0, label="theory, 2 s.d. of f")
     plot.theory(axes, edge, data["satisfied_predicted"], color=blue, label="theory")
-    done = np.isfinite(data["satisfied"].values)
-    plot.points(
-        axes, data["projection"][done], data["satisfied"][done], color=plot.COLOURS[1], ms=3.5, mew=0.9, ls="",
-        label="training samples",
-    )  # fmt: skip
+    done = data.isel(sample=np.flatnonzero(np.isfinite(data["satisfied"].values)))
+    style: dict[str, Any] = {"color": plot.COLOURS[1], "ms": 3.5, "mew": 0.9, "ls": "", "label": "training samples"}
+    plot.points(axes, done["projection"], done["satisfied"], **style)
     axes.set(xscale="log", yscale="log", xlabel=r"$|x_\parallel|$", ylabel="time at which y f reaches h")
-    axes.set(xlim=(edge[0], edge[-1] * 1.1), ylim=(0.5 * np.nanmin(data["satisfied_low"].values), 2 * last))
+    axes.set(xlim=(edge[0], edge[-1] * 1.1), ylim=(0.5 * np.nanmin(low), 2 * last))
 
 
-def _draw_shares(axes: Axes, data: xr.Dataset) -> None:
+def _draw_fractions(axes: Axes, data: xr.Dataset) -> None:
     later = _begun(data)
     some = _every(later, 24)
     for name, colour, marker, label in (
@@ -235,9 +210,8 @@ def _draw_shares(axes: Axes, data: xr.Dataset) -> None:
         plot.points(axes, some["time"], some[name], color=colour, fmt=marker, label=label)
     plot.theory(axes, later["line"], later["test_error_clean"], color=plot.COLOURS[1], ls=":", lw=1.4)
     wrong = some.isel(time=np.flatnonzero(some["error"].values > 0))
-    plot.points(
-        axes, wrong["time"], wrong["error"], color=plot.COLOURS[2], fmt="D", ms=4.5, label="training: misclassified"
-    )
+    style: dict[str, Any] = {"color": plot.COLOURS[2], "fmt": "D", "ms": 4.5, "label": "training: misclassified"}
+    plot.points(axes, wrong["time"], wrong["error"], **style)
     plot.theory(axes, [], [], color="0.3", label="theory, infinite N")
     plot.theory(axes, [], [], color="0.3", ls=":", lw=1.4, label="theory, noise not corrected")
     axes.set(xscale="log", yscale="log", xlabel=TIME, ylabel="fraction of samples")

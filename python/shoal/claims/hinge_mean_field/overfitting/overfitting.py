@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.overfitting.picture import picture
-from shoal.claims.outcome import Row, Setting
+from shoal.claims.shared.figures import standard_error
 from shoal.claims.shared.limits import FACTORS, Limit, measure_sizes, smaller
-from shoal.claims.shared.teacher import Condition, over_datasets, spread_steps
+from shoal.claims.shared.teacher import Condition, measure_means, spread_steps
 from shoal.claims.shared.trend import rank_trend
 from shoal.claims.trial import Trial
 from shoal.theory.mean_field.error import misclassified
@@ -40,10 +40,10 @@ def early_error(condition: Condition, times: ArrayLike) -> Floats:
 
     The mean-field formula with the noise of the samples beside that of the nodes: s^2 = s_M^2 + s_N^2.
     """
-    law = condition.theory
+    clean = condition.theory
     when = np.asarray(times, np.float64)
-    drawn = sample_spread(law.gamma(when), condition.inputs, condition.samples)
-    spread = np.sqrt(law.spread(when) ** 2 + drawn**2)
+    drawn = sample_spread(clean.gamma(when), condition.inputs, condition.samples)
+    spread = np.sqrt(clean.spread(when) ** 2 + drawn**2)
     return misclassified(condition.inputs, spread.ravel()).reshape(spread.shape)
 
 
@@ -55,56 +55,62 @@ def early_error(condition: Condition, times: ArrayLike) -> Floats:
 def overfitting(run: Trial) -> Figure:
     """Compare the early error against the formula with finite N, and where it ends."""
     early_sets = run.networks(full=768, quick=192)
-    early = _early(early_sets, run.setting)
-    samples = QUICK_SAMPLES if run.quick else SAMPLES
-    rate, steps = (QUICK_RATE, QUICK_STEPS) if run.quick else (RATE, STEPS)
+    early = measure_early(run, early_sets)
+    samples, rate, steps = (QUICK_SAMPLES, QUICK_RATE, QUICK_STEPS) if run.quick else (SAMPLES, RATE, STEPS)
     trained = [Condition(count, INPUTS, NODES, rate, steps, test_samples=2000) for count in samples]
-    late = _late(trained, 20 if run.quick else 24, run.setting, part=1 + 7 * early_sets)
+    late = train_late(run, trained, 20 if run.quick else 24, part=1 + 7 * early_sets)
+    formula = early_error(EARLY, TIMES)
     run.row("early test error over the formula of finite M and N", early.compare(1.0))
-    run.rows += _rows(late)
-    data = late.merge(
-        xr.Dataset(
-            {
-                "early_ratio": ("early_time", early.value),
-                "early_ratio_error": ("early_time", early.standard_error),
-                "early_law": ("early_time", early_error(EARLY, TIMES)),
-            },
-            coords={"early_time": list(TIMES)},
-        )
+    run.must_fail("infinitely many samples", early.compare(EARLY.theory.error(TIMES) / formula))
+    compare_late(run, late)
+    ends = late["test_error"].values[:, :, -1].T
+    means, errors, sizes = ends.mean(axis=0), standard_error(ends), late["samples"].values
+    train = late["train_error"].values[:, :, -1].mean(axis=1)
+    measured = "; ".join(
+        f"N={count}: {mean:.4f} +- {error:.4f}, training {left:.4f}"
+        for count, mean, error, left in zip(sizes, means, errors, train, strict=True)
     )
-    run.notes += _notes(data)
-    run.save(data)
+    slopes = ", ".join(f"{slope:.2f}" for slope in np.diff(np.log(means)) / np.diff(np.log(sizes)))
+    run.note(
+        "While all samples are unsatisfied the draw of N samples tilts the boundary as the draw of M nodes does:"
+        " s^2 = s_M^2 + s_N^2, with s_N of the tangent kernel (derived for this project). At sizes N="
+        f"{EARLY.samples}, M={EARLY.nodes}, a half and a quarter of both; compared is the limit of measured over"
+        " formula."
+    )
+    run.note(
+        f"In the end (mean over datasets, standard error): {measured}. Local exponents in N: {slopes}. No theory is"
+        " known for these errors."
+    )
+    run.note(
+        "The largest training sets are not fitted yet when training stops: what is left of their training error is"
+        " given above. Under the hinge a network that has satisfied all samples stops for good."
+    )
+    table = {"early_ratio": early.value, "early_ratio_error": early.standard_error, "early_law": formula}
+    columns = {name: ("early_time", values) for name, values in table.items()}
+    data = run.save(late.merge(xr.Dataset(columns, coords={"early_time": list(TIMES)})))
     return picture(data, _curves(trained))
 
 
-def _early(datasets: int, setting: Setting) -> Limit:
+def measure_early(run: Trial, datasets: int) -> Limit:
     """Return the test error at `TIMES` over the formula of its own N and M, in the limit of large sizes, (times,)."""
-    laws = {factor: early_error(smaller(EARLY, factor), TIMES) for factor in FACTORS}
+    formulas = {factor: early_error(smaller(EARLY, factor), TIMES) for factor in FACTORS}
 
     def measure(condition: Condition, factor: int, part: int) -> Sequence[Floats]:
         steps = np.rint(np.asarray(TIMES) / condition.rate).astype(np.int64)
-        data = condition.train(setting, steps=steps, measure=("test_error",), networks=NETWORKS, part=part)
-        return [data["test_error"].values.mean(axis=0) / laws[factor]]
+        data = condition.train(run, steps=steps, measure=("test_error",), networks=NETWORKS, part=part)
+        return [data["test_error"].values.mean(axis=0) / formulas[factor]]
 
-    (ratio,) = measure_sizes(EARLY, setting, datasets, measure, part=1)
+    (ratio,) = measure_sizes(run, EARLY, datasets, measure, part=1)
     return Limit.of(ratio)
 
 
-def _late(trained: Sequence[Condition], datasets: int, setting: Setting, part: int) -> xr.Dataset:
+def train_late(run: Trial, trained: Sequence[Condition], datasets: int, part: int) -> xr.Dataset:
     """Return training and test errors (samples, dataset, time), each the mean over the networks of a dataset."""
     steps, rate = trained[0].steps, trained[0].rate
     when = np.unique(np.concatenate([spread_steps(steps, 22), [steps // 2]]))
-    found = []
-    for number, condition in enumerate(trained):
-        setting.say(f"{datasets} datasets of {condition.samples} samples, {steps} steps")
-
-        def one(dataset: int, condition: Condition = condition, first: int = part + number * datasets) -> list[Floats]:
-            names = ("error", "test_error")
-            data = condition.train(setting, steps=when, measure=names, networks=NETWORKS, part=first + dataset)
-            return [np.asarray(data[name].values.mean(axis=0)) for name in names]
-
-        found.append(over_datasets(datasets, one, setting.threads))
-    train, test = (np.stack(values) for values in zip(*found, strict=True))
+    parts = [part + number * datasets for number in range(len(trained))]
+    measure = ("error", "test_error")
+    train, test = measure_means(run, trained, parts, datasets, NETWORKS, steps=when, measure=measure)
     dimensions = ("samples", "dataset", "time")
     return xr.Dataset(
         {"train_error": (dimensions, train), "test_error": (dimensions, test)},
@@ -112,16 +118,15 @@ def _late(trained: Sequence[Condition], datasets: int, setting: Setting, part: i
     )
 
 
-def _rows(late: xr.Dataset) -> list[Row]:
-    """Return the rows of trained-out networks: no theory is known, so they ask for directions, in every dataset."""
+def compare_late(run: Trial, late: xr.Dataset) -> None:
+    """Compare trained-out networks: no theory is known, so rows ask for directions, in every dataset."""
     train, test = late["train_error"].values, late["test_error"].values
     half = int(np.searchsorted(late["time"].values, late["time"].values[-1] / 2))
     gap = test[:, :, -1] - train[:, :, -1]
     change = np.abs(test[:, :, -1] - test[:, :, half])
-    count = late.sizes["dataset"]
     sizes = late["samples"].values
     fitted = sizes <= FITTED
-    questions = [
+    for words, hits in (
         (f"training error 0 in the end, N <= {FITTED}", (train[fitted, :, -1] == 0).all(axis=0)),
         ("test error above training error in the end, at every N", (gap > 0).all(axis=0)),
         (
@@ -129,12 +134,12 @@ def _rows(late: xr.Dataset) -> list[Row]:
             (4 * change < gap)[fitted].all(axis=0),
         ),
         ("gap between test and training error falls with N (Kendall's tau)", rank_trend(gap) < 0),
-    ]
-    questions += [
-        (f"smaller test error in the end at N={after} than at N={before}", test[k + 1, :, -1] < test[k, :, -1])
-        for k, (before, after) in enumerate(pairwise(sizes))
-    ]
-    return [Row(f"datasets: {words} (> 1/2)", compare_majority(int(hits.sum()), count)) for words, hits in questions]
+        *(
+            (f"smaller test error in the end at N={after} than at N={before}", test[k + 1, :, -1] < test[k, :, -1])
+            for k, (before, after) in enumerate(pairwise(sizes))
+        ),
+    ):
+        run.row(f"datasets: {words} (> 1/2)", compare_majority(int(hits.sum()), late.sizes["dataset"]))
 
 
 def _curves(trained: Sequence[Condition]) -> xr.Dataset:
@@ -147,28 +152,4 @@ def _curves(trained: Sequence[Condition]) -> xr.Dataset:
             "unsatisfied": ("time", trained[0].theory.unsatisfied(times)),
         },
         coords={"samples": [one.samples for one in trained], "time": times},
-    )
-
-
-def _notes(data: xr.Dataset) -> tuple[str, ...]:
-    """Say what is known, what was measured, and what neither shows."""
-    ends = data["test_error"].values[:, :, -1]
-    sizes = data["samples"].values
-    means, errors = ends.mean(axis=1), ends.std(axis=1, ddof=1) / np.sqrt(ends.shape[1])
-    told = "; ".join(
-        f"N={count}: {mean:.4f} +- {error:.4f}, training {train:.4f}"
-        for count, mean, error, train in zip(
-            sizes, means, errors, data["train_error"].values[:, :, -1].mean(axis=1), strict=True
-        )
-    )
-    slopes = np.diff(np.log(means)) / np.diff(np.log(sizes))
-    return (
-        "While all samples are unsatisfied the draw of N samples tilts the boundary as the draw of M nodes does:"
-        " s^2 = s_M^2 + s_N^2, with s_N of the tangent kernel (derived for this project). At sizes N="
-        f"{EARLY.samples}, M={EARLY.nodes}, a half and a quarter of both; compared is the limit of measured over"
-        " formula.",
-        f"In the end (mean over datasets, standard error): {told}. Local exponents in N:"
-        f" {', '.join(f'{slope:.2f}' for slope in slopes)}. No theory is known for these errors.",
-        "The largest training sets are not fitted yet when training stops: what is left of their training error is"
-        " given above. Under the hinge a network that has satisfied all samples stops for good.",
     )

@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
-from shoal.claims.hinge_mean_field.realistic.trained import Images
+from shoal.claims.hinge_mean_field.realistic.images import Images
+from shoal.claims.shared.figures import draw_mean
 from shoal.claims.shared.teacher import clock
-
-__all__ = ["picture"]
 
 NODES = 12
 REACH = 5.0
@@ -27,12 +26,9 @@ def picture(found: Sequence[Images]) -> Figure:
     )
     _plane(plane, found[0])
     for k, one in enumerate(found):
-        colour, style = plot.COLOURS[k], {"fmt": MARKERS[k], "ms": 5}
-        times = one.data["time"].values
-        angle, astray = clock(one.output, one.along), one.astray()
-        for axes, values in ((pace, angle), (off, astray)):
-            bars = 4 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
-            plot.points(axes, times[1:], values.mean(axis=0)[1:], error=bars[1:], color=colour, label=one.name, **style)
+        colour, times = plot.COLOURS[k], one.data["time"].values
+        for axes, values in ((pace, clock(one.output, one.along)), (off, one.astray())):
+            draw_mean(axes, times[1:], values[:, 1:], color=colour, fmt=MARKERS[k], ms=5, label=one.name)
         early = one.early.all(axis=0)
         end = times[early][-1]
         line = np.geomspace(times[1], times[-1], 80)
@@ -42,12 +38,10 @@ def picture(found: Sequence[Images]) -> Figure:
     plot.theory(pace, [], [], color="0.3", lw=1.4, label=r"$|\langle yx\rangle|\,t/2\sqrt{d}$")
     for axes in (pace, off):
         axes.plot([], [], color="0.3", ls=":", lw=1.2, label="first image satisfied")
-    pace.set(
-        xscale="log", yscale="log", xlabel="time (step x rate)", ylabel=r"$\gamma$ measured, ±4 s.e.", ylim=(None, 5)
-    )
-    off.set(
-        xscale="log", xlabel="time (step x rate)", ylabel="fraction of the distance moved, ±4 s.e.", ylim=(-0.02, 0.8)
-    )
+    for axes in (pace, off):
+        axes.set(xscale="log", xlabel="time (step x rate)")
+    pace.set(yscale="log", ylabel=r"$\gamma$ measured, ±4 s.e.", ylim=(None, 5))
+    off.set(ylabel="fraction of the distance moved, ±4 s.e.", ylim=(-0.02, 0.8))
     plot.legend(pace, loc="lower right", fontsize=9.5)
     plot.legend(off, loc="upper left", fontsize=9.5)
     return made
@@ -61,10 +55,8 @@ def _plane(axes: Axes, images: Images) -> None:
         colour = plot.COLOURS[node % len(plot.COLOURS)]
         angle = np.linspace(0, clock(output[None], along[None])[0, -1], 60)
         first, second = output[0, node], along[0, node]
-        plot.theory(
-            axes, second * np.cosh(angle) + first * np.sinh(angle), first * np.cosh(angle) + second * np.sinh(angle),
-            color=colour, lw=1.2,
-        )  # fmt: skip
+        cosh, sinh = np.cosh(angle), np.sinh(angle)
+        plot.theory(axes, second * cosh + first * sinh, first * cosh + second * sinh, color=colour, lw=1.2)
         for seen, fill in ((early, "white"), (~early, colour)):
             plot.points(axes, along[seen, node], output[seen, node], color=colour, mfc=fill, ms=4)
     plot.theory(axes, [], [], color="0.3", lw=1.2, label="hyperbola")

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import chi2
 
-from shoal import Gaussian, GradientDescent, Init, Network, Record, Separated, Task, plot, theory, train
+from shoal import Gaussian, GradientDescent, Init, Network, Record, Separated, Task, plot, theory
 from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.failure import surface as failure_surface
-from shoal.claims.outcome import Row, Setting
-from shoal.claims.shared.deaths import Counts, Table, enough, least_path, proportion, share_dead, share_undecided
+from shoal.claims.shared.deaths import (
+    Counts,
+    Table,
+    dead_probability,
+    enough,
+    least_path,
+    proportion,
+    undecided_probability,
+)
+from shoal.claims.shared.figures import key
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
 from shoal.tasks import antipodal
-from shoal.verdicts.comparison import worst
+from shoal.verdicts.comparison import Comparison, worst
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_fraction
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SCALE = 1e-4
 """Of the initialisations: so small that nearly every neuron is decided before any margin counts."""
@@ -73,22 +79,15 @@ class _Run:
 def failure(run: Trial) -> Figure:
     """Compare the two formulas, and the surface for which there is none."""
     count = run.networks(full=1_000_000, quick=100_000)
-    pairs = _pairs(count, run.setting)
-    modes = _modes(count, run.setting)
-    surface = failure_surface.measure(max(2, count // failure_surface.CELLS), run.setting)
-    run.rows += _pair_rows(pairs)
-    run.rows.append(_known_deaths(pairs, run.setting))
-    run.rows += _mode_rows(modes)
-    run.rows += failure_surface.rows(surface)
-    data = _data(pairs, modes).merge(
-        xr.Dataset(
-            failure_surface.table(surface),
-            coords={"hidden_layers": list(failure_surface.DEPTHS), "width": list(failure_surface.WIDTHS)},
-        )
-    )
+    pairs, modes = _pairs(run, count), _modes(run, count)
+    surface = failure_surface.measure(run, max(2, count // failure_surface.CELLS))
+    compare_pairs(run, pairs)
+    compare_deaths(run, pairs)
+    compare_modes(run, modes)
+    failure_surface.compare(run, surface)
     cells = surface.values()
-    runs = [*pairs.values(), *modes.values()]
-    total = sum(each.counts.trials for each in runs) + sum(cell.counts.trials for cell in cells)
+    counts = [each.counts for each in (*pairs.values(), *modes.values())] + [cell.counts for cell in cells]
+    total = sum(each.trials for each in counts)
     run.note(f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.")
     run.note(
         "The formulas hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
@@ -96,8 +95,7 @@ def failure(run: Trial) -> Figure:
     )
     run.note(
         "No theory is claimed for two orthogonal classes and a Gaussian initialisation (gain sqrt 2, rate 0.1, time"
-        " 100):"
-        " only how many initialisations lose a class, that these fail, and a bound."
+        " 100): only how many initialisations lose a class, that these fail, and a bound."
     )
     run.note(
         f"There, at most {max(cell.counts.undecided[-1] / cell.counts.trials for cell in cells):.2%} of the networks of"
@@ -105,40 +103,38 @@ def failure(run: Trial) -> Figure:
         f" {max(cell.turned for cell in cells):.2%} changed between half time and the end. Of those trained again at"
         f" half the rate {np.mean([cell.other for cell in cells]):.2%} end otherwise."
     )
-    run.save(data)
-    return _figure(data)
+    return _figure(run.save(_data(pairs, modes).merge(failure_surface.dataset(surface))))
 
 
-def _pairs(count: int, setting: Setting) -> dict[tuple[str, int], _Run]:
+def _pairs(run: Trial, count: int) -> dict[tuple[str, int], _Run]:
     """Train on antipodal data, by initialisation and hidden units."""
-    found = {}
-    for part, (kind, hidden) in enumerate((kind, h) for kind, widths in HIDDEN.items() for h in widths):
-        setting.say(f"training {count} networks of {hidden} units on antipodal data, {kind}")
-        found[kind, hidden] = _train(Network((1, hidden, 1)), PAIR, _pair_init(kind), count, setting, part)
-    return found
+    conditions = [(kind, hidden) for kind, widths in HIDDEN.items() for hidden in widths]
+    return {
+        (kind, hidden): _train(run, Network((1, hidden, 1)), PAIR, _pair_init(kind), count, part)
+        for part, (kind, hidden) in enumerate(conditions)
+    }
 
 
 def _pair_init(kind: str) -> Gaussian:
     return Gaussian(std=SCALE) if kind == "one scale" else Gaussian(gain=SCALE)
 
 
-def _modes(count: int, setting: Setting) -> dict[tuple[float, int], _Run]:
+def _modes(run: Trial, count: int) -> dict[tuple[float, int], _Run]:
     """Train on one mode from a separated initialisation, by sigma_w/sigma_z and neurons."""
     found = {}
     for part, (ratio, neurons) in enumerate(((r, k) for r in RATIOS for k in NEURONS), start=100):
         trials = count * (RARER if (ratio, neurons) == (max(RATIOS), 1) else 1)
-        setting.say(f"training {trials} networks of {neurons} neurons on one mode, sigma_w/sigma_z = {ratio:.3g}")
         # SCALE is the larger of the two.
         init = Separated(SCALE * min(1.0, ratio), SCALE * min(1.0, 1 / ratio))
-        found[ratio, neurons] = _train(Network((1, neurons, 1)), POINT, init, trials, setting, part)
+        found[ratio, neurons] = _train(run, Network((1, neurons, 1)), POINT, init, trials, part)
     return found
 
 
-def _train(network: Network, task: Task, init: Init, count: int, setting: Setting, part: int) -> _Run:
+def _train(run: Trial, network: Network, task: Task, init: Init, count: int, part: int) -> _Run:
     """Train chunk by chunk and count at the watched steps."""
     runs = []
     for first in range(0, count, CHUNK):
-        data = train(
+        data = run.train(
             network,
             task,
             init,
@@ -146,15 +142,12 @@ def _train(network: Network, task: Task, init: Init, count: int, setting: Settin
             record=Record(steps=WATCHED, measure=("margin",)),
             networks=min(CHUNK, count - first),
             first_network=first,
-            seed=far_seed(setting.seed, part),
-            threads=setting.threads,
+            seed=far_seed(run.seed, part),
         )
         margins = data["margin"].values
         runs.append(_Run(Counts.of(margins), np.asarray((margins[:KNOWN, -1] > 0).all(axis=1))))
-    total = runs[0].counts
-    for later in runs[1:]:
-        total += later.counts
-    return _Run(total, runs[0].learnt)
+    first_counts, *later = (each.counts for each in runs)
+    return _Run(sum(later, first_counts), runs[0].learnt)
 
 
 def _largest_size(neurons: int) -> float:
@@ -166,79 +159,72 @@ def _pair_bias(kind: str, hidden: int) -> Floats:
     """Return the probability (watched,), or more, that a network looks failed and is not: some neuron is undecided."""
     ratio = 1.0 if kind == "one scale" else float(np.sqrt(hidden))
     path = least_path(_largest_size(hidden), WATCHED, PACE)
-    return np.minimum(hidden * share_undecided(path, ratio) + RARE, 1.0)
+    return np.minimum(hidden * undecided_probability(path, ratio) + RARE, 1.0)
 
 
-def _pair_rows(pairs: dict[tuple[str, int], _Run]) -> list[Row]:
-    """Return the formula at the end, on the way there, and who is undecided at the end."""
-    held: dict[str, list[Any]] = {kind: [] for kind in (*HIDDEN, "way", "undecided")}
+def compare_pairs(run: Trial, pairs: dict[tuple[str, int], _Run]) -> None:
+    """Compare the formula of antipodal points at the end, on the way there, and who is undecided at the end."""
+    ends: dict[str, list[Comparison]] = {kind: [] for kind in HIDDEN}
+    wrong: dict[str, list[Comparison]] = {kind: [] for kind in HIDDEN}
+    way, undecided = [], []
     for (kind, hidden), found in pairs.items():
-        counts, law = found.counts, float(theory.failure_probability(hidden, data="antipodal"))
-        late = float(_pair_bias(kind, hidden)[-1])
-        held["undecided"].append(compare_fraction(int(counts.undecided[-1]), counts.trials, 0.0, bias=late))
-        if hidden > min(HIDDEN[kind]) and not enough(counts.trials, law):
+        counts, biases = found.counts, _pair_bias(kind, hidden)
+        formula = float(theory.failure_probability(hidden, data="antipodal"))
+        late = float(biases[-1])
+        undecided.append(compare_fraction(int(counts.undecided[-1]), counts.trials, 0.0, bias=late))
+        if hidden > min(HIDDEN[kind]) and not enough(counts.trials, formula):
             continue
-        *way, end = (
-            compare_fraction(int(failed), counts.trials, law, bias=float(bias))
-            for failed, bias in zip(counts.failed, _pair_bias(kind, hidden), strict=True)
-            if bias <= EXCUSED * law
+        *before, end = (
+            compare_fraction(int(failed), counts.trials, formula, bias=float(bias))
+            for failed, bias in zip(counts.failed, biases, strict=True)
+            if bias <= EXCUSED * formula
         )
-        held["way"] += way
-        held[kind].append(end)
-    span = {kind: f"h = {widths[0]}..{widths[-1]}" for kind, widths in HIDDEN.items()}
-    rows = [
-        Row(f"antipodal, {kind}: fraction that fails, formula 2^(1-h), {span[kind]}", worst(held[kind]))
-        for kind in HIDDEN
-    ]
+        way += before
+        ends[kind].append(end)
+        wrong[kind].append(compare_fraction(int(counts.failed[-1]), counts.trials, min(1.0, 2 * formula), bias=late))
+    for kind, widths in HIDDEN.items():
+        statement = f"antipodal, {kind}: fraction that fails, formula 2^(1-h), h = {widths[0]}..{widths[-1]}"
+        run.row(statement, worst(ends[kind]))
+        run.must_fail("one unit less: 2^(2-h)", worst(wrong[kind]))
     reached = f"antipodal, on the way: not learnt, once the undecided are at most {EXCUSED:.0%} of the formula"
-    return [
-        *rows,
-        Row(reached, worst(held["way"])),
-        Row("antipodal: fraction undecided at the end", worst(held["undecided"])),
-    ]
+    run.row(reached, worst(way))
+    run.row("antipodal: fraction undecided at the end", worst(undecided))
 
 
-def _known_deaths(pairs: dict[tuple[str, int], _Run], setting: Setting) -> Row:
-    """Return how many networks fail or learn against what theory says of their own initialisations."""
+def compare_deaths(run: Trial, pairs: dict[tuple[str, int], _Run]) -> None:
+    """Compare which networks fail or learn with what theory says of their own initialisations."""
     wrong = trials = 0
     for part, ((kind, hidden), found) in enumerate(pairs.items()):
-        setting.say(f"predicting the neuron deaths of {len(found.learnt)} networks of {hidden} units")
-        seed = far_seed(setting.seed, part)
-        init = _pair_init(kind)
-        weights = init.draw(
-            Network((1, hidden, 1)), PAIR, networks=len(found.learnt), seed=seed, threads=setting.threads
-        ).weights
+        count, seed = len(found.learnt), far_seed(run.seed, part)
+        run.say(f"predicting the neuron deaths of {count} networks of {hidden} units")
+        network, init = Network((1, hidden, 1)), _pair_init(kind)
+        weights = init.draw(network, PAIR, networks=count, seed=seed, threads=run.threads).weights
         fails = theory.separated_deaths(weights, PAIR, "cross_entropy").failed.any(axis=1)
-        wrong, trials = wrong + int((fails == found.learnt).sum()), trials + len(found.learnt)
-    return Row(
-        "antipodal: fraction of networks whose neuron deaths theory gets wrong", compare_fraction(wrong, trials, 0.0)
-    )
+        wrong, trials = wrong + int((fails == found.learnt).sum()), trials + count
+    run.compare_fraction("antipodal: fraction of networks whose neuron deaths theory gets wrong", wrong, trials, 0.0)
 
 
-def _mode_rows(modes: dict[tuple[float, int], _Run]) -> list[Row]:
-    """Return the formula for each ratio of scales, and how it is reached in time."""
-    rows, early = [], []
+def compare_modes(run: Trial, modes: dict[tuple[float, int], _Run]) -> None:
+    """Compare the formula of one mode for each ratio of scales, and how it is reached in time."""
+    early = []
     for ratio in RATIOS:
         held = []
         for neurons in NEURONS:
             counts = modes[ratio, neurons].counts
-            law = float(theory.failure_probability(neurons, weight_std=ratio))
+            formula = float(theory.failure_probability(neurons, weight_std=ratio))
             dead, spread = _dead_by(ratio, neurons)
             # Who will die and has not yet; not from the formula, which would excuse its own errors.
-            waiting = float(share_dead(np.array(np.inf), ratio) ** neurons - dead[-1])
-            if neurons == 1 or enough(counts.trials, law):
-                held.append(compare_fraction(int(counts.stuck[-1]), counts.trials, law, bias=waiting))
+            waiting = float(dead_probability(np.array(np.inf), ratio) ** neurons - dead[-1])
+            if neurons == 1 or enough(counts.trials, formula):
+                held.append(compare_fraction(int(counts.stuck[-1]), counts.trials, formula, bias=waiting))
             early += [
                 compare_fraction(int(stuck), counts.trials, float(by), bias=float(bias))
                 for stuck, by, bias in zip(counts.stuck[:-1], dead, spread, strict=False)
                 if neurons == 1 or enough(counts.trials, float(by))
             ]
-        dies = theory.death_probability(weight_std=ratio)
-        label = (
-            f"one mode, sigma_w/sigma_z = {ratio:.3g}: fraction that fails, formula {dies:.4f}^k, k = 1..{NEURONS[-1]}"
-        )
-        rows.append(Row(label, worst(held)))
-    return [*rows, Row("one mode, on the way: fraction dead, all ratios and k", worst(early))]
+        dies = f"{theory.death_probability(weight_std=ratio):.4f}^k, k = 1..{NEURONS[-1]}"
+        run.row(f"one mode, sigma_w/sigma_z = {ratio:.3g}: fraction that fails, formula {dies}", worst(held))
+    run.row("one mode, on the way: fraction dead, all ratios and k", worst(early))
 
 
 def _dead_by(ratio: float, neurons: int) -> tuple[Floats, Floats]:
@@ -249,27 +235,24 @@ def _dead_by(ratio: float, neurons: int) -> tuple[Floats, Floats]:
     """
     steps = np.asarray(WATCHED)
     slow, fast = (2 * steps * np.arctanh(PACE * expit(size)) for size in (0.0, _largest_size(neurons)))
-    dead = share_dead(slow, ratio) ** neurons
-    return dead, share_dead(fast, ratio) ** neurons - dead + RARE
+    dead = dead_probability(slow, ratio) ** neurons
+    return dead, dead_probability(fast, ratio) ** neurons - dead + RARE
 
 
 def _data(pairs: dict[tuple[str, int], _Run], modes: dict[tuple[float, int], _Run]) -> xr.Dataset:
     """Collect what the figure shows of the formulas."""
     table: Table = {}
-    for name, counts in (
-        ("pair", {key: (found.counts.failed, found.counts.trials) for key, found in pairs.items()}),
-        ("mode", {key: (found.counts.stuck, found.counts.trials) for key, found in modes.items()}),
+    for name, counted in (
+        ("pair", [(found.counts.failed, found.counts.trials) for found in pairs.values()]),
+        ("mode", [(found.counts.stuck, found.counts.trials) for found in modes.values()]),
     ):
-        numbers = np.array([number for number, _ in counts.values()])
-        trials = np.array([[trials] for _, trials in counts.values()])
-        table |= proportion(f"{name}_failed", (name, "step"), numbers, np.broadcast_to(trials, numbers.shape))
-    laws = {
-        "pair_law": [float(theory.failure_probability(hidden, data="antipodal")) for _, hidden in pairs],
-        "mode_law": [float(theory.failure_probability(k, weight_std=ratio)) for ratio, k in modes],
-    }
-    table |= {name: ((name[:4],), np.array(values)) for name, values in laws.items()}
-    table["pair_bias"] = (("pair", "step"), np.array([_pair_bias(*key) for key in pairs]))
-    table["mode_dead"] = (("mode", "step"), np.array([_dead_by(*key)[0] for key in modes]))
+        numbers, trials = (np.array(column) for column in zip(*counted, strict=True))
+        table |= proportion(f"{name}_failed", (name, "step"), numbers, np.broadcast_to(trials[:, None], numbers.shape))
+    formula = theory.failure_probability
+    table["pair_law"] = (("pair",), np.array([float(formula(hidden, data="antipodal")) for _, hidden in pairs]))
+    table["mode_law"] = (("mode",), np.array([float(formula(k, weight_std=ratio)) for ratio, k in modes]))
+    table["pair_bias"] = (("pair", "step"), np.array([_pair_bias(*condition) for condition in pairs]))
+    table["mode_dead"] = (("mode", "step"), np.array([_dead_by(*condition)[0] for condition in modes]))
     coords = {
         "step": list(WATCHED),
         "init": ("pair", [kind for kind, _ in pairs]),
@@ -281,32 +264,30 @@ def _data(pairs: dict[tuple[str, int], _Run], modes: dict[tuple[float, int], _Ru
 
 
 def _bars(axes: Axes, x: ArrayLike, chosen: xr.Dataset, name: str, **style: Any) -> None:
-    """Draw shares with their Wilson intervals, where any was counted: a logarithmic axis has no 0."""
-    share, low, high = (chosen[f"{name}{end}"].values for end in ("", "_low", "_high"))
-    seen = share > 0
-    error = [(share - low)[seen], (high - share)[seen]]
-    plot.points(axes, np.asarray(x)[seen], share[seen], error=error, **style)
+    """Draw fractions with their Wilson intervals, where any was counted: a logarithmic axis has no 0."""
+    fraction, low, high = (chosen[f"{name}{end}"].values for end in ("", "_low", "_high"))
+    seen = fraction > 0
+    error = [(fraction - low)[seen], (high - fraction)[seen]]
+    plot.points(axes, np.asarray(x)[seen], fraction[seen], error=error, **style)
 
 
 def _figure(data: xr.Dataset) -> Figure:
     """Draw the formulas, how they are reached, and the surface."""
-    titles = (
-        "Training fails as the formulas say",
-        "How the formulas are reached",
-        "No theory: two classes, Gaussian initialisation",
+    titles = ("Training fails as the formulas say", "How the formulas are reached")
+    made, (formulas, way, surface) = plot.figure(
+        (*titles, "No theory: two classes, Gaussian initialisation"), width=5.6, height=5.2
     )
-    made, (laws, way, surface) = plot.figure(titles, width=5.6, height=5.2)
-    _draw_laws(laws, data)
+    _draw_formulas(formulas, data)
     _draw_way(way, data)
     failure_surface.draw(surface, data)
     return made
 
 
-def _draw_laws(axes: Axes, data: xr.Dataset) -> None:
+def _draw_formulas(axes: Axes, data: xr.Dataset) -> None:
     last = data.isel(step=-1)
     hidden = np.arange(1, max(max(widths) for widths in HIDDEN.values()) + 1)
-    law = theory.failure_probability(hidden, data="antipodal")
-    plot.theory(axes, hidden, law, color=plot.COLOURS[0], label="antipodal points: $2^{1-h}$")
+    formula = theory.failure_probability(hidden, data="antipodal")
+    plot.theory(axes, hidden, formula, color=plot.COLOURS[0], label="antipodal points: $2^{1-h}$")
     for kind, marker in zip(HIDDEN, "os", strict=True):
         chosen = last.isel(pair=np.flatnonzero(last["init"] == kind))
         _bars(axes, chosen["hidden"], chosen, "pair_failed", color=plot.COLOURS[0], fmt=marker)
@@ -315,7 +296,7 @@ def _draw_laws(axes: Axes, data: xr.Dataset) -> None:
         label = rf"one mode, $\sigma_w/\sigma_z$ = {name}: {theory.death_probability(ratio):.3f}$^k$"
         plot.theory(axes, chosen["neurons"], chosen["mode_law"], color=colour, label=label)
         _bars(axes, chosen["neurons"], chosen, "mode_failed", color=colour, fmt=marker)
-    plot.points(axes, [], [], color="0.3", label="trained, interval of 4 s.d.")
+    key(axes, "trained, interval of 4 s.d.")
     axes.set(yscale="log", ylim=(2e-6, 60), xlabel="neurons: h of the network, k of the mode")
     axes.set(ylabel="fraction of trainings that fail", xticks=hidden)
     plot.legend(axes, fontsize=10, loc="upper right")
@@ -331,7 +312,7 @@ def _draw_way(axes: Axes, data: xr.Dataset) -> None:
     for neurons, colour in zip((1, 3, 5), (*plot.COLOURS[5:], "0.5"), strict=True):
         chosen = shown.isel(mode=int(np.flatnonzero((data["ratio"] == 1.0) & (data["neurons"] == neurons))[0]))
         _bars(axes, shown["step"], chosen, "mode_failed", color=colour, fmt="D", label=f"dead, one mode, k = {neurons}")
-        dead = share_dead(2 * steps * np.arctanh(PACE / 2), 1.0) ** neurons
+        dead = dead_probability(2 * steps * np.arctanh(PACE / 2), 1.0) ** neurons
         plot.theory(axes, steps, dead, color=colour, lw=1.4)
     plot.theory(axes, [], [], color="0.3", lw=1.4, label="theory (antipodal: its limit)")
     axes.set(yscale="log", ylim=(2e-8, 2), xlabel="steps of descent", ylabel="fraction of networks")

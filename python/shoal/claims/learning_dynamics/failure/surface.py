@@ -6,32 +6,27 @@ Source: docs/theory.md sections 2 and 3; the bound and the sure failures are der
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from shoal import Gaussian, GradientDescent, Network, Record, plot, train
-from shoal.claims.outcome import Row, Setting
-from shoal.claims.shared.deaths import Counts, Table, certain_failures, enough, proportion
+from shoal import Gaussian, GradientDescent, Network, Record, plot
+from shoal.claims.shared.deaths import Counts, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed
+from shoal.claims.trial import Trial
 from shoal.tasks import modes
 from shoal.verdicts.comparison import worst
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_fraction, compare_least
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["CELLS", "Cell", "draw", "lost_starts", "measure", "rows", "table"]
 
 Flags = NDArray[np.bool_]
 
 TASK = modes((1.0, 1.0))
 WIDTHS, DEPTHS = tuple(range(1, 9)), (1, 2, 3, 4)
 CELLS = len(WIDTHS) * len(DEPTHS)
-START, METHOD = Gaussian(gain=float(np.sqrt(2))), GradientDescent(learning_rate=0.1, steps=1000)
+INIT, METHOD = Gaussian(gain=float(np.sqrt(2))), GradientDescent(learning_rate=0.1, steps=1000)
 AGAIN = 16
 """One network in so many is trained again at half the rate."""
 
@@ -57,40 +52,32 @@ class Cell:
     other: float
 
 
-def measure(count: int, setting: Setting) -> dict[tuple[int, int], Cell]:
+def measure(run: Trial, count: int) -> dict[tuple[int, int], Cell]:
     """Return the cells by (hidden layers, width), of ``count`` networks each."""
-    found = {}
-    for part, (depth, width) in enumerate(((d, w) for d in DEPTHS for w in WIDTHS), start=PART):
-        setting.say(f"training {count} networks of {depth} hidden layers of {width}")
-        found[depth, width] = _cell(Network((2, *(width,) * depth, 1)), count, setting, far_seed(setting.seed, part))
-    return found
+    return {
+        (depth, width): _cell(run, Network((2, *(width,) * depth, 1)), count, far_seed(run.seed, part))
+        for part, (depth, width) in enumerate(((d, w) for d in DEPTHS for w in WIDTHS), start=PART)
+    }
 
 
-def _margins(network: Network, count: int, setting: Setting, seed: int, refine: int = 1) -> Floats:
+def _margins(run: Trial, network: Network, count: int, seed: int, refine: int = 1) -> Floats:
     """Return the margins (networks, 3, 2) at initialisation, at half time and at the end."""
     steps = METHOD.steps * refine
-    data = train(
-        network,
-        TASK,
-        START,
-        method=GradientDescent(learning_rate=METHOD.learning_rate / refine, steps=steps),
-        record=Record(steps=(0, steps // 2, steps), measure=("margin",)),
-        networks=count,
-        seed=seed,
-        threads=setting.threads,
-    )
+    method = GradientDescent(learning_rate=METHOD.learning_rate / refine, steps=steps)
+    record = Record(steps=(0, steps // 2, steps), measure=("margin",))
+    data = run.train(network, TASK, INIT, method=method, record=record, networks=count, seed=seed)
     return np.asarray(data["margin"].values)
 
 
-def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
+def _cell(run: Trial, network: Network, count: int, seed: int) -> Cell:
     """Train one cell, look at its initial weights, and train its first networks again at half the rate."""
-    margins = _margins(network, count, setting, seed)
-    weights = START.draw(network, TASK, networks=count, seed=seed, threads=setting.threads).weights
-    lost = lost_starts(np.asarray(weights[0] > 0))
+    margins = _margins(run, network, count, seed)
+    weights = INIT.draw(network, TASK, networks=count, seed=seed, threads=run.threads).weights
+    lost = lost_classes(np.asarray(weights[0] > 0))
     # Both margins exactly 0: some layer is inactive on both samples, and every gradient is 0.
     certain: Flags = lost | np.all(margins[:, 0] == 0, axis=1)
     learnt: Flags = np.all(margins > 0, axis=2)
-    again = _margins(network, max(1, count // AGAIN), setting, seed, refine=2)
+    again = _margins(run, network, max(1, count // AGAIN), seed, refine=2)
     other = np.all(again[:, -1] > 0, axis=1) != learnt[: len(again), -1]
     return Cell(
         counts=Counts.of(margins[:, 1:]),
@@ -102,7 +89,7 @@ def _cell(network: Network, count: int, setting: Setting, seed: int) -> Cell:
     )
 
 
-def lost_starts(active: Flags) -> Flags:
+def lost_classes(active: Flags) -> Flags:
     """Return which initialisations, (networks,) bool, surely lose a class.
 
     ``active`` (networks, units, 2): which first-layer unit is active on which class.
@@ -112,57 +99,47 @@ def lost_starts(active: Flags) -> Flags:
     return np.asarray(np.any(serving == 0, axis=1) | shared)
 
 
-def rows(surface: dict[tuple[int, int], Cell]) -> list[Row]:
-    """Return what can be said of the surface: how many initialisations are lost, that they fail, and the bound."""
-    starts = [
-        compare_fraction(cell.lost, cell.counts.trials, certain_failures(width))
-        for (_, width), cell in surface.items()
-        if width == 1 or enough(cell.counts.trials, certain_failures(width))
-    ]
+def compare(run: Trial, surface: dict[tuple[int, int], Cell]) -> None:
+    """Compare what can be said of the surface: how many initialisations are lost, that they fail, and the bound."""
+    lost, bounds = [], []
+    for (depth, width), cell in surface.items():
+        trials, formula = cell.counts.trials, certain_failures(width)
+        if width == 1 or enough(trials, formula):
+            lost.append(compare_fraction(cell.lost, trials, formula))
+        if width > 1:
+            bounds.append(compare_least(int(cell.counts.failed[-1]), trials, certain_failures(width, depth)))
     # Every initialisation of width 1 is lost, so that there always are such initialisations.
-    certain = sum(c.certain for c in surface.values())
-    kept = sum(c.certain_failed for c in surface.values())
-    bounds = [
-        compare_least(int(c.counts.failed[-1]), c.counts.trials, certain_failures(width, depth))
-        for (depth, width), c in surface.items()
-        if width > 1
-    ]
-    return [
-        Row(
-            "two classes: fraction of initialisations that lose a class, formula 1 - (1 - 2^-w)^2 + w 4^-w",
-            worst(starts),
-        ),
-        Row(
-            "two classes: of the initialisations that surely fail, fraction that does",
-            compare_fraction(kept, certain, 1.0),
-        ),
-        Row("two classes: fraction that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds)),
-    ]
+    certain = sum(cell.certain for cell in surface.values())
+    kept = sum(cell.certain_failed for cell in surface.values())
+    formula_of_lost = "formula 1 - (1 - 2^-w)^2 + w 4^-w"
+    run.row(f"two classes: fraction of initialisations that lose a class, {formula_of_lost}", worst(lost))
+    run.compare_fraction("two classes: of the initialisations that surely fail, fraction that does", kept, certain, 1.0)
+    run.row("two classes: fraction that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds))
 
 
-def table(surface: dict[tuple[int, int], Cell]) -> Table:
-    """Return shares and intervals, (hidden_layers, width) each; the intervals count the undecided either way."""
+def dataset(surface: dict[tuple[int, int], Cell]) -> xr.Dataset:
+    """Return fractions and intervals, (hidden_layers, width) each; the intervals count the undecided either way."""
     dims, shape = ("hidden_layers", "width"), (len(DEPTHS), len(WIDTHS))
     cells = list(surface.values())
     trials = np.reshape([cell.counts.trials for cell in cells], shape)
     failed = np.reshape([cell.counts.failed[-1] for cell in cells], shape)
     stuck = np.reshape([cell.counts.stuck[-1] for cell in cells], shape)
-    bound = [[certain_failures(width, depth) for width in WIDTHS] for depth in DEPTHS]
     least = proportion("surface_failed", dims, stuck, trials)["surface_failed_low"]
-    return proportion("surface_failed", dims, failed, trials) | {
+    table = proportion("surface_failed", dims, failed, trials) | {
         "surface_failed_low": least,
         "surface_undecided": (dims, (failed - stuck) / trials),
         "surface_certain": (dims, np.reshape([cell.certain for cell in cells], shape) / trials),
-        "surface_bound": (dims, np.array(bound)),
+        "surface_bound": (dims, np.array([[certain_failures(width, depth) for width in WIDTHS] for depth in DEPTHS])),
     }
+    return xr.Dataset(table, coords={"hidden_layers": list(DEPTHS), "width": list(WIDTHS)})
 
 
 def draw(axes: Axes, data: xr.Dataset) -> None:
     """Draw the surface as a heat map with its numbers."""
-    share = data["surface_failed"].values
+    fraction = data["surface_failed"].values
     half = (data["surface_failed_high"] - data["surface_failed_low"]).values / 2
-    axes.imshow(share, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
-    for (row, column), value in np.ndenumerate(share):
+    axes.imshow(fraction, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
+    for (row, column), value in np.ndenumerate(fraction):
         text = f"{value:.3f}\n±{half[row, column]:.3f}"
         colour = "white" if value < 0.5 else "black"
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)

@@ -5,19 +5,15 @@ Source: docs/theory.md section 2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
 from shoal.claims.learning_dynamics.phase_diagram.plane import HEIGHT, LEVEL, NORM, WIDTH, Grid, first_time
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["draw"]
 
 INITS = (
     (0.92, -0.35), (0.62, -0.1), (0.90, -0.84), (0.17, -0.05), (0.06, 0.3), (0.10, 0.75), (0.10, -0.64), (0.35, -0.96),

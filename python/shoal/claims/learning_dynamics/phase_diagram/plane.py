@@ -18,14 +18,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal import Explicit, Init, Network, Task, theory
-from shoal.claims.outcome import Setting
 from shoal.claims.shared import flows
+from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
-
-__all__ = [
-    "HEIGHT", "LABEL", "LEVEL", "NORM", "RTOL", "TASK", "TOLERANCE", "WIDTH", "Grid", "Plane", "decided_by",
-    "first_time", "flow", "mode", "path_of", "spread", "train_plane", "weights_of",
-]  # fmt: skip
 
 Flags = NDArray[np.bool_]
 
@@ -45,12 +40,12 @@ RECORDS = 100
 
 @dataclass(frozen=True)
 class Plane:
-    """Starts on a grid of the (a, z) plane, none of them on the line a + z = 0.
+    """Initialisations on a grid of the (a, z) plane, none of them on the line a + z = 0.
 
     Cell centres are a = (2i + 1 - side)/side and z = 1.2 (2j + 1 - side)/side. With an even side, a + z = 0 would ask
     for 5 (odd) + 6 (odd) = 0, an odd number: the nearest centres are 1/(5 side) off.
 
-    ``side``: cells a side, even.
+    ``side``: cells per side, even.
     """
 
     side: int
@@ -61,7 +56,7 @@ class Plane:
         return np.asarray(WIDTH * (2 * np.arange(self.side) + 1 - self.side) / self.side)
 
     @property
-    def starts(self) -> tuple[Floats, Floats]:
+    def weights(self) -> tuple[Floats, Floats]:
         """Each (side^2,) float64: a and z of the cells, column by column, z rising in each."""
         a, z = np.meshgrid(self.columns, HEIGHT / WIDTH * self.columns, indexing="ij")
         return a.ravel(), z.ravel()
@@ -112,11 +107,9 @@ def weights_of(a: Floats, z: Floats) -> list[Floats]:
     return [a[:, None, None], LABEL * z[:, None, None]]
 
 
-def flow(init: Init, times: Floats, measure: tuple[str, ...], networks: int, setting: Setting) -> xr.Dataset:
+def flow(run: Trial, init: Init, times: Floats, measure: tuple[str, ...], networks: int | None = None) -> xr.Dataset:
     """Return one-neuron networks under gradient flow with cross-entropy, recorded at exactly these times."""
-    return flows.flow(
-        NETWORK, TASK, init, times, setting, networks=networks, seed=setting.seed, measure=measure, rtol=RTOL
-    )
+    return flows.flow(run, NETWORK, TASK, init, times, measure=measure, rtol=RTOL, networks=networks)
 
 
 def mode(a: float, z: float) -> theory.Mode:
@@ -124,17 +117,17 @@ def mode(a: float, z: float) -> theory.Mode:
     return theory.Mode(norm=NORM, frequency=1.0, start_margin=NORM * a * z, imbalance=abs(a * a - z * z))
 
 
-def train_plane(side: int, setting: Setting) -> Grid:
+def train_plane(run: Trial, side: int) -> Grid:
     """Train the plane until all cells are decided and, in theory, fit where they live."""
     plane = Plane(side)
-    a, z = plane.starts
+    a, z = plane.weights
     lives = (a > 0) & (a + z > 0)
     # The lowest living cell of a column is slowest, but for cells whose weights are nearly balanced: hence 5% more.
     lowest = np.flatnonzero(lives & (a + z < plane.spacing))
     slowest = max(float(mode(a[cell], z[cell]).time(LEVEL)) for cell in lowest)
     until = max(float(decided_by(a, z).max()), 1.05 * slowest)
     times = np.concatenate([[0.0], np.geomspace(0.02, until, RECORDS)])
-    data = flow(Explicit(weights_of(a, z)), times, ("margin", "active", "balance", "trajectory"), len(a), setting)
+    data = flow(run, Explicit(weights_of(a, z)), times, ("margin", "active", "balance", "trajectory"))
     margin, active = data["margin"].values[..., 0], data["active"].values[..., 0] > 0
     path = np.stack(path_of(data), axis=-1)
     return Grid(plane, a, z, times, margin, active, data["balance"].values[..., 0], path)
@@ -156,7 +149,7 @@ def spread(a: Floats, z: Floats, times: Floats) -> tuple[Floats, Floats]:
         theory.separated_margins(weights_of(a + sign * size, z + sign * size), TASK, "cross_entropy", times)[..., 0]
         for sign in (0, 1, -1)
     )
-    return best, np.maximum(np.abs(up - best), np.abs(down - best))
+    return best, flows.spread(best, up, down)
 
 
 def first_time(reached: Flags, times: Floats) -> Floats:

@@ -1,4 +1,7 @@
-"""Networks of one width on many datasets, at M nodes and N samples and at half of both."""
+"""Networks of one condition on many datasets, at M nodes and at half as many, and what is measured of them.
+
+Source: arXiv:2006.11209; docs/theory.md section 7.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from shoal.claims.outcome import Setting
 from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
+from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_mean
 
 INITS = 4
-"""Networks on one dataset, whose mean is that draw."""
+"""Networks on one dataset, whose mean is one draw of a statistical comparison."""
 
 EVERY = 2
 """Steps between records."""
@@ -52,23 +55,18 @@ class Ensemble:
     inside: Floats
 
     @classmethod
-    def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Ensemble:
+    def train(cls, run: Trial, condition: Condition, datasets: int, first: int) -> Ensemble:
         """Train on every dataset, from seeds of their own: first, first + 1, ... as in `far_seed`."""
         edges = Edges.of(condition)
 
         def measure(part: int) -> list[Floats]:
-            data = condition.train(
-                setting,
-                steps=recorded(condition),
-                measure=("trajectory", "margin", "test_margin", "test_error"),
-                networks=INITS,
-                part=first + part,
-            )
+            measures = ("trajectory", "margin", "test_margin", "test_error")
+            data = condition.train(run, steps=recorded(condition), measure=measures, networks=INITS, part=part)
             output, along = nodes(data)
             found = (
                 clock(output, along),
                 -clock(output, -along),
-                _slopes(output, along),
+                slopes(output, along),
                 (data["margin"].values < condition.threshold).mean(axis=-1),
                 (data["test_margin"].values < condition.threshold).mean(axis=-1),
                 data["test_error"].values,
@@ -76,7 +74,7 @@ class Ensemble:
             )
             return [np.asarray(values).mean(axis=0) for values in found]
 
-        return cls(*over_datasets(datasets, measure, setting.threads))
+        return cls(*over_datasets(datasets, measure, run.threads, first=first))
 
 
 @dataclass(frozen=True)
@@ -88,14 +86,12 @@ class Pair:
     half: Ensemble
 
     @classmethod
-    def train(cls, condition: Condition, setting: Setting, datasets: int, first: int) -> Pair:
+    def train(cls, run: Trial, condition: Condition, datasets: int, first: int) -> Pair:
         """Train both."""
         fewer = halved(condition)
-        setting.say(
-            f"training on {datasets} datasets, {condition.distribution} inputs, {condition.nodes} and {fewer.nodes}"
-            " nodes"
-        )
-        return cls(condition, *(Ensemble.train(each, setting, datasets, first) for each in (condition, fewer)))
+        what = f"{condition.distribution} inputs, {condition.nodes} and {fewer.nodes} nodes"
+        run.say(f"training on {datasets} datasets, {what}")
+        return cls(condition, *(Ensemble.train(run, each, datasets, first) for each in (condition, fewer)))
 
     def limit(self, name: str) -> Floats:
         """Return (datasets, times, ...): a measurement extrapolated to 1/M = 1/N = 0."""
@@ -106,17 +102,17 @@ class Pair:
         """(times,) float64: when it was recorded."""
         return np.asarray(recorded(self.condition) * self.condition.rate)
 
+    def compare_mean(self, measured: Floats, expected: ArrayLike, bias: ArrayLike = 0.0) -> Comparison:
+        """Return the comparison of a mean over datasets, with the number of networks behind it."""
+        return replace(compare_mean(measured, expected, bias=bias), networks=len(self.whole.gamma) * INITS)
+
     def compare(
         self, measured: Floats, predicted: Floats, shift: Floats, at: ArrayLike, bias: Floats | None = None
     ) -> Comparison:
         """Return the comparison of means over datasets, less the shift of the rate, at chosen times."""
         chosen = np.asarray(at)
         allowed = np.zeros(1) if bias is None else bias[chosen]
-        return self.count(compare_mean(measured[:, chosen] - shift[chosen], predicted[chosen], bias=allowed))
-
-    def count(self, comparison: Comparison) -> Comparison:
-        """Return the comparison with its number of networks."""
-        return replace(comparison, networks=len(self.whole.gamma) * INITS)
+        return self.compare_mean(measured[:, chosen] - shift[chosen], predicted[chosen], allowed)
 
 
 def recorded(condition: Condition) -> NDArray[np.int64]:
@@ -124,10 +120,9 @@ def recorded(condition: Condition) -> NDArray[np.int64]:
     return np.arange(0, condition.steps + 1, EVERY)
 
 
-def _slopes(output: Floats, along: Floats) -> Floats:
+def slopes(output: Floats, along: Floats) -> Floats:
     """Return (networks, times, 4): change of a on a_0 and w_0, of w_par on w_0 and a_0, by least squares over nodes."""
-    starts = np.stack([output[:, 0], along[:, 0]], axis=-1)
-    inverse = np.linalg.pinv(starts)
+    inverse = np.linalg.pinv(np.stack([output[:, 0], along[:, 0]], axis=-1))
     changes = (values - values[:, :1] for values in (output, along))
     first, second = (np.einsum("nkm,ntm->ntk", inverse, change) for change in changes)
     return np.concatenate([first, second[..., ::-1]], axis=-1)

@@ -1,4 +1,13 @@
-"""Sets of images, and the networks that are trained on them."""
+"""Images of the claim `realistic`, and networks that are trained on them.
+
+| symbol | meaning | name |
+|---|---|---|
+| a_i, w_i | output weight and incoming weights of node i | ``output, incoming`` |
+| w_par | w_i along the mean of y x, which plays the teacher | ``along`` |
+| gamma' | pace of the clock while no image is satisfied | ``speed`` |
+
+Source: arXiv:2006.11209; docs/theory.md section 7.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +17,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import Gaussian, GradientDescent, Network, Record, Task, train
-from shoal.claims.outcome import Setting
+from shoal import Gaussian, GradientDescent, Network, Record, Task
 from shoal.claims.shared.teacher import clock, spread_steps
+from shoal.claims.trial import Trial
 from shoal.tasks import digits
 from shoal.verdicts.layout import Floats
 
@@ -61,11 +70,10 @@ class Images:
     data: xr.Dataset
 
     @classmethod
-    def train(cls, images: ImageSet, nodes: int, networks: int, setting: Setting) -> Images:
+    def train(cls, run: Trial, images: ImageSet, nodes: int, networks: int) -> Images:
         """Train networks of ``nodes`` nodes, alpha = h = 1."""
-        task = images.task(setting.seed)
-        setting.say(f"training {networks} networks of {nodes} nodes on {task.samples} images: {images.name}")
-        data = train(
+        task = images.task(run.seed)
+        data = run.train(
             Network.mean_field(task.dimension, nodes),
             task,
             Gaussian(std=1.0),
@@ -73,8 +81,6 @@ class Images:
             loss="hinge",
             record=Record(steps=spread_steps(STEPS, 24), measure=("trajectory", "margin", "error", "test_error")),
             networks=networks,
-            seed=setting.seed,
-            threads=setting.threads,
         )
         return cls(images.name, task, data)
 
@@ -123,18 +129,17 @@ class Images:
         """(times,) int64: updates."""
         return np.asarray(self.data["step"].values)
 
-    def predicted(self) -> tuple[Floats, Floats]:
-        """Return a_i and w_i on their hyperbolas, as `output` and `incoming`, while no image is satisfied.
+    def predicted(self, speed: float) -> tuple[Floats, Floats]:
+        """Return a_i and w_i on their hyperbolas, as `output` and `incoming`, at a pace while no image is satisfied.
 
         Under descent: a step multiplies a + w_par by 1 + rate gamma' and a - w_par by 1 - rate gamma'; that is the
         theory's rotation by gamma up to first order in the rate. What is across the direction stays.
         """
-        start, first = self.output[:, :1], self.along[:, :1]
-        grown = (1 + RATE * self.speed) ** self.steps[None, :, None]
-        shrunk = (1 - RATE * self.speed) ** self.steps[None, :, None]
-        plus, minus = (start + first) * grown, (start - first) * shrunk
-        moved = (plus - minus) / 2 - first
-        return (plus + minus) / 2, self.incoming[:, :1] + moved[..., None] * self.direction
+        output, along = self.output[:, :1], self.along[:, :1]
+        rising = (output + along) * (1 + RATE * speed) ** self.steps[None, :, None]
+        falling = (output - along) * (1 - RATE * speed) ** self.steps[None, :, None]
+        moved = (rising - falling) / 2 - along
+        return (rising + falling) / 2, self.incoming[:, :1] + moved[..., None] * self.direction
 
     def astray(self) -> Floats:
         """Return how far all nodes are from their hyperbolas, over how far they have moved: (networks, times).

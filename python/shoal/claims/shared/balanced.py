@@ -1,0 +1,34 @@
+"""Separated balanced weights: two neurons per mode, inactive on every other mode."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from shoal import Explicit
+from shoal.verdicts.layout import Floats
+
+
+def initial_margins(networks: int, draw: np.random.Generator, lowest: float, highest: float) -> Floats:
+    """Return log-uniform initial margins, (networks,) float64."""
+    return np.asarray(np.exp(draw.uniform(np.log(lowest), np.log(highest), networks)))
+
+
+def balanced_init(margins: Floats, norms: ArrayLike, directions: ArrayLike, draw: np.random.Generator) -> Explicit:
+    """Return balanced weights of two neurons per mode, which share its initial margin at random.
+
+    ``margins`` (networks, modes): initial margin of each mode, positive. ``norms`` (modes,): margin over the product of
+    a neuron's weights. ``directions`` (modes, outputs): unit vectors along which the output weights lie. ``draw``: for
+    the fraction of either neuron, and for the weights along the other modes: negative, so that it is inactive there.
+    """
+    networks, modes = margins.shape
+    fraction = draw.uniform(0.1, 0.9, (networks, modes))
+    incoming = -np.abs(draw.normal(0, 0.2, (networks, 2 * modes, modes)))
+    along = np.asarray(directions, float)
+    outgoing = np.zeros((networks, along.shape[1], 2 * modes))
+    for mode, (norm, direction) in enumerate(zip(np.asarray(norms, float), along, strict=True)):
+        for unit, part in ((mode, fraction[:, mode]), (mode + modes, 1 - fraction[:, mode])):
+            size = np.sqrt(part * margins[:, mode] / norm)
+            incoming[:, unit, mode] = size
+            outgoing[:, :, unit] = size[:, None] * direction
+    return Explicit([incoming, outgoing])
