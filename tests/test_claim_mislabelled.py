@@ -31,10 +31,9 @@ def outcome(few):
 
 
 def test_its_laws_and_directions_pass(outcome):
-    # Half of the time is too short to fit wrong labels.
-    failed = [
-        str(row.statement) for row in outcome.rows if not row.passed and "are fitted in the end" not in row.statement
-    ]
+    # Half of the time is too short to fit wrong labels, and so few networks are too few to catch twice as many.
+    rows = [row for row in outcome.rows if "are fitted in the end" not in row.statement]
+    failed = [row.statement for row in rows if not row.comparison.passed]
     assert not failed
 
 

@@ -35,7 +35,7 @@ TEXTS = {
     "RAW": f"{HEAD}[record]\nsteps = [0, 5, 20]\n",
     "REDUCED": f"{HEAD}[record]\nsteps = [0, 5, 20]\n{REDUCE}\n",
 }
-EXAMPLES = sorted((Path(__file__).parents[1] / "docs" / "examples").glob("*.toml"))
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.toml"))
 
 
 @pytest.fixture(autouse=True)

@@ -130,7 +130,7 @@ def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.checkout
 def test_the_failure_surface(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No network of one unit learns exclusive or, and of many units most do."""
-    example = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "examples" / "failure_surface.py"))
+    example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "failure_surface.py"))
     data = example["swept"](64, tmp_path / "s", widths=[1, 16], depths=[1], steps=2000)
     share = data.event_fraction.sel(event=example["EVENT"]).isel(time=-1).values
     assert share[0, 0] == 1
