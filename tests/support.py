@@ -85,8 +85,9 @@ def same_bits(one: xarray.Dataset, other: xarray.Dataset) -> None:
 
 
 def passes(outcome: Outcome) -> None:
-    """Assert that every row of a claim passes."""
+    """Assert that every row of a claim passes, and that some name a wrong theory, which they then catch."""
     assert not [f"{row.statement}: {row.comparison}" for row in outcome.rows if not row.passed]
+    assert any(row.wrong for row in outcome.rows)
 
 
 def rows_of(part: Callable[..., object], setting: Setting, *given: object) -> list[Row]:

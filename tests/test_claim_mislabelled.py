@@ -31,10 +31,10 @@ def outcome(few):
 
 
 def test_its_laws_and_directions_pass(outcome):
-    # Half of the time is too short to fit wrong labels, and so few networks are too few to catch twice as many.
-    rows = [row for row in outcome.rows if "are fitted in the end" not in row.statement]
-    failed = [row.statement for row in rows if not row.comparison.passed]
-    assert not failed
+    # Half of the time is too short to fit wrong labels, and eight datasets are too few to tell that there are any.
+    failed = [row.statement for row in outcome.rows if not row.comparison.passed]
+    assert not [statement for statement in failed if "are fitted in the end" not in statement]
+    assert "twice as many are wrong" in {wrong.name for row in outcome.rows for wrong in row.wrong if wrong.caught}
 
 
 def test_the_figure_is_labelled(outcome):

@@ -92,7 +92,7 @@ def test_what_a_claim_says_is_shown_with_what_it_trains():
         passing(run)
 
     claims.run(made(test), progress=lines.append)
-    assert lines == ["thinking", "training 3 networks"]
+    assert lines == ["thinking", "training 3 networks of widths (1, 2, 1)"]
 
 
 DRAW = np.random.default_rng(0).normal(1.0, 0.1, (2, 400))

@@ -9,6 +9,7 @@ import xarray as xr
 
 from shoal.claims.outcome import Row, Setting, Wrong
 from shoal.spec.method import GradientFlow
+from shoal.spec.network import Network
 from shoal.spec.training import Training
 from shoal.train import train
 from shoal.verdicts import comparison, means, proportion
@@ -20,7 +21,6 @@ P = ParamSpec("P")
 
 
 def _row_of(compare: Callable[P, Comparison]) -> Callable[Concatenate[Trial, str, P], Comparison]:
-    """Return the method that compares and adds a row."""
 
     def method(run: Trial, statement: str, /, *compared: P.args, **options: P.kwargs) -> Comparison:
         return run.row(statement, compare(*compared, **options))
@@ -67,7 +67,10 @@ class Trial:
     def train(self, *arguments: Any, **training: Any) -> xr.Dataset:
         """Return ``shoal.train(...)`` of the same arguments, with the seed and threads of this run unless given."""
         count = training.get("networks")
-        self.say("training" if count is None else f"training {count} network{'s' * (count != 1)}")
+        network = next((each for each in (*arguments, *training.values()) if isinstance(each, Network)), None)
+        widths = "" if network is None else f" of widths {network.widths}"
+        networks = "networks" if count is None else f"{count} network{'s' * (count != 1)}"
+        self.say(f"training {networks}{widths}")
         if not any(isinstance(each, Training) for each in arguments):
             training.setdefault("seed", self.seed)
         training.setdefault("threads", self.threads)

@@ -231,7 +231,6 @@ def finite_width(run: Trial) -> Figure:
 
 
 def _data(condition: Condition, found: dict[int, Width], doubled: Width, steps: NDArray[np.int64]) -> xr.Dataset:
-    """Collect what the figure shows: root mean squares with their errors, test errors and their formula."""
     table, trained, times = {}, [*found.values(), doubled], steps * condition.rate
     for name in ("node", "output"):
         squares = [getattr(width, name) for width in trained]
@@ -254,7 +253,6 @@ def _data(condition: Condition, found: dict[int, Width], doubled: Width, steps: 
 
 
 def _figure(data: xr.Dataset, condition: Condition) -> Figure:
-    """Draw three deviations over the width."""
     titles = ("Nodes off their curves", "Output off its limit", "Test error of finite width")
     made, (off, output, error) = plot.figure(titles, width=5.2, height=4.8)
     _draw_deviation(off, data, "node")

@@ -167,7 +167,6 @@ def compare(run: Trial, condition: Condition, whole: Slowed, half: Slowed) -> No
 
 
 def _limit(whole: Slowed, half: Slowed, name: str) -> Floats:
-    """Return a measurement extrapolated to infinite sizes, (datasets, times)."""
     return np.asarray(2 * getattr(whole, name) - getattr(half, name))
 
 
@@ -214,7 +213,6 @@ def slowing_down(run: Trial) -> Figure:
 def _data(
     condition: Condition, whole: Slowed, half: Slowed, steps: NDArray[np.int64], others: dict[str, Floats]
 ) -> xr.Dataset:
-    """Collect what the figure shows."""
     times, gamma, unsatisfied = times_of(condition), *(_limit(whole, half, name) for name in ("gamma", "unsatisfied"))
     speed = np.expm1(np.diff(gamma, axis=1)) / condition.rate
     table = {
@@ -231,7 +229,6 @@ def _data(
 
 
 def _figure(data: xr.Dataset, condition: Condition) -> Figure:
-    """Draw the speed against the fraction, the fraction against time, and the clocks of three losses."""
     titles = ("The fewer are left, the slower", "The fraction left falls like a power", "The clocks of three losses")
     made, (speed, left, losses) = plot.figure(titles, width=5.4, height=4.8)
     _draw_speed(speed, data, condition)

@@ -232,7 +232,6 @@ def _random(run: Trial, many: int) -> dict[str, Any]:
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw one class's curve at some K, times against K, and how many random networks learn all classes."""
     titles = ("One class of K, on its clock", f"Time to soft error {SOFT_ERROR:g}")
     made, (curves, times, learnt) = plot.figure((*titles, "Gaussian initialisation, no theory known"))
     for number, colour, marker in zip((2, 3, 5, 10), plot.COLOURS, "os^D", strict=False):

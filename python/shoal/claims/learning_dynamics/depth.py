@@ -28,7 +28,7 @@ NORMS = (1.7, 0.9)
 FREQUENCIES = (0.6, 0.4)
 TASK = modes(norms=NORMS, frequencies=FREQUENCIES)
 UNITS = 3
-"""Hidden units a layer that carry each mode."""
+"""Hidden units per layer that carry each mode."""
 
 LOSSES = {"cross_entropy": "cross-entropy", "hinge": "hinge"}
 KINDS = {"margin": "margins", "weights": "weights"}
@@ -73,7 +73,7 @@ def mode(k: int, layers: int, margin: float, loss: str) -> theory.Mode:
     return theory.Mode(norm=NORMS[k], frequency=FREQUENCIES[k], start_margin=float(margin), depth=layers, loss=loss)
 
 
-def start_margins(networks: int, seed: int) -> dict[str, Floats]:
+def draw_margins(networks: int, seed: int) -> dict[str, Floats]:
     """Return initial margins (networks, depths, 2) float64: the same at every depth, or of the same weights.
 
     The first network has initial margin 0.01, or strength 0.3 in every layer; the others are drawn log-uniformly.
@@ -108,10 +108,10 @@ class Trained:
     error: Floats
 
     @classmethod
-    def of(cls, run: Trial, starts: Floats, loss: str) -> Trained:
+    def of(cls, run: Trial, initial: Floats, loss: str) -> Trained:
         """Train from initial margins (networks, depths, 2) and predict each mode of each network."""
         draw = np.random.default_rng(run.seed)
-        parts = [_one_depth(run, starts[:, at], layers, loss, draw) for at, layers in enumerate(DEPTHS)]
+        parts = [_one_depth(run, initial[:, at], layers, loss, draw) for at, layers in enumerate(DEPTHS)]
         times, *columns = zip(*parts, strict=True)
         stacked = (np.stack(given, axis=axis) for given, axis in zip(columns, (2, 2, 2, 1, 1, 1), strict=True))
         return cls(np.stack(times), *stacked)
@@ -122,18 +122,17 @@ class Trained:
         return compare_flow(self.margins, expected, tolerance=TOLERANCE, bias=self.carried)
 
 
-def _one_depth(run: Trial, starts: Floats, layers: int, loss: str, draw: np.random.Generator) -> tuple[Floats, ...]:
-    """Return the fields of `Trained` at one depth."""
+def _one_depth(run: Trial, initial: Floats, layers: int, loss: str, draw: np.random.Generator) -> tuple[Floats, ...]:
     levels = LEVELS[loss]
     # Every layer off by the tolerance, up and down: the margin is the product of all.
     theories = [
-        [[mode(k, layers, network[k] * factor, loss) for k in range(2)] for network in starts]
+        [[mode(k, layers, network[k] * factor, loss) for k in range(2)] for network in initial]
         for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers
     ]
     formula, *shifted = np.array([[[each.time(levels) for each in pair] for pair in version] for version in theories])
     # Denser towards the start, where shallow networks are quick; long enough for the slowest.
     times = 1.2 * formula.max() * np.expm1(np.linspace(0, 4, RECORDS)) / np.expm1(4)
-    found = _train(run, balanced_strengths(starts, layers), times, loss, draw)
+    found = _train(run, balanced_strengths(initial, layers), times, loss, draw)
     seen = times[::EVERY]
     curves = np.array([[[each.margin(seen) for each in pair] for pair in version] for version in theories])
     predicted, *others = np.moveaxis(curves, -1, 2)
@@ -149,7 +148,6 @@ def _one_depth(run: Trial, starts: Floats, layers: int, loss: str, draw: np.rand
 
 
 def _train(run: Trial, strengths: Floats, times: Floats, loss: str, draw: np.random.Generator) -> Floats:
-    """Return the margins (networks, times, 2) of chains."""
     network = Network((2, *(2 * UNITS,) * (strengths.shape[2] - 1), 1))
     return np.asarray(flow(run, network, TASK, chains(strengths, draw), times, loss=loss)["margin"].values)
 
@@ -174,7 +172,6 @@ def unbalanced(run: Trial, loss: str, networks: int) -> Comparison:
 
 
 def _chain_margins(strengths: Floats, loss: str, times: Floats) -> Floats:
-    """Return margins (networks, times, 2) of strengths (networks, 2, layers)."""
     margins = [
         theory.Chain(
             tuple(layers), norm=NORMS[k], frequency=FREQUENCIES[k], loss=loss, activation="relu"
@@ -194,19 +191,19 @@ def _chain_margins(strengths: Floats, loss: str, times: Floats) -> Floats:
 def depth(run: Trial) -> Figure:
     """Compare every depth under both losses, from equal initial margins and from equal initial weights."""
     count = run.networks(full=24, quick=6)
-    starts = start_margins(count, run.seed)
-    trained = {(loss, kind): Trained.of(run, given, loss) for loss in LEVELS for kind, given in starts.items()}
+    initial = draw_margins(count, run.seed)
+    trained = {(loss, kind): Trained.of(run, given, loss) for loss in LEVELS for kind, given in initial.items()}
     for (loss, kind), found in trained.items():
         words = f"{LOSSES[loss]}, equal initial {KINDS[kind]}"
         run.row(f"margin, {words}", found.compare())
-        run.must_fail("one layer more", found.compare(_deeper(starts[kind], found, loss)))
+        run.must_fail("one layer more", found.compare(_deeper(initial[kind], found, loss)))
         what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
         run.row(f"{what}, {words}", compare_arrivals(found.arrivals, found.formula, found.error))
         run.must_fail("2% later", compare_arrivals(found.arrivals, 1.02 * found.formula, found.error))
     run.row("fraction of arrivals at which another depth than theory's is first", first(trained))
     for loss, words in LOSSES.items():
         run.row(f"margin, {words}, unbalanced layers", unbalanced(run, loss, count))
-    data = _data(trained, starts)
+    data = _data(trained, initial)
     run.note(_times("equal initial margins 0.01, mode of norm 1.7", data, "margin"))
     run.note(_times("equal initial weights, strength 0.3 a layer", data, "weights"))
     run.note(
@@ -220,10 +217,9 @@ def depth(run: Trial) -> Figure:
     return _figure(run.save(data))
 
 
-def _deeper(starts: Floats, found: Trained, loss: str) -> Floats:
-    """Return the margins that theory predicts for networks of one layer more from the same initial margins."""
+def _deeper(initial: Floats, found: Trained, loss: str) -> Floats:
     curves = [
-        [[mode(k, layers + 1, network[at, k], loss).margin(times[::EVERY]) for k in range(2)] for network in starts]
+        [[mode(k, layers + 1, network[at, k], loss).margin(times[::EVERY]) for k in range(2)] for network in initial]
         for at, (layers, times) in enumerate(zip(DEPTHS, found.times, strict=True))
     ]
     return np.asarray(curves).transpose(1, 3, 0, 2)
@@ -237,7 +233,6 @@ def first(trained: dict[tuple[str, str], Trained]) -> Comparison:
 
 
 def _fastest(arrivals: Floats) -> Floats:
-    """Return the depth of the shortest time, (networks, modes x levels) float64."""
     return np.asarray(np.array(DEPTHS, float)[arrivals.argmin(axis=1)].reshape(len(arrivals), -1))
 
 
@@ -252,8 +247,7 @@ def _times(start: str, data: xr.Dataset, kind: str) -> str:
     return f"Times at 1 to 6 layers from {start}: " + "; ".join(parts) + "."
 
 
-def _data(trained: dict[tuple[str, str], Trained], starts: dict[str, Floats]) -> xr.Dataset:
-    """Collect what the figure shows: the first network."""
+def _data(trained: dict[tuple[str, str], Trained], initial: dict[str, Floats]) -> xr.Dataset:
     table: dict[str, tuple[tuple[str, ...], Any]] = {}
     levels = LEVELS["cross_entropy"]
     for (loss, kind), found in trained.items():
@@ -265,13 +259,12 @@ def _data(trained: dict[tuple[str, str], Trained], starts: dict[str, Floats]) ->
         table[f"{name}_time"] = (("layers", "record"), found.times[:, ::EVERY])
         table[f"{name}_margin"] = (("record", "layers", "mode"), found.margins[0])
         table[f"{name}_margin_predicted"] = (("record", "layers", "mode"), found.predicted[0])
-    for kind, given in starts.items():
+    for kind, given in initial.items():
         table[f"start_{kind}"] = (("layers", "mode"), given[0])
     return xr.Dataset(table, coords={"layers": list(DEPTHS), "level": list(levels), "norm": ("mode", list(NORMS))})
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Curves from one initial margin, and times against depth from either kind of initialisation."""
     made, (curves, margin, weights) = plot.figure(
         ("Cross-entropy, initial margin 0.01", "Equal initial margins, 0.01", "Equal initial weights, 0.3 a layer")
     )

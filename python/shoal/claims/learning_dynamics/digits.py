@@ -8,6 +8,7 @@ not at it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,29 +69,26 @@ class ModeFit:
         guesses = [
             np.array([np.log((pace - self.clock(np.log(start))) / half), np.log(start)]) for start in (1e-1, 1e-2, 1e-3)
         ]
-        return _best_fit(self, guesses, times, errors, bounds)
+        return _best_fit(self.error, guesses, times, errors, bounds)
 
 
-@dataclass(frozen=True)
-class DecayFit:
-    """The rival: a plateau at 1/2, then exponential decay, as a function of (delay, log constant)."""
+def decay_error(parameters: Floats, times: Floats) -> Floats:
+    """Return the soft error of the rival, a plateau at 1/2 and then exponential decay, of (delay, log constant)."""
+    return np.asarray(0.5 * np.exp(-np.maximum(times - parameters[0], 0.0) / np.exp(parameters[1])))
 
-    def error(self, parameters: Floats, times: Floats) -> Floats:
-        """Return the soft error at the times."""
-        return np.asarray(0.5 * np.exp(-np.maximum(times - parameters[0], 0.0) / np.exp(parameters[1])))
 
-    def fit(self, times: Floats, errors: Floats) -> tuple[Floats, Floats]:
-        """Return the best parameters and the fitted soft error."""
-        guesses = [
-            np.array([times[int(np.argmax(errors < level))], np.log(constant * times[-1])])
-            for level in (0.49, 0.45, 0.40, 0.30)
-            for constant in (0.05, 0.2)
-        ]
-        return _best_fit(self, guesses, times, errors, ([0.0, -12.0], [times[-1], 12.0]))
+def fit_decay(times: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """Return the best parameters of the rival and its soft error."""
+    guesses = [
+        np.array([times[int(np.argmax(errors < level))], np.log(constant * times[-1])])
+        for level in (0.49, 0.45, 0.40, 0.30)
+        for constant in (0.05, 0.2)
+    ]
+    return _best_fit(decay_error, guesses, times, errors, ([0.0, -12.0], [times[-1], 12.0]))
 
 
 def _best_fit(
-    shape: ModeFit | DecayFit,
+    curve: Callable[[Floats, Floats], Floats],
     guesses: list[Floats],
     times: Floats,
     errors: Floats,
@@ -98,11 +96,10 @@ def _best_fit(
 ) -> tuple[Floats, Floats]:
     """Return the parameters of the lowest sum of squares from any first guess, and their curve."""
     found = [
-        least_squares(lambda p: shape.error(p, times) - errors, np.clip(guess, *bounds), bounds=bounds)
-        for guess in guesses
+        least_squares(lambda p: curve(p, times) - errors, np.clip(guess, *bounds), bounds=bounds) for guess in guesses
     ]
     parameters = np.asarray(min(found, key=lambda one: one.cost).x, float)
-    return parameters, shape.error(parameters, times)
+    return parameters, curve(parameters, times)
 
 
 @claim(
@@ -141,16 +138,15 @@ def _fitted(run: Trial, plan: Plan, count: int, depth: int) -> xr.Dataset:
     run.say(f"fitting {count} networks of {depth} weight layers")
     alive = data["status"].values == 0
     errors = np.where(alive[:, None], data["soft_error"].values, np.nan)
-    shapes: dict[str, ModeFit | DecayFit] = {"mode": ModeFit.of_depth(depth), "decay": DecayFit()}
     table: dict[str, tuple[tuple[str, ...], Floats]] = {
         "soft_error": (("network", "time"), errors),
         "error": (("network", "time"), np.asarray(data["error"].values, float)),
     }
-    for name, shape in shapes.items():
+    for name, fit in (("mode", ModeFit.of_depth(depth).fit), ("decay", fit_decay)):
         fits = np.full(errors.shape, np.nan)
         parameters = np.full((count, 2), np.nan)
         for network in np.flatnonzero(alive):
-            parameters[network], fits[network] = shape.fit(plan.times, errors[network])
+            parameters[network], fits[network] = fit(plan.times, errors[network])
         residual = ((fits - errors) ** 2).sum(axis=1)
         spread = ((errors - errors.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
         table[f"{name}_fit"] = (("network", "time"), fits)
@@ -187,7 +183,6 @@ def _goodness(part: xr.Dataset, depth: int) -> str:
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw all networks and a typical one with its fits, one panel per depth; then all goodnesses of fit."""
     titles = [f"{depth} weight layers" for depth in GAINS]
     made, panels = plot.figure((*titles, "Every network: two fits"), width=4.6)
     last, times = panels[-1], data["time"].values

@@ -78,7 +78,6 @@ def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw times against the frequency, the common curve, and what is left when the formula is divided out."""
     made, (times, collapse, left) = plot.figure(
         ("Time to margin 1, one network each", "One curve for all frequencies", "Random networks, geometric mean")
     )

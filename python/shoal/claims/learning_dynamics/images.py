@@ -131,7 +131,6 @@ def images(run: Trial) -> Figure:
 
 
 def _trained(run: Trial, task: Task, condition: Condition, first: int, count: int) -> xr.Dataset:
-    """Train the networks first, first + 1, ...: the same initialisations at every fraction."""
     return run.train(
         Network((task.dimension, condition.width, 1)), task, Gaussian(gain=GAIN), method=GradientDescent(RATE, STEPS),
         record=Record(steps=(STEPS,), measure=("error", "weights")), networks=count, first_network=first,
@@ -162,7 +161,6 @@ def _compare(run: Trial, means: xr.Dataset) -> None:
 
 
 def _notes(data: xr.Dataset) -> tuple[str, ...]:
-    """Say what was measured beside the rows, and what it does not show."""
 
     def mean(name: str, condition: Condition, fraction: float) -> str:
         values = data[name].sel(condition=condition.label, fraction=fraction).mean("network").values
@@ -196,7 +194,6 @@ def _notes(data: xr.Dataset) -> tuple[str, ...]:
 
 
 def _figure(data: xr.Dataset, seed: int) -> Figure:
-    """Draw error and separation against the fraction, and what decoupling does; example images as insets."""
     made, (error, shape, remedy) = plot.figure(
         ("Error on images without the cue", "Separation: the shape alone", "Spectral decoupling")
     )
@@ -226,7 +223,6 @@ def _draw(axes: Axes, values: xr.DataArray, condition: Condition, colour: str, m
 
 
 def _examples(axes: Axes, seed: int) -> None:
-    """Draw an image of either class, and the first with the cue."""
     split = Split.draw(seed, 0)
     plus, minus = (split.images[int(np.argmax(split.labels == label))] for label in (1, -1))
     shown = ((plus, f"{CLASSES[0]}"), (plus + PLAIN.brightness, f"{CLASSES[0]}, cue"), (minus, f"{CLASSES[1]}"))

@@ -61,12 +61,12 @@ def losses(run: Trial) -> Figure:
     """Compare every loss's curve, the common path, the hinge's end and the logarithm."""
     count = run.networks(full=32, quick=12)
     steps = QUICK_STEPS if run.quick else STEPS
-    init, starts, imbalances = living_init(count, run.seed)
+    init, initial, imbalances = living_init(count, run.seed)
     plans = {loss: Plan(NETWORK, TASK, init, loss, RATE, steps, EVERY, MEASURE) for loss in LOSSES}
     runs = {loss: plan.three(run, count) for loss, plan in plans.items()}
     times = plans["hinge"].times
     run.say(f"predicting {count} networks under {len(LOSSES)} losses")
-    modes = {loss: theories(loss, starts, imbalances) for loss in LOSSES}
+    modes = {loss: theories(loss, initial, imbalances) for loss in LOSSES}
     predicted = {loss: np.array([mode.margin(times) for mode in modes[loss]], float) for loss in LOSSES}
     end = np.array([mode.time(THRESHOLD) for mode in modes["hinge"]], float)
     stop, reading = crossing_times(times, runs["hinge"].stack("margin")[..., 0], THRESHOLD, above=0)
@@ -162,14 +162,12 @@ def _compare_stopped(hinge: Runs, times: Floats, end: Floats) -> Comparison:
 
 
 def _compare_logarithm(runs: Runs, predicted: Floats, times: Floats) -> Comparison:
-    """Compare the margin gained over the last factor e of time."""
     early = int(np.searchsorted(times, times[-1] / np.e))
     margins = runs.stack("margin")[..., 0]
     return _compare_numbers(margins[:, :, -1] - margins[:, :, early], predicted[:, -1] - predicted[:, early])
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw margins against time, the one path, and when the hinge is done."""
     made, (curves, path, ends) = plot.figure(
         ("One initialisation, four losses", "One path in phase space", "Hinge: training ends")
     )

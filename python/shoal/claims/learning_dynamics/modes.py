@@ -96,7 +96,6 @@ def modes(run: Trial) -> Figure:
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw one network's four curves, their collapse, and arrival times of all networks."""
     made, (curves, collapse, arrival) = plot.figure(
         ("One network, four modes", "Same margins, own clocks", f"Arrival at margin {LEVEL:g}, all networks")
     )

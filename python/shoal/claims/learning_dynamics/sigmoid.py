@@ -124,7 +124,6 @@ def _initial_weights(run: Trial, networks: int, seed: int) -> Sequence[Floats]:
 
 
 def _data(runs: Runs, margins: Floats, fine: xr.Dataset, expected: Floats) -> xr.Dataset:
-    """Collect what the figure shows."""
     table: dict[str, tuple[tuple[str, ...], Floats]] = {
         "soft_error": (("network", "time"), runs.quarter["soft_error"].values),
         "soft_error_predicted": (("network", "time"), soft_error(margins)),
@@ -137,7 +136,6 @@ def _data(runs: Runs, margins: Floats, fine: xr.Dataset, expected: Floats) -> xr
 
 
 def _figure(data: xr.Dataset, runs: Runs, margins: Floats, smooth: NDArray[np.bool_]) -> Figure:
-    """Draw single networks, the mean over many, and how the bias vanishes with the rate."""
     made, (single, mean, bias) = plot.figure(("Single networks", "Mean over random networks", "Bias of descent"))
     final = data["soft_error_predicted"].values[:, -1]
     order = np.argsort(final)

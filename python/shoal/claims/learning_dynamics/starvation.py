@@ -205,8 +205,7 @@ def _hinge(run: Trial) -> xr.Dataset:
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw the power law, one network's curves, confidence against the fraction, and connected networks."""
-    made, (law, curves, separate, connected) = plot.figure(
+    made, (power, curves, separate, connected) = plot.figure(
         (
             "Both features in every sample",
             f"Feature 2 in {FRACTIONS[2]:g} of the samples",
@@ -215,7 +214,7 @@ def _figure(data: xr.Dataset) -> Figure:
         ),
         width=5.0,
     )
-    _draw_law(law, data)
+    _draw_power(power, data)
     _draw_curves(curves, data)
     fractions, lines = np.array(FRACTIONS), data["line_fraction"].values
     for layers, colour, marker in zip(DEPTHS, plot.COLOURS, "os^D", strict=False):
@@ -241,12 +240,11 @@ def _figure(data: xr.Dataset) -> Figure:
         axes.set(xlabel="fraction of samples with feature 2", ylim=(0.48, 1.02), xlim=(0, 1))
         axes.set_ylabel("confidence, feature 2 alone")
     connected.plot([], [], color="0.5", lw=1.2, ls=":", label="training samples, at least")
-    legends((law, curves, separate, connected), fontsize=9.5)
+    legends((power, curves, separate, connected), fontsize=9.5)
     return made
 
 
-def _draw_law(axes: Axes, data: xr.Dataset) -> None:
-    """One network's two strengths against each other under four losses."""
+def _draw_power(axes: Axes, data: xr.Dataset) -> None:
     logs = data["together_log"].values
     for log, label, colour, marker in zip(logs, LOSSES, plot.COLOURS, "os^D", strict=False):
         # Equal steps along the path, another phase for each loss, so that no marker hides another.
@@ -261,7 +259,6 @@ def _draw_law(axes: Axes, data: xr.Dataset) -> None:
 
 
 def _draw_curves(axes: Axes, data: xr.Dataset) -> None:
-    """Both strengths of one network under cross-entropy and hinge."""
     chosen = data.sel(fraction=FRACTIONS[2])
     for name, label, colour in (("", "cross-entropy", plot.COLOURS[0]), ("hinge_", "hinge", plot.COLOURS[1])):
         measured, predicted = chosen[f"{name}strength"].values, chosen[f"{name}strength_predicted"].values

@@ -2,7 +2,7 @@
 
 Two-layer networks with separate neurons (``separate.py``) come to rest where a convex function of the
 strengths is least: weight decay of both layers is a penalty on the sum of strengths, 2 decay sum_k u_k/rho_k, once the
-two neurons of a feature, one a sign, are counted.
+two neurons of a feature, one per sign, are counted.
 """
 
 from __future__ import annotations
@@ -258,13 +258,11 @@ def _until(signed: Signed, penalty: Penalty, initial: Floats) -> Floats:
 
 
 def _confidence(signed: Signed, penalty: Penalty, initial: Floats) -> Floats:
-    """Return the confidence that theory predicts on the starved feature alone when training is stopped."""
     times = _until(signed, penalty, initial)
     return np.asarray(expit(signed.predicted(initial, times, penalty=penalty)[0, -1, -1]))
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Linear margins at rest, one network's strengths, and the confidence on either task."""
     made, (linear, curves, *matched) = plot.figure(
         (
             "Linear, at rest",
@@ -290,7 +288,6 @@ def _figure(data: xr.Dataset) -> Figure:
 
 
 def _draw_linear(axes: Axes, data: xr.Dataset) -> None:
-    """Margins of single samples against their norm."""
     norms = data["linear_norm"].values
     for decoupling, colour, marker in zip(DECOUPLINGS, plot.COLOURS, "os^", strict=False):
         level = float(theory.decoupled_margin(decoupling))
@@ -303,7 +300,6 @@ def _draw_linear(axes: Axes, data: xr.Dataset) -> None:
 
 
 def _draw_strengths(axes: Axes, data: xr.Dataset) -> None:
-    """Draw what one network learns of the cue and of the feature that it starves."""
     chosen = data.sel(task="cued")
     for name, colour in zip(data["penalty"].values, plot.COLOURS, strict=False):
         part = chosen.sel(penalty=name)

@@ -78,7 +78,6 @@ def compare_aligned(run: Trial, fractions: tuple[float, ...], times: Floats, str
 def _theory(
     fraction: float, strengths: Floats, layers: int, types: int = 2, neurons: str = "shared"
 ) -> theory.Features:
-    """Return the theory of `one_sign`, with or without its probe."""
     return theory.Features(
         norms=(1.0, 1.0),
         types=((0, 1), (0,), (1,))[:types],

@@ -1,6 +1,6 @@
 """What the claims on starvation share: networks with separate neurons for each feature, and penalties.
 
-The theory of features wants one set of neurons a feature. In a fully connected network a neuron moves along the whole
+The theory of features wants one set of neurons per feature. In a fully connected network a neuron moves along the whole
 of each sample on which it is active, so two features that share samples are as a rule learnt by the same neurons. They
 stay apart here because every feature comes with both signs, equally often: a neuron that looks along +feature 1 is
 active on one half of the samples, and on that half the pulls along +feature 2 and -feature 2 cancel. Each neuron sees
@@ -50,8 +50,8 @@ FREE = Penalty()
 class Signed:
     """Samples that are sums of features with either sign, all of one class, and a probe for each feature alone.
 
-    ``norms``: one a feature. ``types``: features of a type of sample. ``frequencies``: one a type, summing to 1; shared
-    equally by the combinations of signs.
+    ``norms``: one per feature. ``types``: features of a type of sample. ``frequencies``: one per type, summing to 1;
+    shared equally by the combinations of signs.
     """
 
     norms: tuple[float, ...]

@@ -89,7 +89,6 @@ def notes(data: xr.Dataset) -> tuple[str, ...]:
 
 
 def _condition(scale: float, centred: bool) -> Condition:
-    """Return the training at a multiple of the crossover."""
     alpha = float(2 * np.sqrt(INPUTS) * scale)
     clock = theory.MeanFieldHinge(NODES, INPUTS, alpha)
     until = LONGER * float(clock.time(np.arcsinh(1 / (scale * EDGE)) / 2))

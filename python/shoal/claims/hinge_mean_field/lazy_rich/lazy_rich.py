@@ -182,7 +182,6 @@ def compare_slope(moved: Limit, points: Sequence[Point], ends: tuple[int, int], 
 
 
 def _data(points: Sequence[Point], time: Limit, moved: Limit, kernel: Limit) -> xr.Dataset:
-    """Return measured and predicted numbers against the scale."""
     table: dict[str, Floats | NDArray[np.bool_]] = {}
     for name, limit in (("time", time), ("movement", moved), ("kernel", kernel)):
         predicted = np.array([getattr(point, name) for point in points])
@@ -194,7 +193,6 @@ def _data(points: Sequence[Point], time: Limit, moved: Limit, kernel: Limit) -> 
 
 
 def _curves() -> xr.Dataset:
-    """Return the formulas on a fine grid of scales."""
     points = [Point(float(scale)) for scale in np.geomspace(SCALES[0], SCALES[-1], 41)]
     return xr.Dataset(
         {name: ("scale", [getattr(point, name) for point in points]) for name in ("time", "movement", "kernel")},

@@ -44,12 +44,11 @@ def _crossover(axes: Axes) -> None:
 
 
 def _guides(axes: Axes, curves: xr.Dataset) -> None:
-    """Draw the two slopes beside the theory."""
-    scale, law = curves["scale"].values, curves["movement"].values
+    scale, formula = curves["scale"].values, curves["movement"].values
     span = 1.3
     for end, slope, words in ((0, -0.5, "slope -1/2"), (-1, -1.0, "slope -1")):
         x = scale[np.abs(np.log10(scale / scale[end])) < span]
-        y = 2.2 * law[end] * (x / scale[end]) ** slope
+        y = 2.2 * formula[end] * (x / scale[end]) ** slope
         axes.plot(x, y, color="0.4", ls="--", lw=1.2)
         middle = (x[len(x) // 2], y[len(x) // 2])
         axes.annotate(words, middle, xytext=(4, 6), textcoords="offset points", fontsize=11, color="0.3")

@@ -113,7 +113,6 @@ def _turned(up: Floats, down: Floats) -> Floats:
 
 
 def _compare_slope(run: Trial, pair: Pair, before: NDArray[np.int64]) -> None:
-    """Compare the slope of gamma in log t over the later half of the records that are compared."""
     times, ends = pair.times, before[[len(before) // 2, -1]]
     span = np.diff(np.log(times[ends]))
     expected = np.diff(pair.condition.theory.gamma(times[ends])) / span

@@ -90,7 +90,6 @@ def collect(single: Single, gaussian: Pair, sphere: Pair) -> xr.Dataset:
 
 
 def _means(name: str, pair: Pair) -> xr.Dataset:
-    """Return an ensemble's clock, and the fraction of its samples that are unsatisfied."""
     gamma, theory = pair.limit("gamma"), pair.condition.theory
     table = {
         "gamma": gamma.mean(axis=0),

@@ -47,7 +47,7 @@ def mislabelled(run: Trial) -> Figure:
     """Compare gamma(t) at each fraction in the limit of large sizes, and small training sets fitted."""
     fractions = QUICK if run.quick else FRACTIONS
     datasets = run.networks(full=32, quick=12)
-    gammas, unsatisfied, ratios, starts = measure_limits(run, fractions, datasets)
+    gammas, unsatisfied, ratios, early = measure_limits(run, fractions, datasets)
     times, theories = np.asarray(TIMES), [theory_of(fraction) for fraction in fractions]
     angle, expected = (np.stack([getattr(one, name)(times) for one in theories]) for name in ("gamma", "unsatisfied"))
     begun = expected[0] < BEGUN
@@ -60,8 +60,10 @@ def mislabelled(run: Trial) -> Figure:
     run.row("gamma(t) over that with right labels on the same inputs", ratios.compare(angle[1:] / angle[0]))
     run.must_fail("no label is wrong", ratios.compare(1.0))
     run.must_fail("twice as many are wrong", ratios.compare(_twice(fractions[1:]) / angle[0]))
-    early = starts.compare([1 - 2 * fraction for fraction in fractions[1:]])
-    run.row("early gamma over that with right labels on the same inputs: 1 - 2q", early)
+    run.row(
+        "early gamma over that with right labels on the same inputs: 1 - 2q",
+        early.compare([1 - 2 * fraction for fraction in fractions[1:]]),
+    )
     fit.compare(run, small)
     sizes, most = _condition(run.quick, 0.0), theories[-1]
     run.note(
@@ -90,12 +92,10 @@ def mislabelled(run: Trial) -> Figure:
 
 
 def _twice(fractions: Sequence[float]) -> Floats:
-    """Return gamma at `TIMES` with twice the fractions of wrong labels, (fractions, times)."""
     return np.stack([theory_of(2 * fraction).gamma(np.asarray(TIMES)) for fraction in fractions])
 
 
 def _condition(quick: bool, fraction: float) -> Condition:
-    """Return the training of the largest size."""
     shrink = 2 if quick else 1
     return Condition(SAMPLES // shrink, INPUTS, NODES // shrink, RATE * shrink, STEPS // shrink, flipped=fraction)
 
@@ -125,7 +125,6 @@ def measure_limits(run: Trial, fractions: Sequence[float], datasets: int) -> lis
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw gamma(t), the loss and the test error at each fraction."""
     titles = ("Many samples: the clock slows and stops", "Small training sets: slower")
     made, (turned, loss, error) = plot.figure((*titles, "Small training sets: overfitted sooner"))
     for colour, fraction in zip(plot.COLOURS, data["fraction"].values, strict=False):

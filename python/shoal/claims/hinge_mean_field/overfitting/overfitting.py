@@ -143,7 +143,6 @@ def compare_late(run: Trial, late: xr.Dataset) -> None:
 
 
 def _curves(trained: Sequence[Condition]) -> xr.Dataset:
-    """Return the formulas to draw: the early error at each N, and the mean-field error of infinitely many samples."""
     times = np.geomspace(trained[0].rate, trained[0].until, 120)
     return xr.Dataset(
         {

@@ -48,7 +48,6 @@ def picture(found: Sequence[Images]) -> Figure:
 
 
 def _plane(axes: Axes, images: Images) -> None:
-    """Draw some nodes of a network: the hyperbola of each, and where it goes."""
     early = images.early[0]
     output, along = images.output[0], images.along[0]
     for node in range(min(NODES, output.shape[1])):

@@ -240,7 +240,6 @@ def _dead_by(ratio: float, neurons: int) -> tuple[Floats, Floats]:
 
 
 def _data(pairs: dict[tuple[str, int], _Run], modes: dict[tuple[float, int], _Run]) -> xr.Dataset:
-    """Collect what the figure shows of the formulas."""
     table: Table = {}
     for name, counted in (
         ("pair", [(found.counts.failed, found.counts.trials) for found in pairs.values()]),
@@ -272,7 +271,6 @@ def _bars(axes: Axes, x: ArrayLike, chosen: xr.Dataset, name: str, **style: Any)
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    """Draw the formulas, how they are reached, and the surface."""
     titles = ("Training fails as the formulas say", "How the formulas are reached")
     made, (formulas, way, surface) = plot.figure(
         (*titles, "No theory: two classes, Gaussian initialisation"), width=5.6, height=5.2

@@ -190,7 +190,6 @@ def compare_probability(run: Trial, count: int) -> None:
 
 
 def _data(grid: Grid, fit: Timed, death: Timed) -> xr.Dataset:
-    """Collect what the figure shows."""
     side, columns = grid.plane.side, grid.plane.columns
     table: dict[str, tuple[tuple[str, ...], NDArray[np.generic]]] = {
         "dead": (("a", "z"), grid.dead.reshape(side, side)),

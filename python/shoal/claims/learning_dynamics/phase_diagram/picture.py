@@ -33,7 +33,6 @@ def draw(grid: Grid, data: xr.Dataset) -> Figure:
 
 
 def _draw_plane(made: Figure, axes: Axes, grid: Grid) -> None:
-    """Colour every cell by life, death and time; draw hyperbolas, trajectories on them, and the line."""
     shape = (grid.plane.side, grid.plane.side)
     shown: dict[str, Any] = {
         "origin": "lower",
@@ -64,7 +63,6 @@ def _draw_plane(made: Figure, axes: Axes, grid: Grid) -> None:
 
 
 def _draw_trajectories(axes: Axes, grid: Grid) -> None:
-    """Draw measured points of a few cells, and the hyperbola through each initialisation."""
     along = np.linspace(-3, 3, 1201)
     for a, z in INITS:
         cell = int(np.argmin(np.hypot(grid.a - a, grid.z - z)))
@@ -89,7 +87,6 @@ def _draw_trajectories(axes: Axes, grid: Grid) -> None:
 
 
 def _draw_near(axes: Axes, data: xr.Dataset) -> None:
-    """Draw times against distance, their exact theory, and the limit formula."""
     distance = data["distance"].values
     for name, colour, marker, label, factor in (
         ("fit", plot.COLOURS[0], "o", f"to margin {LEVEL:g}, a + z > 0", 2),
@@ -99,10 +96,10 @@ def _draw_near(axes: Axes, data: xr.Dataset) -> None:
         plot.points(axes, distance, measured, error=error, color=colour, fmt=marker, label=f"trained: {label}")
         plot.theory(axes, distance, predicted, color=colour, label=f"theory: {label}")
         middle = len(distance) // 2
-        law = predicted[middle] + factor / NORM * np.log(distance[middle] / distance)
+        formula = predicted[middle] + factor / NORM * np.log(distance[middle] / distance)
         # A little above the curve that it is the limit of, so that both are seen.
         limit = rf"slope {factor}/($p\rho$) per factor e"
-        plot.theory(axes, distance, law + 0.8, color=colour, lw=1.2, ls="--", label=limit)
+        plot.theory(axes, distance, formula + 0.8, color=colour, lw=1.2, ls="--", label=limit)
     axes.set(xscale="log", xlabel="|a + z|, distance from the line (on a - z = 1)", ylabel="time", ylim=(0, None))
     axes.invert_xaxis()
     plot.legend(axes, loc="upper left")
