@@ -7,7 +7,7 @@ import pytest
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field import slowing_down
-from shoal.claims.hinge_mean_field.slowing_down import Slowed, driven_by, speed_at, time_of
+from shoal.claims.hinge_mean_field.slowing_down import Slowed, driven_by, speed_at, time_at
 from shoal.claims.shared.teacher import Condition, halved
 from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes, rows_of
@@ -66,7 +66,7 @@ def test_the_exponent_fails_when_it_is_that_of_the_limit(trained, monkeypatch):
     def limit(condition, share):
         return 4.0 * (0.95 / np.asarray(share)) ** 2
 
-    monkeypatch.setattr(slowing_down, "time_of", limit)
+    monkeypatch.setattr(slowing_down, "time_at", limit)
     assert verdicts(SMALL, *trained)[2] == "FAIL"
 
 
@@ -95,9 +95,9 @@ def test_the_speed_at_a_share_is_that_of_the_theory():
 
 def test_the_time_of_a_share_is_when_theory_has_it():
     shares = np.array([0.9, 0.5, 0.1])
-    np.testing.assert_allclose(SMALL.theory.unsatisfied(time_of(SMALL, shares)), shares, rtol=1e-10)
+    np.testing.assert_allclose(SMALL.theory.unsatisfied(time_at(SMALL, shares)), shares, rtol=1e-10)
 
 
 def test_late_the_exponent_is_two():
-    early, late = time_of(SMALL, np.array([1e-3, 1e-4]))
+    early, late = time_at(SMALL, np.array([1e-3, 1e-4]))
     assert np.log(late / early) / np.log(10) == pytest.approx(2.0, abs=1e-3)

@@ -14,7 +14,7 @@ from scipy.special import erfinv
 from shoal import plot
 from shoal.claims.claim import claim
 from shoal.claims.shared.figures import legends, standard_error, ticks
-from shoal.claims.shared.teacher import Condition, clock, halved, nodes, over_datasets
+from shoal.claims.shared.teacher import Condition, clock, halved, nodes, over_datasets, spread_steps
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
@@ -96,7 +96,7 @@ def speed_at(condition: Condition, fraction: ArrayLike) -> Floats:
     return np.asarray(inputs.mean * inputs.share(boundary) / (2 * np.sqrt(condition.inputs)))
 
 
-def time_of(condition: Condition, fraction: ArrayLike) -> Floats:
+def time_at(condition: Condition, fraction: ArrayLike) -> Floats:
     """Return when theory has a fraction of the samples unsatisfied."""
     boundary = np.sqrt(2) * erfinv(np.asarray(fraction, float))
     return np.asarray(condition.theory.satisfaction_time(boundary), np.float64)
@@ -106,12 +106,12 @@ def rate_shift(condition: Condition, fractions: Floats) -> Floats:
     """Return by how much the rate shifts those times in the mean-field limit of descent itself, (fractions,)."""
 
     def reached(up: Floats, down: Floats) -> Floats:
-        return np.asarray(_reached(times_of(condition), condition.unsatisfied(up, down)[None], fractions)[0])
+        return np.asarray(_reached(step_times(condition), condition.unsatisfied(up, down)[None], fractions)[0])
 
     return condition.rate_shift(np.arange(condition.steps + 1), reached)
 
 
-def times_of(condition: Condition) -> Floats:
+def step_times(condition: Condition) -> Floats:
     """Return the times of the steps, (times,) float64."""
     return np.asarray(np.arange(condition.steps + 1) * condition.rate, np.float64)
 
@@ -127,7 +127,7 @@ def compare(run: Trial, condition: Condition, whole: Slowed, half: Slowed) -> No
     A training sample raises its own margin, by what falls like 1/N: it is satisfied early, the nodes lack its pull, and
     fresh samples are satisfied late. As what finite M adds, that drops out.
     """
-    times = times_of(condition)
+    times = step_times(condition)
     before = np.flatnonzero((condition.pull(times) <= PULL) & (times > 0))
     few = before[np.unique(np.linspace(0, len(before) - 1, 12).astype(int))]
     gamma, driven, unsatisfied = (_limit(whole, half, name) for name in ("gamma", "driven", "unsatisfied"))
@@ -143,15 +143,15 @@ def compare(run: Trial, condition: Condition, whole: Slowed, half: Slowed) -> No
     proportional = driven_by(condition, speed_at(condition, 1.0) * unsatisfied)
     run.must_fail("speed in proportion to the fraction", clocked(proportional))
 
-    fractions = FRACTIONS[time_of(condition, FRACTIONS) <= times[before[-1]]]
+    fractions = FRACTIONS[time_at(condition, FRACTIONS) <= times[before[-1]]]
     arrivals = 2 * _reached(times, whole.fresh, fractions) - _reached(times, half.fresh, fractions)
     arrivals -= rate_shift(condition, fractions)
-    expected = time_of(condition, fractions)
+    expected = time_at(condition, fractions)
     run.row(
         f"time at which {1 - fractions[0]:.0%} .. {1 - fractions[-1]:.0%} of fresh samples are satisfied",
         mean(arrivals, expected),
     )
-    higher = time_of(replace(condition, threshold=2 * condition.threshold), fractions)
+    higher = time_at(replace(condition, threshold=2 * condition.threshold), fractions)
     run.must_fail("threshold twice as high", mean(arrivals, higher))
 
     ends = [int(np.flatnonzero(fractions <= BEND)[0]), len(fractions) - 1]
@@ -182,11 +182,11 @@ def slowing_down(run: Trial) -> Figure:
     fewer = halved(condition)
     run.say(f"training on {datasets} datasets, {condition.nodes} and {fewer.nodes} nodes")
     whole, half = (Slowed.train(run, each, datasets) for each in (condition, fewer))
-    steps = np.unique(np.rint(np.geomspace(1, condition.steps, 24)).astype(int))
+    steps = spread_steps(condition.steps, 24)
     others = {}
     for loss in OTHERS:
         run.say(f"training with {loss}")
-        late = condition.train(run, steps=[0, *steps], measure=("trajectory",), networks=INITS, part=PART, loss=loss)
+        late = condition.train(run, steps=steps, measure=("trajectory",), networks=INITS, part=PART, loss=loss)
         others[loss] = clock(*nodes(late))
     run.note(
         f"Means over {datasets} datasets of {INITS} networks each, d = {condition.inputs}, N = {condition.samples} and"
@@ -213,7 +213,7 @@ def slowing_down(run: Trial) -> Figure:
 def _data(
     condition: Condition, whole: Slowed, half: Slowed, steps: NDArray[np.int64], others: dict[str, Floats]
 ) -> xr.Dataset:
-    times, gamma, unsatisfied = times_of(condition), *(_limit(whole, half, name) for name in ("gamma", "unsatisfied"))
+    times, gamma, unsatisfied = step_times(condition), *(_limit(whole, half, name) for name in ("gamma", "unsatisfied"))
     speed = np.expm1(np.diff(gamma, axis=1)) / condition.rate
     table = {
         "gamma": (("time",), gamma.mean(axis=0)),
@@ -225,7 +225,7 @@ def _data(
         "speed_error": (("step_time",), standard_error(speed)),
         **{f"gamma_{loss}": (("network", "late"), found[:, 1:]) for loss, found in others.items()},
     }
-    return xr.Dataset(table, coords={"time": times, "step_time": times[:-1], "late": steps * condition.rate})
+    return xr.Dataset(table, coords={"time": times, "step_time": times[:-1], "late": steps[1:] * condition.rate})
 
 
 def _figure(data: xr.Dataset, condition: Condition) -> Figure:

@@ -85,24 +85,7 @@ def losses(run: Trial) -> Figure:
     squared = _compare_logarithm(runs["cross_entropy"], predicted["squared"], times)
     run.must_fail("rest, as under the squared loss", squared)
 
-    flows = {loss: flow(run, NETWORK, TASK, init, times, loss=loss, measure=MEASURE) for loss in LOSSES}
-    margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
-    for loss, label in LOSSES.items():
-        run.compare_flow(f"margin under {label}, gradient flow", margins[loss], predicted[loss], tolerance=TOLERANCE)
-    energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)
-    scaled = np.stack([margins[loss] for loss in LOSSES], axis=-1) / NORM
-    # c^2 is a difference of squares, each of which carries the tolerance of its weights twice over.
-    error = TOLERANCE * (4 * energy**2 + 8 * scaled**2)
-    path = compare_arrivals(energy**2 - 4 * scaled**2, (imbalances**2)[:, None, None], error)
-    run.row("path invariant c^2, all losses, gradient flow", path)
-    # Under the hinge to the end and beyond, because flow stops at its threshold.
-    read, uncertain = crossing_times(times, margins["hinge"], THRESHOLD, above=0)
-    velocity = np.array([mode.velocity(np.nextafter(THRESHOLD, 0)) for mode in modes["hinge"]])
-    error = arrival_error(uncertain, THRESHOLD, velocity, above=0)
-    run.row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error))
-    for loss in ("cross_entropy", "squared", "exponential"):
-        slope = compare_slope(runs[loss].stack("margin")[..., 0], margins[loss])
-        run.row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope)
+    _compare_flows(run, runs, init, modes, predicted)
     run.note(
         "One mode, all neurons alive. Under descent the hinge overshoots its threshold by up to one step, so its curve"
         " is compared below the threshold and its end by T."
@@ -121,6 +104,36 @@ def losses(run: Trial) -> Figure:
         "end_predicted": (("network",), end),
     }
     return _figure(run.save(xr.Dataset(data, coords={"time": times, "loss": list(runs)})))
+
+
+def _compare_flows(
+    run: Trial, runs: dict[str, Runs], init: Explicit, modes: dict[str, list[theory.Mode]], predicted: dict[str, Floats]
+) -> None:
+    """Compare gradient flow with the curves, the path and the hinge's end; and the rate's slope of descent with flow.
+
+    ``runs, modes, predicted``: of every loss; ``predicted`` (networks, times) are the margins of ``modes``.
+    """
+    times = runs["hinge"].quarter["time"].values
+    imbalances = np.array([mode.imbalance for mode in modes["hinge"]])
+    end = np.array([mode.time(THRESHOLD) for mode in modes["hinge"]], float)
+    flows = {loss: flow(run, NETWORK, TASK, init, times, loss=loss, measure=MEASURE) for loss in LOSSES}
+    margins = {loss: data["margin"].values[..., 0] for loss, data in flows.items()}
+    for loss, label in LOSSES.items():
+        run.compare_flow(f"margin under {label}, gradient flow", margins[loss], predicted[loss], tolerance=TOLERANCE)
+    energy = np.stack([(flows[loss]["layer_norm"].values ** 2).sum(axis=-1) for loss in LOSSES], axis=-1)
+    scaled = np.stack([margins[loss] for loss in LOSSES], axis=-1) / NORM
+    # c^2 is a difference of squares, each of which carries the tolerance of its weights twice over.
+    error = TOLERANCE * (4 * energy**2 + 8 * scaled**2)
+    path = compare_arrivals(energy**2 - 4 * scaled**2, (imbalances**2)[:, None, None], error)
+    run.row("path invariant c^2, all losses, gradient flow", path)
+    # Under the hinge to the end and beyond, because flow stops at its threshold.
+    read, uncertain = crossing_times(times, margins["hinge"], THRESHOLD, above=0)
+    velocity = np.array([mode.velocity(np.nextafter(THRESHOLD, 0)) for mode in modes["hinge"]])
+    error = arrival_error(uncertain, THRESHOLD, velocity, above=0)
+    run.row("hinge: time T at which training ends, gradient flow", compare_arrivals(read, end, error))
+    for loss in ("cross_entropy", "squared", "exponential"):
+        slope = compare_slope(runs[loss].stack("margin")[..., 0], margins[loss])
+        run.row(f"slope in the rate with which descent tends to flow, {LOSSES[loss]}", slope)
 
 
 def _compare_numbers(three: Floats, predicted: Floats, bias: Floats | float = 0.0) -> Comparison:

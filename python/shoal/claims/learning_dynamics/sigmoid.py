@@ -87,6 +87,23 @@ def sigmoid(run: Trial) -> Figure:
         slope = compare_slope(runs.stack("margin")[:, steady], flowing["margin"].values[steady])
         run.row("slope in the rate with which descent tends to flow", slope)
 
+    fine, expected = _compare_random(run)
+    left, dead = 1 - smooth.mean(), 1 - learnt.mean()
+    run.note(
+        f"Rows at three rates leave out {left:.1%} of the points, next to a neuron's death, and the {dead:.1%} of the"
+        " modes that are not learnt. The rows of gradient flow leave out nothing."
+    )
+    run.note(f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.")
+    run.note("The initialisation is separated (each neuron active on one mode); this formula holds for no other.")
+    return _figure(run.save(_data(runs, margins, fine, expected)), runs, margins, smooth)
+
+
+def _compare_random(run: Trial) -> tuple[xr.Dataset, Floats]:
+    """Compare means over independent random networks, and which modes die; return a training and theory's margins.
+
+    Returns tuple of the training at half the rate, and the margins that theory predicts of other networks, (networks,
+    times, samples).
+    """
     many, crowd = run.networks(full=10_000, quick=10_000), far_seed(run.seed, 1)
     coarse, fine = (PLAN.train(run, many, refine=refine, seed=crowd) for refine in (1, 2))
     run.say(f"predicting {many} other random networks")
@@ -104,19 +121,11 @@ def sigmoid(run: Trial) -> Figure:
     wrong = (fails != (last == 0)) & decided
     statement = f"fraction of modes whose neuron deaths theory gets wrong, {many} random networks"
     run.compare_fraction(statement, int(wrong.sum()), int(decided.sum()), 0.0)
-
-    left, dead = 1 - smooth.mean(), 1 - learnt.mean()
-    run.note(
-        f"Rows at three rates leave out {left:.1%} of the points, next to a neuron's death, and the {dead:.1%} of the"
-        " modes that are not learnt. The rows of gradient flow leave out nothing."
-    )
-    run.note(f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.")
-    run.note("The initialisation is separated (each neuron active on one mode); this formula holds for no other.")
     run.note(
         f"A mode that has died is at margin exactly 0: {(last == 0).mean():.2%} have, and 4^-{NEURONS} is"
         f" {4.0**-NEURONS:.2%}. {1 - decided.mean():.2%} were undecided at the end: no row counts them."
     )
-    return _figure(run.save(_data(runs, margins, fine, expected)), runs, margins, smooth)
+    return fine, expected
 
 
 def _initial_weights(run: Trial, networks: int, seed: int) -> Sequence[Floats]:
