@@ -23,6 +23,7 @@ extensions = [
     "sphinx_design",
     "examples",
     "gallery",
+    "links",
     "mathml",
     "pages",
 ]
