@@ -6,6 +6,10 @@ import os
 import shlex
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
+from io import BytesIO
+
+from PIL import Image
 
 from shoal.claims.claim import Claim
 from shoal.claims.outcome import Outcome, Row, Setting
@@ -58,6 +62,18 @@ class Entry:
         """Return what the page says of a claim that an error stopped."""
         said = f": {error}" if str(error) else ""
         return cls(claim.name, claim.sentence, claim.source, seconds=seconds, error=f"{type(error).__name__}{said}")
+
+    @cached_property
+    def thumbnail(self) -> bytes:
+        """The first panel of the figure as a small PNG, or nothing."""
+        if not self.picture:
+            return b""
+        whole = Image.open(BytesIO(self.picture)).convert("RGB")
+        first = whole.crop((0, 0, min(whole.width, whole.height * 6 // 5), whole.height))
+        first.thumbnail((288, 240))
+        small = BytesIO()
+        first.quantize(64).save(small, "png", optimize=True)
+        return small.getvalue()
 
     @property
     def status(self) -> str:
