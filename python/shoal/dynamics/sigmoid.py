@@ -133,7 +133,7 @@ def _start(x: Floats, targets: Floats) -> Floats:
     means = levels.mean(axis=1)
     levels = levels - means[:, None]
     norms = np.sqrt((levels**2).sum(axis=1))
-    # A sigmoid that is flat on all records tells nothing.
+    # A sigmoid that is flat on all records cannot be fitted.
     levels /= np.where(norms > 3e-5 * math.sqrt(len(x)), norms, np.inf)[:, None]
     products = targets @ levels.T
     best = np.argmax(np.abs(products), axis=1)

@@ -176,7 +176,7 @@ def _readings(series: xr.DataArray, rising: bool | None, points: int) -> tuple[S
     line = sought.argmax(axis=1)
     each = np.arange(len(values))
     sign = np.sign(lines[each, line])
-    # What rounding alone makes of a series that stands still.
+    # Rounding alone makes a series move a little.
     usable &= sought[each, line] * (times[-1] - times[0]) > 64 * np.finfo(float).eps * np.abs(values).max(axis=1)
     left = windows(line + 1, count, len(times))
     runs = [(left, count), *shorter(left, count, line, line + 1)]

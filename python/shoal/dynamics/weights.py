@@ -6,6 +6,7 @@ Source: docs/dynamics.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
         ("strength", there, "output along the direction"),
         ("odd", 0.5 * (there - back), "part of that output that is odd in the input"),
     ):
-        array = xr.DataArray(values, dims=dims, coords=_coordinates(layers[-1], dims), attrs={"long_name": meaning})
+        array = _named(values, dims, layers[-1], meaning)
         made[name] = array.isel({dims[-2]: 0}, drop=True) if known.outputs == 1 else array
     return xr.Dataset(made).assign_coords(label)
 
@@ -132,14 +133,9 @@ def alignment(data: xr.Dataset, directions: Directions) -> xr.DataArray:
     if zero.any():
         raise ValueError(f"directions must not hold a row of zeros, got one at index {int(zero.argmax())}")
     cosines = _unit(_numbers(first)) @ _unit(inputs).T
-    dims = (*first.dims[:-1], "direction")
-    return xr.DataArray(
-        np.clip(cosines, -1.0, 1.0),
-        dims=dims,
-        coords=_coordinates(first, dims),
-        attrs={"long_name": "cosine between row of the first layer and direction"},
-        name="alignment",
-    ).assign_coords(label)
+    meaning = "cosine between row of the first layer and direction"
+    found = _named(np.clip(cosines, -1.0, 1.0), (*first.dims[:-1], "direction"), first, meaning)
+    return found.rename("alignment").assign_coords(label)
 
 
 def effective_rank(data: xr.Dataset) -> xr.Dataset:
@@ -181,18 +177,15 @@ def effective_rank(data: xr.Dataset) -> xr.Dataset:
     fractions = values / values.sum(axis=-1, keepdims=True)
     entropy = -(fractions * np.log(np.where(fractions > 0, fractions, 1.0))).sum(axis=-1)
     stable = (values**2).sum(axis=-1) / values[..., 0] ** 2
-    dims = first.dims[:-2]
-    coordinates = _coordinates(first, dims)
     table = {
-        "effective_rank": (np.exp(entropy), "exponential of the entropy of the singular values"),
-        "stable_rank": (stable, "squared Frobenius norm over squared spectral norm"),
+        "effective_rank": (np.exp(entropy), "exponential of the entropy of the singular values, first layer"),
+        "stable_rank": (stable, "squared Frobenius norm over squared spectral norm, first layer"),
     }
     return xr.Dataset(
         {
-            name: (dims, np.where(usable[..., 0], ranks, np.nan), {"long_name": f"{meaning}, first layer"})
+            name: _named(np.where(usable[..., 0], ranks, np.nan), first.dims[:-2], first, meaning)
             for name, (ranks, meaning) in table.items()
-        },
-        coords=coordinates,
+        }
     )
 
 
@@ -262,6 +255,7 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(scaled / np.sqrt((scaled**2).sum(axis=-1, keepdims=True)))
 
 
-def _coordinates(array: xr.DataArray, dims: tuple[Any, ...]) -> dict[Any, Any]:
-    """Return the coordinates that live on the dimensions kept."""
-    return {name: values for name, values in array.coords.items() if set(values.dims) <= set(dims)}
+def _named(values: Floats, dims: tuple[Hashable, ...], like: xr.DataArray, meaning: str) -> xr.DataArray:
+    """Return an array with the coordinates of `like` that are on its dimensions."""
+    coords = {name: found for name, found in like.coords.items() if set(found.dims) <= set(dims)}
+    return xr.DataArray(values, dims=dims, coords=coords, attrs={"long_name": meaning})

@@ -104,7 +104,7 @@ def curves(
 
 @dataclass(frozen=True)
 class _Curve:
-    """A mean with its band, the single networks under it, (networks, times), and what it should be."""
+    """A mean with its band, the single networks under it, (networks, times), and the predicted mean."""
 
     label: str
     times: Floats
@@ -115,7 +115,7 @@ class _Curve:
     theory: Floats | None
 
     def draw(self, axes: Axes, colour: Any) -> None:
-        """Draw all but the theory, which stands over all curves."""
+        """Draw all but the theory, which is drawn over all curves."""
         from matplotlib.collections import LineCollection
 
         if len(self.singles):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
-_FINE = 10  # the resolution in which networks are counted where each was kept
+_FINE = 10  # the resolution of the counts if every network was kept
 
 
 def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes | None = None) -> Axes:
@@ -78,7 +78,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
 
 @dataclass(frozen=True)
 class Bars:
-    """Counts between edges, and how many networks lie where no bar can be drawn: at 0, or beyond the last bins."""
+    """Counts between edges, and counts that have no bar: of networks at 0 and beyond the last bins."""
 
     counts: NDArray[np.int64]
     edges: NDArray[np.float64]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "band", "figure", "legend", "points", "save", "theory"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette: told apart by colour-blind readers."""
+"""Okabe and Ito's palette: colour-blind readers can tell them apart."""
 
 STYLE: Any = {  # matplotlib's stubs name every key, and their names differ between its releases
     "font.size": 13.0,
