@@ -95,7 +95,7 @@ def curves(
     for i, (times, theory_there) in enumerate(expected):
         style.theory(axes, times, theory_there, color="black", lw=1.3, ls="--", label=None if i else "theory")
     axes.set_xlabel("time")
-    axes.set_ylabel(measured.long_name(datasets[0][measure], measure))
+    axes.set_ylabel(f"{measured.long_name(datasets[0][measure], measure)}, mean over networks")
     band = "band: 4 standard errors" if quantiles is None else f"band: quantiles {quantiles[0]:g} to {quantiles[1]:g}"
     title = band if along is None else f"{along} ({band})"
     style.legend(axes, title=title, ncols=1 + (len(found) > 8))
@@ -141,7 +141,7 @@ def _curves(
     if predicted is not None:  # one for all curves is drawn once
         expected[: 1 if predicted.ndim == 1 else None] = list(np.atleast_2d(predicted))
     said = [""] if values is None else [measured.text(one) for one in values.values]
-    labels = [", ".join(filter(None, (name, one))) or "mean over networks" for one in said]
+    labels = [", ".join(filter(None, (name, one))) or "trained" for one in said]
     if "time" not in mean.coords:
         raise ValueError(
             f"data must have one coordinate time, got {measure!r} at times that differ between networks or conditions"

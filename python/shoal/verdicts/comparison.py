@@ -193,7 +193,7 @@ def compare_rates(
     layout = Layout.of(full, "full")
     runs = np.stack([layout.put(*run, exact=True) for run in (("full", full), ("half", half), ("quarter", quarter))])
     extra = layout.put("bias", bias)
-    keep, counts = _kept("full, half and quarter", layout, np.isfinite(runs).all(axis=0), where)
+    keep, counts = _kept("full, half and quarter", layout, np.asarray(np.isfinite(runs).all(axis=0)), where)
     first, second, fourth = np.where(keep, runs, 0.0)
     twice = 2 * fourth - second
     flow = (4 * twice - (2 * second - first)) / 3
