@@ -2,7 +2,8 @@
 
     python examples/failure_surface.py
 
-The store beside the picture keeps what was trained: the same command again goes on where it was stopped.
+The store beside the picture keeps what was trained: rerun the command to resume. The suffix of --picture is its format,
+such as .png or .pdf.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def main() -> None:
     chosen = parser.parse_args()
     data = swept(chosen.networks, chosen.store, chosen.widths, chosen.depths, chosen.steps)
     axes = shoal.plot.surface(data, EVENT, "network.width", "network.depth", scale="log")
-    axes.figure.savefig(chosen.picture)
+    shoal.plot.save(axes.figure, chosen.picture, dpi=200)
     failed = data.event_count.sel(event=EVENT).isel(time=-1)
     print(f"\n{chosen.picture}: {int(failed.sum()):,} of {int(data.networks.sum()):,} networks failed")
 

@@ -40,6 +40,10 @@ class Node:
     def text(self) -> str:
         return "".join(child if isinstance(child, str) else child.text for child in self.children)
 
+    @property
+    def words(self) -> str:
+        return " ".join(self.text.split())
+
     def nodes(self) -> Iterator[Node]:
         yield self
         for child in self.children:
@@ -96,9 +100,18 @@ def outcome(name: str, passes: bool, words: str = "plain words") -> Outcome:
         Row(f"{words}: mean", compare_mean(np.arange(50.0), 24.5 + 40 * off)),
         Row("flow", compare_flow(np.full((3, 4), -1.23456789e-9), np.full((3, 4), -1.23456789e-9), tolerance=1e-7)),
         Row("majority", compare_majority(0 if off else 20, 20)),
+        *(Row(f"flow of mode {i}", compare_flow([[1 + i * 1e-9]], [[1.0]], tolerance=1e-7)) for i in (1, 2, 3)),
     )
     source = f"arXiv:1809.06848 and [PB20]; docs/theory.md section 2; {words}"
-    return Outcome(name, f"{words} of {name}.", source, rows, xr.Dataset(), figure(), (f"{words}, noted.", "Second."))
+    return Outcome(
+        name,
+        f"{words} of {name}.",
+        source,
+        rows,
+        xr.Dataset(),
+        figure(),
+        (f"{words}, noted.", "Modes of one margin & mode."),
+    )
 
 
 def claim_of(made: Outcome) -> Claim:

@@ -83,7 +83,7 @@ def test_a_claim_that_raises_is_on_the_page_with_what_ran_before_and_the_error_g
     page = written(tmp_path)
     assert "<title>shoal: 1 of 3 claims pass; stopped by an error: losses; 1 not run</title>" in page
     assert "RuntimeError: no &lt;memory&gt; left" in page
-    assert page.count("<img ") == 1
+    assert page.count("<img ") == 2  # the figure and its thumbnail
 
 
 def test_ctrl_c_leaves_a_page_too(tmp_path, monkeypatch):

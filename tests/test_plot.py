@@ -37,6 +37,40 @@ def marked(axes: Axes, label: str) -> set[tuple[float, float]]:
     return {(x, y) for line in lines for x, y in np.asarray(line.get_xydata()).tolist()}
 
 
+def hatched(axes: Axes, label: str) -> set[tuple[float, float]]:
+    """The conditions whose centres lie in hatched cells; what is hatched must be whole cells, and show its colour."""
+    found: set[tuple[float, float]] = set()
+    for cells in axes.collections:
+        if cells.get_label() != label:
+            continue
+        assert (cells.get_hatch(), cells.get_facecolor().size) == ("////", 0)
+        corners = [path.get_extents() for path in cells.get_paths()]
+        inside = [{(x, float(y)) for x in SCALES for y in HIDDEN if box.contains(x, y)} for box in corners]
+        assert all(len(held) == 1 for held in inside)
+        found = found.union(*inside)
+    return found
+
+
+def test_new_figures_have_no_title_that_repeats_their_axes(data: xarray.Dataset) -> None:
+    one = data.isel({"network.hidden": 0, "init.std": 0})
+    for axes in (
+        plot.curves(one, "loss"),
+        plot.distribution(one, "loss"),
+        plot.phase_diagram(data, "error > 0", **GRID),
+        plot.surface(data, "loss", **GRID),
+    ):
+        assert axes.get_title() == ""
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+
+
+@pytest.mark.parametrize(("suffix", "head"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_a_figure_is_saved_in_the_format_of_its_name(suffix: str, head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    assert plot.save(plot.figure(("a",))[0], path) == path
+    assert path.read_bytes().startswith(head)
+
+
 def test_a_phase_diagram_shows_shares_and_what_is_decided(data: xarray.Dataset, tmp_path: Path) -> None:
     axes = plot.phase_diagram(data, "error>0", **GRID)
     met = (RAW.error.isel(time=-1) > 0).sum("network").transpose("network.hidden", "init.std")
@@ -94,7 +128,8 @@ def test_a_share_of_which_none_was_counted_is_shown_as_its_upper_bound(data: xar
     bound = 16 / (NETWORKS + 16)  # Wilson's interval of none of n: up to 4^2 / (n + 4^2)
     np.testing.assert_allclose(mesh(status), np.where(counts == 0, bound, counts / NETWORKS), rtol=1e-12)
     cells = {(SCALES[j], float(HIDDEN[i])) for i, j in np.argwhere(counts == 0)}
-    assert marked(status, "none counted: colour of the upper bound") == cells
+    assert hatched(status, "none counted: colour of the upper bound") == cells
+    assert not hatched(plot.surface(data, "completed", **GRID), "none counted: colour of the upper bound")
 
 
 def test_numbers_that_are_not_positive_are_marked_on_a_logarithmic_scale() -> None:

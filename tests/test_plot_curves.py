@@ -39,7 +39,7 @@ def test_curves_are_means_with_bands_of_four_standard_errors(data: xarray.Datase
     assert labels(axes) == ["0.1", "0.4", "1.6", "6.4", "theory"]
     title: Any = axes.get_legend()
     assert title.get_title().get_text() == "init.std (band: 4 standard errors)"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time", "loss")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time", "loss, mean over networks")
     saved(axes, tmp_path)
 
 
@@ -53,7 +53,7 @@ def test_bands_of_quantiles_hold_those_of_the_networks(data: xarray.Dataset) -> 
         for end, q in ((ends[0], 0.25), (ends[-1], 0.75)):
             near = [np.quantile(raw[:, i], q, method=how) for how in ("inverted_cdf", "higher", "lower")]
             assert min(near) * (1 - 2**-5) <= end <= max(near) * (1 + 2**-5)
-    assert labels(axes) == ["mean over networks"]
+    assert labels(axes) == ["trained"]
 
 
 def test_curves_of_one_network_have_no_band() -> None:

@@ -113,7 +113,7 @@ def test_an_animation_is_saved_with_every_record_and_ends_with_the_picture(tmp_p
     np.testing.assert_array_equal(lines_of(axes).get_segments(), lines_of(still).get_segments())
     np.testing.assert_array_equal(lines_of(axes).get_colors(), lines_of(still).get_colors())
     np.testing.assert_array_equal(dots_of(axes)[1].get_offsets(), dots_of(still)[1].get_offsets())
-    assert axes.get_title() == f"Incoming weights of 5 hidden units, time {float(DATA.time[-1]):.4g}"
+    assert axes.get_title() == f"time {float(DATA.time[-1]):.4g}"
 
 
 def test_a_notebook_shows_an_animation_once() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 
 import pytest
 
 import chromium
-from report_example import MADE, example
+from report_example import example
 from shoal import report
 from shoal.report.page import _COLUMNS
 
@@ -74,11 +75,11 @@ def url(tmp_path_factory) -> str:
 def test_a_browser_shows_the_page_whole_and_without_complaint(browser, url, view):
     browser.open(url, **VIEWS[view])
     assert browser.complaints() == []
-    assert browser.value("[...document.images].map(one => one.complete && one.naturalWidth > 0)") == [True, True]
+    assert browser.value("[...document.images].map(one => one.complete && one.naturalWidth > 0)") == [True] * 4
     assert browser.value("document.documentElement.scrollWidth <= innerWidth")
     assert browser.value(CUT) == []
     contrasts = browser.value(CONTRASTS)
-    assert len(contrasts) > 100
+    assert len(contrasts) > 150
     assert min(contrasts)[0] >= 4.5, min(contrasts)
     ground = browser.value("getComputedStyle(document.documentElement).backgroundColor")
     expected = {"light": "rgb(252, 251, 248)", "dark": "rgb(21, 23, 26)", "print": "rgba(0, 0, 0, 0)"}
@@ -107,22 +108,46 @@ def test_the_checks_of_the_browser_find_what_is_wrong(browser, tmp_path):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_table_is_a_table_to_a_screen_reader_on_a_phone_too(browser, url, width):
     browser.open(url, width=width)
-    tree = browser.call("Accessibility.getFullAXTree")["nodes"]
-    roles = [one["role"]["value"] for one in tree if not one["ignored"]]
-    rows = sum(len(made.rows) for made in MADE[:2])
-    assert roles.count("table") == 2
-    assert roles.count("row") == rows + 2
-    assert roles.count("columnheader") == 2 * len(_COLUMNS)
-    assert roles.count("rowheader") == rows
-    assert sum(role in ("cell", "gridcell") for role in roles) == (len(_COLUMNS) - 1) * rows
+    for folds, tables, rows in ((False, 2, 8), (True, 4, 12)):
+        browser.value(f"document.querySelectorAll('details').forEach(one => one.open = {json.dumps(folds)})")
+        tree = browser.call("Accessibility.getFullAXTree")["nodes"]
+        roles = [one["role"]["value"] for one in tree if not one["ignored"]]
+        assert roles.count("table") == tables
+        assert roles.count("row") == rows + tables
+        assert roles.count("columnheader") == tables * len(_COLUMNS)
+        assert roles.count("rowheader") == rows
+        assert sum(role in ("cell", "gridcell") for role in roles) == (len(_COLUMNS) - 1) * rows
 
 
-def test_each_claim_prints_on_a_page_of_its_own(browser, url):
+def test_folded_rows_are_whole_and_readable_too(browser, url):
+    for view in VIEWS.values():
+        browser.open(url, **view)
+        browser.value("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+        assert browser.value(CUT) == []
+        assert min(browser.value(CONTRASTS))[0] >= 4.5
+
+
+def test_every_card_and_every_other_link_inside_leads_to_what_it_names(browser, url):
+    browser.open(url)
+    links = browser.value("[...document.querySelectorAll('a[href^=\"#\"]')].map(one => one.hash)")
+    assert len(links) >= 4 + 2 + 4 * 4
+    for link in dict.fromkeys(links):
+        browser.value(f"document.querySelector('a[href=\"{link}\"]').click()")
+        top = browser.value("document.querySelector(':target').getBoundingClientRect().top")
+        assert 0 <= top < browser.value("innerHeight"), link
+
+
+def test_the_page_prints_on_few_pages_which_hold_what_is_shown(browser, url):
     browser.open(url)
     pdf = browser.printed()
     assert pdf.startswith(b"%PDF")
-    # Contents, four claims, how to read and where, and references where they do not fit below.
-    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) in (6, 7)
+    # Contents and terms, two claims with figures, two without, how to read, where it ran, references.
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) in (3, 4)
+    browser.open(url, media="print", width=680)
+    shown = "[...document.querySelectorAll('tbody tr')].filter(one => one.checkVisibility()).length"
+    assert browser.value(shown) == 8
+    assert browser.value("document.querySelector('.references pre').checkVisibility()") is False
 
 
 def test_a_browser_takes_a_picture_of_the_page(browser, url):

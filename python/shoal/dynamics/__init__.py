@@ -1,9 +1,9 @@
 """Statistics of the dynamics: what recorded series, weights and activity say about how networks learnt.
 
-Every function takes what ``shoal.train`` returned, or a part of it, and gives labelled arrays with the dimensions of
-the input less those it has used up; NumPy, for all networks at once.
+Every function takes what ``shoal.train`` returned, or a part of it, and returns labelled arrays with the remaining
+dimensions of the input. All networks are evaluated at once, in NumPy.
 
-| asked | function | needs |
+| question | function | needs |
 |---|---|---|
 | when is a level reached | `reach_time` | any series over ``time`` |
 | how long is the plateau, how steep the fall | `plateau`, `steepest` | any series over ``time`` |

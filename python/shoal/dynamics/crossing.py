@@ -10,8 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.base import checks
-from shoal.dynamics.polynomial import bisect, shorter, through, windows
-from shoal.dynamics.series import Floats, Series
+from shoal.dynamics.polynomial import bisect, shorter, spread, through, windows
+from shoal.dynamics.series import Floats, Series, labelled
 
 __all__ = ["reach_time"]
 
@@ -28,7 +28,7 @@ def reach_time(
 ) -> xr.Dataset:
     """Return when each series first reaches a level.
 
-    The first record at or beyond the level and the one before it hold the time between them. Inside, it is read off the
+    The first record at or beyond the level and the record before it bracket the time. Between them, it is read off the
     polynomial through the `points` records around.
 
     Parameters
@@ -36,29 +36,28 @@ def reach_time(
     series : DataArray, (..., time), float
         Any dimensions besides ``time``, such as ``data.margin`` or ``data.error``.
     level : float or DataArray
-        The level, in the unit of the series; a DataArray has one for each series, or for some of their dimensions
+        The level, in the unit of the series; a DataArray has one per series, or per entry of some of their dimensions
         (``0.5 * data.error.isel(time=0)``).
     rising : bool
-        True: reached where the series is at the level or above. False: at the level or below.
+        True: reached if the series is at the level or above. False: at the level or below.
     scale : {"linear", "log"}
-        What the polynomial goes through: the values, or their logarithms, which are smoother while a series grows or
-        falls exponentially. With ``"log"`` the level must be positive, and so must the records used be.
+        The polynomial goes through the values or their logarithms, which are smoother for exponential growth or decay.
+        With ``"log"`` the level and the records used must be positive.
     points : int
-        Records used, 2..8; fewer where there are fewer before the series ends or is no longer finite.
+        Records used, 2..8; fewer if fewer are finite.
 
     Returns
     -------
     Dataset, float64, the dimensions of `series` without ``time``
-        - ``reached``: the time. The first time recorded, where the level is reached from the initialisation; infinite
-          where the series is finite to the last record and reaches the level at none; NaN where it cannot be known: the
-          series stops being finite before it reaches the level, the level is NaN, or records that a logarithm needs are
-          not positive.
+        - ``reached``: the time. The first time recorded if the level is reached at initialisation; infinite if the
+          series is finite and never reaches it. NaN if it cannot be known: the series stops being finite before, the
+          level is NaN, or records that a logarithm needs are not positive.
         - ``error``: how far ``reached`` may be off: its largest distance from the readings by one record fewer, left
-          out on either side, and by two fewer (with two records: from the ends of the bracket). That is the error of
-          the shorter polynomials, so it is a safe estimate where the series is smooth. NaN where ``reached`` is not
-          finite, 0 where it is the first time.
-        - ``before``, ``after``: the records around, ``before < reached <= after`` for sure. Equal at initialisation;
-          where the level was not reached, the last finite record, and infinity or NaN.
+          out on either side, and by two fewer (with two records: from the ends of the bracket). It is the error of the
+          shorter polynomials, so it is a safe estimate for smooth series. NaN if ``reached`` is not finite, 0 at the
+          first time.
+        - ``before``, ``after``: the records around, ``before < reached <= after``. Equal at initialisation; if the
+          level was not reached, the last finite record, and infinity or NaN.
 
     Raises
     ------
@@ -70,9 +69,9 @@ def reach_time(
 
     Notes
     -----
-    Accuracy: of order h^points in the distance h of the records, for series that are smooth between the records used;
-    a kink (a neuron dies, a hinge is satisfied) leaves order h, h^2 where only the slope breaks. An excursion between
-    two records goes unseen. Cost: some 200 operations and `points` numbers per series.
+    Accuracy: order h^points in the distance h of the records, for series that are smooth between the records used. A
+    kink (a neuron dies, a hinge is satisfied) leaves order h, or h^2 if only the slope breaks. An excursion between two
+    records goes unseen. Cost: some 200 operations and `points` numbers per series.
 
     Examples
     --------
@@ -96,7 +95,10 @@ def reach_time(
         beyond = values >= (levels if rising else -levels)[:, None]
     at = beyond.argmax(axis=1)
     there = beyond.any(axis=1) & (at < known)
-    before, after = _bracket(rows.times, at, there, known)
+    # Not reached: from the last finite record to infinity, or to NaN if the series is not finite to the end.
+    last = np.where(known > 0, rows.times[np.maximum(known - 1, 0)], np.nan)
+    before = np.where(there, rows.times[np.maximum(at - 1, 0)], last)
+    after = np.where(there, rows.times[at], np.where(known == len(rows.times), np.inf, np.nan))
     before[np.isnan(levels)] = after[np.isnan(levels)] = np.nan
     reached = after.copy()
     error = np.where(there, 0.0, np.nan)
@@ -107,13 +109,14 @@ def reach_time(
         reached[chosen], error[chosen] = _read(
             rows.times, rows.values[chosen], levels[chosen], at[chosen], known[chosen], int(count), rising, scale
         )
-    return rows.dataset(
+    return labelled(
+        rows.layout,
         {
             "reached": (reached, "time at which the level is reached"),
             "error": (error, "estimated error of that time"),
             "before": (before, "last record before the level is reached"),
             "after": (after, "first record at or beyond the level"),
-        }
+        },
     )
 
 
@@ -125,14 +128,6 @@ def _levels(rows: Series, level: float | xr.DataArray, scale: str) -> Floats:
     if scale == "log" and (levels <= 0).any():
         raise ValueError(f"level must be positive with scale='log', got {levels[levels <= 0][0]}")
     return levels
-
-
-def _bracket(times: Floats, at: Integers, there: NDArray[np.bool_], known: Integers) -> tuple[Floats, Floats]:
-    """Return the records around the level: last before, first beyond (infinite: none; NaN: not known)."""
-    last = np.where(known > 0, times[np.maximum(known - 1, 0)], np.nan)
-    before = np.where(there, times[np.maximum(at - 1, 0)], last)
-    after = np.where(there, times[at], np.where(known == len(times), np.inf, np.nan))
-    return before, after
 
 
 def _read(
@@ -163,5 +158,4 @@ def _read(
     best = reading(left, count)
     if count == 2:
         return best, np.maximum(best - origin, end - best)
-    others = [reading(start, number) for start, number in shorter(left, count, at - 1, at)]
-    return best, np.max([np.abs(best - other) for other in others], axis=0)
+    return best, spread(best, [reading(start, number) for start, number in shorter(left, count, at - 1, at)])

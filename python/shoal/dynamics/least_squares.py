@@ -1,6 +1,6 @@
-"""Nonlinear least squares for many series at once: Gauss and Newton's steps, damped after Levenberg and Marquardt.
+"""Nonlinear least squares for many series at once: Gauss-Newton steps, damped after Levenberg and Marquardt.
 
-One step is taken for all series that still move; each has its own damping. No series waits in a Python loop.
+One step is taken for all series that still move; each has its own damping.
 """
 
 from __future__ import annotations
@@ -27,16 +27,9 @@ FIRST_DAMPING, MOST_DAMPING = 1e-3, 1e12
 
 @dataclass(frozen=True)
 class Solution:
-    """Where the search ended.
+    """The best parameters found, (series, parameters), the sum of squared residuals there, and whether it is a minimum.
 
-    Attributes
-    ----------
-    parameters : (series, parameters), float64
-        The best found.
-    squares : (series,), float64
-        Sum of the squared residuals there.
-    converged : (series,), bool
-        Whether it is a minimum: the residual is orthogonal to the Jacobian within 1e-7, or nothing but rounding.
+    `converged` means that the residual is orthogonal to the Jacobian within 1e-7, or only rounding.
     """
 
     parameters: Floats
@@ -45,30 +38,16 @@ class Solution:
 
 
 def least_squares(model: Model, start: Floats, targets: Floats, *, steps: int = 300) -> Solution:
-    """Return the parameters that bring a model closest to each series.
+    """Return the parameters near `start`, (series, parameters), with a model closest to `targets`, (series, times).
 
-    Parameters
-    ----------
-    model : callable
-        Parameters (n, parameters) of any n series to values (n, times) and Jacobian (n, times, parameters).
-    start : (series, parameters), float64
-        Where the search starts; the minimum found is one near it.
-    targets : (series, times), float64
-        The series, finite.
-    steps : int
-        Most steps taken, accepted or not.
+    `model` takes parameters of any series and returns values and Jacobian. Targets are finite. At most `steps` steps
+    are taken, accepted or not.
 
-    Returns
-    -------
-    Solution
-
-    Notes
-    -----
     A step solves (J^T J + damping diag(J^T J)) d = J^T r, so that the scale of a parameter does not matter. It is taken
-    where it lowers the sum of squares. The damping falls by 8 where the sum fell by more than 3/4 of what the
-    linearised model said, and rises by 5 where it fell by less than 1/4 of it, or grew. Near a minimum the sum is flat
-    to rounding: there what counts is whether, and by how much, the residual came closer to orthogonal.
-    Cost of a step: times x parameters^2 operations a moving series, and as many numbers as its Jacobian has.
+    if it lowers the sum of squares. The damping falls by 8 if the sum fell by more than 3/4 of what the linearised
+    model predicts, and rises by 5 if it fell by less than 1/4 of it, or grew. Near a minimum the sum is flat to
+    rounding: there it counts how much closer the residual came to orthogonal. Cost of a step: times x parameters^2
+    operations per moving series, and as many numbers as its Jacobian has.
     """
     size = np.sqrt((targets**2).sum(axis=1))
     here = _Place.of(model, start, targets)
@@ -94,7 +73,7 @@ def least_squares(model: Model, start: Floats, targets: Floats, *, steps: int = 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where each series stands, and what its next step needs.
+    """Where each series is, and what its next step needs.
 
     `pull` is J^T r, `curvature` J^T J, `scale` the norms of the columns of J, and `steepness` the largest part of the
     residual along one of them.
@@ -130,10 +109,7 @@ class _Place:
             getattr(self, field.name)[chosen] = getattr(there, field.name)
 
     def step(self, damping: Floats) -> tuple[Floats, Floats]:
-        """Return the damped step and how much it lowers the squares of the linearised model.
-
-        (series, parameters) and (series,); solved in units of each parameter's own scale.
-        """
+        """Return the damped step, in units of each parameter's scale, and how much it lowers the linearised squares."""
         matrix = self.curvature / self.scale[:, :, None] / self.scale[:, None, :]
         diagonal = np.arange(matrix.shape[1])
         # The rounding of the matrix itself keeps it from being singular where the parameters depend on each other.

@@ -1,4 +1,4 @@
-"""Polynomials through a few neighbouring records, one per series: what is read between records is read off these.
+"""Polynomials through a few neighbouring records, one per series, to read values between records.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoal.dynamics.series import Floats
 
-__all__ = ["bisect", "derivative", "evaluate", "shorter", "through", "windows"]
+__all__ = ["bisect", "derivative", "evaluate", "shorter", "spread", "through", "windows"]
 
 Integers = NDArray[np.int64]
 
@@ -23,17 +23,9 @@ HALVINGS = 54
 
 
 def through(x: Floats, values: Floats) -> Floats:
-    """Return the coefficients of the polynomials through points.
+    """Return the ascending coefficients of polynomials through points, (series, records) each; NaN where a value is.
 
-    Parameters
-    ----------
-    x, values : (series, records), float64
-        Of the points; x differ within a row and are of the order of 1.
-
-    Returns
-    -------
-    (series, records), float64
-        c_j, ascending. Newton's divided differences, expanded; NaN where a value is.
+    x differ within a row and are of the order of 1. Newton's divided differences are expanded.
     """
     count = x.shape[1]
     differences = values.copy()
@@ -62,10 +54,9 @@ def derivative(coefficients: Floats) -> Floats:
 
 
 def bisect(coefficients: Floats, low: Floats, high: Floats) -> Floats:
-    """Return where each polynomial turns from negative at `low` to positive at `high`.
+    """Return where each polynomial turns from negative at `low` to positive at `high`, (series,) each.
 
-    All (series,) float64. Where it does not, one of the ends comes back; where it turns more than once, one of the
-    places. Cost: 54 evaluations.
+    If it does not, one of the ends is returned; if it turns more than once, one of the places. Cost: 54 evaluations.
     """
     low, high = low.copy(), high.copy()
     for _ in range(HALVINGS):
@@ -79,9 +70,9 @@ def bisect(coefficients: Floats, low: Floats, high: Floats) -> Floats:
 def shorter(left: Integers, points: int, first: Integers, last: Integers) -> list[tuple[Integers, int]]:
     """Return shorter runs of records inside `points` records from `left` on: (first record, how many) each.
 
-    One fewer, left out on either side, and two fewer, one on either side; all hold records `first` to `last`. What they
-    read in place of the longest run says how far that may be off. Two shorter ones are not enough: where a derivative
-    of the series vanishes, they may agree with the longest by accident.
+    One fewer, left out on either side, and two fewer, one on either side; all hold records `first` to `last`. Their
+    readings say how far that of the longest run may be off. Two shorter runs are not enough: where a derivative of the
+    series vanishes, they may agree with the longest by accident.
     """
     least = int(np.max(last - first)) + 1
     offered = [(left, points - 1), (left + 1, points - 1), (left + 1, points - 2)]
@@ -90,6 +81,11 @@ def shorter(left: Integers, points: int, first: Integers, last: Integers) -> lis
         for start, count in offered
         if count >= least
     ]
+
+
+def spread(best: Floats, others: list[Floats]) -> Floats:
+    """Return the largest distance of a reading from the others: an estimate of its error."""
+    return np.asarray(np.max([np.abs(best - other) for other in others], axis=0))
 
 
 def windows(centre: Integers, points: int, count: int | Integers) -> Integers:

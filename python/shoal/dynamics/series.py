@@ -1,7 +1,4 @@
-"""Recorded series as rows of one array, and results with their names back on.
-
-Whatever dimensions a series has (network, sample, mode, ...), behind this file it is a row of (series, times).
-"""
+"""Recorded series as rows of one array, (series, times), and results with their names back on."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Mask", "Series"]
+__all__ = ["Floats", "Mask", "Series", "labelled"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -20,16 +17,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers recorded at the same times, one series a row.
+    """Numbers recorded at the same, strictly increasing times, one series per row.
 
-    Attributes
-    ----------
-    times : (times,), float64
-        Strictly increasing.
-    values : (series, times), float64
-        NaN and infinity are allowed: nothing is known there.
-    layout : DataArray, bool
-        The dimensions and coordinates of the input but those of time; its values mean nothing.
+    Values that are not finite are unknown. `layout` has the dimensions and coordinates of the input but those of time;
+    its values mean nothing.
     """
 
     times: Floats
@@ -38,15 +29,7 @@ class Series:
 
     @classmethod
     def of(cls, given: object, *, least: int) -> Series:
-        """Return the rows of a DataArray that has a dimension ``time`` with at least `least` records.
-
-        Raises
-        ------
-        TypeError
-            Not a DataArray, or values or times that are not real numbers.
-        ValueError
-            No dimension or no coordinate ``time``, times that do not increase, or too few of them.
-        """
+        """Return the rows of a DataArray that has a dimension ``time`` with at least `least` records."""
         if not isinstance(given, xr.DataArray):
             raise TypeError(f"series must be an xarray.DataArray such as data.margin, got {type(given).__name__}")
         if "time" not in given.dims or "time" not in given.coords:
@@ -68,15 +51,7 @@ class Series:
         return cls(times, values, layout)
 
     def rows(self, name: str, given: float | xr.DataArray) -> Floats:
-        """Return one number per series, (series,) float64, from a number or from a DataArray that broadcasts to them.
-
-        Raises
-        ------
-        TypeError
-            Not real numbers.
-        ValueError
-            A dimension that the series do not have, or labels that do not agree.
-        """
+        """Return one number per series, (series,), from a number or from a DataArray that broadcasts to them."""
         numbers = given if isinstance(given, xr.DataArray) else xr.DataArray(given)
         if numbers.dtype.kind not in "buif":
             raise TypeError(f"{name} must be real numbers, got dtype {numbers.dtype}")
@@ -92,15 +67,16 @@ class Series:
         return np.asarray(spread.values, dtype=np.float64).reshape(-1)
 
     def finite_records(self) -> NDArray[np.int64]:
-        """Return how many records stand before the first that is not finite, (series,) int64."""
+        """Return how many records come before the first that is not finite, (series,)."""
         broken = ~np.isfinite(self.values)
         return np.where(broken.any(axis=1), broken.argmax(axis=1), len(self.times)).astype(np.int64)
 
-    def dataset(self, columns: dict[str, tuple[Floats | Mask, str]]) -> xr.Dataset:
-        """Return named columns, (series,) each with what it means, under the dimensions of the input."""
-        return xr.Dataset(
-            {
-                name: self.layout.copy(data=values.reshape(self.layout.shape)).assign_attrs(long_name=meaning)
-                for name, (values, meaning) in columns.items()
-            }
-        )
+
+def labelled(layout: xr.DataArray, columns: dict[str, tuple[Floats | Mask, str]]) -> xr.Dataset:
+    """Return named columns, each with its meaning, under the dimensions and coordinates of `layout`."""
+    return xr.Dataset(
+        {
+            name: layout.copy(data=values.reshape(layout.shape)).assign_attrs(long_name=meaning)
+            for name, (values, meaning) in columns.items()
+        }
+    )

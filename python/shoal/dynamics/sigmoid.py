@@ -12,7 +12,7 @@ import xarray as xr
 from scipy.special import expit
 
 from shoal.dynamics.least_squares import least_squares
-from shoal.dynamics.series import Floats, Mask, Series
+from shoal.dynamics.series import Floats, Mask, Series, labelled
 
 __all__ = ["sigmoid_fit"]
 
@@ -25,8 +25,8 @@ BLOCK = 2**22
 def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
     """Return the logistic sigmoid closest to each series, in least squares over the records.
 
-    The sigmoid is offset + amplitude/(1 + e^(-rate (t - midpoint))), rate > 0: it rises where the amplitude is positive
-    and falls where it is negative.
+    The sigmoid is offset + amplitude/(1 + e^(-rate (t - midpoint))), rate > 0: it rises if the amplitude is positive
+    and falls if it is negative.
 
     Parameters
     ----------
@@ -37,16 +37,16 @@ def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
     -------
     Dataset, the dimensions of `series` without ``time``
         - ``amplitude``, ``offset`` (float64): in the unit of the series; offset is the level long before the midpoint,
-          offset + amplitude that long after it.
+          offset + amplitude the level long after it.
         - ``rate``, ``midpoint`` (float64): per time, and a time. The steepest slope is amplitude x rate/4, at the
           midpoint.
-        - ``residual`` (float64): root of the mean squared distance, in the unit of the series.
+        - ``residual`` (float64): root mean squared distance, in the unit of the series.
         - ``r2`` (float64): 1 - squares of the residuals / squares about the mean.
-        - ``converged`` (bool): whether these are a minimum. Where the records show no two levels (a straight line, a
-          pure exponential) the best sigmoid lies at infinity, and the search ends on its way there: the fit is as good
-          as ``r2`` says, the parameters mean nothing.
+        - ``converged`` (bool): whether these are a minimum. If the records show no two levels (a straight line, a pure
+          exponential), the best sigmoid lies at infinity and the search ends on its way there. The fit is then as good
+          as ``r2`` says, and the parameters mean nothing.
 
-        All NaN (and False) where a record is not finite or the series is constant.
+        All NaN (and False) if a record is not finite or the series is constant.
 
     Raises
     ------
@@ -57,14 +57,14 @@ def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
 
     Notes
     -----
-    For an initialisation, offset and amplitude are solved for at up to 2,736 pairs of rate and midpoint; the best goes
-    on by damped Gauss-Newton steps, all series at once, to a residual orthogonal to the four slopes within 1e-7. That
-    is one minimum. Of noisy sigmoids on 101 even records, rates and midpoints drawn widely, at most 1 in 300 ended more
+    Offset and amplitude are first solved for at up to 2,736 pairs of rate and midpoint. From the best, damped
+    Gauss-Newton steps lead all series at once to a residual orthogonal to the four slopes within 1e-7. That is one
+    minimum. Of noisy sigmoids on 101 even records, with widely drawn rates and midpoints, at most 1 in 300 ended more
     than 1% above the lowest residual that any of six grids led to. Cost: 5,000 x times operations per series, then
     about 100 x times per step; memory of some blocks of 32 MiB and a few numbers per series.
 
-    Source: the claim that errors fall as sigmoids is that of arXiv:1809.06848; docs/theory.md section 1 says how the
-    error of one mode differs from a logistic curve.
+    Source: arXiv:1809.06848 claims that errors fall as sigmoids; docs/theory.md section 1 says how the error of one
+    mode differs from a logistic curve.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
         "r2": (1.0 - squares / len(times), "fraction of the variance that the sigmoid describes"),
         "converged": (converged, "whether the parameters are a minimum"),
     }
-    return rows.dataset(columns)
+    return labelled(rows.layout, columns)
 
 
 def _fit(x: Floats, targets: Floats) -> tuple[Floats, Floats, Mask]:
@@ -133,7 +133,7 @@ def _start(x: Floats, targets: Floats) -> Floats:
     means = levels.mean(axis=1)
     levels = levels - means[:, None]
     norms = np.sqrt((levels**2).sum(axis=1))
-    # A sigmoid that is flat on all records tells nothing.
+    # A sigmoid that is flat on all records cannot be fitted.
     levels /= np.where(norms > 3e-5 * math.sqrt(len(x)), norms, np.inf)[:, None]
     products = targets @ levels.T
     best = np.argmax(np.abs(products), axis=1)

@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.base import checks
-from shoal.dynamics.polynomial import bisect, derivative, evaluate, shorter, through, windows
-from shoal.dynamics.series import Floats, Mask, Series
+from shoal.dynamics.polynomial import bisect, derivative, evaluate, shorter, spread, through, windows
+from shoal.dynamics.series import Floats, Mask, Series, labelled
 
 __all__ = ["plateau", "steepest"]
 
@@ -31,7 +31,7 @@ def steepest(series: xr.DataArray, *, rising: bool | None = None, points: int = 
     rising : bool or None
         True: the steepest rise. False: the steepest fall. None: whichever is steeper.
     points : int
-        Records through which the polynomial goes, 6..9; 6 where there are only six, and so on.
+        Records through which the polynomial goes, 6..9; fewer if the series has fewer.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def steepest(series: xr.DataArray, *, rising: bool | None = None, points: int = 
         - ``inside`` (bool): whether that time lies between the first and the last record. If not, the series was
           steepest at (or beyond) an end of the records.
 
-        All NaN (and False) where a record is not finite, and where the series does not move, or never as was asked.
+        All NaN (and False) if a record is not finite, or if the series does not move, or never as was asked.
 
     Raises
     ------
@@ -54,13 +54,13 @@ def steepest(series: xr.DataArray, *, rising: bool | None = None, points: int = 
 
     Notes
     -----
-    The steepest line from one record to the next is found first; from the record before it to the one after it, the
-    largest slope of the polynomial through the `points` records around. For smooth series the slope is right to order
-    h^(points-1) in the distance h of the records, the time to order h^(points-2). Where the series bends within less
-    than h, or across a kink, only the orders of magnitude are right, and the errors say so. Cost: a few operations a
-    record, some 1,000 and a few dozen numbers per series.
+    The steepest line between neighbouring records is found first. From the record before it to the record after it, the
+    largest slope of the polynomial through the `points` records around is taken. For smooth series the slope is right
+    to order h^(points-1) in the distance h of the records, the time to order h^(points-2). If the series bends within
+    less than h, or across a kink, only the orders of magnitude are right, and the errors say so. Cost: a few operations
+    per record, some 1,000 and a few dozen numbers per series.
 
-    The time of the steepest fall of a mode's soft error is what ``theory.Mode.plateau`` gives.
+    ``theory.Mode.plateau`` gives the time of the steepest fall of a mode's soft error.
 
     Examples
     --------
@@ -71,16 +71,17 @@ def steepest(series: xr.DataArray, *, rising: bool | None = None, points: int = 
     8.0 -0.25
     """
     rows, readings = _readings(series, rising, points)
-    best = readings[0]
-    return rows.dataset(
+    best, *others = readings
+    return labelled(
+        rows.layout,
         {
             "slope": (best.slope, "largest slope"),
-            "slope_error": (_spread([one.slope for one in readings]), "estimated error of the slope"),
+            "slope_error": (spread(best.slope, [one.slope for one in others]), "estimated error of the slope"),
             "at": (best.at, "time of the largest slope"),
-            "at_error": (_spread([one.at for one in readings]), "estimated error of that time"),
+            "at_error": (spread(best.at, [one.at for one in others]), "estimated error of that time"),
             "value": (best.value, "value at the largest slope"),
             "inside": (best.inside(rows.times), "whether that time lies between first and last record"),
-        }
+        },
     )
 
 
@@ -96,22 +97,20 @@ def plateau(series: xr.DataArray, *, rising: bool | None = None, points: int = 6
 
     Parameters
     ----------
-    series : DataArray, (..., time), float
-        At least six records; any dimensions besides ``time``. The error, the loss, a margin, ...
-    rising, points
+    series, rising, points
         As in `steepest`.
 
     Returns
     -------
     Dataset, float64 (``inside``: bool), the dimensions of `series` without ``time``
-        - ``length``: of the plateau, a time. 0 where the series is steepest at its first record; negative where it
-          first moves the other way, far enough.
+        - ``length``: of the plateau, a time. 0 if the series is steepest at its first record; negative if it first
+          moves the other way, far enough.
         - ``length_error``: largest distance from the readings by one record fewer, and by two fewer.
         - ``end``: first time + length.
-        - ``slope``, ``at``, ``inside``: of the steepest point. Where it is not inside, the plateau outlasts the records
-          or began before them.
+        - ``slope``, ``at``, ``inside``: of the steepest point. If it is not inside, the plateau outlasts the records or
+          began before them.
 
-        NaN where a record is not finite, and where the series never moves (as was asked).
+        NaN if a record is not finite, or if the series never moves (as was asked).
 
     Raises
     ------
@@ -135,21 +134,22 @@ def plateau(series: xr.DataArray, *, rising: bool | None = None, points: int = 6
     best = readings[0]
     first = rows.values[:, 0]
     ends = [one.at - (one.value - first) / one.slope for one in readings]
-    return rows.dataset(
+    return labelled(
+        rows.layout,
         {
             "length": (ends[0] - rows.times[0], "length of the plateau"),
-            "length_error": (_spread(ends), "estimated error of the length"),
+            "length_error": (spread(ends[0], ends[1:]), "estimated error of the length"),
             "end": (ends[0], "time at which the tangent at the steepest point meets the first value"),
             "slope": (best.slope, "largest slope"),
             "at": (best.at, "time of the largest slope"),
             "inside": (best.inside(rows.times), "whether that time lies between first and last record"),
-        }
+        },
     )
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """The steepest point of each series: (series,) float64 each, NaN where there is none."""
+    """The steepest point of each series, (series,) each; NaN if there is none."""
 
     slope: Floats
     at: Floats
@@ -162,7 +162,7 @@ class _Reading:
 
 
 def _readings(series: xr.DataArray, rising: bool | None, points: int) -> tuple[Series, list[_Reading]]:
-    """Return the rows and four readings: with all points, and the shorter ones that say how far it may be off."""
+    """Return the rows and four readings: with all points, then the shorter runs that bound the error."""
     rows = Series.of(series, least=6)
     if rising is not None and not isinstance(rising, bool):
         raise TypeError(f"rising must be True, False or None, got {rising!r}")
@@ -176,7 +176,7 @@ def _readings(series: xr.DataArray, rising: bool | None, points: int) -> tuple[S
     line = sought.argmax(axis=1)
     each = np.arange(len(values))
     sign = np.sign(lines[each, line])
-    # What rounding alone makes of a series that stands still.
+    # Rounding alone makes a series move a little.
     usable &= sought[each, line] * (times[-1] - times[0]) > 64 * np.finfo(float).eps * np.abs(values).max(axis=1)
     left = windows(line + 1, count, len(times))
     runs = [(left, count), *shorter(left, count, line, line + 1)]
@@ -214,9 +214,3 @@ def _peak(
         known(origin + place * unit),
         known(sign * evaluate(curve, place)),
     )
-
-
-def _spread(readings: list[Floats]) -> Floats:
-    """Return the largest distance of the first reading from the others."""
-    best, *others = readings
-    return np.asarray(np.max([np.abs(best - other) for other in others], axis=0))

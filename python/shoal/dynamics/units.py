@@ -9,10 +9,9 @@ from typing import cast
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal.base import checks
-from shoal.dynamics.series import Floats
+from shoal.dynamics.series import labelled
 
 __all__ = ["activation_patterns", "deaths"]
 
@@ -33,23 +32,21 @@ def deaths(data: xr.Dataset) -> xr.Dataset:
     -------
     Dataset, (network, unit)
         - ``died`` (bool): active on some sample at the first record, and dead at the last.
-        - ``at`` (float64): the first record of its death, a time; infinite for a unit that is active at the last
+        - ``at`` (float64): the time of the first record of its death; infinite for a unit that is active at the last
           record, NaN for one that is dead at all of them, and for networks that diverged.
-        - ``after`` (float64): the last record at which it was active: the death lies in (after, at]. NaN where it never
+        - ``after`` (float64): the last record at which it was active: the death lies in (after, at]. NaN if it never
           was.
-        - ``inactive`` (bool): dead at all records, from the start on.
+        - ``inactive`` (bool): dead at all records, from initialisation on.
 
     Raises
     ------
-    TypeError
-        Not a Dataset.
-    ValueError
-        Neither measure recorded.
+    TypeError, ValueError
+        Not a Dataset; neither measure recorded.
 
     Notes
     -----
-    Dead means: on the samples of the task, those of weight 0 included. Without biases and on all of a separated task it
-    is for good: docs/theory.md section 2. ``theory.separated_deaths`` tells it beforehand. Cost: a few operations a
+    Dead means: on the samples of the task, including those of weight 0. Without biases and on all of a separated task
+    it is for good: docs/theory.md section 2. ``theory.separated_deaths`` predicts it. Cost: a few operations per
     number.
 
     Examples
@@ -64,15 +61,15 @@ def deaths(data: xr.Dataset) -> xr.Dataset:
     if given.name == "pattern":
         given = given.any("sample").where(_alive(data))
     activity = given.transpose(..., "time")
-    values, times = np.asarray(activity.values, np.float64), _times(activity)
+    values, times = np.asarray(activity.values, np.float64), activity["time"].values.astype(np.float64)
     known = np.isfinite(values).all(axis=-1)
     active = values > 0
     ever = active.any(axis=-1)
     last = len(times) - 1 - active[..., ::-1].argmax(axis=-1)
     lives = ever & (last == len(times) - 1)
     following = np.where(lives, np.inf, times[np.minimum(last + 1, len(times) - 1)])
-    return _dataset(
-        activity,
+    return labelled(
+        activity.isel(time=0, drop=True),
         {
             "died": (known & active[..., 0] & ~lives & ever, "active at the first record, dead at the last"),
             "at": (np.where(known & ever, following, np.nan), "first record from which the unit is dead"),
@@ -95,32 +92,29 @@ def activation_patterns(data: xr.Dataset) -> xr.Dataset:
     Dataset, (network, unit), float64
         - ``changes``: records whose pattern differs from that of the record before.
         - ``flips``: samples that switched sides from one record to the next, summed over the records.
-        - ``settled``: the first record from which the pattern stays the same to the end, a time. The first record of
-          all for a pattern that never changed.
+        - ``settled``: the time of the first record from which the pattern stays the same to the end.
 
         NaN for networks that diverged.
 
     Raises
     ------
-    TypeError
-        Not a Dataset.
-    ValueError
-        The measure was not recorded.
+    TypeError, ValueError
+        Not a Dataset; the measure was not recorded.
 
     Notes
     -----
-    What happens twice between two records goes unseen: these are lower bounds. From a separated initialisation
+    Changes between two records that undo each other go unseen: these are lower bounds. From a separated initialisation
     (docs/theory.md sections 2 and 3) all changes are deaths, or units that go over to the antipodal sample. Cost: a few
     operations per number.
     """
     pattern = _variable(data, "pattern").transpose(..., "sample", "time")
-    values, times = np.asarray(pattern.values, bool), _times(pattern)
+    values, times = np.asarray(pattern.values, bool), pattern["time"].values.astype(np.float64)
     switched = values[..., 1:] != values[..., :-1]
     differs = switched.any(axis=-2)
     count = differs.shape[-1]
     last = np.where(differs.any(axis=-1), count - differs[..., ::-1].argmax(axis=-1), 0)
-    made = _dataset(
-        pattern.isel(sample=0, drop=True),
+    made = labelled(
+        pattern.isel(sample=0, time=0, drop=True),
         {
             "changes": (differs.sum(axis=-1).astype(np.float64), "records with another pattern than the one before"),
             "flips": (switched.sum(axis=(-2, -1)).astype(np.float64), "samples that switched sides, over all records"),
@@ -143,15 +137,3 @@ def _variable(data: object, *names: str) -> xr.DataArray:
 def _alive(data: xr.Dataset) -> xr.DataArray:
     """Whether a network trained to the end; patterns have no NaN to say so."""
     return data["status"] == 0 if "status" in data else xr.DataArray(True)
-
-
-def _times(array: xr.DataArray) -> Floats:
-    return np.asarray(array["time"].values, dtype=np.float64)
-
-
-def _dataset(given: xr.DataArray, columns: dict[str, tuple[NDArray[np.bool_] | Floats, str]]) -> xr.Dataset:
-    """Return columns under the dimensions of `given` without time."""
-    layout = given.isel(time=0, drop=True)
-    return xr.Dataset(
-        {name: layout.copy(data=values).assign_attrs(long_name=meaning) for name, (values, meaning) in columns.items()}
-    )

@@ -6,6 +6,7 @@ Source: docs/dynamics.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ Directions = ArrayLike | xr.DataArray
 
 
 def strengths(data: xr.Dataset, directions: Directions, *, network: Network | None = None) -> xr.Dataset:
-    """Return what each network says along given directions: the strengths of its modes.
+    """Return the outputs of each network along given directions: the strengths of its modes.
 
     Parameters
     ----------
@@ -32,10 +33,9 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
         With ``trajectory_1``, ``trajectory_2``, ... (the measure ``trajectory``), else with the final ``weights_1``,
         ... (the measure ``weights``), and the biases that belong to them.
     directions : array, (directions, inputs), float
-        Inputs u_k, taken as they are: neither normalised nor centred. A DataArray keeps its labels along its first
-        dimension.
+        Inputs u_k, neither normalised nor centred. A DataArray keeps its labels along its first dimension.
     network : Network, optional
-        The network that was trained; None reads it from the specification in ``data.attrs``.
+        The network that was trained. Default: that of the specification in ``data.attrs``.
 
     Returns
     -------
@@ -43,19 +43,19 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
         - ``strength``: f(u_k), the logit.
         - ``odd``: (f(u_k) - f(-u_k))/2, the part that changes sign with the input. For two-layer networks without
           biases it is the linear part: sum_i z_i w_i.u_k times 1/2 (relu) or (1 + slope)/2 (leaky_relu). Linear
-          networks without biases have no other part. Of a network with scales the weights are scale times w and z;
-          of a centred one both are what f grew by since the start.
+          networks without biases have no other part. For a network with scales the weights are scale times w and z; for
+          a centred one both are the growth of f since initialisation.
 
-        ``time`` is there with ``trajectory``. NaN where the output is not finite, as in networks that diverged.
+        ``time`` is there with ``trajectory``. NaN if the output is not finite, as in networks that diverged.
 
     Raises
     ------
     TypeError
         Not a Dataset, directions that are not numbers, or a network that is none.
     ValueError
-        No weights recorded, no specification and no `network`, weights of another shape than the network's, biases
-        that were not recorded, directions of another shape, or a centred network whose start is not recorded: the
-        measure ``trajectory`` from time 0 on.
+        No weights recorded, no specification and no `network`, weights of another shape than the network's, biases that
+        were not recorded, directions of another shape, or a centred network without the measure ``trajectory`` from
+        time 0.
 
     Notes
     -----
@@ -96,7 +96,7 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
         ("strength", there, "output along the direction"),
         ("odd", 0.5 * (there - back), "part of that output that is odd in the input"),
     ):
-        array = xr.DataArray(values, dims=dims, coords=_coordinates(layers[-1], dims), attrs={"long_name": meaning})
+        array = _named(values, dims, layers[-1], meaning)
         made[name] = array.isel({dims[-2]: 0}, drop=True) if known.outputs == 1 else array
     return xr.Dataset(made).assign_coords(label)
 
@@ -114,14 +114,13 @@ def alignment(data: xr.Dataset, directions: Directions) -> xr.DataArray:
     Returns
     -------
     DataArray, (network, [time], unit_1, direction), float64
-        w_i.u_k/(|w_i| |u_k|), in [-1, 1]; NaN for a row of zeros, or one that is not finite. Biases are not looked at.
+        w_i.u_k/(|w_i| |u_k|), in [-1, 1]; NaN for a row of zeros, or one that is not finite. Biases are ignored.
 
     Raises
     ------
-    TypeError
-        Not a Dataset, or directions that are not numbers.
-    ValueError
-        No weights recorded, directions of another shape, or a direction of zeros.
+    TypeError, ValueError
+        Not a Dataset, or directions that are not numbers; no weights recorded, directions of another shape, or a
+        direction of zeros.
 
     Notes
     -----
@@ -134,18 +133,13 @@ def alignment(data: xr.Dataset, directions: Directions) -> xr.DataArray:
     if zero.any():
         raise ValueError(f"directions must not hold a row of zeros, got one at index {int(zero.argmax())}")
     cosines = _unit(_numbers(first)) @ _unit(inputs).T
-    dims = (*first.dims[:-1], "direction")
-    return xr.DataArray(
-        np.clip(cosines, -1.0, 1.0),
-        dims=dims,
-        coords=_coordinates(first, dims),
-        attrs={"long_name": "cosine between row of the first layer and direction"},
-        name="alignment",
-    ).assign_coords(label)
+    meaning = "cosine between row of the first layer and direction"
+    found = _named(np.clip(cosines, -1.0, 1.0), (*first.dims[:-1], "direction"), first, meaning)
+    return found.rename("alignment").assign_coords(label)
 
 
 def effective_rank(data: xr.Dataset) -> xr.Dataset:
-    """Return two ranks of the first layer that do not ask for a threshold.
+    """Return two ranks of the first layer that need no threshold.
 
     Parameters
     ----------
@@ -158,21 +152,19 @@ def effective_rank(data: xr.Dataset) -> xr.Dataset:
         - ``effective_rank``: e^H, H = -sum_j q_j ln q_j the entropy of the singular values divided by their sum.
         - ``stable_rank``: |W|_F^2/|W|_2^2, sum_j s_j^2/max_j s_j^2.
 
-        Both lie between 1 and the rank, and reach it where all singular values that are not 0 are equal; NaN for a
-        layer of zeros, or one that is not finite.
+        Both lie between 1 and the rank, and reach it if all singular values that are not 0 are equal; NaN for a layer
+        of zeros, or one that is not finite.
 
     Raises
     ------
-    TypeError
-        Not a Dataset.
-    ValueError
-        No weights recorded.
+    TypeError, ValueError
+        Not a Dataset; no weights recorded.
 
     Notes
     -----
     Cost: the singular values of each first layer. Source: effective rank, O. Roy and M. Vetterli, "The effective rank:
     a measure of effective dimensionality", EUSIPCO 2007; stable rank, M. Rudelson and R. Vershynin, "Sampling from
-    large matrices", J. ACM 54 (2007). Why it falls to 2 from small initialisations: docs/theory.md section 3.
+    large matrices", J. ACM 54 (2007). docs/theory.md section 3 says why it falls to 2 from small initial weights.
     """
     first = _recorded(data)[0][0]
     matrices = _numbers(first)
@@ -185,23 +177,20 @@ def effective_rank(data: xr.Dataset) -> xr.Dataset:
     fractions = values / values.sum(axis=-1, keepdims=True)
     entropy = -(fractions * np.log(np.where(fractions > 0, fractions, 1.0))).sum(axis=-1)
     stable = (values**2).sum(axis=-1) / values[..., 0] ** 2
-    dims = first.dims[:-2]
-    coordinates = _coordinates(first, dims)
     table = {
-        "effective_rank": (np.exp(entropy), "exponential of the entropy of the singular values"),
-        "stable_rank": (stable, "squared Frobenius norm over squared spectral norm"),
+        "effective_rank": (np.exp(entropy), "exponential of the entropy of the singular values, first layer"),
+        "stable_rank": (stable, "squared Frobenius norm over squared spectral norm, first layer"),
     }
     return xr.Dataset(
         {
-            name: (dims, np.where(usable[..., 0], ranks, np.nan), {"long_name": f"{meaning}, first layer"})
+            name: _named(np.where(usable[..., 0], ranks, np.nan), first.dims[:-2], first, meaning)
             for name, (ranks, meaning) in table.items()
-        },
-        coords=coordinates,
+        }
     )
 
 
 def _recorded(data: xr.Dataset) -> tuple[list[xr.DataArray], list[xr.DataArray]]:
-    """Return the weights and biases of the layers, of every record where there are such, else the final ones."""
+    """Return the weights and biases of the layers, at every record if there are such, else the final ones."""
     checks.dataset(data)
     for weights, biases in (("trajectory", "trajectory_bias"), ("weights", "biases")):
         layers = _numbered(data, weights)
@@ -234,7 +223,7 @@ def _network(data: xr.Dataset, network: Network | None) -> Network:
 
 
 def _init_of(data: xr.Dataset, layers: list[xr.DataArray], found: Floats) -> Floats:
-    """Return the first outputs of a centred network, which it counts from, with one record on the axis of time."""
+    """Return the first outputs of a centred network, from which it counts, with one record on the axis of time."""
     if "time" not in layers[0].dims or data["time"].values.flat[0] != 0:
         raise ValueError("data must hold the measure 'trajectory' from time 0 on: the network is centred, got no start")
     return np.take(found, [0], axis=layers[0].dims.index("time"))
@@ -266,6 +255,7 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(scaled / np.sqrt((scaled**2).sum(axis=-1, keepdims=True)))
 
 
-def _coordinates(array: xr.DataArray, dims: tuple[Any, ...]) -> dict[Any, Any]:
-    """Return the coordinates that live on the dimensions kept."""
-    return {name: values for name, values in array.coords.items() if set(values.dims) <= set(dims)}
+def _named(values: Floats, dims: tuple[Hashable, ...], like: xr.DataArray, meaning: str) -> xr.DataArray:
+    """Return an array with the coordinates of `like` that are on its dimensions."""
+    coords = {name: found for name, found in like.coords.items() if set(found.dims) <= set(dims)}
+    return xr.DataArray(values, dims=dims, coords=coords, attrs={"long_name": meaning})

@@ -1,11 +1,11 @@
 """Figures in the house style: measurement as points, curves with bands or colours, theory as lines.
 
 ``figure``, ``points``, ``theory``, ``band``, ``legend`` and ``save`` draw what they are given. ``curves``,
-``phase_diagram``, ``surface`` and ``distribution`` read what ``train`` returned, with every network or statistics only,
-one training or many with the fields that were swept as dimensions in front. ``trajectory`` shows one network.
+``phase_diagram``, ``surface`` and ``distribution`` read what ``train`` returned: every network or statistics only, of
+one training or of many, with the swept fields as dimensions in front. ``trajectory`` shows one network.
 
-What these return is shown once at the end of a notebook's cell, and by ``plt.show()`` in a script: pyplot keeps their
-figures, until ``plt.close``, unless they draw on given ``axes``.
+A notebook shows their figures once at the end of the cell, and ``plt.show()`` in a script. pyplot keeps the figures
+until ``plt.close``, unless they are drawn on given ``axes``.
 """
 
 from shoal.plot.curves import curves

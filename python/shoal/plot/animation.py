@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 
 class Animation(FuncAnimation):
-    """An animation that a notebook shows with controls where it is the last value of a cell."""
+    """An animation that a notebook shows with controls if it is the last value of a cell."""
 
     def __init__(self, figure: Figure, move: Callable[[int], Any], frames: Sequence[int]) -> None:
         """Animate a figure by what draws one frame."""

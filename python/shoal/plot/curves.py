@@ -44,19 +44,18 @@ def curves(
     measure : str
         Such as ``"loss"``, of one number per network and time.
     labels : sequence of str, optional
-        A name for each of several datasets; 1, 2, ... when left out.
+        A name for each of several datasets. Default: 1, 2, ....
     theory : array_like, (times,) or (conditions, times), or DataArray, optional
-        What the mean should be; of several datasets a sequence, with one or None for each.
+        Predicted mean; for several datasets a sequence, with one or None for each.
     along : str, optional
         A dimension with a curve for each entry, such as ``"init.std"`` or ``"sample"``.
     quantiles : tuple of float, optional
-        The band lies between these quantiles over networks, for which statistics need a histogram of the measure.
-        Without, it is the mean's error: four standard errors to either side.
+        The band lies between these quantiles over networks; statistics need a histogram of the measure for them.
+        Default: four standard errors of the mean to either side.
     singles : int
-        How many single networks each curve has as thin lines under it: the first that were not left out, or all where
-        there are fewer.
+        Number of single networks per curve, as thin lines: the first that were not left out, or all if there are fewer.
     axes : Axes, optional
-        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
+        Default: a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -71,13 +70,17 @@ def curves(
         theories of another number than datasets, or a theory of another shape.
     """
     several = isinstance(data, (list, tuple))
-    datasets: Sequence[xarray.Dataset] = data if several else (data,)  # type: ignore[assignment]
+    datasets: list[xarray.Dataset] = list(data) if several else [data]  # type: ignore[arg-type, list-item]
     if not datasets:
         raise ValueError("data must hold at least one dataset, got none")
     for one in datasets:
         checks.dataset(one)
     style.require_axes(axes)
-    names = _labels(labels, len(datasets)) if several or labels is not None else [""]
+    names = _each("labels", labels, len(datasets))
+    if labels is None:
+        names = list(map(str, range(1, len(datasets) + 1))) if several else [""]
+    if unfit := [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"labels must be texts, got {unfit[0]!r} of type {type(unfit[0]).__name__}")
     theories = _each("theory", theory, len(datasets)) if several else [theory]
     singles = checks.integer("singles", singles, least=0)
     found = [
@@ -85,15 +88,14 @@ def curves(
         for one, name, predicted in zip(datasets, names, theories, strict=True)
         for curve in _curves(one, measure, name, predicted, along, quantiles, singles)
     ]
-    if axes is None:
-        axes = style.figure((f"{measure}, mean over networks",), pyplot=True)[1][0]
+    axes = axes or style.panel()
     for curve, colour in zip(found, _colours(len(found)), strict=True):
         curve.draw(axes, colour)
     expected = [(curve.times, curve.theory) for curve in found if curve.theory is not None]
     for i, (times, theory_there) in enumerate(expected):
         style.theory(axes, times, theory_there, color="black", lw=1.3, ls="--", label=None if i else "theory")
     axes.set_xlabel("time")
-    axes.set_ylabel(measured.long_name(datasets[0][measure], measure))
+    axes.set_ylabel(f"{measured.long_name(datasets[0][measure], measure)}, mean over networks")
     band = "band: 4 standard errors" if quantiles is None else f"band: quantiles {quantiles[0]:g} to {quantiles[1]:g}"
     title = band if along is None else f"{along} ({band})"
     style.legend(axes, title=title, ncols=1 + (len(found) > 8))
@@ -102,7 +104,7 @@ def curves(
 
 @dataclass(frozen=True)
 class _Curve:
-    """A mean with its band, the single networks under it, (networks, times), and what it should be."""
+    """A mean with its band, the single networks under it, (networks, times), and the predicted mean."""
 
     label: str
     times: Floats
@@ -113,7 +115,7 @@ class _Curve:
     theory: Floats | None
 
     def draw(self, axes: Axes, colour: Any) -> None:
-        """Draw all but the theory, which stands over all curves."""
+        """Draw all but the theory, which is drawn over all curves."""
         from matplotlib.collections import LineCollection
 
         if len(self.singles):
@@ -139,7 +141,7 @@ def _curves(
     if predicted is not None:  # one for all curves is drawn once
         expected[: 1 if predicted.ndim == 1 else None] = list(np.atleast_2d(predicted))
     said = [""] if values is None else [measured.text(one) for one in values.values]
-    labels = [", ".join(filter(None, (name, one))) or "mean over networks" for one in said]
+    labels = [", ".join(filter(None, (name, one))) or "trained" for one in said]
     if "time" not in mean.coords:
         raise ValueError(
             f"data must have one coordinate time, got {measure!r} at times that differ between networks or conditions"
@@ -158,16 +160,6 @@ def _singles(data: xarray.Dataset, measure: str, along: str | None, count: int, 
     dims = ["network", "time"] if along is None else [along, "network", "time"]
     rows = measured.only(kept, dims).values.reshape(curves, -1, data.sizes["time"])
     return [row[~np.isnan(row).all(axis=1)][:count] for row in rows]
-
-
-def _labels(labels: Any, count: int) -> list[str]:
-    if labels is None:
-        return [str(i) for i in range(1, count + 1)]
-    names = _each("labels", labels, count)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"labels must be texts, got {name!r} of type {type(name).__name__}")
-    return names
 
 
 def _each(argument: str, given: Any, count: int) -> list[Any]:

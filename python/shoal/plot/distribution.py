@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
-_FINE = 10  # the resolution in which networks are counted where each was kept
+_FINE = 10  # the resolution of the counts if every network was kept
 
 
 def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes | None = None) -> Axes:
     """Draw the density of a number over networks, with bars of four deviations (Wilson's interval of each count).
 
-    Bins are brought together to about 2 n^(1/3) of equal width for n networks. Where all numbers but those that count
-    as 0 are positive and span three octaves or more, the axis is logarithmic and the density that of an octave; the
-    legend then tells the fraction of the networks at 0.
+    Bins are merged to about 2 n^(1/3) of equal width for n networks. The axis is logarithmic, and the density that per
+    octave, if all numbers but those that count as 0 are positive and span three octaves or more. The legend then says
+    which fraction of the networks is at 0.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
     name : str
         A measure, or ``stopped_at`` of descent with rules to stop.
     time : int
-        Index of the record, from the end where negative.
+        Index of the record, from the end if negative.
     axes : Axes, optional
-        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
+        Default: a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -58,21 +58,19 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
             f"name must be of a number that some network has at that time, got {name!r}, of which none has"
         )
     bars = Bars.of(counts, ends)
-    if axes is None:
-        axes = style.figure((f"{name} over {total} networks",), pyplot=True)[1][0]
+    axes = axes or style.panel()
     width = np.diff(np.log2(bars.edges) if bars.logarithmic else bars.edges)
     low, high = wilson_interval(bars.counts, total)
     density = bars.counts / total / width
     axes.stairs(density, bars.edges, fill=True, color=style.COLOURS[0], alpha=0.3, label=bars.label(total))
-    centres = (
-        np.sqrt(bars.edges[1:] * bars.edges[:-1]) if bars.logarithmic else 0.5 * (bars.edges[1:] + bars.edges[:-1])
-    )
+    low_end, high_end = bars.edges[:-1], bars.edges[1:]
+    centres = np.sqrt(low_end * high_end) if bars.logarithmic else 0.5 * (low_end + high_end)
     error = np.maximum([density - low / width, high / width - density], 0.0)  # rounding leaves -1e-17
     style.points(axes, centres, density, error=error, color=style.COLOURS[0], ms=3.0, label="4 standard deviations")
     if bars.logarithmic:
         axes.set_xscale("log", base=10)
-    axes.set_ylim(0.0, 1.3 * float((high / width).max()))  # the legend stands above the bars
-    axes.set_xlabel(_name(data, name))
+    axes.set_ylim(0.0, 1.3 * float((high / width).max()))  # room for the legend above the bars
+    axes.set_xlabel(measured.long_name(data[name], name) if name in data else name)
     axes.set_ylabel("density per octave" if bars.logarithmic else "density")
     style.legend(axes)
     return axes
@@ -80,7 +78,7 @@ def distribution(data: xarray.Dataset, name: str, *, time: int = -1, axes: Axes 
 
 @dataclass(frozen=True)
 class Bars:
-    """Counts between edges, and how many networks lie where no bar can be drawn: at 0, or beyond the last bins."""
+    """Counts between edges, and counts that have no bar: of networks at 0 and beyond the last bins."""
 
     counts: NDArray[np.int64]
     edges: NDArray[np.float64]
@@ -90,7 +88,7 @@ class Bars:
 
     @classmethod
     def of(cls, counts: NDArray[np.int64], ends: NDArray[np.float64]) -> Bars:
-        """Bring the bins of a histogram together to bars of about equal width."""
+        """Merge the bins of a histogram to bars of about equal width."""
         beyond = int(counts[0] + counts[-1])
         inner, ends = counts[1:-1], ends[1:-1]
         zero = len(inner) // 2
@@ -115,12 +113,8 @@ class Bars:
 
     def label(self, total: int) -> str:
         """Return the label, with the fraction of what is not drawn."""
-        text = f"{total} networks"
-        if self.at_zero:
-            text += f"\n{self.at_zero / total:.3g} of them at 0"
-        if self.beyond:
-            text += f"\n{self.beyond / total:.3g} of them beyond $2^{{32}}$"
-        return text
+        apart = ((self.at_zero, "at 0"), (self.beyond, "beyond $2^{32}$"))
+        return "\n".join([f"{total} networks", *(f"{n / total:.3g} of them {where}" for n, where in apart if n)])
 
 
 def _counted(data: xarray.Dataset, name: str, time: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -140,10 +134,3 @@ def _counted(data: xarray.Dataset, name: str, time: int) -> tuple[NDArray[np.int
     ends = edges(_FINE)
     at = np.searchsorted(ends, values[~np.isnan(values)], "right") - 1
     return np.bincount(np.minimum(at, len(ends) - 2), minlength=len(ends) - 1), ends
-
-
-def _name(data: xarray.Dataset, name: str) -> str:
-    """Return what the number is."""
-    if name in data:
-        return measured.long_name(data[name], name)
-    return name

@@ -88,7 +88,7 @@ def _event(data: xarray.Dataset, text: object) -> tuple[xarray.DataArray, xarray
         counted = kept_networks(data, values)
         if "status" in data:
             counted = counted | (data.status == OUTCOMES.index("diverged"))
-        above = event.relation in (">", ">=")  # as a network is from where it diverges on (Statistics)
+        above = event.relation in (">", ">=")  # a network counts as above once it has diverged (Statistics)
         met: xarray.DataArray = (
             _COMPARE[event.relation](values, event.threshold) | (above & values.isnull())
         ) & counted
@@ -124,7 +124,7 @@ def at_time(array: xarray.DataArray, time: object) -> xarray.DataArray:
 
 
 def drawn(array: xarray.DataArray, dims: Sequence[str], time: object) -> NDArray[np.float64]:
-    """Return the numbers along these dimensions, at one time where that is not one of them."""
+    """Return the numbers along these dimensions, at one time if that is not one of them."""
     chosen = array if "time" in dims else at_time(array, time)
     return np.asarray(only(chosen, dims).values, dtype=np.float64)
 
@@ -150,7 +150,7 @@ def swept(data: xarray.Dataset, argument: str, dimension: object) -> xarray.Data
     """Return the values of a dimension, which must be there."""
     named = [str(dim) for dim in data.dims if dim not in ("network", "statistic", "bin")]
     name = checks.choice(argument, dimension, named)
-    return data[name]  # its indices where it has no coordinate
+    return data[name]  # its indices if it has no coordinate
 
 
 def long_name(array: xarray.DataArray, name: str) -> str:
@@ -164,7 +164,7 @@ def text(value: Any) -> str:
 
 
 def numeric(values: NDArray[Any]) -> bool:
-    """Return whether these are numbers that can stand on an axis: finite, and in order."""
+    """Return whether these are numbers for an axis: finite, and in order."""
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         return False
     steps = np.diff(values.astype(np.float64))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal.base import checks
 from shoal.plot import grid, measured, style
@@ -20,9 +19,8 @@ def phase_diagram(
 ) -> Axes:
     """Draw the fraction of networks that meet an event on a grid of two swept fields.
 
-    Lines are the edges of the cells in which the Wilson interval of four deviations lies wholly above one half (solid),
-    and wholly below (dashed). Cells that are neither are marked: so many networks do not decide there. Where there is
-    no network at all, the cell is grey.
+    Lines enclose the cells in which the Wilson interval of four deviations lies wholly above one half (solid) or wholly
+    below (dashed). Other cells have a mark: more networks are needed to decide. Cells without networks are grey.
 
     Parameters
     ----------
@@ -34,9 +32,9 @@ def phase_diagram(
     x, y : str
         Dimensions of the data, such as ``"init.std"``, or ``"time"``.
     time : int
-        Index of the record, from the end where negative.
+        Index of the record, from the end if negative.
     axes : Axes, optional
-        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
+        Default: a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -54,32 +52,23 @@ def phase_diagram(
     across, up = grid.sides(data, x, y)
     fraction = measured.fraction_of(data, event)
     low, high, value = (measured.drawn(part, (y, x), time) for part in (fraction.low, fraction.high, fraction.value))
-    if axes is None:
-        axes = style.figure((f"Networks: {event}",), width=6.0, height=5.0, pyplot=True)[1][0]
+    axes = axes or style.panel(width=6.0, height=5.0)
     grid.mesh(axes, across, up, value, f"fraction of networks: {event}", cmap="cividis", vmin=0.0, vmax=1.0)
-    _outline(axes, across, up, low > 0.5, "edge of: most networks (interval above 1/2)", "-")
-    _outline(axes, across, up, high < 0.5, "edge of: fewer than half (interval below 1/2)", "--")
+    _outline(axes, across, up, low > 0.5, "edge of: most networks (interval above 1/2)", "-", style.COLOURS[1])
+    _outline(axes, across, up, high < 0.5, "edge of: fewer than half (interval below 1/2)", "--", style.COLOURS[5])
     undecided = (low <= 0.5) & (high >= 0.5) & np.isfinite(value)
     grid.mark(axes, across, up, undecided, "undecided: the interval holds 1/2", marker="o")
     grid.under_axes(axes)
     return axes
 
 
-def _outline(axes: Axes, x: grid.Side, y: grid.Side, inside: NDArray[np.bool_], label: str, line: str) -> None:
+def _outline(axes: Axes, x: grid.Side, y: grid.Side, inside: grid.Mask, label: str, line: str, colour: str) -> None:
     """Draw a line between the cells (y, x) that are inside and their neighbours that are not."""
     from matplotlib.collections import LineCollection
 
-    across = [
-        [(x.edges[j + 1], y.edges[i]), (x.edges[j + 1], y.edges[i + 1])]
-        for i, j in np.argwhere(inside[:, 1:] != inside[:, :-1])
-    ]
-    up = [
-        [(x.edges[j], y.edges[i + 1]), (x.edges[j + 1], y.edges[i + 1])]
-        for i, j in np.argwhere(inside[1:] != inside[:-1])
-    ]
+    right, top = x.edges[1:], y.edges[1:]
+    across = [[(right[j], y.edges[i]), (right[j], top[i])] for i, j in np.argwhere(np.diff(inside, axis=1))]
+    up = [[(x.edges[j], top[i]), (right[j], top[i])] for i, j in np.argwhere(np.diff(inside, axis=0))]
     if across or up:
-        colour = style.COLOURS[1 if line == "-" else 5]
-        axes.add_collection(
-            LineCollection([*across, *up], colors=colour, linewidths=2.0, linestyles=line, zorder=4, label=label),
-            autolim=False,
-        )
+        lines = LineCollection([*across, *up], colors=colour, linewidths=2.0, linestyles=line, zorder=4, label=label)
+        axes.add_collection(lines, autolim=False)

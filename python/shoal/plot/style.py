@@ -1,12 +1,12 @@
 """The house style of shoal's figures: measurement as points with bars or bands, theory as lines.
 
-Figures of ``figure`` are made without pyplot and choose no backend, unless they are asked for with ``pyplot=True``:
-pyplot then keeps them, so that a notebook shows each once at the end of its cell, and ``plt.show()`` in a window.
+``figure`` uses no pyplot and chooses no backend, unless it is called with ``pyplot=True``. pyplot then keeps the
+figure: a notebook shows it once at the end of its cell, and ``plt.show()`` in a window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure, FigureBase
 
 __all__ = ["COLOURS", "band", "figure", "legend", "points", "save", "theory"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette: told apart by colour-blind readers."""
+"""Okabe and Ito's palette: colour-blind readers can tell them apart."""
 
 STYLE: Any = {  # matplotlib's stubs name every key, and their names differ between its releases
     "font.size": 13.0,
@@ -39,19 +40,19 @@ STYLE: Any = {  # matplotlib's stubs name every key, and their names differ betw
 def figure(
     titles: tuple[str, ...], *, width: float = 5.2, height: float = 4.4, rows: int = 1, pyplot: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with one titled panel beside the other.
+    """Return a figure of titled panels side by side.
 
     Parameters
     ----------
     titles : tuple of str
-        One a panel.
+        One per panel.
     width, height : float
         Of a panel, inches.
     rows : int
-        In how many rows they stand.
+        Number of rows of panels.
     pyplot : bool
-        Whether pyplot keeps the figure: a notebook and ``plt.show()`` then show it, and it takes memory until
-        ``plt.close``. Without, it is only to be saved.
+        Whether pyplot keeps the figure until ``plt.close``: a notebook and ``plt.show()`` then show it. Otherwise it
+        can only be saved.
 
     Returns
     -------
@@ -59,12 +60,14 @@ def figure(
         The figure and its axes, row by row.
     """
     import matplotlib as mpl
+    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    new = import_module("matplotlib.pyplot").figure if pyplot else Figure
     columns = -(-len(titles) // rows)
     # Outside of the context: a backend that is loaded now, such as a notebook's, makes settings that are to stay.
     # A label must not touch the panel on its left.
-    made = _new(pyplot)(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.1))
+    made: Figure = new(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.1))
     with mpl.rc_context(STYLE):
         panels = [made.add_subplot(rows, columns, i + 1) for i in range(len(titles))]
         for axes, title in zip(panels, titles, strict=True):
@@ -72,15 +75,17 @@ def figure(
     return made, panels
 
 
-def _new(pyplot: bool) -> Callable[..., Figure]:
-    """Return what makes a figure, one that pyplot keeps or one of its own."""
-    if pyplot:
-        from matplotlib.pyplot import figure as new
+def panel(*, width: float = 5.2, height: float = 4.4) -> Axes:
+    """Return the axes of a new figure of pyplot, without a title: its axes say what it shows."""
+    return figure(("",), width=width, height=height, pyplot=True)[1][0]
 
-        return new
-    from matplotlib.figure import Figure
 
-    return Figure
+def colour_bar(made: FigureBase, drawn: ScalarMappable, axes: Axes, label: str) -> None:
+    """Add a labelled colour bar beside the axes."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        made.colorbar(drawn, ax=axes, label=label)
 
 
 def points(axes: Axes, x: ArrayLike, measured: ArrayLike, *, error: ArrayLike | None = None, **style: Any) -> None:
@@ -93,9 +98,9 @@ def points(axes: Axes, x: ArrayLike, measured: ArrayLike, *, error: ArrayLike | 
     x, measured : array, (points,), float64
         Coordinates.
     error : array, (points,), optional
-        Half length of the bars; say in the label what they are.
+        Half length of the bars; the label should say what they are.
     style : Any
-        What ``Axes.errorbar`` takes, such as ``color`` and ``label``.
+        As for ``Axes.errorbar``, such as ``color`` and ``label``.
     """
     chosen: dict[str, Any] = {"fmt": "o", "ms": 5.5, "mfc": "white", "mew": 1.4, "capsize": 2.5, "zorder": 3} | style
     axes.errorbar(np.asarray(x, float), np.asarray(measured, float), yerr=error, **chosen)
@@ -111,7 +116,7 @@ def theory(axes: Axes, x: ArrayLike, predicted: ArrayLike, **style: Any) -> None
     x, predicted : array, (points,), float64
         Coordinates.
     style : Any
-        What ``Axes.plot`` takes.
+        As for ``Axes.plot``.
     """
     chosen: dict[str, Any] = {"lw": 2.0, "zorder": 4} | style
     axes.plot(np.asarray(x, float), np.asarray(predicted, float), **chosen)
@@ -131,7 +136,7 @@ def band(axes: Axes, x: ArrayLike, values: ArrayLike, *, coverage: float = 0.9, 
     coverage : float
         Fraction of the networks inside the band, in (0, 1).
     style : Any
-        What ``Axes.fill_between`` takes.
+        As for ``Axes.fill_between``.
 
     Raises
     ------
@@ -146,15 +151,7 @@ def band(axes: Axes, x: ArrayLike, values: ArrayLike, *, coverage: float = 0.9, 
 
 
 def legend(axes: Axes, **style: Any) -> None:
-    """Add the legend.
-
-    Parameters
-    ----------
-    axes : Axes
-        Where.
-    style : Any
-        What ``Axes.legend`` takes.
-    """
+    """Add a legend to the axes; `style` is as for ``Axes.legend``."""
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
@@ -162,16 +159,16 @@ def legend(axes: Axes, **style: Any) -> None:
 
 
 def save(made: Figure, path: Path, *, dpi: int = 150) -> Path:
-    """Write a figure as PNG and return where.
+    """Write a figure and return where.
 
     Parameters
     ----------
     made : Figure
         From `figure`.
     path : Path
-        Ends in ``.png``; its folder exists.
+        Its suffix is the format, such as ``.png``, ``.pdf`` or ``.svg``; its folder exists.
     dpi : int
-        Dots per inch.
+        Dots per inch of PNG.
 
     Returns
     -------
@@ -181,7 +178,7 @@ def save(made: Figure, path: Path, *, dpi: int = 150) -> Path:
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        made.savefig(path, dpi=dpi, format="png")
+        made.savefig(path, dpi=dpi)
     return path
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal.base import checks
 from shoal.plot import grid, measured, style
@@ -15,6 +14,7 @@ from shoal.spec.statistics import STATISTICS
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
 
 SCALES = ("linear", "log")
 
@@ -32,9 +32,9 @@ def surface(
 ) -> Axes:
     """Draw a statistic over networks as colours on a grid of two swept fields.
 
-    Of an event or an outcome, the fraction of the networks. Where none was counted, the fraction is not 0 but at most
-    the upper end of its Wilson interval: the cell has that colour, and a mark that says so. Cells in which there is
-    nothing to tell, such as the mean where all networks diverged, are grey.
+    Events and outcomes show the fraction of the networks. If none was counted, the fraction is only bounded: the cell
+    has the colour of the upper end of the Wilson interval, and is hatched. Cells without a number, such as the mean if
+    all networks diverged, are grey.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ def surface(
     statistic : str
         Of a measure: count, mean, variance, standard_error, min or max.
     time : int
-        Index of the record, from the end where negative.
+        Index of the record, from the end if negative.
     scale : str
         Of the colours, ``"linear"`` or ``"log"``. On a logarithmic one, numbers that are not positive have a mark.
     axes : Axes, optional
-        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
+        Default: a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -71,14 +71,14 @@ def surface(
     checks.choice("statistic", statistic, STATISTICS)
     checks.choice("scale", scale, SCALES)
     values, bound, label = _values(data, variable, statistic, (y, x), time)
-    shown = np.isfinite(values)
-    lowest = shown & (values <= 0) if scale == "log" else np.zeros_like(shown)
-    if scale == "log" and not (shown & ~lowest).any():
+    logarithmic = scale == "log"
+    lowest = np.isfinite(values) & (values <= 0) & logarithmic
+    positive = values[np.isfinite(values) & ~lowest]
+    if logarithmic and not len(positive):
         raise ValueError(f"scale='log' needs a positive number among those of {variable!r}, got none")
-    if axes is None:
-        axes = style.figure((label,), width=6.0, height=5.0, pyplot=True)[1][0]
-    grid.mesh(axes, across, up, values, label, cmap="viridis", **_norm(values, shown & ~lowest, scale))
-    grid.mark(axes, across, up, bound, "none counted: colour of the upper bound", marker="v")
+    axes = axes or style.panel(width=6.0, height=5.0)
+    grid.mesh(axes, across, up, values, label, cmap="viridis", norm=_log_norm(positive) if logarithmic else None)
+    grid.hatch(axes, across, up, bound, "none counted: colour of the upper bound")
     grid.mark(axes, across, up, lowest, "not positive", marker="x", mec="black", mew=1.2)
     grid.under_axes(axes)
     return axes
@@ -86,26 +86,20 @@ def surface(
 
 def _values(
     data: xarray.Dataset, variable: str, statistic: str, dims: tuple[str, str], time: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], str]:
+) -> tuple[grid.Floats, grid.Mask, str]:
     """Return what the cells show, which of them show an upper bound, and what it is."""
     if isinstance(variable, str) and (variable in OUTCOMES or not variable.isidentifier()):
-        fraction = measured.fraction_of(data, variable)
-        value, none = measured.drawn(fraction.value, dims, time), measured.drawn(fraction.met, dims, time) == 0
-        none &= np.isfinite(value)
-        return (
-            np.where(none, measured.drawn(fraction.high, dims, time), value),
-            none,
-            f"fraction of networks: {variable}",
-        )
+        parts = measured.fraction_of(data, variable)
+        value, met, high = (measured.drawn(part, dims, time) for part in (parts.value, parts.met, parts.high))
+        none = (met == 0) & np.isfinite(value)
+        return np.where(none, high, value), none, f"fraction of networks: {variable}"
     values = measured.drawn(measured.statistic_of(data, "variable", variable, statistic, "stopped_at"), dims, time)
     return values, np.zeros(values.shape, dtype=bool), f"{variable}: {statistic.replace('_', ' ')}"
 
 
-def _norm(values: NDArray[np.float64], positive: NDArray[np.bool_], scale: str) -> dict[str, Any]:
-    """Return how numbers become colours."""
+def _log_norm(positive: grid.Floats) -> LogNorm:
+    """Return the logarithmic scale of colours for positive numbers, which may all be equal."""
     from matplotlib.colors import LogNorm
 
-    if scale == "linear":
-        return {}
-    low, high = float(values[positive].min()), float(values[positive].max())
-    return {"norm": LogNorm(low, high if high > low else 2 * low)}
+    low, high = float(positive.min()), float(positive.max())
+    return LogNorm(low, high if high > low else 2 * low)

@@ -46,9 +46,9 @@ def trajectory(
 ) -> Axes | FuncAnimation:
     """Draw how the incoming weights of the hidden units of one network move in a plane of two inputs.
 
-    A line per unit leads from its initial weights (hollow) to its last finite ones (filled). Its colour is that of the
-    sign of the unit's output weight at each time. The inputs of the task are rays, or points if there are more than 16,
-    with the colour of their label; the longest ends where the picture does. Biases are not shown.
+    A line per unit leads from its initial weights (hollow) to its last finite ones (filled). Its colour shows the sign
+    of the unit's output weight at each time. The inputs of the task are rays, or points if there are more than 16, in
+    the colour of their label; the longest ends at the edge of the picture. Biases are not shown.
 
     Parameters
     ----------
@@ -61,10 +61,10 @@ def trajectory(
         The plane: weights and inputs are projected on these two, each divided by its norm. When left out, the axes of
         the two inputs. Networks of more inputs need them, such as the inputs of two modes, ``task.inputs[:2]``.
     animate : bool
-        Return an animation in place of the picture, with at most 200 frames. A notebook shows it with controls where it
+        Return an animation in place of the picture, with at most 200 frames. A notebook shows it with controls if it
         is the last value of a cell; ``plt.show()`` plays it; ``animation.save("units.gif")`` writes a file.
     axes : Axes, optional
-        Where; without, a new figure of pyplot, which a notebook and ``plt.show()`` show.
+        Default: a new figure of pyplot, which a notebook and ``plt.show()`` show.
 
     Returns
     -------
@@ -81,9 +81,7 @@ def trajectory(
     checks.flag("animate", animate)
     style.require_axes(axes)
     drawn = _Units.of(data, network, directions)
-    if axes is None:
-        title = f"Incoming weights of {drawn.at.shape[1]} hidden units"
-        axes = style.figure((title,), width=6.4, height=6.0, pyplot=True)[1][0]
+    axes = axes or style.panel(width=6.4, height=6.0)
     drawn.prepare(axes)
     if not animate:
         drawn.show(axes, len(drawn.times) - 1)
@@ -207,7 +205,7 @@ def _animation(axes: Axes, drawn: _Units) -> FuncAnimation:
         lines.set_color(drawn.line_colours(index))
         dots.set_offsets(drawn.at[index])
         dots.set_color(drawn.colours(index))
-        axes.set_title(f"{title}, time {drawn.times[index]:.4g}")
+        axes.set_title(f"{title}, time {drawn.times[index]:.4g}".removeprefix(", "))
         return lines, dots
 
     return Animation(cast("Figure", axes.get_figure()), move, [int(i) for i in frames])

@@ -13,15 +13,7 @@ __all__ = ["describe"]
 
 
 def describe(figure: Figure) -> str:
-    """Return a sentence for each panel: its title, what is drawn against what, and its legend.
-
-    The words are those of the figure itself, without the marks of mathematics that a voice would read out.
-
-    Parameters
-    ----------
-    figure : Figure
-        With titles, labels and legends.
-    """
+    """Return a sentence per panel of a figure: its title, its axes and its legend, without marks of mathematics."""
     panels = [axes for axes in figure.axes if not _is_scale(axes)]
     scales = [_plain(axes.get_ylabel() or axes.get_xlabel()) for axes in figure.axes if _is_scale(axes)]
     words = [_panel(axes) for axes in panels]

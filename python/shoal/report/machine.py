@@ -19,24 +19,10 @@ _PACKAGES = ("numpy", "scipy", "xarray", "matplotlib", "scikit-learn", "zarr")
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a run took place.
+    """Where a run took place: versions of shoal, Python and packages, and what trained; never the machine's name.
 
-    Attributes
-    ----------
-    shoal, python : str
-        Versions.
-    packages : tuple of (str, str)
-        Names and versions of the packages that take part; those that are not installed are left out.
-    isa : str
-        Instruction set in use, with its lanes.
-    core : str
-        What the core was built with.
-    cpu : str
-        Model.
-    threads : int
-        Threads that train.
-    platform : str
-        System, its version, architecture. The machine's name is not part of it.
+    `isa` is the instruction set in use with its lanes, `core` what the core was built with, `platform` the system, its
+    version and architecture.
     """
 
     shoal: str
@@ -63,12 +49,7 @@ class Machine:
 
 
 def here(threads: int | None = None) -> Machine:
-    """Return what runs here.
-
-    Parameters
-    ----------
-    threads
-        As in ``shoal.train``.
+    """Return what runs here; `threads` is as in ``shoal.train``.
 
     Raises
     ------
@@ -92,7 +73,7 @@ def here(threads: int | None = None) -> Machine:
 
 
 def cpu_model() -> str:
-    """Return the model of the CPU, or its architecture where the system does not say more."""
+    """Return the model of the CPU, or its architecture if the system does not say more."""
     try:
         if sys.platform == "darwin":
             asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]

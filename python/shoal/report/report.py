@@ -6,6 +6,10 @@ import os
 import shlex
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
+from io import BytesIO
+
+from PIL import Image
 
 from shoal.claims.claim import Claim
 from shoal.claims.outcome import Outcome, Row, Setting
@@ -23,14 +27,10 @@ class Entry:
     ----------
     name, sentence, source : str
         Of the claim.
-    rows : tuple of Row
-        The verdict table; empty where the claim did not run to its end.
-    notes : tuple of str
-        What the numbers mean, and what they do not show.
-    picture : bytes
-        The figure as PNG, or nothing.
-    alternative : str
-        What the figure shows, in words.
+    rows, notes : tuple
+        The verdict table and what the numbers mean; empty if the claim did not run to its end.
+    picture, alternative : bytes, str
+        The figure as PNG, or nothing, and what it shows in words.
     seconds : float
         How long the claim ran.
     error : str
@@ -49,19 +49,31 @@ class Entry:
 
     @classmethod
     def of(cls, outcome: Outcome, picture: bytes, seconds: float) -> Entry:
-        """Return what the page says of an outcome, whose figure, if any, was saved as the PNG ``picture``."""
+        """Return the entry of an outcome, whose figure, if any, was saved as the PNG ``picture``."""
         said = (outcome.name, outcome.sentence, outcome.source, outcome.rows, outcome.notes)
         return cls(*said, picture, describe(outcome.figure) if outcome.figure is not None else "", seconds)
 
     @classmethod
     def stopped(cls, claim: Claim, error: BaseException, seconds: float) -> Entry:
-        """Return what the page says of a claim that an error stopped."""
+        """Return the entry of a claim that an error stopped."""
         said = f": {error}" if str(error) else ""
         return cls(claim.name, claim.sentence, claim.source, seconds=seconds, error=f"{type(error).__name__}{said}")
 
+    @cached_property
+    def thumbnail(self) -> bytes:
+        """The first panel of the figure as a small PNG, or nothing."""
+        if not self.picture:
+            return b""
+        whole = Image.open(BytesIO(self.picture)).convert("RGB")
+        first = whole.crop((0, 0, min(whole.width, whole.height * 6 // 5), whole.height))
+        first.thumbnail((288, 240))
+        small = BytesIO()
+        first.quantize(64).save(small, "png", optimize=True)
+        return small.getvalue()
+
     @property
     def status(self) -> str:
-        """``"PASS"``, ``"FAIL"``, ``"ERROR"`` where it was stopped, ``"NOT RUN"`` where it has not run."""
+        """``"PASS"``, ``"FAIL"``, ``"ERROR"`` if it was stopped, ``"NOT RUN"`` if it has not run."""
         if self.error:
             return "ERROR"
         if not self.rows:
@@ -70,30 +82,28 @@ class Entry:
 
     @property
     def ratio(self) -> float:
-        """Largest ratio of gap to tolerance in the table; 0 where it is empty."""
+        """Largest ratio of gap to tolerance in the table; 0 if it is empty."""
         return max((row.comparison.ratio for row in self.rows), default=0.0)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of claims.
+    """A run of claims, so far.
 
     Attributes
     ----------
     chosen : tuple of Claim
         The claims that were asked for, in the order in which they run.
-    setting : Setting
-        How.
-    machine : Machine
-        Where.
-    begun : datetime
-        When, with its time zone.
+    setting, machine, begun : Setting, Machine, datetime
+        How, where, and when, with its time zone.
     everything : bool
         Whether all claims were asked for, by naming none.
     entries : tuple of Entry
         The claims that ran, in that order.
     seconds : float
         Wall time so far, pictures and files included.
+    isa_forced : str
+        ``SHOAL_ISA``, if it was set.
     """
 
     chosen: tuple[Claim, ...]
@@ -116,10 +126,10 @@ class Run:
         return (*self.entries, *(Entry(claim.name, claim.sentence, claim.source) for claim in waiting))
 
     def command(self, *names: str) -> str:
-        """Return the command that runs these claims as they were run here, or the whole run where none is named.
+        """Return the command that runs these claims as they were run here, or the whole run if none is named.
 
-        Folders are left out: they change no result, and their names are nobody else's business. A claim that was read
-        from a file takes the others of that file with it.
+        Folders are left out: they change no result, and readers need not know their names. A file's claims run
+        together.
         """
         asked = [claim for claim in self.chosen if claim.name in names or not (names or self.everything)]
         words = ["shoal", "reproduce", *dict.fromkeys(claim.file or claim.name for claim in asked)]

@@ -25,12 +25,12 @@ class Catch:
     Attributes
     ----------
     kind : {"factor", "shift", "majority"}
-        "factor": predictions are multiplied and divided by 1 + `amount`. "shift": where all predictions are 0,
-        `amount` is added and subtracted, in the unit of what is measured. "majority": a theory by which at most a
-        fraction `amount` are successes is caught.
+        "factor": predictions are multiplied and divided by 1 + `amount`. "shift": all predictions are 0, and `amount`
+        is added and subtracted, in the unit of the measurement. "majority": a theory by which at most a fraction
+        `amount` are successes is caught.
     amount : float
-        For a factor or a shift, the smallest of `AMOUNTS` at which the comparison fails both ways; infinite where none
-        fails, NaN where the comparison itself fails: it then says nothing of wrong theories.
+        The smallest of `AMOUNTS` at which the comparison fails both ways; infinite if none fails, NaN if the comparison
+        itself fails and so says nothing of wrong theories.
     """
 
     kind: Literal["factor", "shift", "majority"]
@@ -38,7 +38,7 @@ class Catch:
 
     @property
     def sharp(self) -> bool:
-        """Whether a theory that is wrong by 20% is caught, or by which a majority is none."""
+        """Whether a theory that is wrong by 20% is caught, or one by which a majority is none."""
         return self.amount > 0.5 if self.kind == "majority" else self.amount <= 0.2
 
     def __str__(self) -> str:
@@ -56,15 +56,7 @@ UNKNOWN = Catch("factor", math.nan)
 
 
 def smallest(passes: Callable[[Floats], bool], predicted: Floats) -> Catch:
-    """Return the smallest wrong theory that a comparison catches.
-
-    Parameters
-    ----------
-    passes : callable
-        The comparison: takes predictions, gives its verdict.
-    predicted : (...,), float64
-        The right ones.
-    """
+    """Return the smallest wrong theory that `passes`, from predictions to a verdict, refuses."""
     kind: Literal["factor", "shift"] = "factor" if np.any(predicted) else "shift"
     if not passes(predicted):
         return Catch(kind, math.nan)
@@ -94,12 +86,9 @@ def smallest_probability(passes: Callable[[float], bool], predicted: float) -> C
 
 
 def smallest_bound(passes: Callable[[float], bool]) -> Catch:
-    """Return by how much too strict a bound is caught; one that is too loose cannot be.
+    """Return by how much too strict a bound is caught, where `passes` takes a factor of at least 1 that tightens it.
 
-    Parameters
-    ----------
-    passes : callable
-        Takes a factor of at least 1 by which the bound is made stricter, gives the verdict.
+    A bound that is too loose cannot be caught.
     """
     if not passes(1.0):
         return UNKNOWN
@@ -107,7 +96,7 @@ def smallest_bound(passes: Callable[[float], bool]) -> Catch:
 
 
 def fewest(catches: Iterable[Catch]) -> Catch:
-    """Return the catch of a row that fails where any of its comparisons does: the smallest, of factors if there are."""
+    """Return the catch of a row that fails if any of its comparisons does: the smallest, of factors if any."""
     found = list(catches)
     if any(math.isnan(each.amount) for each in found):
         return UNKNOWN

@@ -8,10 +8,8 @@
 | `means.compare_samples` | the means of two independent samples | standard errors, Student's t |
 | `proportion.compare_fraction` | a count with a probability | Wilson's interval |
 
-No tolerance is tuned to a result: each follows from the data. Every comparison also runs itself again with wrong
-predictions and reports the smallest wrong amount that it catches.
-
-Source: docs/theory.md section 0 (flow and descent).
+Tolerances follow from the data and are never tuned. Every comparison also runs itself again with wrong predictions and
+reports the smallest wrong amount that it catches. Source: docs/theory.md section 0 (flow and descent).
 """
 
 from __future__ import annotations
@@ -37,33 +35,27 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out of comparing a measurement with a prediction.
+    """A measurement compared with a prediction: the worst point, which has the largest ratio of gap to tolerance.
 
     Attributes
     ----------
     kind : {"flow", "exact", "statistical", "fraction", "majority"}
-        The rule: of `compare_flow`, of `compare_rates`, of `compare_mean` and `compare_samples`, of `compare_fraction`,
-        of `compare_majority`.
-    measured, predicted : float
-        Both values at the worst point (largest ratio of gap to tolerance).
-    gap, tolerance : float
-        |measured - predicted| there, and what was allowed.
-    ratio : float
-        gap / tolerance; at most 1 for a pass.
+        The rule: `compare_flow`, `compare_rates`, `compare_mean` or `compare_samples`, `compare_fraction`,
+        `compare_majority`.
+    measured, predicted, gap, tolerance, ratio : float
+        At the worst point: both values, |measured - predicted|, the largest gap that passes, and gap / tolerance. A
+        ratio of at most 1 passes.
     standard_error : float
-        Standard error at the worst point; 0 where the comparison is exact, at three rates or under flow.
+        At the worst point; 0 for "exact" and "flow".
     bias : float
-        Three rates: supremum of the first-order bias that the coarsest run was measured to have. Otherwise: the stated
-        bias.
+        The stated bias; for "exact", the largest first-order bias of the coarsest run.
     order : float
-        Measured order of convergence in the rate, log2 of the ratio of successive differences (median over networks);
-        NaN where the comparison is not one of three rates. It must round to 1.
-    networks, left_out : int
-        Networks compared, and networks left out because they diverged.
-    points : int
-        Values compared.
+        For "exact", the measured order of convergence in the rate (median over networks), which must round to 1; else
+        NaN.
+    networks, left_out, points : int
+        Networks compared, networks left out because they diverged, values compared.
     catches : Catch
-        The smallest wrong theory that the same comparison fails.
+        The smallest wrong theory that fails the same comparison.
     """
 
     kind: Kind
@@ -113,27 +105,23 @@ def compare_flow(
     predicted : array or DataArray, float64
         The same shape, or one that broadcasts to it.
     tolerance : float
-        > 0, without unit; the method's ``10 * rtol`` is its meaning: the integrator's error per step, with a factor for
-        what a run accumulates. Each network and each index after the time axis may be off by `tolerance` times the
-        supremum over the compared times of |predicted|, plus rounding. A series predicted to be 0 at all times may be
-        off by rounding (and `bias`) only.
+        > 0, without unit, as a rule ``10 * rtol`` of the method: the error per step, with a factor for what a run
+        accumulates. A series (a network and an index after the time axis) may be off by `tolerance` times its largest
+        |predicted| over time, plus rounding.
     where : bool, like measured, optional
-        Points to compare: leave out those that the prediction does not cover.
+        Points to compare; the prediction need not cover the others.
     bias : float or array, same unit as measured
         Stated bias, added to the tolerance.
 
     Returns
     -------
     Comparison
-        The worst point, its numbers, the verdict, and the smallest wrong theory that is caught.
 
     Raises
     ------
-    TypeError
-        A `tolerance` that is not a number.
-    ValueError
-        Shapes or coordinates that do not agree; a prediction or a bias that is not finite, or a negative bias; a
-        `tolerance` that is not positive; nothing left to compare.
+    TypeError, ValueError
+        A `tolerance` that is no positive number; shapes or coordinates that do not agree; a prediction or a bias that
+        is not finite, or a negative bias; nothing left to compare.
 
     Examples
     --------
@@ -146,12 +134,10 @@ def compare_flow(
     layout = Layout.of(measured)
     run = layout.put("measured", measured, exact=True)
     extra = layout.put("bias", bias)
-    networks = np.asarray(np.isfinite(run).reshape(run.shape[0], -1).all(axis=1))
-    keep = _kept("measured", layout, networks, where)
+    keep, counts = _kept("measured", layout, np.isfinite(run), where)
     values = np.where(keep, run, 0.0)
     # A margin near 0 is a difference of terms that are as large as the largest number around.
     rounding = 5 * EPSILON * float(np.max(np.abs(values)))
-    counts = (int(networks.sum()), int((~networks).sum()), int(keep.sum()))
 
     def judge(expected: Floats) -> Comparison:
         allowed = np.where(keep, size * _supremum(np.where(keep, expected, 0.0)) + rounding + extra, 0.0)
@@ -173,15 +159,13 @@ def compare_rates(
     predicted : array or DataArray, float64
         The same shape, or one that broadcasts to it.
     where : bool, like full, optional
-        Points to compare: leave out those at which a kink (a neuron dies) lies between the runs, because no
-        extrapolation holds there.
+        Points to compare. No extrapolation holds where a kink (a neuron dies) lies between the runs.
     bias : float or array, same unit as full
         Stated bias, added to the tolerance.
 
     Returns
     -------
     Comparison
-        The worst point, its numbers, the verdict, and the smallest wrong theory that is caught.
 
     Raises
     ------
@@ -191,11 +175,11 @@ def compare_rates(
 
     Notes
     -----
-    Descent M(rate) = F + c1 rate + c2 rate^2 + ... runs off the flow F that theory predicts. With R1 = 2 M2 - M1 and
-    R2 = 2 M4 - M2 Romberg's extrapolation is (4 R2 - R1)/3, free of c1 and c2. Its last correction, (R2 - R1)/3,
-    estimates the error of R2 and bounds that of the extrapolation once the rates are small: its supremum over time is
-    the tolerance of each network and each index after the time axis. That the rates are small is tested: the measured
-    order must round to one.
+    Descent M(rate) = F + c1 rate + c2 rate^2 + ... deviates from the flow F that theory predicts. With R1 = 2 M2 - M1
+    and R2 = 2 M4 - M2, Romberg's extrapolation is (4 R2 - R1)/3, free of c1 and c2. Its last correction, (R2 - R1)/3,
+    estimates the error of R2 and bounds that of the extrapolation once the rates are small. The tolerance of each
+    series is the supremum of this correction over time. The measured order must round to one, which tests that the
+    rates are small.
 
     Examples
     --------
@@ -209,8 +193,7 @@ def compare_rates(
     layout = Layout.of(full, "full")
     runs = np.stack([layout.put(*run, exact=True) for run in (("full", full), ("half", half), ("quarter", quarter))])
     extra = layout.put("bias", bias)
-    networks = np.asarray(np.isfinite(runs).reshape(3, runs.shape[1], -1).all(axis=(0, 2)))
-    keep = _kept("full, half and quarter", layout, networks, where)
+    keep, counts = _kept("full, half and quarter", layout, np.asarray(np.isfinite(runs).all(axis=0)), where)
     first, second, fourth = np.where(keep, runs, 0.0)
     twice = 2 * fourth - second
     flow = (4 * twice - (2 * second - first)) / 3
@@ -219,7 +202,6 @@ def compare_rates(
     rounding = 5 * EPSILON * float(np.max(np.abs(fourth)))
     allowed = np.where(keep, _supremum(flow - twice) + rounding + extra, 0.0)
     first_bias, order = float(np.max(_supremum(first - flow))), _order(first - second, second - fourth, rounding)
-    counts = (int(networks.sum()), int((~networks).sum()), int(keep.sum()))
 
     def judge(expected: Floats) -> Comparison:
         return worst_point(
@@ -242,10 +224,7 @@ def worst_point(
     order: float = math.nan,
     keep: Mask | None = None,
 ) -> Comparison:
-    """Return the comparison at the point of the largest ratio, of those kept; arrays of one shape.
-
-    ``counts`` are the networks compared, those left out, and the points compared.
-    """
+    """Return the comparison at the largest ratio of the points kept; `counts` are networks, left out and points."""
     gaps = np.abs(measured - predicted)
     gaps = gaps if keep is None else np.where(keep, gaps, 0.0)
     ratios = ratio_of(gaps, allowed)
@@ -263,9 +242,9 @@ def with_catch(judge: Callable[[Floats], Comparison], predicted: Floats) -> Comp
 
 
 def worst(comparisons: Iterable[Comparison]) -> Comparison:
-    """Return the comparison of the largest ratio, among equals the one that measured least above its prediction.
+    """Return the comparison of the largest ratio, which catches what any of them catches.
 
-    A theory that any of them fails is caught.
+    Of equal ratios, the one that measured least above its prediction.
     """
     held = list(comparisons)
     found = max(held, key=lambda each: (each.ratio, each.predicted - each.measured))
@@ -279,25 +258,27 @@ def ratio_of(gap: Any, allowed: Any) -> Floats:
     return np.where(allowed > 0, gap / safe, np.where(gap > 0, np.inf, 0.0))
 
 
-def _kept(names: str, layout: Layout, networks: Mask, where: Values | None) -> Mask:
-    """Points of finite networks that `where` lets through; at least one."""
+def _kept(names: str, layout: Layout, finite: Mask, where: Values | None) -> tuple[Mask, tuple[int, int, int]]:
+    """Return the points of finite networks that `where` keeps; networks compared, networks left out and points."""
+    networks = finite.reshape(len(finite), -1).all(axis=1)
+    alive = int(networks.sum())
     keep = np.zeros(layout.full, bool)
     keep[networks] = True if where is None else layout.put("where", where)[networks].astype(bool)
     if not keep.any():
+        also = "" if where is None else " and where"
         raise ValueError(
-            f"{names} must leave a finite point to compare, got "
-            f"{int(networks.sum())} finite networks of {networks.size}" + ("" if where is None else " and where")
+            f"{names} must leave a finite point to compare, got {alive} finite networks of {networks.size}{also}"
         )
-    return keep
+    return keep, (alive, networks.size - alive, int(keep.sum()))
 
 
 def _order(coarse: Floats, fine: Floats, rounding: float) -> float:
-    """Median over series of log2 |M1 - M2| / |M2 - M4|; NaN where the runs agree to rounding."""
+    """Return the median over series of log2 |M1 - M2| / |M2 - M4|; NaN if the runs agree to rounding."""
     large, small = _supremum(coarse), _supremum(fine)
     clear = np.minimum(large, small) > 100 * rounding
     return float(np.median(np.log2(large[clear] / small[clear]))) if clear.any() else math.nan
 
 
 def _supremum(series: Floats) -> Floats:
-    """Supremum over time, the axis kept."""
+    """Return the largest absolute value over time, the axis kept."""
     return np.asarray(np.max(np.abs(series), axis=1, keepdims=True))

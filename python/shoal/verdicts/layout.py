@@ -1,7 +1,6 @@
-"""Bring arrays and DataArrays into one order of axes before they are compared, and say which does not fit.
+"""Bring arrays and DataArrays into one order of axes, (network, time, rest), and refuse what does not fit.
 
-The one place where comparisons look at names of dimensions and at coordinates: behind it, everything is
-(network, time, rest).
+Only this file looks at names of dimensions and at coordinates.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Compare means over networks: with an expectation, with an independent sample, or as an estimate with an error.
 
-The tolerance is a number of standard errors plus a stated bias. The number is 4 where the standard error is known, and
-Student's where it is estimated: the same two-sided probability, 6.3e-5, at the degrees of freedom there are. At two
-networks that is 10,050 standard errors, at 24 it is 4.9.
+The tolerance is a number of standard errors plus a stated bias. The number is 4 if the standard error is known. If it
+is estimated, it is Student's, at the same two-sided probability of 6.3e-5: 10,050 with two networks, 4.9 with 24.
 
 Source: docs/theory.md section 2 (formulas for Monte Carlo).
 """
@@ -40,12 +39,7 @@ def deviations(freedom: ArrayLike) -> Floats:
 def freedom_of_sum(errors: Floats, freedoms: ArrayLike) -> Floats:
     """Return the degrees of freedom of a sum of independent estimates, by Welch and Satterthwaite.
 
-    Parameters
-    ----------
-    errors : (terms, ...), float64
-        Standard errors of the terms, weights included.
-    freedoms : (terms, ...), float64
-        Degrees of freedom of each; broadcast against `errors` from the left.
+    `errors`, (terms, ...), are the standard errors with their weights; `freedoms` broadcast to them from the left.
     """
     squares = np.square(np.asarray(errors, np.float64))
     each = np.asarray(freedoms, np.float64)
@@ -70,7 +64,6 @@ def compare_mean(measured: Values, expected: Values, *, bias: Values = 0.0) -> C
     Returns
     -------
     Comparison
-        The worst point, its numbers, the verdict, and the smallest wrong theory that is caught.
 
     Raises
     ------
@@ -101,30 +94,25 @@ def compare_mean(measured: Values, expected: Values, *, bias: Values = 0.0) -> C
 def compare_samples(measured: Values, independent: Values, *, bias: Values = 0.0) -> Comparison:
     """Return how the means over the networks of two independent samples compare.
 
+    The standard errors add in quadrature; the degrees of freedom follow Welch and Satterthwaite.
+
     Parameters
     ----------
-    measured : array or DataArray, (networks, ...), float64
-        As in `compare_mean`.
-    independent : array or DataArray, (networks, ...), float64
-        Other networks, any number of them: what theory predicts for their own initialisations. Predictions for the very
-        networks that were measured are refused: they are compared network by network.
+    measured, independent : array or DataArray, (networks, ...), float64
+        As in `compare_mean`, any number of networks each. `independent` is what theory predicts for other networks;
+        predictions for the very networks that were measured are refused, for they are compared network by network.
     bias : float or array, same unit as measured
         Stated bias, added to the tolerance.
 
     Returns
     -------
     Comparison
-        The worst point, its numbers, the verdict, and the smallest wrong theory that is caught.
 
     Raises
     ------
     ValueError
         Fewer than two finite networks in either sample; samples that are not independent, correlated by more than 0.99
         over eight networks or more; shapes or coordinates that do not agree; a bias that is not finite, or negative.
-
-    Notes
-    -----
-    The standard errors add in quadrature; the degrees of freedom are those of Welch and Satterthwaite.
     """
     mean, error, alive, networks = _summary("measured", measured)
     other, its_error, others, _ = _summary("independent", independent)
@@ -148,23 +136,21 @@ def compare_estimate(
     bias: ArrayLike = 0.0,
     networks: int = 0,
 ) -> Comparison:
-    """Return how estimates with known standard errors compare with what is expected.
+    """Return how estimates with known standard errors, such as exponents, compare with what is expected.
 
     Parameters
     ----------
     estimate : (...), float64
         Such as exponents, or limits that were extrapolated.
-    expected, standard_error, bias : float64, broadcast to estimate
-        As in `compare_mean`.
-    freedom : float64, broadcasts to estimate
-        Degrees of freedom behind the standard error; infinite where it is known.
+    expected, standard_error, bias, freedom : float64, broadcast to estimate
+        `expected` and `bias` as in `compare_mean`; degrees of freedom behind the standard error, infinite if it is
+        known.
     networks : int
         How many networks are behind it, for the table.
 
     Returns
     -------
     Comparison
-        As of `compare_mean`.
 
     Raises
     ------
@@ -182,7 +168,7 @@ def compare_estimate(
 def _judge(
     mean: Floats, error: Floats, freedom: ArrayLike, expected: Floats, bias: Floats, networks: int, left_out: int
 ) -> Comparison:
-    """Compare means whose standard errors are known; the worst point is the largest ratio."""
+    """Return the comparison of means whose standard errors are known."""
     rounding = 5 * EPSILON * float(np.max(np.abs(mean)))
     allowed = deviations(np.broadcast_to(freedom, mean.shape)) * error + bias + rounding
 
@@ -207,14 +193,14 @@ def _summary(name: str, given: Values) -> tuple[Floats, Floats, int, int]:
 
 
 def _has_networks(measured: Values, expected: Values) -> bool:
-    """Whether an expectation has an axis of networks: by its name, else by having as many axes as the measurement."""
+    """Return whether an expectation has an axis of networks: by name, else by its number of axes."""
     if isinstance(expected, xr.DataArray):
         return "network" in expected.dims
     return np.ndim(expected) >= np.ndim(measured)
 
 
 def _without_networks(sample: Values, values: Floats) -> Values:
-    """Return a mean over networks with the names and coordinates that its sample has."""
+    """Return a mean over networks with the names and coordinates of its sample."""
     if not isinstance(sample, xr.DataArray):
         return values
     rest = sample.transpose("network", ...).isel(network=0, drop=True)
@@ -222,7 +208,7 @@ def _without_networks(sample: Values, values: Floats) -> Values:
 
 
 def _refuse_paired(measured: Values, independent: Values) -> None:
-    """Refuse predictions for the very networks that were measured: with them a mean hides what single networks show."""
+    """Refuse predictions for the very networks that were measured: their mean hides what single networks show."""
     one, other = (networks_first("", each) for each in (measured, independent))
     if one.shape != other.shape or len(one) < ENOUGH:
         return

@@ -1,8 +1,5 @@
 """Compare counts with a probability: Wilson intervals of four deviations.
 
-* **fraction**: the probability must lie within the interval of the measured fraction plus a stated bias.
-* **majority**: the interval must lie wholly above one half.
-
 Source: docs/theory.md section 2 (formulas for Monte Carlo).
 """
 
@@ -26,7 +23,7 @@ def compare_fraction(count: int, total: int, probability: float, *, bias: float 
     Parameters
     ----------
     count, total : int
-        0 <= count <= total, total >= 1; what was counted is independent.
+        0 <= count <= total, total >= 1; independent trials.
     probability : float
         In [0, 1].
     bias : float
@@ -70,19 +67,10 @@ def compare_fraction(count: int, total: int, probability: float, *, bias: float 
 
 
 def compare_least(count: int, total: int, least: float) -> Comparison:
-    """Return whether a fraction is at least `least`; below it by more than its Wilson interval it fails.
+    """Return whether a fraction is at least `least`, in [0, 1], or below it by less than its Wilson interval.
 
-    Parameters
-    ----------
-    count, total : int
-        As in `compare_fraction`.
-    least : float
-        In [0, 1].
-
-    Returns
-    -------
-    Comparison
-        A bound can be wrong one way only: `catches` is by how much larger it fails.
+    Other arguments as in `compare_fraction`. A bound can be wrong one way only: `catches` is by how much larger it
+    fails.
     """
 
     def judge(bound: float) -> Comparison:
@@ -92,24 +80,11 @@ def compare_least(count: int, total: int, least: float) -> Comparison:
 
 
 def compare_majority(count: int, total: int) -> Comparison:
-    """Return whether more than half of what was counted are successes, beyond probability.
+    """Return whether more than half of what was counted are successes: the Wilson interval must lie above one half.
 
-    Parameters
-    ----------
-    count, total : int
-        Counts, 0 <= count <= total, total >= 1; what was counted is independent.
-
-    Returns
-    -------
-    Comparison
-        `predicted` is 1/2, which has to be exceeded: `gap` is how far the Wilson interval reaches below the measured
-        fraction, `tolerance` how far that fraction lies above 1/2. Sixteen or fewer cannot pass. `catches` is the lower
-        end of the interval: every theory by which at most so many succeed is refuted.
-
-    Raises
-    ------
-    ValueError
-        Counts out of range.
+    `predicted` is 1/2, which has to be exceeded. `gap` is how far the interval reaches below the measured fraction,
+    `tolerance` how far that fraction lies above 1/2; sixteen or fewer cannot pass. `catches` is the lower end of the
+    interval: every theory by which at most so many succeed is refuted. Arguments and errors as in `compare_fraction`.
     """
     low, _ = wilson(count, total)
     fraction = count / total
