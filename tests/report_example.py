@@ -97,7 +97,7 @@ def outcome(name: str, passes: bool, words: str = "plain words") -> Outcome:
         Row("flow", compare_flow(np.full((3, 4), -1.23456789e-9), np.full((3, 4), -1.23456789e-9), tolerance=1e-7)),
         Row("majority", compare_majority(0 if off else 20, 20)),
     )
-    source = f"arXiv:1809.06848 and [PB20]; docs/theory.md section 2; {words}"
+    source = f"arXiv:1809.06848 and [PB20]; theory book, chapter 2; {words}"
     return Outcome(name, f"{words} of {name}.", source, rows, xr.Dataset(), figure(), (f"{words}, noted.", "Second."))
 
 

@@ -11,7 +11,7 @@
 No tolerance is tuned to a result: each follows from the data. Every comparison also runs itself again with wrong
 predictions and reports the smallest wrong amount that it catches.
 
-Source: docs/theory.md section 0 (flow and descent).
+Source: theory book, chapter 0 (flow and descent).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The tolerance is a number of standard errors plus a stated bias. The number is 4
 Student's where it is estimated: the same two-sided probability, 6.3e-5, at the degrees of freedom there are. At two
 networks that is 10,050 standard errors, at 24 it is 4.9.
 
-Source: docs/theory.md section 2 (formulas for Monte Carlo).
+Source: theory book, chapter 2 (formulas for Monte Carlo).
 """
 
 from __future__ import annotations

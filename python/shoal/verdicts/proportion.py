@@ -3,7 +3,7 @@
 * **fraction**: the probability must lie within the interval of the measured fraction plus a stated bias.
 * **majority**: the interval must lie wholly above one half.
 
-Source: docs/theory.md section 2 (formulas for Monte Carlo).
+Source: theory book, chapter 2 (formulas for Monte Carlo).
 """
 
 from __future__ import annotations
