@@ -106,7 +106,7 @@ def test_every_formula_in_a_docstring_exists() -> None:
 @pytest.mark.parametrize("number", sorted(CHAPTERS))
 def test_every_formula_has_a_check_and_every_check_is_a_test(number: str) -> None:
     checked = set()
-    for compared, test, reference in rows(number, "Checks"):
+    for compared, reference, test in rows(number, "Checks"):
         path, _, name = test.strip("`").partition("::")
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, test
