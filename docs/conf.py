@@ -22,6 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "examples",
+    "formulas",
     "gallery",
     "links",
     "mathml",

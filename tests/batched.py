@@ -1,6 +1,6 @@
 """The oracle for many networks and steps at a time, each number with a bound of how far rounding can carry it.
 
-The formulas are those of ``reference`` (docs/theory.md section 0), the bounds those of ``rounding``: a priori, and not
+The formulas are those of ``reference`` (theory book, chapter 0), the bounds those of ``rounding``: a priori, and not
 by looking at results. Parameters, and all that is made of them, have leading axes (networks, steps) of any number.
 ``test_batched.py`` compares both with the two modules.
 

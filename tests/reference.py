@@ -1,7 +1,7 @@
 """The oracle: a slow, obvious trainer of one network at a time, independent of the core.
 
-Everything is written per network, from docs/theory.md section 0 and nothing else. The forward pass and the loss take
-complex weights too, so that the backpropagation here can itself be checked by complex steps.
+Everything is written per network, from chapter 0 of the theory book and nothing else. The forward pass and the loss
+take complex weights too, so that the backpropagation here can itself be checked by complex steps.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def outcome(name: str, passes: bool, words: str = "plain words") -> Outcome:
         Row("majority", compare_majority(0 if off else 20, 20)),
         *(Row(f"flow of mode {i}", compare_flow([[1 + i * 1e-9]], [[1.0]], tolerance=1e-7)) for i in (1, 2, 3)),
     )
-    source = f"arXiv:1809.06848 and [PB20]; docs/theory.md section 2; {words}"
+    source = f"arXiv:1809.06848 and [PB20]; theory book, chapter 2; {words}"
     return Outcome(
         name,
         f"{words} of {name}.",

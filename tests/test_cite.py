@@ -117,8 +117,8 @@ def test_the_year_of_a_paper_is_no_earlier_than_its_first_version() -> None:
 
 
 @pytest.mark.checkout
-def test_the_papers_are_those_that_the_page_on_theory_names() -> None:
-    page = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+def test_the_papers_are_those_that_the_theory_book_names() -> None:
+    page = (ROOT / "docs" / "theory" / "index.md").read_text(encoding="utf-8")
     named = dict(re.findall(r"\*\*\[(\w+)\]\*\*[^\[]*?arXiv:(\d{4}\.\d{5}|\d{4}\.\d{4})", page))
     assert named["T18"] == "1809.06848"
     assert named.items() <= {known.label: known.arxiv for known in PAPERS}.items()
@@ -132,13 +132,13 @@ def test_every_source_of_a_claim_names_a_paper_that_is_known() -> None:
 
 
 def test_a_source_is_read_in_its_order_by_number_and_by_label() -> None:
-    found = references("[P21]; arXiv:1809.06848v2; docs/theory.md section 6; ARXIV: 2011.09468; [sic]; [Xy99]")
+    found = references("[P21]; arXiv:1809.06848v2; theory book, chapter 6; ARXIV: 2011.09468; [sic]; [Xy99]")
     assert [known.label for known in found] == ["P21", "T18"]
-    assert references("docs/theory.md section 1") == ()
+    assert references("theory book, chapter 1") == ()
 
 
 def test_a_paper_that_is_not_known_is_cited_by_its_number() -> None:
-    claim = replace(claims.find("modes"), source="arXiv:2401.00001; docs/theory.md section 1")
+    claim = replace(claims.find("modes"), source="arXiv:2401.00001; theory book, chapter 1")
     found = entries(shoal.cite(claim))
     assert list(found) == ["arxiv2401.00001", "shoal"]
     assert found["arxiv2401.00001"]["url"] == "https://arxiv.org/abs/2401.00001"

@@ -37,8 +37,8 @@ def test_it_repeats_itself_bit_for_bit(outcome):
     xr.testing.assert_identical(depth.depth.run(Setting(networks=3, seed=3, quick=True, threads=1)).data, outcome.data)
 
 
-def test_the_first_network_takes_the_times_of_theory_md(outcome):
-    """From initial margin 0.01 to margin 4, by mpmath (docs/theory.md section 4)."""
+def test_the_first_network_takes_the_times_of_the_theory_book(outcome):
+    """From initial margin 0.01 to margin 4, by mpmath (theory book, chapter 4)."""
     times = outcome.data["cross_entropy_margin_arrival"].sel(level=4.0, layers=[1, 2, 3, 4, 6]).values[:, 0]
     assert times == pytest.approx([33.20536324, 14.52954337, 14.61092244, 15.98228073, 17.35620491], rel=1e-6)
 

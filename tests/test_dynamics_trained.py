@@ -1,4 +1,4 @@
-"""The statistics of the dynamics, of networks that were trained by gradient flow, against the theory of section 2."""
+"""The statistics of the dynamics, of networks trained by gradient flow, against chapter 2 of the theory book."""
 
 import numpy as np
 import pytest

@@ -2,7 +2,7 @@
 
 Every contender gets the same samples, the same initial weights and the same record times, and returns the margins
 y f(x) at those times. Two cases are smooth (tanh). In the third, ReLU neurons on separated modes switch off one after
-another: its gradient jumps, and its exact solution is known (docs/theory.md section 2).
+another: its gradient jumps, and its exact solution is known (theory book, chapter 2).
 """
 
 from dataclasses import dataclass

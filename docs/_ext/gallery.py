@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from formulas import linked
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -93,7 +94,7 @@ def page_of(claim: Claim, result: dict[str, Any]) -> str:
     file = inspect.getsourcefile(claim.test)
     code = Path(file or "").read_text(encoding="utf-8")
     source = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", claim.source)
-    source = re.sub(r"docs/theory\.md", "[theory](../theory.md)", source)
+    source = linked(source, page="[{0}](../theory/{1}.md)")
     notes = "\n".join(f"- {note}" for note in result["notes"])
     return "\n\n".join(
         [

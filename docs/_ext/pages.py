@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from formulas import linked
 from sphinx.application import Sphinx
 
 PLACES = {
@@ -31,7 +32,7 @@ def relink(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def plain(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Escape what docstrings mean literally: bars, stars and trailing underscores outside of code."""
+    """Escape bars, stars and trailing underscores outside of code, which docstrings mean literally; link formulas."""
     for at, line in enumerate(lines):
         if line.lstrip().startswith((">>>", "...")) or line.startswith("    " * 2):
             continue
@@ -39,6 +40,7 @@ def plain(app: Sphinx, what: str, name: str, thing: object, options: object, lin
         parts[::2] = [re.sub(r"(\w)_(?=\W|$)", r"\1\\_", part) for part in parts[::2]]
         parts[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in parts[::2]]
         lines[at] = "".join(parts)
+    lines[:] = linked("\n".join(lines)).split("\n")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Reference:
     key : str
         By which LaTeX cites it.
     label : str
-        What docs/theory.md calls it, such as ``T18``; empty where it has no name there.
+        What the theory book calls it, such as ``T18``; empty where it has no name there.
     kind : str
         Of entry: ``misc``, ``article`` or ``inproceedings``.
     fields : tuple of (str, str)
@@ -54,7 +54,7 @@ def _read(text: str) -> tuple[Reference, ...]:
 
 
 PAPERS = _read(Path(__file__).with_name("papers.bib").read_text(encoding="utf-8"))
-"""The papers that docs/theory.md draws on. The year of a preprint is that of its first version."""
+"""The papers that the theory book draws on. The year of a preprint is that of its first version."""
 
 # A number at arXiv since 2007, with or without the version of the paper.
 _ARXIV = re.compile(r"arXiv:\s*(\d{4}\.\d{4,5})(?:v\d+)?", re.IGNORECASE)
@@ -110,7 +110,7 @@ def references(source: str) -> tuple[Reference, ...]:
     Parameters
     ----------
     source : str
-        Text with numbers at arXiv (``arXiv:1809.06848``) or labels of docs/theory.md (``[T18]``).
+        Text with numbers at arXiv (``arXiv:1809.06848``) or labels of the theory book (``[T18]``).
     """
     known = {known.label for known in PAPERS}
     named = [(found.start(), found[0]) for found in _ARXIV.finditer(source)]
@@ -126,7 +126,7 @@ def cite(*about: object) -> str:
     about
         Any of: a dataset that ``train`` returned (shoal, in the version that made it; what it is compared with is not
         for the dataset to know); a claim, its name or its outcome (the papers that its source names); a paper by its
-        label in docs/theory.md, its key or its number at arXiv. Nothing gives shoal alone.
+        label in the theory book, its key or its number at arXiv. Nothing gives shoal alone.
 
     Returns
     -------

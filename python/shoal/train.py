@@ -65,7 +65,7 @@ def train(
     Notes
     -----
     The time is networks x steps x one gradient. The memory is that of the records and one working set per thread.
-    Source: docs/theory.md section 0 for loss, margin and both errors.
+    Source: theory book, chapter 0 for loss, margin and both errors.
 
     Examples
     --------

@@ -40,7 +40,7 @@ def pair(fraction, **more):
         (0.9, (15.2989, 2.87146), (11.6530, 4.23125)),
     ],
 )
-def test_reference_values_of_section_6(fraction, two_layers, linear):
+def test_reference_values_of_chapter_6(fraction, two_layers, linear):
     def shown(number):
         return float(f"{number:.5g}" if number < 0.01 else f"{number:.6g}")
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
+from scipy.special import expi
 
 from shoal import Hinge, SquaredHinge
 from shoal.theory import Mode
@@ -44,14 +45,14 @@ def test_time_and_margin_agree_with_mpmath(row):
         ({"norm": 1, "frequency": 0.5, "start_margin": -0.1, "imbalance": 0.5}, 2.0, 9.716049355483418),
     ],
 )
-def test_reference_values_of_section_1(arguments, margin, time):
+def test_reference_values_of_chapter_1(arguments, margin, time):
     assert float(Mode(**arguments).time(margin)) == pytest.approx(time, rel=1e-14)
 
 
 @pytest.mark.parametrize(
     ("depth", "time"), [(1, 33.20536324), (2, 14.52954337), (3, 14.61092244), (4, 15.98228073), (6, 17.35620491)]
 )
-def test_reference_values_of_section_4(depth, time):
+def test_reference_values_of_chapter_4(depth, time):
     assert float(Mode(1.7, 0.6, 0.01, depth=depth).time(4.0)) == pytest.approx(time, abs=5e-9)
 
 
@@ -211,6 +212,15 @@ def test_many_classes_have_softmax_errors():
     m = 3.0
     assert float(mode.soft_error(mode.time(m))) == pytest.approx(3 / (3 + math.exp(m)), rel=1e-10)
     assert float(mode.loss_value(mode.time(m))) == pytest.approx(math.log1p(3 * math.exp(-m)), rel=1e-10)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_balanced_cross_entropy_has_the_time_of_the_exponential_integral(classes):
+    norm = 1.3 * math.sqrt(classes / (classes - 1)) if classes > 2 else 1.3
+    margins = np.array([0.03, 0.5, 2.0, 8.0])
+    clock = np.log(margins / 0.02) + (expi(margins) - expi(0.02)) / (classes - 1)
+    found = Mode(1.3, 0.25, 0.02, classes=classes).time(margins)
+    np.testing.assert_allclose(found, clock / (2 * 0.25 * norm), rtol=1e-12)
 
 
 def test_shapes_are_kept_and_scalars_too():

@@ -53,6 +53,18 @@ def test_power_modes_follow_their_equation(depth):
     assert np.allclose(power_mode(times, 0.05, 1.5, depth), u**depth, rtol=1e-10)
 
 
+def test_learning_times_from_tiny_starts_have_their_leading_order():
+    """The rest is a constant at depth 2, and above it falls like a power of the initial strength."""
+    s, tau = 1.3, 0.7
+    starts = [1e-40, 1e-80]
+    rest = [learning_time(0.5, start, s, 2, tau) - tau / (2 * s) * math.log(1 / start) for start in starts]
+    assert rest[0] == pytest.approx(rest[1], rel=1e-9)
+    for depth in (3, 6):
+        leading = tau / ((depth - 2) * s) * np.array(starts) ** -(1 - 2 / depth)
+        times = [float(learning_time(0.5, start, s, depth, tau)) for start in starts]
+        assert np.allclose(times, leading, rtol=1e-10)
+
+
 def test_modes_are_learnt_one_by_one_from_polynomially_small_starts_when_deep():
     # When s = 1 is half learnt, s_2 = 0.8 has u_0^(1 - s_2) x const at depth 2 and u_0 (1 - s_2)^-(L/(L-2)) beyond.
     starts = np.array([1e-8, 1e-10])
@@ -85,6 +97,13 @@ def test_discrete_steps_are_those_of_the_core_to_rounding():
     measured = data["margin"].values[:, :, 0]
     # Each step rounds a, z and the residual: some ulps, which the pull to 1 forgets and the growth from m_0 keeps.
     assert np.abs(measured / expected - 1).max() < 8 * steps * np.finfo(float).eps
+
+
+def test_descent_converges_up_to_its_largest_rate():
+    target = 0.8
+    near, off = (descend_mode(target * 1.001, target, rate / target, 400) for rate in (0.99, 1.01))
+    assert abs(near[-1] / target - 1) < 1e-5
+    assert abs(off[-1] / target - 1) > 2e-3
 
 
 def test_discrete_steps_come_to_the_flow_in_proportion_to_the_rate():

@@ -151,6 +151,16 @@ def test_a_dying_neuron_leaves_at_the_time_of_its_clock():
     assert (margins[2:] == 0).all()
 
 
+def test_a_neuron_recovers_at_the_time_of_its_clock():
+    task = SimpleNamespace(inputs=np.eye(1), labels=np.array([1]), sample_weight=np.array([1.0]))
+    # Hinge: r = 1, the clock is time itself; zt crosses 0, and the margin with it, at tanh tau = |zt| / a.
+    time = math.atanh(0.3 / 0.5)
+    margins = separated_margins([np.array([[[0.5]]]), np.array([[[-0.3]]])], task, "hinge", [time - 0.01, time, 2.0])
+    assert margins[0, 0, 0] < -1e-3
+    assert margins[0, 1, 0] == pytest.approx(0.0, abs=1e-15)
+    assert margins[0, 2, 0] > 0.5
+
+
 def test_the_stable_manifold_decays_for_ever_and_fails():
     task = SimpleNamespace(inputs=np.eye(1), labels=np.array([1]), sample_weight=np.array([1.0]))
     weights = [np.array([[[0.5]]]), np.array([[[-0.5]]])]

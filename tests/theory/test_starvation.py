@@ -42,6 +42,20 @@ def test_a_rare_feature_stays_below_its_bound(depth, loss, fraction):
     assert (u[1] <= fraction * 0.8**2 * u[0] * (1 + 1e-13)).all()
 
 
+@pytest.mark.parametrize("depth", [2, 3, 6])
+def test_shared_neurons_turn_towards_their_gradient(depth):
+    """(v_2/v_1)' = |v|^(2-2/N) (g_1/v_1) (g_2/g_1 - v_2/v_1), at any strengths."""
+    norms, fraction = np.array([1.2, 0.7]), 0.3
+    flow = pair(fraction, norms=norms, starts=(0.02, 0.001), depth=depth, neurons="shared")
+    u = np.random.default_rng(depth).uniform(0.1, 2.0, (2, 20))
+    v, change = u / norms[:, None], flow.velocity(u) / norms[:, None]
+    both = fraction / (1 + np.exp(u.sum(axis=0)))
+    g = norms[:, None] * np.array([(1 - fraction) / (1 + np.exp(u[0])) + both, both])
+    turned = (change[1] - v[1] / v[0] * change[0]) / v[0]
+    expected = np.hypot(*v) ** (2 - 2 / depth) * g[0] / v[0] * (g[1] / g[0] - v[1] / v[0])
+    np.testing.assert_allclose(turned, expected, rtol=1e-11, atol=1e-13)
+
+
 def test_above_two_layers_a_weak_feature_has_a_ceiling():
     ceiling = float(starved_strength(math.inf, (0.01, 0.01), (1.0, 0.5), depth=3))
     assert ceiling == pytest.approx(0.01 * (1 - 0.5 ** (2 / 3)) ** -3)

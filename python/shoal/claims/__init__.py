@@ -87,7 +87,7 @@ def run(
 
     Notes
     -----
-    Source: each claim names its paper and its section of docs/theory.md.
+    Source: each claim names its paper and its chapter of the theory book.
     """
     claim = name if isinstance(name, Claim) else find(name)
     return claim.run(Setting(networks, seed, quick, threads, progress))

@@ -31,7 +31,7 @@ class Claim:
     sentence : str
         What is claimed.
     source : str
-        The paper, and the section of docs/theory.md with the formula.
+        The paper, and the chapter of the theory book with the formula.
     test : callable
         Takes a `Trial`, compares, gives a figure or None.
     file : str

@@ -1,6 +1,6 @@
 """How much of a recorded series a logistic sigmoid describes.
 
-Source: docs/dynamics.md; the sigmoidal error of docs/theory.md section 1.
+Source: docs/dynamics.md; theory book, chapter 1 (the sigmoidal error).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def sigmoid_fit(series: xr.DataArray) -> xr.Dataset:
     than 1% above the lowest residual that any of six grids led to. Cost: 5,000 x times operations per series, then
     about 100 x times per step; memory of some blocks of 32 MiB and a few numbers per series.
 
-    Source: arXiv:1809.06848 claims that errors fall as sigmoids; docs/theory.md section 1 says how the error of one
+    Source: arXiv:1809.06848 claims that errors fall as sigmoids; theory book, chapter 1 says how the error of one
     mode differs from a logistic curve.
 
     Examples

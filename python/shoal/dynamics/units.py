@@ -1,6 +1,6 @@
 """What the recorded activity of the hidden units says: who died, when, and how often patterns changed.
 
-Source: docs/dynamics.md; docs/theory.md section 2 (neurons that die).
+Source: docs/dynamics.md; theory book, chapter 2 (neurons that die).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def deaths(data: xr.Dataset) -> xr.Dataset:
     Notes
     -----
     Dead means: on the samples of the task, including those of weight 0. Without biases and on all of a separated task
-    it is for good: docs/theory.md section 2. ``theory.separated_deaths`` predicts it. Cost: a few operations per
+    it is for good: theory book, chapter 2. ``theory.separated_deaths`` predicts it. Cost: a few operations per
     number.
 
     Examples
@@ -104,7 +104,7 @@ def activation_patterns(data: xr.Dataset) -> xr.Dataset:
     Notes
     -----
     Changes between two records that undo each other go unseen: these are lower bounds. From a separated initialisation
-    (docs/theory.md sections 2 and 3) all changes are deaths, or units that go over to the antipodal sample. Cost: a few
+    (theory book, chapters 2 and 3) all changes are deaths, or units that go over to the antipodal sample. Cost: a few
     operations per number.
     """
     pattern = _variable(data, "pattern").transpose(..., "sample", "time")

@@ -61,7 +61,7 @@ def strengths(data: xr.Dataset, directions: Directions, *, network: Network | No
     -----
     Cost: one forward pass for each network, time and direction, in float64.
 
-    Source: docs/theory.md sections 1, 3 and 6, where modes are counted along orthogonal inputs.
+    Source: theory book, chapters 1, 3 and 6, where modes are counted along orthogonal inputs.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def alignment(data: xr.Dataset, directions: Directions) -> xr.DataArray:
 
     Notes
     -----
-    Cost: a product of each first layer with the directions. Source: docs/theory.md sections 2 and 3: neurons keep to
+    Cost: a product of each first layer with the directions. Source: theory book, chapters 2 and 3: neurons keep to
     the class they are active on, and turn towards it.
     """
     first = _recorded(data)[0][0]
@@ -164,7 +164,7 @@ def effective_rank(data: xr.Dataset) -> xr.Dataset:
     -----
     Cost: the singular values of each first layer. Source: effective rank, O. Roy and M. Vetterli, "The effective rank:
     a measure of effective dimensionality", EUSIPCO 2007; stable rank, M. Rudelson and R. Vershynin, "Sampling from
-    large matrices", J. ACM 54 (2007). docs/theory.md section 3 says why it falls to 2 from small initial weights.
+    large matrices", J. ACM 54 (2007). theory book, chapter 3 says why it falls to 2 from small initial weights.
     """
     first = _recorded(data)[0][0]
     matrices = _numbers(first)

@@ -184,7 +184,7 @@ class Separated(Init):
     along its own direction so that it is active, along the directions of other modes so that it is not (and set to 0
     along a direction that carries an antipodal pair of other modes, which is exact only on the coordinate axes and
     refused elsewhere). The output weights are normal, of either sign.
-    Every mode then learns alone (docs/theory.md section 3). Source: the separated initialisation of arXiv:1809.06848.
+    Every mode then learns alone (theory book, chapter 3). Source: the separated initialisation of arXiv:1809.06848.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ class Loss(Frozen, ABC):
     """What every loss has: its ``name``, and the ``threshold`` of a hinge, the margin at which it is satisfied.
 
     The core knows the five losses below and no other.
-    Source: docs/theory.md section 0.
+    Source: theory book, chapter 0.
     """
 
     name: ClassVar[str]

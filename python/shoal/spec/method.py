@@ -23,7 +23,7 @@ class GradientDescent(Frozen):
     """Full-batch gradient descent: theta <- theta - learning_rate * gradient, ``steps`` times.
 
     Time is step x learning rate. Descent differs from gradient flow by an amount proportional to the learning rate
-    (docs/theory.md section 0).
+    (theory book, chapter 0).
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class GradientFlow(Frozen):
     sample while its output weight changes sign: from then on the gradients on both sides point away from the kink. It
     also happens if a unit loses all its incoming weights while some direction would let them grow again.
 
-    Source: docs/theory.md section 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
+    Source: theory book, chapter 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
 
     Examples
     --------

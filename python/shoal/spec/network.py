@@ -69,7 +69,7 @@ class Network(Frozen):
     residuals with the kernel K = sum_l r_l |df/dW_l|^2, of which the output layer has r s^2 sum_i h_i^2. That grows
     with n where s = r = 1, while s^2 = 1/n and r = 1, or s = alpha/n and r = n/alpha, make an average over units of it.
 
-    Source: docs/theory.md section 0.
+    Source: theory book, chapter 0.
 
     Examples
     --------
@@ -185,7 +185,7 @@ class Network(Frozen):
             a_i' = <u y phi(w_i.x / sqrt d)>,   w_i' = <u y a_i phi'(w_i.x / sqrt d) x> / sqrt d
 
         with the mean <> over samples and the residual u. So time, r x steps of ``GradientDescent(learning_rate=r)`` or
-        that of ``GradientFlow``, is the time of docs/theory.md section 7 at beta = 1. For large ``alpha`` the output
+        that of ``GradientFlow``, is that of chapter 7 of the theory book at beta = 1. For large ``alpha`` the output
         moves far while nodes hardly move: this is lazy learning, for which ``centred`` subtracts the initial output.
         For small ``alpha`` nodes move far first.
 
@@ -207,7 +207,7 @@ class Network(Frozen):
 
         Notes
         -----
-        Source: docs/theory.md section 7 (arXiv:2006.11209); lazy learning and alpha: arXiv:1812.07956.
+        Source: theory book, chapter 7 (arXiv:2006.11209); lazy learning and alpha: arXiv:1812.07956.
 
         Examples
         --------

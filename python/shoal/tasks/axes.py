@@ -19,8 +19,8 @@ def modes(
 ) -> Task:
     """Return one sample per mode: input k is norms[k] along axis k; the labels alternate.
 
-    Orthogonal inputs are learnt independently of each other from a ``Separated`` initialisation (docs/theory.md section
-    3).
+    Orthogonal inputs are learnt independently of each other from a ``Separated`` initialisation (theory book,
+    chapter 3).
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def modes(
 def antipodal(norm: float = 1.0, *, dimension: int = 1, frequency: float = 0.5) -> Task:
     """Return two samples of opposite labels: x of label +1, norm along the first axis, and -x of label -1.
 
-    A hidden unit that dies on one comes alive on the other (docs/theory.md section 2).
+    A hidden unit that dies on one comes alive on the other (theory book, chapter 2).
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Tasks whose labels a teacher gives, sign(teacher . x), and whether a teacher separates a task.
 
-They are the data of the mean-field theory of hinge loss (docs/theory.md section 7).
+They are the data of the mean-field theory of hinge loss (theory book, chapter 7).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def separable_sphere(
 def separated_by(task: Task, teacher: ArrayLike | None = None) -> Floats:
     """Return by how much a teacher separates each training sample: y teacher . x/|teacher|, all above 0.
 
-    For what holds of separable tasks only, as the theory of docs/theory.md section 7 does. Samples of weight 0 are
+    For what holds of separable tasks only, as chapter 7 of the theory book does. Samples of weight 0 are
     asked too; test samples are not.
 
     Parameters

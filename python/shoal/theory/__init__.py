@@ -21,7 +21,7 @@
 | a, w(t) | the same from other initialisations | ``MeanFieldPopulation`` | (nodes, times) |
 | s(t) | what training does about their noise | ``TrainedNoise`` | as the times |
 
-Source: docs/theory.md.
+The theory book, docs/theory of the repository, derives every formula; docstrings cite its numbers.
 """
 
 from typing import Any

@@ -11,7 +11,7 @@
 a_l' = p rho r(m) prod_{k != l} a_k. The differences a_l^2 - a_k^2 stay, so that x alone tells where the chain is, and
 its time is one quadrature (:mod:`shoal.theory.strand`).
 
-Source: docs/theory.md section 4.
+Source: theory book, chapter 4.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Chain:
     a time is good to 1e-15 of the time in which the margin changes by itself.
     Cost: a table of some hundred quadrature panels per call, then some hundred operations per time.
 
-    Source: docs/theory.md section 4.
+    Source: formulas (4.7) and (4.8) of the theory book.
 
     Examples
     --------
@@ -138,7 +138,7 @@ class Chain:
 
     @property
     def start_margin(self) -> float:
-        """The margin at time 0."""
+        """The margin at time 0. Source: formula (4.8) of the theory book."""
         return self.norm * math.prod(self.strengths)
 
     @property
@@ -146,7 +146,7 @@ class Chain:
         """Whether the margin ends at 0, reached or in the limit, because of its initialisation.
 
         An initialisation in which two layers are 0, or a hidden layer of a ReLU network, stays there and counts too.
-        Not asked is whether the loss stops first; none does at a margin below 0.
+        Not asked is whether the loss stops first; none does at a margin below 0. Source: theory book, chapter 4.
         """
         if self.depth == 1:
             return False
@@ -173,7 +173,7 @@ class Chain:
 
         Notes
         -----
-        Source: docs/theory.md section 4.
+        Source: formulas (4.8) and (4.10) of the theory book.
         """
         given = self._times(times)
         if self.depth == 1:
@@ -199,7 +199,7 @@ class Chain:
 
         Notes
         -----
-        Source: docs/theory.md section 4.
+        Source: formulas (4.7) and (4.8) of the theory book.
         """
         given = self._times(times)
         if self.depth == 1:
@@ -232,7 +232,7 @@ class Chain:
 
         Notes
         -----
-        Source: docs/theory.md section 4.
+        Source: formulas (4.8) and (4.10) of the theory book.
         """
         if self.depth == 1:
             return self._single.time(margin)

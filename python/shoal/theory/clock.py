@@ -10,7 +10,7 @@
 
 Closed forms where there are any, quadrature (:mod:`shoal.theory.quadrature`) elsewhere.
 
-Source: docs/theory.md sections 1, 4 and 5.
+Source: theory book, chapters 1, 4 and 5.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class StepClock:
-    """Hinge: r = 1 up to the target, so that theta is the path length. Source: docs/theory.md sections 1 and 4."""
+    """Hinge: r = 1 up to the target, so that theta is the path length.
+
+    Source: formulas (1.10), (4.3) and (4.4) of the theory book.
+    """
 
     path: Path
     target: float
@@ -60,7 +63,7 @@ class StepClock:
 
 @dataclass(frozen=True)
 class LinearLine:
-    """Depth 1, r = h - m: m = h - (h - m_0) e^-theta, from either side. Source: docs/theory.md section 4."""
+    """Depth 1, r = h - m: m = h - (h - m_0) e^-theta, from either side. Source: formula (4.3) of the theory book."""
 
     start: float
     target: float
@@ -79,8 +82,8 @@ class LinearLine:
 def linear_theta(alpha: Array, beta: Array, target: Array, u: Array) -> Array:
     """Return theta at path length ``u`` where m = alpha e^u - beta e^-u is driven by r = h - m > 0.
 
-    theta = ln(1 + 2T/(1-T)) / D with T = tanh(D theta/2), in terms that are all positive. Source: docs/theory.md
-    section 1.
+    theta = ln(1 + 2T/(1-T)) / D with T = tanh(D theta/2), in terms that are all positive. Source: formula (1.12) of the
+    theory book.
     """
     grown = alpha * np.exp(u)
     return _linear_theta(alpha, beta, target, u, grown, target - (grown - beta * np.exp(-u)))
@@ -96,8 +99,8 @@ def _linear_theta(alpha: Array, beta: Array, target: Array, u: Array, grown: Arr
 def linear_u(alpha: Array, beta: Array, target: Array, gap: Array, theta: Array) -> Array:
     """Return the path length after ``theta``, the inverse of :func:`linear_theta`; ``gap`` is h - m_0 > 0.
 
-    w = e^u solves w' = beta + h w - alpha w^2: w - 1 = 2 (h - m_0) T / (D - h T + 2 alpha T). Source: docs/theory.md
-    section 1.
+    w = e^u solves w' = beta + h w - alpha w^2: w - 1 = 2 (h - m_0) T / (D - h T + 2 alpha T). Source: formula (1.12) of
+    the theory book.
     """
     slope, minus = _linear_slope(alpha, beta, target)
     with np.errstate(over="ignore"):
@@ -119,7 +122,7 @@ def _linear_slope(alpha: Array, beta: Array, target: Array) -> tuple[Array, Arra
 
 @dataclass(frozen=True)
 class LinearHyperbola:
-    """Depth 2, r = h - m > 0, a logistic in e^u. Source: docs/theory.md section 1.
+    """Depth 2, r = h - m > 0, a logistic in e^u. Source: formulas (1.12) and (1.13) of the theory book.
 
     ``path.start`` < ``target``; a margin that falls to its target is the mirror image of one that rises.
     """
@@ -143,7 +146,7 @@ class LinearHyperbola:
 
 @dataclass(frozen=True)
 class Mirror:
-    """The clock of a margin that falls, as that of -m which rises. Source: docs/theory.md section 1."""
+    """The clock of a margin that falls, as that of -m which rises. Source: formula (1.12) of the theory book."""
 
     image: Clock
 
@@ -160,7 +163,7 @@ class Mirror:
 class ExponentialLine:
     """Depth 1, exponential family: offset d + (e^d - 1) e^m_0 = theta with d = m - m_0.
 
-    Source: docs/theory.md section 4.
+    Source: formula (4.3) of the theory book.
     """
 
     start: float

@@ -10,7 +10,7 @@
 | a_i | w_i.x/rho of the mode on which neuron i is active | ``a`` | (networks, neurons) |
 | zt_i | y z_i | ``zt`` | (networks, neurons) |
 
-Source: docs/theory.md sections 1 to 3.
+Source: theory book, chapters 1 to 3.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@
 | tau(t) | residual clock | ``tau`` | as ``times`` |
 | u | path length N tau | - | - |
 
-Source: docs/theory.md sections 1, 4 and 5.
+Source: theory book, chapters 1, 4 and 5.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Mode(Knows):
     than that (a deep network at the end of a long plateau), or that of the parts of a margin that crosses 0.
     Cost: a table of some tens of quadrature panels per call, then some hundred operations per time.
 
-    Source: docs/theory.md sections 1 (depth 2), 4 (depth) and 5 (classes); arXiv:1809.06848, arXiv:1312.6120.
+    Source: formulas (1.7), (4.1) and (5.4) of the theory book; arXiv:1809.06848, arXiv:1312.6120.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class Mode(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 1.
+        Source: formulas (1.4), (1.9), (1.12), (1.13), (4.2), (4.3) and (5.4) of the theory book.
         """
         given = not_negative("times", times)
         flat = given.ravel()
@@ -209,7 +209,7 @@ class Mode(Knows):
 
         Notes
         -----
-        Source: docs/theory.md sections 1, 4 and 5.
+        Source: formulas (1.9), (1.10), (1.11), (4.2), (4.4), (4.5), (4.6) and (5.4) of the theory book.
         """
         given = real_numbers("margin", margin)
         flat = given.ravel()
@@ -244,7 +244,7 @@ class Mode(Knows):
 
         Notes
         -----
-        Source: docs/theory.md sections 0, 1 ("Sigmoidal error") and 5.
+        Source: formulas (0.4) and (5.2) of the theory book.
         """
         return self._soft(self.margin(times))
 
@@ -253,14 +253,15 @@ class Mode(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 0.
+        Source: formula (0.1) of the theory book.
         """
         return self._residual.loss_value(self.margin(times))
 
     def tau(self, times: ArrayLike) -> Array:
         """Return the residual clock tau = int p rho^(2/N) r(m) dt, of the shape of ``times``; exact to 1e-14 absolute.
 
-        The path m(tau) is the same for every loss. Negative where the margin falls. Source: docs/theory.md section 1.
+        The path m(tau) is the same for every loss. Negative where the margin falls. Source: formulas (1.2) and (4.2) of
+        the theory book.
         """
         margins = self.margin(times)
         ended = np.isinf(margins)
@@ -277,7 +278,7 @@ class Mode(Knows):
 
         Notes
         -----
-        Source: docs/theory.md sections 1, 4 and 5.
+        Source: formulas (1.7), (4.1) and (5.4) of the theory book.
         """
         given = finite("margin", margin)
         if isinstance(self._path, Power) and (given < 0).any():
@@ -295,7 +296,7 @@ class Mode(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 1 ("Sigmoidal error").
+        Source: formulas (1.15), (1.16) and (1.17) of the theory book.
         """
         if float(self._residual.direction(np.asarray(self.start_margin))) <= 0.0:
             return 0.0

@@ -9,7 +9,7 @@
 | eta | learning rate times p rho | ``rate`` | scalar |
 | w_hat | separator of least norm with all margins at least 1 | ``separator`` | (d,) |
 
-Source: docs/theory.md section 8.
+Source: theory book, chapter 9.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def linear_mode(times: ArrayLike, start: float, target: float, depth: int = 2, c
     -----
     u/s is the margin of :class:`Mode` under the squared loss, with p rho^(2/L) = s^(2-2/L)/tau.
 
-    Source: docs/theory.md section 8; arXiv:1312.6120.
+    Source: formula (9.1) of the theory book; arXiv:1312.6120.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def learning_time(level: ArrayLike, start: float, target: float, depth: int = 2,
 
     Notes
     -----
-    Source: docs/theory.md section 8; arXiv:1312.6120, arXiv:1909.12051.
+    Source: formulas (9.1), (9.2) and (9.4) of the theory book; arXiv:1312.6120, arXiv:1909.12051.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def power_mode(times: ArrayLike, start: float, target: float, depth: int = 2) ->
 
     Notes
     -----
-    Source: docs/theory.md section 8; arXiv:1909.12051.
+    Source: formula (9.3) of the theory book; arXiv:1909.12051.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Ar
     -----
     u converges to s when |1 - 2 eta s| < 1.
 
-    Source: docs/theory.md section 8; arXiv:1904.13262.
+    Source: formulas (9.5) and (9.6) of the theory book; arXiv:1904.13262.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def exponential_weight(times: ArrayLike, start: float, norm: float = 1.0, freque
 
     Notes
     -----
-    Source: docs/theory.md section 8; arXiv:1710.10345.
+    Source: formula (9.9) of the theory book; arXiv:1710.10345.
 
     Examples
     --------
@@ -261,7 +261,7 @@ def separator(inputs: ArrayLike, labels: ArrayLike) -> Array:
     thousand products of all inputs with w; where samples at the margin depend on each other or nearly so, some k^3
     operations on integers of 100 k digits for k of them, a second at k = 30.
 
-    Source: docs/theory.md section 8; arXiv:1710.10345.
+    Source: formulas (9.7) and (9.8) of the theory book; arXiv:1710.10345.
 
     Examples
     --------

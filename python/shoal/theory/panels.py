@@ -11,7 +11,7 @@ A clock theta(x) is integrated panel by panel with Gauss-Legendre nodes. Inside 
 series through its nodes; the series is integrated exactly and inverted by Newton's method. Nothing is
 stepped in time: panels lie on the path, which is known in closed form, and their errors do not feed on one another.
 
-Source: docs/theory.md section 1.
+Source: theory book, chapter 1.
 """
 
 from __future__ import annotations

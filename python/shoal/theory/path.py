@@ -9,9 +9,9 @@
 | s | rho c / 2, half the imbalance times the norm | ``spread`` | scalar |
 | gamma | 1 - 2/N | ``gamma`` | scalar |
 
-A loss sets only how fast u runs: du = rate r(m) dt (docs/theory.md section 1), u = N tau with tau the residual clock.
+A loss sets only how fast u runs: du = rate r(m) dt (theory book, chapter 1), u = N tau with tau the residual clock.
 
-Source: docs/theory.md sections 1 and 4.
+Source: theory book, chapters 1 and 4.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Path(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """Depth 1: m = m_0 + u (logistic regression and its kin). Source: docs/theory.md section 4."""
+    """Depth 1: m = m_0 + u (logistic regression and its kin). Source: formula (4.2) of the theory book."""
 
     start: float
 
@@ -63,7 +63,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Hyperbola:
-    """Depth 2: m = m_0 cosh u + V_0 sinh u, V = sqrt(m^2 + s^2). Source: docs/theory.md section 1."""
+    """Depth 2: m = m_0 cosh u + V_0 sinh u, V = sqrt(m^2 + s^2).
+
+    Source: formulas (1.4), (1.6) and (1.8) of the theory book.
+    """
 
     start: float
     spread: float
@@ -100,7 +103,10 @@ class Hyperbola:
 
 @dataclass(frozen=True)
 class Power:
-    """Depth N > 2, balanced: m^-gamma = m_0^-gamma - gamma u, V = m^(1 + gamma). Source: docs/theory.md section 4."""
+    """Depth N > 2, balanced: m^-gamma = m_0^-gamma - gamma u, V = m^(1 + gamma).
+
+    Source: formulas (4.2) and (4.4) of the theory book.
+    """
 
     start: float
     gamma: float
@@ -124,7 +130,7 @@ class Power:
 def split(margin: Array, spread: float) -> tuple[Array, Array]:
     """Return the growing and the decaying part (m + V)/2 and (V - m)/2 of a margin, each without cancellation.
 
-    They are alpha e^u and beta e^-u of docs/theory.md section 1; their product is s^2 / 4.
+    They are alpha e^u and beta e^-u of formula (1.4) of the theory book; their product is s^2 / 4.
     """
     larger = 0.5 * (np.abs(margin) + np.hypot(margin, spread))
     ratio = np.divide(0.5 * spread, larger, out=np.zeros_like(larger), where=larger > 0)

@@ -12,7 +12,7 @@
 | p_s | weights of the samples, of sum 1 | ``weights`` of the task | (samples,) |
 | lambda, zeta | weight decay, spectral decoupling | ``weight_decay``, ``spectral_decoupling`` | scalar |
 
-Source: docs/theory.md section 6 ("Penalties"); arXiv:2011.09468.
+Source: theory book, chapter 6 ("Penalties"); arXiv:2011.09468.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PenalisedLinear:
 
     Notes
     -----
-    Source: docs/theory.md section 6.
+    Source: formulas (6.19) and (6.20) of the theory book.
     """
 
     weights: Array
@@ -104,7 +104,7 @@ def penalised_linear(
     -----
     Newton's method on z/S. Cost: a singular value decomposition, and some ten solves of rank many equations.
 
-    Source: docs/theory.md section 6; arXiv:2011.09468.
+    Source: formulas (6.13), (6.19) and (6.20) of the theory book; arXiv:2011.09468.
 
     Examples
     --------

@@ -10,7 +10,7 @@
 | m_-, m_+ | margins at rest, unstable and stable | ``unstable``, ``stable`` | scalar |
 | xi | margin of a decoupled sample, r(xi) = zeta xi | ``decoupled_margin`` | as ``spectral_decoupling`` |
 
-Source: docs/theory.md section 6 ("Penalties").
+Source: theory book, chapter 6 ("Penalties").
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def decoupled_margin(spectral_decoupling: ArrayLike, loss: str | Loss = "cross_e
 
     Notes
     -----
-    Source: docs/theory.md section 6; arXiv:2011.09468.
+    Source: formula (6.18) of the theory book; arXiv:2011.09468.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class PenalisedMode:
     -----
     Margins are exact to about 1e-14, save next to the threshold of decay, where m_- and m_+ meet like a square root.
 
-    Source: docs/theory.md section 6.
+    Source: formulas (6.14) and (6.15) of the theory book.
 
     Examples
     --------
@@ -147,6 +147,8 @@ class PenalisedMode:
         """The weight decay from which on no margin above 0 is at rest and the mode is never learnt.
 
         p rho^(2/N) times the maximum of psi: p rho r(0) at depth 2, infinite at depth 1.
+
+        Source: formulas (6.16) and (6.17) of the theory book.
         """
         if self.depth == 1:
             return math.inf
@@ -154,7 +156,10 @@ class PenalisedMode:
 
     @cached_property
     def stable(self) -> float:
-        """The margin m_+ above 0 at which a learnt mode comes to rest; 0.0 where there is none."""
+        """The margin m_+ above 0 at which a learnt mode comes to rest; 0.0 where there is none.
+
+        Source: formulas (6.15) and (6.16) of the theory book.
+        """
         if self.weight_decay >= self.largest_decay:
             return 0.0
         low, high = self._peak, self._furthest
@@ -170,7 +175,7 @@ class PenalisedMode:
         """The initial margin m_- above which the mode is learnt, and below which it decays to 0.
 
         0.0 at depth 2 and, without weight decay, above: every positive start is learnt; -inf at depth 1, where every
-        start is; inf where no start is.
+        start is; inf where no start is. Source: formula (6.15) of the theory book.
         """
         if self.weight_decay >= self.largest_decay:
             return math.inf

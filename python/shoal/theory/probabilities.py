@@ -7,7 +7,7 @@
 | sigma_z | standard deviation of an output weight | ``output_std`` | scalar |
 | P | probability of failure | - | as ``neurons`` |
 
-Source: docs/theory.md section 2.
+Source: theory book, chapter 2.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def death_probability(weight_std: float = 1.0, output_std: float = 1.0) -> float
     """Return the probability 1/2 - atan(sigma_w/sigma_z)/pi that an active neuron dies, 1/4 at equal deviations.
 
     The neuron has a = |N(0, sigma_w^2)| and zt = N(0, sigma_z^2), and dies iff a + zt < 0, whatever the loss as long as
-    its clock does not stop first (docs/theory.md section 2).
+    its clock does not stop first (formula (2.5) of the theory book).
 
     Raises
     ------
@@ -81,7 +81,7 @@ def failure_probability(
     hinge or squared loss can stop the clock of one point before a neuron has left it for the other: then it fails more
     often.
 
-    Source: docs/theory.md section 2.
+    Source: formulas (2.6) and (2.7) of the theory book.
 
     Examples
     --------

@@ -7,7 +7,7 @@
 | dtheta/dx | pace | ``pace`` | as ``x`` |
 | sigma | everything is kept times e^-sigma, so that e^m fits | ``shift`` | scalar |
 
-Source: docs/theory.md sections 1, 4 and 5.
+Source: theory book, chapters 1, 4 and 5.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def hyperbolic_step(margin: Array, up: Array, down: Array, residual: Residual) -
 
 @dataclass(frozen=True)
 class Hyperbolic:
-    """x = u on the hyperbola of depth 2, for the exponential family. Source: docs/theory.md sections 1 and 5."""
+    """x = u on the hyperbola of depth 2, for the exponential family.
+
+    Source: formulas (1.9) and (5.4) of the theory book.
+    """
 
     path: Hyperbola
     residual: Residual
@@ -100,7 +103,7 @@ class Hyperbolic:
 
 @dataclass(frozen=True)
 class Logarithmic:
-    """x = ln(m/m_0) at depth N > 2, for the exponential family. Source: docs/theory.md section 4."""
+    """x = ln(m/m_0) at depth N > 2, for the exponential family. Source: formula (4.5) of the theory book."""
 
     start: float
     gamma: float
@@ -128,7 +131,7 @@ class Logarithmic:
 class Logit:
     """x = ln(m/|h-m|) less its initialisation at depth N > 2, for r = h - m, either side of h.
 
-    Source: docs/theory.md section 4.
+    Source: formula (4.6) of the theory book.
     """
 
     start: float

@@ -9,10 +9,10 @@
 | K | classes | ``classes`` | scalar |
 | ln kappa | -ln(K - 1), 0 for two classes | ``log_kappa`` | scalar |
 
-Three families cover every loss (docs/theory.md section 0): *exponential*, 1/r = a + kappa e^m; *step*, r = 1 below h
+Three families cover every loss (theory book, chapter 0): *exponential*, 1/r = a + kappa e^m; *step*, r = 1 below h
 and 0 above; *linear*, r = h - m.
 
-Source: docs/theory.md sections 0 and 5.
+Source: theory book, chapters 0 and 5.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Residual:
 
     Notes
     -----
-    Source: docs/theory.md sections 0 and 5.
+    Source: formulas (0.2) and (5.2) of the theory book.
     """
 
     family: Literal["exponential", "step", "linear"]

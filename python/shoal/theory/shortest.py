@@ -9,7 +9,7 @@
 Floats hold whole numbers times a power of two, so that all of this is arithmetic of integers. Then no tolerance has to
 decide whether a w exists, nor how far a sample lies from the margin.
 
-Source: docs/theory.md section 8.
+Source: theory book, chapter 9.
 """
 
 from __future__ import annotations

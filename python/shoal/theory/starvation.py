@@ -9,7 +9,7 @@
 | lambda | fraction of the samples with feature 1 that carry feature 2 as well | ``fraction`` | scalar |
 | N | weight layers, gamma = 1 - 2/N | ``depth`` | scalar |
 
-Source: docs/theory.md section 6.
+Source: theory book, chapter 6.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def starved_strength(
     -----
     With weight decay the formula does not hold; with spectral decoupling it does, at fraction 1.
 
-    Source: docs/theory.md section 6.
+    Source: formulas (6.6), (6.7), (6.8) and (6.9) of the theory book.
 
     Examples
     --------

@@ -9,9 +9,9 @@
 | m | margin rho x sqrt(x^2 + d_2) H(x) | ``margin`` | as ``x`` |
 | theta | clock p rho t; dtheta/dv = 1 / (H r(m)) | ``theta`` | any |
 
-In v the pace is analytic as far as pi/2 from the real axis, so that Gauss panels are exact (docs/theory.md section 4).
+In v the pace is analytic as far as pi/2 from the real axis, so that Gauss panels are exact (theory book, chapter 4).
 
-Source: docs/theory.md section 4.
+Source: theory book, chapter 4.
 """
 
 from __future__ import annotations

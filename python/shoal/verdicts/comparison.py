@@ -9,7 +9,7 @@
 | `proportion.compare_fraction` | a count with a probability | Wilson's interval |
 
 Tolerances follow from the data and are never tuned. Every comparison also runs itself again with wrong predictions and
-reports the smallest wrong amount that it catches. Source: docs/theory.md section 0 (flow and descent).
+reports the smallest wrong amount that it catches. Source: theory book, chapter 0 (flow and descent).
 """
 
 from __future__ import annotations

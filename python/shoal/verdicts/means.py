@@ -3,7 +3,7 @@
 The tolerance is a number of standard errors plus a stated bias. The number is 4 if the standard error is known. If it
 is estimated, it is Student's, at the same two-sided probability of 6.3e-5: 10,050 with two networks, 4.9 with 24.
 
-Source: docs/theory.md section 2 (formulas for Monte Carlo).
+Source: theory book, chapter 2 (formulas for Monte Carlo).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Compare counts with a probability: Wilson intervals of four deviations.
 
-Source: docs/theory.md section 2 (formulas for Monte Carlo).
+Source: theory book, chapter 2 (formulas for Monte Carlo).
 """
 
 from __future__ import annotations

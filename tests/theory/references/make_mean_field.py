@@ -1,7 +1,7 @@
 """Writes mean_field.json: times of angles of mean-field hinge training from mpmath, knowing nothing of shoal.
 
 Run from anywhere: ``python make_mean_field.py`` (two minutes). Needs mpmath only. Every time is
-t = int_0^g dq / q'(q) with q' = beta/(2 sqrt d) E[|x|; |x| < 2 sqrt(d) h/(alpha sinh 2q)], docs/theory.md section 7;
+t = int_0^g dq / q'(q) with q' = beta/(2 sqrt d) E[|x|; |x| < 2 sqrt(d) h/(alpha sinh 2q)], theory book, chapter 7;
 the moment of the sphere is an incomplete Beta function here. Errors are E Phi(-|u| sqrt(d)/s), integrated over the
 angle between an input and the teacher.
 """

@@ -1,7 +1,7 @@
 """Writes modes.json: times and margins of modes from mpmath at 30 digits, by quadrature that knows nothing of shoal.
 
 Run from anywhere: ``python make_modes.py`` (some minutes). Needs mpmath only. Every value is
-t = int_{m0}^{m} dq / (rate r(q) V(q)), docs/theory.md sections 1, 4 and 5.
+t = int_{m0}^{m} dq / (rate r(q) V(q)), theory book, chapters 1, 4 and 5.
 """
 
 import json

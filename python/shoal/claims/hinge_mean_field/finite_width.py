@@ -197,7 +197,7 @@ def compare(run: Trial, condition: Condition, found: dict[int, Width], doubled: 
 @claim(
     "finite-width",
     "A network of M nodes deviates from its mean-field limit by an amount that falls like 1/sqrt(M).",
-    source="arXiv:2006.11209; docs/theory.md section 7",
+    source="arXiv:2006.11209; theory book, chapter 7",
 )
 def finite_width(run: Trial) -> Figure:
     """Compare deviations of nodes, output and test error over widths."""

@@ -173,7 +173,7 @@ def _limit(whole: Slowed, half: Slowed, name: str) -> Floats:
 @claim(
     "slowing-down",
     "Learning slows down as samples are satisfied: the nodes turn at a speed set by the unsatisfied fraction.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
+    source="arXiv:2006.11209; theory book, chapter 7",
 )
 def slowing_down(run: Trial) -> Figure:
     """Compare speed with unsatisfied fraction, and times; measure two losses that no theory here covers."""

@@ -147,7 +147,7 @@ class Trained:
 @claim(
     "classes",
     "With K classes each is learnt on its own clock, at a pace set by frequency, norm and sqrt(K/(K-1)).",
-    source="arXiv:1809.06848; docs/theory.md section 5",
+    source="arXiv:1809.06848; theory book, chapter 5",
 )
 def classes(run: Trial) -> Figure:
     """Compare balanced networks class by class, and measure what random networks do."""

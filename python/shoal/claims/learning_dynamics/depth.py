@@ -186,7 +186,7 @@ def _chain_margins(strengths: Floats, loss: str, times: Floats) -> Floats:
     "depth",
     "Depth lengthens the plateau and shortens the rise: from equal margins little is lost, from equal small"
     " weights each layer costs time.",
-    source="arXiv:1809.06848; docs/theory.md section 4",
+    source="arXiv:1809.06848; theory book, chapter 4",
 )
 def depth(run: Trial) -> Figure:
     """Compare every depth under both losses, from equal initial margins and from equal initial weights."""

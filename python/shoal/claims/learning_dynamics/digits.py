@@ -105,7 +105,7 @@ def _best_fit(
 @claim(
     "digits",
     "On real images the error falls as a sigmoid too, at every depth tried.",
-    source="arXiv:1809.06848; docs/theory.md section 4",
+    source="arXiv:1809.06848; theory book, chapter 4",
 )
 def digits(run: Trial) -> Figure:
     """Compare shape of the error at each depth, and how well one mode's curve fits."""

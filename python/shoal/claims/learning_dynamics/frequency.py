@@ -29,7 +29,7 @@ INIT = Separated(0.05)
 @claim(
     "frequency",
     "The more frequent an input, the sooner it is learnt: the time is as 1/frequency, over two decades.",
-    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
+    source="arXiv:1809.06848; theory book, chapters 1 and 3",
 )
 def frequency(run: Trial) -> Figure:
     """Compare balanced networks one by one, then random ones."""

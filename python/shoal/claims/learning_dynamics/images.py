@@ -101,7 +101,7 @@ def separation(margins: Floats, labels: NDArray[np.int64]) -> Floats:
 @claim(
     "images",
     "On real images, too, a frequent spurious cue starves what there is to learn of the shape.",
-    source="arXiv:1809.06848; docs/theory.md section 6",
+    source="arXiv:1809.06848; theory book, chapter 6",
 )
 def images(run: Trial) -> Figure:
     """Compare error and separation on images without the cue, as the cue becomes more frequent."""

@@ -30,7 +30,7 @@ MEASURE = ("margin", "layer_norm")
 def living_init(networks: int, seed: int) -> tuple[Explicit, Floats, Floats]:
     """Return unbalanced weights of neurons that all live, initial margins (networks,) and imbalances c (networks,).
 
-    With a > 0 and output weight z > -a/2 no neuron dies (docs/theory.md section 2), so all follow one hyperbolic
+    With a > 0 and output weight z > -a/2 no neuron dies (theory book, chapter 2), so all follow one hyperbolic
     rotation. Imbalance: c^2 = E^2 - 4 Y^2 with E = sum(a^2 + z^2) and Y = sum(a z).
     """
     draw = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def theories(loss: str, margins: Floats, imbalances: Floats) -> list[theory.Mode
 @claim(
     "losses",
     "Hinge loss is fitted in finite time and cross-entropy only as a logarithm, along the same path.",
-    source="arXiv:1809.06848; docs/theory.md section 1",
+    source="arXiv:1809.06848; theory book, chapter 1",
 )
 def losses(run: Trial) -> Figure:
     """Compare every loss's curve, the common path, the hinge's end and the logarithm."""

@@ -43,7 +43,7 @@ def predicted_margins(margins: Floats, times: Floats, norms: Floats = NORMS) -> 
 @claim(
     "modes",
     "Independent modes are learnt each along its own curve, at a pace set by frequency times norm.",
-    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
+    source="arXiv:1809.06848; theory book, chapters 1 and 3",
 )
 def modes(run: Trial) -> Figure:
     """Compare every mode's curve, and its time to a level, with the formula."""

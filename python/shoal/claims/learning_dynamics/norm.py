@@ -32,7 +32,7 @@ OTHERS = 4_000
 @claim(
     "norm",
     "The longer an input, the sooner it is learnt: from equal margins in a time as 1/norm, over two decades.",
-    source="arXiv:1809.06848; docs/theory.md sections 1 and 3",
+    source="arXiv:1809.06848; theory book, chapters 1 and 3",
 )
 def norm(run: Trial) -> Figure:
     """Compare balanced networks one by one, then random ones, at equal margins and at equal weights."""

@@ -53,7 +53,7 @@ def zero_one_error(margins: Floats) -> Floats:
 @claim(
     "sigmoid",
     "The error of a nonlinear network falls as a sigmoid that its initial weights predict.",
-    source="arXiv:1809.06848; docs/theory.md sections 1-3",
+    source="arXiv:1809.06848; theory book, chapters 1-3",
 )
 def sigmoid(run: Trial) -> Figure:
     """Compare network by network, and means over independent random networks."""

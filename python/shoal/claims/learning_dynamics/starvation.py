@@ -64,7 +64,7 @@ def rare(fraction: float) -> Signed:
 @claim(
     "starvation",
     "A frequent feature starves a rarer one: once it fits the samples, no gradient is left for the other.",
-    source="arXiv:1809.06848; docs/theory.md section 6",
+    source="arXiv:1809.06848; theory book, chapter 6",
 )
 def starvation(run: Trial) -> Figure:
     """Compare networks with separate neurons exactly; measure connected ones."""

@@ -114,7 +114,7 @@ def penalties(signed: Signed) -> dict[str, Penalty]:
 @claim(
     "remedies",
     "Spectral decoupling gives all samples one margin, however strong their features; weight decay does not.",
-    source="arXiv:2011.09468; docs/theory.md section 6",
+    source="arXiv:2011.09468; theory book, chapter 6",
 )
 def remedies(run: Trial) -> Figure:
     """Compare linear networks at rest, two-layer networks on their way and at rest, and who is fed."""

@@ -1,6 +1,6 @@
 """What the claim on starvation says of fully connected networks, whose neurons see all features, at one to four layers.
 
-With parallel neurons, active on every sample, theory is exact ("shared" neurons, docs/theory.md section 6). From an
+With parallel neurons, active on every sample, theory is exact ("shared" neurons, theory book, chapter 6). From an
 ordinary random initialisation it is not known to us what training gives: that is measured.
 """
 

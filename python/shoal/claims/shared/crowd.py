@@ -1,6 +1,6 @@
 """Random networks that learn two orthogonal modes: how long one of them takes on average, and how often for ever.
 
-Source: docs/theory.md sections 2 and 3.
+Source: theory book, chapters 2 and 3.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@
 | sigma_w/sigma_z | standard deviation of a first-layer weight over that of an output weight | ``ratio`` |
 
 A step of gradient descent multiplies a + z by 1 + x and a - z by 1 - x, on the side of the data that the neuron is
-active on. So it turns the clock of docs/theory.md section 1 on by atanh(x), and what section 2 says of deaths holds at
-any rate with x < 1: the sign of a + z never changes.
+active on. So it turns the clock of chapter 1 of the theory book on by atanh(x), and what chapter 2 says of deaths
+holds at any rate with x < 1: the sign of a + z never changes.
 
-Source: docs/theory.md section 2.
+Source: theory book, chapter 2.
 """
 
 from __future__ import annotations

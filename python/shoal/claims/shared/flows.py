@@ -58,7 +58,7 @@ def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[F
 
     What an integrator may add on the way is carried on by the flow. Near the line on which a neuron dies the flow
     spreads such errors, and no tolerance relative to the margin alone can hold there: the tolerance is what theory
-    makes of them. The direction is that of a + z, which grows while a - z decays (docs/theory.md section 1).
+    makes of them. The direction is that of a + z, which grows while a - z decays (theory book, chapter 1).
 
     ``weights``: as a ``Separated`` initialisation draws them. ``task``: with inputs along the axes. Returned: both
     weights of each neuron moved by +-`TOLERANCE` times the larger of the two.

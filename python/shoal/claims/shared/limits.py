@@ -4,7 +4,7 @@ A network of M nodes, trained on N samples by descent at a rate r, leaves the me
 r. Halving all three terms at once and twice gives three measurements v1, v2, v4 at sizes 1, 1/2 and 1/4; 2 v1 - v2 is
 free of what is of first order, and has still to move by about |(2 v1 - v2) - (2 v2 - v4)| at most, the last correction.
 
-Source: docs/theory.md section 7.
+Source: theory book, chapter 7.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How far networks of mean-field scaling have gone: their parameters, their tangent kernel, and when.
 
-Source: arXiv:2006.11209; docs/theory.md section 7.
+Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Two orthogonal modes in one dataset, one of them varied over decades: balanced networks, each on its own.
 
-Source: docs/theory.md sections 1 and 3.
+Source: theory book, chapters 1 and 3.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One network of mean-field scaling on data that a teacher labels: the condition, its training, and its measured clock.
 
-Source: arXiv:2006.11209; docs/theory.md section 7.
+Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FINER = 16
 class Condition:
     """A network of mean-field scaling, the distribution of its data, and how it is trained.
 
-    Time is step x rate, that of docs/theory.md section 7 with beta = 1, whatever the width, alpha and the rate.
+    Time is step x rate, that of chapter 7 of the theory book with beta = 1, whatever the width, alpha and the rate.
 
     ``samples, inputs, nodes``: N, d and M. ``rate``: of descent: beta dt. ``steps``: updates. ``alpha``: scale of the
     output. ``threshold``: of the hinge. ``distribution``: of the inputs: N(0, I_d), or uniform on the sphere of

@@ -16,7 +16,7 @@ slope is that of the flow at the nodes, found by Newton's method. Its Legendre c
 solution, and give the state anywhere in the panel. The method damps what is stiff, so that a panel may be as long as
 the solution is smooth, and in this variable that of a logarithmic tail is long.
 
-Source: docs/theory.md section 6 ("How it is solved").
+Source: theory book, chapter 6 ("How it is solved").
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Panel:
 
     Notes
     -----
-    Source: docs/theory.md section 6.
+    Source: theory book, chapter 6.
     """
 
     left: float
@@ -127,7 +127,7 @@ def panels(
     Notes
     -----
     Cost: a panel takes about five solves of (STAGES x states) linear equations.
-    Source: docs/theory.md section 6.
+    Source: theory book, chapter 6.
     """
     scale = np.maximum(np.maximum(scale, np.abs(state)), 1e-300)
     base = time + origin

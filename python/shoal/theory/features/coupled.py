@@ -16,7 +16,7 @@
 Between two events of a hinge G is constant and u has a closed form; other losses are smooth there and go through
 :mod:`shoal.theory.features.collocation`. An event is a type that reaches the threshold h, from either side.
 
-Source: docs/theory.md section 6.
+Source: theory book, chapter 6.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Stretch(Protocol):
 
 @dataclass(frozen=True)
 class Steady:
-    """A stretch on which the drive is constant. Source: docs/theory.md section 6."""
+    """A stretch on which the drive is constant. Source: formula (6.5) of the theory book."""
 
     left: float
     length: float
@@ -77,7 +77,7 @@ class Steady:
 
 @dataclass(frozen=True)
 class Cut:
-    """The part of a panel before an event. Source: docs/theory.md section 6."""
+    """The part of a panel before an event. Source: theory book, chapter 6."""
 
     panel: Panel
     length: float
@@ -96,7 +96,7 @@ class Cut:
 class System:
     """The coupled flow in the symbols above.
 
-    Source: docs/theory.md section 6.
+    Source: formulas (6.2), (6.4) and (6.14) of the theory book.
     """
 
     norms: Array

@@ -10,7 +10,7 @@
 | u_k(t) | strength of feature k, its part of a margin | ``Features.strengths`` | (features, times) |
 | m_T(t) | margin of a type, the sum of its u_k | ``Features.margins`` | (types, times) |
 
-Source: docs/theory.md section 6.
+Source: theory book, chapter 6.
 """
 
 from __future__ import annotations
@@ -95,12 +95,12 @@ class Features:
     -----
     Separate neurons are an architecture: the network is a sum of networks, one for each feature. A neuron of a fully
     connected network moves along the whole of each sample on which it is active: that is what shared neurons are. With
-    two layers, features of either sign make a fully connected network separate (docs/theory.md says how).
+    two layers, features of either sign make a fully connected network separate (theory book, chapter 6).
 
     Accuracy: about 1e-12 of each strength, or what the rounding of ``times`` allows. Cost: some tens of panels of
     Newton steps per call, a few milliseconds each; none for the hinge.
 
-    Source: docs/theory.md section 6; arXiv:1809.06848.
+    Source: formulas (6.1), (6.2), (6.3), (6.4) and (6.14) of the theory book; arXiv:1809.06848.
 
     Examples
     --------
@@ -201,7 +201,7 @@ class Features:
 
         Notes
         -----
-        Source: docs/theory.md section 6.
+        Source: formulas (6.3), (6.4), (6.5) and (6.14) of the theory book.
         """
         given = between("times", times, 0.0, LATEST)
         order = np.argsort(given, axis=None, kind="stable")
@@ -225,7 +225,7 @@ class Features:
 
         Notes
         -----
-        Source: docs/theory.md section 6.
+        Source: formula (6.1) of the theory book.
         """
         return np.asarray(np.tensordot(self._system.members, self.strengths(times), axes=1), dtype=np.float64)
 
@@ -241,7 +241,7 @@ class Features:
 
         Notes
         -----
-        Source: docs/theory.md section 6.
+        Source: formula (6.1) of the theory book.
         """
         chosen = _kind("features", features, len(self.norms))
         return np.asarray(self.strengths(times)[list(chosen)].sum(axis=0), dtype=np.float64)
@@ -251,7 +251,7 @@ class Features:
 
         Notes
         -----
-        Source: docs/theory.md section 6.
+        Source: formula (6.12) of the theory book.
         """
         return np.asarray(expit(self.on(features, times)), dtype=np.float64)
 
@@ -260,7 +260,7 @@ class Features:
 
         Notes
         -----
-        Source: docs/theory.md section 0.
+        Source: formula (0.1) of the theory book.
         """
         losses = self._system.residual.loss_value(self.margins(times))
         return np.asarray(np.tensordot(np.asarray(self.frequencies), losses, axes=1), dtype=np.float64)
@@ -272,7 +272,7 @@ class Features:
 
         Notes
         -----
-        Source: docs/theory.md section 6.
+        Source: formulas (6.3), (6.4) and (6.14) of the theory book.
         """
         given = between("strengths", strengths, 0.0 if self._grows else -MOST, MOST)
         if given.ndim != 2 or len(given) != len(self.norms):
@@ -306,7 +306,7 @@ class Features:
         -----
         Without penalties, and save for the squared loss, margins do not fall. Cost: one bracketed root a margin.
 
-        Source: docs/theory.md section 6.
+        Source: formulas (6.1) and (6.5) of the theory book.
         """
         number = checks.integer("kind", kind, least=0, most=len(self.types) - 1)
         given = finite("margin", margin)

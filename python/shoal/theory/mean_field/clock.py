@@ -11,7 +11,7 @@
 dtheta = dgamma / S(x_c), and S = 1 up to gamma_0, at which x_c falls to the reach R of the inputs: theta = gamma. From
 there on theta(eta) is integrated on panels of equal length in eta, in which 1/S is analytic for abs(Im eta) < pi/4.
 
-Source: docs/theory.md section 7.
+Source: theory book, chapter 7.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ NEWTON = 60
 class HingeClock:
     """Return theta(gamma) and its inverse, each vectorised and exact to about 1e-13 relative.
 
-    ``lazy`` replaces sinh 2 gamma by 2 gamma: the linearised network. Source: docs/theory.md section 7.
+    ``lazy`` replaces sinh 2 gamma by 2 gamma: the linearised network. Source: formulas (7.8), (7.9) and (7.14) of the
+    theory book.
     """
 
     distribution: InputDistribution

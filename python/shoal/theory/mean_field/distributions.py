@@ -13,7 +13,7 @@
 | R | ``reach``: S(R) = 1, to rounding | ``reach`` | scalar |
 | eta | coordinate with x_c = R at 0, in which all is smooth | ``eta`` | any |
 
-Source: docs/theory.md section 7.
+Source: theory book, chapter 7.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class InputDistribution(Protocol):
 
 @dataclass(frozen=True)
 class GaussianInputs:
-    """x ~ N(0, I_d), so that x_par ~ N(0, 1). Source: docs/theory.md section 7."""
+    """x ~ N(0, I_d), so that x_par ~ N(0, 1). Source: formula (7.5) of the theory book."""
 
     inputs: int
 
@@ -148,7 +148,7 @@ class SphereInputs:
     """x uniform on the sphere of radius r in R^d, so that (x_par/r)^2 ~ Beta(1/2, (d-1)/2).
 
     With sin phi = sqrt(1 - (x_c/r)^2), S = 1 - sin^(d-1) phi has a root at x_c = r when d is even. With
-    x_c = r sech eta, sin phi = tanh eta and S is smooth. Source: docs/theory.md section 7.
+    x_c = r sech eta, sin phi = tanh eta and S is smooth. Source: formula (7.5) of the theory book.
     """
 
     inputs: int

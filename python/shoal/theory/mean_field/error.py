@@ -8,7 +8,7 @@
 | k | sqrt(d)/s: signal over noise along the teacher | - | (points,) |
 | u | cosine of the angle between an input and the teacher | - | - |
 
-Source: docs/theory.md section 7.
+Source: theory book, chapter 7.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FAINT = 1e-4
 def node_noise(gamma: Array, centred: bool) -> Array:
     """Return the standard deviation of a_i relu(w_i.x / sqrt d) over nodes where |x|^2 = d, x_par = 0 (any shape).
 
-    sqrt(cosh(2 gamma) / 2); less the value at initialisation, sqrt(cosh gamma (cosh gamma - 1)). Source: docs/theory.md
-    section 7.
+    sqrt(cosh(2 gamma) / 2); less the value at initialisation, sqrt(cosh gamma (cosh gamma - 1)). Source: formulas
+    (7.15) and (7.19) of the theory book.
     """
     with np.errstate(over="ignore"):
         if centred:
@@ -45,7 +45,7 @@ def node_noise(gamma: Array, centred: bool) -> Array:
 def noise_over_signal(gamma: Array, centred: bool) -> Array:
     """Return ``node_noise`` over sinh(2 gamma)/2, in forms without 0/0 or infinity/infinity.
 
-    Source: docs/theory.md section 7.
+    Source: formulas (7.16) and (7.19) of the theory book.
     """
     with np.errstate(divide="ignore", over="ignore"):
         if centred:
@@ -57,7 +57,8 @@ def misclassified(inputs: int, spread: Array) -> Array:
     """Return E Phi(-abs(u) sqrt(d)/s) (points,) over uniform directions in R^d: arctan(s)/pi as d -> infinity.
 
     Equal to int_0^inf phi(z) P(abs(u) < z/k) dz: with z = k sin theta both factors are smooth, on panels that double in
-    z from half the smaller of 1 and 1/s, the scales of the two. Exact to 1e-12. Source: docs/theory.md section 7.
+    z from half the smaller of 1 and 1/s, the scales of the two. Exact to 1e-12. Source: formulas (7.17) and (7.18) of
+    the theory book.
     """
     with np.errstate(divide="ignore"):
         signal = math.sqrt(inputs) / spread

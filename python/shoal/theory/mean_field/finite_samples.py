@@ -8,7 +8,7 @@
 | r | cosine of the angle between two inputs | - | - |
 | s_N | noise of the boundary between classes, over the rms projection | ``sample_spread`` | as ``gamma`` |
 
-Source: docs/theory.md section 7; arXiv:2006.11209.
+Source: theory book, chapter 7; arXiv:2006.11209.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
         R = (sqrt(1 - r^2) + r arcsin r)/(2 pi),   G = r arcsin r/(2 pi):
 
     at gamma = 0 the variance of the tangent kernel of the initialisation; the second part of the bracket to leading
-    order in 1/d otherwise. Source: docs/theory.md section 7.
+    order in 1/d otherwise. Source: formulas (7.26) and (7.27) of the theory book.
 
     Examples
     --------

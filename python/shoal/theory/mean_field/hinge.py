@@ -14,7 +14,7 @@
 | a_i, w_i | output weight of a node; its first-layer weight along the teacher | ``trajectories`` | nodes, then times |
 | s(t) | noise of the boundary between classes, over the rms projection | ``spread`` | as ``times`` |
 
-Source: docs/theory.md section 7; arXiv:2006.11209.
+Source: theory book, chapter 7; arXiv:2006.11209.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class MeanFieldHinge(Knows):
     Accuracy of gamma(t) and of its inverse: 1e-12 relative, at all times that are doubles. Cost: a table of some
     hundred panels, made once per object, then some hundred operations per time.
 
-    Source: docs/theory.md section 7; arXiv:2006.11209.
+    Source: formulas (7.1), (7.2), (7.3) and (7.4) of the theory book; arXiv:2006.11209.
 
     Examples
     --------
@@ -138,7 +138,7 @@ class MeanFieldHinge(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 7.
+        Source: formulas (7.5) and (7.8) of the theory book.
         """
         return self._angles(self._clock, times)
 
@@ -162,7 +162,7 @@ class MeanFieldHinge(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 7.
+        Source: formulas (7.8) and (7.10) of the theory book.
         """
         given = not_negative("gamma", gamma)
         with np.errstate(over="ignore"):
@@ -174,7 +174,7 @@ class MeanFieldHinge(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 7.
+        Source: formula (7.5) of the theory book.
         """
         return np.asarray(self._speed * self._inputs.share(self.boundary(times)), dtype=np.float64)
 
@@ -183,7 +183,7 @@ class MeanFieldHinge(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 7.
+        Source: formula (7.4) of the theory book.
         """
         with np.errstate(divide="ignore", over="ignore"):
             return np.asarray(self._level / np.sinh(2.0 * self.gamma(times)), dtype=np.float64)
@@ -191,15 +191,15 @@ class MeanFieldHinge(Knows):
     def unsatisfied(self, times: ArrayLike) -> Array:
         """Return the fraction of inputs with y f < h, of the shape of ``times``.
 
-        erf(x_c / sqrt 2) for Gaussian inputs, an incomplete Beta function on the sphere. Source: docs/theory.md
-        section 7.
+        erf(x_c / sqrt 2) for Gaussian inputs, an incomplete Beta function on the sphere. Source: formula (7.4) of the
+        theory book.
         """
         return self._inputs.fraction(self.boundary(times))
 
     def loss(self, times: ArrayLike) -> Array:
         """Return the mean hinge loss E[(h - abs(f))_+] = h [P(abs(x_par) < x_c) - E[abs(x_par); < x_c] / x_c].
 
-        Of the shape of ``times``; h at time 0. Source: docs/theory.md section 7.
+        Of the shape of ``times``; h at time 0. Source: formula (7.7) of the theory book.
         """
         boundary = self.boundary(times)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -228,7 +228,7 @@ class MeanFieldHinge(Knows):
 
         Notes
         -----
-        a_i^2 - w_i^2 does not change. Source: docs/theory.md section 7.
+        a_i^2 - w_i^2 does not change. Source: formula (7.3) of the theory book.
         """
         first, second = finite("a0", a0), finite("w0", w0)
         if first.shape != second.shape:
@@ -261,7 +261,7 @@ class MeanFieldHinge(Knows):
 
         Notes
         -----
-        Source: docs/theory.md section 7.
+        Source: formula (7.4) of the theory book.
         """
         angle = self.gamma(finite("times", times))
         slope = self.threshold / self._level * np.sinh(2.0 * angle)
@@ -290,7 +290,7 @@ class MeanFieldHinge(Knows):
 
         Notes
         -----
-        Once satisfied, an input stays so. Source: docs/theory.md section 7.
+        Once satisfied, an input stays so. Source: formula (7.6) of the theory book.
         """
         sizes = np.abs(self._projections(projections))
         with np.errstate(divide="ignore", over="ignore"):
@@ -302,7 +302,8 @@ class MeanFieldHinge(Knows):
 
         alpha |x| sqrt(cosh(2 gamma) / (2 M d)) with |x| = sqrt(d) for Gaussian inputs and r on the sphere; centred,
         alpha |x| sqrt(cosh gamma (cosh gamma - 1) / (M d)). Nodes on the curves of M -> infinity: what training does
-        about the noise is left out, see ``error``. Of the shape of ``times``. Source: docs/theory.md section 7.
+        about the noise is left out, see ``error``. Of the shape of ``times``. Source: formulas (7.15) and (7.19) of the
+        theory book.
         """
         size = self.alpha * self._inputs.size / math.sqrt(self.inputs * self.nodes)
         return np.asarray(size * node_noise(self.gamma(times), self.centred), dtype=np.float64)
@@ -311,7 +312,7 @@ class MeanFieldHinge(Knows):
         """Return s(t): noise of f over the output at an input with x_par = |x|/sqrt(d), whatever |x|.
 
         s = 2 sqrt(d) sqrt(cosh(2 gamma) / (2 M)) / sinh(2 gamma). Of the shape of ``times``; infinite at time 0, or
-        where centred sqrt(d / (2 M)). Source: docs/theory.md section 7.
+        where centred sqrt(d / (2 M)). Source: formulas (7.16) and (7.19) of the theory book.
         """
         ratio = noise_over_signal(self.gamma(times), self.centred)
         return np.asarray(math.sqrt(self.inputs / self.nodes) * ratio, dtype=np.float64)
@@ -325,7 +326,7 @@ class MeanFieldHinge(Knows):
         ``times``; 1/2 at time 0, unless centred.
 
         Leading order in 1/M, with nodes on the curves of M -> infinity. Training corrects the noise from when the
-        first inputs are satisfied on: `TrainedNoise`. Source: docs/theory.md section 7.
+        first inputs are satisfied on: `TrainedNoise`. Source: formulas (7.17) and (7.18) of the theory book.
         """
         spread = self.spread(times)
         return misclassified(self.inputs, spread.ravel()).reshape(spread.shape)
@@ -334,7 +335,7 @@ class MeanFieldHinge(Knows):
         """Return the early formula gamma = beta E abs(x_par) t / (2 sqrt d), of the shape of ``times``.
 
         For Gaussian inputs beta t / sqrt(2 pi d), too large by about e^(-x_c^2/2) tanh(2 gamma) / (2 x_c^2); on the
-        sphere exact until x_c = r, when the first input is satisfied. Source: docs/theory.md section 7.
+        sphere exact until x_c = r, when the first input is satisfied. Source: formula (7.11) of the theory book.
         """
         return np.asarray(self._speed * not_negative("times", times), dtype=np.float64)
 
@@ -343,7 +344,7 @@ class MeanFieldHinge(Knows):
 
         C = 16 sqrt(d) h^2 beta rho / alpha^2, rho the density of abs(x_par) at 0: sqrt(2/pi) for Gaussian inputs,
         2 Gamma(d/2) / (sqrt(pi) r Gamma((d-1)/2)) on the sphere. The next term is of order ln(t)/t. On a sphere in one
-        dimension gamma stops, and this is where. Source: docs/theory.md section 7.
+        dimension gamma stops, and this is where. Source: formula (7.12) of the theory book.
         """
         given = not_negative("times", times)
         with np.errstate(over="ignore"):
@@ -353,8 +354,8 @@ class MeanFieldHinge(Knows):
         """Return gamma(t) of the network linearised about its initialisation: sinh 2 gamma replaced by 2 gamma.
 
         What ``gamma`` tends to as alpha -> infinity with the other arguments fixed, as long as gamma is small: then
-        gamma alpha is a function of t alpha. It ends like t^(1/3). Of the shape of ``times``. Source: docs/theory.md
-        section 7.
+        gamma alpha is a function of t alpha. It ends like t^(1/3). Of the shape of ``times``. Source: formula (7.14) of
+        the theory book.
         """
         return self._angles(HingeClock(self._inputs, self._level, lazy=True), times)
 
@@ -364,7 +365,7 @@ class MeanFieldHinge(Knows):
 
         2 sqrt(d) h for Gaussian inputs, 2 d h / r on the sphere. When typical inputs are satisfied, nodes have turned
         by gamma ~ crossover / (2 alpha), and hardly moved, much above it (lazy); by ln(2 crossover / alpha) / 2, and
-        left their initialisations behind, much below it (rich). Source: docs/theory.md section 7.
+        left their initialisations behind, much below it (rich). Source: formula (7.13) of the theory book.
         """
         return 2.0 * math.sqrt(self.inputs) * self.threshold / self._inputs.rms
 

@@ -8,7 +8,7 @@
 | S(s) | gradient that is left with clean labels, E[abs(x_par); < x_c] / E abs(x_par) | - | as ``times`` |
 | gamma* | angle at rest | ``rest`` | scalar |
 
-Source: docs/theory.md section 7; arXiv:2006.11209.
+Source: theory book, chapter 7; arXiv:2006.11209.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class MislabelledHinge:
     Holds for infinitely many samples: a finite training set lets the network fit wrong labels one by one.
     Accuracy of gamma: 1e-10. Cost: milliseconds a call.
 
-    Source: docs/theory.md section 7; arXiv:2006.11209.
+    Source: formulas (7.23), (7.24) and (7.25) of the theory book; arXiv:2006.11209.
 
     Examples
     --------
@@ -91,12 +91,18 @@ class MislabelledHinge:
 
     @cached_property
     def rest(self) -> float:
-        """The angle gamma* at which the network comes to rest; infinite where no label is flipped."""
+        """The angle gamma* at which the network comes to rest; infinite where no label is flipped.
+
+        Source: formulas (7.4) and (7.24) of the theory book.
+        """
         return math.asinh(self._level / self.rest_boundary) / 2 if self.flipped > 0 else math.inf
 
     @cached_property
     def rest_boundary(self) -> float:
-        """The boundary x_c at rest, where S = q/(1 - q); 0 where no label is flipped."""
+        """The boundary x_c at rest, where S = q/(1 - q); 0 where no label is flipped.
+
+        Source: formula (7.24) of the theory book.
+        """
         if self.flipped == 0:
             return 0.0
         left = self.flipped / (1 - self.flipped)
@@ -121,7 +127,7 @@ class MislabelledHinge:
 
         Notes
         -----
-        Source: docs/theory.md section 7.
+        Source: formula (7.23) of the theory book.
         """
         given = not_negative("times", times)
         if self.flipped == 0:
@@ -132,7 +138,7 @@ class MislabelledHinge:
     def clean_time(self, times: ArrayLike) -> Array:
         """Return s(t), the time at which right labels would have turned the nodes by the same angle.
 
-        Of the shape of ``times``. Raises and source as in ``gamma``.
+        Of the shape of ``times``. Raises as in ``gamma``. Source: formula (7.25) of the theory book.
         """
         return self.clean.time(self.gamma(times))
 

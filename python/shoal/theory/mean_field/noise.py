@@ -9,7 +9,7 @@
 | K_a, K_w | eigenvalues of the kernels of both layers | ``output_kernel``, ``input_kernel`` | (kinds,) |
 | p, q | noise of one kind: p of its initialisation in a_i, q of its initialisation in w_i | ``state`` | (4, kinds) |
 
-Source: docs/theory.md section 7.
+Source: theory book, chapter 7.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class TrainedNoise:
     Notes
     -----
     Holds while the noise is small beside the threshold, for infinitely many samples and many nodes: M well above d for
-    linear noise, above d^2/2 for quadratic noise, which falls faster otherwise. How far simulations agree says
-    docs/theory.md. Accuracy of the equations' solution: 1e-7. Cost: one stiff
-    integration in gamma a call, a quarter of a second.
+    linear noise, above d^2/2 for quadratic noise, which falls faster otherwise. Theory book,
+    chapter 7, has how far simulations agree. Accuracy of the equations' solution: 1e-7. Cost: one stiff integration in
+    gamma per call, a quarter of a second.
 
-    Source: docs/theory.md section 7.
+    Source: formulas (7.20) and (7.21) of the theory book.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class TrainedNoise:
 
         Notes
         -----
-        Source: docs/theory.md section 7.
+        Source: formulas (7.21) and (7.22) of the theory book.
         """
         gamma = self.clean.gamma(times)
         angles, place = np.unique(gamma.ravel(), return_inverse=True)
@@ -107,25 +107,29 @@ class TrainedNoise:
     def remaining(self, times: ArrayLike) -> Array:
         """Return the noise over that of nodes on the curves of M -> infinity, of the shape of ``times``.
 
-        1 until inputs are satisfied, then less: the root of the sum of ``kinds``. Source: docs/theory.md section 7.
+        1 until inputs are satisfied, then less: the root of the sum of ``kinds``. Source: formula (7.22) of the theory
+        book.
         """
         return np.asarray(np.sqrt(self.kinds(times).sum(axis=0)), dtype=np.float64)
 
     def noise(self, times: ArrayLike) -> Array:
         """Return the standard deviation of f where x_par = 0, of the shape of ``times``: see `MeanFieldHinge.noise`.
 
-        Source: docs/theory.md section 7.
+        Source: formulas (7.15) and (7.22) of the theory book.
         """
         return np.asarray(self.clean.noise(times) * self.remaining(times), dtype=np.float64)
 
     def spread(self, times: ArrayLike) -> Array:
-        """Return s(t), of the shape of ``times``: see `MeanFieldHinge.spread`. Source: docs/theory.md section 7."""
+        """Return s(t), of the shape of ``times``: see `MeanFieldHinge.spread`.
+
+        Source: formulas (7.16) and (7.22) of the theory book.
+        """
         return np.asarray(self.clean.spread(times) * self.remaining(times), dtype=np.float64)
 
     def error(self, times: ArrayLike) -> Array:
         """Return the generalisation error, of the shape of ``times``: see `MeanFieldHinge.error`.
 
-        Source: docs/theory.md section 7.
+        Source: formulas (7.17) and (7.22) of the theory book.
         """
         spread = self.spread(times)
         return misclassified(self.clean.inputs, spread.ravel()).reshape(spread.shape)

@@ -12,7 +12,7 @@ The nodes are those of `MeanFieldHinge`, which move on a_i = a_i0 cosh gamma + w
 w_i = w_i0 cosh gamma + a_i0 sinh gamma (w_i along the teacher) from a_i0, w_i0 ~ N(0, 1). So a_i and w_i stay jointly
 normal, of variance cosh 2 gamma each and covariance sinh 2 gamma.
 
-Source: docs/theory.md section 7; arXiv:2006.11209.
+Source: theory book, chapter 7; arXiv:2006.11209.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
 
     Notes
     -----
-    Source: docs/theory.md section 7.
+    Source: formula (7.30) of the theory book.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def mean_field_kernel(points: ArrayLike, gamma: float) -> Array:
 
     Notes
     -----
-    Source: docs/theory.md section 7.
+    Source: formulas (7.28) and (7.29) of the theory book.
 
     Examples
     --------

@@ -8,7 +8,7 @@
 ``scipy.integrate.DOP853`` itself would advance all problems with one common step; its tableau is used here with a step
 and an error for each problem, so that no problem waits for its neighbours.
 
-Source: docs/theory.md section 3.
+Source: theory book, chapter 3.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ A *member* of a class is active on all of it and on nothing else. All members of
 Phi_c, whatever their number; its columns are carried, and the members enter through Q_c. A *loose* neuron is active on
 other samples than those of one class and carries itself.
 
-Source: docs/theory.md section 3.
+Source: theory book, chapter 3.
 """
 
 from __future__ import annotations

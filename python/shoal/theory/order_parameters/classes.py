@@ -8,7 +8,7 @@
 | - | class of each basis vector | ``class_of_basis`` | (r,) |
 | k_s | E x_s, zero between orthogonal classes | ``coordinates`` | (n, r) |
 
-Source: docs/theory.md section 3.
+Source: theory book, chapter 3.
 """
 
 from __future__ import annotations

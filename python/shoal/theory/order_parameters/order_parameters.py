@@ -7,7 +7,7 @@
 | Phi_c | propagator of class c, a Lorentz transformation | - | (r_c + 1, r_c + 1) |
 | Q_c | sum of q q^T over the neurons of class c, q = (w, z) | - | (r_c + 1, r_c + 1) |
 
-Source: docs/theory.md section 3.
+Source: theory book, chapter 3.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class ClassFlow:
     death_time
         (networks, h) float64, when a neuron becomes inactive on every sample; infinite where it does not, 0 where it
         starts so.
+
+    Notes
+    -----
+    Source: theory book, chapter 3.
     """
 
     margins: Array
@@ -96,8 +100,8 @@ class OrderParameters:
     whose rest is stiff, takes steps in proportion to the time. A step has (r + classes)(r + 1) components, r being the
     sum of the ranks of the classes, and r + 1 more for each neuron that is followed by itself.
 
-    Source: docs/theory.md section 3; the data are those called orthogonally separable by M. Phuong and C. H. Lampert,
-    *The inductive bias of ReLU networks on orthogonally separable data*, ICLR 2021.
+    Source: formulas (3.3), (3.4) and (3.5) of the theory book; the data are those called orthogonally separable by M.
+    Phuong and C. H. Lampert, *The inductive bias of ReLU networks on orthogonally separable data*, ICLR 2021.
 
     Examples
     --------
@@ -120,7 +124,7 @@ class OrderParameters:
         residual_of(self.loss)
 
     def margins(self, weights: Sequence[ArrayLike], times: ArrayLike) -> Array:
-        """Return the margins (networks, times, samples) float64; see :meth:`flow`."""
+        """Return the margins (networks, times, samples) float64, formula (3.5) of the theory book; see :meth:`flow`."""
         return self.flow(weights, times).margins
 
     def flow(self, weights: Sequence[ArrayLike], times: ArrayLike) -> ClassFlow:
@@ -146,7 +150,7 @@ class OrderParameters:
 
         Notes
         -----
-        Source: docs/theory.md section 3.
+        Source: formulas (3.2), (3.3) and (3.5) of the theory book.
         """
         classes, residual = task_classes(self.task), residual_of(self.loss)
         first, last = check_weights(weights, classes.inputs.shape[1])

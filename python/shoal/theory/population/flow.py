@@ -9,7 +9,7 @@
 | E max(h - y f, 0) | loss | ``loss`` | (times,) |
 | P(y f < 0) | generalisation error | ``error`` | (times,) |
 
-Source: docs/theory.md section 7b.
+Source: theory book, chapter 8.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PopulationFlow:
 
     Notes
     -----
-    Source: docs/theory.md section 7b.
+    Source: formulas (8.2) and (8.7) of the theory book.
     """
 
     times: Array
@@ -59,18 +59,21 @@ class PopulationFlow:
 
     @cached_property
     def slope(self) -> Array:
-        """k, (times,) float64: f(x) - f(-x) = 2 k x_par."""
+        """k, (times,) float64: f(x) - f(-x) = 2 k x_par. Source: formula (8.2) of the theory book."""
         return np.array([self._moments.odd(nodes) for nodes in self._states])
 
     @cached_property
     def unsatisfied(self) -> Array:
-        """P(y f < h), (times,) float64: the fraction of the inputs that the hinge still sees."""
+        """P(y f < h), (times,) float64: the fraction of the inputs that the hinge still sees.
+
+        Source: formula (8.7) of the theory book.
+        """
         weights = 0.5 * self._moments.grid.weights
         return np.array([np.sum(self._moments.unsatisfied(g) @ weights) for g in self._sides])
 
     @cached_property
     def loss(self) -> Array:
-        """E max(h - y f, 0), (times,) float64."""
+        """E max(h - y f, 0), (times,) float64. Source: formula (8.7) of the theory book."""
         moments, weights = self._moments, 0.5 * self._moments.grid.weights
         left = [moments.threshold * moments.unsatisfied(g) - g * moments.unsatisfied_norm(g) for g in self._sides]
         return np.array([np.sum(both @ weights) for both in left])
@@ -95,6 +98,10 @@ class PopulationFlow:
         ------
         ValueError
             An ``x_perp`` is negative, or an argument is not finite.
+
+        Notes
+        -----
+        Source: formula (8.2) of the theory book.
         """
         par, perp = finite("x_par", x_par), finite("x_perp", x_perp)
         try:

@@ -16,7 +16,7 @@ series on panels. The matrices between them hold the integrals of V, kappa and L
 the kink, exact up to rounding. Panels of phi and of psi mirror one another, so that kinks pass from panel to panel in
 both at once.
 
-Source: docs/theory.md section 7b.
+Source: theory book, chapter 8.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Latitudes:
 
     Cost: some tenths of a second and about two megabytes, once; :func:`latitudes` keeps them.
 
-    Source: docs/theory.md section 7b.
+    Source: formula (8.1) of the theory book.
     """
 
     inputs: int

@@ -8,7 +8,7 @@
 | g_+, g_- | margin over abs(x) on either side of the teacher, k cos(phi) +- e(phi) | ``sides`` | (2, points) |
 | S_+, S_- | E[R; R g < h], R = abs(x) | ``unsatisfied_norm`` | (2, points) |
 
-Source: docs/theory.md section 7b.
+Source: theory book, chapter 8.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMALLEST = 1e-100
 class PopulationMoments:
     """Averages over Gaussian inputs x ~ N(0, I_d) of a population with given fractions.
 
-    Source: docs/theory.md section 7b.
+    Source: formulas (8.2), (8.3) and (8.7) of the theory book.
     """
 
     fractions: Array

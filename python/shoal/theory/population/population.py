@@ -9,7 +9,7 @@
 
 The nodes move by their own equations (:mod:`shoal.theory.population.moments`), in the output that they make together.
 
-Source: docs/theory.md section 7b; arXiv:2006.11209.
+Source: theory book, chapter 8; arXiv:2006.11209.
 """
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ class MeanFieldPopulation:
     Exact, for any d: the reduction to rings, and the average over abs(x), which is a closed form. By quadrature: the
     average over the angle between x and the teacher. Kinks that single nodes make in the output are rounded off by it:
     at most 2e-7 of the largest weight at d = 2, 6e-9 at d = 3, 1e-10 from d = 5 on, in all cases measured
-    (docs/theory.md).
+    (theory book, chapter 8).
 
     Cost: some tenths of a second once for each d; then 1 or 2 ms a velocity for up to 1,000 nodes, in proportion
     beyond, and some 200 to 500 velocities up to t = 20. At large alpha the even part of the output relaxes fast, which
     holds the time step down. Memory: some megabytes.
 
-    Source: docs/theory.md section 7b; arXiv:2006.11209 for the mean-field limit.
+    Source: formulas (8.2) and (8.3) of the theory book; arXiv:2006.11209 for the mean-field limit.
 
     Examples
     --------
@@ -182,7 +182,7 @@ class MeanFieldPopulation:
 
         Notes
         -----
-        Source: docs/theory.md section 7b.
+        Source: theory book, chapter 8.
         """
         freedom = checks.integer("inputs", inputs, least=2, most=MOST_INPUTS) - 1
         a_mean, w_mean = (bounded(f"mean[{i}]", value) for i, value in enumerate(_several("mean", mean, "two")))
@@ -244,7 +244,7 @@ class MeanFieldPopulation:
 
         Notes
         -----
-        Source: docs/theory.md section 7b.
+        Source: theory book, chapter 8.
         """
         freedom = checks.integer("inputs", inputs, least=2, most=MOST_INPUTS) - 1
         sizes = checks.real_array("values", values, dimensions=1, shape="(values,)")
@@ -290,7 +290,7 @@ class MeanFieldPopulation:
         -----
         a^2 - w_par^2 - w_perp^2 of each node is constant: how far it moves is a check on the time steps.
 
-        Source: docs/theory.md section 7b.
+        Source: formulas (8.3) and (8.7) of the theory book.
         """
         wanted = increasing_times(times)
         if not 1e-13 <= checks.real("rtol", rtol) <= 0.1:

@@ -12,7 +12,7 @@
 c is one component of a random unit vector of d - 1 dimensions, of density proportional to (1 - c^2)^((d-4)/2). At
 d = 2 it is -1 or +1.
 
-Source: docs/theory.md section 7b.
+Source: theory book, chapter 8.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 class Rings:
     """Averages over a ring of nodes, for inputs of one dimension d, at least 2.
 
-    Source: docs/theory.md section 7b.
+    Source: formula (8.1) of the theory book.
     """
 
     inputs: int

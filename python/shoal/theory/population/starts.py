@@ -5,7 +5,7 @@
 | zeta | standard normal points and their probabilities | ``normal_points`` | (points,), (points,) |
 | w_perp | length of d - 1 standard normal weights | ``chi_points`` | (points,), (points,) |
 
-Source: docs/theory.md section 7b.
+Source: theory book, chapter 8.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 | m_s(t) | margins | - | (networks, times, samples) |
 | t_d | when a neuron dies | ``death_time`` | (networks, h) |
 
-Source: docs/theory.md sections 2 and 3.
+Source: theory book, chapters 2 and 3.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class NeuronDeaths:
         (networks, h) float64, time at which a neuron leaves the mode it served; infinite where it does not, or only
         after 1e296 units of its mode's clock.
     failed
-        (networks, modes) bool, no live neuron is left whose margin can rise above 0: the error stays at probability.
+        (networks, modes) bool, no live neuron is left whose margin can rise above 0: the error of the mode remains 1/2.
 
     Notes
     -----
-    Source: docs/theory.md section 2.
+    Source: formulas (2.3) and (2.4) of the theory book.
     """
 
     mode_of_sample: Index
@@ -101,7 +101,7 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
     -----
     Cost: per network and mode some tens of panels, per margin some hundred operations; no Python loop over networks.
 
-    Source: docs/theory.md section 2.
+    Source: formulas (1.3), (1.9), (2.3) and (2.4) of the theory book.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def separated_deaths(
 
     Notes
     -----
-    Source: docs/theory.md section 2.
+    Source: formulas (2.1), (2.3) and (2.4) of the theory book.
     """
     end = math.inf if isinstance(t_end, float) and t_end == math.inf else checks.positive("t_end", t_end)
     modes, residual = task_modes(task), residual_of(loss)

@@ -15,7 +15,7 @@ death; where the quadrature needs panels, from panel to panel. Two modes in oppo
 neuron that dies on one may come alive on the other. A falling margin (squared loss above 1) is the mirror image
 zt -> -zt, m -> -m, h -> -h of a rising one.
 
-Source: docs/theory.md sections 1 and 2.
+Source: theory book, chapters 1 and 2.
 """
 
 from __future__ import annotations

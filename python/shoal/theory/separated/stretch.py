@@ -7,7 +7,7 @@
 | ln alpha, ln beta | of the margin alpha e^u - beta e^-u of the live neurons | ``grow``, ``decay`` | (curves,) |
 | h | margin at which the residual vanishes | ``target`` | (curves,) |
 
-Source: docs/theory.md sections 1 and 2.
+Source: theory book, chapters 1 and 2.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 No theory is known for networks that have fitted a finite training set: the rows ask for directions.
 
-Source: arXiv:2006.11209; docs/theory.md section 7.
+Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Point:
 @claim(
     "lazy-rich",
     "A large output scale makes training lazy, a small one rich: the crossover is at alpha = 2 sqrt(d) h.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
+    source="arXiv:2006.11209; theory book, chapter 7",
 )
 def lazy_rich(run: Trial) -> Figure:
     """Compare time, movement and kernel movement at nine scales, and small training sets fitted."""

@@ -1,6 +1,6 @@
 """Networks of one condition on many datasets, at M nodes and at half as many, and what is measured of them.
 
-Source: arXiv:2006.11209; docs/theory.md section 7.
+Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Figure 1 of arXiv:2006.11209 at its full scale: one network, and what its learning rate beta* = 1000 means.
 
-Source: arXiv:2006.11209; docs/theory.md section 7.
+Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ UNCORRECTED = 1.5
     "mean-field",
     "A wide network with a hinge learns a linear teacher as mean-field theory predicts: each node on its own"
     " hyperbola, all by one clock.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
+    source="arXiv:2006.11209; theory book, chapter 7",
 )
 def mean_field(run: Trial) -> Figure:
     """Compare the statistics of many networks, and the paper's figure 1."""

@@ -1,6 +1,6 @@
 """The figure of the claim `mean-field`: one network's nodes, clock and samples on the theory's curves.
 
-Source: arXiv:2006.11209; docs/theory.md section 7.
+Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def theory_of(fraction: float) -> MislabelledHinge:
 @claim(
     "mislabelled",
     "A small fraction of wrong labels slows training, and makes it overfit sooner.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
+    source="arXiv:2006.11209; theory book, chapter 7",
 )
 def mislabelled(run: Trial) -> Figure:
     """Compare gamma(t) at each fraction in the limit of large sizes, and small training sets fitted."""

@@ -50,7 +50,7 @@ def early_error(condition: Condition, times: ArrayLike) -> Floats:
 @claim(
     "overfitting",
     "With finitely many samples the training error goes to 0 while the test error comes to rest above it.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
+    source="arXiv:2006.11209; theory book, chapter 7",
 )
 def overfitting(run: Trial) -> Figure:
     """Compare the early error against the formula with finite N, and where it ends."""

@@ -6,7 +6,7 @@
 | w_par | w_i along the mean of y x, which plays the teacher | ``along`` |
 | gamma' | pace of the clock while no image is satisfied | ``speed`` |
 
-Source: arXiv:2006.11209; docs/theory.md section 7.
+Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Claim: on real images, too, nodes move on their hyperbolas at first, and leave them once images are satisfied.
 
-Source: arXiv:2006.11209; docs/theory.md section 7. The data and settings of the paper's own experiments on real data
+Source: arXiv:2006.11209; theory book, chapter 7. The data and settings of the paper's own experiments on real data
 are not known to us; this one is in their spirit.
 """
 
@@ -32,7 +32,7 @@ SHOWN = 8
 @claim(
     "realistic",
     "On real images nodes move on hyperbolas at first, paced by the class means, and leave them later.",
-    source="arXiv:2006.11209; docs/theory.md section 7",
+    source="arXiv:2006.11209; theory book, chapter 7",
 )
 def realistic(run: Trial) -> Figure:
     """Compare first velocities, their mean, the mirrored images' exact curves, and the departure."""

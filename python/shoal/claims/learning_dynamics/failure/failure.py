@@ -74,7 +74,7 @@ class _Run:
 @claim(
     "failure",
     "Training fails when no neuron is left to serve a class: the initialisation gives the probability.",
-    source="arXiv:1809.06848; docs/theory.md section 2",
+    source="arXiv:1809.06848; theory book, chapter 2",
 )
 def failure(run: Trial) -> Figure:
     """Compare the two formulas, and the surface for which there is none."""

@@ -1,6 +1,6 @@
 """The part of claim ``failure`` without a theory: orthogonal classes, Gaussian initialisation, widths and depths.
 
-Source: docs/theory.md sections 2 and 3; the bound and the sure failures are derived in `deaths.certain_failures`.
+Source: theory book, chapters 2 and 3; the bound and the sure failures are derived in `deaths.certain_failures`.
 """
 
 from __future__ import annotations

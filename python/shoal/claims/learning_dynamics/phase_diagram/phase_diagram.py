@@ -39,7 +39,7 @@ RECORDS = 1200
 @claim(
     "phase-diagram",
     "A neuron's initial weights decide its life or death: the boundary is z = -a, paths are hyperbolas.",
-    source="arXiv:1809.06848; docs/theory.md section 2",
+    source="arXiv:1809.06848; theory book, chapter 2",
 )
 def phase_diagram(run: Trial) -> Figure:
     """Compare neuron deaths and boundary of the plane, hyperbolas, and times near the line."""

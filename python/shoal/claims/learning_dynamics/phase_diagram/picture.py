@@ -1,6 +1,6 @@
 """The picture of claim ``phase-diagram``.
 
-Source: docs/theory.md section 2.
+Source: theory book, chapter 2.
 """
 
 from __future__ import annotations

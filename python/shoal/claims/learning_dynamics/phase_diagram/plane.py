@@ -6,7 +6,7 @@
 | z | label times the weight out of it |
 | p, rho | frequency and norm of the one input |
 
-Source: docs/theory.md section 2.
+Source: theory book, chapter 2.
 """
 
 from __future__ import annotations
