@@ -42,7 +42,7 @@ def _read(text: str) -> tuple[Reference, ...]:
 
 
 PAPERS = _read(Path(__file__).with_name("papers.bib").read_text(encoding="utf-8"))
-"""The papers that docs/theory.md draws on. The year of a preprint is that of its first version."""
+"""The papers that docs/theory.md draws on. The year of a preprint is the year of its first version."""
 
 # A number at arXiv since 2007, with or without the version of the paper.
 _ARXIV = re.compile(r"arXiv:\s*(\d{4}\.\d{4,5})(?:v\d+)?", re.IGNORECASE)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
 EVENT_RULE = "one that has diverged is above every threshold, one that exhausted its steps does not count"
-"""Which networks an event counts: the same rule as that of the claims, where a network that diverges fails."""
+"""Which networks an event counts, by the rule of the claims, in which a network that diverges fails."""
 
 
 def measured(arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def measured(arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -
         if not measure.layers:
             variables[measure.name] = ((*before, *measure.dims), arrays[measure.name], _attrs(measure.meaning))
         for name, meaning in measure.layers:
-            if name in arrays:  # biases only where there are some
+            if name in arrays:  # without biases there are none
                 variables |= layer_variables(name, arrays[name], meaning, before)
     return variables
 
@@ -205,7 +205,7 @@ def coordinates(training: Training, variables: Mapping[str, Any], index: NDArray
 
 
 def _clock(method: Method, records: NDArray[Any], leading: str) -> dict[str, Any]:
-    """Return steps and times; ``leading`` is the dimension of networks, that of their learning rates."""
+    """Return steps and times; ``leading`` is the dimension of networks and their learning rates."""
     if isinstance(method, GradientFlow):
         return {"time": (("time",), records, _attrs("training time"))}
     step: dict[str, Any] = {"step": (("time",), records, _attrs("number of updates"))}

@@ -50,7 +50,7 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     xarray.Dataset
         ``value`` is the middle of the bin that holds the quantile of these networks; ``bin_low`` and ``bin_high`` are
         its ends. ``low`` and ``high`` enclose the quantile of the distribution of networks, whatever it is, but for a
-        probability of 6.3e-5, that of four standard deviations. They are infinite if there are too few networks. The
+        probability of 6.3e-5, as for four standard deviations. They are infinite if there are too few networks. The
         dimension ``quantile`` replaces ``bin``. All are NaN if no network was counted, or if a network that was counted
         has no number there.
 

@@ -137,7 +137,7 @@ def specification(data: xarray.Dataset) -> Training:
     TypeError
         Not an xarray dataset.
     ValueError
-        The dataset has no specification, or that of another version of shoal or of a sweep; it lacks the arrays of its
+        The dataset has no specification, or one of another version of shoal or of a sweep; it lacks the arrays of its
         specification, or holds only a part of its samples; its networks are not consecutive, or are of several
         trainings.
 

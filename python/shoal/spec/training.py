@@ -68,8 +68,8 @@ class Training(Frozen):
     Raises
     ------
     TypeError, ValueError
-        An argument has the wrong type or is out of range, also of the range of float32 with this ``dtype``, or
-        arguments do not fit each other.
+        An argument has the wrong type or is out of range (of float32 too, with this ``dtype``), or arguments do not fit
+        each other.
 
     Examples
     --------

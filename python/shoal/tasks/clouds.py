@@ -72,7 +72,7 @@ def mixture(
     means : array_like of float, shape (clusters, inputs)
         Centres of the clusters.
     labels : array_like of int, shape (clusters,)
-        Label of each cluster: -1/+1 for one output, 0..K-1 for K outputs. Clusters may share one.
+        Label of each cluster: -1/+1 for one output, 0..K-1 for K outputs. Clusters may have the same label.
     spread : float or array_like of float, shape (clusters,)
         Standard deviation of every input around the centre, not negative: one for all clusters or one per cluster. At 0
         all samples of a cluster lie on its centre.

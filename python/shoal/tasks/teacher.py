@@ -59,7 +59,7 @@ def separable_gaussian(
 
     Notes
     -----
-    Time is that of the draws. Memory: twice the inputs, since a task keeps its own copy.
+    It takes the time of the draws, and twice the memory of the inputs, since a task keeps its own copy.
 
     Examples
     --------
