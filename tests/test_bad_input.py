@@ -80,7 +80,7 @@ SPECIFICATIONS: list[Case] = [
     (
         lambda: shoal.Task([[1]], [1, -1]),
         ValueError,
-        "labels must have one entry per sample: inputs has 1 rows, labels has 2",
+        "labels must have one entry per sample, 1, got 2",
     ),
     (lambda: shoal.Task([[1]], [[1]]), ValueError, "labels must have shape (samples,)"),
     (
@@ -105,7 +105,7 @@ SPECIFICATIONS: list[Case] = [
     (
         lambda: shoal.Task([[1]], [1], test=([[1]], [1, 1])),
         ValueError,
-        "test labels must have one entry per sample: test inputs has 1 rows, test labels has 2",
+        "test labels must have one entry per sample, 1, got 2",
     ),
     (
         lambda: shoal.Task([[1]], [1], test=([[1]], [0.5])),
@@ -137,7 +137,7 @@ SPECIFICATIONS: list[Case] = [
     (
         lambda: shoal.Explicit(WEIGHTS, [np.ones((3, 4))]),
         ValueError,
-        "biases must hold one array (networks, outputs) a layer",
+        "biases must hold one array (networks, outputs) per layer",
     ),
     (lambda: shoal.Hinge(0), ValueError, "threshold must be positive, got 0.0"),
     (lambda: shoal.SquaredHinge(-1), ValueError, "threshold must be positive, got -1.0"),
@@ -186,7 +186,11 @@ SPECIFICATIONS: list[Case] = [
 TRAININGS: list[Case] = [
     (lambda: train(network=(2, 1)), TypeError, "network must be a shoal.Network, got (2, 1) of type tuple"),
     (lambda: train(task=[1]), TypeError, "task must be a shoal.Task, got [1] of type list"),
-    (lambda: train(init=0.1), TypeError, "init must be a shoal.Init, got 0.1 of type float"),
+    (
+        lambda: train(init=0.1),
+        TypeError,
+        "init must be one of shoal.Gaussian, shoal.Balanced, shoal.Separated, shoal.Explicit, got 0.1",
+    ),
     (lambda: train(method=0.1), TypeError, "method must be one of shoal.GradientDescent, shoal.GradientFlow, got 0.1"),
     (lambda: train(record=("loss",)), TypeError, "record must be a shoal.Record, got ('loss',) of type tuple"),
     (lambda: train(progress=5), TypeError, "progress must be a function of (done, total) or None, got 5"),
@@ -274,7 +278,7 @@ TRAININGS: list[Case] = [
             init=shoal.Separated(0.1),
         ),
         ValueError,
-        "inputs must lie on the coordinate axes for init=Separated where antipodal modes stand beside others",
+        "inputs must lie on the coordinate axes for init=Separated with other modes beside an antipodal pair",
     ),
     (
         lambda: train(task=shoal.Task([[1, 0], [0, 0]], [1, -1]), init=shoal.Separated(0.1)),

@@ -20,8 +20,7 @@ from shoal import plot
 from shoal.engine import custom
 from shoal.engine.merged import together
 from shoal.engine.run import Run
-from shoal.spec.custom import TAKEN
-from shoal.spec.record import MEASURES
+from shoal.spec.record import MEASURES, TAKEN
 
 NETWORKS = 700
 Weights = list[np.ndarray[Any, Any]]
@@ -284,7 +283,11 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: shoal.Record(custom={5: norm}), TypeError, "custom must have names that are texts, got 5"),  # type: ignore[dict-item]
     (lambda: shoal.Record(custom={"a b": norm}), ValueError, "custom must have names that are identifiers"),
     (lambda: shoal.Record(custom={"norm": 5}), TypeError, "custom['norm'] must be a function of"),  # type: ignore[dict-item]
-    (lambda: shoal.Record(custom=(("a", norm), ("a", norm))), ValueError, "custom must not repeat a name, got a, a"),
+    (
+        lambda: shoal.Record(custom=(("a", norm), ("a", norm))),
+        ValueError,
+        "custom must not repeat a name, got ('a', 'a')",
+    ),
     (with_function(raising), RuntimeError, "custom['mine'] raised KeyError: 'no such thing'"),
     (
         with_function(lambda weights, biases: 1.0),

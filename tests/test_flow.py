@@ -246,7 +246,7 @@ def test_a_saved_flow_can_be_trained_again(tmp_path: Any) -> None:
     [
         ({"t_end": 0.0}, "t_end must be positive"),
         ({"t_end": float("inf")}, "t_end must be finite"),
-        ({"rtol": 0.5}, r"rtol must lie from 1e-13 to 0\.1, got 0\.5"),
+        ({"rtol": 0.5}, r"rtol must lie between 1e-13 and 0\.1, got 0\.5"),
         ({"rtol": 0.0}, "rtol must lie"),
         ({"atol": -1e-9}, "atol must not be negative"),
         ({"max_steps": 0}, "max_steps must be between 1 and"),

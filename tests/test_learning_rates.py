@@ -210,7 +210,7 @@ def test_rates_that_do_not_fit_the_training_are_refused(tmp_path: Path, generato
     late = shoal.GradientDescent([0.1, 1e-60], 5)
     with pytest.raises(ValueError, match=r"learning_rate must lie within the range of float32, .* got 1e-60"):
         shoal.train(**{**arguments, "method": late, "dtype": "float32"})
-    with pytest.raises(ValueError, match="times must be left out where each network has its own learning_rate"):
+    with pytest.raises(ValueError, match="times must be left out if each network has its own learning_rate"):
         shoal.train(**{**arguments, "record": shoal.Record(times=[0.0, 1.0])})
     with pytest.raises(
         ValueError, match="learning_rate must be one number in a sweep, got one for each of 43 networks"

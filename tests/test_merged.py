@@ -14,7 +14,7 @@ import shoal
 from shoal.engine import merged
 from shoal.engine.merged import Cut, Merged, together
 from shoal.engine.run import Run
-from shoal.spec.engines import resolve_engine
+from shoal.spec.validate import resolve_engine
 
 CELL, NETWORKS = 256, 2900
 EPS = float(np.finfo(np.float64).eps)

@@ -309,7 +309,7 @@ def test_parametrisations_are_what_their_formulas_say() -> None:
         (lambda: shoal.Network((2, 3, 1), rates=(-1, 1)), ValueError, "rates[0] must be positive, got -1.0"),
         (lambda: shoal.Network((2, 3, 1), rates=(1, np.nan)), ValueError, "rates[1] must be finite, got nan"),
         (lambda: shoal.Network((2, 3, 1), scales=(1, 1e-101)), ValueError,
-         "scales[1] must lie from 1e-100 to 1e+100, got 1e-101"),
+         "scales[1] must lie between 1e-100 and 1e+100, got 1e-101"),
         (lambda: shoal.Network((2, 3, 1), scales="12"), TypeError,  # type: ignore[arg-type]
          "scales must be a sequence of 2 numbers, one per weight layer, got '12'"),
         (lambda: shoal.Network((2, 3, 1), rates=3.0), TypeError,  # type: ignore[arg-type]

@@ -222,7 +222,7 @@ def test_several_rules_are_counted_by_statistics(generator: np.random.Generator)
         ({"stop": 3}, TypeError, "stop must be one or several of fitted, satisfied, dead, or None, got 3"),
         ({"stop": (3,)}, TypeError, "stop must be one of fitted, satisfied, dead, got 3 of type int"),
         ({"stop": "bored"}, ValueError, "stop must be one of fitted, satisfied, dead, got 'bored'"),
-        ({"stop": ["dead", "dead"]}, ValueError, r"stop must not repeat a rule, got \('dead', 'dead'\)"),
+        ({"stop": ["dead", "dead"]}, ValueError, r"stop must not repeat a name, got \('dead', 'dead'\)"),
     ],
 )
 def test_what_is_no_rule_is_refused(given: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -226,7 +226,7 @@ BAD = [
     ({"flipped": float("nan")}, ValueError, "flipped must be finite, got nan"),
     ({"flipped": "half"}, TypeError, "flipped must be a number, got 'half'"),
     ({"teacher": (0, 0, 0)}, ValueError, "teacher must not be zero, got a direction whose entries are all 0"),
-    ({"teacher": (1, 2)}, ValueError, "teacher must have one entry an input, 3, got 2"),
+    ({"teacher": (1, 2)}, ValueError, "teacher must have one entry per input, 3, got 2"),
     ({"teacher": [[1, 2, 3]]}, ValueError, "teacher must have shape (inputs,), none of them zero, got shape (1, 3)"),
     ({"teacher": 1.0}, ValueError, "teacher must have shape (inputs,), none of them zero, got shape ()"),
     ({"teacher": (1, float("inf"), 0)}, ValueError, "teacher must be finite, got inf at index (1,)"),
@@ -320,7 +320,7 @@ def test_the_first_sample_on_the_wrong_side_is_shown_and_the_plane_itself_is_no_
     [
         ([[1.0]], (1,), TypeError, "task must be a shoal.Task, got [[1.0]] of type list"),
         (shoal.Task([[1], [2]], [0, 1]), (1,), ValueError, "task must have labels -1/+1, got 0, 1"),
-        (shoal.Task([[1], [2]], [1, 1]), (1, 0), ValueError, "teacher must have one entry an input, 1, got 2"),
+        (shoal.Task([[1], [2]], [1, 1]), (1, 0), ValueError, "teacher must have one entry per input, 1, got 2"),
         (shoal.Task([[1], [2]], [1, 1]), (0,), ValueError, "teacher must not be zero"),
         (shoal.Task([[1], [2]], [1, 1]), (None,), TypeError, "teacher must hold real numbers, got dtype object"),
     ],

@@ -11,12 +11,12 @@ from shoal.info import info
 from shoal.predict import predict
 from shoal.pytorch import to_torch
 from shoal.resume import resume
+from shoal.spec.encoding import specification
 from shoal.spec.init import Balanced, Explicit, Gaussian, Init, Separated
 from shoal.spec.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
 from shoal.spec.method import GradientDescent, GradientFlow
 from shoal.spec.network import Network
 from shoal.spec.record import Record
-from shoal.spec.specification import specification
 from shoal.spec.statistics import Statistics
 from shoal.spec.task import Task
 from shoal.spec.training import Training

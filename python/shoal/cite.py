@@ -13,23 +13,11 @@ __all__ = ["PAPERS", "Reference", "cite", "paper", "references", "software"]
 
 @dataclass(frozen=True)
 class Reference:
-    """An entry of a bibliography.
-
-    Attributes
-    ----------
-    key : str
-        By which LaTeX cites it.
-    label : str
-        What the theory book calls it, such as ``T18``; empty where it has no name there.
-    kind : str
-        Of entry: ``misc``, ``article`` or ``inproceedings``.
-    fields : tuple of (str, str)
-        Names and values in LaTeX, in the order in which they are written.
-    """
+    """An entry of a bibliography, whose fields are names and values in LaTeX."""
 
     key: str
-    label: str
-    kind: str
+    label: str  # in the theory book, such as ``T18``; may be empty
+    kind: str  # ``misc``, ``article`` or ``inproceedings``
     fields: tuple[tuple[str, str], ...]
 
     @property
@@ -54,7 +42,7 @@ def _read(text: str) -> tuple[Reference, ...]:
 
 
 PAPERS = _read(Path(__file__).with_name("papers.bib").read_text(encoding="utf-8"))
-"""The papers that the theory book draws on. The year of a preprint is that of its first version."""
+"""The papers that the theory book draws on. The year of a preprint is the year of its first version."""
 
 # A number at arXiv since 2007, with or without the version of the paper.
 _ARXIV = re.compile(r"arXiv:\s*(\d{4}\.\d{4,5})(?:v\d+)?", re.IGNORECASE)
@@ -62,13 +50,7 @@ _LABEL = re.compile(r"\[([A-Za-z]+\d\d)\]")
 
 
 def software(version: str = VERSION) -> Reference:
-    """Return the entry of shoal itself.
-
-    Parameters
-    ----------
-    version : str
-        The version that was used.
-    """
+    """Return the entry of shoal itself, in the version that was used."""
     fields = (
         ("author", "{shoal developers}"),
         ("title", "{shoal: many small neural networks trained at once, compared with exact theory}"),
@@ -80,18 +62,9 @@ def software(version: str = VERSION) -> Reference:
 
 
 def paper(name: str) -> Reference:
-    """Return a paper by its label, key or number at arXiv.
+    """Return a paper by its label, key or number at arXiv: ``T18``, ``tachet2018learning`` or ``arXiv:1809.06848``.
 
-    Parameters
-    ----------
-    name : str
-        Such as ``T18``, ``tachet2018learning`` or ``arXiv:1809.06848``. A paper at arXiv that shoal does not know gets
-        an entry of what its number says.
-
-    Raises
-    ------
-    ValueError
-        A name that is none of these.
+    A paper at arXiv that shoal does not know gets an entry with its number alone.
     """
     found = _ARXIV.fullmatch(name) or re.fullmatch(r"(\d{4}\.\d{4,5})", name)
     number = found[1] if found else None
@@ -105,13 +78,7 @@ def paper(name: str) -> Reference:
 
 
 def references(source: str) -> tuple[Reference, ...]:
-    """Return the papers that a claim's source names, in its order and each once.
-
-    Parameters
-    ----------
-    source : str
-        Text with numbers at arXiv (``arXiv:1809.06848``) or labels of the theory book (``[T18]``).
-    """
+    """Return the papers whose numbers at arXiv or labels, as ``[T18]``, are in a claim's source, each once."""
     known = {known.label for known in PAPERS}
     named = [(found.start(), found[0]) for found in _ARXIV.finditer(source)]
     named += [(found.start(), found[1]) for found in _LABEL.finditer(source) if found[1] in known]
@@ -124,9 +91,9 @@ def cite(*about: object) -> str:
     Parameters
     ----------
     about
-        Any of: a dataset that ``train`` returned (shoal, in the version that made it; what it is compared with is not
-        for the dataset to know); a claim, its name or its outcome (the papers that its source names); a paper by its
-        label in the theory book, its key or its number at arXiv. Nothing gives shoal alone.
+        Any of: a dataset that ``train`` returned (shoal, in the version that made it); a claim, its name or its outcome
+        (the papers that its source names); a paper by its label in the theory book, its key or its number at arXiv.
+        Nothing gives shoal alone.
 
     Returns
     -------
@@ -135,11 +102,8 @@ def cite(*about: object) -> str:
 
     Raises
     ------
-    TypeError
-        Something else.
-    ValueError
-        A dataset that ``train`` did not return, datasets of different versions, or a name that is neither a claim's nor
-        a paper's.
+    TypeError, ValueError
+        An argument is none of these, a name is of no claim and no paper, or datasets are of different versions.
 
     Examples
     --------

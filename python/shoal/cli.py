@@ -6,15 +6,15 @@ import contextlib
 import difflib
 import time
 import warnings
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from shoal.sweep.command import sweep_file
@@ -123,10 +123,8 @@ def cite(
     """Print BibTeX of the papers behind claims, and of shoal."""
     import shoal
 
-    try:
+    with _refused("CLAIM"):
         typer.echo(shoal.cite(*(names or ())))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="CLAIM") from error
 
 
 @app.command("list")
@@ -146,8 +144,17 @@ def info() -> None:
     typer.echo(str(shoal.info()))
 
 
+@contextlib.contextmanager
+def _refused(hint: str) -> Iterator[None]:
+    """Show a ValueError as one of a parameter."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from error
+
+
 def _known() -> dict[str, Claim]:
-    """Return all claims by name; say which packages' claims could not be had."""
+    """Return all claims by name; warn of packages whose claims could not be loaded."""
     from shoal.claims import known
 
     with warnings.catch_warnings(record=True) as caught:
@@ -173,55 +180,47 @@ def _chosen(words: list[str]) -> tuple[Claim, ...]:
             near = difflib.get_close_matches(word, found, n=1)
             meant = f"did you mean {near[0]}? " if near else ""
             raise typer.BadParameter(f"no claim {word!r}; {meant}there are {', '.join(found)}", param_hint="CLAIM")
-        try:
+        with _refused("FILE"):
             read = of_file(Path(word))
             if taken := [claim.name for claim in read if claim.name in of_package()]:
                 raise ValueError(f"{word} calls a claim {', '.join(taken)}, as one of shoal's own is called")
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="FILE") from error
         chosen[str(Path(word).resolve())] = read
-    try:
+    with _refused("CLAIM"):
         return tuple(distinct(claim for claims in chosen.values() for claim in claims).values())
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="CLAIM") from error
 
 
 def _run(console: Console, run: Run, claim: Claim, out: Path, verbose: bool) -> Run:
-    """Run one claim, save and show what it gave, and write the report so far, also where an error stops it."""
+    """Run one claim, save and show its outcome, and write the report so far, also if an error stops it."""
     from shoal import claims, report
 
     setting = run.setting
     text = TextColumn("[progress.description]{task.description}")
     columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), text)
-    many, done = len(run.chosen), len(run.entries)
     begun = time.perf_counter()
     try:
         with Progress(*columns, console=console, transient=True) as progress:
-            shown = progress.add_task(claim.name, total=many, completed=done)
-            tell = partial(_tell, progress, shown, claim.name)
+            shown = progress.add_task(claim.name, total=len(run.chosen), completed=len(run.entries))
+
+            def tell(line: str) -> None:
+                progress.update(shown, description=escape(f"{claim.name}: {line}"))
+
             outcome = claims.run(claim, setting.networks, setting.quick, setting.seed, setting.threads, tell)
             seconds = time.perf_counter() - begun
             written = outcome.save(out)
     except BaseException as error:  # Ctrl-C too: what ran until then is worth a page
         stopped = report.Entry.stopped(claim, error, time.perf_counter() - begun)
-        with contextlib.suppress(OSError):  # where the disk is full, that is the error to be told
+        with contextlib.suppress(OSError):  # if the disk is full, that is the error to show
             report.write(run.with_entry(stopped, time.perf_counter() - begun), out)
         raise
     _show(console, outcome, seconds, written, verbose)
     picture = next((path.read_bytes() for path in written if path.suffix == ".png"), b"")
-    entry = report.Entry.of(outcome, picture, seconds)
-    run = run.with_entry(entry, time.perf_counter() - begun)
+    run = run.with_entry(report.Entry.of(outcome, picture, seconds), time.perf_counter() - begun)
     report.write(run, out)
     return run
 
 
-def _tell(progress: Progress, shown: TaskID, name: str, line: str) -> None:
-    """Show what a claim does now."""
-    progress.update(shown, description=escape(f"{name}: {line}"))
-
-
 def _make(out: Path) -> None:
-    """Make the folder before any work, or say why it cannot be."""
+    """Make the folder before any work, or say why that fails."""
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; a folder is needed", param_hint="--out")
     try:
@@ -258,11 +257,10 @@ def _show(console: Console, outcome: Outcome, seconds: float, written: list[Path
         verdict = f"[bold {colour}]{row.verdict}[/]"
         table.add_row(escape(row.statement) + left, *numbers, f"{held.ratio:.2g}", *catches, verdict)
     console.print(table)
-    if len(kept) < len(rows):
-        console.print(f"  {len(rows) - len(kept)} more rows pass (--verbose)", style="dim", highlight=False)
-    for note in outcome.notes if verbose else ():
-        console.print(f"  {escape(note)}", style="dim", highlight=False)
-    console.print(f"  {escape(outcome.source)}; {seconds:.1f} s", style="dim", highlight=False)
+    lines = [] if len(kept) == len(rows) else [f"{len(rows) - len(kept)} more rows pass (--verbose)"]
+    lines += [escape(note) for note in outcome.notes] if verbose else []
+    for line in (*lines, f"{escape(outcome.source)}; {seconds:.1f} s"):
+        console.print(f"  {line}", style="dim", highlight=False)
     for path in written if verbose else written[:1]:
         console.print(f"  {path}", style="dim", highlight=False, soft_wrap=True)
     console.print()

@@ -10,23 +10,30 @@ from shoal.version import VERSION
 
 @dataclass(frozen=True)
 class Info:
-    """What ``shoal.info()`` returns; ``str`` of it has a line for each field."""
+    """What ``shoal.info()`` returns; ``str`` of it has a line for each field.
+
+    Attributes
+    ----------
+    version, compiler, eigen : str
+        Of shoal, of the compiler, and of Eigen in the core.
+    isa, reason : str
+        Instruction set in use, baseline, avx2, avx512 or neon, and why it is in use.
+    built, supported : tuple of str
+        Instruction sets that this installation holds, and those that this CPU can run, plainest first.
+    lanes : dict
+        Numbers of each dtype that one register holds. A pack is as many networks, or four times as many tiny ones.
+    threads : int
+        Threads that ``train`` uses by default.
+    """
 
     version: str
     isa: str
-    """Instruction set in use: baseline, avx2, avx512 or neon."""
     reason: str
-    """Why it is that one."""
     built: tuple[str, ...]
-    """Instruction sets that this installation holds, plainest first."""
     supported: tuple[str, ...]
-    """Those of them that this CPU can run."""
     lanes: dict[str, int]
-    """Numbers of each dtype that one register holds; a pack is as many networks, or four times as many tiny ones."""
     threads: int
-    """Threads that ``train`` uses by default."""
     eigen: str
-    """Version of Eigen compiled in."""
     compiler: str
 
     def __str__(self) -> str:
@@ -41,8 +48,7 @@ def info() -> Info:
     Raises
     ------
     ImportError
-        The compiled core is missing, or SHOAL_ISA names an instruction set that is unknown, not built, or that this CPU
-        lacks.
+        The compiled core is missing, or SHOAL_ISA names an instruction set that cannot run here.
     ValueError
         SHOAL_NUM_THREADS is not a number above zero.
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
+from shoal.spec.encoding import specification
 from shoal.spec.forward import outputs
 from shoal.spec.network import Network
-from shoal.spec.specification import specification
-from shoal.spec.training import Training
 
 if TYPE_CHECKING:
     import xarray
@@ -64,7 +63,8 @@ def predict(data: xarray.Dataset, inputs: ArrayLike) -> xarray.DataArray:
         raise ValueError(f"inputs must have shape (points, {network.inputs}) for this network, got {points.shape}")
     values = outputs(network, *final_parameters(data, network), points)
     if network.centred:
-        values -= outputs(network, *_initial_parameters(given), points)
+        drawn = given.drawn()
+        values -= outputs(network, drawn.weights, drawn.biases, points)
     dims, held = ("network", "output", "point"), {name: data[name] for name in ("network",) if name in data.coords}
     found = xarray.DataArray(values, dims=dims, coords=held, name="output", attrs={"long_name": "output f(x)"})
     found = found.transpose("network", "point", "output")
@@ -74,13 +74,7 @@ def predict(data: xarray.Dataset, inputs: ArrayLike) -> xarray.DataArray:
 
 
 def final_parameters(data: xarray.Dataset, network: Network) -> Parameters:
-    """Return the final weights and biases of a dataset.
-
-    Raises
-    ------
-    ValueError
-        They were not recorded.
-    """
+    """Return the final weights and biases of a dataset, or raise a ValueError if they were not recorded."""
     if "network" not in data.dims:
         raise ValueError(
             "data must keep each network, got statistics or a single network: select one with a list or slice"
@@ -99,15 +93,6 @@ def final_parameters(data: xarray.Dataset, network: Network) -> Parameters:
 
 
 def with_networks(data: Any) -> tuple[Any, bool]:
-    """Return the data with a dimension of networks, and whether they are a single one without."""
+    """Return the data with a dimension of networks, and whether they are a single network without it."""
     single = "network" not in getattr(data, "dims", ()) and "network" in getattr(data, "coords", ())
     return (data.expand_dims("network"), True) if single else (data, False)
-
-
-def _initial_parameters(given: Training) -> Parameters:
-    """Return where the networks of a specification started, as they were trained."""
-    drawn = given.init.draw(
-        given.network, given.task, networks=given.networks, seed=given.seed, first_network=given.first_network,
-        dtype=given.dtype,
-    )  # fmt: skip
-    return list(drawn.weights), list(drawn.biases)

@@ -1,4 +1,4 @@
-"""Weights to PyTorch and back, where it is installed: it is no dependency."""
+"""Weights to PyTorch and back, if it is installed: it is no dependency."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from shoal.base import checks
 from shoal.predict import Floats, final_parameters, with_networks
 from shoal.spec.activation import REGISTRY
+from shoal.spec.encoding import specification
 from shoal.spec.network import Network
-from shoal.spec.specification import specification
 
 if TYPE_CHECKING:
     import torch
@@ -66,49 +66,33 @@ def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
 
 
 def parameters_of_torch(modules: Any) -> tuple[list[Floats], list[Floats] | None]:
-    """Return weights and biases of one ``torch.nn.Sequential`` of ``Linear`` layers, or of several of one shape.
-
-    Raises
-    ------
-    ImportError
-        PyTorch is not installed.
-    TypeError
-        Not modules of layers.
-    ValueError
-        A module has no Linear layer, or other layers than the first.
-    """
+    """Return weights and biases of one module of ``Linear`` layers, or of several with the same layers."""
     torch = _torch("Explicit.from_torch")
     given = [modules] if isinstance(modules, torch.nn.Module) else checks.sequence("modules", modules, "modules")
     if not given:
         raise ValueError("modules must hold at least one module, got none")
-    networks = []
+    networks, shapes = [], []
     for k, module in enumerate(given):
         if not isinstance(module, torch.nn.Module):
             raise TypeError(f"modules[{k}] must be a torch.nn.Module, got {type(module).__name__}")
         linear = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
         if not linear:
             raise ValueError(f"modules[{k}] must have torch.nn.Linear layers, got {module}")
-        networks.append([(layer.weight, layer.bias) for layer in linear])
-
-    def shapes(layers: list[Any]) -> list[Any]:
-        return [(tuple(weight.shape), bias is not None) for weight, bias in layers]
-
-    for k, layers in enumerate(networks):
-        if shapes(layers) != shapes(networks[0]):
-            raise ValueError(
-                f"modules[{k}] must have the layers of modules[0], {shapes(networks[0])}, got {shapes(layers)}"
-            )
-
-    def stacked(which: int) -> list[Floats]:
-        return [
-            np.stack([layers[at][which].detach().cpu().numpy().astype(np.float64) for layers in networks])
-            for at in range(len(networks[0]))
-        ]
-
-    have = {bias for _, bias in shapes(networks[0])}
+        networks.append(linear)
+        shapes.append([(tuple(layer.weight.shape), layer.bias is not None) for layer in linear])
+        if shapes[k] != shapes[0]:
+            raise ValueError(f"modules[{k}] must have the layers of modules[0], {shapes[0]}, got {shapes[k]}")
+    have = {bias for _, bias in shapes[0]}
     if len(have) == 2:
         raise ValueError("modules must have biases in all layers or in none, got some with and some without")
-    return stacked(0), stacked(1) if have == {True} else None
+
+    def stacked(name: str) -> list[Floats]:
+        held = (
+            [getattr(layer, name).detach().cpu().numpy() for layer in layers] for layers in zip(*networks, strict=True)
+        )
+        return [np.stack(arrays).astype(np.float64) for arrays in held]
+
+    return stacked("weight"), stacked("bias") if have == {True} else None
 
 
 def _torch(name: str) -> Any:

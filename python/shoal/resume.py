@@ -1,4 +1,4 @@
-"""Continue a training where its dataset ended."""
+"""Continue a training from the end of its dataset."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from shoal.engine.run import Progress, Run
 from shoal.engine.threads import thread_count
 from shoal.predict import Parameters, final_parameters
 from shoal.spec import validate
+from shoal.spec.encoding import specification
 from shoal.spec.init import Explicit
 from shoal.spec.measures import REGISTRY
 from shoal.spec.method import OUTCOMES, GradientDescent, GradientFlow, Method
 from shoal.spec.record import Record
-from shoal.spec.specification import specification
 
 if TYPE_CHECKING:
     import xarray
@@ -37,7 +37,7 @@ def resume(
 ) -> xarray.Dataset:
     """Continue a training from the end of its dataset, and return what was recorded from there on.
 
-    The result is what one longer training would return for these records. Gradient descent gives the same bits, and
+    The result is that of one longer training for these records, to the bit for gradient descent;
     ``shoal.specification`` of the result is that longer training. The outputs of centred networks stay relative to
     their initial weights. Networks that have diverged or met a rule to stop stay as they are.
 
@@ -64,18 +64,15 @@ def resume(
 
     Raises
     ------
-    TypeError
-        An argument has the wrong type.
-    ValueError
-        ``data`` has no final weights, or keeps statistics only; steps of a flow, a time of descent, or neither; an end
-        or a record before the end of ``data``; or as of ``specification`` and ``train``.
+    TypeError, ValueError
+        As in ``specification`` and ``train``; ``data`` has no final weights, or keeps statistics only; steps for a
+        flow, a time for descent, or neither; an end or a record before the end of ``data``.
 
     Notes
     -----
-    If inputs were condensed to the directions that they span (``train(condense=...)``), the trained coordinates are
-    computed from the final weights, which rounds them once: descent then agrees to rounding, not to the bit. A flow
-    agrees within its tolerance, since its steps begin anew. A flow of centred networks is trained again from its
-    initialisation.
+    If inputs were condensed to the directions that they span (``train(condense=...)``), descent agrees to rounding, not
+    to the bit, since the trained coordinates are computed from the final weights. A flow agrees within its tolerance,
+    since its steps begin anew. A flow of centred networks is trained again from its initialisation.
 
     Examples
     --------
@@ -98,20 +95,20 @@ def resume(
         return run.dataset(workers, progress)
     going = _going(run, final, method)
     arrays = going.arrays(0, given.networks, workers, progress)
-    return run.marked(run.of_arrays(_carried(arrays, data, run, method)))
+    return run.of_arrays(_carried(arrays, data, run, method))
 
 
 def _longer(method: Method, steps: int | None, t_end: float | None) -> Method:
     """Return the method of the whole training."""
+    given: dict[str, Any] = {"steps": steps, "t_end": t_end}
+    name, other = method.length, "t_end" if method.length == "steps" else "steps"
+    if given[name] is None or given[other] is not None:
+        kind = type(method).__name__
+        raise ValueError(
+            f"{name} must be given for a training by {kind}, and {other} left out, got {other}={given[other]!r}"
+        )
     if isinstance(method, GradientDescent):
-        if steps is None or t_end is not None:
-            raise ValueError(
-                f"steps must be given for a training by GradientDescent, and t_end left out, got t_end={t_end!r}"
-            )
-        more = checks.integer("steps", steps, least=0)
-        return dataclasses.replace(method, steps=method.steps + more)
-    if t_end is None or steps is not None:
-        raise ValueError(f"t_end must be given for a training by GradientFlow, and steps left out, got steps={steps!r}")
+        return dataclasses.replace(method, steps=method.steps + checks.integer("steps", steps, least=0))
     end = checks.positive("t_end", t_end)
     if end <= method.t_end:
         raise ValueError(f"t_end must be after the end of data, {method.t_end:g}, got {end:g}")
@@ -119,12 +116,12 @@ def _longer(method: Method, steps: int | None, t_end: float | None) -> Method:
 
 
 def _record(record: Record | None, kept: Record, before: Method, longer: Method) -> Record:
-    """Return when to measure in the whole training, from the end of what there is on."""
-    if record is not None and not isinstance(record, Record):
-        raise TypeError(f"record must be a shoal.Record, got {record!r} of type {type(record).__name__}")
+    """Return when to measure in the whole training, from the end of ``data`` on."""
+    if record is not None:
+        checks.kind("record", record, Record)
     asked = record or Record(measure=kept.measure)
     if asked.reduce is not None:
-        raise ValueError("record must keep each network to go on with it, got reduce")
+        raise ValueError("record must keep each network to resume it, got reduce")
     first = _end(before)
     if asked.times is None and asked.steps is None:
         if isinstance(longer, GradientDescent):
@@ -137,30 +134,26 @@ def _record(record: Record | None, kept: Record, before: Method, longer: Method)
     return asked
 
 
-def _end(method: Method) -> float:
+def _end(method: Method) -> Any:
     """Return the last step of descent, or the last time of a flow."""
-    return method.steps if isinstance(method, GradientDescent) else method.t_end
+    return getattr(method, method.length)
 
 
 def _going(run: Run, final: Parameters, before: Method) -> Run:
     """Return the training of what is left, from the final weights."""
-    # What has diverged has nothing left to train: 0 in its place, and its end is carried over.
+    # A network that has diverged has nothing left to train: 0 in its place, and its end is carried over.
     weights, biases = ([np.where(np.isfinite(array), array, 0.0) for array in held] for held in final)
-    end = Explicit(weights, biases or None)
     training, first = run.training, _end(before)
-    method, records = training.method, training.records
-    if isinstance(method, GradientDescent):
-        rest: Method = dataclasses.replace(method, steps=method.steps - int(first))
-        record = dataclasses.replace(training.record, times=None, steps=records - int(first))
-    else:
-        rest = dataclasses.replace(method, t_end=method.t_end - first)
-        times = np.minimum(records - first, rest.t_end)  # a difference may be a rounding more
-        record = dataclasses.replace(training.record, steps=None, times=times)
-    return dataclasses.replace(run, training=dataclasses.replace(training, method=rest, record=record), resumed=end)
+    left = _end(training.method) - first
+    method = dataclasses.replace(training.method, **{before.length: left})
+    at = np.minimum(training.records - first, left)  # a difference of times may be a rounding more
+    asked = {"times": None, "steps": None, "steps" if before.length == "steps" else "times": at}
+    rest = dataclasses.replace(training, method=method, record=dataclasses.replace(training.record, **asked))
+    return dataclasses.replace(run, training=rest, resumed=Explicit(weights, biases or None))
 
 
 def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Method) -> dict[str, Any]:
-    """Return the core's arrays with the counts of the whole training, and the ends of networks that had one before."""
+    """Return the core's arrays with the counts of the whole training, and the ends that networks had before."""
     status = np.asarray(data["status"].values)
     held, ended = dict(arrays), status != _COMPLETED
     if isinstance(before, GradientDescent):
@@ -183,7 +176,7 @@ def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Met
 
 
 def _lost(given: Any, lost: NDArray[np.bool_], data: xarray.Dataset, name: str) -> Any:
-    """Return an array, or one per layer, where networks that were lost have the weights they ended with, or nothing."""
+    """Return an array, or one per layer, in which lost networks have the weights they ended with, else no numbers."""
     if isinstance(given, list):
         return [_lost(array, lost, data, f"{name}_{layer}") for layer, array in enumerate(given, start=1)]
     array = np.array(given)

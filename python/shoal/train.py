@@ -28,9 +28,8 @@ def train(
     Parameters
     ----------
     network, task, init, method, ...
-        The arguments of ``shoal.Training``, which documents them: network, task and initialisation, the ``method`` that
-        trains, the loss and its penalties, when and what to ``record``, how many ``networks`` from which ``seed``. Or a
-        single ``Training``, such as ``specification(data)``.
+        The arguments of ``shoal.Training``, which documents them, or a single ``Training``, such as
+        ``specification(data)``.
     threads
         By default ``SHOAL_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the CPUs that this process may use.
     progress
@@ -64,7 +63,7 @@ def train(
 
     Notes
     -----
-    The time is networks x steps x one gradient. The memory is that of the records and one working set per thread.
+    The time is networks x steps x one gradient. Memory holds the records and one working set per thread.
     Source: theory book, chapter 0 for loss, margin and both errors.
 
     Examples

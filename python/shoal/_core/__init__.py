@@ -15,49 +15,11 @@ from typing import TYPE_CHECKING
 from shoal._core.choose import ISA_FEATURES, choose
 
 if TYPE_CHECKING:
-    from shoal._core._kernel import (
-        caches,
-        compiler,
-        eigen,
-        fixed_shapes,
-        fma_peak,
-        is_fixed,
-        isa,
-        lanes,
-        pack_bytes,
-        pack_networks,
-        span,
-        train,
-        wide_bytes,
-    )
-
-__all__ = [
-    "caches",
-    "choice",
-    "compiler",
-    "eigen",
-    "fixed_shapes",
-    "fma_peak",
-    "is_fixed",
-    "isa",
-    "lanes",
-    "load",
-    "pack_bytes",
-    "pack_networks",
-    "span",
-    "train",
-    "wide_bytes",
-]
+    from shoal._core._kernel import *  # noqa: F403
 
 
 def load(isa: str) -> ModuleType:
-    """Return the compiled module of one instruction set; a test of equal bits can hold two side by side.
-
-    Raises
-    ------
-    ImportError
-        The module is not built, or the CPU lacks what it needs.
-    """
+    """Return the compiled module of one instruction set, or raise an ImportError if it cannot run here."""
     choose(isa, _built, _features)
     return import_module(f"{__name__}._{isa}")
 
@@ -66,19 +28,4 @@ _built = [name for name in ISA_FEATURES if find_spec(f"{__name__}._{name}")]
 # The plainest module runs on every CPU of its kind: it can be asked.
 _features = import_module(f"{__name__}._{_built[0]}").cpu_features() if _built else []
 choice = choose(os.environ.get("SHOAL_ISA", ""), _built, _features)
-
-if not TYPE_CHECKING:
-    _kernel = load(choice.isa)
-    isa = _kernel.isa
-    eigen = _kernel.eigen
-    compiler = _kernel.compiler
-    span = _kernel.span
-    train = _kernel.train
-    lanes = _kernel.lanes
-    fma_peak = _kernel.fma_peak
-    caches = _kernel.caches
-    fixed_shapes = _kernel.fixed_shapes
-    is_fixed = _kernel.is_fixed
-    pack_bytes = _kernel.pack_bytes
-    pack_networks = _kernel.pack_networks
-    wide_bytes = _kernel.wide_bytes
+globals().update({name: held for name, held in vars(load(choice.isa)).items() if not name.startswith("_")})

@@ -25,21 +25,10 @@ class Choice:
 
 
 def choose(wanted: str, built: Collection[str], features: Collection[str]) -> Choice:
-    """Return the instruction set to run on.
+    """Return the instruction set to run on, or raise an ImportError if it cannot be had.
 
-    Parameters
-    ----------
-    wanted
-        What SHOAL_ISA says, in any case; blank: the best.
-    built
-        Instruction sets that have a compiled module.
-    features
-        What CPU and operating system support, as the compiled modules' ``cpu_features`` names it.
-
-    Raises
-    ------
-    ImportError
-        Nothing is built; or ``wanted`` is unknown, not built, or lacks a feature of the CPU.
+    ``wanted`` is SHOAL_ISA, in any case; blank is the best of those ``built``. ``features`` are those that CPU and
+    operating system support, as the compiled modules' ``cpu_features`` names them.
     """
     ordered = tuple(isa for isa in ISA_FEATURES if isa in built)
     supported = tuple(isa for isa in ordered if ISA_FEATURES[isa] <= set(features))

@@ -1,11 +1,14 @@
-"""The checks that every specification makes of what it is given: which argument, what came, what is allowed."""
+"""The checks that every specification makes of what it is given: which argument, what came, what is allowed.
+
+What has the wrong type is a TypeError, what is out of range a ValueError. Messages begin with the ``name``.
+"""
 
 from __future__ import annotations
 
 import math
 import numbers
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,15 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def integer(name: str, value: object, *, least: int, most: int | None = None) -> int:
-    """Return ``value`` as an int.
-
-    Raises
-    ------
-    TypeError
-        It is not an integer (a bool is not one, nor is 3.0).
-    ValueError
-        It lies outside ``least``..``most``.
-    """
+    """Return ``value`` as an int; neither a bool nor 3.0 is one."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r:.200} of type {type(value).__name__}")
     number = int(value)
@@ -31,16 +26,8 @@ def integer(name: str, value: object, *, least: int, most: int | None = None) ->
     return number
 
 
-def real(name: str, value: object) -> float:
-    """Return ``value`` as a finite float.
-
-    Raises
-    ------
-    TypeError
-        It is not a real number.
-    ValueError
-        It is NaN or infinite.
-    """
+def real(name: str, value: object, *, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return ``value`` as a finite float from ``least`` to ``most``."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
     try:
@@ -49,19 +36,13 @@ def real(name: str, value: object) -> float:
         number = math.inf if value > 0 else -math.inf  # type: ignore[operator]
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}")
+    if not least <= number <= most:
+        raise ValueError(f"{name} must lie between {least:g} and {most:g}, got {number}")
     return number
 
 
 def positive(name: str, value: object) -> float:
-    """Return ``value`` as a finite float above zero.
-
-    Raises
-    ------
-    TypeError
-        It is not a real number.
-    ValueError
-        It is NaN, infinite, zero or negative.
-    """
+    """Return ``value`` as a finite float above zero."""
     number = real(name, value)
     if number <= 0:
         raise ValueError(f"{name} must be positive, got {number}")
@@ -69,31 +50,23 @@ def positive(name: str, value: object) -> float:
 
 
 def not_negative(name: str, value: object) -> float:
-    """Return ``value`` as a finite float, zero or above.
-
-    Raises
-    ------
-    TypeError
-        It is not a real number.
-    ValueError
-        It is NaN, infinite or negative.
-    """
+    """Return ``value`` as a finite float, zero or above."""
     number = real(name, value)
     if number < 0:
         raise ValueError(f"{name} must not be negative, got {number}")
     return number
 
 
-def choice(name: str, value: object, allowed: Collection[str]) -> str:
-    """Return ``value`` when it is one of the ``allowed`` strings.
+def kind(name: str, value: object, *kinds: type) -> None:
+    """Raise a TypeError if ``value`` is of none of these public classes."""
+    if not isinstance(value, kinds):
+        names = [f"shoal.{one.__name__}" for one in kinds]
+        wanted = f"one of {', '.join(names)}" if len(kinds) > 1 else f"a {names[0]}"
+        raise TypeError(f"{name} must be {wanted}, got {value!r:.200} of type {type(value).__name__}")
 
-    Raises
-    ------
-    TypeError
-        It is not a string.
-    ValueError
-        It is a string that is not allowed.
-    """
+
+def choice(name: str, value: object, allowed: Collection[str]) -> str:
+    """Return ``value`` if it is one of the ``allowed`` strings."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(allowed)}, got {value!r} of type {type(value).__name__}")
     if value not in allowed:
@@ -101,20 +74,27 @@ def choice(name: str, value: object, allowed: Collection[str]) -> str:
     return value
 
 
+def choices(name: str, values: object, allowed: Collection[str], what: str) -> tuple[str, ...]:
+    """Return one or several of the ``allowed`` strings, none twice; ``what`` is the wording of what is wanted."""
+    given = (values,) if isinstance(values, str) else values
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"{name} must be {what}, got {values!r}")
+    return distinct(name, [choice(name, value, allowed) for value in given])
+
+
+def distinct(name: str, values: Sequence[Any], entry: str = "a name") -> tuple[Any, ...]:
+    """Return ``values`` as a tuple, none of which may come twice."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} must not repeat {entry}, got {tuple(values)}")
+    return tuple(values)
+
+
 def real_array(
     name: str, values: ArrayLike, *, dimensions: int, shape: str, flags: bool = False
 ) -> NDArray[np.float64]:
     """Return a read-only float64 C-ordered copy of ``values``, all finite and not empty.
 
-    ``shape`` is how the message words the shape that is wanted, such as "(samples, inputs)"; ``flags`` says whether
-    bools are taken, as 0 and 1.
-
-    Raises
-    ------
-    TypeError
-        The values are not real numbers, or they are masked.
-    ValueError
-        Ragged, empty, the wrong number of dimensions, or something in it is NaN or infinite.
+    ``shape`` is the wording of the wanted shape, such as "(samples, inputs)"; ``flags`` says whether bools are taken.
     """
     given = real_numbers(name, values, shape, flags=flags)
     if given.ndim != dimensions or given.size == 0:
@@ -128,16 +108,16 @@ def real_array(
     return array
 
 
-def real_numbers(name: str, values: ArrayLike, shape: str = "", *, flags: bool = False) -> NDArray[np.float64]:
-    """Return ``values`` as float64, of any shape, NaN and infinity included; ``flags`` says whether bools are taken.
+def vector(name: str, values: ArrayLike, each: str, count: int, *, flags: bool = False) -> NDArray[np.float64]:
+    """Return a ``real_array`` of one number for ``each`` of so many things."""
+    array = real_array(name, values, dimensions=1, shape=f"({each}s,)", flags=flags)
+    if len(array) != count:
+        raise ValueError(f"{name} must have one entry per {each}, {count}, got {len(array)}")
+    return array
 
-    Raises
-    ------
-    TypeError
-        They are not real numbers, or they are masked.
-    ValueError
-        They are ragged; ``shape`` words the shape that is wanted.
-    """
+
+def real_numbers(name: str, values: ArrayLike, shape: str = "", *, flags: bool = False) -> NDArray[np.float64]:
+    """Return ``values`` as float64, of any shape, NaN and infinity included; see ``real_array``."""
     given = plain(name, values, shape)
     if given.dtype.kind not in ("buif" if flags else "uif"):
         raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}{_remedy(given)}")
@@ -146,13 +126,7 @@ def real_numbers(name: str, values: ArrayLike, shape: str = "", *, flags: bool =
 
 
 def sequence(name: str, values: object, what: str) -> list[Any]:
-    """Return the entries of ``values``; ``what`` is how the message words what is wanted.
-
-    Raises
-    ------
-    TypeError
-        It is a string, or nothing that has entries.
-    """
+    """Return the entries of ``values``; ``what`` is the wording of what is wanted."""
     try:
         if isinstance(values, (str, bytes)):
             raise TypeError
@@ -161,16 +135,17 @@ def sequence(name: str, values: object, what: str) -> list[Any]:
         raise TypeError(f"{name} must be {what}, got {values!r:.200}") from error
 
 
-def path(name: str, value: object) -> str:
-    """Return a path as a string.
+def pair(name: str, values: object, what: str) -> tuple[Any, Any] | None:
+    """Return the two entries of a tuple or list, or None if that is given."""
+    if values is None:
+        return None
+    if not isinstance(values, (tuple, list)) or len(values) != 2:
+        raise TypeError(f"{name} must be a pair {what} or None, got {values!r:.200}")
+    return values[0], values[1]
 
-    Raises
-    ------
-    TypeError
-        It is neither a string nor a PathLike.
-    ValueError
-        It has a null byte.
-    """
+
+def path(name: str, value: object) -> str:
+    """Return a path as a string."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path, got {value!r:.200} of type {type(value).__name__}")
     given = os.fsdecode(value)
@@ -180,13 +155,7 @@ def path(name: str, value: object) -> str:
 
 
 def dataset(value: object) -> Any:
-    """Return ``value`` when it is an xarray.Dataset.
-
-    Raises
-    ------
-    TypeError
-        It is none.
-    """
+    """Return ``value`` if it is an xarray.Dataset."""
     import xarray  # takes longer to import than the rest of shoal together
 
     if not isinstance(value, xarray.Dataset):
@@ -195,33 +164,18 @@ def dataset(value: object) -> Any:
 
 
 def flag(name: str, value: object) -> bool:
-    """Return ``value`` when it is True or False.
-
-    Raises
-    ------
-    TypeError
-        It is neither.
-    """
+    """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {value!r:.200}")
     return value
 
 
 def plain(name: str, values: ArrayLike, shape: str = "") -> NDArray[Any]:
-    """Return ``values`` as an array that means what it holds.
-
-    Raises
-    ------
-    TypeError
-        A masked array, by itself or in a sequence: its numbers under the mask would be taken for data. Or an object
-        whose own conversion to an array fails.
-    ValueError
-        Rows of different lengths.
-    """
+    """Return ``values`` as an array that means what it holds: nothing masked, rows of one length."""
     if _masked(values):
         raise TypeError(
             f"{name} must not be masked: leave out what is masked, or fill it with .filled(...); "
-            "where nothing is masked, give np.ma.getdata(...)"
+            "if nothing is masked, give np.ma.getdata(...)"
         )
     try:
         return np.asarray(values)
@@ -242,21 +196,18 @@ def _masked(values: object, depth: int = 3) -> bool:
 
 def _remedy(given: NDArray[Any]) -> str:
     if given.dtype.kind == "O":
-        return ": give an array of floats, of a table without missing values for instance .to_numpy(dtype=float)"
+        return ": give an array of floats, such as .to_numpy(dtype=float) of a table without missing values"
     return ": give 0 and 1, or -1 and +1, for what they mean" if given.dtype.kind == "b" else ""
 
 
 def same_order(names: tuple[str, str], first: object, second: object) -> None:
-    """Raise a ValueError where two tables label their rows, and label them differently.
-
-    Only values are taken: rows that belong together by their labels would be paired by their place.
-    """
+    """Raise a ValueError if two tables label their rows differently, since only values are taken, row by row."""
     labels = [_row_labels(first), _row_labels(second)]
     if labels[0] is None or labels[1] is None or np.array_equal(labels[0], labels[1]):
         return
     raise ValueError(
         f"{names[0]} and {names[1]} must have the same labels in the same order along samples: "
-        "align them, or give their .values where only the order counts"
+        "align them, or give their .values if only the order counts"
     )
 
 

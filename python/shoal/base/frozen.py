@@ -1,9 +1,10 @@
-"""What every specification is: unchangeable, equal to its equals, the same after a copy."""
+"""What every specification is: unchangeable, equal to its equals, the same after a copy, printed as its call."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Self, cast
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,10 @@ from shoal.base.former import Knows
 
 
 class Frozen(Knows):
-    """Base of the specifications, each a frozen dataclass declared with ``eq=False``.
+    """Base of the specifications, each a frozen dataclass declared with ``eq=False, repr=False``.
 
-    Two are equal where they are of one class and their fields are equal, arrays by shape and value. Equal ones have
-    equal hashes. A copy, deep or not, is the specification itself, since nothing of it can change; what is pickled
-    comes back with arrays that are read-only again.
+    Two are equal if they are of one class and their fields are equal, arrays by shape and value. Equal ones have equal
+    hashes. A copy, deep or not, is the specification itself; unpickled arrays are read-only again.
     """
 
     def __eq__(self, other: object) -> bool:
@@ -28,6 +28,18 @@ class Frozen(Knows):
     def __hash__(self) -> int:
         """Return a hash of the class and the values of its fields."""
         return hash((type(self), *map(_hashable, _values(self))))
+
+    def __repr__(self) -> str:
+        """Return the call that makes it, with arrays abbreviated to their dtypes and shapes."""
+        unsaid = self._unsaid
+        given = {name: getattr(self, name) for name in _names(self)}
+        said = {name: value for name, value in given.items() if name not in unsaid or value != unsaid[name]}
+        return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in said.items())})"
+
+    @property
+    def _unsaid(self) -> Mapping[str, Any]:
+        """Fields, with the values at which ``repr`` leaves them out."""
+        return {}
 
     def __copy__(self) -> Self:
         """Return the specification itself."""
@@ -41,6 +53,11 @@ class Frozen(Knows):
         """Return how to make it again from the values of its fields."""
         return _restore, (type(self), *_values(self))
 
+    def _fill(self, **fields: Any) -> None:
+        """Set fields while the specification is made."""
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array, or a copy of one whose memory is another's, such that nobody can write to it."""
@@ -49,14 +66,19 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return kept
 
 
+def _names(specification: Any) -> list[str]:
+    """Return the names of its fields; none of a class of a user's own that is no dataclass."""
+    known = dataclasses.is_dataclass(specification)
+    return [field.name for field in dataclasses.fields(specification)] if known else []
+
+
 def _values(specification: Any) -> list[Any]:
-    return [getattr(specification, field.name) for field in dataclasses.fields(specification)]
+    return [getattr(specification, name) for name in _names(specification)]
 
 
 def _restore(kind: type[Frozen], *values: Any) -> Frozen:
     made = kind.__new__(kind)
-    for field, value in zip(dataclasses.fields(cast(Any, kind)), values, strict=True):
-        object.__setattr__(made, field.name, _sealed(value))
+    made._fill(**dict(zip(_names(kind), map(_sealed, values), strict=True)))
     return made
 
 
@@ -81,3 +103,12 @@ def _hashable(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.shape, (value + value.dtype.type(0)).tobytes()  # -0 equals 0
     return tuple(map(_hashable, value)) if isinstance(value, tuple) else value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"<{value.dtype} {value.shape}>"
+    if isinstance(value, tuple) and any(isinstance(held, np.ndarray) for held in value):
+        inside = ", ".join(map(_shown, value))
+        return f"({inside})" if hasattr(value, "_fields") else f"[{inside}]"
+    return repr(value)

@@ -1,4 +1,4 @@
-"""Imports of what is slow to import, when it is first needed, where an interrupt does not break them."""
+"""Imports of slow modules when they are first needed, safe from interrupts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ def whole(*names: str) -> list[ModuleType]:
     """Return modules, imported with all that they import when they are first used.
 
     Ctrl-C within a statement ``import`` leaves packages half imported, and later imports of them fail. So the main
-    thread, which alone is interrupted, only waits for another one that imports, and that one goes on to its end.
-
-    Raises
-    ------
-    ImportError
-        A module is missing.
+    thread, which alone is interrupted, only waits for another thread that imports to the end.
 
     Examples
     --------
@@ -34,13 +29,7 @@ def whole(*names: str) -> list[ModuleType]:
 
 
 def sklearn_datasets(function: str) -> ModuleType:
-    """Return scikit-learn's datasets for a function of shoal.
-
-    Raises
-    ------
-    ImportError
-        scikit-learn is not installed.
-    """
+    """Return scikit-learn's datasets for a function of shoal, or raise an ImportError that names both."""
     try:
         (module,) = whole("sklearn.datasets")
     except ImportError as error:
@@ -51,7 +40,7 @@ def sklearn_datasets(function: str) -> ModuleType:
 def _load(names: tuple[str, ...]) -> None:
     for name in names:
         module = import_module(name)
-        if name == "xarray":  # which imports dask and SciPy, where they are installed, with its first dataset
+        if name == "xarray":  # which imports dask and SciPy, if they are installed, with its first dataset
             module.Dataset({"number": ("number", [0.0])})
         _whole[name] = module
 

@@ -17,24 +17,7 @@ DEVIATIONS = 4.0
 
 
 def wilson(successes: int, trials: int, deviations: float = DEVIATIONS) -> tuple[float, float]:
-    """Return Wilson's score interval (low, high) of a proportion.
-
-    Parameters
-    ----------
-    successes, trials : int
-        Counts, 0 <= successes <= trials, trials >= 1.
-    deviations : float
-        Half width in standard deviations, > 0.
-
-    Returns
-    -------
-    tuple of float
-        (low, high), both in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        Counts out of range, or deviations not positive.
+    """Return Wilson's score interval (low, high) of a proportion, checked; ``deviations`` is its half width.
 
     Examples
     --------
@@ -56,22 +39,7 @@ def wilson(successes: int, trials: int, deviations: float = DEVIATIONS) -> tuple
 def wilson_interval(
     successes: NDArray[np.int64], trials: int | NDArray[np.int64], deviations: float = DEVIATIONS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends of the Wilson intervals of many counts; of no trials at all 0 and 1.
-
-    Parameters
-    ----------
-    successes : array, any shape, int64
-        Counts.
-    trials : int or array
-        Of each count, or of all; broadcast against them.
-    deviations : float
-        Half width in standard deviations, > 0.
-
-    Returns
-    -------
-    tuple of array, float64
-        (low, high), of the shape of both together.
-    """
+    """Return the ends of the Wilson intervals of many counts, broadcast against ``trials``; 0 and 1 of no trials."""
     n = np.maximum(trials, 1)
     fraction, square = successes / n, deviations**2
     centre = (fraction + square / (2 * n)) / (1 + square / n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,11 @@ _LEAST = 32  # samples, or inputs: below, "auto" has nothing to gain
 
 @dataclass(frozen=True)
 class Condensed:
-    """What is trained in place of a network and a task.
+    """A network and a task that are trained in place of the given ones.
 
-    ``span`` (rank, inputs) holds orthonormal rows, the directions that the inputs of samples and test samples span, of
-    which the inputs of ``task`` are coordinates; it has no rows where they are the inputs themselves. ``sample_of``
-    (samples,) is the row of ``task`` that stands for each sample, None where each stands for itself; ``repeats`` (rows
-    of task,) how many each row stands for.
+    ``span`` (rank, inputs) holds orthonormal directions that all inputs span; the inputs of ``task`` are coordinates
+    along them, or the inputs themselves if it has no rows. ``sample_of`` (samples,) is the row of ``task`` for each
+    sample, None if they are the same; ``repeats`` (rows,) is the number of samples of each row.
     """
 
     network: Network
@@ -41,8 +40,8 @@ class Condensed:
     def of(cls, training: Training) -> Condensed:
         """Condense as the training says.
 
-        Equal samples are equal kinks, which a flow cannot tell apart: there they are merged however few they are. With
-        weight decay inputs stay as they are: the part of the weights that no input meets would shrink.
+        A flow cannot tell the kinks of equal samples apart, so it merges them however few they are. With weight decay
+        inputs stay as they are: the part of the weights that no input meets would shrink.
         """
         network, task, how = training.network, training.task, training.condense
         flows = isinstance(training.method, GradientFlow)
@@ -54,23 +53,15 @@ class Condensed:
         if turned is None:
             return cls(network, merged, task, span, sample_of, repeats)
         span, merged = turned
-        widths = (len(span), *network.widths[1:])
-        given = (network.activation, network.slope, network.bias, network.scales, network.rates, network.centred)
-        return cls(Network(widths, *given), merged, task, span, sample_of, repeats)
+        network = replace(network, widths=(len(span), *network.widths[1:]))
+        return cls(network, merged, task, span, sample_of, repeats)
 
-    def expand(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the measures with what a row of the task has for each sample that it stands for."""
+    def expand(self, arrays: Mapping[str, Any], prefix: str = "", axis: int = -1) -> dict[str, Any]:
+        """Return arrays with the measures of all samples, along an axis, from those of the rows of the task."""
         if self.sample_of is None:
             return dict(arrays)
-        expanded = {name: np.take(arrays[name], self.sample_of, axis=-1) for name in OF_SAMPLES if name in arrays}
-        return {**arrays, **expanded}
-
-    def expand_histograms(self, counts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was counted, with a histogram for each sample that a row of the task stands for."""
-        if self.sample_of is None:
-            return dict(counts)
-        names = [f"histogram_{name}" for name in OF_SAMPLES]
-        return {**counts, **{name: np.take(counts[name], self.sample_of, axis=-2) for name in names if name in counts}}
+        names = [f"{prefix}{name}" for name in OF_SAMPLES if f"{prefix}{name}" in arrays]
+        return {**arrays, **{name: np.take(arrays[name], self.sample_of, axis=axis) for name in names}}
 
     def sizes(self) -> str:
         """Return how many samples and inputs there were and are, as JSON."""
@@ -129,7 +120,7 @@ def _multipliers(count: int) -> NDArray[np.uint64]:
 
 
 def _turn(task: Task, how: str | bool, largest: float) -> tuple[NDArray[np.float64], Task] | None:
-    """Return the directions that all inputs span, and the task in coordinates of them, or None where not worth it."""
+    """Return the directions that all inputs span, and the task in coordinates of them, or None if not worth it."""
     from shoal import _core
 
     dimension = task.dimension

@@ -1,8 +1,8 @@
 """Statistics of a user's own, of the weights of some networks at every record.
 
 The core records the weights of a block of networks; the functions are called at each record; the weights are dropped.
-Blocks begin and end where the indices of networks have the same quotient by their size, which follows from how much is
-recorded alone. So a function sees the same networks together whatever the threads, and however a training is cut.
+Networks of one block have the same quotient of index and block size, which depends only on how much is recorded. So a
+function sees the same networks together whatever the threads, and however a training is cut.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.spec.custom import Function, place
 from shoal.spec.init import Explicit
 from shoal.spec.method import OUTCOMES
+from shoal.spec.record import Function
 from shoal.spec.training import Training
 
 Floats = NDArray[np.float64]
+Arrays = list[NDArray[Any]]
 
 TRAJECTORY = ("trajectory", "trajectory_bias")
 _LOST = [OUTCOMES.index(name) for name in ("diverged", "exhausted")]
@@ -35,24 +36,11 @@ def key(name: str) -> str:
 
 
 def shapes(training: Training) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each custom statistic of one network and time, from the initial weights of a few.
-
-    Raises
-    ------
-    RuntimeError
-        A function raises an exception.
-    TypeError, ValueError
-        What it returns are no real numbers, or not one row per network.
-    """
+    """Return the shape of each custom statistic of one network and time, from the initial weights of a few."""
     if not training.record.functions:
         return {}
     few = training.part(0, min(training.networks, _PROBED))
-    init = few.init
-    if not isinstance(init, Explicit):
-        init = init.draw(
-            few.network, few.task, networks=few.networks, seed=few.seed, first_network=few.first_network,
-            dtype=few.dtype, threads=1,
-        )  # fmt: skip
+    init = few.init if isinstance(few.init, Explicit) else few.drawn(threads=1)
     zeros = [np.zeros(array.shape[:2]) for array in init.weights if few.network.bias]
     weights, biases = ([_as(array, few.dtype) for array in held] for held in (init.weights, init.biases or zeros))
     found = {}
@@ -89,7 +77,7 @@ def evaluated(
 ) -> dict[str, Floats]:
     """Return the statistics of networks, (networks, times, ...) each, from their weights at every record.
 
-    ``blocks`` are ranges of rows. Networks whose weights are not finite are shown as 0 and get NaN.
+    ``blocks`` are ranges of rows. Networks whose weights are not finite are passed with weights of 0 and get NaN.
     """
     trajectory, biases = arrays["trajectory"], arrays.get("trajectory_bias", [])
     networks, times = trajectory[0].shape[:2]
@@ -110,14 +98,8 @@ def evaluated(
     return found
 
 
-def _called(
-    name: str,
-    function: Function,
-    weights: list[NDArray[Any]],
-    biases: list[NDArray[Any]],
-    shape: tuple[int, ...] | None,
-) -> Floats:
-    """Return what a function says of some networks, (networks, ...), of a shape that is known from before or not."""
+def _called(name: str, function: Function, weights: Arrays, biases: Arrays, shape: tuple[int, ...] | None) -> Floats:
+    """Return the statistic of some networks, (networks, ...); its ``shape`` per network may be known."""
     networks = len(weights[0])
     try:
         given = np.asarray(function(list(weights), list(biases)))
@@ -127,7 +109,7 @@ def _called(
         raise TypeError(f"custom[{name!r}] must return real numbers, got dtype {given.dtype}")
     wanted = given.shape[1:] if shape is None else shape
     if given.ndim == 0 or given.shape != (networks, *wanted):
-        allowed = ", ".join(map(str, (networks, *(wanted if shape is not None else ("...",)))))
+        allowed = ", ".join(map(str, (networks, *(shape if shape is not None else ("...",)))))
         raise ValueError(
             f"custom[{name!r}] must return one row of numbers per network, shape ({allowed}), got {given.shape}"
         )
@@ -135,14 +117,13 @@ def _called(
 
 
 def filled(whole: dict[str, Any], part: Mapping[str, Any], at: slice, networks: int) -> None:
-    """Put the core's arrays of some networks where they belong in those of all, which are made of the first part."""
+    """Put the core's arrays of some networks into the arrays of all, which the first part makes."""
     for name, given in part.items():
-        several = isinstance(given, list)
-        arrays = given if several else [given]
+        arrays = given if isinstance(given, list) else [given]
         if name not in whole:
             made = [np.empty((networks, *array.shape[1:]), array.dtype) for array in arrays]
-            whole[name] = made if several else made[0]
-        for held, array in zip(whole[name] if several else [whole[name]], arrays, strict=True):
+            whole[name] = made if arrays is given else made[0]
+        for held, array in zip(whole[name] if arrays is given else [whole[name]], arrays, strict=True):
             held[at] = array
 
 
@@ -178,9 +159,8 @@ def variables(
     for name, function in functions:
         values = arrays[key(name)]
         dims = (leading, "time", *(f"{name}_{axis}" for axis in range(values.ndim - 2)))
-        made[name] = (
-            dims,
-            values,
-            {"long_name": f"{name}, custom statistic", "units": "1", "function": place(function)},
-        )
+        defined = getattr(function, "__qualname__", None)
+        place = f"{function.__module__}.{defined}" if defined else repr(function)
+        about = {"long_name": f"{name}, custom statistic", "units": "1", "function": place}
+        made[name] = (dims, values, about)
     return made

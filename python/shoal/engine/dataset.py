@@ -12,7 +12,7 @@ from shoal.base.interval import wilson_interval
 from shoal.engine.histogram import edges
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import REGISTRY
-from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent, GradientFlow, Method
+from shoal.spec.method import OUTCOMES, STOP_RULES, GradientFlow, Method
 from shoal.spec.statistics import STATISTICS, Statistics
 from shoal.spec.training import Training
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
 EVENT_RULE = "one that has diverged is above every threshold, one that exhausted its steps does not count"
-"""Which networks an event counts: the same rule as that of the claims, where a network that diverges fails."""
+"""Which networks an event counts, by the rule of the claims, in which a network that diverges fails."""
 
 
 def measured(arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def measured(arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -
         if not measure.layers:
             variables[measure.name] = ((*before, *measure.dims), arrays[measure.name], _attrs(measure.meaning))
         for name, meaning in measure.layers:
-            if name in arrays:  # biases only where there are some
+            if name in arrays:  # without biases there are none
                 variables |= layer_variables(name, arrays[name], meaning, before)
     return variables
 
@@ -42,27 +42,21 @@ GAVE_UP = "0 did not, 1 tried all its steps, 2 needs steps that time cannot tell
 
 def status(method: Method, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that say which networks were not trained to the end, and when, and a flow's steps."""
-    meaning = "0 completed: all steps taken, no rule met; 1 diverged" + (
-        ", 2 gave up" if isinstance(method, GradientFlow) else ""
-    )
-    if method.stop:
-        meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in method.stop)
-    variables = {"status": (("network",), arrays["status"], _attrs(meaning))}
-    if isinstance(method, GradientDescent):
-        diverged = arrays["status"] == 1
-        at = _attrs("first step with a weight or the loss not finite, or -1")
-        variables["diverged_at"] = (("network",), np.where(diverged, arrays["stopped_at"], -1), at)
+    flows = isinstance(method, GradientFlow)
+    meaning = "0 completed: all steps taken, no rule met; 1 diverged" + (", 2 gave up" if flows else "")
+    meaning += "".join(f", {code} {rule}" for rule, code in STOP_RULES.items() if rule in (method.stop or ()))
+    held: dict[str, tuple[Any, str]] = {"status": (arrays["status"], meaning)}
+    if flows:
+        held["stopped_at"] = arrays["stopped_time"], "time at which it diverged or gave up"
+        held["gave_up"] = arrays["gave_up"], GAVE_UP
+        held["accepted"] = arrays["accepted"], "steps taken"
+        held["rejected"] = arrays["rejected"], "steps tried and not taken"
+    else:
+        diverged, at = arrays["status"] == 1, arrays["stopped_at"]
+        held["diverged_at"] = np.where(diverged, at, -1), "first step with a weight or the loss not finite, or -1"
         if method.stop:
-            at = _attrs("first step at which it meets a rule to stop, or -1")
-            variables["stopped_at"] = (("network",), np.where(diverged, -1, arrays["stopped_at"]), at)
-        return variables
-    return {
-        **variables,
-        "stopped_at": (("network",), arrays["stopped_time"], _attrs("time at which it diverged or gave up")),
-        "gave_up": (("network",), arrays["gave_up"], _attrs(GAVE_UP)),
-        "accepted": (("network",), arrays["accepted"], _attrs("steps taken")),
-        "rejected": (("network",), arrays["rejected"], _attrs("steps tried and not taken")),
-    }
+            held["stopped_at"] = np.where(diverged, -1, at), "first step at which it meets a rule to stop, or -1"
+    return {name: (("network",), values, _attrs(about)) for name, (values, about) in held.items()}
 
 
 def moments(sums: Mapping[str, NDArray[Any]], measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -84,12 +78,13 @@ def _statistics(count: int, merged: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def counted(method: Method, asked: Statistics, status: NDArray[np.int64]) -> dict[str, Any]:
     """Return the variables that count the networks of each status: those left out of statistics, and those stopped."""
-    variables: dict[str, Any] = {"diverged": ((), int(status[1]), _attrs("networks that diverged, left out"))}
+    about = {"diverged": "networks that diverged, left out"}
     if isinstance(method, GradientFlow):
-        variables["exhausted"] = ((), int(status[2]), _attrs("networks whose flow gave up, left out"))
-    for rule in method.stop or ():
-        about = _attrs(f"networks that stopped because they were {rule}")
-        variables[rule] = ((), int(status[STOP_RULES[rule]]), about)
+        about["exhausted"] = "networks whose flow gave up, left out"
+    about |= {rule: f"networks that stopped because they were {rule}" for rule in method.stop or ()}
+    variables: dict[str, Any] = {
+        name: ((), int(status[OUTCOMES.index(name)]), _attrs(text)) for name, text in about.items()
+    }
     variables["outcome_count"] = (("outcome",), status, _attrs(f"networks that ended so: {', '.join(OUTCOMES)}"))
     return variables | _fractions("outcome", ("outcome",), status, int(status.sum()), asked)
 
@@ -112,8 +107,7 @@ def kept(
     for name in asked.distribution:
         dims, about = ("time", *REGISTRY[name].dims, "bin"), _attrs(f"networks by {REGISTRY[name].meaning}")
         variables[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], about)
-    rules = [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]
-    if rules:
+    if rules := [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]:
         stopped = sums["stopped"][0]
         steps = np.stack([_statistics(int(stopped[rule]), sums["stop_moments"][0, rule]) for rule in rules], axis=1)
         variables["stopped_at"] = (("statistic", "rule"), steps, _attrs("first step at which the rule is met"))
@@ -141,22 +135,15 @@ def layer_variables(
     name: str, arrays: Sequence[NDArray[Any]], meaning: str, leading: tuple[str, ...] = ("network",)
 ) -> dict[str, Any]:
     """Return one variable per layer, numbered from 1: weights (.., unit_l, unit_l-1) or biases (.., unit_l)."""
-    return {
-        f"{name}_{layer}": (
-            (*leading, f"unit_{layer}", f"unit_{layer - 1}")[: array.ndim],
-            array,
-            _attrs(f"{meaning} of layer {layer}"),
-        )
-        for layer, array in enumerate(arrays, start=1)
-    }
+    variables = {}
+    for layer, array in enumerate(arrays, start=1):
+        dims = (*leading, f"unit_{layer}", f"unit_{layer - 1}")[: array.ndim]
+        variables[f"{name}_{layer}"] = (dims, array, _attrs(f"{meaning} of layer {layer}"))
+    return variables
 
 
 def assemble(
-    training: Training,
-    *,
-    variables: Mapping[str, Any],
-    index: NDArray[np.int64] | None,
-    attrs: Mapping[str, str],
+    training: Training, variables: Mapping[str, Any], index: NDArray[np.int64] | None, attrs: Mapping[str, str]
 ) -> xarray.Dataset:
     """Return the dataset of a training: see ``coordinates`` for ``index``."""
     import xarray  # takes longer to import than the rest of shoal together
@@ -195,38 +182,30 @@ def coordinates(training: Training, variables: Mapping[str, Any], index: NDArray
         named["statistic"] = (("statistic",), names, {"long_name": "statistic over networks"})
     else:
         named["network"] = (("network",), index, _attrs("index from which the initial weights are drawn"))
-    used = {dimension for dimensions, *_ in variables.values() for dimension in dimensions}
+    hidden, used = np.arange(1, network.layers), {dim for dims, *_ in variables.values() for dim in dims}
     if "layer" in used:
         named["layer"] = (("layer",), np.arange(1, network.layers + 1), _attrs("weight layer"))
     if "hidden_layer" in used:
-        named["hidden_layer"] = (("hidden_layer",), np.arange(1, network.layers), _attrs("hidden layer"))
+        named["hidden_layer"] = (("hidden_layer",), hidden, _attrs("hidden layer"))
     if "unit" in used:
-        layers = np.repeat(np.arange(1, network.layers), network.widths[1:-1])
-        named["unit_layer"] = (("unit",), layers, _attrs("hidden layer of the unit"))
-    named |= _of_statistics(training.method, training.record.kept or Statistics(), used)
+        named["unit_layer"] = (("unit",), np.repeat(hidden, network.widths[1:-1]), _attrs("hidden layer of the unit"))
+    kept = training.record.kept or Statistics()
+    texts = {
+        "pair": [", ".join(pair) for pair in kept.covariance],
+        "event": kept.events,
+        "outcome": OUTCOMES,
+        "rule": training.method.stop or (),
+    }
+    named |= {name: ((name,), np.array(given, dtype=object), {}) for name, given in texts.items() if name in used}
+    if "bin" in used:
+        ends = edges(kept.resolution)
+        named["bin_low"] = (("bin",), ends[:-1], _attrs("where the bin begins"))
+        named["bin_high"] = (("bin",), ends[1:], _attrs("where the bin ends"))
     return named
 
 
-def _of_statistics(method: Method, kept: Statistics, used: set[str]) -> dict[str, Any]:
-    """Return the coordinates of pairs, events, outcomes, rules and bins."""
-    texts = {
-        "pair": [", ".join(pair) for pair in kept.covariance],
-        "event": list(kept.events),
-        "outcome": list(OUTCOMES),
-        "rule": list(method.stop or ()),
-    }
-    variables: dict[str, Any] = {
-        name: ((name,), np.array(given, dtype=object), {}) for name, given in texts.items() if name in used
-    }
-    if "bin" in used:
-        ends = edges(kept.resolution)
-        variables["bin_low"] = (("bin",), ends[:-1], _attrs("where the bin begins"))
-        variables["bin_high"] = (("bin",), ends[1:], _attrs("where the bin ends"))
-    return variables
-
-
 def _clock(method: Method, records: NDArray[Any], leading: str) -> dict[str, Any]:
-    """Return steps and times; ``leading`` is the dimension of networks, that of their learning rates."""
+    """Return steps and times; ``leading`` is the dimension of networks and their learning rates."""
     if isinstance(method, GradientFlow):
         return {"time": (("time",), records, _attrs("training time"))}
     step: dict[str, Any] = {"step": (("time",), records, _attrs("number of updates"))}

@@ -48,11 +48,11 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``value`` is the middle of the bin that holds the quantile of these networks, ``bin_low`` and ``bin_high`` are
-        its ends: the quantile of these networks lies between them for certain. ``low`` and ``high`` enclose the
-        quantile of the distribution of networks, whatever that is, but for a probability of 6.3e-5, that of four
-        standard deviations. They are infinite if there are too few networks. The dimension ``quantile`` replaces
-        ``bin``. All are NaN if no network was counted, or if a network that was counted has no number there.
+        ``value`` is the middle of the bin that holds the quantile of these networks; ``bin_low`` and ``bin_high`` are
+        its ends. ``low`` and ``high`` enclose the quantile of the distribution of networks, whatever it is, but for a
+        probability of 6.3e-5, as for four standard deviations. They are infinite if there are too few networks. The
+        dimension ``quantile`` replaces ``bin``. All are NaN if no network was counted, or if a network that was counted
+        has no number there.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
 
     Notes
     -----
-    How many of n independent networks lie below the quantile of probability q is binomial, B(n, q). The ends are the
-    order statistics whose ranks that distribution leaves out with half of the probability each.
+    The number of n independent networks below the quantile of probability q is binomial, B(n, q). The ends are the
+    order statistics whose ranks that distribution exceeds on either side with half of the probability.
 
     Examples
     --------
@@ -87,12 +87,12 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     ends = np.append(data.bin_low.values, data.bin_high.values[-1])
     upto = np.cumsum(counted.values, axis=0)
     total = upto[-1]
-    found = {
-        part: np.full((len(wanted), *total.shape), np.nan) for part in ("value", "bin_low", "bin_high", "low", "high")
-    }
-    for i, probability in enumerate(wanted):
-        least, most = _ranks(float(probability), total)
-        at, first, last = (_bin(upto, rank) for rank in (_rank(float(probability), total), least, most))
+    parts = ("value", "bin_low", "bin_high", "low", "high")
+    found = {part: np.full((len(wanted), *total.shape), np.nan) for part in parts}
+    for i, probability in enumerate(wanted.tolist()):
+        least, most = _ranks(probability, total)
+        rank = np.clip(np.ceil(probability * total), 1, np.maximum(total, 1))  # from 1, of the network at the quantile
+        at, first, last = (_bin(upto, one) for one in (rank, least, most))
         found["bin_low"][i], found["bin_high"][i] = ends[at], ends[at + 1]
         found["low"][i] = np.where(least < 1, -np.inf, ends[first])
         found["high"][i] = np.where(most > total, np.inf, ends[last + 1])
@@ -111,14 +111,8 @@ def quantile(data: xarray.Dataset, name: str, q: ArrayLike) -> xarray.Dataset:
     )
 
 
-def _rank(probability: float, total: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rank, from 1, of the network at a quantile."""
-    rank: NDArray[np.int64] = np.clip(np.ceil(probability * total), 1, np.maximum(total, 1)).astype(np.int64)
-    return rank
-
-
 def _ranks(probability: float, total: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ranks that enclose the distribution's quantile; 0, or more than there are, where none bounds it."""
+    """Return the ranks that enclose the distribution's quantile; 0, or more than there are, if none bounds it."""
     special, stats = imports.whole("scipy.special", "scipy.stats")
     outside = float(special.ndtr(-DEVIATIONS))
     counts, place = np.unique(total, return_inverse=True)

@@ -13,17 +13,14 @@ a short training."""
 
 
 def available_bytes() -> int | None:
-    """Return the bytes that this process can still take, or None where the system does not say.
-
-    The machine's available memory, or what the cgroup still allows where that is less.
-    """
+    """Return the bytes that this process can still take, by machine and cgroup; None if the system does not say."""
     limits = [_machine_bytes(), *(_cgroup_bytes(folder) for folder in cgroup_folders("memory"))]
     known = [limit for limit in limits if limit is not None]
     return min(known) if known else None
 
 
 def less_than(needed: int) -> int | None:
-    """Return the bytes that this process can still take where they are fewer than ``needed``, else None."""
+    """Return the bytes that this process can still take if they are fewer than ``needed``, else None."""
     available = available_bytes() if needed > _NEVER_SHORT else None
     return None if available is None or available >= needed else available
 
@@ -47,10 +44,8 @@ def _machine_bytes() -> int | None:
 
 
 def _cgroup_bytes(folder: Path) -> int | None:
-    for limit_name, usage_name in (
-        ("memory.max", "memory.current"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
+    names = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for limit_name, usage_name in names:
         try:
             limit = (folder / limit_name).read_text().strip()
             if limit == "max":

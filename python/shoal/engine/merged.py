@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
+Floats = NDArray[Any]
 
+_COUNTS = ("kept", "stopped")
 _MOST_NETWORKS, _LEAST_NETWORKS = 256, 16
 _CELL_NUMBERS = 2**21
 _STRETCH_NUMBERS, _MOST_CELLS = 2**18, 16
@@ -53,7 +55,7 @@ class Cut:
 
 
 def ranges(size: int, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Return ranges of the networks of these indices, each of which ends where the index is a multiple of a size."""
+    """Return ranges of networks that make up ``begin`` to ``end`` - 1, cut at the multiples of a size."""
     while begin < end:
         last = min(end, (begin // size + 1) * size)
         yield begin, last
@@ -88,18 +90,15 @@ class Merged:
 
     def up(self) -> Merged:
         """Return the nodes one level higher."""
-        nodes = len(self.sums["kept"])
-        before, behind = self.first % 2, (self.first + nodes) % 2
+        before, behind = self.first % 2, (self.first + len(self.sums["kept"])) % 2
+        padded = self.sums
         if before or behind:
             padded = {
                 name: np.concatenate([_nothing(name, array, before), array, _nothing(name, array, behind)])
                 for name, array in self.sums.items()
             }
-        else:
-            padded = self.sums
         left, right = ({name: array[i::2] for name, array in padded.items()} for i in (0, 1))
-        sums = _merge(left, right, self.pairs)
-        return Merged(sums, self.counts, self.first // 2, self.level + 1, self.pairs)
+        return Merged(_merge(left, right, self.pairs), self.counts, self.first // 2, self.level + 1, self.pairs)
 
     def folded(self) -> Merged:
         """Return the one node that holds all of them."""
@@ -109,7 +108,7 @@ class Merged:
         return node
 
     def followed_by(self, later: Merged) -> Merged:
-        """Return both: nodes of one level, of which the later stand right behind the earlier."""
+        """Return both: nodes of one level, of which the later directly follow the earlier."""
         sums = {name: np.concatenate([self.sums[name], later.sums[name]]) for name in self.sums}
         counts = {name: self.counts[name] + later.counts[name] for name in self.counts}
         return Merged(sums, counts, self.first, self.level, self.pairs)
@@ -118,13 +117,8 @@ class Merged:
 def together(parts: Sequence[Merged]) -> Merged:
     """Return the one node of parts in the order of their networks; some networks may be missing between them.
 
-    Each part has to be a branch of the tree: all the networks of the whole from a multiple of cell x 2**k to the next,
-    with a k of its own. Equal blocks are such parts, and so is what they are merged to.
-
-    Raises
-    ------
-    ValueError
-        There are no parts, or two hold networks of one branch, or they are out of order.
+    Each part must be a branch of the tree: all the networks of the whole from a multiple of cell x 2**k to the next,
+    with its own k. Equal blocks are such parts, and so is what they are merged to.
     """
     if not parts:
         raise ValueError("parts must hold at least one, got none")
@@ -159,11 +153,15 @@ def _end(part: Merged) -> int:
 def _nothing(name: str, like: NDArray[Any], nodes: int) -> NDArray[Any]:
     """Return nodes of no networks."""
     empty = np.zeros((nodes, *like.shape[1:]), like.dtype)
-    if name == "stop_moments":
-        empty[..., 2], empty[..., 3] = np.inf, -np.inf
-    elif name not in ("kept", "stopped") and not name.startswith("pair_"):
-        empty[:, 2], empty[:, 3] = np.inf, -np.inf
+    if name not in _COUNTS and not name.startswith("pair_"):
+        _, _, least, most = np.moveaxis(empty, _moments_of(name)[1], 0)
+        least[...], most[...] = np.inf, -np.inf
     return empty
+
+
+def _moments_of(name: str) -> tuple[str, int]:
+    """Return the name of the count of some moments, and the axis along which these are."""
+    return ("stopped", -1) if name == "stop_moments" else ("kept", 1)
 
 
 def _merge(left: Arrays, right: Arrays, pairs: Sequence[tuple[str, str]]) -> Arrays:
@@ -173,47 +171,37 @@ def _merge(left: Arrays, right: Arrays, pairs: Sequence[tuple[str, str]]) -> Arr
     with np.errstate(invalid="ignore", over="ignore"):
         for name, array in left.items():
             other = right[name]
-            if name in ("kept", "stopped"):
+            if name in _COUNTS:
                 merged[name] = array + other
-            elif name == "stop_moments":
-                moments = _merge_moments(
-                    left["stopped"], np.moveaxis(array, -1, 0), right["stopped"], np.moveaxis(other, -1, 0)
-                )
-                merged[name] = np.moveaxis(moments, 0, -1)
             elif name.startswith("pair_"):
                 one, two = pairs[int(name.removeprefix("pair_"))]
-                merged[name] = _merge_products(left, right, name, one, two)
+                gaps = (right[one][:, 0] - left[one][:, 0]) * (right[two][:, 0] - left[two][:, 0])
+                merged[name] = _merge_products(left["kept"], array, right["kept"], other, gaps)
             else:
-                moments = _merge_moments(
-                    left["kept"], np.moveaxis(array, 1, 0), right["kept"], np.moveaxis(other, 1, 0)
-                )
-                merged[name] = np.moveaxis(moments, 0, 1)
+                count, axis = _moments_of(name)
+                ours, theirs = np.moveaxis(array, axis, 0), np.moveaxis(other, axis, 0)
+                merged[name] = np.moveaxis(_merge_moments(left[count], ours, right[count], theirs), 0, axis)
     return merged
 
 
-def _wide(count: NDArray[np.int64], like: NDArray[Any]) -> NDArray[np.float64]:
-    """Return counts of nodes with as many axes as an array of theirs."""
-    return count.reshape(count.shape + (1,) * (like.ndim - count.ndim)).astype(np.float64)
+def _counts(n: Floats, n_b: Floats, like: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return counts of nodes with as many axes as an array of theirs, and the fraction of the later."""
+    n, n_b = (count.reshape(count.shape + (1,) * (like.ndim - count.ndim)).astype(np.float64) for count in (n, n_b))
+    return n, n_b, n_b / np.maximum(n + n_b, 1)
 
 
-def _merge_moments(
-    count: NDArray[np.int64], moments: NDArray[np.float64], count_b: NDArray[np.int64], moments_b: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _merge_moments(count: Floats, moments: Floats, count_b: Floats, moments_b: Floats) -> Floats:
     mean, squares, least, most = moments
     mean_b, squares_b, least_b, most_b = moments_b
-    n, n_b = _wide(count, mean), _wide(count_b, mean)
-    part = n_b / np.maximum(n + n_b, 1)
+    n, n_b, part = _counts(count, count_b, mean)
     gap = mean_b - mean
-    # An infinite mean stays one whichever side it is on, where its gap would make a NaN of it.
+    # An infinite mean stays infinite whichever side it is on; its gap would make it NaN.
     moved = np.where(np.isfinite(mean) & np.isfinite(mean_b), mean + gap * part, mean + mean_b)
     both_mean = np.where(n == 0, mean_b, np.where(n_b == 0, mean, moved))
-    both_squares = np.where(n == 0, squares_b, np.where(n_b == 0, squares, squares + squares_b + gap**2 * (n * part)))
+    both_squares = _merge_products(count, squares, count_b, squares_b, gap * gap)
     return np.stack([both_mean, both_squares, np.minimum(least, least_b), np.maximum(most, most_b)])
 
 
-def _merge_products(left: Arrays, right: Arrays, name: str, one: str, two: str) -> NDArray[np.float64]:
-    products, products_b = left[name], right[name]
-    n, n_b = _wide(left["kept"], products), _wide(right["kept"], products)
-    part = n_b / np.maximum(n + n_b, 1)
-    gaps = (right[one][:, 0] - left[one][:, 0]) * (right[two][:, 0] - left[two][:, 0])
+def _merge_products(count: Floats, products: Floats, count_b: Floats, products_b: Floats, gaps: Floats) -> Floats:
+    n, n_b, part = _counts(count, count_b, products)
     return np.where(n == 0, products_b, np.where(n_b == 0, products, products + products_b + gaps * (n * part)))

@@ -10,7 +10,7 @@ from shoal.engine import memory
 from shoal.engine.histogram import bins
 from shoal.engine.run import Run
 from shoal.spec.measures import REDUCIBLE, REGISTRY, any_of
-from shoal.spec.method import Method
+from shoal.spec.method import GradientFlow, Method
 from shoal.spec.network import Network
 from shoal.spec.task import Task
 
@@ -24,18 +24,7 @@ class Need(NamedTuple):
 
 
 def require(run: Run, networks: int, threads: int, available: int | None = None) -> None:
-    """Refuse to train so many networks at once where there is too little memory.
-
-    Parameters
-    ----------
-    available
-        Bytes there are; when left out, those that this process can still take.
-
-    Raises
-    ------
-    ValueError
-        With what is needed, what is available, and what would need less.
-    """
+    """Refuse to train so many networks at once in too little memory: ``available`` bytes, or what there is."""
     need = need_of(run, networks, threads)
     total = need.records + need.work
     available = memory.less_than(total) if available is None else available
@@ -63,42 +52,25 @@ def require(run: Run, networks: int, threads: int, available: int | None = None)
 
 def need_of(run: Run, networks: int, threads: int) -> Need:
     """Return what it takes to train so many networks at once."""
-    training, reduced = run.training, run.training.record.reduce is not None
-    at_once = min(networks, threads * run.cut.cell * run.cut.stretch) if reduced else networks
+    training, times = run.training, len(run.training.records)
+    reduced = training.record.reduce is not None
     started, work = _work(run, networks, threads)
-    records = run.record_bytes(at_once)
+    records = run.record_bytes(min(networks, threads * run.cut.cell * run.cut.stretch) if reduced else networks)
+    cells = min(run.cut.call, -(-networks // run.cut.cell) + 1)  # of which one call of the core has statistics
     if reduced:
-        records += _merged_bytes(run, networks, started)
+        numbers = run.record_bytes(1) // run.itemsize
+        counted = sum(REGISTRY[name].bytes(training.network, training.task, times, 1) for name in run.kept.distribution)
+        records += 3 * 8 * cells * (4 + len(run.kept.covariance)) * numbers  # thrice while they are merged
+        records += 8 * (started + 2) * counted * bins(run.kept.resolution)
         work += started * task_bytes(run.condensed.task, run.itemsize)  # each thread's own copy
     elif training.method.rates is not None:
-        records += 8 * networks * len(training.records)  # the times of each network
+        records += 8 * networks * times  # the times of each network
     if run.functions:
-        records += _custom_bytes(run, networks)
+        each, call = 8 * times * sum(math.prod(shape) for shape in run.custom_shapes.values()), run.blocks.call
+        rows = min(networks, max(run.cut.cell, call)) + 3 * 4 * cells if reduced else networks
+        # The custom statistics, and the weights of which they are taken at once.
+        records += rows * each + min(networks, call) * times * training.network.parameters * run.itemsize
     return Need(records, work, started)
-
-
-def _merged_bytes(run: Run, networks: int, threads: int) -> int:
-    """Return the bytes of the statistics of a call, thrice while they are merged, and of histograms."""
-    numbers = run.record_bytes(1) // run.itemsize
-    training, times = run.training, len(run.training.records)
-    counted = sum(REGISTRY[name].bytes(training.network, training.task, times, 1) for name in run.kept.distribution)
-    histograms = counted * bins(run.kept.resolution)
-    return 3 * 8 * _cells(run, networks) * (4 + len(run.kept.covariance)) * numbers + 8 * (threads + 2) * histograms
-
-
-def _custom_bytes(run: Run, networks: int) -> int:
-    """Return the bytes of custom statistics, and of the weights of which they are taken at once."""
-    times, blocks = len(run.training.records), run.blocks
-    each = 8 * times * sum(math.prod(shape) for shape in run.custom_shapes.values())
-    held = min(networks, blocks.call) * times * run.training.network.parameters * run.itemsize
-    if run.training.record.reduce is None:
-        return held + networks * each
-    return held + (min(networks, max(run.cut.cell, blocks.call)) + 3 * 4 * _cells(run, networks)) * each
-
-
-def _cells(run: Run, networks: int) -> int:
-    """Return the cells of which one call of the core has statistics."""
-    return min(run.cut.call, -(-networks // run.cut.cell) + 1)
 
 
 def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
@@ -123,34 +95,31 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
 
 
 def work_bytes(
-    network: Network,
-    task: Task,
-    method: Method,
-    pack: int,
-    passes: Sequence[int],
-    lanes: int,
-    threads: int,
-    itemsize: int,
+    network: Network, task: Task, method: Method, pack: int, passes: Sequence[int], lanes: int, threads: int, size: int
 ) -> int:
-    """Return the bytes in which the core trains: the task in its dtype, and a working set for each thread.
+    """Return the bytes in which the core trains: the task in its dtype of ``size``, and a working set for each thread.
 
     ``passes`` are the samples of each of its passes: those of the task, the test samples, and those of the task once
-    more where the norm of the gradient is recorded. ``pack`` is the core's count of parameters, gradient and the values
-    of a block of samples, all without biases, of all passes. Beside them there are the biases and their gradient, a
-    count for each hidden unit and the initial weights of one network in float64, three numbers per sample, and what the
-    method keeps; of networks with scales or rates their scaled weights and three factors a parameter; of centred
+    more if the norm of the gradient is recorded. ``pack`` is the core's count of parameters, gradient and the values
+    of a block of samples, all without biases, of all passes. To these it adds the biases and their gradient, a count
+    for each hidden unit and the initial weights of one network in float64, three numbers per sample, and what the
+    method keeps; for networks with scales or rates their scaled weights and three factors per parameter; for centred
     networks their first outputs.
     """
-    biases = sum(network.widths[1:]) if network.bias else 0
-    kept = method.packs * network.parameters
-    numbers = (2 * len(passes) * biases + kept) * lanes + 3 * sum(passes)
+    parameters = network.parameters
+    numbers = 2 * len(passes) * (sum(network.widths[1:]) if network.bias else 0) * lanes + 3 * sum(passes)
     if set((*network.scales, *network.rates)) != {1.0}:
-        numbers += len(passes) * network.parameters * (lanes + 3)
+        numbers += len(passes) * parameters * (lanes + 3)
     if network.centred:
         numbers += sum(passes) * network.outputs * lanes
-    each = pack + numbers * itemsize + 8 * (network.parameters + network.units * lanes)
-    each += method.kink_bytes(network, task.samples, lanes)
-    return threads * each + task_bytes(task, itemsize)
+    each = pack + 8 * (parameters + network.units * lanes)
+    if isinstance(method, GradientFlow):
+        numbers += 9 * parameters * lanes  # seven slopes, a trial and a record
+        # Six numbers for each kink and lane, and two velocities for each lane; normals of the surfaces along which one
+        # network slides, twice, and their products.
+        kinks, surfaces = task.samples * (network.units + 1), min(parameters, 512, max(1, 2**22 // parameters)) + 1
+        each += 8 * (lanes * (6 * kinks + 2 * parameters) + surfaces * (2 * parameters + surfaces))
+    return threads * (each + numbers * size) + task_bytes(task, size)
 
 
 def task_bytes(task: Task, itemsize: int) -> int:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from shoal.engine import custom, dataset
 from shoal.engine.condense import OF_SAMPLES, Condensed
 from shoal.engine.merged import Cut, Merged, ranges, together
-from shoal.spec.custom import Function
-from shoal.spec.engines import resolve_engine
+from shoal.spec.encoding import fingerprint, to_json
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import REGISTRY, any_of
-from shoal.spec.specification import fingerprint, to_json
+from shoal.spec.record import Function
 from shoal.spec.statistics import Statistics
 from shoal.spec.training import Training
+from shoal.spec.validate import resolve_engine
 from shoal.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _STATUS_BYTES = 33
 class Run:
     """A training as the core carries it out.
 
-    ``resumed`` are weights from which it goes on, while the outputs of centred networks and distances count from its
+    ``resumed`` are weights from which it is resumed; outputs of centred networks and distances remain relative to its
     initialisation.
     """
 
@@ -47,7 +47,7 @@ class Run:
 
     @classmethod
     def of(cls, training: Training, condensed: Condensed | None = None) -> Run:
-        """Return the run of a training, of which ``condensed`` may be known from another one."""
+        """Return the run of a training; ``condensed`` may be known from another one."""
         condensed = condensed or Condensed.of(training)
         engine = resolve_engine(training.engine, condensed.network, condensed.task, training.method)
         run = cls(training, condensed, engine)
@@ -61,7 +61,7 @@ class Run:
 
     @cached_property
     def cut(self) -> Cut:
-        """How the networks are cut where only statistics are kept."""
+        """How the networks are cut if only statistics are kept."""
         return Cut.of(self.record_bytes(1) // self.itemsize)
 
     @property
@@ -82,24 +82,21 @@ class Run:
     def dataset(self, threads: int, progress: Progress | None) -> xarray.Dataset:
         """Train all networks and return the dataset."""
         if self.training.record.reduce is None:
-            return self.marked(self.of_arrays(self.arrays(0, self.training.networks, threads, progress)))
+            return self.of_arrays(self.arrays(0, self.training.networks, threads, progress))
         return self.of_merged(self.merged(0, self.training.networks, threads, progress))
 
-    def marked(self, data: xarray.Dataset) -> xarray.Dataset:
-        """Return a dataset whose networks tell which training they are of, however they are joined to others."""
+    def of_arrays(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
+        """Return the dataset of the core's arrays of all networks, each of which names the training that it is of."""
+        first, networks = self.training.first_network, self.training.networks
+        variables = self.variables(self.condensed.expand(arrays))
+        data = dataset.assemble(self.training, variables, np.arange(first, first + networks), self.attrs)
         number = fingerprint(data.attrs["specification"], self.training.task)
         about = {"long_name": "number of the training that the network is of", "units": "1"}
-        held = np.full(data.sizes["network"], number, np.int64)
-        return data.assign_coords(training=(("network",), held, about))
+        return data.assign_coords(training=(("network",), np.full(networks, number, np.int64), about))
 
-    def of_arrays(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
-        """Return the dataset of the core's arrays of all networks."""
-        return self.of_expanded(self.condensed.expand(arrays))
-
-    def of_expanded(self, arrays: Mapping[str, Any]) -> xarray.Dataset:
-        """Return the dataset of arrays of all networks, in the given samples."""
-        first = self.training.first_network
-        return self._assemble(self.variables(arrays), np.arange(first, first + self.training.networks))
+    def of_merged(self, merged: Merged) -> xarray.Dataset:
+        """Return the dataset of the statistics of all networks."""
+        return dataset.assemble(self.training, self.statistics(self.expanded(merged)), None, self.attrs)
 
     def variables(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Return the variables of arrays of networks, in the given samples."""
@@ -107,34 +104,24 @@ class Run:
         variables |= custom.variables(self.functions, arrays, "network")
         return variables | dataset.status(self.training.method, arrays)
 
-    def of_merged(self, merged: Merged) -> xarray.Dataset:
-        """Return the dataset of the statistics of all networks."""
-        return self.of_statistics(self.expanded(merged))
-
     def expanded(self, merged: Merged) -> Merged:
         """Return statistics in the given samples."""
-        sums, counts = self.condensed.expand(merged.sums), self.condensed.expand_histograms(merged.counts)
-        return dataclasses.replace(merged, sums=sums, counts=counts)
-
-    def of_statistics(self, merged: Merged) -> xarray.Dataset:
-        """Return the dataset of the statistics of all networks, in the given samples."""
-        return self._assemble(self.statistics(merged), None)
+        counts = self.condensed.expand(merged.counts, "histogram_", axis=-2)
+        return dataclasses.replace(merged, sums=self.condensed.expand(merged.sums), counts=counts)
 
     def statistics(self, merged: Merged) -> dict[str, Any]:
         """Return the variables of statistics in the given samples."""
-        results = dataset.moments(merged.sums, self.training.record.measure)
-        variables = dataset.measured(results, self.training.record.measure, "statistic")
-        own = dataset.moments(merged.sums, [custom.key(name) for name, _ in self.functions])
-        variables |= custom.variables(self.functions, own, "statistic")
-        variables |= dataset.counted(self.training.method, self.kept, merged.counts["status"])
-        return variables | dataset.kept(self.training.method, self.kept, merged.sums, merged.counts)
+        method, measures = self.training.method, self.training.record.measure
+        keys = [custom.key(name) for name, _ in self.functions]
+        results = dataset.moments(merged.sums, (*measures, *keys))
+        variables = dataset.measured(results, measures, "statistic")
+        variables |= custom.variables(self.functions, results, "statistic")
+        variables |= dataset.counted(method, self.kept, merged.counts["status"])
+        return variables | dataset.kept(method, self.kept, merged.sums, merged.counts)
 
     def part(self, begin: int, end: int) -> Run:
         """Return the run of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
         return dataclasses.replace(self, training=self.training.part(begin, end))
-
-    def _assemble(self, variables: dict[str, Any], index: NDArray[np.int64] | None) -> xarray.Dataset:
-        return dataset.assemble(self.training, variables=variables, index=index, attrs=self.attrs)
 
     @property
     def attrs(self) -> dict[str, str]:
@@ -149,20 +136,13 @@ class Run:
             "condensed": self.condensed.sizes(),
         }
 
-    def arrays(self, begin: int, end: int, threads: int, progress: Progress | None) -> dict[str, Any]:
-        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays of them.
-
-        Custom statistics are among these.
-        """
-        measures = tuple(self.training.record.measure)
+    def arrays(
+        self, begin: int, end: int, threads: int, progress: Progress | None, measures: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Train networks ``begin`` to ``end`` - 1, counted from the first; return the core's arrays and custom ones."""
+        measures = tuple(self.training.record.measure if measures is None else measures)
         if not self.functions:
             return self._trained(begin, end, threads, progress, measures)
-        return self._with_custom(begin, end, threads, progress, measures)
-
-    def _with_custom(
-        self, begin: int, end: int, threads: int, progress: Progress | None, measures: tuple[str, ...]
-    ) -> dict[str, Any]:
-        """Train networks in blocks, and return the core's arrays of these measures and the custom statistics."""
         first, work = self.training.first_network, self.training.method.work
         asked = measures if "trajectory" in measures else (*measures, "trajectory")
         whole: dict[str, Any] = {}
@@ -191,25 +171,22 @@ class Run:
         measures: Sequence[str],
         reduction: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return what the core says of them."""
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return the core's arrays of them."""
         from shoal import _core
 
-        training, trained = self.training, self.condensed.task
-        network = training.network
+        training, network, trained = self.training, self.condensed.network, self.condensed.task
+        test: dict[str, NDArray[Any]] = {}
+        if trained.test is not None:
+            equal = np.full(trained.test_samples, 1 / trained.test_samples)
+            test = {"inputs": trained.test.inputs, "labels": trained.test.labels, "weights": equal}
         return _core.train(
-            widths=self.condensed.network.widths,
-            activation=network.activation,
-            slope=network.slope,
-            bias=network.bias,
-            scales=network.scales,
-            rates=network.rates,
-            centred=network.centred,
+            **{field.name: getattr(network, field.name) for field in dataclasses.fields(network)},
             inputs=trained.inputs,
             labels=trained.labels,
             weights=trained.sample_weight,
             repeats=self.condensed.repeats,
             span=self.condensed.span,
-            test=self._test(),
+            test=test,
             loss=training.loss.name,
             threshold=training.loss.threshold,
             weight_decay=training.weight_decay,
@@ -228,7 +205,7 @@ class Run:
         )
 
     def _start(self, begin: int, end: int) -> dict[str, Any]:
-        """Return where networks ``begin`` to ``end`` - 1 begin, or go on."""
+        """Return where networks ``begin`` to ``end`` - 1 begin, or are resumed."""
 
         def for_core(init: Init) -> dict[str, Any]:
             return init.block(begin, end).for_core(self.training.network, self.training.task, end - begin)
@@ -240,10 +217,7 @@ class Run:
         return {**for_core(self.training.init), "resumed": for_core(self.resumed)}
 
     def merged(self, begin: int, end: int, threads: int, progress: Progress | None) -> Merged:
-        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics.
-
-        They can be put together with those of others where they are a branch of the tree: see ``together``.
-        """
+        """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics."""
         cell, work = self.cut.cell, self.training.method.work
         passes = 2 if self.functions else 1
         parts = []
@@ -265,7 +239,7 @@ class Run:
         size = max(self.cut.cell, self.blocks.call)
         for low, high in ranges(size, first + begin, first + end) if cells else ():
             report = shifted(progress, (low - first - begin) * work, 0)
-            arrays = self._with_custom(low - first, high - first, threads, report, ())
+            arrays = self.arrays(low - first, high - first, threads, report, ())
             cell_rows = [(one - low, other - low) for one, other in ranges(self.cut.cell, low, high)]
             for name, found in cells.items():
                 found.append(custom.moments(arrays[name], arrays["status"], cell_rows))
@@ -283,13 +257,6 @@ class Run:
             "distributed": list(self.kept.distribution),
         }
 
-    def _test(self) -> dict[str, NDArray[Any]]:
-        """Return the test samples as the core takes them, each of the same weight."""
-        if self.condensed.task.test is None:
-            return {}
-        inputs, labels = self.condensed.task.test
-        return {"inputs": inputs, "labels": labels, "weights": np.full(len(labels), 1 / len(labels))}
-
     def record_bytes(self, networks: int) -> int:
         """Return the bytes of the records of so many networks."""
         training, condensed = self.training, self.condensed
@@ -302,7 +269,7 @@ class Run:
 
 
 def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Return a progress function for a part of work of which ``before`` is done already."""
+    """Return a progress function for a part of the work, before which so much is done already."""
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)

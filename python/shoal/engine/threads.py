@@ -1,4 +1,4 @@
-"""How many threads to train with, where the caller does not say."""
+"""How many threads to train with, if the caller does not say."""
 
 from __future__ import annotations
 
@@ -10,33 +10,26 @@ from shoal.base import checks
 
 
 def thread_count(threads: int | None = None) -> int:
-    """Return the number of threads to use.
+    """Return the number of threads to use: the first of these that is given.
 
-    The first of: the argument, ``SHOAL_NUM_THREADS``, ``OMP_NUM_THREADS`` (its first number; what OpenMP would not
-    understand is passed over), and the CPUs that this process may use, by affinity and by the cgroup's quota.
-
-    Raises
-    ------
-    TypeError
-        ``threads`` is not an integer.
-    ValueError
-        ``threads`` or ``SHOAL_NUM_THREADS`` is not a number above zero.
+    The argument, ``SHOAL_NUM_THREADS``, the first number of ``OMP_NUM_THREADS`` unless OpenMP would not understand it,
+    and the CPUs that this process may use, by affinity and by the cgroup's quota.
     """
     if threads is not None:
         return checks.integer("threads", threads, least=1, most=4096)
     wanted = os.environ.get("SHOAL_NUM_THREADS", "").strip()
-    if wanted:
-        if not wanted.isdecimal() or not 1 <= int(wanted) <= 4096:
-            raise ValueError(f"SHOAL_NUM_THREADS must be an integer between 1 and 4096, got {wanted!r}")
-        return int(wanted)
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if openmp.isdecimal() and 1 <= int(openmp) <= 4096:
-        return int(openmp)
-    return usable_cpus()
+    if wanted and not _is_count(wanted):
+        raise ValueError(f"SHOAL_NUM_THREADS must be an integer between 1 and 4096, got {wanted!r}")
+    return next((int(text) for text in (wanted, openmp) if _is_count(text)), None) or usable_cpus()
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and 1 <= int(text) <= 4096
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs this process may use: its affinity, or the cgroup's quota where that is less."""
+    """Return the number of CPUs this process may use: its affinity, or the cgroup's quota if that is less."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in cgroup_folders("cpu") if (quota := _quota(folder)) is not None]
     return max(1, min([affinity, *(math.ceil(quota) for quota in quotas)]))

@@ -1,4 +1,4 @@
-"""The modes of a task: the distinct directions of its inputs, where they are orthogonal or antipodal."""
+"""The modes of a task: the distinct directions of its inputs, if they are orthogonal or antipodal."""
 
 from __future__ import annotations
 
@@ -9,27 +9,10 @@ from numpy.typing import NDArray
 def mode_directions(
     inputs: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return the directions of the modes, the direction of each mode, and the sign with which it points along it.
+    """Return orthonormal directions, the direction of each mode, and the sign with which the mode points along it.
 
     A mode is a ray: inputs of one direction and different norms are one mode; x and -x are two modes on one direction.
-
-    Parameters
-    ----------
-    inputs : ndarray of float64, shape (samples, inputs)
-
-    Returns
-    -------
-    directions : ndarray of float64, shape (directions, inputs)
-        Orthonormal to rounding.
-    mode_direction : ndarray of int64, shape (modes,)
-        In the order in which the modes first come among the inputs.
-    mode_sign : ndarray of float64, shape (modes,)
-        1 or -1.
-
-    Raises
-    ------
-    ValueError
-        An input is zero, or two inputs are neither parallel, antiparallel nor orthogonal.
+    Modes are in the order in which they first come among the inputs.
     """
     largest = np.abs(inputs).max(axis=1, keepdims=True)
     if (largest == 0).any():
@@ -58,7 +41,20 @@ def mode_directions(
         sign_of[along] = np.sign(cosines[along])
         directions.append(unit)
 
-    rays = np.stack([direction_of.astype(np.float64), sign_of], axis=1)
-    _, first_row = np.unique(rays, axis=0, return_index=True)
+    _, first_row = np.unique(np.stack([direction_of, sign_of], axis=1), axis=0, return_index=True)
     order = np.sort(first_row)
-    return np.stack(directions), direction_of[order], sign_of[order]
+    found = np.stack(directions), direction_of[order], sign_of[order]
+    _check_pairs(*found[:2])
+    return found
+
+
+def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int64]) -> None:
+    """Refuse antipodal pairs on which units of other modes cannot be inactive: their product must be exactly 0."""
+    carried = np.bincount(mode_direction)
+    oblique = np.flatnonzero((carried > 1) & (np.count_nonzero(directions, axis=1) > 1))
+    if len(carried) > 1 and len(oblique):
+        raise ValueError(
+            "inputs must lie on the coordinate axes for init=Separated with other modes beside an antipodal pair, "
+            f"got an antipodal pair along {np.array2string(directions[oblique[0]], precision=3, threshold=6)}: "
+            "off the axes rounding makes units of other modes active on one of the two"
+        )

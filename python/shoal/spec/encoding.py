@@ -1,4 +1,7 @@
-"""Specifications as plain values that JSON can hold, and back; arrays stand apart, by their digest."""
+"""Specifications as plain values that JSON can hold, and back; arrays are kept apart, by their digest.
+
+A saved dataset holds its training in this form, so it can be trained again, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.spec.init import INITS
+from shoal.spec.init import INITS, Explicit
 from shoal.spec.loss import LOSSES
 from shoal.spec.method import METHODS
 from shoal.spec.network import Network
 from shoal.spec.record import Record
 from shoal.spec.statistics import Statistics
 from shoal.spec.task import Task
+from shoal.spec.training import Training
+
+if TYPE_CHECKING:
+    import xarray
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Network, Task, Record, Statistics, *INITS, *METHODS, *LOSSES.values())
@@ -77,3 +84,137 @@ def digest_of(array: NDArray[Any]) -> str:
     """Return the digest of an array's bits, with its dtype and shape."""
     head = f"{array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def to_json(training: Training) -> str:
+    """Return a training as JSON, but for its large arrays and the functions of ``Record(custom=...)``.
+
+    The samples, the arrays of an ``Explicit`` initialisation and learning rates of each network are in the dataset
+    instead. The numbers of samples and ``networks`` are in the JSON, so that a part of these arrays is not taken for
+    the whole.
+    """
+    held = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
+    task = held.pop("task")
+    held["record"] = dataclasses.replace(training.record, custom=())
+    if isinstance(training.init, Explicit):
+        del held["init"]
+    encoded = {**encode(held, {}), "samples": task.samples, "test_samples": task.test_samples}
+    if training.method.rates is not None:
+        encoded["method"]["learning_rate"] = {"array": "learning_rate"}
+    return json.dumps(encoded)
+
+
+def fingerprint(text: str, task: Task) -> int:
+    """Return a number of 31 bits, which NetCDF 3 holds, for what a training does, whichever networks it has.
+
+    Two trainings that differ in anything but ``networks`` and ``first_network`` have equal numbers with a probability
+    of 5e-10.
+    """
+    fixed = {name: value for name, value in json.loads(text).items() if name not in ("networks", "first_network")}
+    digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)
+    for array in (task.inputs, task.labels, task.sample_weight, *(task.test or ())):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return int.from_bytes(digest.digest(), "little") >> 33
+
+
+def specification(data: xarray.Dataset) -> Training:
+    """Return the training that made a dataset; ``train(specification(data))`` repeats it.
+
+    A training does not include threads and progress, which do not change the result. A dataset cannot hold the
+    functions of ``Record(custom=...)``: add them by ``dataclasses.replace``.
+
+    For consecutive networks of a dataset, such as ``data.isel(network=slice(10, 20))``, this is the training of these
+    networks alone. For datasets of one training that were joined along ``network``, it is the training of all their
+    networks.
+
+    Parameters
+    ----------
+    data
+        What ``train`` returned, in memory or opened from a file.
+
+    Raises
+    ------
+    TypeError
+        Not an xarray dataset.
+    ValueError
+        The dataset has no specification, or one of another version of shoal or of a sweep; it lacks the arrays of its
+        specification, or holds only a part of its samples; its networks are not consecutive, or are of several
+        trainings.
+
+    Examples
+    --------
+    >>> import shoal
+    >>> data = shoal.train(shoal.Network((2, 3, 1)), shoal.tasks.modes((1., 2.)), shoal.Gaussian(.1),
+    ...                    method=shoal.GradientDescent(learning_rate=.1, steps=5), networks=4)
+    >>> shoal.specification(data).init
+    Gaussian(std=0.1, gain=None)
+    """
+    attrs = getattr(data, "attrs", None)
+    if attrs is None:
+        raise TypeError(f"data must be an xarray.Dataset that train returned, got {type(data).__name__}")
+    if "specification" not in attrs:
+        raise ValueError("data must be what train returned: it has no attribute 'specification'")
+    encoded = json.loads(attrs["specification"])
+    if "over" in encoded:
+        swept = encoded["over"]
+        fields = [one[0] for one in swept["fields"]] if isinstance(swept, dict) else list(swept[0])
+        raise ValueError(f"data must be of one training, got a sweep over {', '.join(fields)}")
+    if "kind" not in encoded.get("network", {}):
+        raise ValueError("data must be of this version of shoal, got one of an earlier version: train it again")
+    encoded |= _networks(data)
+    task = _task(data, encoded.pop("samples"), encoded.pop("test_samples"))
+    if "training" in data.coords and (data["training"].values != fingerprint(attrs["specification"], task)).any():
+        raise ValueError(
+            "data must be of one training and its own attributes, got networks of another (another seed, task or "
+            "method): take the specification of each dataset before they are joined"
+        )
+    fields = decode(encoded, lambda name: np.atleast_1d(*_held(data, name)))
+    init = fields.pop("init", None) or _explicit(data, encoded["networks"])
+    return Training(task=task, init=init, **fields)
+
+
+def _held(data: xarray.Dataset, *names: str) -> list[NDArray[Any]]:
+    """Return arrays of the specification that are in the dataset by their names."""
+    missing = [name for name in names if name not in data]
+    if missing:
+        raise ValueError(f"data must hold the arrays of its specification, it lacks {', '.join(missing)}")
+    return [np.asarray(data[name].values) for name in names]
+
+
+def _networks(data: xarray.Dataset) -> dict[str, int]:
+    """Return which networks the dataset holds; nothing if it does not say, as with statistics."""
+    if "network" not in data.coords:
+        return {}
+    held = np.atleast_1d(data["network"].values)
+    if not len(held):
+        raise ValueError("data must hold at least one network, got none")
+    if (np.diff(held) != 1).any():
+        at = int(np.argmax(np.diff(held) != 1))
+        raise ValueError(
+            f"data must hold consecutive networks, got {held[at]} before {held[at + 1]}: no one call of train makes "
+            "these; take the specification of each dataset before they are joined, or of a slice of networks"
+        )
+    return {"networks": len(held), "first_network": int(held[0])}
+
+
+def _task(data: xarray.Dataset, samples: int, tested: int) -> Task:
+    tests = ("test_inputs", "test_labels") if tested else ()
+    inputs, labels, weights, *test = _held(data, "inputs", "labels", "sample_weight", *tests)
+    _check_whole("samples", labels.size, samples)
+    if tested:
+        _check_whole("test samples", test[1].size, tested)
+    return Task(inputs, labels, weights, (test[0], test[1]) if tested else None)
+
+
+def _check_whole(name: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"data must hold the {expected} {name} of its specification, got {found}")
+
+
+def _explicit(data: xarray.Dataset, networks: int) -> Explicit:
+    layers = range(1, 1 + max(1, sum(str(name).startswith("init_weights_") for name in data)))
+    weights = _held(data, *(f"init_weights_{layer}" for layer in layers))
+    biases = _held(data, *(name for layer in layers if (name := f"init_biases_{layer}") in data))
+    init = Explicit(weights, biases or None)
+    _check_whole("networks", init.networks, networks)
+    return init

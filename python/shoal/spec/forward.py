@@ -18,21 +18,10 @@ _BLOCK = 2**17
 
 
 def outputs(network: Network, weights: Sequence[Floats], biases: Sequence[Floats], inputs: Floats) -> Floats:
-    """Return the outputs of networks at some points, not centred; what overflows is not finite.
+    """Return the outputs (..., outputs, points) at inputs (points, inputs), not centred; overflows are not finite.
 
-    Parameters
-    ----------
-    network : Network
-        Their activation and scales.
-    weights : sequence of ndarray of float64, one per layer, each (..., outputs, inputs)
-        With the same leading dimensions, such as networks and times.
-    biases : sequence of ndarray of float64, one per layer, each (..., outputs)
-        Empty without biases.
-    inputs : ndarray of float64, shape (points, inputs)
-
-    Returns
-    -------
-    ndarray of float64, shape (..., outputs, points)
+    ``weights`` has one array (..., outputs, inputs) per layer, ``biases`` one (..., outputs) per layer or none; their
+    leading dimensions are the same, such as networks and times.
     """
     leading = weights[0].shape[:-2]
     count = math.prod(leading)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,13 +27,7 @@ class Init(Frozen, ABC):
 
     @abstractmethod
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the initialisation as the core takes it, checked against what is to be trained.
-
-        Raises
-        ------
-        ValueError
-            The initialisation does not fit the network, the task or the number of networks.
-        """
+        """Return the initialisation as the core takes it, or raise a ValueError if it does not fit the arguments."""
 
     def draw(
         self,
@@ -56,7 +50,7 @@ class Init(Frozen, ABC):
         Raises
         ------
         TypeError, ValueError
-            As of ``train``.
+            As in ``train``.
 
         Examples
         --------
@@ -79,7 +73,7 @@ class Init(Frozen, ABC):
 
     def scalars(self, network: Network) -> dict[str, float]:
         """Return the standard deviations that weights are drawn with, by the name of what sets them."""
-        return {}
+        return {name: value for name, value in vars(self).items() if isinstance(value, float)}
 
     @property
     def networks(self) -> int | None:
@@ -96,23 +90,22 @@ class Init(Frozen, ABC):
         return self
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gaussian(Init):
     """Every weight is normal with mean 0, biases are 0. Give either ``std`` or ``gain``.
 
     Parameters
     ----------
     std
-        Standard deviation of every weight.
+        Standard deviation of every weight, positive.
     gain
-        The weights of a layer have the standard deviation gain / sqrt(fan_in), where fan_in is its number of inputs.
+        Positive. The weights of a layer have the standard deviation gain / sqrt(fan_in); fan_in is its number of
+        inputs.
 
     Raises
     ------
-    TypeError
-        The one given is not a number.
-    ValueError
-        Both or neither given, or not positive and finite.
+    TypeError, ValueError
+        Both or neither are given, or the given one is not a positive, finite number.
     """
 
     std: float | None = None
@@ -123,7 +116,7 @@ class Gaussian(Init):
         if (self.std is None) == (self.gain is None):
             raise ValueError(f"Gaussian takes either std or gain, got std={self.std!r}, gain={self.gain!r}")
         name = "gain" if self.std is None else "std"
-        object.__setattr__(self, name, checks.positive(name, getattr(self, name)))
+        self._fill(**{name: checks.positive(name, getattr(self, name))})
 
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
         """Return the standard deviation of each layer's weights."""
@@ -134,12 +127,12 @@ class Gaussian(Init):
     def scalars(self, network: Network) -> dict[str, float]:
         """Return the standard deviation, or the gain over the root of each number of inputs."""
         if self.gain is None:
-            return {"std": cast(float, self.std)}
+            return super().scalars(network)
         fans = sorted(set(network.widths[:-1]))
         return {f"gain / sqrt(fan-in {fan})": self.gain / math.sqrt(fan) for fan in fans}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Balanced(Init):
     """The first layer is normal; the outgoing weights of each hidden unit have the norm of its incoming ones.
 
@@ -150,55 +143,50 @@ class Balanced(Init):
     Parameters
     ----------
     std
-        Standard deviation of the first layer's weights.
+        Standard deviation of the first layer's weights, positive.
 
     Raises
     ------
-    TypeError
-        ``std`` is not a number.
-    ValueError
-        ``std`` is not positive and finite.
+    TypeError, ValueError
+        ``std`` is not a positive, finite number.
     """
 
     std: float
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "std", checks.positive("std", self.std))
+        self._fill(std=checks.positive("std", self.std))
 
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
         """Return the standard deviation."""
         return {"kind": "balanced", "scale": self.std}
 
-    def scalars(self, network: Network) -> dict[str, float]:
-        """Return the standard deviation."""
-        return {"std": self.std}
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Separated(Init):
     """Two-layer networks of one output whose hidden units are each active on one mode of the task only.
 
-    The modes are the distinct directions of the inputs, in the order in which they come, which must be orthogonal or
-    antipodal to each other. Hidden unit i serves mode i % modes. Its incoming weights are normal and then reflected:
-    along its own direction so that it is active, along the directions of other modes so that it is not (and set to 0
-    along a direction that carries an antipodal pair of other modes, which is exact only on the coordinate axes and
-    refused elsewhere). The output weights are normal, of either sign.
-    Every mode then learns alone (theory book, chapter 3). Source: the separated initialisation of arXiv:1809.06848.
+    The modes are the distinct directions of the inputs, in the order in which they come; they must be orthogonal or
+    antipodal to each other. Hidden unit i serves mode i % modes. Its incoming weights are normal and then reflected, so
+    that it is active along its own direction and inactive along those of other modes. Along a direction that carries an
+    antipodal pair of other modes they are set to 0, which is exact only on the coordinate axes and refused elsewhere.
+    The output weights are normal, of either sign. Every mode then learns alone (theory book, chapter 3).
 
     Parameters
     ----------
     std
-        Standard deviation of the incoming weights.
+        Standard deviation of the incoming weights, positive.
     output_std
-        Standard deviation of the output weights; ``std`` when left out.
+        Standard deviation of the output weights, positive; ``std`` when left out.
 
     Raises
     ------
-    TypeError
-        A standard deviation is not a number.
-    ValueError
-        A standard deviation is not positive and finite; when training: the task has no such modes.
+    TypeError, ValueError
+        A standard deviation is not a positive, finite number; when training: the task has no such modes.
+
+    Notes
+    -----
+    Source: the separated initialisation of Tachet et al. (2018), arXiv:1809.06848.
     """
 
     std: float
@@ -206,49 +194,19 @@ class Separated(Init):
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "std", checks.positive("std", self.std))
+        self._fill(std=checks.positive("std", self.std))
         if self.output_std is not None:
-            object.__setattr__(self, "output_std", checks.positive("output_std", self.output_std))
+            self._fill(output_std=checks.positive("output_std", self.output_std))
 
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the standard deviations and the task's modes.
-
-        Raises
-        ------
-        ValueError
-            Not two layers and one output, inputs that are neither orthogonal nor antipodal, or several modes of which
-            two are antipodal and lie off the coordinate axes.
-        """
+        """Return the standard deviations and the task's modes."""
         if network.layers != 2 or network.outputs != 1:
             raise ValueError(
                 f"init=Separated needs two weight layers and one output, got a network of widths {network.widths}"
             )
-        directions, mode_direction, mode_sign = mode_directions(task.inputs)
-        _check_pairs(directions, mode_direction)
-        return {
-            "kind": "separated",
-            "scale": self.std,
-            "output_scale": self.std if self.output_std is None else self.output_std,
-            "directions": directions,
-            "mode_direction": mode_direction,
-            "mode_sign": mode_sign,
-        }
-
-    def scalars(self, network: Network) -> dict[str, float]:
-        """Return the standard deviations."""
-        return {"std": self.std} | ({} if self.output_std is None else {"output_std": self.output_std})
-
-
-def _check_pairs(directions: NDArray[np.float64], mode_direction: NDArray[np.int64]) -> None:
-    """Refuse antipodal pairs on which units of other modes cannot be inactive: their product must be exactly 0."""
-    carried = np.bincount(mode_direction)
-    oblique = np.flatnonzero((carried > 1) & (np.count_nonzero(directions, axis=1) > 1))
-    if len(carried) > 1 and len(oblique):
-        raise ValueError(
-            "inputs must lie on the coordinate axes for init=Separated where antipodal modes stand beside others, "
-            f"got an antipodal pair along {np.array2string(directions[oblique[0]], precision=3, threshold=6)}: "
-            "off the axes rounding makes units of other modes active on one of the two"
-        )
+        modes = dict(zip(("directions", "mode_direction", "mode_sign"), mode_directions(task.inputs), strict=True))
+        output_std = self.std if self.output_std is None else self.output_std
+        return {"kind": "separated", "scale": self.std, "output_scale": output_std, **modes}
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -287,12 +245,10 @@ class Explicit(Init):
         offsets = _arrays("biases", () if biases is None else biases, 2, "(networks, outputs)")
         if not layers:
             raise ValueError("weights must hold one array per layer, got none")
-        for name, arrays in (("weights", layers), ("biases", offsets)):
-            for i, array in enumerate(arrays):
-                if len(array) != len(layers[0]):
-                    raise ValueError(
-                        f"{name}[{i}] must hold as many networks as weights[0], {len(layers[0])}, got {len(array)}"
-                    )
+        self._fill(weights=layers, biases=offsets)
+        for name, array in self.arrays.items():
+            if len(array) != self.networks:
+                raise ValueError(f"{name} must hold as many networks as weights[0], {self.networks}, got {len(array)}")
         for i, (before, after) in enumerate(pairwise(layers), start=1):
             if after.shape[2] != before.shape[1]:
                 raise ValueError(
@@ -301,11 +257,13 @@ class Explicit(Init):
                 )
         if offsets and [b.shape[1] for b in offsets] != [w.shape[1] for w in layers]:
             raise ValueError(
-                f"biases must hold one array (networks, outputs) a layer for outputs {[w.shape[1] for w in layers]}, "
+                f"biases must hold one array (networks, outputs) per layer for outputs {[w.shape[1] for w in layers]}, "
                 f"got shapes {[b.shape for b in offsets]}"
             )
-        object.__setattr__(self, "weights", layers)
-        object.__setattr__(self, "biases", offsets)
+
+    @property
+    def _unsaid(self) -> dict[str, Any]:
+        return {"biases": ()}
 
     @classmethod
     def from_torch(cls, modules: Any) -> Explicit:
@@ -315,8 +273,8 @@ class Explicit(Init):
         ----------
         modules : torch.nn.Module or sequence of them
             Each with ``torch.nn.Linear`` layers in the order in which they act, such as a ``torch.nn.Sequential``. All
-            have the same layers, and biases in all of them or in none. Activations are those of ``Network``: no module
-            is looked at but Linear ones.
+            have the same layers, and biases in all of them or in none. Activations are those of ``Network``: only
+            Linear modules are read.
 
         Raises
         ------
@@ -331,12 +289,6 @@ class Explicit(Init):
 
         return cls(*parameters_of_torch(modules))
 
-    def __repr__(self) -> str:
-        """Return the call that makes it, with arrays abbreviated to their shapes."""
-        shown = ", ".join(f"<float64 {array.shape}>" for array in self.weights)
-        biases = ", ".join(f"<float64 {array.shape}>" for array in self.biases)
-        return f"Explicit(weights=[{shown}]" + (f", biases=[{biases}])" if biases else ")")
-
     @property
     def networks(self) -> int:
         """Number of networks the arrays hold."""
@@ -349,14 +301,7 @@ class Explicit(Init):
         return {f"{name}[{i}]": array for name, arrays in held.items() for i, array in enumerate(arrays)}
 
     def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the arrays.
-
-        Raises
-        ------
-        ValueError
-            The arrays have other widths than the network or hold another number of networks, or there are biases for
-            a network that has none.
-        """
+        """Return the arrays, with biases of 0 if the network has some and none are given."""
         widths = (self.weights[0].shape[2], *(array.shape[1] for array in self.weights))
         if widths != network.widths:
             raise ValueError(f"init=Explicit has weights for widths {widths}, the network has widths {network.widths}")
@@ -383,7 +328,7 @@ INITS: tuple[type[Init], ...] = (Gaussian, Balanced, Separated, Explicit)
 
 def _arrays(name: str, arrays: object, dimensions: int, shape: str) -> tuple[NDArray[np.float64], ...]:
     if not isinstance(arrays, (list, tuple)):
-        raise TypeError(f"{name} must be a list of one array {shape} a layer, got {type(arrays).__name__}")
+        raise TypeError(f"{name} must be a list of one array {shape} per layer, got {type(arrays).__name__}")
     return tuple(
         checks.real_array(f"{name}[{i}]", array, dimensions=dimensions, shape=shape) for i, array in enumerate(arrays)
     )

@@ -27,82 +27,67 @@ class Loss(Frozen, ABC):
 
 
 class _Smooth(Loss):
-    @property
-    def threshold(self) -> float:
-        """1, without effect."""
-        return 1.0
+    threshold: ClassVar[float] = 1.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Hinge(Loss):
     is_hinge: ClassVar[bool] = True
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "threshold", checks.positive("threshold", self.threshold))
+        self._fill(threshold=checks.positive("threshold", self.threshold))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CrossEntropy(_Smooth):
     """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
 
     name: ClassVar[str] = "cross_entropy"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Exponential(_Smooth):
     """l(m) = r(m) = exp(-m)."""
 
     name: ClassVar[str] = "exponential"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Squared(_Smooth):
     """l(m) = (1 - m)^2 / 2, r(m) = 1 - m."""
 
     name: ClassVar[str] = "squared"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hinge(_Hinge):
-    """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``threshold``.
-
-    Parameters
-    ----------
-    threshold
-        The margin h from which the loss is 0, positive.
-
-    Raises
-    ------
-    TypeError
-        ``threshold`` is not a number.
-    ValueError
-        ``threshold`` is not positive and finite.
-    """
+    """l(m) = max(h - m, 0), r(m) = 1 for m < h and 0 from h on, with h = ``threshold``."""
 
     name: ClassVar[str] = "hinge"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SquaredHinge(_Hinge):
-    """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``threshold``.
+    """l(m) = max(h - m, 0)^2 / 2, r(m) = max(h - m, 0), with h = ``threshold``."""
+
+    name: ClassVar[str] = "squared_hinge"
+
+
+for _kind in (Hinge, SquaredHinge):
+    _kind.__doc__ = f"""{_kind.__doc__ or ""}
 
     Parameters
     ----------
     threshold
-        The margin h from which the loss is 0, positive.
+        The margin h from which the loss is 0, positive and finite.
 
     Raises
     ------
-    TypeError
-        ``threshold`` is not a number.
-    ValueError
-        ``threshold`` is not positive and finite.
+    TypeError, ValueError
+        ``threshold`` is not such a number.
     """
-
-    name: ClassVar[str] = "squared_hinge"
-
 
 _KINDS: tuple[type[Loss], ...] = (CrossEntropy, Hinge, SquaredHinge, Exponential, Squared)
 LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
@@ -110,13 +95,6 @@ LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in _KINDS}
 
 def resolve_loss(loss: str | Loss) -> Loss:
     """Return the loss that a name stands for; a loss is returned as it is.
-
-    Raises
-    ------
-    TypeError
-        Neither a string nor a loss.
-    ValueError
-        A string that names no loss.
 
     Examples
     --------

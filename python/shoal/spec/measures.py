@@ -12,45 +12,19 @@ from shoal.spec.task import Task
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that can be recorded of each network, at each recorded time.
+    """One thing that can be recorded of each network, at each recorded time."""
 
-    Parameters
-    ----------
-    name
-        What ``Record(measure=...)`` calls it, and the variable of the dataset.
-    meaning
-        In a few words: ``long_name`` of the variable.
-    about
-        What the docstring of ``Record`` says of it.
-    dims
-        Its dimensions after (network, time).
-    layers
-        Where it is one array per layer in place of one of its name: the names of weights and biases, and their meaning.
-    of_test
-        Whether it needs test samples.
-    of_init
-        Whether it is counted from the initial weights.
-    of_gradient
-        Whether it needs a gradient of its own.
-    reducible
-        Whether statistics over networks make sense of it.
-    timed
-        Whether it is recorded at each time; if not, after the last step only.
-    flags
-        Whether it holds bools.
-    """
-
-    name: str
-    meaning: str
-    about: str
-    dims: tuple[str, ...] = ()
-    layers: tuple[tuple[str, str], ...] = ()
-    of_test: bool = False
-    of_init: bool = False
-    of_gradient: bool = False
-    reducible: bool = True
-    timed: bool = True
-    flags: bool = False
+    name: str  # for ``Record(measure=...)``, and of the variable of the dataset
+    meaning: str  # in a few words: ``long_name`` of the variable
+    about: str = ""  # for the docstring of ``Record``, if that says more
+    dims: tuple[str, ...] = ()  # after (network, time)
+    layers: tuple[tuple[str, str], ...] = ()  # of one array per layer: names and meanings of weights and biases
+    of_test: bool = False  # needs test samples
+    of_init: bool = False  # is relative to the initial weights
+    of_gradient: bool = False  # needs another gradient
+    reducible: bool = True  # has meaningful statistics over networks
+    timed: bool = True  # is recorded at each time, not only after the last step
+    flags: bool = False  # holds bools
 
     @property
     def is_one_number(self) -> bool:
@@ -93,8 +67,8 @@ _ALL = (
     Measure(
         "error",
         "0-1 classification error, weighted over samples",
-        "weight of the samples on the wrong side; a tie counts its probability, 1/2 for one output and j / (j + 1) if "
-        "j other outputs tie with the label's at the top.",
+        "weight of the samples on the wrong side; a tie counts its probability, which is 1/2 for one output, and "
+        "j / (j + 1) if j other outputs tie with the label's at the top.",
     ),
     Measure(
         "soft_error",
@@ -107,7 +81,7 @@ _ALL = (
         "y f(x), or o_label - max of the other outputs.",
         ("sample",),
     ),
-    Measure("layer_norm", "Frobenius norm of the weight matrix", "Frobenius norm of each weight matrix.", ("layer",)),
+    Measure("layer_norm", "Frobenius norm of the weight matrix", dims=("layer",)),
     Measure(
         "balance",
         "squared norm of incoming less that of outgoing weights",
@@ -115,29 +89,24 @@ _ALL = (
         "ratio of the layers' rates, r_in / r_out. Gradient flow keeps it for relu, leaky_relu and linear.",
         ("unit",),
     ),
-    Measure(
-        "active",
-        "fraction of (sample, unit) pairs with positive input",
-        "fraction of (sample, unit) pairs whose input is positive.",
-        ("hidden_layer",),
-    ),
+    Measure("active", "fraction of (sample, unit) pairs with positive input", dims=("hidden_layer",)),
     Measure(
         "unit_active",
         "fraction of the samples on which the unit's input is positive",
-        "fraction of the samples on which the unit's input is positive; 0 of a dead unit.",
+        "fraction of the samples on which the unit's input is positive; 0 for a dead unit.",
         ("unit",),
     ),
     Measure(
         "gradient_norm",
         "Euclidean norm of the gradient of what is minimised",
-        "Euclidean norm of the gradient, by all weights and biases, of the loss and its penalties. The rates of layers "
-        "are not in it. It costs one gradient per record.",
+        "Euclidean norm of the gradient of loss and penalties by all weights and biases, without the rates of layers. "
+        "It costs one gradient per record.",
         of_gradient=True,
     ),
     Measure(
         "distance",
         "Euclidean distance of weights and biases from the initialisation",
-        "Euclidean norm of all weights and biases less those of the initialisation, also after ``resume``.",
+        "Euclidean norm of all weights and biases less the initial ones, also after ``resume``.",
         of_init=True,
     ),
     _tested("test_loss", "loss, mean over test samples", "loss of the test samples, which all count the same."),
@@ -167,8 +136,7 @@ _ALL = (
     Measure(
         "pattern",
         "whether the unit's input is positive on the sample",
-        "whether the unit's input is positive on that sample, bool.",
-        ("unit", "sample"),
+        dims=("unit", "sample"),
         reducible=False,
         flags=True,
     ),
@@ -194,6 +162,6 @@ def listed(indent: int) -> str:
     for measure in _ALL:
         dims = [*measure.dims] if not measure.layers else []
         shape = f", shape (network, {', '.join(['time', *dims])})" if dims else ""
-        text = f"- ``{measure.name}``{shape}: {measure.about}"
+        text = f"- ``{measure.name}``{shape}: {measure.about or f'{measure.meaning}.'}"
         lines.append(textwrap.fill(text, 120, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)))
     return "\n".join(lines).lstrip()

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
-from shoal.spec.network import Network
 
 STOP_RULES = {"fitted": 3, "satisfied": 4, "dead": 5}  # and the status of a network that has met one
 OUTCOMES = ("completed", "diverged", "exhausted", *STOP_RULES)
@@ -34,8 +33,8 @@ class GradientDescent(Frozen):
         Number of updates, not negative. With 0 steps the initial weights are measured.
     stop
         One or several of the rules below. A network is frozen at the first step that meets a rule, step 0 included. Its
-        later records are those of that step, its status is that of the first rule below that it meets, and
-        ``stopped_at`` is the step. Samples of weight 0 do not count.
+        later records are those of that step, and ``stopped_at`` is the step. Its status is that of the first rule below
+        that it meets. Samples of weight 0 do not count.
 
         - ``fitted`` (status 3): every sample is classified correctly, with a margin above 0.
         - ``satisfied`` (4), of the hinge losses: every margin is at least the threshold, so the loss is 0.
@@ -43,18 +42,15 @@ class GradientDescent(Frozen):
 
     Raises
     ------
-    TypeError
-        ``learning_rate`` is neither a number nor an array of numbers, ``steps`` not an integer, or ``stop`` neither a
-        name nor a sequence of names.
-    ValueError
-        ``learning_rate`` is not positive and finite, or an array of other than one dimension, ``steps`` is negative, or
-        a rule is unknown or named twice.
+    TypeError, ValueError
+        An argument has the wrong type or is out of range, the array has more than one dimension, or a rule is unknown
+        or named twice.
 
     Notes
     -----
-    A network that an update leaves unchanged to the bit is not trained further, since nothing of it can change any
-    more: its hinge is met on every sample, or all its units are dead. Its lane goes to the next network. That changes
-    no bit of the result, but ``progress`` receives its remaining steps at once.
+    A network that an update leaves unchanged to the bit is not trained further: its hinge is met on every sample, or
+    all its units are dead. Its lane goes to the next network. That changes no bit of the result, but ``progress``
+    receives its remaining steps at once.
 
     Examples
     --------
@@ -69,26 +65,24 @@ class GradientDescent(Frozen):
     learning_rate: float | NDArray[np.float64]
     steps: int
     stop: str | Sequence[str] | None = None
+    length: ClassVar[str] = "steps"  # the field that says how long networks train
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "stop", _stop_rules(self.stop))
-        object.__setattr__(self, "learning_rate", _learning_rate(self.learning_rate))
-        object.__setattr__(self, "steps", checks.integer("steps", self.steps, least=0, most=2**62))
-
-    def __repr__(self) -> str:
-        """Return the call that makes it, with an array of learning rates abbreviated to its shape."""
-        rate = self.learning_rate if self.rates is None else f"<float64 {self.rates.shape}>"
-        return f"GradientDescent(learning_rate={rate}, steps={self.steps}, stop={self.stop})"
+        self._fill(
+            stop=_stop_rules(self.stop),
+            learning_rate=_learning_rate(self.learning_rate),
+            steps=checks.integer("steps", self.steps, least=0, most=2**62),
+        )
 
     @property
     def rates(self) -> NDArray[np.float64] | None:
-        """The learning rate of each network, shape (networks,), where each has its own."""
+        """The learning rate of each network, shape (networks,), if each has its own."""
         return self.learning_rate if isinstance(self.learning_rate, np.ndarray) else None
 
     @property
     def t_end(self) -> float | NDArray[np.float64]:
-        """Time of the last step: steps x learning rate; one for each network where their rates are."""
+        """Time of the last step: steps x learning rate; one for each network if their rates differ."""
         return self.steps * self.learning_rate
 
     def block(self, begin: int, end: int) -> GradientDescent:
@@ -102,15 +96,6 @@ class GradientDescent(Frozen):
         """What one network adds to the total of ``progress``: its steps."""
         return self.steps
 
-    @property
-    def packs(self) -> int:
-        """Packs of parameters that the core keeps for the method, beside those trained and their gradient."""
-        return 0
-
-    def kink_bytes(self, network: Network, samples: int, lanes: int) -> int:
-        """Bytes in which the core follows networks across and along kinks."""
-        return 0
-
     def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the steps to record."""
         rules = {rule: rule in (self.stop or ()) for rule in STOP_RULES}
@@ -120,7 +105,6 @@ class GradientDescent(Frozen):
 
 
 def _learning_rate(given: Any) -> Any:
-    """Return a number, or a read-only float64 array of one for each network."""
     if isinstance(given, (str, bytes)) or not (
         isinstance(given, Sequence) or checks.plain("learning_rate", given).ndim
     ):
@@ -133,24 +117,19 @@ def _learning_rate(given: Any) -> Any:
 
 
 def _stop_rules(stop: object) -> tuple[str, ...] | None:
-    """Return the names as a tuple, or None where there are none."""
-    given = (stop,) if isinstance(stop, str) else () if stop is None else stop
-    if not isinstance(given, (tuple, list)):
-        raise TypeError(f"stop must be one or several of {', '.join(STOP_RULES)}, or None, got {stop!r}")
-    names = tuple(checks.choice("stop", name, STOP_RULES) for name in given)
-    if len(set(names)) < len(names):
-        raise ValueError(f"stop must not repeat a rule, got {names}")
-    return names or None
+    if stop is None:
+        return None
+    return checks.choices("stop", stop, STOP_RULES, f"one or several of {', '.join(STOP_RULES)}, or None") or None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GradientFlow(Frozen):
     """Gradient flow, dtheta/dt = -gradient: the limit of descent as the learning rate goes to zero.
 
     The integrator is an embedded Runge-Kutta pair of order 5(4) with adaptive steps per network. It accepts a step if
-    the estimated error of each weight is at most ``atol + rtol |weight|``. Recorded times are exact: the continuous
-    extension of the pair gives the weights there, and the steps do not depend on them. The gradient jumps where a ReLU
-    switches or a hinge loss is met. The integrator locates the time of the jump, and no step crosses it.
+    the estimated error of each weight is at most ``atol + rtol |weight|``. Recorded times are exact, by the continuous
+    extension of the pair, and do not change the steps. The gradient jumps when a ReLU switches or a hinge loss is met.
+    The integrator locates the time of the jump, and no step crosses it.
 
     Parameters
     ----------
@@ -164,10 +143,8 @@ class GradientFlow(Frozen):
 
     Raises
     ------
-    TypeError
-        A number of the wrong type.
-    ValueError
-        A number out of range.
+    TypeError, ValueError
+        A number has the wrong type or is out of range.
 
     Notes
     -----
@@ -195,17 +172,16 @@ class GradientFlow(Frozen):
     max_steps: int = 10_000
     rates: ClassVar[None] = None
     stop: ClassVar[None] = None
+    length: ClassVar[str] = "t_end"  # the field that says how long networks train
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        object.__setattr__(self, "t_end", checks.positive("t_end", self.t_end))
-        object.__setattr__(self, "rtol", checks.real("rtol", self.rtol))
-        if not 1e-13 <= self.rtol <= 0.1:
-            raise ValueError(f"rtol must lie from 1e-13 to 0.1, got {self.rtol:g}")
-        object.__setattr__(self, "atol", checks.real("atol", self.atol))
-        if self.atol < 0:
-            raise ValueError(f"atol must not be negative, got {self.atol:g}")
-        object.__setattr__(self, "max_steps", checks.integer("max_steps", self.max_steps, least=1, most=2**62))
+        self._fill(
+            t_end=checks.positive("t_end", self.t_end),
+            rtol=checks.real("rtol", self.rtol, least=1e-13, most=0.1),
+            atol=checks.not_negative("atol", self.atol),
+            max_steps=checks.integer("max_steps", self.max_steps, least=1, most=2**62),
+        )
 
     def block(self, begin: int, end: int) -> GradientFlow:
         """Return the method of networks ``begin`` to ``end`` - 1 alone: itself."""
@@ -216,31 +192,10 @@ class GradientFlow(Frozen):
         """What one network adds to the total of ``progress``: itself."""
         return 1
 
-    @property
-    def packs(self) -> int:
-        """Packs of parameters that the core keeps for the method: seven slopes, a trial and a record."""
-        return 9
-
-    def kink_bytes(self, network: Network, samples: int, lanes: int) -> int:
-        """Bytes in which the core follows networks across and along kinks.
-
-        Six numbers for each kink and lane, and two velocities for each lane; normals of the surfaces along which one
-        network slides, twice, and their products.
-        """
-        kinks = samples * (network.units + 1)
-        surfaces = min(network.parameters, 512, max(1, 2**22 // network.parameters)) + 1
-        return 8 * (lanes * (6 * kinks + 2 * network.parameters) + surfaces * (2 * network.parameters + surfaces))
-
     def for_core(self, times: NDArray[np.float64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the times to record."""
-        return {
-            "kind": "flow",
-            "until": self.t_end,
-            "rtol": self.rtol,
-            "atol": self.atol,
-            "max_steps": self.max_steps,
-            "record_times": times,
-        }
+        steps = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
+        return {"kind": "flow", "until": self.t_end, "record_times": times, **steps}
 
 
 Method = GradientDescent | GradientFlow

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
 from shoal.spec.activation import ACTIVATIONS
 
-_DEFAULT_SLOPE = 0.01
 _MOST_PARAMETERS = 2**30  # the core numbers the parameters of a network with 32 bits
 _LEAST_FACTOR, _MOST_FACTOR = 1e-100, 1e100  # of scales and rates: products and ratios of them stay numbers
 
@@ -44,17 +44,14 @@ class Network(Frozen):
 
     Raises
     ------
-    TypeError
-        A width is not an integer, or an argument has the wrong type.
-    ValueError
-        Fewer than two widths, a width below one, more than 2**30 parameters, an unknown activation, a slope outside
-        0..1 or for another activation, scales or rates that are not one for each weight layer or not from 1e-100 to
-        1e100.
+    TypeError, ValueError
+        An argument has the wrong type or is out of range, a slope is given for another activation, or the network has
+        more than 2**30 parameters.
 
     Notes
     -----
-    Every parametrisation of layers by powers of the width n is one choice of multiplier, initialisation and rate (the
-    abc form of arXiv:2011.14522). With the fan-in k of a layer, d inputs, n units per hidden layer:
+    Every parametrisation of layers by powers of the width n is one choice of multiplier, initialisation and rate: the
+    abc form of Yang and Hu (2021), arXiv:2011.14522. With the fan-in k of a layer, d inputs, n units per hidden layer:
 
     ============== ================== ================== ========= =========================================
     name           scale              standard deviation rate      in a time of 1 move
@@ -65,9 +62,9 @@ class Network(Frozen):
                    / n
     ============== ================== ================== ========= =========================================
 
-    So the unit of time is the same for every width in the last two: the velocity of the output is -K times the
+    So the unit of time is the same for every width in the last two. The velocity of the output is -K times the
     residuals with the kernel K = sum_l r_l |df/dW_l|^2, of which the output layer has r s^2 sum_i h_i^2. That grows
-    with n where s = r = 1, while s^2 = 1/n and r = 1, or s = alpha/n and r = n/alpha, make an average over units of it.
+    with n for s = r = 1; s^2 = 1/n and r = 1, or s = alpha/n and r = n/alpha, make it an average over units.
 
     Source: theory book, chapter 0.
 
@@ -91,7 +88,7 @@ class Network(Frozen):
         self,
         widths: Sequence[int],
         activation: str = "relu",
-        slope: float = _DEFAULT_SLOPE,
+        slope: float = 0.01,
         bias: bool = False,
         scales: Sequence[float] | None = None,
         rates: Sequence[float] | None = None,
@@ -102,24 +99,18 @@ class Network(Frozen):
         if len(numbers) < 2:
             raise ValueError(f"widths must name at least the inputs and the outputs, got {numbers}")
         checks.choice("activation", activation, ACTIVATIONS)
-        slope = checks.real("slope", slope)
-        if not 0 <= slope <= 1:
-            raise ValueError(f"slope must lie between 0 and 1, got {slope}")
-        if activation != "leaky_relu" and slope != _DEFAULT_SLOPE:
+        slope = checks.real("slope", slope, least=0, most=1)
+        if activation != "leaky_relu" and slope != 0.01:
             raise ValueError(f"slope is for leaky_relu only, got slope={slope} with activation={activation!r}")
-        for name, flag in (("bias", bias), ("centred", centred)):
-            checks.flag(name, flag)
-        fields = {
-            "widths": numbers,
-            "activation": activation,
-            "slope": slope,
-            "bias": bias,
-            "scales": _one_a_layer("scales", scales, numbers),
-            "rates": _one_a_layer("rates", rates, numbers),
-            "centred": centred,
-        }
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+        self._fill(
+            widths=numbers,
+            activation=activation,
+            slope=slope,
+            bias=checks.flag("bias", bias),
+            scales=_one_per_layer("scales", scales, numbers),
+            rates=_one_per_layer("rates", rates, numbers),
+            centred=checks.flag("centred", centred),
+        )
         if self.parameters > _MOST_PARAMETERS:
             raise ValueError(
                 f"widths must make a network of at most {_MOST_PARAMETERS} parameters, got {numbers}, "
@@ -131,7 +122,7 @@ class Network(Frozen):
         cls,
         widths: Sequence[int],
         activation: str = "relu",
-        slope: float = _DEFAULT_SLOPE,
+        slope: float = 0.01,
         bias: bool = False,
         centred: bool = False,
     ) -> Network:
@@ -147,7 +138,7 @@ class Network(Frozen):
         cls,
         widths: Sequence[int],
         activation: str = "relu",
-        slope: float = _DEFAULT_SLOPE,
+        slope: float = 0.01,
         bias: bool = False,
         centred: bool = False,
     ) -> Network:
@@ -174,7 +165,7 @@ class Network(Frozen):
         alpha: float = 1.0,
         *,
         activation: str = "relu",
-        slope: float = _DEFAULT_SLOPE,
+        slope: float = 0.01,
         centred: bool = False,
     ) -> Network:
         """Return f(x) = (alpha / nodes) sum_i a_i phi(w_i.x / sqrt(inputs)), in the time unit of the mean field.
@@ -196,14 +187,12 @@ class Network(Frozen):
         alpha
             Scale of the output, positive.
         activation, slope, centred
-            As of every network.
+            As in ``Network``.
 
         Raises
         ------
-        TypeError
-            An argument has the wrong type.
-        ValueError
-            A number is out of range.
+        TypeError, ValueError
+            An argument has the wrong type or is out of range.
 
         Notes
         -----
@@ -224,13 +213,10 @@ class Network(Frozen):
         rate = m / alpha
         return cls((d, m, 1), activation, slope, False, (1 / math.sqrt(d), alpha / m), (rate, rate), centred)
 
-    def __repr__(self) -> str:
-        """Return the call that makes the network; scales and rates of 1 and ``centred=False`` are left out."""
-        shown = f"widths={self.widths}, activation={self.activation!r}, slope={self.slope}, bias={self.bias}"
-        for name in ("scales", "rates"):
-            if any(value != 1 for value in getattr(self, name)):
-                shown += f", {name}={getattr(self, name)}"
-        return f"Network({shown}{', centred=True' if self.centred else ''})"
+    @property
+    def _unsaid(self) -> dict[str, Any]:
+        ones = (1.0,) * self.layers
+        return {"scales": ones, "rates": ones, "centred": False}
 
     @property
     def inputs(self) -> int:
@@ -259,8 +245,7 @@ class Network(Frozen):
         return weights + (sum(self.widths[1:]) if self.bias else 0)
 
 
-def _one_a_layer(name: str, given: Sequence[float] | None, widths: tuple[int, ...]) -> tuple[float, ...]:
-    """Return one positive number for each weight layer; ones when none are given."""
+def _one_per_layer(name: str, given: Sequence[float] | None, widths: tuple[int, ...]) -> tuple[float, ...]:
     layers = len(widths) - 1
     if given is None:
         return (1.0,) * layers
@@ -268,7 +253,6 @@ def _one_a_layer(name: str, given: Sequence[float] | None, widths: tuple[int, ..
     numbers = tuple(checks.positive(f"{name}[{i}]", value) for i, value in enumerate(held))
     if len(numbers) != layers:
         raise ValueError(f"{name} must hold one number for each of the {layers} weight layers, got {numbers}")
-    for i, number in enumerate(numbers):
-        if not _LEAST_FACTOR <= number <= _MOST_FACTOR:
-            raise ValueError(f"{name}[{i}] must lie from {_LEAST_FACTOR:g} to {_MOST_FACTOR:g}, got {number:g}")
-    return numbers
+    return tuple(
+        checks.real(f"{name}[{i}]", number, least=_LEAST_FACTOR, most=_MOST_FACTOR) for i, number in enumerate(numbers)
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
@@ -30,11 +32,10 @@ class Event(NamedTuple):
         if not isinstance(text, str):
             raise TypeError(f"events must hold texts such as 'error > 0', got {text!r}")
         found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*", text)
-        try:
-            threshold = float(found[3]) if found else float("nan")
-        except ValueError:
-            threshold = float("nan")
-        if not found or threshold != threshold:
+        threshold = math.nan
+        with contextlib.suppress(ValueError):
+            threshold = float(found[3]) if found else math.nan
+        if not found or math.isnan(threshold):
             raise ValueError(
                 f"events must read 'MEASURE RELATION NUMBER' with RELATION one of {', '.join(RELATIONS)}, got {text!r}"
             )
@@ -46,7 +47,7 @@ class Event(NamedTuple):
         return f"{self.measure} {self.relation} {short if float(short) == self.threshold else repr(self.threshold)}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Statistics(Frozen):
     """Which statistics over networks ``Record(reduce=...)`` keeps in place of the networks.
 
@@ -62,7 +63,7 @@ class Statistics(Frozen):
         Conditions such as ``"error > 0"``: the number of networks that meet each at each time, their fraction, and its
         Wilson interval. Networks that diverge count here: from then on their measures exceed every threshold, so the
         fraction of ``"error > 0"`` estimates the probability that training fails. Networks that a flow gave up do not
-        count, since their further course is unknown.
+        count.
     distribution
         Measures of which a histogram is kept: see ``shoal.quantile``. If gradient descent has rules to stop, a
         histogram of the steps at which networks met them is always kept.
@@ -70,13 +71,12 @@ class Statistics(Frozen):
         2**resolution bins per octave, 0 to 10: a histogram resolves a number to a relative width of 2**-resolution,
         between 2**-32 and 2**32 in magnitude. What is smaller counts as 0.
     confidence
-        Of the intervals of events and outcomes, between 0 and 1. When left out, that of four standard deviations.
+        Of the intervals of events and outcomes, between 0 and 1; of four standard deviations when left out.
 
     Raises
     ------
     TypeError, ValueError
-        A name that is not of a measure of one number per time, an event that does not read as one, a resolution out of
-        range.
+        A name is not of a measure of one number per time, an event cannot be read, or a number is out of range.
 
     Examples
     --------
@@ -92,29 +92,16 @@ class Statistics(Frozen):
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        pairs = []
-        for pair in _several("covariance", self.covariance, "pairs of measures such as (('loss', 'error'),)"):
-            if isinstance(pair, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise TypeError(f"covariance must hold pairs of measures such as ('loss', 'error'), got {pair!r}")
-            pairs.append((checks.choice("covariance", pair[0], OF_TIME), checks.choice("covariance", pair[1], OF_TIME)))
-        events = _several("events", self.events, "texts such as ('error > 0',)")
-        object.__setattr__(self, "covariance", tuple(pairs))
-        object.__setattr__(self, "events", tuple(str(Event.read(text)) for text in events))
-        names = _several("distribution", self.distribution, "measures such as ('loss',)")
-        for name in names:
-            if not isinstance(name, str):
-                raise TypeError(f"distribution must hold names of measures such as 'loss', got {name!r}")
-        object.__setattr__(self, "distribution", tuple(names))
-        for name in ("covariance", "events", "distribution"):
-            given = getattr(self, name)
-            if len(set(given)) < len(given):
-                raise ValueError(f"{name} must not repeat an entry, got {given}")
-        object.__setattr__(self, "resolution", checks.integer("resolution", self.resolution, least=0, most=10))
+        self._fill(
+            covariance=_several("covariance", self.covariance, "pairs of measures such as (('loss', 'error'),)", _pair),
+            events=_several("events", self.events, "texts such as ('error > 0',)", lambda text: str(Event.read(text))),
+            distribution=_several("distribution", self.distribution, "measures such as ('loss',)", _name),
+            resolution=checks.integer("resolution", self.resolution, least=0, most=10),
+        )
         if self.confidence is not None:
-            confidence = checks.real("confidence", self.confidence)
-            if not 0 < confidence < 1:
-                raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
-            object.__setattr__(self, "confidence", confidence)
+            self._fill(confidence=checks.real("confidence", self.confidence))
+            if not 0 < self.confidence < 1:
+                raise ValueError(f"confidence must lie between 0 and 1, got {self.confidence}")
 
     @property
     def deviations(self) -> float:
@@ -122,7 +109,7 @@ class Statistics(Frozen):
         return DEVIATIONS if self.confidence is None else NormalDist().inv_cdf((1 + self.confidence) / 2)
 
     def check(self, measures: Sequence[str]) -> None:
-        """Raise a ValueError where something is asked of a measure that is not recorded."""
+        """Raise a ValueError if something is asked of a measure that is not recorded."""
         asked = {
             "covariance": [name for pair in self.covariance for name in pair],
             "events": [event.measure for event in self.read_events()],
@@ -138,7 +125,19 @@ class Statistics(Frozen):
         return [Event.read(text) for text in self.events]
 
 
-def _several(name: str, values: object, example: str) -> list[object]:
-    if isinstance(values, str) or not isinstance(values, (tuple, list)):
+def _several(name: str, values: object, example: str, read: Callable[[Any], Any]) -> tuple[Any, ...]:
+    if not isinstance(values, (tuple, list)):
         raise TypeError(f"{name} must be {example}, got {values!r}")
-    return list(values)
+    return checks.distinct(name, [read(value) for value in values], "an entry")
+
+
+def _pair(pair: object) -> tuple[str, ...]:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"covariance must hold pairs of measures such as ('loss', 'error'), got {pair!r}")
+    return tuple(checks.choice("covariance", name, OF_TIME) for name in pair)
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"distribution must hold names of measures such as 'loss', got {name!r}")
+    return name

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
-from shoal.base.frozen import Frozen
+from shoal.base.frozen import Frozen, read_only
 
 
 class Samples(NamedTuple):
@@ -53,8 +53,8 @@ class Task(Frozen):
         Something in an argument is not a real number or is masked, labels are bools, or ``test`` is not a pair.
     ValueError
         Shapes that do not fit, tables (of pandas or xarray) whose rows have different labels, NaN or infinite values,
-        labels that are neither -1/+1 nor 0..K-1 (those of ``test`` together with the others), negative weights or
-        weights whose sum is zero.
+        labels that are neither -1/+1 nor 0..K-1 (those of ``test`` together with the others), negative weights, or
+        weights that are all zero.
 
     Examples
     --------
@@ -74,22 +74,22 @@ class Task(Frozen):
         sample_weight: ArrayLike | None = None,
         test: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
-        _check_axes("inputs", inputs)
-        checks.same_order(("inputs", "labels"), inputs, labels)
         checks.same_order(("inputs", "sample_weight"), inputs, sample_weight)
-        points = checks.real_array("inputs", inputs, dimensions=2, shape="(samples, inputs)", flags=True)
-        object.__setattr__(self, "inputs", points)
-        object.__setattr__(self, "labels", _labels(labels, len(points)))
-        object.__setattr__(self, "sample_weight", _weights(sample_weight, len(points)))
-        object.__setattr__(self, "test", None if test is None else _test(test, self))
+        samples = _samples(inputs, labels)
+        weights = _weights(sample_weight, len(samples.labels))
+        self._fill(inputs=samples.inputs, labels=samples.labels, sample_weight=weights, test=None)
+        if (given := checks.pair("test", test, "(inputs, labels)")) is None:
+            return
+        tested = _samples(*given, of="test ")
+        if tested.inputs.shape[1] != self.dimension:
+            columns = tested.inputs.shape[1]
+            raise ValueError(f"test inputs must have the {self.dimension} columns that inputs has, got {columns}")
+        _check_labels("labels and test labels together", np.concatenate([self.labels, tested.labels]))
+        self._fill(test=tested)
 
-    def __repr__(self) -> str:
-        """Return the call that makes the task, with arrays abbreviated to their shapes."""
-        n, d = self.inputs.shape
-        held = f"inputs=<float64 ({n}, {d})>, labels=<int64 ({n},)>, sample_weight=<float64 ({n},)>"
-        if self.test is not None:
-            held += f", test=(<float64 ({self.test_samples}, {d})>, <int64 ({self.test_samples},)>)"
-        return f"Task({held})"
+    @property
+    def _unsaid(self) -> dict[str, Any]:
+        return {"test": None}
 
     @property
     def samples(self) -> int:
@@ -98,7 +98,7 @@ class Task(Frozen):
 
     @property
     def test_samples(self) -> int:
-        """Number of test samples; 0 where there are none."""
+        """Number of test samples."""
         return 0 if self.test is None else len(self.test.labels)
 
     @property
@@ -107,22 +107,17 @@ class Task(Frozen):
         return int(self.inputs.shape[1])
 
 
-def _check_axes(name: str, inputs: object) -> None:
-    """Refuse a DataArray whose axes are named, and stand the other way round."""
+def _samples(inputs: ArrayLike, labels: ArrayLike, of: str = "") -> Samples:
+    names = f"{of}inputs", f"{of}labels"
     if getattr(inputs, "dims", None) in (("input", "sample"), ("input", "test_sample")):
-        raise ValueError(f"{name} must have shape (samples, inputs), got dimensions (input, sample): transpose them")
-
-
-def _labels(labels: ArrayLike, samples: int, of: str = "") -> NDArray[np.int64]:
-    given = checks.real_array(f"{of}labels", labels, dimensions=1, shape="(samples,)")
-    if len(given) != samples:
         raise ValueError(
-            f"{of}labels must have one entry per sample: {of}inputs has {samples} rows, {of}labels has {len(given)}"
+            f"{of}inputs must have shape (samples, inputs), got dimensions (input, sample): transpose them"
         )
-    _check_labels(f"{of}labels", given)
-    array = given.astype(np.int64)
-    array.flags.writeable = False
-    return array
+    checks.same_order(names, inputs, labels)
+    points = checks.real_array(names[0], inputs, dimensions=2, shape="(samples, inputs)", flags=True)
+    given = checks.vector(names[1], labels, "sample", len(points))
+    _check_labels(names[1], given)
+    return Samples(points, read_only(given.astype(np.int64)))
 
 
 def _check_labels(name: str, labels: NDArray[np.floating | np.int64]) -> None:
@@ -134,28 +129,9 @@ def _check_labels(name: str, labels: NDArray[np.floating | np.int64]) -> None:
         raise ValueError(f"{name} must be -1/+1 (one output) or 0..K-1 (K outputs), got {shown}")
 
 
-def _test(test: object, task: Task) -> Samples:
-    if not isinstance(test, (tuple, list)) or len(test) != 2:
-        raise TypeError(f"test must be a pair (inputs, labels) or None, got {test!r:.200}")
-    _check_axes("test inputs", test[0])
-    checks.same_order(("test inputs", "test labels"), test[0], test[1])
-    inputs = checks.real_array("test inputs", test[0], dimensions=2, shape="(samples, inputs)", flags=True)
-    if inputs.shape[1] != task.dimension:
-        raise ValueError(f"test inputs must have the {task.dimension} columns that inputs has, got {inputs.shape[1]}")
-    labels = _labels(test[1], len(inputs), "test ")
-    _check_labels("labels and test labels together", np.concatenate([task.labels, labels]))
-    return Samples(inputs, labels)
-
-
 def _weights(weights: ArrayLike | None, samples: int) -> NDArray[np.float64]:
-    if weights is None:
-        given = np.ones(samples)
-    else:
-        given = checks.real_array("sample_weight", weights, dimensions=1, shape="(samples,)", flags=True)
-    if len(given) != samples:
-        raise ValueError(
-            f"sample_weight must have one entry per sample: inputs has {samples} rows, sample_weight has {len(given)}"
-        )
+    weights = np.ones(samples) if weights is None else weights
+    given = checks.vector("sample_weight", weights, "sample", samples, flags=True)
     if (given < 0).any():
         at = int(np.argmax(given < 0))
         raise ValueError(f"sample_weight must not be negative, got {given[at]} at index {at}")
@@ -167,6 +143,4 @@ def _weights(weights: ArrayLike | None, samples: int) -> NDArray[np.float64]:
     if given.max() > 1 or abs(math.fsum(given) - 1) > 2 * np.finfo(np.float64).eps:
         given = given / given.max()
         given = given / math.fsum(given)
-    array = np.array(given)
-    array.flags.writeable = False
-    return array
+    return read_only(given)

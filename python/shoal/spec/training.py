@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from shoal.base import checks
 from shoal.base.frozen import Frozen
 from shoal.spec import validate
-from shoal.spec.engines import resolve_engine
-from shoal.spec.init import Init
+from shoal.spec.init import Explicit, Init
 from shoal.spec.loss import Loss, resolve_loss
 from shoal.spec.method import GradientDescent, Method
 from shoal.spec.network import Network
@@ -25,7 +24,7 @@ from shoal.spec.task import Task
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Training(Frozen):
     """Everything that determines a result: network, task, initialisation, method, loss, and what is recorded.
 
@@ -41,8 +40,8 @@ class Training(Frozen):
         ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
         ``Hinge(threshold=2.0)``. Networks of K outputs take cross-entropy only.
     weight_decay, spectral_decoupling
-        L and S, not negative. Training minimises the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2, where theta holds
-        all weights and biases, p_s are the sample weights and f the outputs. The measure ``loss`` is the loss alone.
+        L and S, not negative. Training minimises the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2. theta holds all
+        weights and biases, p_s are the sample weights and f the outputs. The measure ``loss`` is the loss alone.
     record
         When and what to measure; ``Record()`` when left out.
     networks
@@ -53,27 +52,24 @@ class Training(Frozen):
         Index of the first network: ``first_network=i, networks=1`` is network i alone.
     engine
         ``lanes`` trains small networks in parallel, one per SIMD lane. ``wide`` trains networks one at a time,
-        vectorised over their units, and shares the samples among the threads if there are fewer networks than threads.
-        Both give the same result but for rounding. ``auto`` chooses by the sizes of network and task, never by the
-        number of networks. Only gradient descent of networks with hidden units can be ``wide``.
+        vectorised over their units; if there are fewer networks than threads, these divide the samples. Both give the
+        same result but for rounding. ``auto`` chooses by the sizes of network and task, never by the number of
+        networks. Only gradient descent of networks with hidden units can be ``wide``.
     condense
-        Whether to train on fewer samples and inputs. Samples whose inputs and label are equal to the bit are merged
-        into one with the sum of their weights. Inputs that span fewer dimensions than they have, those of the test
-        samples included, are replaced by their coordinates in an orthonormal basis of that span. The training is the
-        same but for rounding, and its result has the given samples and inputs. ``auto`` condenses from 32 samples or
-        inputs on, if that saves at least half of them; with a ``GradientFlow`` it merges all equal samples. True
-        condenses whenever that saves any, False never. With weight decay inputs stay as they are. The tolerances of a
-        ``GradientFlow`` apply to the coordinates of the first layer's weights.
+        Whether to train on fewer samples and inputs, with the same result but for rounding. Samples whose inputs and
+        label are equal to the bit are merged into one with the sum of their weights. Inputs (of test samples too) that
+        span fewer dimensions than they have become coordinates in an orthonormal basis of that span, but not with
+        weight decay. ``auto`` condenses from 32 samples or inputs on, if that saves at least half of them; with a
+        ``GradientFlow`` it merges all equal samples. True condenses whenever that saves any, False never. The
+        tolerances of a ``GradientFlow`` apply to the coordinates of the first layer's weights.
     dtype
         ``float64`` or, for descent, ``float32``.
 
     Raises
     ------
-    TypeError
-        An argument has the wrong type.
-    ValueError
-        An argument is out of range (for float32 also: a std, learning rate or threshold that it cannot hold), or
-        arguments do not fit each other.
+    TypeError, ValueError
+        An argument has the wrong type or is out of range (of float32 too, with this ``dtype``), or arguments do not fit
+        each other.
 
     Examples
     --------
@@ -105,23 +101,22 @@ class Training(Frozen):
     def __post_init__(self) -> None:
         """Check the fields, each by itself and together."""
         validate.check_types(self.network, self.task, self.init, self.method, self.record)
-        given: dict[str, Any] = {"loss": resolve_loss(self.loss), "record": self.record or Record()}
-        validate.check_fit(self.network, self.task, given["loss"], given["record"])
-        validate.check_stop(self.method, self.network, given["loss"])
-        networks = self.networks
+        self._fill(loss=resolve_loss(self.loss), record=self.record or Record())
+        validate.check_fit(self.network, self.task, self.loss, self.record)
+        validate.check_stop(self.method, self.network, self.loss)
+        networks, rates = self.networks, self.method.rates
         if networks is None:
-            rates = self.method.rates
             networks = self.init.networks or (1 if rates is None else len(rates))
-        given["networks"] = checks.integer("networks", networks, least=1, most=2**62)
-        given["seed"] = checks.integer("seed", self.seed, least=0, most=2**64 - 1)
-        given["first_network"] = checks.integer("first_network", self.first_network, least=0, most=2**62)
-        checks.choice("dtype", self.dtype, ("float64", "float32"))
-        for name in ("weight_decay", "spectral_decoupling"):
-            given[name] = checks.not_negative(name, getattr(self, name))
-        for name, value in given.items():
-            object.__setattr__(self, name, value)
+        self._fill(
+            networks=checks.integer("networks", networks, least=1, most=2**62),
+            seed=checks.integer("seed", self.seed, least=0, most=2**64 - 1),
+            first_network=checks.integer("first_network", self.first_network, least=0, most=2**62),
+            dtype=checks.choice("dtype", self.dtype, ("float64", "float32")),
+            weight_decay=checks.not_negative("weight_decay", self.weight_decay),
+            spectral_decoupling=checks.not_negative("spectral_decoupling", self.spectral_decoupling),
+        )
         validate.check_condense(self.condense)
-        resolve_engine(self.engine, self.network, self.task, self.method)
+        validate.resolve_engine(self.engine, self.network, self.task, self.method)
         validate.check_method(self.method, self.networks, self.dtype)
         if self.dtype == "float32":
             _check_range(self)
@@ -148,8 +143,15 @@ class Training(Frozen):
 
     @cached_property
     def records(self) -> NDArray[Any]:
-        """The steps of descent, or times of a flow, at which is measured, shape (times,)."""
+        """The steps of descent, or times of a flow, at which networks are measured, shape (times,)."""
         return self.record.at(self.method)
+
+    def drawn(self, threads: int | None = None) -> Explicit:
+        """Return the initial weights of all networks, as they are trained."""
+        return self.init.draw(
+            self.network, self.task, networks=self.networks, seed=self.seed, first_network=self.first_network,
+            dtype=self.dtype, threads=threads,
+        )  # fmt: skip
 
     def part(self, begin: int, end: int) -> Training:
         """Return the training of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
@@ -159,7 +161,7 @@ class Training(Frozen):
 
 
 def takes_training(function: F) -> F:
-    """Return a function whose ``**training`` are fields of ``Training``, with their names and defaults to be seen."""
+    """Return a function whose ``**training`` are fields of ``Training``, which its signature then shows."""
     own = inspect.signature(function)
     given = inspect.signature(Training).parameters
     first = [one for one in given.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
@@ -171,7 +173,7 @@ def takes_training(function: F) -> F:
 
 
 def _check_range(training: Training) -> None:
-    """Refuse what float32 would turn into infinity, or what of the scalars it would turn into 0."""
+    """Refuse numbers that float32 would turn into infinity, and scalars that it would turn into 0."""
     network, task, init, method = training.network, training.task, training.init, training.method
     limits = np.finfo(np.float32)
     largest, least = float(limits.max), float(limits.smallest_subnormal)

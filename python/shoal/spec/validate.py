@@ -1,47 +1,47 @@
-"""Whether the fields of a training fit each other."""
+"""Whether the fields of a training fit each other, and which engine trains it."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.spec.init import INITS, Init
+from shoal.base import checks
+from shoal.spec.init import INITS
 from shoal.spec.loss import Loss
 from shoal.spec.measures import REGISTRY
-from shoal.spec.method import METHODS, GradientFlow, Method
+from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method
 from shoal.spec.network import Network
 from shoal.spec.record import Record
 from shoal.spec.task import Task
 
 _MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
 
+ENGINES = ("auto", "lanes", "wide")
+
+# Parameters and samples from which on networks are wide. Measured on AVX2 in float64, one thread (docs/core.md).
+_WIDE_FROM = (
+    (10_000, 256),  # packs leave the cache: many networks train as fast one by one, one alone 4 times as fast
+    (1_000, 20_000),  # a call seldom has the networks to fill lanes and threads; many would lose up to half
+)
+
 
 def check_types(network: object, task: object, init: object, method: object, record: object) -> None:
     """Raise a TypeError for what is not of its type."""
-    kinds: dict[str, tuple[object, type]] = {
-        "network": (network, Network),
-        "task": (task, Task),
-        "init": (init, Init),
-        "record": (Record() if record is None else record, Record),
-    }
-    for name, (value, kind) in kinds.items():
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} must be a shoal.{kind.__name__}, got {value!r} of type {type(value).__name__}")
-    choices: dict[str, tuple[object, tuple[type, ...]]] = {"init": (init, INITS), "method": (method, METHODS)}
-    for name, (value, kinds_of_it) in choices.items():
-        if not isinstance(value, kinds_of_it):
-            names = ", ".join(f"shoal.{kind.__name__}" for kind in kinds_of_it)
-            raise TypeError(f"{name} must be one of {names}, got {value!r} of type {type(value).__name__}")
+    checks.kind("network", network, Network)
+    checks.kind("task", task, Task)
+    checks.kind("init", init, *INITS)
+    checks.kind("record", Record() if record is None else record, Record)
+    checks.kind("method", method, *METHODS)
 
 
 def check_progress(progress: object) -> None:
-    """Refuse what cannot be called."""
+    """Refuse anything but a function or None."""
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be a function of (done, total) or None, got {progress!r}")
 
 
 def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
-    """Raise a ValueError where network, task, loss and measures do not go together."""
+    """Refuse a network, task, loss and measures that do not go together."""
     if task.dimension != network.inputs:
         raise ValueError(f"inputs must have the {network.inputs} columns that the network takes, got {task.dimension}")
     _check_labels("labels", task.labels, network.outputs)
@@ -55,15 +55,14 @@ def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
 
 
 def check_condense(condense: object) -> None:
-    """Refuse what is neither ``auto`` nor True nor False."""
-    if isinstance(condense, bool) or (isinstance(condense, str) and condense == "auto"):
-        return
-    kind = ValueError if isinstance(condense, str) else TypeError
-    raise kind(f"condense must be 'auto', True or False, got {condense!r:.200}")
+    """Refuse anything but ``auto``, True and False."""
+    if not isinstance(condense, bool) and condense != "auto":
+        kind = ValueError if isinstance(condense, str) else TypeError
+        raise kind(f"condense must be 'auto', True or False, got {condense!r:.200}")
 
 
 def check_method(method: Method, networks: int, dtype: str) -> None:
-    """Refuse a flow in float32, learning rates of other networks, and more steps of networks than can be counted."""
+    """Refuse a flow in float32, learning rates for other networks, and more steps of networks than can be counted."""
     if isinstance(method, GradientFlow) and dtype != "float64":
         raise ValueError(f"dtype must be float64 for a GradientFlow, got {dtype}")
     rates = method.rates
@@ -87,6 +86,20 @@ def check_stop(method: Method, network: Network, loss: Loss) -> None:
             "stop must not hold 'dead' unless the network has hidden units with activation relu, "
             f"got widths={network.widths}, activation={network.activation!r}"
         )
+
+
+def resolve_engine(engine: str, network: Network, task: Task, method: Method) -> str:
+    """Return ``lanes`` or ``wide``; ``auto`` depends on what fixes a network's bits, not on the number of networks."""
+    checks.choice("engine", engine, ENGINES)
+    can_be_wide = isinstance(method, GradientDescent) and network.units > 0
+    if engine == "wide" and not can_be_wide:
+        trouble = "a flow" if network.units else f"a network without hidden units, widths={network.widths}"
+        raise ValueError(f"engine must be 'lanes' or 'auto' for {trouble}, got 'wide'")
+    if engine != "auto":
+        return engine
+    learnt = int(np.count_nonzero(task.sample_weight))  # samples of weight 0 change no bit
+    large = any(network.parameters >= parameters and learnt >= samples for parameters, samples in _WIDE_FROM)
+    return "wide" if can_be_wide and large else "lanes"
 
 
 def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:

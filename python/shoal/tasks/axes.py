@@ -35,10 +35,8 @@ def modes(
 
     Raises
     ------
-    TypeError
-        An argument is not a number.
-    ValueError
-        Norms that are not positive, frequencies that do not fit, fewer classes than 2 or fewer inputs than modes.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above, or frequencies do not fit the norms.
 
     Examples
     --------
@@ -64,16 +62,14 @@ def antipodal(norm: float = 1.0, *, dimension: int = 1, frequency: float = 0.5) 
     norm
         Norm of x, positive.
     dimension
-        Number of inputs.
+        Number of inputs, at least 1.
     frequency
         Weight of the sample of label +1, between 0 and 1.
 
     Raises
     ------
-    TypeError
-        An argument is not a number.
-    ValueError
-        A norm that is not positive, a dimension below 1, or a frequency outside 0..1.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above.
 
     Examples
     --------
@@ -83,9 +79,7 @@ def antipodal(norm: float = 1.0, *, dimension: int = 1, frequency: float = 0.5) 
     """
     norm = checks.positive("norm", norm)
     dimension = checks.integer("dimension", dimension, least=1)
-    frequency = checks.real("frequency", frequency)
-    if not 0 <= frequency <= 1:
-        raise ValueError(f"frequency must lie between 0 and 1, got {frequency}")
+    frequency = checks.real("frequency", frequency, least=0, most=1)
     require_room(2, dimension)
     inputs = np.zeros((2, dimension))
     inputs[:, 0] = norm, -norm
@@ -93,7 +87,7 @@ def antipodal(norm: float = 1.0, *, dimension: int = 1, frequency: float = 0.5) 
 
 
 def xor(scale: float = 1.0, *, dimension: int = 2) -> Task:
-    """Return exclusive or: four samples (+-scale, +-scale), of label +1 where the signs of the two inputs differ.
+    """Return exclusive or: four samples (+-scale, +-scale), of label +1 if the signs of the two inputs differ.
 
     No linear function separates the labels. For samples that scatter around these four, see ``mixture``.
 
@@ -106,10 +100,8 @@ def xor(scale: float = 1.0, *, dimension: int = 2) -> Task:
 
     Raises
     ------
-    TypeError
-        An argument is not a number.
-    ValueError
-        A scale that is not positive, or a dimension below 2.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above.
 
     Examples
     --------
@@ -136,7 +128,7 @@ def features(
 ) -> Task:
     """Return samples that are sums of orthogonal features: feature k is norms[k] along axis k.
 
-    Features that stand in the same samples compete: the faster starves the slower (arXiv:2011.09468).
+    Features in the same samples compete: the faster starves the slower (Pezeshki et al. 2020, arXiv:2011.09468).
 
     Parameters
     ----------
@@ -154,11 +146,9 @@ def features(
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or a feature number not an integer.
-    ValueError
-        Norms that are not positive, no types, a type that is empty, repeats a feature or names one that is not there,
-        frequencies that do not fit, or fewer inputs than features.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above; no types, or one that is empty, repeats a feature
+        or names one that is not there; frequencies that do not fit the types.
 
     Examples
     --------

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks, imports
 from shoal.spec.task import Task
-from shoal.tasks.draw import generator, proportions, require_room, streams
+from shoal.tasks.draw import Drawn, generator, proportions, require_room, streams, trained_and_tested
 
 __all__ = ["gaussian", "mixture", "moons"]
 
@@ -24,7 +24,7 @@ def gaussian(samples: int, dimension: int, *, separation: float, seed: int = 0) 
     samples
         Number of samples of both classes together, at least 2.
     dimension
-        Number of inputs.
+        Number of inputs, at least 1.
     separation
         Distance between the two means in standard deviations, not negative.
     seed
@@ -32,10 +32,8 @@ def gaussian(samples: int, dimension: int, *, separation: float, seed: int = 0) 
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or a count not an integer.
-    ValueError
-        Fewer than two samples, no inputs, a negative separation or seed.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above, or the task does not fit into memory.
 
     Examples
     --------
@@ -44,9 +42,7 @@ def gaussian(samples: int, dimension: int, *, separation: float, seed: int = 0) 
     """
     samples = checks.integer("samples", samples, least=2)
     dimension = checks.integer("dimension", dimension, least=1)
-    separation = checks.real("separation", separation)
-    if separation < 0:
-        raise ValueError(f"separation must not be negative, got {separation}")
+    separation = checks.not_negative("separation", separation)
     draws = generator(seed)
     require_room(samples, dimension)
     labels = 1 - 2 * (np.arange(samples) % 2)
@@ -72,16 +68,17 @@ def mixture(
     Parameters
     ----------
     samples
-        Number of training samples.
+        Number of training samples, at least 1.
     means : array_like of float, shape (clusters, inputs)
         Centres of the clusters.
     labels : array_like of int, shape (clusters,)
-        Label of each cluster: -1/+1 for one output, 0..K-1 for K outputs. Clusters may share one.
+        Label of each cluster: -1/+1 for one output, 0..K-1 for K outputs. Clusters may have the same label.
     spread : float or array_like of float, shape (clusters,)
         Standard deviation of every input around the centre, not negative: one for all clusters or one per cluster. At 0
         all samples of a cluster lie on its centre.
     weights : array_like of float, shape (clusters,), optional
-        How frequent the clusters are; divided by their sum; equal when left out. (The samples all count the same.)
+        How frequent the clusters are, not negative; divided by their sum; equal when left out. (The samples all count
+        the same.)
     test_samples
         Number of fresh samples of the same distribution; none when 0.
     seed
@@ -94,12 +91,9 @@ def mixture(
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or a count not an integer.
-    ValueError
-        No samples, means that are not finite, labels or weights that do not fit the means, labels that are neither
-        -1/+1 nor 0..K-1, a negative spread, weight, number of test samples or seed, weights that are all zero, or a
-        task that does not fit into memory.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above; labels, spreads or weights do not fit the means;
+        the weights are all zero; or the task does not fit into memory.
 
     Examples
     --------
@@ -111,43 +105,40 @@ def mixture(
     test_samples = checks.integer("test_samples", test_samples, least=0)
     centres = checks.real_array("means", means, dimensions=2, shape="(clusters, inputs)")
     clusters, inputs = centres.shape
-    named = checks.real_array("labels", labels, dimensions=1, shape="(clusters,)")
-    if len(named) != clusters:
-        raise ValueError(f"labels must have one entry per cluster, {clusters}, got {len(named)}")
-    of_clusters = Task(centres, named).labels
+    of_clusters = Task(centres, checks.vector("labels", labels, "cluster", clusters)).labels
     spreads = _spreads(spread, clusters)
     probabilities = proportions("weights", weights, clusters, "cluster")
     probabilities = probabilities / probabilities.max()  # so that no sum overflows
     probabilities = probabilities / probabilities.sum()
-    training, testing = streams(seed, 2)
+    both = streams(seed, 2)
     require_room(samples, inputs, test_samples)
 
-    def drawn(stream: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
+    def drawn(which: int, count: int) -> Drawn:
+        stream = both[which]
         chosen = stream.choice(clusters, size=count, p=probabilities)
         points = stream.standard_normal((count, inputs))
         points *= spreads[chosen, None]
         points += centres[chosen]
         return points, of_clusters[chosen]
 
-    test = drawn(testing, test_samples) if test_samples else None
-    return Task(*drawn(training, samples), test=test)
+    return trained_and_tested(samples, test_samples, drawn)
 
 
 def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int = 0) -> Task:
     """Return two interleaved half circles in two dimensions, which no line separates; scikit-learn's ``make_moons``.
 
-    Label +1: the upper half of the circle of radius 1 around (0, 0). Label -1: the lower half of that around
-    (1, 1/2). The points stand at equal distances along the arcs, in random order, each moved by normal noise.
+    Label +1: the upper half of the circle of radius 1 around (0, 0). Label -1: the lower half of the circle around
+    (1, 1/2). The points are at equal distances along the arcs, in random order, each moved by normal noise.
 
     Parameters
     ----------
     samples
-        Number of training samples of both classes together, at least 2; label -1 has one more where it is odd.
+        Number of training samples of both classes together, at least 2; label -1 has one more if it is odd.
     noise
         Standard deviation of either coordinate around the arc, not negative.
     test_samples
         Number of test samples, with noise of their own; none when 0. At noise 0 they lie on the same arcs, and are the
-        training samples where there are as many.
+        training samples if there are as many.
     seed
         Not negative. The test samples are drawn from a stream of their own: they do not depend on ``samples``.
 
@@ -160,10 +151,8 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
     ------
     ImportError
         scikit-learn is not installed.
-    TypeError
-        An argument is not a number, or a count not an integer.
-    ValueError
-        Fewer than two samples, negative noise, number of test samples or seed, or a task that does not fit into memory.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above, or the task does not fit into memory.
 
     Examples
     --------
@@ -176,17 +165,16 @@ def moons(samples: int, noise: float = 0.1, *, test_samples: int = 0, seed: int 
     samples = checks.integer("samples", samples, least=2)
     noise = abs(checks.not_negative("noise", noise))  # -0.0 is 0
     test_samples = checks.integer("test_samples", test_samples, least=0)
-    training, testing = streams(seed, 2)
+    both = streams(seed, 2)
     require_room(samples, 2, test_samples)
     datasets = imports.sklearn_datasets("tasks.moons")
 
-    def drawn(stream: np.random.Generator, count: int) -> tuple[Floats, NDArray[np.int64]]:
-        # make_moons takes NumPy's older interface only, which can stand on the same stream.
-        points, moon = datasets.make_moons(count, noise=noise, random_state=np.random.RandomState(stream.bit_generator))
+    def drawn(which: int, count: int) -> Drawn:
+        older = np.random.RandomState(both[which].bit_generator)  # the interface that make_moons takes
+        points, moon = datasets.make_moons(count, noise=noise, random_state=older)
         return points, 1 - 2 * moon
 
-    test = drawn(testing, test_samples) if test_samples else None
-    return Task(*drawn(training, samples), test=test)
+    return trained_and_tested(samples, test_samples, drawn)
 
 
 def _spreads(spread: ArrayLike, clusters: int) -> Floats:

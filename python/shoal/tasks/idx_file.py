@@ -38,59 +38,33 @@ class Header(NamedTuple):
     dtype: np.dtype[np.integer] | np.dtype[np.floating]
 
     @property
-    def reading_bytes(self) -> int:
-        """Bytes in which the array is read at most.
+    def length(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
-        Its own and an eighth, by which Python grows what it fills; a chunk; a copy where the bytes change their order.
-        """
-        own = _length(self)
-        return own + own // 8 + _CHUNK + (own if self.dtype.itemsize > 1 else 0)
+    @property
+    def reading_bytes(self) -> int:
+        """Bytes in which the array is read at most."""
+        # Its own and an eighth, by which Python grows what it fills; a chunk; a copy if the bytes change their order.
+        return self.length + self.length // 8 + _CHUNK + (self.length if self.dtype.itemsize > 1 else 0)
+
+    def __str__(self) -> str:
+        """Return what it states, for messages."""
+        return f"its header states shape {self.shape} of {self.dtype}, {self.length} bytes"
 
 
 def read(path: str | os.PathLike[str]) -> Values:
-    """Return the array in an IDX file, in the byte order of this machine.
+    """Return the array in an IDX file, in the byte order of this machine, or raise a ValueError that names the file.
 
     Nothing is allocated on the word of the header alone: the sizes that it states are compared with the size of the
-    file first. A compressed file is recognised by its first bytes, not by its name.
-
-    Parameters
-    ----------
-    path : str or PathLike
-        The file.
-
-    Returns
-    -------
-    array, of the shape that the header states; uint8, int8, int16, int32, float32 or float64
-        The values.
-
-    Raises
-    ------
-    TypeError
-        `path` is not a path.
-    FileNotFoundError
-        There is no such file. (Other faults of the file system are OSErrors too.)
-    ValueError
-        Not an IDX file, a type that the format does not have, a dimension of size zero, fewer or more bytes than the
-        header states, or damaged compression. The message names the file.
-
-    Notes
-    -----
-    Time and memory are those of one copy of the values.
+    file first. A compressed file is recognised by its first bytes, not by its name. Memory is that of one copy of the
+    values.
     """
     return _opened(path, _parse)
 
 
 def image_header(path: str | os.PathLike[str]) -> Header:
-    """Return the shape (samples, ...) and type of the images in an IDX file, without reading the images.
-
-    Raises
-    ------
-    TypeError, FileNotFoundError
-        As in `read`.
-    ValueError
-        As in `read`, as far as the first bytes and the size of the file show it, or the file has fewer than two
-        dimensions.
-    """
+    """Return the shape (samples, ...) and type of the images in an IDX file, without reading the images."""
     header = _opened(path, _head)
     if len(header.shape) < 2:
         raise ValueError(f"{path} must hold images in at least 2 dimensions, (samples, ...), got shape {header.shape}")
@@ -98,30 +72,14 @@ def image_header(path: str | os.PathLike[str]) -> Header:
 
 
 def read_images(path: str | os.PathLike[str]) -> Values:
-    """Return the samples of an IDX file as rows, (samples, inputs): all dimensions after the first in one.
-
-    Raises
-    ------
-    TypeError, FileNotFoundError
-        As in `read`.
-    ValueError
-        As in `read`, or the file has fewer than two dimensions.
-    """
+    """Return the samples of an IDX file as rows, (samples, inputs): all dimensions after the first in one."""
     image_header(path)
     found = read(path)
     return found.reshape(len(found), -1)
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
-    """Return the labels of an IDX file, (samples,).
-
-    Raises
-    ------
-    TypeError, FileNotFoundError
-        As in `read`.
-    ValueError
-        As in `read`, or the file has more than one dimension or a type that is not of integers.
-    """
+    """Return the labels of an IDX file, (samples,)."""
     found = read(path)
     if found.ndim != 1:
         raise ValueError(f"{path} must hold labels in 1 dimension, (samples,), got shape {found.shape}")
@@ -131,7 +89,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.integer]:
 
 
 def _opened(path: str | os.PathLike[str], take: Callable[[Path, IO[bytes], int, bool], _Found]) -> _Found:
-    """Return what ``take`` finds in a file, decompressed where it is compressed."""
+    """Return what ``take`` finds in a file, decompressed if it is compressed."""
     file = Path(checks.path("path", path))
     with file.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
@@ -147,7 +105,7 @@ def _opened(path: str | os.PathLike[str], take: Callable[[Path, IO[bytes], int, 
 
 
 def _head(file: Path, stream: IO[bytes], most: int, exact: bool) -> Header:
-    """Return the header of an open file that holds at most ``most`` bytes, and ``exact`` says: just so many."""
+    """Return the header of an open file that holds at most ``most`` bytes, or just so many if that is ``exact``."""
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0":
         raise ValueError(f"{file} is not an IDX file: it must start with two zero bytes, got {start[:4].hex(' ')!r}")
@@ -165,38 +123,21 @@ def _head(file: Path, stream: IO[bytes], most: int, exact: bool) -> Header:
         raise ValueError(f"{file} is empty: no dimension may have size 0, got shape {shape}")
     header = Header(shape, np.dtype(_TYPES[code]).newbyteorder("="))
     held = most - 4 - 4 * dimensions
-    if held < _length(header):
+    if held < header.length:
         found = f"it has {held}" if exact else f"compressed as it is it holds at most {held}"
-        raise ValueError(f"{file} is truncated: {_stated(header)}, but {found}")
+        raise ValueError(f"{file} is truncated: {header}, but {found}")
     return header
 
 
 def _parse(file: Path, stream: IO[bytes], most: int, exact: bool) -> Values:
     """Return the array in an open file; the arguments are those of `_head`."""
     header = _head(file, stream, most, exact)
-    content = _take(stream, _length(header))
-    if len(content) < _length(header):
-        raise ValueError(f"{file} is truncated: {_stated(header)}, but it has {len(content)}")
+    content = bytearray()
+    while chunk := stream.read(min(_CHUNK, header.length - len(content))):  # memory grows with what comes
+        content += chunk
+    if len(content) < header.length:
+        raise ValueError(f"{file} is truncated: {header}, but it has {len(content)}")
     if stream.read(1):
-        raise ValueError(f"{file} has extra bytes at its end: {_stated(header)}, but it has more")
+        raise ValueError(f"{file} has extra bytes at its end: {header}, but it has more")
     values = np.frombuffer(content, header.dtype.newbyteorder(">")).reshape(header.shape)
     return values.astype(header.dtype, copy=False)
-
-
-def _length(header: Header) -> int:
-    return math.prod(header.shape) * header.dtype.itemsize
-
-
-def _stated(header: Header) -> str:
-    return f"its header states shape {header.shape} of {header.dtype}, {_length(header)} bytes"
-
-
-def _take(stream: IO[bytes], length: int) -> bytearray:
-    """Return the next ``length`` bytes, or what is there of them; memory grows with what comes, not with ``length``."""
-    content = bytearray()
-    while len(content) < length:
-        chunk = stream.read(min(_CHUNK, length - len(content)))
-        if not chunk:
-            break
-        content += chunk
-    return content

@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from shoal.base import checks, imports
 from shoal.spec.task import Task
-from shoal.tasks.chosen import drawn, grouped, members, normalised, positions, split
-from shoal.tasks.collection import Collection, Path
+from shoal.tasks.collection import Collection, Path, drawn, grouped, members, normalised, positions, split
 from shoal.tasks.draw import require_room
 
 __all__ = ["digits", "idx"]
 
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
 _ARRAYS = 3
-"""Arrays of all images in float64 that stand in memory together while they are normalised and copied."""
+"""Arrays of all images in float64 that are in memory together while they are normalised and copied."""
 
 
 def digits(
@@ -44,8 +46,8 @@ def digits(
         How many images to train on, drawn without replacement from those of the classes; when left out all that are not
         test samples. They keep their order.
     test_samples
-        How many others to test on; none when 0. They do not depend on ``samples``, nor the training images, where
-        ``samples`` is given, on how many they are.
+        How many others to test on; none when 0. They do not depend on ``samples``; if ``samples`` is given, the
+        training images do not depend on ``test_samples``.
     centre
         Subtract each pixel's mean over the training images, from the test images too.
     standardise
@@ -63,10 +65,8 @@ def digits(
     ------
     ImportError
         scikit-learn is not installed.
-    TypeError
-        A class or count is not an integer.
-    ValueError
-        Fewer than two classes, an empty one, a digit repeated or outside 0..9, or more samples than there are images.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above, or there are fewer images than samples.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def idx(
     standardise: bool = False,
     seed: int = 0,
 ) -> Task:
-    """Return images and labels read from files in the IDX format, which is that of MNIST.
+    """Return images and labels read from files in the IDX format, the format of MNIST.
 
     The files may be compressed by gzip. shoal brings none and loads none from anywhere.
 
@@ -108,21 +108,18 @@ def idx(
     images, labels
         Paths: n images in two or more dimensions, (n, height, width), which become rows of inputs; n labels, integers.
     classes
-        Two or more classes, each a label of the file or several that count as one, as in `digits`; when left out all
-        labels that are in it, the smallest first. Two: the first has label +1, the second -1, for one output. More:
-        labels 0..K-1 in the order given, for K outputs.
+        As in `digits`, of labels of the file; when left out all labels that are in it, the smallest first.
     samples
-        How many images to train on, drawn without replacement from those of the classes; all when left out (less those
-        that are tested on). They keep their order.
+        As in `digits`.
     test : pair of paths, optional
-        Images and labels of the test samples, for MNIST those of its 10,000; of the same classes. When left out, test
+        Images and labels of the test samples, of the same classes, such as the 10,000 of MNIST. When left out, test
         samples come from the files to train on.
     test_samples
         How many images to test on, drawn without replacement. When left out: all images of the classes in the files
         ``test``; without such files none.
     scale
-        Values are divided by it; when left out by 255 where they are unsigned bytes, so that inputs lie in 0..1, and
-        by 1 where they are of another type.
+        Values are divided by it; when left out by 255 if they are unsigned bytes, so that inputs lie in 0..1, and by 1
+        if they are of another type.
     centre, standardise
         As in `digits`, over the training images.
     seed
@@ -136,15 +133,14 @@ def idx(
     Raises
     ------
     TypeError
-        A path, class, count or scale of the wrong type.
-    FileNotFoundError
-        There is no such file. (Other faults of the file system are OSErrors too.)
+        A path, class, count or scale has the wrong type.
+    OSError
+        A file cannot be read; a FileNotFoundError if there is none.
     ValueError
-        A file that is not IDX, of an unknown type, truncated, too long or damaged; counts that differ; fewer than two
-        classes, one repeated or without an image; more samples than there are images; a value that is not finite; a
-        scale that is not positive; test images of another size, of another type without a scale, of no class that is
-        trained on, or of other labels than the training images where no classes are given; images that do not fit into
-        memory.
+        A file is not IDX, of an unknown type, truncated, too long or damaged; it holds another number of images than of
+        labels, fewer images than samples, none of a class, or values that are not finite. An argument is out of the
+        range above. Test images have another size, another type without ``scale``, no class that is trained on, or
+        without ``classes`` a label that is not. The images do not fit into memory.
 
     Examples
     --------
@@ -164,8 +160,7 @@ def idx(
     checks.integer("seed", seed, least=0)
     if test_samples is not None:
         checks.integer("test_samples", test_samples, least=0)
-    if test is not None and (not isinstance(test, (tuple, list)) or len(test) != 2):
-        raise TypeError(f"test must be a pair of paths (images, labels) or None, got {test!r:.200}")
+    test = checks.pair("test", test, "of paths (images, labels)")
     source = Collection.opened(images, labels)
     groups = source.every_label() if wanted is None else wanted
     source.require_each(groups)
@@ -189,11 +184,5 @@ def idx(
     return _task(inputs, positions(source.shown[rows], groups), unseen, positions(unseen_shown, groups))
 
 
-def _task(
-    inputs: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    unseen: NDArray[np.float64],
-    unseen_labels: NDArray[np.int64],
-) -> Task:
-    """Return the task, without test samples where there are none."""
+def _task(inputs: Floats, labels: Labels, unseen: Floats, unseen_labels: Labels) -> Task:
     return Task(inputs, labels, test=(unseen, unseen_labels) if len(unseen) else None)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 from shoal.spec.task import Task
-from shoal.tasks.draw import require_room, streams
+from shoal.tasks.draw import Drawn, require_room, streams, trained_and_tested
 
 __all__ = ["separable_gaussian", "separable_sphere", "separated_by"]
 
@@ -33,10 +33,8 @@ def separable_gaussian(
 
     Parameters
     ----------
-    samples
-        Number of training samples.
-    inputs
-        Number of inputs of each.
+    samples, inputs
+        Number of training samples, and of inputs of each, at least 1.
     teacher : array_like of float, shape (inputs,), optional
         Normal of the plane: any direction that is not zero, of any length. The first axis when left out.
     flipped
@@ -56,15 +54,12 @@ def separable_gaussian(
 
     Raises
     ------
-    TypeError
-        An argument is not a number, or a count not an integer.
-    ValueError
-        No samples or no inputs, a teacher of another length, not finite or zero, a fraction outside 0..1, a negative
-        number of test samples or seed, or a task that does not fit into memory.
+    TypeError, ValueError
+        An argument has the wrong type or is out of the range above, or the task does not fit into memory.
 
     Notes
     -----
-    Time is that of the draws. Memory: twice the inputs, since a task keeps a copy of its own.
+    It takes the time of the draws, and twice the memory of the inputs, since a task keeps its own copy.
 
     Examples
     --------
@@ -118,15 +113,15 @@ def separable_sphere(
 def separated_by(task: Task, teacher: ArrayLike | None = None) -> Floats:
     """Return by how much a teacher separates each training sample: y teacher . x/|teacher|, all above 0.
 
-    For what holds of separable tasks only, as chapter 7 of the theory book does. Samples of weight 0 are
-    asked too; test samples are not.
+    It checks what chapter 7 of the theory book requires of a task. Samples of weight 0 are included; test
+    samples are not.
 
     Parameters
     ----------
     task
-        Of labels -1/+1.
-    teacher : array_like of float, shape (inputs,), optional
-        Normal of a plane through 0: any direction that is not zero, of any length. The first axis when left out.
+        With labels -1/+1.
+    teacher
+        As in `separable_gaussian`.
 
     Returns
     -------
@@ -138,16 +133,15 @@ def separated_by(task: Task, teacher: ArrayLike | None = None) -> Floats:
     TypeError
         The task is not a `shoal.Task`, or the teacher holds something that is not a number.
     ValueError
-        Samples on the wrong side of the plane or in it: how many, and which is the first. Labels that are not -1/+1; a
-        teacher of another length than the inputs', not finite or zero.
+        Samples are on the wrong side of the plane or in it: how many, and which is the first. The labels are not -1/+1.
+        The teacher has another length than the inputs, or is not finite or zero.
 
     Examples
     --------
     >>> separated_by(Task([[2, 1], [-1, 5]], [1, -1]), teacher=(1, 0))
     array([2., 1.])
     """
-    if not isinstance(task, Task):
-        raise TypeError(f"task must be a shoal.Task, got {task!r:.200} of type {type(task).__name__}")
+    checks.kind("task", task, Task)
     direction = _direction(teacher, task.dimension)
     if not np.isin(task.labels, (-1, 1)).all():
         raise ValueError(f"task must have labels -1/+1, got {', '.join(map(str, np.unique(task.labels)[:6]))}")
@@ -172,27 +166,25 @@ def _separable(
     test_samples: int,
     seed: int,
 ) -> Task:
-    """Return normal samples, or their projections to a sphere, with a teacher's labels."""
     samples = checks.integer("samples", samples, least=1)
     inputs = checks.integer("inputs", inputs, least=1)
     test_samples = checks.integer("test_samples", test_samples, least=0)
-    flipped = checks.real("flipped", flipped)
-    if not 0 <= flipped <= 1:
-        raise ValueError(f"flipped must lie between 0 and 1, got {flipped}")
-    training, testing, flips = streams(seed, 3)
+    flipped = checks.real("flipped", flipped, least=0, most=1)
+    all_three = streams(seed, 3)
     require_room(samples, inputs, test_samples)
     direction = _direction(teacher, inputs)
-    points, labels = _labelled(training, samples, direction, radius)
-    labels[flips.permutation(samples)[: round(flipped * samples)]] *= -1
-    if test_samples == 0:
-        return Task(points, labels)
-    return Task(points, labels, test=_labelled(testing, test_samples, direction, radius))
+
+    def drawn(which: int, count: int) -> Drawn:
+        points, labels = _labelled(all_three[which], count, direction, radius)
+        if which == 0:
+            labels[all_three[2].permutation(samples)[: round(flipped * samples)]] *= -1
+        return points, labels
+
+    return trained_and_tested(samples, test_samples, drawn)
 
 
-def _labelled(
-    generator: np.random.Generator, samples: int, direction: Floats, radius: float | None
-) -> tuple[Floats, NDArray[np.int64]]:
-    """Return draws (samples, inputs) and the sides (samples,) on which they lie, none undecided by rounding."""
+def _labelled(generator: np.random.Generator, samples: int, direction: Floats, radius: float | None) -> Drawn:
+    """Return draws and the sides on which they lie, none undecided by rounding."""
     points = generator.standard_normal((samples, len(direction)))
     heights, norms = _measured(points, direction)
     # Twice what the rounding of a sum of so many terms, of the direction and of the projection can do at most.
@@ -211,14 +203,12 @@ def _measured(points: Floats, direction: Floats) -> tuple[Floats, Floats]:
 
 
 def _direction(teacher: ArrayLike | None, inputs: int) -> Floats:
-    """Return the teacher at length 1; the first axis where there is none."""
+    """Return the teacher at length 1; the first axis if there is none."""
     if teacher is None:
         first = np.zeros(inputs)
         first[0] = 1
         return first
-    given = checks.real_array("teacher", teacher, dimensions=1, shape="(inputs,)")
-    if len(given) != inputs:
-        raise ValueError(f"teacher must have one entry an input, {inputs}, got {len(given)}")
+    given = checks.vector("teacher", teacher, "input", inputs)
     largest = np.abs(given).max()
     if largest == 0:
         raise ValueError("teacher must not be zero, got a direction whose entries are all 0")
