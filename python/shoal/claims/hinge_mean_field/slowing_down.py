@@ -93,7 +93,7 @@ def speed_at(condition: Condition, fraction: ArrayLike) -> Floats:
     The boundary x_c is that of the fraction, erf(x_c/sqrt 2); neither alpha nor the threshold enters.
     """
     inputs, boundary = condition.inputs_distribution, np.sqrt(2) * erfinv(np.asarray(fraction, float))
-    return np.asarray(inputs.mean * inputs.share(boundary) / (2 * np.sqrt(condition.inputs)))
+    return np.asarray(inputs.mean * inputs.mean_fraction(boundary) / (2 * np.sqrt(condition.inputs)))
 
 
 def time_at(condition: Condition, fraction: ArrayLike) -> Floats:

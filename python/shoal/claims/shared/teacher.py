@@ -185,7 +185,8 @@ class Condition:
         """
         root = math.sqrt(self.inputs)
         edge = 2 * root * self.threshold / (self.alpha * sinh) if sinh > 0 else math.inf
-        return float(self.inputs_distribution.mean * self.inputs_distribution.share(np.asarray(edge)) / (2 * root))
+        inputs = self.inputs_distribution
+        return float(inputs.mean * inputs.mean_fraction(np.asarray(edge)) / (2 * root))
 
 
 def halved(condition: Condition) -> Condition:
