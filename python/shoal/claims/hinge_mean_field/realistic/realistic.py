@@ -140,7 +140,7 @@ def _figure(found: Sequence[Images]) -> Figure:
     titles = (
         f"{found[0].name}: nodes follow hyperbolas",
         "The class means set the pace",
-        "Later nodes leave their curves",
+        "Nodes leave their curves late",
     )
     made, (plane, pace, off) = plot.figure(titles, width=4.3, height=4.2)
     _plane(plane, found[0])
