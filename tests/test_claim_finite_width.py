@@ -7,7 +7,7 @@ import pytest
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field import finite_width
-from shoal.claims.hinge_mean_field.finite_width import Width, limit, steps_at, stratified, trend
+from shoal.claims.hinge_mean_field.finite_width import limit, steps_at, stratified, train, trend
 from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes, rows_of
@@ -26,7 +26,7 @@ def trained():
     steps = steps_at(SMALL)
     condition = replace(SMALL, steps=int(steps[-1]))
     found = {
-        nodes: Width.train(Trial(SETTING), replace(condition, nodes=nodes), 96 * min(8, 200 // nodes), steps, part)
+        nodes: train(Trial(SETTING), replace(condition, nodes=nodes), 96 * min(8, 200 // nodes), steps, part)
         for part, nodes in enumerate((25, 50, 100, 200))
     }
     return condition, found, found[200]
@@ -54,9 +54,7 @@ def test_another_power_of_the_width_fails(trained, power):
     # Squares scaled by M^(2 power + 1) have a root that goes like M^power.
     condition, found, doubled = trained
     bent = {
-        nodes: replace(
-            width, node=width.node * nodes ** (2 * power + 1), output=width.output * nodes ** (2 * power + 1)
-        )
+        nodes: width | {name: width[name] * nodes ** (2 * power + 1) for name in ("node", "output")}
         for nodes, width in found.items()
     }
     assert verdicts(condition, bent, doubled)[:5] == ["FAIL"] * 5
@@ -65,14 +63,15 @@ def test_another_power_of_the_width_fails(trained, power):
 def test_variance_and_error_fail_for_another_law(trained):
     condition, found, doubled = trained
     larger = {
-        nodes: replace(width, output=2.5 * width.output, error=1.4 * width.error) for nodes, width in found.items()
+        nodes: width | {"output": 2.5 * width["output"], "error": 1.4 * width["error"]}
+        for nodes, width in found.items()
     }
     assert verdicts(condition, larger, doubled)[5:8] == ["FAIL"] * 3
 
 
 def test_samples_that_matter_are_seen(trained):
     condition, found, doubled = trained
-    assert verdicts(condition, found, replace(doubled, node=6 * doubled.node))[8] == "FAIL"
+    assert verdicts(condition, found, doubled | {"node": 6 * doubled["node"]})[8] == "FAIL"
 
 
 @pytest.mark.parametrize("after", [0.0, 3.0])

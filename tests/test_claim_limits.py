@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from shoal.claims.shared.limits import FACTORS, Limit, measure_sizes, smaller, stacked
+from shoal.claims.claim import Setting
+from shoal.claims.shared.limits import (
+    FACTORS,
+    NETWORKS,
+    Halves,
+    Limit,
+    count_datasets,
+    measure_limits,
+    smaller,
+    stacked,
+)
 from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
 
@@ -65,9 +75,37 @@ def test_every_dataset_is_another_one_and_smaller_sizes_have_more():
 
     def measure(condition, factor, part):
         seen.append((condition.samples * factor, part))
-        return [np.asarray(float(part))]
+        return {"part": np.asarray(float(part))}
 
-    (found,) = measure_sizes(Trial(), CONDITION, 3, measure, part=5)
-    assert [len(values) for values in found] == [3, 6, 12]
+    found = measure_limits(Trial(), CONDITION, 3, measure, first=5)["part"]
+    means = [np.mean(range(first, last)) for first, last in ((5, 8), (8, 14), (14, 26))]
+    assert found.value == 2 * means[0] - means[1]
+    assert found.bias == abs(found.value - (2 * means[1] - means[2]))
+    assert found.runs == 21
     assert {samples for samples, _ in seen} == {64}
     assert sorted(part for _, part in seen) == list(range(5, 5 + 7 * 3))
+
+
+def test_nodes_and_samples_are_halved_together_on_the_same_datasets():
+    """A sample's pull on its own margin is of first order in 1/N: with nodes alone halved it stays."""
+    seen = []
+
+    def measuring(condition):
+        def measure(part):
+            seen.append((condition.samples, condition.nodes, condition.rate, condition.steps, part))
+            return {"size": 1 + 1 / condition.nodes + 1 / condition.samples}
+
+        return measure
+
+    pair = Halves.train(Trial(), CONDITION, 3, measuring, first=5)
+    assert sorted(seen) == [
+        (samples, nodes, 0.1, 8, part) for samples, nodes in ((32, 8), (64, 16)) for part in (5, 6, 7)
+    ]
+    assert pair.limit("size") == pytest.approx([1.0, 1.0, 1.0])
+    assert pair.compare_mean(pair.limit("size"), 1.0).networks == 3 * NETWORKS
+
+
+def test_datasets_are_counted_by_their_networks():
+    assert count_datasets(Trial(Setting(networks=33)), 32, 16) == 8
+    assert count_datasets(Trial(Setting(networks=2)), 32, 16) == 2
+    assert count_datasets(Trial(Setting(quick=True)), 32, 16) == 16

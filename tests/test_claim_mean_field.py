@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field.mean_field import ensemble, figure_one
 from shoal.claims.hinge_mean_field.mean_field import mean_field as mean_field
-from shoal.claims.hinge_mean_field.mean_field.ensemble import Pair
-from shoal.claims.shared.teacher import Condition, band, clock, satisfied_at, spread_steps
+from shoal.claims.hinge_mean_field.mean_field.ensemble import band, satisfied_at
+from shoal.claims.shared.teacher import Condition, clock, spread_steps
 from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes, rows_of
 
@@ -38,12 +39,12 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def pair():
-    return Pair.train(Trial(SETTING), SMALL, datasets=20, first=0)
+    return ensemble.train(Trial(SETTING), SMALL, datasets=20, first=0)
 
 
 @pytest.fixture(scope="module")
 def sphere():
-    return Pair.train(Trial(SETTING), mean_field.SPHERE, datasets=16, first=100)
+    return ensemble.train(Trial(SETTING), mean_field.SPHERE, datasets=16, first=100)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def single():
     condition = replace(figure_one.QUICK, samples=800, steps=300)
     measure = ("trajectory", "margin", "error", "loss", "test_error")
     data = condition.train(Trial(SETTING), steps=spread_steps(condition.steps, 40), measure=measure, part=5)
-    return figure_one.Single(condition, data, (figure_one.Meaning.of("beta*/M", condition, data),))
+    return figure_one.Single(condition, data, (figure_one.meaning("beta*/M", condition, data),))
 
 
 def test_it_passes(outcome):
@@ -93,22 +94,20 @@ def test_the_slope_in_the_logarithm_is_not_yet_its_limit(pair):
 def test_the_test_error_and_the_band_fail_for_another_width(pair):
     wrong = replace(pair, condition=replace(SMALL, nodes=16))
     assert fails(mean_field.compare_error, wrong)
-    narrow = ensemble.Ensemble.train(Trial(SETTING), replace(SMALL, nodes=16), 20, first=50)
-    of_many = replace(narrow, inside=_inside_of(narrow, 256))
-    assert fails(mean_field.compare_band, replace(pair, whole=of_many))
+    assert fails(mean_field.compare_band, replace(pair, whole={"inside": _inside_of(256)}))
 
 
-def _inside_of(narrow, nodes):
+def _inside_of(nodes):
     """Return what sixteen nodes have inside the band of many more."""
-    edges = ensemble.Edges.of(replace(SMALL, nodes=nodes))
+    inside = ensemble.within_band(replace(SMALL, nodes=nodes))
 
     def measure(part):
         data = replace(SMALL, nodes=16).train(
             Trial(SETTING), steps=ensemble.recorded(SMALL), measure=("test_margin",), networks=4, part=50 + part
         )
-        return edges.fraction(data, 1.0).mean()
+        return inside(data).mean()
 
-    return np.array([measure(part) for part in range(len(narrow.inside))])
+    return np.array([measure(part) for part in range(20)])
 
 
 def test_the_sphere_has_a_clock_of_its_own(sphere):
@@ -120,7 +119,7 @@ def test_the_sphere_has_a_clock_of_its_own(sphere):
 
 
 def test_nodes_that_leave_their_hyperbolas_are_seen(sphere):
-    bent = replace(sphere, whole=replace(sphere.whole, falling=0.95 * sphere.whole.falling))
+    bent = replace(sphere, whole=sphere.whole | {"falling": 0.95 * sphere.whole["falling"]})
     assert not rows_of(mean_field.compare_sphere, SETTING, bent)[1].comparison.passed
 
 
@@ -137,8 +136,11 @@ def test_the_notes_say_what_became_of_each_meaning_of_the_rate(outcome, single):
 
 
 def test_an_example_counts_as_classified_from_when_it_stays_so():
-    assert figure_one._first(np.array([0, 5, 9, 12]), np.array([False, True, False, True])) == 12
-    assert figure_one._first(np.array([0, 5]), np.array([True, False])) is None
+    for errors, words in (([0.5, 0, 0.1, 0], "all classified from step 12;"), ([0, 0, 0, 0.1], "not all classified;")):
+        variables = {"error": errors, "test_error": [0.5] * 4}
+        data = xr.Dataset({name: (("network", "time"), [values]) for name, values in variables.items()})
+        data = data.assign(margin=(("network", "time", "sample"), np.ones((1, 4, 2))), step=("time", [0, 5, 9, 12]))
+        assert words in figure_one.meaning("beta*", SMALL, data)
 
 
 def test_a_test_error_that_does_not_round_to_the_stated_one_fails(single):

@@ -58,12 +58,12 @@ def test_gamma_fails_under_the_law_of_another_fraction(outcome, wrong):
 
 def test_the_ratios_fail_under_the_law_of_a_fraction_near_by(few):
     """The same inputs and initialisations at both fractions: a tenth is told from a fiftieth and from a fifth."""
-    ratios, starts = mislabelled.measure_limits(Trial(Setting(quick=True, seed=1, threads=1)), (0.0, 0.1), 12)[2:]
+    limits = mislabelled.measure(Trial(Setting(quick=True, seed=1, threads=1)), (0.0, 0.1), 12)
     for fraction, verdict in ((0.1, "PASS"), (0.02, "FAIL"), (0.2, "FAIL")):
         expected = theory_of(fraction).gamma(mislabelled.TIMES) / theory_of(0.0).gamma(mislabelled.TIMES)
-        assert ratios.compare(expected[None]).verdict == verdict
-    assert starts.compare([0.8]).passed
-    assert not starts.compare([1.0]).passed
+        assert limits["ratio"].compare(expected[None]).verdict == verdict
+    assert limits["early"].compare([0.8]).passed
+    assert not limits["early"].compare([1.0]).passed
 
 
 def test_the_directions_fail_where_no_label_is_flipped(few, monkeypatch):
@@ -80,6 +80,6 @@ def test_the_directions_fail_where_no_label_is_flipped(few, monkeypatch):
 
 def test_a_fraction_is_exactly_flipped_on_the_same_inputs():
     setting = Setting(seed=5)
-    right, wrong = (mislabelled._condition(True, fraction).task(setting.seed) for fraction in (0.0, 0.1))
+    right, wrong = (mislabelled.condition_of(True, fraction).task(setting.seed) for fraction in (0.0, 0.1))
     assert (right.inputs == wrong.inputs).all()
     assert (right.labels != wrong.labels).sum() == round(0.1 * right.samples)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.hinge_mean_field.overfitting import overfitting as overfitting
-from shoal.claims.hinge_mean_field.overfitting.overfitting import EARLY, INPUTS, TIMES, early_error
+from shoal.claims.hinge_mean_field import overfitting
+from shoal.claims.hinge_mean_field.overfitting import EARLY, INPUTS, TIMES, early_error
 from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes, rows_of

@@ -7,8 +7,8 @@ import pytest
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field import slowing_down
-from shoal.claims.hinge_mean_field.slowing_down import Slowed, driven_by, speed_at, time_at
-from shoal.claims.shared.teacher import Condition, halved
+from shoal.claims.hinge_mean_field.slowing_down import driven_by, speed_at, time_at
+from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes, rows_of
 
@@ -23,11 +23,17 @@ def outcome():
 
 @pytest.fixture(scope="module")
 def trained():
-    return tuple(Slowed.train(Trial(SETTING), each, datasets=16) for each in (SMALL, halved(SMALL)))
+    return slowing_down.train(Trial(SETTING), SMALL, datasets=16)
 
 
-def verdicts(condition, whole, half):
-    return [row.comparison.verdict for row in rows_of(slowing_down.compare, SETTING, condition, whole, half)]
+def verdicts(pair):
+    return [row.comparison.verdict for row in rows_of(slowing_down.compare, SETTING, pair)]
+
+
+def driven(pair, clock):
+    """Return the networks with another clock that follows from their samples."""
+    sizes = {name: getattr(pair, name) for name in ("whole", "half")}
+    return replace(pair, **{name: size | {"driven": clock(size)} for name, size in sizes.items()})
 
 
 def test_it_passes(outcome):
@@ -40,62 +46,42 @@ def test_what_is_saved_can_be_read_back_and_the_figure_is_labelled(outcome, tmp_
 
 
 def test_it_passes_on_fewer_datasets(trained):
-    assert verdicts(SMALL, *trained) == ["PASS"] * 3
+    assert verdicts(trained) == ["PASS"] * 3
 
 
 def test_the_speed_fails_when_it_is_five_percent_higher(trained):
-    faster = (replace(found, driven=1.05 * found.driven) for found in trained)
-    assert verdicts(SMALL, *faster) == ["FAIL", "PASS", "PASS"]
+    faster = driven(trained, lambda size: 1.05 * size["driven"])
+    assert verdicts(faster) == ["FAIL", "PASS", "PASS"]
 
 
-def test_the_speed_fails_when_it_is_in_proportion_to_the_share(trained):
+def test_the_speed_fails_when_it_is_in_proportion_to_the_fraction(trained):
     # Also 1 at initialisation and 0 at the end: the formula is not just any that falls.
-    other = []
-    for found in trained:
-        driven = driven_by(SMALL, speed_at(SMALL, 1.0) * found.unsatisfied)
-        other.append(replace(found, driven=driven))
-    assert verdicts(SMALL, *other)[0] == "FAIL"
+    other = driven(trained, lambda size: driven_by(SMALL, speed_at(SMALL, 1.0) * size["unsatisfied"]))
+    assert verdicts(other)[0] == "FAIL"
 
 
 def test_the_times_fail_for_another_threshold_and_dimension(trained):
-    assert verdicts(replace(SMALL, threshold=1.3), *trained)[1] == "FAIL"
-    assert verdicts(replace(SMALL, inputs=14), *trained)[1] == "FAIL"
+    assert verdicts(replace(trained, condition=replace(SMALL, threshold=1.3)))[1] == "FAIL"
+    assert verdicts(replace(trained, condition=replace(SMALL, inputs=14)))[1] == "FAIL"
 
 
 def test_the_exponent_fails_when_it_is_that_of_the_limit(trained, monkeypatch):
-    def limit(condition, share):
-        return 4.0 * (0.95 / np.asarray(share)) ** 2
+    def limit(condition, fraction):
+        return 4.0 * (0.95 / np.asarray(fraction)) ** 2
 
     monkeypatch.setattr(slowing_down, "time_at", limit)
-    assert verdicts(SMALL, *trained)[2] == "FAIL"
+    assert verdicts(trained)[2] == "FAIL"
 
 
-def test_nodes_and_samples_are_halved_together(monkeypatch):
-    """A sample's pull on its own margin is of first order in 1/N: with nodes alone halved it stays."""
-    trained = []
-
-    def train(run, condition, datasets):
-        trained.append((condition.nodes, condition.samples, condition.rate, condition.steps))
-        if len(trained) == 2:
-            raise KeyboardInterrupt
-        return None
-
-    monkeypatch.setattr(Slowed, "train", train)
-    with pytest.raises(KeyboardInterrupt):
-        slowing_down.slowing_down.run(SETTING)
-    (nodes, samples, *rest), half = trained
-    assert half == (nodes // 2, samples // 2, *rest)
-
-
-def test_the_speed_at_a_share_is_that_of_the_theory():
+def test_the_speed_at_a_fraction_is_that_of_the_theory():
     times = np.array([0.5, 5.0, 20.0, 300.0])
     theory = SMALL.theory
     np.testing.assert_allclose(speed_at(SMALL, theory.unsatisfied(times)), theory.velocity(times), rtol=1e-9)
 
 
-def test_the_time_of_a_share_is_when_theory_has_it():
-    shares = np.array([0.9, 0.5, 0.1])
-    np.testing.assert_allclose(SMALL.theory.unsatisfied(time_at(SMALL, shares)), shares, rtol=1e-10)
+def test_the_time_of_a_fraction_is_when_theory_has_it():
+    fractions = np.array([0.9, 0.5, 0.1])
+    np.testing.assert_allclose(SMALL.theory.unsatisfied(time_at(SMALL, fractions)), fractions, rtol=1e-10)
 
 
 def test_late_the_exponent_is_two():

@@ -44,10 +44,10 @@ def test_gamma_solves_its_equation(law, inputs, alpha):
     def slope(_, state):
         reach = 2 * math.sqrt(inputs) * 0.7 / (alpha * math.sinh(2 * state[0])) if state[0] > 0 else math.inf
         if law == "gaussian":
-            share = -math.expm1(-0.5 * reach**2)
+            fraction = -math.expm1(-0.5 * reach**2)
         else:
-            share = 1 - (1 - min(reach, 1.0) ** 2) ** ((inputs - 1) / 2)
-        return [1.3 / (2 * math.sqrt(inputs)) * whole * share]
+            fraction = 1 - (1 - min(reach, 1.0) ** 2) ** ((inputs - 1) / 2)
+        return [1.3 / (2 * math.sqrt(inputs)) * whole * fraction]
 
     times = np.geomspace(0.01, 1e6, 30)
     # The right side has a corner where the first input of a sphere is satisfied: begin there.

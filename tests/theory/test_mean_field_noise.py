@@ -12,7 +12,7 @@ from shoal.theory import MeanFieldHinge, TrainedNoise
 
 
 @pytest.mark.parametrize(("law", "inputs"), [("gaussian", 4), ("sphere", 3), ("sphere", 6)])
-def test_noise_at_the_boundary_pulls_with_the_share_that_is_satisfied(law, inputs):
+def test_noise_at_the_boundary_pulls_with_the_fraction_that_is_satisfied(law, inputs):
     """Density of |x_par| at x_c times E[x_perp^2/D] there is (1 - S) E|x_par|, for both distributions."""
     theory = MeanFieldHinge(1, inputs, distribution=law)
     step = 1e-5
@@ -87,9 +87,9 @@ def test_noise_is_free_until_inputs_are_satisfied_and_then_falls(law, centred):
     assert trained.remaining([]).shape == (0,)
 
 
-def test_shares_of_the_noise_in_many_dimensions():
-    shares = TrainedNoise(MeanFieldHinge(400, 100_000)).kinds(0.0)
-    assert np.allclose(shares, [0.5, 1 / math.pi, 0.5 / math.pi, 0.5 - 1.5 / math.pi], rtol=1e-3)
+def test_fractions_of_the_noise_in_many_dimensions():
+    fractions = TrainedNoise(MeanFieldHinge(400, 100_000)).kinds(0.0)
+    assert np.allclose(fractions, [0.5, 1 / math.pi, 0.5 / math.pi, 0.5 - 1.5 / math.pi], rtol=1e-3)
 
 
 def test_late_noise_has_a_limit_and_no_overflow():

@@ -31,10 +31,7 @@ ORDER = (
 
 
 def known() -> dict[str, Claim]:
-    """Return every claim by name, in the order in which they run: shoal's own, then those of installed packages.
-
-    A package whose claims cannot be had is a warning that says why.
-    """
+    """Return every claim by name, in the order in which they run; warn of packages whose claims cannot be had."""
     found = dict(of_package())
     for point in sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value)):
         try:
@@ -49,22 +46,14 @@ def known() -> dict[str, Claim]:
 
 @cache
 def of_package() -> dict[str, Claim]:
-    """Return shoal's own claims by name: every one in a file of a folder of ``shoal.claims``, or in a folder's file."""
+    """Return shoal's own claims by name, of all files in its folders, in the order in which they run."""
     found = distinct(one for module in _modules() for one in _of_module(module))
     place = {name: at for at, name in enumerate(ORDER)}
     return dict(sorted(found.items(), key=lambda each: (place.get(each[0], len(ORDER)), each[0])))
 
 
 def installed(point: EntryPoint) -> tuple[Claim, ...]:
-    """Return the claims of an entry point, which names a claim or a module of them.
-
-    Raises
-    ------
-    Exception
-        Whatever its import raises.
-    TypeError, ValueError
-        It is neither a claim nor a module; a module without claims, or with two of one name.
-    """
+    """Return the claims of an entry point, which names a claim or a module of them."""
     given = point.load()
     if isinstance(given, Claim):
         return (given,)
@@ -111,16 +100,9 @@ def of_file(path: Path) -> tuple[Claim, ...]:
 
 
 def distinct(claims: Iterable[Claim]) -> dict[str, Claim]:
-    """Return claims by name.
-
-    Raises
-    ------
-    ValueError
-        Two have one name.
-    """
+    """Return claims by name, each of which must have one of its own."""
     listed = list(claims)
-    twice = [name for name, count in Counter(one.name for one in listed).items() if count > 1]
-    if twice:
+    if twice := [name for name, count in Counter(one.name for one in listed).items() if count > 1]:
         raise ValueError(f"each claim must have a name of its own, got two that are called {', '.join(twice)}")
     return {one.name: one for one in listed}
 

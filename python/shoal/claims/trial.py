@@ -66,18 +66,15 @@ class Trial:
 
     def train(self, *arguments: Any, **training: Any) -> xr.Dataset:
         """Return ``shoal.train(...)`` of the same arguments, with the seed and threads of this run unless given."""
-        count = training.get("networks")
-        network = next((each for each in (*arguments, *training.values()) if isinstance(each, Network)), None)
-        widths = "" if network is None else f" of widths {network.widths}"
+        count, given = training.get("networks"), (*arguments, *training.values())
+        widths = "".join(f" of widths {each.widths}" for each in given if isinstance(each, Network))
         networks = "networks" if count is None else f"{count} network{'s' * (count != 1)}"
         self.say(f"training {networks}{widths}")
         if not any(isinstance(each, Training) for each in arguments):
             training.setdefault("seed", self.seed)
         training.setdefault("threads", self.threads)
-        for given in (*arguments, *training.values()):
-            method = given.method if isinstance(given, Training) else given
-            if isinstance(method, GradientFlow):
-                self._rtols.add(method.rtol)
+        methods = (each.method if isinstance(each, Training) else each for each in given)
+        self._rtols |= {method.rtol for method in methods if isinstance(method, GradientFlow)}
         return train(*arguments, **training)
 
     def compare_flow(

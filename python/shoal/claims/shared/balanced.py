@@ -15,11 +15,10 @@ def initial_margins(networks: int, draw: np.random.Generator, lowest: float, hig
 
 
 def balanced_init(margins: Floats, norms: ArrayLike, directions: ArrayLike, draw: np.random.Generator) -> Explicit:
-    """Return balanced weights of two neurons per mode, which share its initial margin at random.
+    """Return balanced weights of two neurons per mode, which divide its initial margin (networks, modes) at random.
 
-    ``margins`` (networks, modes): initial margin of each mode, positive. ``norms`` (modes,): margin over the product of
-    a neuron's weights. ``directions`` (modes, outputs): unit vectors along which the output weights lie. ``draw``: for
-    the fraction of either neuron, and for the weights along the other modes: negative, so that it is inactive there.
+    ``norms`` (modes,): margin over the product of a neuron's weights. ``directions`` (modes, outputs): unit vectors of
+    output weights. Weights along the other modes are negative, so that the neuron is inactive there.
     """
     networks, modes = margins.shape
     fraction = draw.uniform(0.1, 0.9, (networks, modes))

@@ -1,7 +1,7 @@
-"""What the claim on starvation says of fully connected networks, whose neurons see all features, at one to four layers.
+"""Starvation in fully connected networks, whose neurons see all features, at one to four layers.
 
 With parallel neurons, active on every sample, theory is exact ("shared" neurons, theory book, chapter 6). From an
-ordinary random initialisation it is not known to us what training gives: that is measured.
+ordinary random initialisation no theory is known, and results are measured.
 """
 
 from __future__ import annotations
@@ -61,12 +61,10 @@ def compare_aligned(run: Trial, fractions: tuple[float, ...], times: Floats, str
             task = one_sign(fraction)
             measured.append(train_margins(run, network, task, init, times))
             reached[index, place] = confidence_when_fit(measured[-1], task.sample_weight > 0, -1)[0]
-        found, (predicted, deeper) = (
-            np.concatenate(measured),
-            (
-                np.stack([_theory(p, one, depth, types=3).margins(times).T for p in fractions for one in initial])
-                for depth in (layers, layers + 1)
-            ),
+        found = np.concatenate(measured)
+        predicted, deeper = (
+            np.stack([_theory(p, one, depth, types=3).margins(times).T for p in fractions for one in initial])
+            for depth in (layers, layers + 1)
         )
         statement = f"{layers} layer{'s'[: layers - 1]}, parallel neurons: margins, all fractions"
         run.row(statement, compare_flow(found, predicted, tolerance=TOLERANCE))
@@ -89,10 +87,8 @@ def _theory(
 
 
 def predict_depths(strength: float, level: float) -> xr.Dataset:
-    """Return the confidence on feature 1 alone when the training set is fit, against the fraction, from one strength.
-
-    The samples with feature 0 alone are the last to be fit.
-    """
+    """Return the confidence on feature 1 alone when the training set is fit, against its fraction."""
+    # The samples with feature 0 alone are the last to be fit.
     fractions, initial = np.linspace(0.02, 0.98, 11), np.full(2, strength)
     table = {}
     for neurons in ("separate", "shared"):

@@ -23,10 +23,8 @@ from shoal.verdicts.proportion import compare_fraction
 
 NEURONS = 3
 """Hidden units that serve each mode."""
-
 CLOCK: Floats = np.linspace(0, 24, 61)
 """frequency x norm x time of the varied mode at which networks are recorded; few that learn it are later."""
-
 NETWORK = Network((2, 2 * NEURONS, 1))
 
 
@@ -34,10 +32,9 @@ NETWORK = Network((2, 2 * NEURONS, 1))
 class Crowd:
     """What random networks do with one mode.
 
-    ``mean, standard_error``: of ln(frequency x norm x time to `LEVEL`), over the networks that arrive on `CLOCK`.
-    ``bias``: how far reading the times between records can have moved the mean. ``networks, arrived, dead, undecided``:
-    how many networks; how many are behind the mean; in how many the margin is exactly 0 at the end; in how many it is
-    negative there.
+    ``mean, standard_error, bias``: of ln(frequency x norm x time to `LEVEL`), over the networks that arrive on `CLOCK`;
+    the bias is of reading times between records. ``networks, arrived, dead, undecided``: counts of all; of those behind
+    the mean; of those whose margin is exactly 0, or negative, at the end.
     """
 
     mean: float
@@ -70,8 +67,8 @@ class Crowd:
 class Crowds:
     """Random networks under each condition of a sweep.
 
-    ``crowds``: one per condition. ``margins, predicted, error`` (singles, CLOCK, conditions, 2): of the first networks,
-    both modes; what theory predicts for each of them; what it makes of errors in the initialisation.
+    ``margins, predicted, error`` (singles, CLOCK, conditions, 2): of the first networks; what theory predicts for each;
+    what it makes of errors in the initialisation.
     """
 
     sweep: Sweep
@@ -102,12 +99,12 @@ class Crowds:
 
     @property
     def means(self) -> Floats:
-        """(conditions,) float64: mean of ln(frequency x norm x time)."""
+        """Means of ln(frequency x norm x time), one per condition."""
         return np.array([crowd.mean for crowd in self.crowds])
 
     @property
     def errors(self) -> Floats:
-        """(conditions,) float64: its standard error."""
+        """Their standard errors."""
         return np.array([crowd.standard_error for crowd in self.crowds])
 
     def compare(self) -> Comparison:
@@ -141,10 +138,8 @@ class Crowds:
         )
 
     def compare_deaths(self, expected: Sequence[Crowd]) -> Comparison:
-        """Return the comparison of the fraction of modes never learnt with 4^-NEURONS, all conditions together.
-
-        Bias: the fraction of modes that theory still has at a negative margin at the end, which may go either way.
-        """
+        """Return the comparison of the fraction of modes never learnt with 4^-NEURONS, all conditions together."""
+        # A mode that theory still has at a negative margin at the end may go either way.
         undecided = sum(crowd.undecided for crowd in expected) / _networks(expected)
         dead = sum(crowd.dead for crowd in self.crowds)
         return compare_fraction(dead, _networks(self.crowds), 4.0**-NEURONS, bias=undecided)

@@ -34,11 +34,10 @@ outside Wilson's interval of four deviations, and that happens once in 300 times
 
 @dataclass(frozen=True)
 class Counts:
-    """How many networks stood where, by the signs of their margins.
+    """How many of ``trials`` networks stood where at each time, by the signs of their margins.
 
-    ``stuck`` (times,): no margin below 0, and one that is exactly 0: no unit is active there, the error is at chance.
-    ``undecided`` (times,): a margin below 0: some neuron has yet to die or to recover. Networks that diverged count
-    here. ``trials``: networks.
+    ``stuck``: no margin is below 0 and one is exactly 0, for no unit is active there. ``undecided``: a margin is below
+    0, for some neuron has yet to die or to recover; or the network diverged.
     """
 
     stuck: Integers
@@ -63,13 +62,12 @@ class Counts:
 
 
 def least_path(size: float, steps: ArrayLike, pace: float) -> Floats:
-    """Return a clock 2 tau, (steps,) float64, that every neuron of a descent has at least run through.
+    """Return a clock 2 tau that every neuron of a descent has at least run through, at each number of steps.
 
     While g = 1 + pace sigmoid(size) is the most by which a step multiplies a + z, no margin lies below -size or above
     size g^(2 steps), and no residual below the sigmoid of minus that. On antipodal data this holds for either side.
-
-    ``size``: norm/4 times the sum over neurons of (|a| + |z|)^2 at initialisation, or more. ``steps`` (steps,) int:
-    updates. ``pace``: rate x frequency x norm, in (0, 1).
+    ``size``: at least norm/4 times the sum over neurons of (|a| + |z|)^2 at initialisation. ``pace``: rate x frequency
+    x norm, below 1.
     """
     asked = np.asarray(steps, np.int64)
     with np.errstate(over="ignore"):
@@ -79,33 +77,26 @@ def least_path(size: float, steps: ArrayLike, pace: float) -> Floats:
 
 
 def dead_probability(path: Floats, ratio: float) -> Floats:
-    """Return the probability that a separated neuron has died by clock 2 tau.
-
-    It has where a0 < |z0| tanh tau and z0 < 0, a wedge of the half plane a0 > 0: atan(tanh(tau)/ratio)/pi.
-    """
+    """Return the probability that a separated neuron has died by clock 2 tau: z0 < 0 and a0 < |z0| tanh tau."""
     return np.asarray(np.arctan(np.tanh(path / 2) / ratio) / np.pi)
 
 
 def undecided_probability(path: Floats, ratio: float) -> Floats:
     """Return the probability that |a + z| is still below |a - z| at clock 2 tau, if initial signs are symmetric.
 
-    That is z0 < 0 with |z0|/a0 between tanh tau and coth tau. Any other neuron is on the side where it stays, and its
-    output weight helps there.
+    That is z0 < 0 with |z0|/a0 between tanh tau and coth tau. The output weight of any other neuron helps.
     """
     with np.errstate(divide="ignore"):
         return np.asarray((np.arctan(ratio / np.tanh(path / 2)) - np.arctan(ratio * np.tanh(path / 2))) / np.pi)
 
 
 def certain_failures(width: int, hidden_layers: int = 1) -> float:
-    """Return a probability with which training on two orthogonal classes surely fails, from symmetric weights.
+    """Return a lower bound on the probability that training on two orthogonal classes fails, from symmetric weights.
 
-    Training moves w.x of a first-layer unit only where the unit is active on x. So a class on which no unit is active
-    is lost, and so is one of two classes on which one unit, the same, is active: what follows is homogeneous, and gives
-    both the same sign. Such an initialisation has the probability 1 - (1 - 2^-w)^2 + w 4^-w, which is what one hidden
-    layer gives.
-
-    Each further layer is inactive on both samples with a probability of at least 4^-w, whatever the layers before it,
-    and then no gradient is left: 1 - (1 - first) (1 - 4^-w)^(hidden_layers - 1), a lower bound that rises with depth.
+    Training moves w.x of a first-layer unit only if the unit is active on x. So a class on which no unit is active is
+    lost, and so is one of two classes on which the same unit alone is active: both get the same sign. That has the
+    probability 1 - (1 - 2^-w)^2 + w 4^-w. Each further layer is inactive on both samples with a probability of at least
+    4^-w, whatever the layers before it, and then no gradient is left.
     """
     inactive = 0.5**width
     first = 1 - (1 - inactive) ** 2 + width * inactive**2

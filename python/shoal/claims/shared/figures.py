@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike
 from shoal import plot
 from shoal.verdicts.layout import Floats
 
+TIME = "time (step x rate)"
+"""Label of an axis of times of descent."""
+
 
 def standard_error(values: Floats) -> Floats:
     """Return the standard error of the mean over the first axis."""
@@ -29,6 +32,12 @@ def key(axes: Axes, measured: str = "trained (line: theory)", theory: str = "", 
     plot.points(axes, [], [], color="0.3", label=measured, **style)
     if theory:
         plot.theory(axes, [], [], color="0.3", label=theory)
+
+
+def shade(axes: Axes, first: float, last: float, *, vertical: bool = False) -> None:
+    """Shade the part of the horizontal or vertical axis in which nothing is compared with theory."""
+    span = axes.axhspan if vertical else axes.axvspan
+    span(first, last, color="0.92", lw=0, zorder=0, label="not compared")
 
 
 def ticks(axis: Axis, at: Iterable[float], low: float = 0.0, high: float = np.inf) -> None:

@@ -1,4 +1,4 @@
-"""What the claims share under gradient flow: one training, when a margin arrives, exponents, and descent's slope."""
+"""Under gradient flow: one training, when a margin arrives, exponents, and how descent tends to the flow."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from shoal.verdicts.layout import Floats
 
 RTOL = 1e-8
 """Relative tolerance of the integrator."""
-
 TOLERANCE = 10 * RTOL
 """What a margin may be off, as a fraction of its largest predicted value."""
-
 AMPLIFIED = {0: 63.0, 3: 2.0}
 """How much noise of six records can grow in the reading of a time, by how many of them lie above the level.
 
-The sum of the absolute weights of Lagrange's polynomial through six equally spaced points: at most 2^6 - 1 one spacing
-beyond the last, below 2 between the third and the fourth.
+The absolute weights of Lagrange's polynomial through six equally spaced points sum to at most 2^6 - 1 one spacing
+beyond the last, and to less than 2 between the third and the fourth.
 """
 
 
@@ -38,11 +36,9 @@ def flow(
     rtol: float = RTOL,
     **training: Any,
 ) -> xr.Dataset:
-    """Return networks under gradient flow, recorded at exactly these times.
+    """Return networks under gradient flow until the last of these times, at which they are recorded.
 
-    ``times`` (times,): strictly increasing; the last is the end of training. ``rtol``: relative tolerance of the
-    integrator. The other arguments and what is returned: as of ``shoal.train``. Raises RuntimeError: a network did not
-    reach the end: the numbers of a claim would leave it out in silence.
+    Raises RuntimeError if a network does not reach the end: the numbers of a claim would leave it out in silence.
     """
     method, record = GradientFlow(t_end=float(times[-1]), rtol=rtol), Record(times=times, measure=measure)
     data = run.train(network, task, init, method=method, record=record, **training)
@@ -54,14 +50,11 @@ def flow(
 
 
 def shifted(weights: Sequence[Floats], task: Task) -> tuple[list[Floats], list[Floats]]:
-    """Return a separated initialisation moved by `TOLERANCE` in the direction that counts most, up and down.
+    """Return separated weights, inputs along the axes, moved by +-`TOLERANCE` of the larger weight of each neuron.
 
-    What an integrator may add on the way is carried on by the flow. Near the line on which a neuron dies the flow
-    spreads such errors, and no tolerance relative to the margin alone can hold there: the tolerance is what theory
-    makes of them. The direction is that of a + z, which grows while a - z decays (theory book, chapter 1).
-
-    ``weights``: as a ``Separated`` initialisation draws them. ``task``: with inputs along the axes. Returned: both
-    weights of each neuron moved by +-`TOLERANCE` times the larger of the two.
+    Near the line on which a neuron dies the flow spreads an integrator's errors, and no tolerance relative to the
+    margin alone can hold: the tolerance is what theory makes of them. They are moved along a + z, which grows while
+    a - z decays (theory book, chapter 1).
     """
     first, last = weights
     axes = task.inputs / np.linalg.norm(task.inputs, axis=1, keepdims=True)
@@ -80,48 +73,37 @@ def spread(predicted: Floats, *others: Floats) -> Floats:
 def arrival_error(
     reading: Floats, largest: Floats | float, velocity: Floats | float, *, above: int = 3, tolerance: float = TOLERANCE
 ) -> Floats:
-    """Return how far arrival times may be off: what was read between records, and what the integrator may add.
+    """Return how far arrival times may be off: by ``reading``, of `crossing_times`, and by what the integrator adds.
 
-    A margin that may be off by ``tolerance`` of its largest value arrives early or late by that over its velocity.
-
-    ``reading`` (...,): second result of `crossing_times`. ``largest``: the largest margin predicted for each series.
-    ``velocity``: predicted dm/dt at the level, positive. ``above``: as given to `crossing_times`. Returns (...,).
+    A margin off by ``tolerance`` of its ``largest`` predicted value arrives early or late by that over its predicted
+    ``velocity`` at the level.
     """
     return np.asarray(reading + AMPLIFIED[above] * tolerance * largest / velocity)
 
 
 def compare_arrivals(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
-    """Return the comparison of what was read from margins under flow, each number with its own tolerance.
-
-    ``measured, predicted, error`` (networks, ...): the last as from `arrival_error`; rounding is added to it.
-    """
+    """Return the comparison of what was read from margins under flow, with an `arrival_error` each, and rounding."""
     rounding = float(np.finfo(np.float64).eps)
     return compare_flow(measured[:, None], np.asarray(predicted)[:, None], tolerance=rounding, bias=error[:, None])
 
 
 def exponent_weights(conditions: Floats) -> Floats:
-    """Return the weights that turn logarithms at conditions into the exponent that fits them best.
+    """Return the weights w_c with which sum_c w_c ln t_c is the slope of ln t in ln x, by least squares.
 
-    Least squares of ln t on ln x: the slope is sum_c w_c ln t_c. So errors of ln t carry over as sum |w_c| error_c
-    where they are bounds, and as the root of sum (w_c error_c)^2 where they are independent standard errors.
-
-    ``conditions`` (conditions,): positive, not all equal. Returns (conditions,).
+    Errors of ln t carry over as sum |w_c| error_c if they are bounds, and as the root of sum (w_c error_c)^2 if they
+    are independent standard errors.
     """
     centred = np.log(conditions) - np.log(conditions).mean()
     return np.asarray(centred / (centred @ centred))
 
 
 def compare_slope(descents: Floats, flow: Floats, slope: float = 1.0) -> Comparison:
-    """Return the comparison of the slope with which descent tends to flow, in the rate, with 1.
+    """Return the comparison of the slope with which ``descents``, at three rates, tend to flow, in the rate, with 1.
 
-    The distance d(rate), the root of the mean over time of (descent - flow)^2, is c1 rate + c2 rate^2 + ... (A supremum
-    over time is not: it jumps from one lobe of the difference to another.) Its slopes between the rates, log2(d/d') and
-    log2(d'/d''), are 1 + e and 1 + e/2 + ...; so twice the second less the first tends to 1 one order sooner. It may be
-    off by the last correction, the difference of the two. The largest over networks counts for all: c2 passes through 0
-    at some initial margin, where a network alone would be allowed next to nothing.
-
-    ``descents`` (3, networks, times, ...): at rate, rate/2 and rate/4; free of kinks, across which the distance is no
-    series in the rate. ``flow`` (networks, times, ...): the same networks at the same times.
+    The distance d(rate), the root of the mean over time of (descent - flow)^2, is a series in the rate if no kink is
+    crossed; a supremum over time is not. Its slopes log2(d/d') and log2(d'/d'') are 1 + e and 1 + e/2 + ..., so twice
+    the second less the first tends to 1 one order sooner, and may be off by the difference of the two. The largest over
+    networks counts for all: e passes through 0 at some initial margin.
     """
     distance = np.sqrt(((descents - flow) ** 2).mean(axis=2))
     first, second = np.log2(distance[:-1] / distance[1:])

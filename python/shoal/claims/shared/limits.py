@@ -1,15 +1,16 @@
-"""The limit of large networks, many samples and slow descent, read off three sizes.
+"""Networks on many datasets, and the limit of wide networks, many samples and slow descent.
 
 A network of M nodes, trained on N samples by descent at a rate r, leaves the mean-field theory by terms in 1/M, 1/N and
-r. Halving all three terms at once and twice gives three measurements v1, v2, v4 at sizes 1, 1/2 and 1/4; 2 v1 - v2 is
-free of what is of first order, and has still to move by about |(2 v1 - v2) - (2 v2 - v4)| at most, the last correction.
+r. `Halves` removes what is of first order in 1/M and 1/N: 2 v1 - v2 of measurements at both sizes and at half of both.
+`Limit` halves r, too, and does so twice: 2 v1 - v2 of the sizes 1, 1/2 and 1/4 has still to move by about
+|(2 v1 - v2) - (2 v2 - v4)| at most, the last correction.
 
 Source: theory book, chapter 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,17 +19,81 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shoal.claims.shared.figures import standard_error
-from shoal.claims.shared.teacher import Condition, over_datasets
+from shoal.claims.shared.runs import side_by_side
+from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.means import compare_estimate, freedom_of_sum
+from shoal.verdicts.means import compare_estimate, compare_mean, freedom_of_sum
 
+NETWORKS = 4
+"""On one dataset, whose mean is one draw of a statistical comparison."""
 FACTORS = (1, 2, 4)
 """By how much nodes and samples are fewer, and the rate larger, at the three sizes."""
-
 COLUMNS = ("value", "standard_error", "freedom", "bias")
 """The arrays of a limit."""
+
+Measured = dict[str, Floats]
+"""Measurements by name."""
+Measure = Callable[[int], Mapping[str, Any]]
+"""Gives the measurements of a part: a dataset and its networks."""
+
+
+def count_datasets(run: Trial, full: int, quick: int) -> int:
+    """Return how many datasets hold the networks that are asked for, at least two; ``full`` or ``quick`` by default."""
+    return max(2, run.networks(full * NETWORKS, quick * NETWORKS) // NETWORKS)
+
+
+def over_datasets(run: Trial, datasets: int, measure: Measure, first: int) -> Measured:
+    """Return what ``measure(part)`` gives for parts first, first + 1, ..., (datasets, ...) each."""
+    found = side_by_side(lambda number: measure(first + number), datasets, run.threads)
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
+
+
+def measure_means(
+    run: Trial, conditions: Sequence[Condition], parts: Sequence[int], datasets: int, **training: Any
+) -> Measured:
+    """Return each measure, (conditions, datasets, times), means over the networks of a dataset.
+
+    ``parts``: of the first dataset of each condition. The others: as in `Condition.train`.
+    """
+    found = []
+    for condition, first in zip(conditions, parts, strict=True):
+        size = f"N={condition.samples}, M={condition.nodes}, {condition.flipped:.0%} wrong labels"
+        run.say(f"{datasets} datasets: {size}")
+
+        def one(part: int, condition: Condition = condition) -> Measured:
+            data = condition.train(run, networks=NETWORKS, part=part, **training)
+            return {name: data[name].values.mean(axis=0) for name in training["measure"]}
+
+        found.append(over_datasets(run, datasets, one, first))
+    return {name: np.stack([one[name] for one in found]) for name in training["measure"]}
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Measurements (datasets, ...) of a condition, and of half of its nodes and samples, all means over networks."""
+
+    condition: Condition
+    whole: Measured
+    half: Measured
+
+    @classmethod
+    def train(
+        cls, run: Trial, condition: Condition, datasets: int, measuring: Callable[[Condition], Measure], first: int
+    ) -> Halves:
+        """Return what ``measuring(condition)(part)`` gives for parts first, first + 1, ... of both sizes."""
+        half = replace(condition, nodes=condition.nodes // 2, samples=condition.samples // 2)
+        run.say(f"training on {datasets} datasets, {condition.distribution}, {condition.nodes} and {half.nodes} nodes")
+        return cls(condition, *(over_datasets(run, datasets, measuring(one), first) for one in (condition, half)))
+
+    def limit(self, name: str) -> Floats:
+        """Return a measurement extrapolated to 1/M = 1/N = 0, (datasets, ...)."""
+        return np.asarray(2 * self.whole[name] - self.half[name])
+
+    def compare_mean(self, measured: Floats, expected: ArrayLike, bias: ArrayLike = 0.0) -> Comparison:
+        """Return the comparison of a mean over datasets, with the number of networks behind it."""
+        return replace(compare_mean(measured, expected, bias=bias), networks=len(measured) * NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +101,7 @@ class Limit:
     """What the three sizes extrapolate to.
 
     ``value, standard_error, freedom, bias`` (...,): 2 v1 - v2 of the means, its standard error and the degrees of
-    freedom of that, and the last correction of the extrapolation. ``runs``: independent datasets behind it.
+    freedom of that, and the last correction. ``runs``: independent datasets.
     """
 
     value: Floats
@@ -66,14 +131,8 @@ class Limit:
     def compare(self, predicted: ArrayLike) -> Comparison:
         """Return the statistical comparison with a prediction, the bias stated."""
         expected = np.broadcast_to(np.asarray(predicted, np.float64), self.value.shape)
-        return compare_estimate(
-            self.value,
-            expected,
-            standard_error=self.standard_error,
-            freedom=self.freedom,
-            bias=self.bias,
-            networks=self.runs,
-        )
+        errors = {"standard_error": self.standard_error, "freedom": self.freedom, "bias": self.bias}
+        return compare_estimate(self.value, expected, **errors, networks=self.runs)
 
 
 def stacked(limits: Sequence[Limit]) -> Limit:
@@ -83,35 +142,27 @@ def stacked(limits: Sequence[Limit]) -> Limit:
 
 
 def smaller(condition: Condition, factor: int) -> Condition:
-    """Return the condition with `factor` times fewer samples and nodes, at a rate as much larger for the same time."""
-    return replace(
-        condition,
-        samples=condition.samples // factor,
-        nodes=condition.nodes // factor,
-        rate=condition.rate * factor,
-        steps=condition.steps // factor,
-    )
+    """Return the condition with so many times fewer samples and nodes, at a rate as much larger for the same time."""
+    fewer = {name: getattr(condition, name) // factor for name in ("samples", "nodes", "steps")}
+    return replace(condition, **fewer, rate=condition.rate * factor)
 
 
-def measure_sizes(
+def measure_limits(
     run: Trial,
     condition: Condition,
     datasets: int,
-    measure: Callable[[Condition, int, int], Sequence[Floats]],
-    *,
-    part: int = 0,
-) -> list[tuple[Floats, ...]]:
-    """Return what is measured at the three sizes: for each quantity a tuple of arrays (datasets, ...), one per size.
+    measure: Callable[[Condition, int, int], Mapping[str, Any]],
+    first: int,
+) -> dict[str, Limit]:
+    """Return the limit of each measurement; ``measure`` takes a condition, its factor, and the part of the dataset.
 
-    ``condition``: of the largest size; 4 divides samples, nodes and steps. ``datasets``: how many at the largest size;
-    twice and four times as many at the smaller ones, whose noise is as much larger. ``measure``: takes a condition, its
-    factor, and the part of the dataset; gives the quantities, averaged over the dataset's networks, which share their
-    samples. ``part``: the first part to use; the next free one is ``part + 7 * datasets``.
+    ``condition``: of the largest size; 4 divides samples, nodes and steps. ``datasets``: of the largest size; twice and
+    four times as many of the smaller ones, whose noise is as much larger. The next free part is ``first + 7 datasets``.
     """
-    found = []
+    sizes = []
     for factor in FACTORS:
-        sized = smaller(condition, factor)
-        run.say(f"{datasets * factor} datasets: N={sized.samples}, M={sized.nodes}, alpha={sized.alpha:.3g}")
-        found.append(over_datasets(datasets * factor, partial(measure, sized, factor), run.threads, first=part))
-        part += datasets * factor
-    return list(zip(*found, strict=True))
+        sized, count = smaller(condition, factor), datasets * factor
+        run.say(f"{count} datasets: N={sized.samples}, M={sized.nodes}, alpha={sized.alpha:.3g}")
+        sizes.append(over_datasets(run, count, partial(measure, sized, factor), first))
+        first += count
+    return {name: Limit.of([size[name] for size in sizes]) for name in sizes[0]}

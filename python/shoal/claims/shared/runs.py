@@ -1,4 +1,4 @@
-"""What the claims share: trainings at three rates or side by side, points no kink spoils, crossing times, seeds."""
+"""Trainings at three rates or side by side, records that no kink spoils, crossing times, seeds."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ Found = TypeVar("Found")
 
 
 def far_seed(seed: int, part: int) -> int:
-    """Return the seed of another part of the claim: part x 2^32 further on, modulo 2^64.
-
-    What is averaged is to be of networks that nothing else has seen, neither another part nor a run of a seed near by.
-    """
+    """Return the seed of another part of the claim, part x 2^32 further on, which no seed near by shares."""
     return (seed + part * 2**32) % 2**64
 
 
@@ -32,8 +29,7 @@ def far_seed(seed: int, part: int) -> int:
 class Plan:
     """One training, to be repeated at several rates with records at the same times.
 
-    ``network, task, init, loss``: as in ``shoal.train``. ``rate``: the coarsest rate. ``steps, every``: updates at that
-    rate, and updates between records; ``every`` divides ``steps``. ``measure``: as in ``shoal.Record``.
+    ``steps, every``: updates, and updates between records, at ``rate``, the coarsest.
     """
 
     network: Network
@@ -47,7 +43,7 @@ class Plan:
 
     @property
     def times(self) -> Floats:
-        """(records,) float64: the times at which every run is recorded."""
+        """Times at which every run is recorded."""
         return np.asarray(np.arange(0, self.steps + 1, self.every) * self.rate, np.float64)
 
     def train(self, run: Trial, networks: int, *, refine: int = 1, seed: int | None = None) -> xr.Dataset:
@@ -114,14 +110,12 @@ def extrapolated_error(errors: Floats) -> Floats:
 
 
 def crossing_times(times: Floats, series: Floats, level: float, *, above: int = 3) -> tuple[Floats, Floats]:
-    """Return when each rising series first reaches a level, and how far that may be off.
+    """Return when each positive, rising series (..., times) first reaches a level, and how far that may be off.
 
-    ``times`` (times,): increasing. ``series`` (..., times): positive before the level. ``level``: positive. ``above``:
-    how many of the six records used lie at or above the level, 0..3. With 0 the series is continued from below it,
-    which is right where it stops there, as under the hinge loss. Returns tuple of (...,): time read off the polynomial
-    through log(series) at the six records, and its larger distance from the two through the nearest five and four: what
-    the last two records still changed. Raises ValueError: a series that does not reach the level, or has too few
-    records before or after it.
+    The time is read off the polynomial through log(series) at six records, ``above`` of which lie at or above the
+    level. With 0 the series is continued from below, which is right if it stops there, as under the hinge loss. It may
+    be off by the larger distance from the polynomials through the nearest five and four. Raises ValueError for a series
+    that does not reach the level, or has too few records before or after it.
     """
     flat = series.reshape(-1, series.shape[-1])
     # A margin that stays at the threshold of a hinge is there to rounding.
@@ -140,7 +134,7 @@ def crossing_times(times: Floats, series: Floats, level: float, *, above: int = 
 
 
 def _inverse(values: Floats, times: Floats) -> Floats:
-    """Lagrange's polynomial, time as a function of the value, read off at the value 0; one row a series."""
+    """Return Lagrange's polynomial, time as a function of the value, at the value 0; one row per series."""
     result = np.zeros(len(values))
     for i in range(values.shape[1]):
         others = np.delete(values, i, axis=1)

@@ -1,15 +1,13 @@
-"""What the claims on starvation share: networks with separate neurons for each feature, and penalties.
+"""Networks with separate neurons for each feature, and penalties, for starvation and its remedies.
 
-The theory of features wants one set of neurons per feature. In a fully connected network a neuron moves along the whole
-of each sample on which it is active, so two features that share samples are as a rule learnt by the same neurons. They
-stay apart here because every feature comes with both signs, equally often: a neuron that looks along +feature 1 is
-active on one half of the samples, and on that half the pulls along +feature 2 and -feature 2 cancel. Each neuron sees
-half of the samples with its feature, so theory is given half of each frequency.
+The theory of features needs separate neurons for each feature, but two features that share samples are as a rule learnt
+by the same neurons. Here they stay apart, because every feature comes with both signs, equally often: a neuron along
++feature 1 is active on one half of the samples, on which the pulls along +feature 2 and -feature 2 cancel. So theory is
+given half of each frequency.
 
-Where a sample carries one feature and not the other this balance is unstable: a neuron of the other feature that turns
-towards it by a rounding error becomes active on that sample, and is drawn along. The core keeps it, because a sum has
-one order whatever the network: mirrored neurons have the same bits, and their pulls cancel to exactly 0 for norms that
-are powers of 2.
+If a sample carries only one of the features, this balance is unstable: a rounding error could turn a neuron of the
+other feature towards it. The core keeps the balance, because each sum has one order: mirrored neurons have the same
+bits, and their pulls cancel to exactly 0 for norms that are powers of 2.
 """
 
 from __future__ import annotations
@@ -50,8 +48,7 @@ FREE = Penalty()
 class Signed:
     """Samples that are sums of features with either sign, all of one class, and a probe for each feature alone.
 
-    ``norms``: one per feature. ``types``: features of a type of sample. ``frequencies``: one per type, summing to 1;
-    shared equally by the combinations of signs.
+    ``types``: the features of each type of sample, whose frequency is divided among the combinations of signs.
     """
 
     norms: tuple[float, ...]
@@ -99,7 +96,7 @@ class Signed:
 
 
 def separate_init(norms: Sequence[float], strengths: Floats, seed: int) -> tuple[Network, Explicit]:
-    """Return the network and balanced weights of given strengths (networks, features), shared by neurons at random.
+    """Return the network and balanced weights of strengths (networks, features), divided among neurons at random.
 
     Each feature has `NEURONS` neurons along it and as many, with the same weights, along its negative.
     """
@@ -132,10 +129,7 @@ def equal_strengths(networks: int, seed: int) -> Floats:
 
 
 def confidence_when_fit(margins: Floats, trained: NDArray[np.bool_], probe: int) -> Floats:
-    """Return sigmoid(margin) of a probe at the first record at which all trained samples are fit, (networks,).
-
-    NaN where they never are.
-    """
+    """Return sigmoid(margin) of a probe when all trained samples are first fit, (networks,); NaN if they never are."""
     fit: NDArray[np.bool_] = np.asarray((margins[..., trained] >= LEVEL).all(axis=-1))
     at = fit.argmax(axis=1)
     found = expit(margins[np.arange(len(margins)), at, probe])

@@ -22,17 +22,13 @@ from shoal.verdicts.layout import Floats
 
 LEVEL = 1.0
 """Margin whose time of arrival is measured."""
-
 CLOCK: Floats = np.linspace(0, 14, 141)
 """frequency x norm x time at which each mode is recorded."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two orthogonal modes with labels +1 and -1; the first is the varied one, the second keeps it company.
-
-    ``norms, frequencies``: of the two inputs; the frequencies sum to 1.
-    """
+    """Two orthogonal modes with labels +1 and -1, of which the first is varied; their frequencies sum to 1."""
 
     norms: tuple[float, float]
     frequencies: tuple[float, float]
@@ -50,10 +46,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is varied, and a dataset for each of its values.
-
-    ``name``: what is varied. ``conditions`` (conditions,): its values. ``pairs``: one dataset per condition.
-    """
+    """What is varied: its name, its values, and a dataset for each."""
 
     name: str
     conditions: Floats
@@ -93,10 +86,7 @@ def _mode(margin: float, *, norm: float = 1.0, frequency: float = 1.0, loss: str
 
 
 def common_curve(margins: Floats, loss: str = "cross_entropy", speed: float = 1.0) -> Floats:
-    """Return margins (networks, CLOCK, 1, 1) float64 of a mode from initial margins (networks,).
-
-    At ``speed`` 1 it is the curve of every mode that has this initial margin, whatever its norm and frequency.
-    """
+    """Return margins (networks, CLOCK, 1, 1) of any mode from initial margins (networks,), its clock at a speed."""
     curves = [_mode(float(margin), loss=loss).margin(speed * CLOCK) for margin in margins]
     return np.asarray(curves)[:, :, None, None]
 

@@ -5,9 +5,8 @@ Source: arXiv:2006.11209; theory book, chapter 7.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import Gaussian, GradientDescent, Hinge, Network, Record, Task, theory, train
-from shoal.claims.shared.runs import far_seed, side_by_side
+from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
 from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
@@ -30,12 +29,9 @@ FINER = 16
 class Condition:
     """A network of mean-field scaling, the distribution of its data, and how it is trained.
 
-    Time is step x rate, that of chapter 7 of the theory book with beta = 1, whatever the width, alpha and the rate.
-
-    ``samples, inputs, nodes``: N, d and M. ``rate``: of descent: beta dt. ``steps``: updates. ``alpha``: scale of the
-    output. ``threshold``: of the hinge. ``distribution``: of the inputs: N(0, I_d), or uniform on the sphere of
-    `radius`. ``radius``: of that sphere; 1 for Gaussian inputs. ``flipped``: fraction of the training labels that are
-    wrong. ``test_samples``: fresh samples with right labels. ``centred``: whether the output is f(x, t) - f(x, 0).
+    ``samples, inputs, nodes``: N, d and M. ``alpha``: scale of the output, f(x, t) - f(x, 0) if ``centred``.
+    ``threshold``: of the hinge. ``distribution``: N(0, I_d), or uniform on the sphere of ``radius``. ``flipped``:
+    fraction of wrong training labels. Time is step x rate, that of theory book, chapter 7 with beta = 1.
     """
 
     samples: int
@@ -59,19 +55,12 @@ class Condition:
     @cached_property
     def theory(self) -> theory.MeanFieldHinge:
         """What an infinitely wide network does on infinitely many samples with right labels, under gradient flow."""
-        return theory.MeanFieldHinge(
-            self.nodes,
-            self.inputs,
-            self.alpha,
-            self.threshold,
-            distribution=self.distribution,
-            radius=self.radius,
-            centred=self.centred,
-        )
+        data = {"distribution": self.distribution, "radius": self.radius, "centred": self.centred}
+        return theory.MeanFieldHinge(self.nodes, self.inputs, self.alpha, self.threshold, **data)
 
     @cached_property
-    def inputs_distribution(self) -> InputDistribution:
-        """The distribution of the inputs: moments of a projection."""
+    def projections(self) -> InputDistribution:
+        """The distribution of the inputs' projections on the teacher."""
         return distribution_of(self.distribution, self.inputs, self.radius)
 
     @property
@@ -97,12 +86,9 @@ class Condition:
         task: Task | None = None,
         **training: Any,
     ) -> xr.Dataset:
-        """Return networks trained on one dataset, from N(0, 1) weights; ``time`` is the time of the theory.
+        """Return initialisations trained on one dataset; another ``part``, as in `far_seed`, draws others of both.
 
-        ``steps`` (times,), int: when to record. ``networks``: how many initialisations on this one dataset. ``part``:
-        another part is another dataset and other initialisations, as in `far_seed`. ``task``: other data of the same
-        distribution; those of `task` for this part's seed when left out. The others: as in ``shoal.train``; the loss is
-        the hinge of `threshold` when left out.
+        ``steps``: when to record. ``task``: other data of the same distribution. The others: as in ``shoal.train``.
         """
         seed = far_seed(run.seed, part)
         return train(
@@ -118,46 +104,48 @@ class Condition:
         )
 
     def descent(self, steps: ArrayLike, refine: int = 1) -> tuple[Floats, Floats]:
-        """Return by what descent multiplies a + w_par and a - w_par, (times,) float64 each, at infinite width.
+        """Return by what descent multiplies a + w_par and a - w_par, (times,) each, at infinite width and N.
 
-        On infinitely many samples with right labels a step multiplies them by 1 + rate v and 1 - rate v, with v the
-        speed at the output that the products give. Both tend to e^gamma and e^-gamma as the rate vanishes.
-
-        ``steps`` (times,), int: of the condition's own rate. ``refine``: the same times are reached in so many times as
-        many steps.
+        A step multiplies them by 1 + rate v and 1 - rate v, with v the speed at the output that the products give. Both
+        tend to e^gamma and e^-gamma as the rate vanishes. ``steps`` (times,): of the condition's own rate; ``refine``
+        as many are made to the same times.
         """
         chosen = np.asarray(steps, np.int64) * refine
         products = np.ones((int(chosen.max()) + 1, 2))
         for step in range(len(products) - 1):
-            up, down = products[step]
-            change = self.rate / refine * self.speed((up * up - down * down) / 2)
-            products[step + 1] = up * (1 + change), down * (1 - change)
+            change = self.rate / refine * float(self.speed(self.boundary(*products[step])))
+            products[step + 1] = products[step] * (1 + change, 1 - change)
         return products[chosen, 0], products[chosen, 1]
 
     def rate_shift(self, steps: ArrayLike, measured: Callable[[Floats, Floats], Floats]) -> Floats:
-        """Return by how much the rate shifts a measurement in the mean-field limit, (times, ...) float64.
+        """Return by how much the rate shifts a measurement, a function of what `descent` gives, (times, ...).
 
-        It is known before any training, and measurements are corrected by it. Descent's own limit at the rate and at a
-        finer one, and no theory of the flow, which is what is to be tested.
-
-        ``steps`` (times,), int: when it is measured. ``measured``: takes the two products of `descent`, gives the
-        measurement.
+        Known before any training; measurements are corrected by it. It is descent's own limit at the rate and at a
+        finer one, and no theory of the flow, which is what is tested.
         """
         coarse, fine = (measured(*self.descent(steps, refine)) for refine in (1, FINER))
         return (coarse - fine) * FINER / (FINER - 1)
 
-    def unsatisfied(self, up: Floats, down: Floats) -> Floats:
-        """Return the fraction of unsatisfied samples at the output that two products of `descent` give."""
+    def boundary(self, up: Floats, down: Floats) -> Floats:
+        """Return x_c at the output alpha (up^2 - down^2) x_par / (4 sqrt d) that two products of `descent` give."""
         with np.errstate(divide="ignore"):
-            boundary = 4 * np.sqrt(self.inputs) * self.threshold / (self.alpha * (up**2 - down**2))
-        return self.inputs_distribution.fraction(boundary)
+            slope = self.alpha * (np.square(up) - np.square(down))
+            return np.asarray(4 * np.sqrt(self.inputs) * self.threshold / slope)
+
+    def unsatisfied(self, up: Floats, down: Floats) -> Floats:
+        """Return the fraction of unsatisfied samples at that output."""
+        return self.projections.fraction(self.boundary(up, down))
+
+    def speed(self, boundary: ArrayLike) -> Floats:
+        """Return d gamma/dt where all labels are right: E[|x_par|; |x_par| < x_c] / (2 sqrt d)."""
+        mean = self.projections.mean * self.projections.mean_fraction(np.asarray(boundary, np.float64))
+        return np.asarray(mean / (2 * np.sqrt(self.inputs)))
 
     def pull(self, times: ArrayLike) -> Floats:
         """Return by how much of the threshold, at most, an unsatisfied training sample has raised its own margin.
 
-        Its own term of the gradient moves its output at the rate alpha (|x|^2/d) cosh(2 gamma)/N, with nodes on their
-        curves and |x|^2 = d for Gaussian inputs. Where that is small, the network has learnt the distribution and not
-        the samples: overfitting has not set in. It is a bound, for the other samples take back part of what one adds.
+        Its own term of the gradient moves its output at the rate alpha (|x|^2/d) cosh(2 gamma)/N; the other samples
+        take back part of it. While that is small the network has learnt the distribution and not the samples.
         """
         size = self.radius**2 / self.inputs if self.distribution == "sphere" else 1.0
         given = np.asarray(times, np.float64)
@@ -169,28 +157,12 @@ class Condition:
     def deviation(self, projections: ArrayLike, gamma: ArrayLike) -> Floats:
         """Return the standard deviation of f over networks at inputs of given projections, to leading order in 1/M.
 
-        The variance of one node's a relu(w.x) on the curves of infinite width, with |w_perp.x|^2 = |x_perp|^2 at its
-        mean over Gaussian inputs: alpha^2/(M d) [c (x_par^2 c + d - 1)/2 + 3/4 x_par^2 s^2], c = cosh 2 gamma and
-        s = sinh 2 gamma. At x_par = 0 and large d it is the ``noise`` of the theory; the rest is the scatter of the
-        slope of f over networks, which counts as much where samples are satisfied.
+        From the variance of one node's a relu(w.x) on the curves of infinite width, with |x_perp|^2 at its mean over
+        Gaussian inputs: alpha^2/(M d) [c (x_par^2 c + d - 1)/2 + 3/4 x_par^2 s^2], c = cosh 2 gamma, s = sinh 2 gamma.
         """
         square, cosh, sinh = np.square(projections), np.cosh(2 * np.asarray(gamma)), np.sinh(2 * np.asarray(gamma))
         variance = cosh * (square * cosh + self.inputs - 1) / 2 + 0.75 * square * sinh**2
         return np.asarray(self.alpha * np.sqrt(variance / (self.nodes * self.inputs)))
-
-    def speed(self, sinh: float) -> float:
-        """Return d gamma/dt where the output is alpha sinh x_par / (2 sqrt d) and all labels are right.
-
-        It is E[|x_par|; unsatisfied] / (2 sqrt d), with the mean over the distribution of the inputs.
-        """
-        root = math.sqrt(self.inputs)
-        edge = 2 * root * self.threshold / (self.alpha * sinh) if sinh > 0 else math.inf
-        return float(self.inputs_distribution.mean * self.inputs_distribution.share(np.asarray(edge)) / (2 * root))
-
-
-def halved(condition: Condition) -> Condition:
-    """Return the condition with half of the nodes and of the samples, to extrapolate to infinitely many of both."""
-    return replace(condition, nodes=condition.nodes // 2, samples=condition.samples // 2)
 
 
 def nodes(data: xr.Dataset) -> tuple[Floats, Floats]:
@@ -209,73 +181,25 @@ def clock(output: Floats, along: Floats) -> Floats:
     return np.asarray(np.log((total * first).sum(axis=-1) / (first * first).sum(axis=-1)))
 
 
-def spread_steps(last: int, count: int, *, first: int = 1) -> NDArray[np.int64]:
-    """Return 0 and about `count` steps from `first` to `last`, each about the same factor after the one before."""
-    steps = np.rint(np.geomspace(first, last, count)).astype(np.int64)
-    return np.unique(np.concatenate([[0], steps, [last]]))
+def spread_steps(last: int, count: int) -> NDArray[np.int64]:
+    """Return 0 and about `count` steps up to `last`, each about the same factor after the one before."""
+    return np.unique(np.concatenate([[0], np.rint(np.geomspace(1, last, count)).astype(np.int64), [last]]))
 
 
-def over_datasets(
-    datasets: int, measure: Callable[[int], Sequence[Floats]], threads: int | None = None, first: int = 0
-) -> list[Floats]:
-    """Return what ``measure(part)`` gives for parts first, first + 1, ..., stacked: (datasets, ...) for each array.
-
-    As many datasets at a time as there are threads.
-    """
-    found = side_by_side(lambda number: measure(first + number), datasets, threads)
-    return [np.stack(values) for values in zip(*found, strict=True)]
+def dozen(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return a dozen of the chosen records, evenly spread, the first left out."""
+    found = np.flatnonzero(chosen[1:]) + 1
+    return np.asarray(np.unique(found[np.linspace(0, len(found) - 1, 12).astype(int)]))
 
 
-def measure_means(
-    run: Trial, conditions: Sequence[Condition], parts: Sequence[int], datasets: int, networks: int, **training: Any
-) -> list[Floats]:
-    """Return each measure, (conditions, datasets, times) float64, means over the networks of a dataset.
-
-    ``parts``: of the first dataset of each condition. The others: as in `Condition.train`.
-    """
-    found = []
-    for condition, first in zip(conditions, parts, strict=True):
-        run.say(
-            f"{datasets} datasets: N={condition.samples}, M={condition.nodes}, {condition.flipped:.0%} wrong labels"
+def crossing(times: Floats, series: Floats, level: float) -> float:
+    """Return when a falling series (times,) first reaches a level, linearly between records; RuntimeError if never."""
+    below = series <= level
+    first = int(below.argmax())
+    if first == 0:
+        raise RuntimeError(
+            f"the series must come down to {level:g} between its first and last record, "
+            f"got {series[0]:.3g} at the first and {series.min():.3g} as its least"
         )
-
-        def one(part: int, condition: Condition = condition) -> list[Floats]:
-            data = condition.train(run, networks=networks, part=part, **training)
-            return [np.asarray(data[name].values.mean(axis=0)) for name in training["measure"]]
-
-        found.append(over_datasets(datasets, one, run.threads, first=first))
-    return [np.stack(values) for values in zip(*found, strict=True)]
-
-
-def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:
-    """Return when each margin (..., times, samples) first reaches the threshold, (..., samples) float64.
-
-    Read off the line between the records before and after; infinite where it is never reached.
-    """
-    reached = margins >= threshold
-    after = np.maximum(reached.argmax(axis=-2), 1)[..., None, :]
-    high = np.take_along_axis(margins, after, axis=-2)[..., 0, :]
-    low = np.take_along_axis(margins, after - 1, axis=-2)[..., 0, :]
-    after = after[..., 0, :]
-    found = times[after - 1] + (threshold - low) / (high - low) * (times[after] - times[after - 1])
-    return np.where(reached.any(axis=-2), found, np.inf)
-
-
-def band(condition: Condition, projections: Floats, deviations: float) -> tuple[Floats, Floats]:
-    """Return between which times samples are satisfied in networks whose f is at most so many deviations off.
-
-    ``condition``: with Gaussian inputs. ``projections`` (samples,): |x_par|, positive. ``deviations``: in standard
-    deviations of f at finite width, `Condition.deviation`. Returns tuple of (samples,): the earliest and the latest
-    time; infinite where the noise outgrows the output.
-    """
-    theory = condition.theory
-    # On a grid: the edges are smooth in ln x_par, and monotone functions of gamma are inverted by interpolation.
-    sizes = np.geomspace(projections.min() / 1.01, projections.max() * 1.01, 200)
-    gamma = np.linspace(1e-3, 0.5 * np.arcsinh(4 * np.sqrt(condition.inputs) / sizes.min()) + 1.0, 2000)
-    signal = condition.threshold * sizes[:, None] / theory.boundary(theory.time(gamma))
-    noise = deviations * condition.deviation(sizes[:, None], gamma)
-    low, high = (
-        np.interp(np.log(projections), np.log(sizes), theory.time(satisfied_at(gamma, output.T, condition.threshold)))
-        for output in (signal + noise, signal - noise)
-    )
-    return low, high
+    high, low = series[first - 1], series[first]
+    return float(times[first - 1] + (high - level) / (high - low) * (times[first] - times[first - 1]))

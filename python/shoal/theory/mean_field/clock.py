@@ -104,7 +104,7 @@ class HingeClock:
         low, gamma, area = self._gamma(left), self._gamma(eta), theta - clocks[panel]
         # theta is convex in gamma: from the right end Newton's iterates fall towards the root.
         for _ in range(NEWTON):
-            step = (self._piece(left, eta) - area) * self.distribution.share_at(eta)
+            step = (self._piece(left, eta) - area) * self.distribution.mean_fraction_at(eta)
             gamma = np.maximum(gamma - step, low)
             eta = np.clip(self._eta(gamma), left, edges[panel + 1])
             if np.all(np.abs(step) <= 1e-9 * gamma):
@@ -135,7 +135,8 @@ class HingeClock:
         eta = panels.nodes(left, right)
         log_path = self._origin + self.distribution.log_rise(eta)
         slope = self._angle(log_path) if self.lazy else 0.5 * np.tanh(2.0 * self._angle(log_path))
-        return panels.integral(slope * self.distribution.rise_rate(eta) / self.distribution.share_at(eta), left, right)
+        length = slope * self.distribution.rise_rate(eta)
+        return panels.integral(length / self.distribution.mean_fraction_at(eta), left, right)
 
     def _eta(self, gamma: Array) -> Array:
         return self.distribution.eta(np.maximum(self._log_path(gamma) - self._origin, 0.0))

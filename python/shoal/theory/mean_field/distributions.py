@@ -7,7 +7,7 @@
 | x_par | projection of an input on the teacher's direction | - | - |
 | E abs(x_par) | its mean size | ``mean`` | scalar |
 | x_c | boundary: smaller projections are unsatisfied | ``boundary`` | any |
-| S(x_c) | E[abs(x_par); abs(x_par) < x_c] / E abs(x_par) | ``share`` | as ``boundary`` |
+| S(x_c) | E[abs(x_par); abs(x_par) < x_c] / E abs(x_par) | ``mean_fraction`` | as ``boundary`` |
 | P(x_c) | probability of abs(x_par) < x_c | ``fraction`` | as ``boundary`` |
 | kappa, e_1 | 1/S = 1/(kappa x_c^2) + e_1 + O(x_c^2) | ``bend``, ``offset`` | scalar |
 | R | ``reach``: S(R) = 1, to rounding | ``reach`` | scalar |
@@ -62,13 +62,13 @@ class InputDistribution(Protocol):
     def offset(self) -> float:
         """The next term e_1 of 1/S."""
 
-    def share(self, boundary: Array) -> Array:
+    def mean_fraction(self, boundary: Array) -> Array:
         """Return S, from boundaries above 0."""
 
     def fraction(self, boundary: Array) -> Array:
         """Return the probability of a projection of a size below each boundary."""
 
-    def share_at(self, eta: Array) -> Array:
+    def mean_fraction_at(self, eta: Array) -> Array:
         """Return S from the coordinate eta >= 0."""
 
     def log_rise(self, eta: Array) -> Array:
@@ -117,7 +117,7 @@ class GaussianInputs:
         """The next term of 1/S."""
         return 0.5
 
-    def share(self, boundary: Array) -> Array:
+    def mean_fraction(self, boundary: Array) -> Array:
         """Return S = 1 - e^(-x_c^2/2)."""
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(-np.expm1(-0.5 * boundary * boundary), dtype=np.float64)
@@ -126,9 +126,9 @@ class GaussianInputs:
         """Return erf(x_c / sqrt 2)."""
         return np.asarray(erf(boundary * math.sqrt(0.5)), dtype=np.float64)
 
-    def share_at(self, eta: Array) -> Array:
+    def mean_fraction_at(self, eta: Array) -> Array:
         """Return S at x_c = R e^-eta."""
-        return self.share(FAR * np.exp(-eta))
+        return self.mean_fraction(FAR * np.exp(-eta))
 
     def log_rise(self, eta: Array) -> Array:
         """Return ln(R / x_c) = eta."""
@@ -184,7 +184,7 @@ class SphereInputs:
         """The next term of 1/S, (d-3) / (2 (d-1)); 0 at d = 1, where there is no such series."""
         return 0.5 * (self.inputs - 3) / (self.inputs - 1) if self.inputs > 1 else 0.0
 
-    def share(self, boundary: Array) -> Array:
+    def mean_fraction(self, boundary: Array) -> Array:
         """Return S = 1 - (1 - (x_c/r)^2)^((d-1)/2), 1 from r on."""
         if self.inputs == 1:
             return self.fraction(boundary)
@@ -197,7 +197,7 @@ class SphereInputs:
         """Return I(1/2, (d-1)/2) at (x_c/r)^2, an incomplete Beta function; 1 from r on."""
         return cosine_fraction(self.inputs, boundary / self.radius)
 
-    def share_at(self, eta: Array) -> Array:
+    def mean_fraction_at(self, eta: Array) -> Array:
         """Return S = 1 - tanh^(d-1) eta."""
         with np.errstate(divide="ignore", over="ignore"):
             logarithm = np.log1p(-2.0 / (np.exp(2.0 * eta) + 1.0))

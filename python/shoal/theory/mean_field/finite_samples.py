@@ -58,7 +58,7 @@ def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
     Notes
     -----
     The mean of y theta(w.x) x over N samples is that of all samples, a common tilt <y x>/2, and a part
-    <y sign(w.x) x>/2 that differs from node to node. The tilt turns every node's plane alike and keeps its share in
+    <y sign(w.x) x>/2 that differs from node to node. The tilt turns every node's plane alike and keeps its part in
     the output. Of the other part, output weights move by int cosh(gamma - gamma') dgamma' = sinh gamma and incoming
     ones, as a_i goes on, by int cosh(gamma + gamma') dgamma' = sinh 2 gamma - sinh gamma, where the output grows by
     sinh(2 gamma)/2. Summed over nodes, with r = cos(x, x') and c = cosh gamma,

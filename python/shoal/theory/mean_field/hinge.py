@@ -176,7 +176,7 @@ class MeanFieldHinge(Knows):
         -----
         Source: formula (7.5) of the theory book.
         """
-        return np.asarray(self._speed * self._inputs.share(self.boundary(times)), dtype=np.float64)
+        return np.asarray(self._speed * self._inputs.mean_fraction(self.boundary(times)), dtype=np.float64)
 
     def boundary(self, times: ArrayLike) -> Array:
         """Return x_c(t): inputs with abs(x_par) < x_c are unsatisfied. Of the shape of ``times``, infinite at time 0.
@@ -203,7 +203,7 @@ class MeanFieldHinge(Knows):
         """
         boundary = self.boundary(times)
         with np.errstate(divide="ignore", invalid="ignore"):
-            moment = np.where(boundary > 0, self._inputs.mean * self._inputs.share(boundary) / boundary, 0.0)
+            moment = np.where(boundary > 0, self._inputs.mean * self._inputs.mean_fraction(boundary) / boundary, 0.0)
         return np.asarray(self.threshold * (self._inputs.fraction(boundary) - moment), dtype=np.float64)
 
     def trajectories(self, a0: ArrayLike, w0: ArrayLike, times: ArrayLike) -> tuple[Array, Array]:

@@ -106,7 +106,8 @@ class MislabelledHinge:
         if self.flipped == 0:
             return 0.0
         left = self.flipped / (1 - self.flipped)
-        return float(brentq(lambda edge: self._share(edge) - left, 0.0, self._inputs.reach, xtol=1e-300, rtol=1e-14))
+        reach = self._inputs.reach
+        return float(brentq(lambda edge: self._mean_fraction(edge) - left, 0.0, reach, xtol=1e-300, rtol=1e-14))
 
     def gamma(self, times: ArrayLike) -> Array:
         """Return the angle gamma(t).
@@ -174,9 +175,9 @@ class MislabelledHinge:
             else SphereInputs(clean.inputs, clean.radius)
         )
 
-    def _share(self, boundary: float) -> float:
-        """Return S, the part of E abs(x_par) below a boundary."""
-        return float(self._inputs.share(np.asarray([boundary]))[0])
+    def _mean_fraction(self, boundary: float) -> float:
+        """Return S, the fraction of E abs(x_par) below a boundary."""
+        return float(self._inputs.mean_fraction(np.asarray([boundary]))[0])
 
     def _integrate(self, asked: Array) -> Array:
         """Return gamma at increasing times, by its equation of motion until it has come to rest."""
@@ -185,7 +186,7 @@ class MislabelledHinge:
 
         def slope(_: float, angle: Array) -> Array:
             turned = math.sinh(2 * min(max(float(angle[0]), 0.0), rest))
-            left = self._share(level / turned) if turned > 0 else 1.0
+            left = self._mean_fraction(level / turned) if turned > 0 else 1.0
             return np.asarray([speed * (kept * left - lost)])
 
         def distance(_: float, angle: Array) -> float:

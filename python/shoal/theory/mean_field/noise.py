@@ -37,7 +37,7 @@ class TrainedNoise:
     """The noise of M nodes while they train, to first order in 1/sqrt(M) and leading order in d^(-1/2).
 
     `MeanFieldHinge.noise` lets the nodes follow the curves of M -> infinity. But noise moves the boundary of the
-    unsatisfied inputs, and the flow answers with a gradient against it. Noise is linear in the input (share 1/2), alike
+    unsatisfied inputs, and the flow answers with a gradient against it. Noise is linear in the input (1/2), alike
     for all inputs (1/pi), quadratic (1/(2 pi)), or of higher even degree (the rest). The first two kinds go within a
     time ~ sqrt(d)/beta once inputs are satisfied, the third after one longer by a factor ~ d, the rest stays.
 
@@ -140,14 +140,14 @@ class TrainedNoise:
         square = mean_cosine(across) ** 2
         constant = 0.5 * across * square
         quadratic = constant * (across - 1) * (across + 2) / (2.0 * (across + 1) ** 2)
-        shares = np.asarray([0.5, constant, quadratic])
+        fractions = np.asarray([0.5, constant, quadratic])
         output_kernel = np.asarray([1.0, across**2 * square, across**2 * square / (across + 1) ** 2])
         input_kernel = np.asarray([1.0, across * square, across * square * (2 * across + 1) / (across + 1) ** 2])
-        return shares, output_kernel, input_kernel
+        return fractions, output_kernel, input_kernel
 
     def _variances(self, angles: Array) -> Array:
         """Return the variances (4, points) over that without training, at ascending angles (points,)."""
-        clean, (shares, output_kernel, input_kernel) = self.clean, self._kinds()
+        clean, (fractions, output_kernel, input_kernel) = self.clean, self._kinds()
         inputs, begun = distribution_of(clean.distribution, clean.inputs, clean.radius), float(clean.centred)
         level = 2.0 * math.sqrt(clean.inputs) * clean.threshold / clean.alpha
         first = 0.5 * math.asinh(level / inputs.reach)
@@ -157,26 +157,26 @@ class TrainedNoise:
             """All times e^-gamma, so that nothing overflows; p less its initialisation where that is taken away."""
             p, p_w, q, q_w = state.reshape(4, -1)
             rise = math.sinh(2.0 * gamma)
-            share = float(inputs.share(np.asarray(level / rise)))
-            pull = (1.0 - share) / share
+            fraction = float(inputs.mean_fraction(np.asarray(level / rise)))
+            pull = (1.0 - fraction) / fraction
             own = pull * (output_kernel / rise + input_kernel / math.tanh(2.0 * gamma)) + 1.0
             cross = pull * input_kernel - 1.0
             source = begun * math.exp(-gamma)
             return np.concatenate([p_w - own * p, source - cross * p - p_w, q_w - own * q, -cross * q - q_w])
 
-        kept = np.ones((len(shares), angles.size))
+        kept = np.ones((len(fractions), angles.size))
         late = angles > first
         if late.any():
             places = np.minimum(angles[late], last)
             start, table = np.stack(_free(np.asarray(first), begun)), np.unique(places)
             solved = solve_ivp(
-                slope, (first, last), np.repeat(start, len(shares)), "LSODA", table, rtol=TOLERANCE, atol=1e-13
+                slope, (first, last), np.repeat(start, len(fractions)), "LSODA", table, rtol=TOLERANCE, atol=1e-13
             )
-            p, _, q, _ = solved.y.reshape(4, len(shares), -1)[..., np.searchsorted(table, places)]
+            p, _, q, _ = solved.y.reshape(4, len(fractions), -1)[..., np.searchsorted(table, places)]
             free_p, _, free_q, _ = _free(places, begun)
             kept[:, late] = (p**2 + q**2) / (free_p**2 + free_q**2)
-        rest = np.full((1, angles.size), 1.0 - shares.sum())
-        return np.concatenate([shares[:, None] * kept, rest])
+        rest = np.full((1, angles.size), 1.0 - fractions.sum())
+        return np.concatenate([fractions[:, None] * kept, rest])
 
 
 def _free(gamma: Array, begun: float) -> tuple[Array, Array, Array, Array]:

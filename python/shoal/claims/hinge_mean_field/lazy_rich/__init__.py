@@ -1,1 +1,1 @@
-"""The claim ``lazy-rich``: its run; what is fitted, and the figure."""
+"""The claim ``lazy-rich``: its run; how far networks move; what is fitted."""

@@ -13,14 +13,14 @@ import numpy as np
 import xarray as xr
 
 from shoal import theory
+from shoal.claims.hinge_mean_field.lazy_rich.movement import movement, weights
 from shoal.claims.shared.figures import standard_error
-from shoal.claims.shared.movement import movement
-from shoal.claims.shared.teacher import Condition, nodes, over_datasets
+from shoal.claims.shared.limits import NETWORKS, Measured, over_datasets
+from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
-from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_majority
 
-SAMPLES, INPUTS, NODES, NETWORKS = 200, 10, 48, 4
+SAMPLES, INPUTS, NODES = 200, 10, 48
 SCALES = (0.01, 0.1, 1.0, 10.0, 100.0)
 QUICK = (0.01, 100.0)
 EDGE, LONGER, STEPS = 0.1, 3.0, 320
@@ -39,13 +39,31 @@ def fitted(run: Trial, part: int) -> xr.Dataset:
         for scale in scales:
             condition = _condition(scale, centred)
             run.say(f"fitting {SAMPLES} samples, alpha={condition.alpha:.3g}, {datasets} datasets")
-            found.append(over_datasets(datasets, partial(_one, run, condition), run.threads, first=part))
-    columns = [np.stack(values).reshape(2, len(scales), datasets) for values in zip(*found, strict=True)]
-    names = ("fit_train_error", "fit_test_error", "fit_movement")
+            found.append(over_datasets(run, datasets, partial(_one, run, condition), part))
+    dims, shape = ("model", "fit_scale", "dataset"), (2, len(scales), datasets)
     return xr.Dataset(
-        {name: (("model", "fit_scale", "dataset"), column) for name, column in zip(names, columns, strict=True)},
+        {name: (dims, np.reshape([one[name] for one in found], shape)) for name in found[0]},
         coords={"model": ["plain", "centred"], "fit_scale": list(scales)},
     )
+
+
+def _condition(scale: float, centred: bool) -> Condition:
+    alpha = float(2 * np.sqrt(INPUTS) * scale)
+    clock = theory.MeanFieldHinge(NODES, INPUTS, alpha)
+    until = LONGER * float(clock.time(np.arcsinh(1 / (scale * EDGE)) / 2))
+    return Condition(SAMPLES, INPUTS, NODES, until / STEPS, STEPS, alpha, test_samples=1000, centred=centred)
+
+
+def _one(run: Trial, condition: Condition, part: int) -> Measured:
+    """Return what is measured at the end, averaged over the networks of a dataset."""
+    measure = ("error", "test_error", "trajectory")
+    data = condition.train(run, steps=[0, STEPS], measure=measure, networks=NETWORKS, part=part)
+    found = {
+        "fit_train_error": data["error"].values[:, -1],
+        "fit_test_error": data["test_error"].values[:, -1],
+        "fit_movement": movement(weights(data, 0), weights(data, -1)),
+    }
+    return {name: values.mean() for name, values in found.items()}
 
 
 def compare(run: Trial, data: xr.Dataset) -> None:
@@ -68,7 +86,7 @@ def compare(run: Trial, data: xr.Dataset) -> None:
         run.row(statement, compare_majority(int(hits.sum()), data.sizes["dataset"]))
 
 
-def notes(data: xr.Dataset) -> tuple[str, ...]:
+def add_notes(run: Trial, data: xr.Dataset) -> None:
     """Say what was measured beside the rows."""
 
     def mean(model: str, scale: float) -> str:
@@ -76,29 +94,14 @@ def notes(data: xr.Dataset) -> tuple[str, ...]:
         return f"{values.mean():.4f} +- {standard_error(values):.4f} at alpha = {scale:g} x crossover"
 
     errors = "; ".join(
-        f"{model}: " + " and ".join(mean(model, scale) for scale in (SCALES[0], SCALES[-1]))
-        for model in ("plain", "centred")
+        f"{model}: {mean(model, SCALES[0])} and {mean(model, SCALES[-1])}" for model in ("plain", "centred")
     )
-    return (
+    run.note(
         f"Fitted training sets, N={SAMPLES}, d={INPUTS}, M={NODES}: mean test error and standard error over"
-        f" datasets. {errors}. No theory is known for these.",
+        f" datasets. {errors}. No theory is known for these."
+    )
+    run.note(
         "A plain network with a large alpha keeps the random function that it started with: that, and not lazy"
         " training as such, is what costs it test error. On these data, whose teacher is linear, centred networks"
-        " do about as well lazy as rich; that rich training finds better features is not shown here.",
+        " do about as well lazy as rich; that rich training finds better features is not shown here."
     )
-
-
-def _condition(scale: float, centred: bool) -> Condition:
-    alpha = float(2 * np.sqrt(INPUTS) * scale)
-    clock = theory.MeanFieldHinge(NODES, INPUTS, alpha)
-    until = LONGER * float(clock.time(np.arcsinh(1 / (scale * EDGE)) / 2))
-    return Condition(SAMPLES, INPUTS, NODES, until / STEPS, STEPS, alpha, test_samples=1000, centred=centred)
-
-
-def _one(run: Trial, condition: Condition, part: int) -> list[Floats]:
-    """Return training error, test error and movement at the end, averaged over the networks of a dataset."""
-    measure = ("error", "test_error", "trajectory")
-    data = condition.train(run, steps=[0, STEPS], measure=measure, networks=NETWORKS, part=part)
-    output, incoming = nodes(data)[0], np.asarray(data["trajectory_1"].values)
-    moved = movement(*((output[:, k], incoming[:, k]) for k in (0, -1)))
-    return [np.asarray(each.mean()) for each in (data["error"].values[:, -1], data["test_error"].values[:, -1], moved)]

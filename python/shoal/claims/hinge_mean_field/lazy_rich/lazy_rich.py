@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import theory
+from shoal import plot, theory
 from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.lazy_rich import fit
-from shoal.claims.hinge_mean_field.lazy_rich.picture import picture
-from shoal.claims.shared.limits import Limit, measure_sizes, stacked
-from shoal.claims.shared.movement import crossing, kernel_along, movement, own_unsatisfied
-from shoal.claims.shared.teacher import Condition, nodes
+from shoal.claims.hinge_mean_field.lazy_rich.movement import kernel_along, movement, own_unsatisfied, weights
+from shoal.claims.shared.figures import draw_mean, shade
+from shoal.claims.shared.limits import NETWORKS, Limit, Measured, measure_limits, stacked
+from shoal.claims.shared.teacher import Condition, crossing
 from shoal.claims.trial import Trial
 from shoal.theory.mean_field.tangent_kernel import mean_field_kernel, mean_field_movement
 from shoal.verdicts.comparison import Comparison
@@ -34,55 +32,30 @@ EDGE = 0.6744897501960817
 """x_c at which erf(x_c / sqrt 2) is `LEFT`."""
 KERNEL_SCALES = 1.0
 """Up to here the kernel moves enough, beside the noise of finite width, to be compared with the theory."""
-NETWORKS = 4
-"""Initialisations per dataset."""
 POINTS = np.random.default_rng(20200611).standard_normal((48, INPUTS))
 """Where the kernel is taken."""
 
 
-@dataclass(frozen=True)
 class Point:
-    """One scale of the output, and what the theory says of it.
+    """One scale of the output, alpha / (2 sqrt(d) h), and the theory of when half of the samples are satisfied.
 
-    ``scale``: alpha / (2 sqrt(d) h).
+    ``gamma``: the angle, sinh 2 gamma = 2 sqrt(d) h / (alpha x_c). ``time``: when. ``movement``: distance from the
+    initialisation over its size. ``change``: of the kernel between `POINTS`. ``kernel``: its norm over that of the
+    kernel at initialisation.
     """
 
-    scale: float
-
-    @property
-    def alpha(self) -> float:
-        """The scale of the output, h = 1."""
-        return float(2 * np.sqrt(INPUTS) * self.scale)
-
-    @property
-    def gamma(self) -> float:
-        """Angle at which the boundary is `EDGE`: sinh 2 gamma = 2 sqrt(d) h / (alpha x_c)."""
-        return float(np.arcsinh(1 / (self.scale * EDGE)) / 2)
-
-    @property
-    def time(self) -> float:
-        """Time at which the theory gets there."""
-        return float(theory.MeanFieldHinge(NODES, INPUTS, self.alpha).time(self.gamma))
-
-    @property
-    def movement(self) -> float:
-        """Distance from the initialisation over the size of the initialisation, there."""
-        return float(mean_field_movement(self.gamma, INPUTS))
-
-    @property
-    def change(self) -> Floats:
-        """Change of the kernel between `POINTS`, there."""
-        return mean_field_kernel(POINTS, self.gamma) - mean_field_kernel(POINTS, 0.0)
-
-    @property
-    def kernel(self) -> float:
-        """Norm of that change over the norm of the kernel at initialisation."""
-        return float(np.linalg.norm(self.change) / np.linalg.norm(mean_field_kernel(POINTS, 0.0)))
+    def __init__(self, scale: float) -> None:
+        initial = mean_field_kernel(POINTS, 0.0)
+        self.scale, self.alpha = scale, float(2 * np.sqrt(INPUTS) * scale)
+        self.gamma = float(np.arcsinh(1 / (scale * EDGE)) / 2)
+        self.time = float(theory.MeanFieldHinge(NODES, INPUTS, self.alpha).time(self.gamma))
+        self.movement = float(mean_field_movement(self.gamma, INPUTS))
+        self.change = mean_field_kernel(POINTS, self.gamma) - initial
+        self.kernel = float(np.linalg.norm(self.change) / np.linalg.norm(initial))
 
     def condition(self, quick: bool) -> Condition:
         """Return the training of the largest size: five times as long as the theory needs; small ones are slower."""
-        shrink = 2 if quick else 1
-        samples, nodes, steps = (size // shrink for size in (SAMPLES, NODES, STEPS))
+        samples, nodes, steps = (size // (2 if quick else 1) for size in (SAMPLES, NODES, STEPS))
         return Condition(samples, INPUTS, nodes, self.time / steps, 5 * steps, self.alpha, centred=True)
 
 
@@ -96,28 +69,9 @@ def lazy_rich(run: Trial) -> Figure:
     datasets = run.networks(full=32, quick=12)
     points = [Point(float(scale)) for scale in (SCALES[::2] if run.quick else SCALES)]
     found = [measure_point(run, point, datasets, number) for number, point in enumerate(points)]
-    time, moved, kernel = (stacked(limits) for limits in zip(*found, strict=True))
-    rich = sum(point.scale <= KERNEL_SCALES * (1 + 1e-9) for point in points)
+    limits = {name: stacked([one[name] for one in found]) for name in found[0]}
     small = fit.fitted(run, part=1 + len(points) * 7 * datasets)
-    for name, limit, statement in (
-        ("time", time, "time to half of the samples satisfied, over the theory's, at each alpha"),
-        ("movement", moved, "movement of the parameters then, over the theory's"),
-        ("kernel", kernel.at(slice(rich)), "movement of the kernel then, along the theory's, up to the crossover"),
-    ):
-        run.row(statement, limit.compare(1.0))
-        if name != "kernel":
-            # What theory says at alpha where it takes half of it for alpha.
-            later = [getattr(Point(point.scale / 2), name) / getattr(point, name) for point in points]
-            run.must_fail("crossover at twice the alpha", limit.compare(later))
-    for ends, statement, other in (
-        ((-2, -1), "lazy end, in the limit -1", -0.5),
-        ((0, 1), "rich end, in the limit -1/2", -1.0),
-    ):
-        expected = slope_of(points, ends)
-        run.row(
-            f"slope of movement in alpha, {statement}: {expected:.3f}", compare_slope(moved, points, ends, expected)
-        )
-        run.must_fail(f"slope {other:g}", compare_slope(moved, points, ends, other))
+    compare(run, points, limits)
     fit.compare(run, small)
     sizes = Point(1.0).condition(run.quick)
     run.note(
@@ -130,71 +84,121 @@ def lazy_rich(run: Trial) -> Figure:
         " in the second order of gamma only; at finite width there is noise of the first order, gamma/sqrt(M), which"
         " the kernel's component along the theory's change averages out."
     )
-    run.notes += fit.notes(small)
-    data = run.save(_data(points, time, moved, kernel).merge(small))
-    return picture(data, _curves())
+    fit.add_notes(run, small)
+    curves = [Point(float(scale)) for scale in np.geomspace(SCALES[0], SCALES[-1], 41)]
+    return _figure(run.save(_data(points, limits).merge(small)), _theory(curves))
 
 
-def measure_point(run: Trial, point: Point, datasets: int, number: int) -> list[Limit]:
-    """Return time, movement and kernel movement of one scale, each over the theory's."""
+def measure_point(run: Trial, point: Point, datasets: int, number: int) -> dict[str, Limit]:
+    """Return ``time``, ``movement`` and ``kernel`` movement of one scale, each over the theory's."""
     change, due, way = point.change, point.time, point.movement
 
-    def measure(condition: Condition, factor: int, part: int) -> Sequence[Floats]:
+    def measure(condition: Condition, factor: int, part: int) -> Measured:
         coarse = np.arange(0, condition.steps + 1, max(1, 4 // factor))
         times = np.asarray(coarse * condition.rate, np.float64)
         data = condition.train(run, steps=coarse, measure=("margin", "trajectory"), networks=NETWORKS, part=part)
-        output, incoming = nodes(data)[0], np.asarray(data["trajectory_1"].values)
-        at = int(np.argmin(np.abs(times - due)))
-        before, after = ((output[:, k], incoming[:, k]) for k in (0, at))
+        before, after = (weights(data, at) for at in (0, int(np.argmin(np.abs(times - due)))))
         own = own_unsatisfied(condition, before, data["inputs"].values[:, 0], times)
-        unsatisfied = np.asarray((data["margin"].values < condition.threshold).mean(axis=2))
+        unsatisfied = (data["margin"].values < condition.threshold).mean(axis=2)
         reached, expected = (crossing(times, fraction.mean(axis=0), LEFT) for fraction in (unsatisfied, own))
-        return [
-            np.asarray(reached / expected),
-            np.asarray(movement(before, after).mean() / way),
-            np.asarray(kernel_along(before, after, POINTS, change).mean()),
-        ]
+        return {
+            "time": np.asarray(reached / expected),
+            "movement": movement(before, after).mean() / way,
+            "kernel": kernel_along(before, after, POINTS, change).mean(),
+        }
 
-    sizes = measure_sizes(run, point.condition(run.quick), datasets, measure, part=1 + number * 7 * datasets)
-    return [Limit.of(values) for values in sizes]
-
-
-def slope_of(points: Sequence[Point], ends: tuple[int, int]) -> float:
-    """Return the theory's exponent of the movement in alpha between two neighbouring scales."""
-    first, second = (points[k] for k in ends)
-    return float(np.log(second.movement / first.movement) / np.log(second.scale / first.scale))
+    return measure_limits(run, point.condition(run.quick), datasets, measure, first=1 + number * 7 * datasets)
 
 
-def compare_slope(moved: Limit, points: Sequence[Point], ends: tuple[int, int], expected: float) -> Comparison:
-    """Return the comparison of the exponent between two neighbouring scales."""
-    chosen = list(ends)
-    step = np.log(points[ends[1]].scale / points[ends[0]].scale)
-    values = np.array([moved.value[k] * points[k].movement for k in ends])
-    errors = np.array([moved.standard_error[k] / moved.value[k] for k in ends]) / step
+def compare(run: Trial, points: Sequence[Point], limits: dict[str, Limit]) -> None:
+    """Compare time and movements with the theory's, and the exponents of the movement in alpha at both ends."""
+    rich = sum(point.scale <= KERNEL_SCALES * (1 + 1e-9) for point in points)
+    for name, statement in (
+        ("time", "time to half of the samples satisfied, over the theory's, at each alpha"),
+        ("movement", "movement of the parameters then, over the theory's"),
+    ):
+        run.row(statement, limits[name].compare(1.0))
+        # What theory says at alpha where it takes half of it for alpha.
+        later = [getattr(Point(point.scale / 2), name) / getattr(point, name) for point in points]
+        run.must_fail("crossover at twice the alpha", limits[name].compare(later))
+    statement = "movement of the kernel then, along the theory's, up to the crossover"
+    run.row(statement, limits["kernel"].at(slice(rich)).compare(1.0))
+    for ends, statement, other in (
+        ([-2, -1], "lazy end, in the limit -1", -0.5),
+        ([0, 1], "rich end, in the limit -1/2", -1.0),
+    ):
+        pair, moved = [points[k] for k in ends], limits["movement"].at(ends)
+        expected = _slope(pair, 1.0)
+        run.row(f"slope of movement in alpha, {statement}: {expected:.3f}", compare_slope(moved, pair, expected))
+        run.must_fail(f"slope {other:g}", compare_slope(moved, pair, other))
+
+
+def _slope(pair: Sequence[Point], factors: Floats | float) -> float:
+    """Return the exponent in alpha of factors times the theory's movement, between two scales."""
+    first, second = factors * np.array([point.movement for point in pair])
+    return float(np.log(second / first) / np.log(pair[1].scale / pair[0].scale))
+
+
+def compare_slope(moved: Limit, pair: Sequence[Point], expected: float) -> Comparison:
+    """Return the comparison of the exponent between two scales, of the movement over the theory's."""
+    step = np.log(pair[1].scale / pair[0].scale)
+    errors = moved.standard_error / moved.value / step
     return compare_estimate(
-        np.log(values[1] / values[0]) / step,
+        _slope(pair, moved.value),
         expected,
         standard_error=np.hypot(*errors),
-        freedom=freedom_of_sum(errors, moved.freedom[chosen]),
-        bias=sum(float(moved.bias[k] / moved.value[k]) for k in ends) / step,
+        freedom=freedom_of_sum(errors, moved.freedom),
+        bias=float((moved.bias / moved.value).sum()) / step,
         networks=moved.runs,
     )
 
 
-def _data(points: Sequence[Point], time: Limit, moved: Limit, kernel: Limit) -> xr.Dataset:
-    table: dict[str, Floats | NDArray[np.bool_]] = {}
-    for name, limit in (("time", time), ("movement", moved), ("kernel", kernel)):
-        predicted = np.array([getattr(point, name) for point in points])
-        table[name], table[f"{name}_error"] = limit.value * predicted, limit.standard_error * predicted
-        table[f"{name}_predicted"] = predicted
-    scale = np.array([point.scale for point in points])
-    table["kernel_shown"] = scale <= KERNEL_SCALES * (1 + 1e-9)
-    return xr.Dataset({name: ("scale", values) for name, values in table.items()}, coords={"scale": scale})
+def _data(points: Sequence[Point], limits: dict[str, Limit]) -> xr.Dataset:
+    predicted, data = _theory(points), xr.Dataset()
+    for name, limit in limits.items():
+        formula = predicted[name]
+        data = data.assign(
+            {name: limit.value * formula, f"{name}_error": limit.standard_error * formula, f"{name}_predicted": formula}
+        )
+    return data.assign(kernel_shown=data["scale"] <= KERNEL_SCALES * (1 + 1e-9))
 
 
-def _curves() -> xr.Dataset:
-    points = [Point(float(scale)) for scale in np.geomspace(SCALES[0], SCALES[-1], 41)]
+def _theory(points: Sequence[Point]) -> xr.Dataset:
     return xr.Dataset(
         {name: ("scale", [getattr(point, name) for point in points]) for name in ("time", "movement", "kernel")},
         coords={"scale": [point.scale for point in points]},
     )
+
+
+def _figure(data: xr.Dataset, curves: xr.Dataset) -> Figure:
+    titles = ("Lazy networks fit sooner", "Rich networks move further", "Only a rich network's kernel moves")
+    made, panels = plot.figure((*titles, "Plain lazy networks err more"), width=4.4, height=3.9, rows=2)
+    time, moved, kernel, fitted = panels
+    for axes, name, label in (
+        (time, "time", "time until half are satisfied"),
+        (moved, "movement", r"movement $|\theta(t)-\theta(0)|\,/\,|\theta(0)|$"),
+        (kernel, "kernel", r"kernel movement $|K(t)-K(0)|\,/\,|K(0)|$"),
+    ):
+        seen = data.isel(scale=np.flatnonzero(data["kernel_shown"])) if name == "kernel" else data
+        style = {"color": plot.COLOURS[1], "label": "trained, ±4 s.e.", "zorder": 5}
+        plot.theory(axes, curves["scale"], curves[name], color=plot.COLOURS[0], label="theory")
+        plot.points(axes, seen["scale"], seen[name], error=4 * seen[f"{name}_error"].values, **style)
+        axes.set(yscale="log", ylabel=label)
+    scale, formula = curves["scale"].values, curves["movement"].values
+    for end, slope, words in ((0, -0.5, "slope -1/2"), (-1, -1.0, "slope -1")):
+        x = scale[np.abs(np.log10(scale / scale[end])) < 1.3]
+        y = 2.2 * formula[end] * (x / scale[end]) ** slope
+        moved.plot(x, y, color="0.4", ls="--", lw=1.2)
+        middle = (x[len(x) // 2], y[len(x) // 2])
+        moved.annotate(words, middle, xytext=(4, 6), textcoords="offset points", fontsize=11, color="0.3")
+    shown = data["scale"].values[data["kernel_shown"].values].max()
+    shade(kernel, 1.3 * shown, 2 * scale[-1])
+    for model, colour, marker in (("plain", plot.COLOURS[1], "s"), ("centred", plot.COLOURS[0], "o")):
+        values, label = data["fit_test_error"].sel(model=model).values.T, f"{model}, ±4 s.e."
+        draw_mean(fitted, data["fit_scale"], values, color=colour, fmt=f"{marker}-", lw=1, label=label)
+    fitted.set(ylabel="test error of fitted networks", ylim=(0, None))
+    for axes in panels:
+        axes.axvline(1.0, color="0.6", ls=":", lw=1.2, zorder=0, label="crossover")
+        axes.set(xscale="log", xlabel=r"output scale $\alpha\,/\,2\sqrt{d}\,h$", xlim=(scale[0] / 2, scale[-1] * 2))
+        plot.legend(axes, loc="upper left" if axes is fitted else "lower left", fontsize=10)
+    return made

@@ -1,123 +1,73 @@
-"""Networks of one condition on many datasets, at M nodes and at half as many, and what is measured of them.
+"""What is measured of networks on many datasets, and the band of times at which their samples are satisfied.
 
 Source: arXiv:2006.11209; theory book, chapter 7.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from shoal.claims.shared.teacher import Condition, band, clock, halved, nodes, over_datasets, satisfied_at
+from shoal.claims.shared.limits import NETWORKS, Halves, Measured
+from shoal.claims.shared.teacher import Condition, clock, nodes
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.means import compare_mean
-
-INITS = 4
-"""Networks on one dataset, whose mean is one draw of a statistical comparison."""
 
 EVERY = 2
 """Steps between records."""
-
 BAND, LARGE = 1.0, 2.5
 """Half width of a band of satisfaction times, in standard deviations of f, and the projections from which it is asked.
 
 Samples with the largest projections are satisfied before training does anything about the noise of finite width, and
 the band holds as many of them as a normal distribution.
 """
-
 SIZES: Floats = np.linspace(LARGE, 6.0, 500)
 """Projections at which the band is tabled."""
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Networks of one width on many datasets, all means over the networks of a dataset.
-
-    ``gamma, falling`` (datasets, times): logarithm of the slope of a + w_par against its initialisation; minus that of
-    a - w_par. ``turned`` (datasets, times, 4): slopes of the change of a against a_0 and w_0, and of that of w_par
-    against w_0 and a_0. ``unsatisfied, fresh`` (datasets, times): fraction of the training samples, and of the test
-    samples, with y f < h. ``error`` (datasets, times): fraction of the test samples on the wrong side. ``inside``
-    (datasets,): fraction of the test samples with such projections that are satisfied within the band; NaN on the
-    sphere.
-    """
-
-    gamma: Floats
-    falling: Floats
-    turned: Floats
-    unsatisfied: Floats
-    fresh: Floats
-    error: Floats
-    inside: Floats
-
-    @classmethod
-    def train(cls, run: Trial, condition: Condition, datasets: int, first: int) -> Ensemble:
-        """Train on every dataset, from seeds of their own: first, first + 1, ... as in `far_seed`."""
-        edges = Edges.of(condition)
-
-        def measure(part: int) -> list[Floats]:
-            measures = ("trajectory", "margin", "test_margin", "test_error")
-            data = condition.train(run, steps=recorded(condition), measure=measures, networks=INITS, part=part)
-            output, along = nodes(data)
-            found = (
-                clock(output, along),
-                -clock(output, -along),
-                slopes(output, along),
-                (data["margin"].values < condition.threshold).mean(axis=-1),
-                (data["test_margin"].values < condition.threshold).mean(axis=-1),
-                data["test_error"].values,
-                np.full(INITS, np.nan) if edges is None else edges.fraction(data, condition.threshold),
-            )
-            return [np.asarray(values).mean(axis=0) for values in found]
-
-        return cls(*over_datasets(datasets, measure, run.threads, first=first))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Many datasets at M nodes and N samples, and at half of both: what is of first order in 1/M and 1/N drops out."""
-
-    condition: Condition
-    whole: Ensemble
-    half: Ensemble
-
-    @classmethod
-    def train(cls, run: Trial, condition: Condition, datasets: int, first: int) -> Pair:
-        """Train both."""
-        fewer = halved(condition)
-        what = f"{condition.distribution} inputs, {condition.nodes} and {fewer.nodes} nodes"
-        run.say(f"training on {datasets} datasets, {what}")
-        return cls(condition, *(Ensemble.train(run, each, datasets, first) for each in (condition, fewer)))
-
-    def limit(self, name: str) -> Floats:
-        """Return (datasets, times, ...): a measurement extrapolated to 1/M = 1/N = 0."""
-        return np.asarray(2 * getattr(self.whole, name) - getattr(self.half, name))
-
-    @property
-    def times(self) -> Floats:
-        """(times,) float64: when it was recorded."""
-        return np.asarray(recorded(self.condition) * self.condition.rate)
-
-    def compare_mean(self, measured: Floats, expected: ArrayLike, bias: ArrayLike = 0.0) -> Comparison:
-        """Return the comparison of a mean over datasets, with the number of networks behind it."""
-        return replace(compare_mean(measured, expected, bias=bias), networks=len(self.whole.gamma) * INITS)
-
-    def compare(
-        self, measured: Floats, predicted: Floats, shift: Floats, at: ArrayLike, bias: Floats | None = None
-    ) -> Comparison:
-        """Return the comparison of means over datasets, less the shift of the rate, at chosen times."""
-        chosen = np.asarray(at)
-        allowed = np.zeros(1) if bias is None else bias[chosen]
-        return self.compare_mean(measured[:, chosen] - shift[chosen], predicted[chosen], allowed)
 
 
 def recorded(condition: Condition) -> NDArray[np.int64]:
     """Return the steps at which the ensembles are recorded."""
     return np.arange(0, condition.steps + 1, EVERY)
+
+
+def times_of(condition: Condition) -> Floats:
+    """Return the times of those records."""
+    return np.asarray(recorded(condition) * condition.rate)
+
+
+def train(run: Trial, condition: Condition, datasets: int, first: int) -> Halves:
+    """Train networks on every dataset, at both sizes.
+
+    ``gamma, falling`` (times,): logarithm of the slope of a + w_par against its initialisation; minus that of a -
+    w_par. ``turned`` (times, 4): `slopes`. ``unsatisfied, fresh`` (times,): fraction of the training and of the test
+    samples with y f < h. ``error`` (times,): test error. ``inside``: fraction of the test samples with large
+    projections that are satisfied within the band; NaN on the sphere.
+    """
+
+    def measuring(condition: Condition) -> Callable[[int], Measured]:
+        inside = within_band(condition) if condition.distribution == "gaussian" else None
+
+        def measure(part: int) -> Measured:
+            measures = ("trajectory", "margin", "test_margin", "test_error")
+            data = condition.train(run, steps=recorded(condition), measure=measures, networks=NETWORKS, part=part)
+            output, along = nodes(data)
+            found = {
+                "gamma": clock(output, along),
+                "falling": -clock(output, -along),
+                "turned": slopes(output, along),
+                "unsatisfied": (data["margin"].values < condition.threshold).mean(axis=-1),
+                "fresh": (data["test_margin"].values < condition.threshold).mean(axis=-1),
+                "error": data["test_error"].values,
+                "inside": np.full(NETWORKS, np.nan) if inside is None else inside(data),
+            }
+            return {name: values.mean(axis=0) for name, values in found.items()}
+
+        return measure
+
+    return Halves.train(run, condition, datasets, measuring, first)
 
 
 def slopes(output: Floats, along: Floats) -> Floats:
@@ -128,31 +78,52 @@ def slopes(output: Floats, along: Floats) -> Floats:
     return np.concatenate([first, second[..., ::-1]], axis=-1)
 
 
-@dataclass(frozen=True)
-class Edges:
-    """The band of satisfaction times at `SIZES`.
+def within_band(condition: Condition) -> Callable[[xr.Dataset], Floats]:
+    """Return what gives the fraction of large test samples that are satisfied within the band, (networks,).
 
-    ``times`` (times,): of the theory at which it has the clock of descent's own limit when a record is made: the rate
-    drops out. ``low, high`` (sizes,): the band, by the theory's times.
+    The times are those of the theory at which it has the clock of descent's own limit: the rate drops out.
     """
+    turned, _ = condition.descent(recorded(condition))
+    times, edges = condition.theory.time(np.log(turned)), band(condition, SIZES, BAND)
 
-    times: Floats
-    low: Floats
-    high: Floats
-
-    @classmethod
-    def of(cls, condition: Condition) -> Edges | None:
-        """Return the band of a condition; none on the sphere."""
-        if condition.distribution == "sphere":
-            return None
-        turned, _ = condition.descent(recorded(condition))
-        times = np.asarray(condition.theory.time(np.log(turned)), np.float64)
-        return cls(times, *band(condition, SIZES, BAND))
-
-    def fraction(self, data: xr.Dataset, threshold: float) -> Floats:
-        """Return the fraction of large test samples that are satisfied within the band, (networks,) float64."""
+    def inside(data: xr.Dataset) -> Floats:
         projections = np.abs(data["test_inputs"].values[:, 0])
         large = projections >= LARGE
-        times = satisfied_at(self.times, data["test_margin"].values[..., large], threshold)
-        low, high = (np.interp(projections[large], SIZES, edge) for edge in (self.low, self.high))
-        return np.asarray(((times >= low) & (times <= high)).mean(axis=-1))
+        found = satisfied_at(times, data["test_margin"].values[..., large], condition.threshold)
+        low, high = (np.interp(projections[large], SIZES, edge) for edge in edges)
+        return np.asarray(((found >= low) & (found <= high)).mean(axis=-1))
+
+    return inside
+
+
+def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:
+    """Return when each margin (..., times, samples) first reaches the threshold, (..., samples) float64.
+
+    Read off the line between the records before and after; infinite where it is never reached.
+    """
+    reached = margins >= threshold
+    after = np.maximum(reached.argmax(axis=-2), 1)[..., None, :]
+    high = np.take_along_axis(margins, after, axis=-2)[..., 0, :]
+    low = np.take_along_axis(margins, after - 1, axis=-2)[..., 0, :]
+    after = after[..., 0, :]
+    found = times[after - 1] + (threshold - low) / (high - low) * (times[after] - times[after - 1])
+    return np.where(reached.any(axis=-2), found, np.inf)
+
+
+def band(condition: Condition, projections: Floats, deviations: float) -> tuple[Floats, Floats]:
+    """Return the earliest and the latest time at which samples are satisfied in networks whose f is at most so far off.
+
+    ``projections`` (samples,): |x_par|, positive, of Gaussian inputs. ``deviations``: in units of
+    `Condition.deviation`. Infinite where the noise outgrows the output.
+    """
+    theory = condition.theory
+    # On a grid: the edges are smooth in ln x_par, and monotone functions of gamma are inverted by interpolation.
+    sizes = np.geomspace(projections.min() / 1.01, projections.max() * 1.01, 200)
+    gamma = np.linspace(1e-3, 0.5 * np.arcsinh(4 * np.sqrt(condition.inputs) / sizes.min()) + 1.0, 2000)
+    signal = condition.threshold * sizes[:, None] / theory.boundary(theory.time(gamma))
+    noise = deviations * condition.deviation(sizes[:, None], gamma)
+    low, high = (
+        np.interp(np.log(projections), np.log(sizes), theory.time(satisfied_at(gamma, output.T, condition.threshold)))
+        for output in (signal + noise, signal - noise)
+    )
+    return low, high

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.special import erf
 
 from shoal.claims.shared.teacher import Condition, clock, nodes, spread_steps
@@ -20,66 +19,23 @@ from shoal.verdicts.means import compare_estimate
 
 RATE = 1000.0
 """beta* of the paper."""
-
 FULL = Condition(samples=100_000, inputs=100, nodes=400, rate=RATE / 400, steps=2000, test_samples=100_000)
 QUICK = Condition(samples=1000, inputs=20, nodes=80, rate=1.25, steps=500, test_samples=2000)
 STATED = 0.01
 """Test error that the paper reports; a number of one digit, so within half a unit of it."""
-
 PART = 2000
 """Of the seeds, as in `far_seed`."""
-
 PULL = 0.05
-"""As in `mean_field`: afterwards the network learns its samples."""
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What became of the training examples at one meaning of beta*.
-
-    ``formula``: of beta. ``rate``: of descent. ``steps``: how many were made. ``classified``: first recorded step from
-    which on no training example is on the wrong side. ``wrong, short, test_error``: fractions on the wrong side and
-    short of the threshold, and the test error, at the last step.
-    """
-
-    formula: str
-    rate: float
-    steps: int
-    classified: int | None
-    wrong: float
-    short: float
-    test_error: float
-
-    @classmethod
-    def of(cls, formula: str, condition: Condition, data: xr.Dataset) -> Meaning:
-        """Read it off a training of one network."""
-        error = data["error"].values[0]
-        return cls(
-            formula,
-            condition.rate,
-            condition.steps,
-            _first(data["step"].values, error == 0),
-            float(error[-1]),
-            float((data["margin"].values[0, -1] < condition.threshold).mean()),
-            float(data["test_error"].values[0, -1]),
-        )
-
-    def __str__(self) -> str:
-        """Return one line."""
-        when = "not all classified" if self.classified is None else f"all classified from step {self.classified}"
-        return (
-            f"{self.formula} = {self.rate:g}: {when}; after {self.steps} steps {self.wrong:.2%} wrong,"
-            f" {self.short:.1%} unsatisfied, test error {self.test_error:.4f}"
-        )
+"""Once a training sample can have raised its own margin by this much of h, the network learns its samples."""
 
 
 @dataclass(frozen=True)
 class Single:
-    """The one network of the figure, and what other meanings of beta* lead to."""
+    """The one network of the figure, and what it and other meanings of beta* lead to, in words."""
 
     condition: Condition
     data: xr.Dataset
-    meanings: tuple[Meaning, ...]
+    meanings: tuple[str, ...]
 
 
 def train(run: Trial) -> Single:
@@ -89,33 +45,55 @@ def train(run: Trial) -> Single:
     run.say(f"figure 1: {size}, {condition.steps} steps")
     measure = ("trajectory", "margin", "error", "test_error")
     data = condition.train(run, steps=spread_steps(condition.steps, 90), measure=measure, part=PART, engine="wide")
-    meanings = [Meaning.of("beta*/M", condition, data)]
+    meanings = [meaning("beta*/M", condition, data)]
     for formula, factor, fewer in (("beta*/d", condition.nodes / condition.inputs, 5), ("beta*", condition.nodes, 50)):
         other = replace(condition, rate=condition.rate * factor, steps=condition.steps // fewer)
         run.say(f"the same with beta = {formula} = {other.rate:g}")
         steps = spread_steps(other.steps, 40)
         short = other.train(run, steps=steps, measure=measure[1:], part=PART, engine="wide")
-        meanings.append(Meaning.of(formula, other, short))
+        meanings.append(meaning(formula, other, short))
     return Single(condition, data, tuple(meanings))
+
+
+def meaning(formula: str, condition: Condition, data: xr.Dataset) -> str:
+    """Return what became of the training examples at one meaning of beta*."""
+    error, short = data["error"].values[0], data["margin"].values[0, -1] < condition.threshold
+    lasting = np.logical_and.accumulate(error[::-1] == 0)[::-1]
+    step = data["step"].values[lasting.argmax()]
+    when = f"all classified from step {step}" if lasting.any() else "not all classified"
+    return (
+        f"{formula} = {condition.rate:g}: {when}; after {condition.steps} steps {error[-1]:.2%} wrong,"
+        f" {short.mean():.1%} unsatisfied, test error {float(data['test_error'].values[0, -1]):.4f}"
+    )
+
+
+def note(single: Single) -> str:
+    """Return what the meanings of beta* lead to."""
+    condition = single.condition
+    scale = "" if condition == FULL else " (at the reduced scale of a quick run, its rate chosen to be like it)"
+    return (
+        f"Figure 1, N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}, {condition.steps} steps;"
+        f" what beta* = 1000 may mean{scale}: {'; '.join(single.meanings)}."
+    )
 
 
 def compare(run: Trial, single: Single) -> None:
     """Compare one network with theory: its clock, and at full scale its test error with that of the paper."""
     condition, data = single.condition, single.data
-    theory, times = condition.theory, data["time"].values
+    times = data["time"].values
     before = (times > 0) & (condition.pull(times) <= PULL)
     shift = condition.rate_shift(data["step"].values, lambda up, down: np.log(up))
     measured = (clock(*nodes(data))[0] - shift)[before]
     deviation = scatter(condition, times[before])
 
     def compare_clock(speed: float) -> Comparison:
-        gamma = theory.gamma(speed * times)[before]
+        gamma = condition.theory.gamma(speed * times)[before]
         return compare_estimate(measured, gamma, standard_error=deviation, networks=1)
 
     run.row("figure 1: gamma(t) of one network, against its scatter at this M and N", compare_clock(1.0))
     run.must_fail("clock twice as fast", compare_clock(2.0))
     if condition == FULL:
-        found = compare_stated(single.meanings[0].test_error, condition)
+        found = compare_stated(float(data["test_error"].values[0, -1]), condition)
         run.row(f"figure 1: test error at the last step, about {STATED:g}", found)
 
 
@@ -135,27 +113,10 @@ def scatter(condition: Condition, times: Floats) -> Floats:
     theory = condition.theory
     gamma, boundary = theory.gamma(times), theory.boundary(times)
     step = 1e-4
-    other = replace(condition, alpha=condition.alpha * (1 + step)).theory
-    sensitivity = (other.gamma(times) - gamma) / step
+    sensitivity = (replace(theory, alpha=theory.alpha * (1 + step)).gamma(times) - gamma) / step
     slope = (1 + 1 / np.tanh(2 * gamma) ** 2) / condition.nodes
     edge = np.minimum(boundary, 40.0)
-    mean = np.sqrt(2 / np.pi) * -np.expm1(-(edge**2) / 2)
+    mean = condition.projections.mean * condition.projections.mean_fraction(edge)
     square = erf(edge / np.sqrt(2)) - edge * np.sqrt(2 / np.pi) * np.exp(-(edge**2) / 2)
     moment = (square / mean**2 - 1) / condition.samples
     return np.asarray(np.sqrt(sensitivity**2 * slope + (times * theory.velocity(times)) ** 2 * moment))
-
-
-def note(single: Single) -> str:
-    """Return what the meanings of beta* lead to."""
-    condition = single.condition
-    scale = "" if condition == FULL else " (at the reduced scale of a quick run, its rate chosen to be like it)"
-    return (
-        f"Figure 1, N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}, {condition.steps} steps;"
-        f" what beta* = 1000 may mean{scale}: {'; '.join(map(str, single.meanings))}."
-    )
-
-
-def _first(steps: NDArray[np.int64], reached: NDArray[np.bool_]) -> int | None:
-    """Return the first recorded step from which on something holds until the end."""
-    holds = np.logical_and.accumulate(reached[::-1])[::-1]
-    return int(steps[holds.argmax()]) if holds.any() else None

@@ -5,45 +5,36 @@ Source: arXiv:2006.11209; theory book, chapter 7.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
-from shoal.claims.hinge_mean_field.mean_field.ensemble import Pair
-from shoal.claims.hinge_mean_field.mean_field.figure_one import Single
-from shoal.claims.shared.figures import key, legends, standard_error
-from shoal.claims.shared.teacher import band, clock, nodes, satisfied_at
+from shoal.claims.hinge_mean_field.mean_field.ensemble import band, satisfied_at, times_of
+from shoal.claims.hinge_mean_field.mean_field.figure_one import PULL, Single
+from shoal.claims.shared.figures import TIME, key, legends, shade, standard_error
+from shoal.claims.shared.limits import Halves
+from shoal.claims.shared.teacher import clock, nodes
 from shoal.theory import TrainedNoise
 
 SHOWN = 10
 """Nodes whose curves are drawn: the first ones."""
-
 SAMPLES = 300
 """Training samples whose satisfaction is drawn."""
-
 BENT = 1.5
-"""gamma up to which the plane is drawn."""
-
-OVERFITTING = 0.05
-"""Fraction of the threshold by which a sample may have raised its own margin, from which on the picture says so."""
-
-TIME = r"time (step x rate, $\beta$ = 1)"
-
+"""gamma up to which the plane is drawn: later all nodes run along the diagonal."""
 TITLES = (
-    "Ten output weights",
-    "Ten weights along the teacher",
-    "Each node on its own hyperbola",
-    "One clock for all nodes",
-    "When a sample is satisfied",
-    "What is left to learn",
+    "Output weights follow the theory",
+    "So do weights along the teacher",
+    "Nodes move on hyperbolas",
+    "One clock turns all nodes",
+    "Distant samples are satisfied first",
+    "The fractions fall as predicted",
 )
 
 
-def collect(single: Single, gaussian: Pair, sphere: Pair) -> xr.Dataset:
+def collect(single: Single, gaussian: Halves, sphere: Halves) -> xr.Dataset:
     """Return what the figure shows, and the means of the ensembles."""
     condition, data = single.condition, single.data
     theory, times = condition.theory, data["time"].values
@@ -54,34 +45,28 @@ def collect(single: Single, gaussian: Pair, sphere: Pair) -> xr.Dataset:
     edge = np.geomspace(max(projections.min(), 0.5 * float(theory.boundary(times[-1]))), projections.max(), 120)
     low, high = band(condition, edge, 2.0)
     margins = data["margin"].values[0]
-    series = {
-        "gamma": clock(output, along)[0],
-        "unsatisfied": (margins < condition.threshold).mean(axis=-1),
-        "error": data["error"].values[0],
-        "test_error": data["test_error"].values[0],
-    }
-    lines = {
-        "gamma_predicted": theory.gamma(line),
-        "gamma_linear": theory.early(line),
-        "gamma_tail": theory.tail(line),
-        "unsatisfied_predicted": theory.unsatisfied(line),
-        "test_error_predicted": TrainedNoise(theory).error(line),
-        "test_error_clean": theory.error(line),
-        "pull": condition.pull(line),
-    }
     found = xr.Dataset(
         {
-            **{name: (("time",), values) for name, values in series.items()},
-            **{name: (("line",), values) for name, values in lines.items()},
+            "gamma": ("time", clock(output, along)[0]),
+            "unsatisfied": ("time", (margins < condition.threshold).mean(axis=-1)),
+            "error": ("time", data["error"].values[0]),
+            "test_error": ("time", data["test_error"].values[0]),
+            "gamma_predicted": ("line", theory.gamma(line)),
+            "gamma_linear": ("line", theory.early(line)),
+            "gamma_tail": ("line", theory.tail(line)),
+            "unsatisfied_predicted": ("line", theory.unsatisfied(line)),
+            "test_error_predicted": ("line", TrainedNoise(theory).error(line)),
+            "test_error_clean": ("line", theory.error(line)),
+            "pull": ("line", condition.pull(line)),
             "a": (("time", "node"), output[0, :, :SHOWN]),
             "w": (("time", "node"), along[0, :, :SHOWN]),
             "a_predicted": (("line", "node"), curves[0].T),
             "w_predicted": (("line", "node"), curves[1].T),
-            "projection": (("sample",), projections),
-            "satisfied": (("sample",), satisfied_at(times, margins[:, :SAMPLES], condition.threshold)),
-            "satisfied_predicted": (("edge",), theory.satisfaction_time(edge)),
-            "satisfied_low": (("edge",), low),
-            "satisfied_high": (("edge",), high),
+            "projection": ("sample", projections),
+            "satisfied": ("sample", satisfied_at(times, margins[:, :SAMPLES], condition.threshold)),
+            "satisfied_predicted": ("edge", theory.satisfaction_time(edge)),
+            "satisfied_low": ("edge", low),
+            "satisfied_high": ("edge", high),
         },
         coords={"time": times, "step": ("time", data["step"].values), "line": line, "edge": edge},
         attrs={"sphere_inputs": sphere.condition.inputs},
@@ -89,47 +74,45 @@ def collect(single: Single, gaussian: Pair, sphere: Pair) -> xr.Dataset:
     return found.merge(_means("gaussian", gaussian)).merge(_means("sphere", sphere))
 
 
-def _means(name: str, pair: Pair) -> xr.Dataset:
-    gamma, theory = pair.limit("gamma"), pair.condition.theory
+def _means(name: str, pair: Halves) -> xr.Dataset:
+    gamma, theory, times = pair.limit("gamma"), pair.condition.theory, times_of(pair.condition)
     table = {
         "gamma": gamma.mean(axis=0),
         "gamma_error": standard_error(gamma),
-        "gamma_predicted": theory.gamma(pair.times),
+        "gamma_predicted": theory.gamma(times),
         "unsatisfied": pair.limit("unsatisfied").mean(axis=0),
-        "unsatisfied_predicted": theory.unsatisfied(pair.times),
+        "unsatisfied_predicted": theory.unsatisfied(times),
     }
     time = f"{name}_time"
-    return xr.Dataset(
-        {f"{name}_{each}": ((time,), values) for each, values in table.items()}, coords={time: pair.times}
-    )
+    return xr.Dataset({f"{name}_{each}": (time, values) for each, values in table.items()}, coords={time: times})
 
 
 def draw(data: xr.Dataset, single: Single) -> Figure:
-    """Return the figure: six panels in two rows."""
-    made, panels = plot.figure(TITLES, width=5.5, height=4.7, rows=2)
+    """Return the figure: six panels in two rows. What is not compared with theory is shaded."""
+    made, panels = plot.figure(TITLES, width=4.6, height=4.2, rows=2)
     condition = single.condition
     made.suptitle(
         f"One network, M = {condition.nodes} nodes, N = {condition.samples:,} samples, d = {condition.inputs}:"
         " points trained, lines theory",
         fontsize=15,
     )
-    _draw_nodes(panels[0], data, "a", "$a_i(t)$")
-    _draw_nodes(panels[1], data, "w", r"$w_{\parallel,i}(t)$")
+    later = data.isel(time=slice(1, None), line=slice(1, None))  # a logarithmic axis has no 0
+    _draw_nodes(panels[0], later, "a", "output weight $a_i$")
+    _draw_nodes(panels[1], later, "w", r"weight along the teacher $w_{\parallel,i}$")
     _draw_plane(panels[2], data)
-    _draw_clock(panels[3], data)
+    _draw_clock(panels[3], later)
     _draw_samples(panels[4], data)
-    _draw_fractions(panels[5], data)
-    legends(panels, fontsize=10.5)
+    _draw_fractions(panels[5], later)
+    learnt = data["line"].values[data["pull"].values > PULL]
+    for axes in (*panels[:2], panels[3], panels[5]):
+        axes.set(xscale="log", xlabel=TIME, xlim=(0.7 * condition.rate, 1.4 * condition.until))
+        if len(learnt):
+            shade(axes, learnt[0], 2 * learnt[-1])
+    if len(learnt):
+        shade(panels[4], learnt[0], 2 * learnt[-1], vertical=True)
+    legends([*panels[:4], panels[5]])
+    plot.legend(panels[4], loc="lower left")
     return made
-
-
-def _colour(node: int) -> str:
-    return plot.COLOURS[node % len(plot.COLOURS)]
-
-
-def _begun(data: xr.Dataset) -> xr.Dataset:
-    """Return everything but the start: a logarithmic axis has no 0."""
-    return data.isel(time=slice(1, None), line=slice(1, None))
 
 
 def _every(data: xr.Dataset, count: int) -> xr.Dataset:
@@ -137,80 +120,72 @@ def _every(data: xr.Dataset, count: int) -> xr.Dataset:
     return data.isel(time=slice(0, None, max(1, data.sizes["time"] // count)))
 
 
-def _draw_nodes(axes: Axes, data: xr.Dataset, name: str, label: str) -> None:
-    later = _begun(data)
+def _draw_nodes(axes: Axes, later: xr.Dataset, name: str, label: str) -> None:
     some = _every(later, 18)
     for node in range(SHOWN):
-        plot.theory(axes, later["line"], later[f"{name}_predicted"].values[:, node], color=_colour(node), lw=1.6)
-        plot.points(axes, some["time"], some[name].values[:, node], color=_colour(node), ms=4, mew=1.1, zorder=5)
-    key(axes, "trained", "theory, from its own initialisation")
+        colour = plot.COLOURS[node % len(plot.COLOURS)]
+        plot.theory(axes, later["line"], later[f"{name}_predicted"].values[:, node], color=colour, lw=1.6)
+        plot.points(axes, some["time"], some[name].values[:, node], color=colour, ms=4, mew=1.1, zorder=5)
     reach = 4 * float(np.abs(later[f"{name}_predicted"]).max())
-    axes.set(xscale="log", yscale="asinh", xlabel=TIME, ylabel=label, ylim=(-reach, reach))
+    axes.set(yscale="asinh", ylabel=label, ylim=(-reach, reach))
 
 
 def _draw_plane(axes: Axes, data: xr.Dataset) -> None:
-    # Only while the hyperbolas still bend: later all nodes run along the diagonal.
-    lines = data.isel(line=np.flatnonzero(data["gamma_predicted"].values <= BENT))
-    some = _every(data.isel(time=np.flatnonzero(data["gamma"].values <= BENT)), 9)
+    compared = data["line"].values[data["pull"].values <= PULL].max()
+    lines = data.isel(line=np.flatnonzero((data["gamma_predicted"] <= BENT) & (data["line"] <= compared)))
+    some = _every(data.isel(time=np.flatnonzero((data["gamma"] <= BENT) & (data["time"] <= compared))), 9)
     for node in range(SHOWN):
-        colour = _colour(node)
+        colour = plot.COLOURS[node % len(plot.COLOURS)]
         plot.theory(axes, lines["a_predicted"][:, node], lines["w_predicted"][:, node], color=colour, lw=1.6)
         plot.points(axes, some["a"][:, node], some["w"][:, node], color=colour, ms=4, mew=1.1, zorder=5)
         plot.points(axes, data["a"][:1, node], data["w"][:1, node], color=colour, fmt="s", ms=6, mfc=colour, zorder=6)
     plot.points(axes, [], [], color="0.3", fmt="s", mfc="0.3", ms=6, label="initial")
-    key(axes, "trained", "theory, from its own initialisation")
-    axes.set(xlabel="$a_i$", ylabel=r"$w_{\parallel,i}$")
+    key(axes, "trained", "theory")
+    axes.set(xlabel="output weight $a_i$", ylabel=r"weight along the teacher $w_{\parallel,i}$")
 
 
-def _draw_clock(axes: Axes, data: xr.Dataset) -> None:
-    later = _begun(data)
+def _draw_clock(axes: Axes, later: xr.Dataset) -> None:
     some = _every(later, 24)
-    blue, orange, green = plot.COLOURS[:3]
-    line, top = later["line"].values, 1.45 * float(later["gamma_predicted"].max())
-    linear, tail = later["gamma_linear"].values, later["gamma_tail"].values
-    learnt = later["pull"].values > OVERFITTING
-    if learnt.any():
-        axes.axvspan(line[learnt.argmax()], line[-1], color=green, alpha=0.10, lw=0, label="samples begin to be learnt")
-    shown = linear < 0.62 * top
-    plot.theory(axes, line[shown], linear[shown], color="0.45", lw=1.4, ls="--", label="linear start")
-    shown = tail > 0.3
-    plot.theory(axes, line[shown], tail[shown], color="0.45", lw=1.4, ls=":", label=r"$\log(Ct)/4$")
-    plot.theory(axes, line, later["gamma_predicted"], color=blue, label="theory, Gaussian inputs")
-    plot.points(axes, some["time"], some["gamma"], color=blue, label="the network's nodes")
-    plot.theory(axes, data["sphere_time"][1:], data["sphere_gamma_predicted"][1:], color=orange, lw=1.6)
-    time, gamma, error = (data[f"sphere_{name}"].values[1::5] for name in ("time", "gamma", "gamma_error"))
-    label = f"unit sphere, d = {data.attrs['sphere_inputs']}, mean, 4 s.e."
+    blue, orange = plot.COLOURS[:2]
+    line, top = later["line"].values, 1.9 * float(later["gamma_predicted"].max())
+    for name, shown, style, label in (
+        ("linear", later["gamma_linear"].values < 0.42 * top, "--", "linear start"),
+        ("tail", later["gamma_tail"].values > 0.3, ":", r"$\log(Ct)/4$"),
+    ):
+        formula = later[f"gamma_{name}"].values
+        plot.theory(axes, line[shown], formula[shown], color="0.45", lw=1.4, ls=style, label=label)
+    plot.theory(axes, line, later["gamma_predicted"], color=blue, label="theory")
+    plot.points(axes, some["time"], some["gamma"], color=blue, label="Gaussian, one network")
+    plot.theory(axes, later["sphere_time"][1:], later["sphere_gamma_predicted"][1:], color=orange, lw=1.6)
+    time, gamma, error = (later[f"sphere_{name}"].values[1::5] for name in ("time", "gamma", "gamma_error"))
+    label = f"sphere, d = {later.attrs['sphere_inputs']}, ±4 s.e."
     plot.points(axes, time, gamma, error=4 * error, color=orange, fmt="s", label=label)
-    axes.set(xscale="log", xlabel=TIME, ylabel=r"$\gamma(t)$", ylim=(0, top))
+    axes.set(ylabel=r"angle $\gamma$", ylim=(0, top))
 
 
 def _draw_samples(axes: Axes, data: xr.Dataset) -> None:
-    blue = plot.COLOURS[0]
+    blue, orange = plot.COLOURS[:2]
     edge, low, high = (data[name].values for name in ("edge", "satisfied_low", "satisfied_high"))
     last = float(data["time"][-1])
-    high = np.minimum(high, 10 * last)
-    axes.fill_between(edge, low, high, color=blue, alpha=0.2, lw=0, label="theory, 2 s.d. of f")
+    axes.fill_between(edge, low, np.minimum(high, 10 * last), color=blue, alpha=0.2, lw=0, label="theory, ±2 s.d. of f")
     plot.theory(axes, edge, data["satisfied_predicted"], color=blue, label="theory")
     done = data.isel(sample=np.flatnonzero(np.isfinite(data["satisfied"].values)))
-    style: dict[str, Any] = {"color": plot.COLOURS[1], "ms": 3.5, "mew": 0.9, "ls": "", "label": "training samples"}
-    plot.points(axes, done["projection"], done["satisfied"], **style)
-    axes.set(xscale="log", yscale="log", xlabel=r"$|x_\parallel|$", ylabel="time at which y f reaches h")
-    axes.set(xlim=(edge[0], edge[-1] * 1.1), ylim=(0.5 * np.nanmin(low), 2 * last))
+    plot.points(axes, done["projection"], done["satisfied"], color=orange, ms=3.5, mew=0.9, label="training samples")
+    axes.set(xscale="log", xlabel=r"distance from the boundary $|x_\parallel|$", xlim=(edge[0], edge[-1] * 1.1))
+    axes.set(yscale="log", ylabel="time until satisfied (step x rate)", ylim=(0.05 * np.nanmin(low), 2 * last))
 
 
-def _draw_fractions(axes: Axes, data: xr.Dataset) -> None:
-    later = _begun(data)
+def _draw_fractions(axes: Axes, later: xr.Dataset) -> None:
     some = _every(later, 24)
     for name, colour, marker, label in (
         ("unsatisfied", plot.COLOURS[0], "o", "training: unsatisfied"),
         ("test_error", plot.COLOURS[1], "s", "test: misclassified"),
+        ("error", plot.COLOURS[2], "D", "training: misclassified"),
     ):
-        plot.theory(axes, later["line"], later[f"{name}_predicted"], color=colour)
-        plot.points(axes, some["time"], some[name], color=colour, fmt=marker, label=label)
+        seen = some.isel(time=np.flatnonzero(some[name].values > 0))
+        plot.points(axes, seen["time"], seen[name], color=colour, fmt=marker, ms=4.5, label=label)
+        if name != "error":
+            plot.theory(axes, later["line"], later[f"{name}_predicted"], color=colour)
     plot.theory(axes, later["line"], later["test_error_clean"], color=plot.COLOURS[1], ls=":", lw=1.4)
-    wrong = some.isel(time=np.flatnonzero(some["error"].values > 0))
-    style: dict[str, Any] = {"color": plot.COLOURS[2], "fmt": "D", "ms": 4.5, "label": "training: misclassified"}
-    plot.points(axes, wrong["time"], wrong["error"], **style)
-    plot.theory(axes, [], [], color="0.3", label="theory, infinite N")
     plot.theory(axes, [], [], color="0.3", ls=":", lw=1.4, label="theory, noise not corrected")
-    axes.set(xscale="log", yscale="log", xlabel=TIME, ylabel="fraction of samples")
+    axes.set(yscale="log", ylabel="fraction of samples", ylim=(2e-5, 1.6))

@@ -12,38 +12,31 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from shoal.claims.shared.movement import crossing
-from shoal.claims.shared.teacher import Condition, measure_means
+from shoal.claims.shared.limits import measure_means
+from shoal.claims.shared.teacher import Condition, crossing
 from shoal.claims.shared.trend import rank_trend
 from shoal.claims.trial import Trial
 from shoal.verdicts.proportion import compare_majority
 
-SAMPLES, INPUTS, NODES, NETWORKS = 200, 10, 48, 4
+SAMPLES, INPUTS, NODES = 200, 10, 48
 RATE, STEPS, EVERY = 1.5, 600, 5
 LEVEL = 0.1
 """Of the training loss: the time to reach it counts as the pace of training."""
 SOON = (60.0, 240.0)
 """Times between which the test error rises the more, the more labels are wrong; with right labels it hardly changes."""
-
-
 MEASURES = {"loss": "fit_loss", "error": "fit_train_error", "test_error": "fit_test_error"}
 
 
 def fitted(run: Trial, fractions: Sequence[float], part: int) -> xr.Dataset:
-    """Return loss, errors and test errors of small training sets, the same data and initialisations at each fraction.
+    """Return losses and errors of 20 or 40 small training sets, the same data and initialisations at each fraction.
 
-    ``fit_loss``, ``fit_train_error``, ``fit_test_error``: (fraction, dataset, fit_time), each the mean over the
-    networks of a dataset. 20 or 40 datasets, from `part` on.
+    Each of `MEASURES` (fraction, dataset, fit_time), the mean over the networks of a dataset; from `part` on.
     """
     datasets, steps = (20 if run.quick else 40), np.arange(0, STEPS + 1, EVERY)
     conditions = [Condition(SAMPLES, INPUTS, NODES, RATE, STEPS, flipped=q, test_samples=1000) for q in fractions]
-    columns = measure_means(
-        run, conditions, [part] * len(conditions), datasets, NETWORKS, steps=steps, measure=tuple(MEASURES)
-    )
-    table = {
-        name: (("fraction", "dataset", "fit_time"), column)
-        for name, column in zip(MEASURES.values(), columns, strict=True)
-    }
+    parts = [part] * len(conditions)
+    found = measure_means(run, conditions, parts, datasets, steps=steps, measure=tuple(MEASURES))
+    table = {MEASURES[name]: (("fraction", "dataset", "fit_time"), column) for name, column in found.items()}
     return xr.Dataset(table, coords={"fraction": list(fractions), "fit_time": steps * RATE})
 
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from shoal import plot
 from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.mislabelled import fit
-from shoal.claims.shared.figures import standard_error
-from shoal.claims.shared.limits import Limit, measure_sizes
+from shoal.claims.shared.figures import TIME, legends, standard_error
+from shoal.claims.shared.limits import NETWORKS, Limit, Measured, measure_limits
 from shoal.claims.shared.teacher import Condition, clock, nodes
 from shoal.claims.trial import Trial
 from shoal.theory.mean_field.mislabelled import MislabelledHinge
@@ -30,12 +30,6 @@ EARLY = 1
 """The number of the time at which all samples are still unsatisfied: x_c = 7. Gamma has only just begun."""
 BEGUN = 0.99
 """Fraction of unsatisfied samples, with right labels, from which on it is compared: before, any theory has it right."""
-NETWORKS = 4
-
-
-def theory_of(fraction: float) -> MislabelledHinge:
-    """Return the theory with a fraction of the labels flipped, for networks of the largest size."""
-    return MislabelledHinge(_condition(False, fraction).theory, fraction)
 
 
 @claim(
@@ -47,25 +41,26 @@ def mislabelled(run: Trial) -> Figure:
     """Compare gamma(t) at each fraction in the limit of large sizes, and small training sets fitted."""
     fractions = QUICK if run.quick else FRACTIONS
     datasets = run.networks(full=32, quick=12)
-    gammas, unsatisfied, ratios, early = measure_limits(run, fractions, datasets)
-    times, theories = np.asarray(TIMES), [theory_of(fraction) for fraction in fractions]
-    angle, expected = (np.stack([getattr(one, name)(times) for one in theories]) for name in ("gamma", "unsatisfied"))
-    begun = expected[0] < BEGUN
+    limits = measure(run, fractions, datasets)
+    theories = [theory_of(fraction) for fraction in fractions]
+    angle, expected = (np.stack([getattr(one, name)(TIMES) for one in theories]) for name in ("gamma", "unsatisfied"))
     small = fit.fitted(run, fractions, part=1 + 7 * datasets)
-    run.row("gamma(t) at each fraction, over the theory's", gammas.compare(1.0))
+    run.row("gamma(t) at each fraction, over the theory's", limits["gamma"].compare(1.0))
+    begun = expected[0] < BEGUN
     run.row(
         "fraction of unsatisfied samples at each fraction, once it has fallen",
-        unsatisfied.at((slice(None), begun)).compare(expected[:, begun]),
+        limits["unsatisfied"].at((slice(None), begun)).compare(expected[:, begun]),
     )
-    run.row("gamma(t) over that with right labels on the same inputs", ratios.compare(angle[1:] / angle[0]))
-    run.must_fail("no label is wrong", ratios.compare(1.0))
-    run.must_fail("twice as many are wrong", ratios.compare(_twice(fractions[1:]) / angle[0]))
+    twice = np.stack([theory_of(2 * fraction).gamma(TIMES) for fraction in fractions[1:]])
+    run.row("gamma(t) over that with right labels on the same inputs", limits["ratio"].compare(angle[1:] / angle[0]))
+    run.must_fail("no label is wrong", limits["ratio"].compare(1.0))
+    run.must_fail("twice as many are wrong", limits["ratio"].compare(twice / angle[0]))
     run.row(
         "early gamma over that with right labels on the same inputs: 1 - 2q",
-        early.compare([1 - 2 * fraction for fraction in fractions[1:]]),
+        limits["early"].compare([1 - 2 * fraction for fraction in fractions[1:]]),
     )
     fit.compare(run, small)
-    sizes, most = _condition(run.quick, 0.0), theories[-1]
+    sizes, most = condition_of(run.quick, 0.0), theories[-1]
     run.note(
         "gamma' = [(1-q)(1 - exp(-x_c^2/2)) - q]/sqrt(2 pi d): derived for this project. With infinitely many samples"
         f" wrong labels are never fitted, and gamma comes to rest where x_c^2 = 2 ln((1-q)/(1-2q)): at {most.rest:.3f}"
@@ -82,51 +77,52 @@ def mislabelled(run: Trial) -> Figure:
         " slowly as several; times to a level of the loss do."
     )
     table = {
-        "gamma": (("fraction", "time"), gammas.value * angle),
-        "gamma_error": (("fraction", "time"), gammas.standard_error * angle),
+        "gamma": (("fraction", "time"), limits["gamma"].value * angle),
+        "gamma_error": (("fraction", "time"), limits["gamma"].standard_error * angle),
         "gamma_predicted": (("fraction", "time"), angle),
         "gamma_rest": (("fraction",), [one.rest for one in theories]),
     }
-    data = xr.Dataset(table, coords={"fraction": list(fractions), "time": times}).merge(small)
-    return _figure(run.save(data))
+    return _figure(run.save(xr.Dataset(table, coords={"fraction": list(fractions), "time": list(TIMES)}).merge(small)))
 
 
-def _twice(fractions: Sequence[float]) -> Floats:
-    return np.stack([theory_of(2 * fraction).gamma(np.asarray(TIMES)) for fraction in fractions])
+def theory_of(fraction: float) -> MislabelledHinge:
+    """Return the theory with a fraction of the labels flipped, for networks of the largest size."""
+    return MislabelledHinge(condition_of(False, fraction).theory, fraction)
 
 
-def _condition(quick: bool, fraction: float) -> Condition:
+def condition_of(quick: bool, fraction: float) -> Condition:
+    """Return the training of the largest size with a fraction of the labels flipped."""
     shrink = 2 if quick else 1
     return Condition(SAMPLES // shrink, INPUTS, NODES // shrink, RATE * shrink, STEPS // shrink, flipped=fraction)
 
 
-def measure_limits(run: Trial, fractions: Sequence[float], datasets: int) -> list[Limit]:
-    """Return gamma over the theory's, unsatisfied fraction, and gamma over that with right labels, later and early.
+def measure(run: Trial, fractions: Sequence[float], datasets: int) -> dict[str, Limit]:
+    """Return limits, of the same inputs and initialisations at each fraction, so that their own noise leaves ratios.
 
-    The same inputs and initialisations at each fraction, so that what single networks and datasets have of their own
-    drops out of the ratios; (fractions, times) twice, (fractions - 1, times), (fractions - 1,).
+    ``gamma`` (fractions, times): over the theory's. ``unsatisfied`` (fractions, times). ``ratio`` (fractions - 1,
+    times): gamma over that with right labels. ``early`` (fractions - 1,): the same at an early time.
     """
     predicted = np.stack([theory_of(fraction).gamma(TIMES) for fraction in fractions])
 
-    def measure(condition: Condition, _: int, part: int) -> Sequence[Floats]:
+    def one(condition: Condition, _: int, part: int) -> Measured:
         steps = np.rint(np.asarray((0.0, *TIMES)) / condition.rate).astype(np.int64)
         angles, unsatisfied = [], []
         for fraction in fractions:
-            one = replace(condition, flipped=fraction)
-            data = one.train(run, steps=steps, measure=("margin", "trajectory"), networks=NETWORKS, part=part)
+            flipped = replace(condition, flipped=fraction)
+            data = flipped.train(run, steps=steps, measure=("margin", "trajectory"), networks=NETWORKS, part=part)
             angles.append(clock(*nodes(data)).mean(axis=0)[1:])
             unsatisfied.append((data["margin"].values[:, 1:] < condition.threshold).mean(axis=(0, 2)))
-        angle = np.stack(angles)
+        angle: Floats = np.stack(angles)
         ratio = angle[1:] / angle[0]
-        return [angle / predicted, np.stack(unsatisfied), ratio, ratio[:, EARLY]]
+        found = {"gamma": angle / predicted, "unsatisfied": np.stack(unsatisfied)}
+        return found | {"ratio": ratio, "early": ratio[:, EARLY]}
 
-    sizes = measure_sizes(run, _condition(run.quick, 0.0), datasets, measure, part=1)
-    return [Limit.of(values) for values in sizes]
+    return measure_limits(run, condition_of(run.quick, 0.0), datasets, one, first=1)
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    titles = ("Many samples: the clock slows and stops", "Small training sets: slower")
-    made, (turned, loss, error) = plot.figure((*titles, "Small training sets: overfitted sooner"))
+    titles = ("Wrong labels slow the clock", "Small sets are fitted later", "Small sets overfit sooner")
+    made, (turned, loss, error) = plot.figure(titles, width=4.3, height=4.0)
     for colour, fraction in zip(plot.COLOURS, data["fraction"].values, strict=False):
         one, label, grid = data.sel(fraction=fraction), f"{fraction:.0%} wrong", np.linspace(0, TIMES[-1], 200)
         plot.theory(turned, grid, theory_of(float(fraction)).gamma(grid), color=colour, label=label)
@@ -139,10 +135,10 @@ def _figure(data: xr.Dataset) -> Figure:
             axes.plot(data["fit_time"], mean, color=colour, lw=1.6, label=label)
     plot.points(turned, [], [], color="0.3", label="trained, ±4 s.e.")
     turned.plot([], [], color="0.3", ls=":", label="rest")
-    turned.set(xlabel="time (step x rate)", ylabel=r"$\gamma$")
-    loss.set(xlabel="time (step x rate)", ylabel="training loss", yscale="log", ylim=(1e-4, 1.5))
-    error.set(xlabel="time (step x rate)", ylabel="test error (right labels)", ylim=(0, 0.3))
-    plot.legend(turned, loc="lower right")
-    for axes in (loss, error):
-        plot.legend(axes, title="mean ±4 s.e., datasets", ncols=2, fontsize=9.5, title_fontsize=9.5, loc="upper right")
+    turned.set(xlabel=TIME, ylabel=r"angle $\gamma$")
+    loss.axhline(fit.LEVEL, color="0.5", ls=":", lw=1.3, label="level compared")
+    loss.set(xlabel=TIME, ylabel="training loss, ±4 s.e.", yscale="log", ylim=(1e-2, 1.5))
+    error.set(xlabel=TIME, ylabel="test error, right labels, ±4 s.e.", ylim=(0, 0.36))
+    legends((turned, loss))
+    plot.legend(error, ncols=2, loc="upper right")
     return made

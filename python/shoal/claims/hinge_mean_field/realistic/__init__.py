@@ -1,1 +1,1 @@
-"""The claim ``realistic``: its run; the figure."""
+"""The claim ``realistic``: its run; images and their networks."""

@@ -1,23 +1,24 @@
 """Claim: on real images, too, nodes move on their hyperbolas at first, and leave them once images are satisfied.
 
 Source: arXiv:2006.11209; theory book, chapter 7. The data and settings of the paper's own experiments on real data
-are not known to us; this one is in their spirit.
+are not known; this one is in their spirit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from shoal import plot
 from shoal.claims.claim import claim
 from shoal.claims.hinge_mean_field.realistic import images
-from shoal.claims.hinge_mean_field.realistic.images import SETS, Images
-from shoal.claims.hinge_mean_field.realistic.picture import picture
-from shoal.claims.shared.figures import standard_error
-from shoal.claims.shared.teacher import clock
+from shoal.claims.hinge_mean_field.realistic.images import SETS, Images, on_curves
+from shoal.claims.shared.figures import TIME, draw_mean, legends, standard_error
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison, compare_flow
 from shoal.verdicts.means import compare_mean
@@ -27,6 +28,8 @@ FEW = 500
 """Images of even and odd that a quick run is trained on."""
 SHOWN = 8
 """Networks whose nodes are followed one by one."""
+DRAWN, REACH = 12, 5.0
+"""Nodes in the first panel, and its edge; later parts of curves lie outside."""
 
 
 @claim(
@@ -63,7 +66,7 @@ def realistic(run: Trial) -> Figure:
         " symmetric, and nothing moves across. No theory is known for what follows once images are satisfied."
     )
     run.save(xr.merge([_summary(one, number) for number, one in enumerate(found)]))
-    return picture(found)
+    return _figure(found)
 
 
 def compare_first_step(found: Images, larger: float = 1.0) -> Comparison:
@@ -115,12 +118,8 @@ def compare_departure(found: Images) -> Comparison:
 
 def _summary(found: Images, number: int) -> xr.Dataset:
     """Return means over networks of one set, (time,), named by its number."""
-    columns = {
-        "gamma": clock(found.output, found.along),
-        "astray": found.astray(),
-        "unsatisfied": found.unsatisfied,
-        "test_error": found.data["test_error"].values,
-    }
+    columns = {"gamma": found.gamma, "astray": found.astray(), "unsatisfied": found.unsatisfied}
+    columns["test_error"] = found.data["test_error"].values
     variables = {f"{name}_{number}": ("time", values.mean(axis=0)) for name, values in columns.items()}
     return xr.Dataset(variables, coords={"time": found.data["time"].values})
 
@@ -128,10 +127,50 @@ def _summary(found: Images, number: int) -> xr.Dataset:
 def _departure(found: Images) -> str:
     """Return how long no image is satisfied, and how far nodes are off their curves then and in the end."""
     last = int(found.early.all(axis=0).sum()) - 1
-    time, angle = float(found.data["time"][last]), clock(found.output, found.along)[:, last]
-    off, expected = found.astray().mean(axis=0), found.steps[last] * np.log1p(images.RATE * found.speed)
+    time, angle = float(found.data["time"][last]), found.gamma[:, last]
+    off, expected = found.astray().mean(axis=0), found.data["step"].values[last] * np.log1p(images.RATE * found.speed)
     return (
         f"{found.name}: gamma' = {found.speed:.4f}; no image is satisfied up to t={time:g}, where gamma is"
         f" {angle.mean():.4f} +- {standard_error(angle):.4f} against {expected:.4f} of the formula, and nodes are"
         f" {off[last]:.3f} of their way off their curves; in the end {off[-1]:.3f}"
     )
+
+
+def _figure(found: Sequence[Images]) -> Figure:
+    titles = (
+        f"{found[0].name}: nodes follow hyperbolas",
+        "The class means set the pace",
+        "Nodes leave their curves late",
+    )
+    made, (plane, pace, off) = plot.figure(titles, width=4.3, height=4.2)
+    _plane(plane, found[0])
+    for one, colour, marker in zip(found, plot.COLOURS, "os^", strict=False):
+        times, style = one.data["time"].values, {"color": colour, "fmt": marker, "ms": 5, "label": one.name}
+        for axes, values in ((pace, one.gamma), (off, one.astray())):
+            draw_mean(axes, times[1:], values[:, 1:], **style)
+            axes.axvline(times[one.early.all(axis=0)][-1], color=colour, ls=":", lw=1.2, zorder=0)
+        plot.theory(pace, times[1:], one.speed * times[1:], color=colour, lw=1.4)
+    plot.theory(pace, [], [], color="0.3", lw=1.4, label=r"$|\langle yx\rangle|\,t/2\sqrt{d}$")
+    for axes in (pace, off):
+        axes.plot([], [], color="0.3", ls=":", lw=1.2, label="first image satisfied")
+        axes.set(xscale="log", xlabel=TIME)
+    pace.set(yscale="log", ylabel=r"angle $\gamma$, ±4 s.e.", ylim=(None, 100))
+    off.set(ylabel="distance off / moved, ±4 s.e.", ylim=(-0.02, 0.8))
+    legends((plane, pace, off), loc="upper left")
+    return made
+
+
+def _plane(axes: Axes, images: Images) -> None:
+    early, output, along = images.early[0], images.output[0], images.along[0]
+    angle = np.linspace(0, images.gamma[0, -1], 60)
+    for node in range(min(DRAWN, output.shape[1])):
+        colour = plot.COLOURS[node % len(plot.COLOURS)]
+        curve, curve_along = on_curves(output[0, node], along[0, node], angle)
+        plot.theory(axes, curve_along, curve, color=colour, lw=1.2)
+        for seen, fill in ((early, "white"), (~early, colour)):
+            plot.points(axes, along[seen, node], output[seen, node], color=colour, mfc=fill, ms=4)
+    plot.theory(axes, [], [], color="0.3", lw=1.2, label="hyperbola")
+    plot.points(axes, [], [], color="0.3", ms=4, label="no image satisfied")
+    plot.points(axes, [], [], color="0.3", mfc="0.3", ms=4, label="later")
+    axes.set(xlabel=r"weight $w_i$ along $\langle yx\rangle$", ylabel=r"output weight $a_i$")
+    axes.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))

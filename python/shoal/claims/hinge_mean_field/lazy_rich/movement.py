@@ -1,4 +1,4 @@
-"""How far networks of mean-field scaling have gone: their parameters, their tangent kernel, and when.
+"""How far networks of mean-field scaling have gone: their parameters, their tangent kernel, and their own clock.
 
 Source: arXiv:2006.11209; theory book, chapter 7.
 """
@@ -6,6 +6,7 @@ Source: arXiv:2006.11209; theory book, chapter 7.
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.claims.shared.teacher import Condition
@@ -16,6 +17,11 @@ FLAT = 1e-9
 """Below this slope, over h, no sample is satisfied: the boundary would be a thousand million away."""
 Weights = tuple[Floats, Floats]
 """Output weights (networks, nodes) and first-layer weights (networks, nodes, inputs)."""
+
+
+def weights(data: xr.Dataset, record: int) -> Weights:
+    """Return the weights at a record of a training with the measure ``trajectory``."""
+    return data["trajectory_2"].values[:, record, 0], data["trajectory_1"].values[:, record]
 
 
 def movement(before: Weights, after: Weights) -> Floats:
@@ -51,36 +57,18 @@ def kernel_along(before: Weights, after: Weights, points: Floats, change: Floats
     return np.asarray((found * change).sum(axis=(1, 2)) / (change * change).sum())
 
 
-def crossing(times: Floats, series: Floats, level: float) -> float:
-    """Return when a falling series (times,) first reaches a level, linearly between records.
-
-    Raises RuntimeError: it starts below the level, or does not reach it: no number would stand for it.
-    """
-    below = series <= level
-    first = int(below.argmax())
-    if first == 0:
-        raise RuntimeError(
-            f"the series must come down to {level:g} between its first and last record, "
-            f"got {series[0]:.3g} at the first and {series.min():.3g} as its least"
-        )
-    high, low = series[first - 1], series[first]
-    return float(times[first - 1] + (high - level) / (high - low) * (times[first] - times[first - 1]))
-
-
 def own_unsatisfied(condition: Condition, initial: Weights, projections: Floats, times: Floats) -> Floats:
     """Return the unsatisfied fraction that theory gives to these initial weights on this dataset, (networks, times).
 
-    Theory turns all nodes by one gamma. With a network's own nodes the slope of the output in x_par is
-    alpha/(2 sqrt d) times
+    With a network's own nodes the slope of the output in x_par is alpha/(2 sqrt d) times
 
         [p (e^(2 gamma) - k) - q (e^(-2 gamma) - k)] / 2,   p, q = mean (a_i0 +- w_i0)^2 / 2,
 
     k = 1 for a centred network and 0 for a plain one; with the dataset's own projections gamma' is the mean of
-    abs(x_par) over those below the boundary, over 2 sqrt(d). p and q tend to 1, and the means to those of the theory,
-    as network and dataset grow: what this takes account of is only how far they are from typical ones.
+    abs(x_par) over those below the boundary, over 2 sqrt(d). p, q and the means tend to those of the theory as network
+    and dataset grow.
 
-    ``condition``: with right labels. ``projections`` (samples,): x_par. ``times`` (times,): from 0, increasing;
-    `SUBSTEPS` of the midpoint rule between two of them.
+    ``projections`` (samples,): x_par, right labels. ``times`` (times,): from 0, increasing.
     """
     output, along = initial[0], initial[1][:, :, 0]
     rise, fall = (((output + sign * along) ** 2).mean(axis=1) / 2 for sign in (1, -1))
@@ -96,7 +84,7 @@ def own_unsatisfied(condition: Condition, initial: Weights, projections: Floats,
     angle = np.zeros(len(output))
     unsatisfied = [below(angle) / len(sizes)]
     for step in np.diff(times) / SUBSTEPS:
-        for _ in range(SUBSTEPS):
+        for _ in range(SUBSTEPS):  # by the midpoint rule
             middle = angle + step / 2 * pulls[below(angle)]
             angle = angle + step * pulls[below(middle)]
         unsatisfied.append(below(angle) / len(sizes))

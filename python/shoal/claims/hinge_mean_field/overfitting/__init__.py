@@ -1,1 +1,0 @@
-"""The claim ``overfitting``: its run; the figure."""
