@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from shoal.engine.merged import Merged, together
 from shoal.spec.encoding import canonical
+from shoal.spec.method import GradientDescent
 from shoal.sweep import template
 from shoal.sweep.plan import Plan
+from shoal.sweep.template import Labelled
 
 if TYPE_CHECKING:
     import xarray
@@ -62,11 +64,37 @@ def of_networks(plan: Plan, variables: Mapping[str, Any], networks: int, attrs: 
     import pandas
     import xarray
 
-    coordinates: dict[str, Any] = dict(template.stacked(plan.conditions, plan.templates))
+    coordinates = template.stacked(plan.conditions, plan.templates) | _rates(plan, "network")
+    if "learning_rate" in coordinates:
+        coordinates["times"] = _times(plan, coordinates)
     # A range takes no memory, however many networks there are.
     index = pandas.RangeIndex(plan.first_network, plan.first_network + networks)
-    coordinates["network"] = ("network", index, plan.templates[0].coordinates["network"][2])
-    return xarray.Dataset(dict(variables), coords=coordinates, attrs=dict(attrs))
+    network = {"network": ("network", index, plan.templates[0].coordinates["network"][2])}
+    return xarray.Dataset(dict(variables), coords={**coordinates, **network}, attrs=dict(attrs))
+
+
+def _rates(plan: Plan, leading: str) -> dict[str, Labelled]:
+    """Return the coordinate of learning rates if networks have their own."""
+    methods = [run.training.method for run in plan.runs]
+    if all(method.rates is None for method in methods):
+        return {}
+    about = {"long_name": "learning rate of the network", "units": "1"}
+    each = [  # conditions have methods of one kind
+        ((leading,), np.broadcast_to(method.learning_rate, plan.networks), about)
+        for method in methods
+        if isinstance(method, GradientDescent)
+    ]
+    return {"learning_rate": (*template.along(plan.conditions, each), about)}
+
+
+def _times(plan: Plan, coordinates: Mapping[str, Labelled]) -> Labelled:
+    """Return the times of networks at their learning rates."""
+    import xarray
+
+    times = xarray.Variable(*coordinates["learning_rate"]) * xarray.Variable(*coordinates["step"])
+    named = [name for name in (*plan.conditions.names, "network", "time") if name in times.dims]
+    about = {"long_name": "training time, step x learning rate", "units": "1"}
+    return tuple(named), times.transpose(*named).values, about
 
 
 def of_statistics(plan: Plan, gathered: Sequence[Gathered], attrs: Mapping[str, Any]) -> xarray.Dataset:
@@ -84,7 +112,8 @@ def of_statistics(plan: Plan, gathered: Sequence[Gathered], attrs: Mapping[str, 
             variables[name] = ((*names, *dims), values, about)
     counts = np.array([one.networks for one in gathered]).reshape(shape)
     variables["networks"] = (names, counts, {"long_name": "networks trained so far", "units": "1"})
-    return xarray.Dataset(variables, coords=template.stacked(plan.conditions, held), attrs=dict(attrs))
+    coordinates = template.stacked(plan.conditions, held) | _rates(plan, "init_network")
+    return xarray.Dataset(variables, coords=coordinates, attrs=dict(attrs))
 
 
 def attrs(plan: Plan, networks: int, *, complete: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import pickle
 import uuid
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from shoal.engine import memory, room
 from shoal.engine.run import Progress, Run
 from shoal.spec.encoding import digest_of
-from shoal.spec.init import Explicit, Init
+from shoal.spec.init import Explicit
+from shoal.spec.training import Training
 from shoal.sweep.plan import Block, Execute, Plan, Result, trained
 from shoal.version import VERSION
 
@@ -147,17 +148,12 @@ class _Flight:
 
     def _send(self, block: Block) -> None:
         run = self.plan.runs[block.condition]
-        training, init = run.training, None
-        if isinstance(training.init, Explicit):  # of which each block needs its own rows only
-            init = training.init.block(block.begin, block.end)
         if self.packed[0] != block.condition:  # blocks come condition by condition
             self.packed = (block.condition, *self._pack(run))
         future = self.client.submit(
             train_block,
             self.packed[1],
-            training.first_network + block.begin,
-            block.end - block.begin,
-            init,
+            _own(run.training, block),
             self.threads,
             Worker.here(),
             *(self.apart[name] for name in self.packed[2]),
@@ -225,25 +221,31 @@ def _result(future: Future[Result], told: str) -> Result:
         future.release()
 
 
+def _own(training: Training, block: Block) -> dict[str, Any]:
+    """Return the fields of a training that are those of a block alone: of given arrays it needs its own rows."""
+    own: dict[str, Any] = {"first_network": training.first_network + block.begin, "networks": block.end - block.begin}
+    if isinstance(training.init, Explicit):
+        own["init"] = training.init.block(block.begin, block.end)
+    if training.method.rates is not None:
+        own["method"] = training.method.block(block.begin, block.end)
+    return own
+
+
 def train_block(
     pickled: bytes,
-    first_network: int,
-    networks: int,
-    init: Init | None,
+    own: Mapping[str, Any],
     threads: int,
     caller: Worker,
     *arrays: NDArray[Any],
 ) -> Result:
-    """Train networks on a worker, from the index ``first_network`` on, and return what their block keeps."""
+    """Train a block on a worker, whose networks have these fields of their ``own``, and return what it keeps."""
     import distributed
 
     caller.check(Worker.here(), distributed.get_worker().address)  # it may have joined since the sweep began
     run = unpack(pickled, arrays)
-    given: dict[str, Any] = {"first_network": first_network, "networks": networks}
-    given |= {} if init is None else {"init": init}
-    run = dataclasses.replace(run, training=dataclasses.replace(run.training, **given))
-    room.require(run, networks, threads)
-    return trained(run, 0, networks, threads, None)
+    run = dataclasses.replace(run, training=dataclasses.replace(run.training, **own))
+    room.require(run, run.training.networks, threads)
+    return trained(run, 0, run.training.networks, threads, None)
 
 
 def pack(run: Run) -> tuple[bytes, dict[str, NDArray[Any]]]:

@@ -22,6 +22,7 @@ NUMBERS = ("seed", "weight_decay", "spectral_decoupling")
 SHAPES = ("network.width", "network.depth")
 _FORM = "a mapping {field: values} or a sequence of mappings {field: value}"
 
+_RATE = "method.learning_rate"
 _TAKEN = {"network": "network_name", "loss": "loss_name"}  # a dimension and a measure have these names
 
 Settings = dict[str, Any]
@@ -105,15 +106,16 @@ class Conditions:
         chosen = zip(self.axes, at, strict=True)
         return {field: labels[int(i)] for axis, i in chosen for field, labels in axis.labels.items()}
 
-    def over(self) -> Any:
-        """Return the argument that makes these conditions."""
+    def over(self, networks: int) -> Any:
+        """Return the argument that makes these conditions, with the learning rates of the first so many networks."""
         if not self.axes:
             return None
         if "condition" in self.names:
-            return list(self.axes[0].points)
+            points = self.axes[0].points
+            return [{field: first_rates(field, held, networks) for field, held in point.items()} for point in points]
         return {  # "fields" in their order, which is that of the dimensions: JSON is written with sorted names
             "fields": [
-                [field, list(labels), [point[field] for point in axis.points]]
+                [field, list(labels), [first_rates(field, point[field], networks) for point in axis.points]]
                 for axis in self.axes
                 for field, labels in axis.labels.items()
             ]
@@ -133,6 +135,13 @@ def regrid(told: Any) -> Any:
     if not isinstance(told, Mapping):
         return told
     return {field: dict(zip(labels, values, strict=True)) for field, labels, values in told["fields"]}
+
+
+def first_rates(field: str, value: Any, networks: int) -> Any:
+    """Return the value of a field, of learning rates of each network only the first ones."""
+    if field == "method":
+        return value.block(0, networks)
+    return value[:networks] if field == _RATE and isinstance(value, np.ndarray) else value
 
 
 def applied(arguments: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -207,12 +216,12 @@ def _grid_axis(field: str, values: object) -> Axis:
     elif isinstance(values, str) or not isinstance(values, (Sequence, np.ndarray)):
         raise TypeError(f"over[{field!r}] must be a sequence of values, or a mapping label -> value, got {values!r}")
     else:
-        held = [_plain(value) for value in values]
+        held = [_plain(field, value) for value in values]
         labels = _labels(held)
     if not held:
         raise ValueError(f"over[{field!r}] must hold at least one value, got none")
     _check_distinct(f"over[{field!r}]", held, labels)
-    return Axis(coordinate_of(field), tuple({field: _plain(value)} for value in held), {field: tuple(labels)})
+    return Axis(coordinate_of(field), tuple({field: _plain(field, value)} for value in held), {field: tuple(labels)})
 
 
 def _list_axis(over: Sequence[object]) -> Axis:
@@ -222,7 +231,7 @@ def _list_axis(over: Sequence[object]) -> Axis:
     for i, given in enumerate(over):
         if not isinstance(given, Mapping):
             raise TypeError(f"over must be {_FORM}, got {given!r:.200} at index {i}")
-        points.append({field: _plain(value) for field, value in given.items()})
+        points.append({field: _plain(field, value) for field, value in given.items()})
         if not given or set(given) != set(points[0]):
             raise ValueError(
                 f"over must set the same fields in each condition, got {', '.join(map(str, points[0])) or 'none'} at "
@@ -264,19 +273,25 @@ def _text(value: Any) -> str:
         return repr(value)
 
 
-def _plain(value: Any) -> Any:
-    """Return NumPy's numbers as Python's, and lists as tuples."""
+def _plain(field: Any, value: Any) -> Any:
+    """Return NumPy's numbers as Python's, lists as tuples, and learning rates of each network as an array."""
     if isinstance(value, np.generic):
         return value.item()
-    return tuple(_plain(held) for held in value) if isinstance(value, list) else value
+    if field == _RATE and isinstance(value, (list, tuple, np.ndarray)):
+        return checks.real_array(f"over[{field!r}]", value, dimensions=1, shape="(networks,)")
+    return tuple(_plain(None, held) for held in value) if isinstance(value, list) else value
 
 
 def _labels(values: Sequence[Any]) -> list[Any]:
     """Return a label for each value: numbers and texts themselves, else how they print, numbered where alike."""
     if all(isinstance(value, (int, float, str)) for value in values):
         return list(values)
-    texts = [value if isinstance(value, str) else repr(value) for value in values]
+    texts = [value if isinstance(value, str) else _printed(value) for value in values]
     return [f"{text} [{i}]" if texts.count(text) > 1 else text for i, text in enumerate(texts)]
+
+
+def _printed(value: Any) -> str:
+    return f"<{value.dtype} {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
 
 
 def _as_coordinate(labels: Sequence[Any]) -> NDArray[Any]:

@@ -6,6 +6,7 @@ meanwhile leaves the smaller one, in its place or beside it, where every call fi
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,10 +18,8 @@ import numpy as np
 
 from shoal.spec.encoding import canonical
 from shoal.sweep import disk
-from shoal.sweep.plan import Before
+from shoal.sweep.plan import Before, Plan
 from shoal.sweep.sealed import Sealed
-
-_GROWS = ("networks", "over")
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,14 @@ class Growth:
     places: tuple[int, ...]
 
     @classmethod
-    def of(cls, was: Mapping[str, Any], now: Mapping[str, Any]) -> Growth | None:
-        """Return how one specification grows into another; None if it does not, or in nothing."""
-        fixed, larger = ({name: told[name] for name in told if name not in _GROWS} for told in (was, now))
+    def of(cls, was: Mapping[str, Any], plan: Plan) -> Growth | None:
+        """Return how a specification grows into that of a plan; None if it does not, or in nothing."""
+        networks = was["networks"]
+        # Of learning rates of each network, those of the networks that are there must be the same.
+        now = json.loads(canonical(plan.told_of_first(min(networks, plan.networks))))
+        fixed, same = ({name: told[name] for name in told if name != "over"} for told in (was, now))
         axes, wider = _axes(was["over"]), _axes(now["over"])
-        if (
-            fixed != larger
-            or now["networks"] < was["networks"]
-            or [one[0] for one in axes] != [one[0] for one in wider]
-        ):
+        if fixed != same or [one[0] for one in axes] != [one[0] for one in wider]:
             return None
         places = []
         for (_, points), (_, more) in zip(axes, wider, strict=True):
@@ -46,7 +44,7 @@ class Growth:
                 return None
             places.append([more.index(point) for point in points])
         shape = tuple(len(more) for _, more in wider)
-        if now["networks"] == was["networks"] and shape == tuple(map(len, places)):
+        if plan.networks == networks and shape == tuple(map(len, places)):
             return None
         if not shape:
             return cls((0,))

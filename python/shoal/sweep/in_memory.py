@@ -35,6 +35,8 @@ def kept_bytes(plan: Plan) -> int:
         each = sum(values.nbytes for values in plan.statistics.values())
         return 3 * plan.conditions.count * each
     row = sum(values.nbytes for _, values, _ in plan.templates[0].variables.values())
+    if any(run.training.method.rates is not None for run in plan.runs):
+        row += 8 * len(plan.runs[0].training.records)  # the times of each network
     return plan.conditions.count * plan.networks * row
 
 

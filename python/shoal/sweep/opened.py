@@ -48,7 +48,8 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         Not a path, nor a sequence of paths.
     ValueError
         Not a sweep's store; stores of different sweeps, of ranges that share networks or leave some out between them;
-        of statistics also ranges that do not meet at networks that are taken together. A file of a block that is done
+        several stores of networks with learning rates of their own; of statistics also ranges that do not meet at
+        networks that are taken together. A file of a block that is done
         is missing or damaged: which, and what to do; where each network is kept, when it is read.
 
     Examples
@@ -80,6 +81,11 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 def _check_meet(earlier: Contents, later: Contents) -> None:
     """Refuse stores of different sweeps, and ranges that do not follow each other."""
+    if any(run.training.method.rates is not None for held in (earlier, later) for run in held.plan.runs):
+        raise ValueError(
+            "stores must not be several of networks with learning rates of their own: open each alone, and join those "
+            f"of each network by xarray.concat; got {earlier.sealed.path} and {later.sealed.path}"
+        )
     was, now = (_of_sweep(held) for held in (earlier, later))
     lines = differences(was, now)
     one, other = earlier.sealed.path, later.sealed.path

@@ -21,7 +21,7 @@ from shoal.spec.method import GradientDescent, GradientFlow
 from shoal.spec.training import Training
 from shoal.spec.validate import check_progress, check_types
 from shoal.sweep import template
-from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, regrid
+from shoal.sweep.conditions import NUMBERS, Conditions, applied, check_fields, first_rates, regrid
 from shoal.sweep.ranges import Pieces
 from shoal.sweep.template import Template
 
@@ -66,8 +66,7 @@ class Plan:
 
     conditions: Conditions
     runs: tuple[Run, ...]
-    told: Mapping[str, Any]
-    arrays: Mapping[str, NDArray[Any]]
+    given: Mapping[str, Any]
     block: int
     cuts: tuple[int, ...] = ()
 
@@ -90,6 +89,9 @@ class Plan:
         """
         check_types(*(arguments[name] for name in _OBJECTS))
         check_progress(progress)
+        if arguments["networks"] is None:
+            rates = arguments["method"].rates
+            arguments["networks"] = arguments["init"].networks or (None if rates is None else len(rates))
         checks.integer("networks", arguments["networks"], least=1, most=2**62)
         arguments["loss"] = resolve_loss(arguments["loss"])
         conditions = Conditions.of(over)
@@ -105,7 +107,6 @@ class Plan:
                 run = Run.of(training, condensed.get(key))
                 condensed[key] = run.condensed
                 _ = run.training.records  # which raises where the method ends before them
-                _check_rates(run)
             except (TypeError, ValueError) as error:
                 raise (type(error)(f"over: at {told}: {error}") if settings else error) from error
             runs.append(run)
@@ -113,13 +114,11 @@ class Plan:
         cuts = () if before is None else before.cuts
         if before is not None and before.networks < runs[0].training.networks:
             cuts = (*cuts, before.networks)
-        arrays: dict[str, NDArray[Any]] = {}
         first = runs[0].training  # whose numbers are checked, and Python's
         fixed = {name: getattr(first, name) for name in ("networks", "first_network", "record", "dtype")}
         fixed |= {name: getattr(first, name) for name in NUMBERS if name not in conditions.fields}
         fixed["record"] = replace(first.record, custom=())  # a specification cannot hold functions
-        told_plan = encode({**arguments, **fixed, "over": conditions.over(), "block": size}, arrays)
-        plan = cls(conditions, tuple(runs), told_plan, arrays, size, cuts)
+        plan = cls(conditions, tuple(runs), {**arguments, **fixed, "block": size}, size, cuts)
         plan._check_count()
         template.check_alike(conditions.told(), plan.templates)
         plan._check_ranges()
@@ -131,6 +130,28 @@ class Plan:
         arguments = decode(told, load)
         before = Before(told["block"], told["networks"], tuple(cuts))
         return cls.of(**{**arguments, "over": regrid(arguments["over"])}, before=before)
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """The specification: every argument, as JSON can hold it."""
+        return self.told_of_first(self.networks)
+
+    def told_of_first(self, networks: int) -> dict[str, Any]:
+        """Return the specification of the same sweep with the first so many networks, and their learning rates."""
+        return self._encoded(networks, {})
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays to which the specification refers, by their digests."""
+        arrays: dict[str, NDArray[Any]] = {}
+        self._encoded(self.networks, arrays)
+        return arrays
+
+    def _encoded(self, networks: int, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        method = first_rates("method", self.given["method"], networks)
+        changed = {"networks": networks, "method": method, "over": self.conditions.over(networks)}
+        told: dict[str, Any] = encode({**self.given, **changed}, arrays)
+        return told
 
     @property
     def reduced(self) -> bool:
@@ -254,16 +275,6 @@ class Plan:
                     f"block must be smaller: {rows} networks of {name!r} have {rows * values.nbytes} bytes, "
                     f"of which a chunk can have {_CHUNK_BYTES}"
                 )
-
-
-def _check_rates(run: Run) -> None:
-    """Refuse learning rates of each network: the conditions of a sweep share coordinates."""
-    method = run.training.method
-    if isinstance(method, GradientDescent) and method.rates is not None:
-        raise ValueError(
-            f"learning_rate must be one number in a sweep, got one for each of {len(method.rates)} networks: sweep "
-            "'method.learning_rate', or give them to train"
-        )
 
 
 Result = dict[str, NDArray[Any]]

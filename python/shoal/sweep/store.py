@@ -219,7 +219,7 @@ def check_same(sealed: Sealed, plan: Plan) -> Growth | None:
     from shoal import _core
 
     told = json.loads(canonical(plan.told))
-    growth = Growth.of(sealed.told, told)
+    growth = Growth.of(sealed.told, plan)
     lines = [] if growth else differences(sealed.told, told)
     lines += differences({"shoal_version": sealed.shoal_version}, {"shoal_version": VERSION})
     if "baseline" in (sealed.isa, _core.isa):  # it alone has other bits, for it lacks fused multiply-add

@@ -45,7 +45,7 @@ def sweep(
     ----------
     network, task, init, method, ...
         Those of ``shoal.Training``, or one in their place: what holds where ``over`` says nothing else. ``networks``
-        is how many at each condition.
+        is how many at each condition; when left out, as many as ``init`` or the learning rates of ``method`` hold.
     over
         What is swept. A mapping {field: values} makes a grid, with one dimension a field, of its name; the values may
         be a mapping label -> value. A sequence of mappings {field: value} makes a list, with the dimension
@@ -53,7 +53,7 @@ def sweep(
         loss, as ``"init.std"``; these five themselves (``"task"``; the dimensions of ``"network"`` and ``"loss"``
         are called ``network_name`` and ``loss_name``); ``"seed"``, ``"weight_decay"``, ``"spectral_decoupling"``; and
         ``"network.width"``, of all hidden layers, and ``"network.depth"``, the number of hidden layers, all of one
-        width.
+        width. An array is one value of ``"method.learning_rate"``: a rate per network.
     store
         Folder of the Zarr store, made if there is none. Its own folder must exist. None keeps everything in memory.
     first_network

@@ -16,6 +16,7 @@ from shoal.engine.run import Run
 from shoal.spec.init import Explicit
 from shoal.spec.measures import REGISTRY
 from shoal.spec.method import OUTCOMES, STOP_RULES, GradientDescent
+from shoal.spec.training import Training
 from shoal.sweep.conditions import Conditions
 
 Labelled = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
@@ -38,14 +39,19 @@ class Template:
     def of_networks(cls, run: Run) -> Template:
         """Return one network of a training that keeps each, all zeros."""
         variables = run.variables(_arrays(run)) | initial(run, 0, 1)
-        return cls(_labelled(variables), dataset.coordinates(run.training, variables, np.zeros(1, np.int64)))
+        return cls(_labelled(variables), dataset.coordinates(_alone(run), variables, np.zeros(1, np.int64)))
 
     @classmethod
     def of_merged(cls, run: Run, merged: Merged) -> Template:
         """Return statistics of a training."""
         variables = run.statistics(merged)
         given = dataset.initial(run.training.init, "init_network")
-        return cls(_labelled(variables | given), dataset.coordinates(run.training, variables, None))
+        return cls(_labelled(variables | given), dataset.coordinates(_alone(run), variables, None))
+
+
+def _alone(run: Run) -> Training:
+    """Return a training with the coordinates of all its networks: of many learning rates there would be many times."""
+    return run.training if run.training.method.rates is None else run.training.part(0, 1)
 
 
 def initial(run: Run, begin: int, end: int) -> dict[str, Any]:
@@ -115,8 +121,8 @@ def stacked(conditions: Conditions, templates: Sequence[Template]) -> dict[str, 
     for name in templates[0].coordinates:
         held = [template.coordinates[name] for template in templates if name in template.coordinates]
         alike = len({(dims, values.shape) for dims, values, _ in held}) == 1 and len(held) == len(templates)
-        if name == "network" or not alike:
-            continue  # of the task: it is in the specification
+        if not alike or {"network", "init_network"} & set(held[0][0]):
+            continue  # of tasks of other sizes, or of each network: they are in the specification
         dims, values = along(conditions, held)
         # xarray keeps the name of a dimension for coordinates along it alone.
         told = "times" if name == "time" and len(dims) > 1 else name
