@@ -159,9 +159,9 @@ def test_large_arrays_stand_apart() -> None:
     task = shoal.tasks.gaussian(300, 40, separation=2.0)
     run = plan_of(network=shoal.Network((40, 4, 1)), task=task, over=None).runs[0]
     pickled, arrays = pack(run)
-    assert sum(array.nbytes for array in arrays.values()) >= task.inputs.nbytes
+    assert sum(array.nbytes for array in arrays) >= task.inputs.nbytes
     assert len(pickled) < 20_000
-    one, other = (run.merged(0, 256, 1, None) for run in (run, unpack(pickled, arrays.values())))
+    one, other = (run.merged(0, 256, 1, None) for run in (run, unpack(pickled, arrays)))
     for name, array in one.sums.items():
         assert array.tobytes() == other.sums[name].tobytes()
 
