@@ -15,18 +15,25 @@ from shoal.sweep.plan import Block
 from shoal.sweep.store import Store
 
 
-def variable(stores: Sequence[Store], name: str) -> xarray.Variable:
-    """Return a variable of the stores of ranges of networks that follow each other."""
-    plan = stores[0].plan
-    dims, _, attrs = plan.templates[0].variables[name]
-    return xarray.Variable((*plan.conditions.names, *dims), LazilyIndexedArray(_Blocks(stores, name)), attrs)
+def variables(stores: Sequence[Store]) -> dict[str, xarray.Variable]:
+    """Return the variables of the stores of ranges of networks that follow each other."""
+    plan, found = stores[0].plan, {}
+    first = np.cumsum([0, *(one.plan.networks for one in stores)])
+    begins = np.concatenate([one.plan.ranges[:, 0] + before for one, before in zip(stores, first, strict=False)])
+    for name, (dims, _, attrs) in plan.templates[0].variables.items():
+        array = LazilyIndexedArray(_Blocks(stores, name, int(first[-1]), begins))
+        found[name] = xarray.Variable((*plan.conditions.names, *dims), array, attrs)
+    return found
 
 
 class _Blocks(BackendArray):
-    def __init__(self, stores: Sequence[Store], name: str) -> None:
-        self.stores, self.name, self.chunk = stores, name, stores[0].chunks[name]
+    """One variable; ``begins`` are the first networks of the blocks of all stores."""
+
+    def __init__(self, stores: Sequence[Store], name: str, networks: int, begins: NDArray[np.int64]) -> None:
+        self.stores, self.name, self.begins, self.chunk = stores, name, begins, stores[0].chunks[name]
+        self.counts = np.cumsum([len(one.plan.ranges) for one in stores])
         self.conditions = stores[0].plan.conditions.shape
-        self.shape = (*self.conditions, sum(one.plan.networks for one in stores), *self.chunk.shape[1:])
+        self.shape = (*self.conditions, networks, *self.chunk.shape[1:])
         self.dtype = self.chunk.dtype
 
     def __getitem__(self, key: ExplicitIndexer) -> Any:
@@ -39,23 +46,25 @@ class _Blocks(BackendArray):
         found = np.full([len(one) for one in indices], self.chunk.fill_value, self.dtype)
         axis = len(self.conditions)
         networks, rest = indices[axis], indices[axis + 1 :]
+        owner = np.searchsorted(self.begins, networks, side="right") - 1
+        order = np.argsort(owner, kind="stable")
+        numbers, starts = np.unique(owner[order], return_index=True)
         for place in np.ndindex(found.shape[:axis]):
             at = tuple(one[i] for one, i in zip(indices, place, strict=False))
             condition = int(np.ravel_multi_index(at, self.conditions)) if at else 0
-            for store, block, first in self._blocks(condition, networks):
-                rows = np.flatnonzero((networks >= first) & (networks < first + block.end - block.begin))
-                values = store.block(block, [self.name])[self.name]
-                found[(*place, rows)] = values[np.ix_(networks[rows] - first, *rest)]
+            for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
+                values = self._block(condition, number)
+                inside = networks[rows] - self.begins[number]
+                there = inside < len(values)
+                found[(*place, rows[there])] = values[np.ix_(inside[there], *rest)]
         return found[tuple(0 if one.ndim == 0 else slice(None) for one in asked)]
 
-    def _blocks(self, condition: int, networks: NDArray[np.int64]) -> list[tuple[Store, Block, int]]:
-        """Return the blocks that have some of these networks, and the first of each, counted over all stores."""
-        found, before = [], 0
-        for store in self.stores:
-            inside = networks[(networks >= before) & (networks < before + store.plan.networks)] - before
-            for number in np.unique(np.searchsorted(store.plan.ranges[:, 0], inside, side="right") - 1).tolist():
-                begin = int(store.plan.ranges[number, 0])
-                there = int(store.there[condition, number])
-                found.append((store, Block(condition, number, begin, begin + there), before + begin))
-            before += store.plan.networks
-        return [one for one in found if one[1].end > one[1].begin]
+    def _block(self, condition: int, number: int) -> NDArray[Any]:
+        """Return the values of the networks that a block has, of which ``number`` counts those of all stores."""
+        which = int(np.searchsorted(self.counts, number, side="right"))
+        store = self.stores[which]
+        number -= int(self.counts[which]) - len(store.plan.ranges)
+        begin, there = int(store.plan.ranges[number, 0]), int(store.there[condition, number])
+        if not there:
+            return np.zeros((0, *self.chunk.shape[1:]), self.dtype)
+        return store.block(Block(condition, number, begin, begin + there), [self.name])[self.name]

@@ -79,8 +79,7 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         return assembled.of_statistics(plan, results, attrs)
     from shoal.sweep import lazy  # which imports xarray
 
-    variables = {name: lazy.variable(ranges, name) for name in ranges[0].chunks}
-    return assembled.of_networks(plan, variables, networks, attrs)
+    return assembled.of_networks(plan, lazy.variables(ranges), networks, attrs)
 
 
 def _check_meet(earlier: Store, later: Store) -> None:
