@@ -202,7 +202,7 @@ def test_what_is_no_rate_of_each_network_is_refused(rates: Any, kind: type[Excep
         shoal.GradientDescent(rates, 5)
 
 
-def test_rates_that_do_not_fit_the_training_are_refused(tmp_path: Path, generator: np.random.Generator) -> None:
+def test_rates_that_do_not_fit_the_training_are_refused(generator: np.random.Generator) -> None:
     arguments = given(generator)
     wanted = r"learning_rate must be one number, or one for each network, shape \(40,\), got shape \(43,\)"
     with pytest.raises(ValueError, match=wanted):
@@ -212,10 +212,6 @@ def test_rates_that_do_not_fit_the_training_are_refused(tmp_path: Path, generato
         shoal.train(**{**arguments, "method": late, "dtype": "float32"})
     with pytest.raises(ValueError, match="times must be left out if each network has its own learning_rate"):
         shoal.train(**{**arguments, "record": shoal.Record(times=[0.0, 1.0])})
-    with pytest.raises(
-        ValueError, match="learning_rate must be one number in a sweep, got one for each of 43 networks"
-    ):
-        shoal.sweep(**{**arguments, "networks": NETWORKS}, over={"init.std": [0.1, 0.2]}, store=tmp_path / "store")
     data = shoal.train(**arguments)
     with pytest.raises(ValueError, match="data must have one coordinate time, got 'loss' at times that differ"):
         shoal.plot.curves(data, "loss")

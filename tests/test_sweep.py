@@ -220,7 +220,7 @@ def cut(store: Path, record: shoal.Record, blocks: int) -> None:
     told |= {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0}
     plan = Plan.of(**told, engine="auto", condense="auto", dtype="float64", over=GRID, block=256)
     with stores.Store.opened(store, plan) as held:
-        for block in list(plan.blocks(held.done()))[:blocks]:
+        for block in list(plan.blocks(held.there))[:blocks]:
             held.write(block, trained(plan.runs[block.condition], block.begin, block.end, 1, None))
 
 

@@ -139,14 +139,29 @@ def test_an_explicit_start_sends_each_block_its_rows(tmp_path: Path, client: Cli
         assert_same(near, swept(tmp_path / f"far_{name}", record, client=client, **told))
 
 
+def test_each_block_gets_its_learning_rates(tmp_path: Path, client: Client, generator: Any) -> None:
+    """Those of its networks, beside the rows of given weights or without them."""
+    weights = [generator.standard_normal((700, 4, 2)), generator.standard_normal((700, 1, 4))]
+    rates = generator.uniform(0.01, 0.4, (2, 700))
+    told: dict[str, Any] = {"method": shoal.GradientDescent(rates[0], 20, "fitted"), "first_network": 512}
+    for record in (RAW, REDUCED):
+        for init in (START, shoal.Explicit(weights)):
+            near = swept(None, record, init=init, over={"method.learning_rate": rates}, **told)
+            far = swept(None, record, init=init, over={"method.learning_rate": rates}, client=client, **told)
+            xarray.testing.assert_identical(near, far)
+            assert_same(near, far)
+            alone = shoal.train(NETWORK, TASK, init, record=record, **told).drop_vars("training", errors="ignore")
+            assert_same(alone, far.isel({"method.learning_rate": 0}))
+
+
 def test_large_arrays_stand_apart() -> None:
     """So that they are sent once; the training is the same with them back in place."""
     task = shoal.tasks.gaussian(300, 40, separation=2.0)
     run = plan_of(network=shoal.Network((40, 4, 1)), task=task, over=None).runs[0]
     pickled, arrays = pack(run)
-    assert sum(array.nbytes for array in arrays.values()) >= task.inputs.nbytes
+    assert sum(array.nbytes for array in arrays) >= task.inputs.nbytes
     assert len(pickled) < 20_000
-    one, other = (run.merged(0, 256, 1, None) for run in (run, unpack(pickled, arrays.values())))
+    one, other = (run.merged(0, 256, 1, None) for run in (run, unpack(pickled, arrays)))
     for name, array in one.sums.items():
         assert array.tobytes() == other.sums[name].tobytes()
 

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 import shoal
 from shoal.cli import app
 from shoal.sweep import command
-from shoal.sweep.log import Log
 from test_sweep import GRID, RAW, RECORDS, REDUCED, assert_same, swept
 
 HEAD = """
@@ -200,9 +199,9 @@ def test_what_is_wrong_is_said_before_anything_is_made(
 
 def test_a_store_in_use(tmp_path: Path) -> None:
     """The error is that of the call."""
-    from shoal.sweep import lock
+    from shoal.sweep import disk
 
-    with lock.locked(tmp_path / "grid.zarr"):
+    with disk.locked(tmp_path / "grid.zarr"):
         done = run(written(tmp_path))
     assert done.exit_code == 1
     assert f"is in use by process {os.getpid()}" in done.output
@@ -212,15 +211,15 @@ CHILD = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background commands ignore
-from shoal.sweep import tally
+from shoal.sweep import command
 from shoal.cli import app
-add = tally.Tally.add
+add = command.Tally.add
 def told(self, block, outcome):
     add(self, block, outcome)
     if self.networks == 956:
         print("here", flush=True)
         sys.stdin.readline()
-tally.Tally.add = told
+command.Tally.add = told
 app()
 """
 
@@ -244,7 +243,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
             process.kill()
     assert process.returncode == 130, said
     store = tmp_path / "grid.zarr"
-    expected = f"Stopped: 956 of 2,800 networks are kept in {store}. To go on: shoal {' '.join(words)}\n"
+    expected = f"Stopped: 956 of 2,800 networks are kept in {store}. To resume: shoal {' '.join(words)}\n"
     assert said == expected
     kept = len(lines(log))
     assert run(*words[1:]).exit_code == 0
@@ -257,8 +256,8 @@ def test_a_line_that_was_cut_short_stands_by_itself(tmp_path: Path) -> None:
     """As by a disk that was full."""
     log = tmp_path / "log"
     log.write_text('{"block": 1}\n{"blo')
-    with Log.opened(log) as opened:
-        opened.write({"block": 2})
+    with command.logged(log) as write:
+        write({"block": 2})
     assert log.read_text().splitlines() == ['{"block": 1}', '{"blo', '{"block": 2}']
 
 

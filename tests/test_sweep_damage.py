@@ -19,7 +19,7 @@ import pytest
 import xarray
 
 import shoal
-from shoal.sweep import lock
+from shoal.sweep import disk
 from test_sweep import files
 
 RAW = shoal.Record(steps=[2], measure=("loss",))
@@ -340,7 +340,7 @@ def test_a_finished_store_takes_no_lock(
         raise OSError(errno.EROFS, "Read-only file system", str(path))
         yield
 
-    monkeypatch.setattr(lock, "locked", refused)
+    monkeypatch.setattr(disk, "locked", refused)
     assert_right(swept(store, record).load(), whole, complete=True)
     halved(store)
     with pytest.raises(OSError, match=f"store {store} could not be written .Read-only file system"):

@@ -22,7 +22,7 @@ import xarray
 import zarr
 
 import shoal
-from shoal.sweep import lock
+from shoal.sweep import disk
 from shoal.sweep.store import read_plan
 from test_sweep import GRID, RAW, RECORDS, REDUCED, assert_same, cut, swept
 
@@ -148,9 +148,9 @@ def test_a_second_process_is_refused(tmp_path: Path, undisturbed: Undisturbed) -
 
 def test_a_lock_whose_holder_gives_no_name(tmp_path: Path) -> None:
     """It has taken the lock and not said yet who it is."""
-    with lock.locked(tmp_path / "s"):
-        lock.holder(tmp_path / "s").write_text("")
-        with pytest.raises(RuntimeError, match="in use by another process"), lock.locked(tmp_path / "s"):
+    with disk.locked(tmp_path / "s"):
+        (tmp_path / ".s.shoal-holder").write_text("")
+        with pytest.raises(RuntimeError, match="in use by another process"), disk.locked(tmp_path / "s"):
             pass
     assert not list(tmp_path.iterdir())
 
@@ -303,7 +303,7 @@ def test_a_store_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """It can be read, and not gone on with: other versions may have other bits."""
     store = tmp_path / "s"
     with monkeypatch.context() as patched:
-        for name in ("create", "store"):  # where one is written, and where it is compared
+        for name in ("made", "store"):  # where one is written, and where it is compared
             patched.setattr(importlib.import_module(f"shoal.sweep.{name}"), "VERSION", "9.0")
         whole = swept(store)
     with pytest.raises(ValueError, match=r"shoal_version: was 9\."):

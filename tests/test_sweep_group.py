@@ -11,7 +11,7 @@ import zarr
 
 import shoal
 from shoal.sweep import store as stores
-from shoal.sweep.chunks import Chunk
+from shoal.sweep.made import Chunk
 from shoal.sweep.plan import trained
 from test_sweep import GRID, RECORDS, swept
 from test_sweep_cluster import plan_of
@@ -28,7 +28,7 @@ def test_a_block_takes_a_wait_for_each_of_its_files_and_no_folder(
     plan = plan_of(record=record)
     blocks = plan.conditions.count * len(plan.ranges)
     swept(tmp_path / "s", record, over=GRID)
-    variables = len(plan.names)
+    variables = len(Chunk.of(plan))
     filled = [wait for wait in waits if "/s/" in wait and "c." in wait]
     assert len(filled) == blocks * (variables + 1)
     folders = [wait for wait in waits if "c." not in wait and wait.startswith(f"{tmp_path}/s")]
@@ -42,7 +42,7 @@ def test_blocks_are_marked_after_a_second_and_at_the_end(
     plan, now = plan_of(record=record), [0.0]
     monkeypatch.setattr(stores.time, "monotonic", lambda: now[0])
     with stores.Store.opened(tmp_path / "s", plan) as store:
-        for number, block in enumerate(list(plan.blocks(store.done()))[:6]):
+        for number, block in enumerate(list(plan.blocks(store.there))[:6]):
             now[0] += 0.4
             store.write(block, trained(plan.runs[block.condition], block.begin, block.end, 1, None))
             marked = len(list((tmp_path / "s" / "done").glob("c.*")))

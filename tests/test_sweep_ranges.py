@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shoal
-from shoal.sweep.ranges import Ranges
+from shoal.sweep.plan import ranges_of
 from test_sweep import METHOD, NETWORK, START, TASK, files
 
 BILLION = 10**9
@@ -34,16 +34,14 @@ def one_by_one(first: int, networks: int, block: int, cell: int) -> list[tuple[i
 
 @given(st.integers(0, 4), st.integers(0, 5), st.integers(0, 400), st.integers(1, 1500), st.booleans())
 def test_ranges_are_those_found_one_by_one(cell: int, level: int, first: int, networks: int, reduced: bool) -> None:
-    """From either end, and in slices; the largest, too."""
+    """From either end. Where each network is kept, they do not depend on the number from which a store has grown."""
     cell, block = 2**cell, 2 ** (cell + level)
     least = cell if reduced else block
-    ranges = Ranges(first * (cell if reduced else 1), networks, block, least)
-    expected = one_by_one(ranges.first, networks, block, least)
-    assert list(ranges) == expected
-    assert (len(ranges), ranges[-1], ranges[1:4]) == (len(expected), expected[-1], expected[1:4])
-    assert ranges.most == max(end - begin for begin, end in expected)
-    with pytest.raises(IndexError, match=f"there are {len(expected)} blocks"):
-        _ = ranges[len(expected)]
+    first *= cell if reduced else 1
+    expected = one_by_one(first, networks, block, least)
+    assert list(map(tuple, ranges_of(first, networks, block, least, ()).tolist())) == expected
+    if not reduced:
+        assert list(map(tuple, ranges_of(first, networks, block, least, (networks // 3,)).tolist())) == expected
 
 
 def stopped(store: Path, **changed: Any) -> None:

@@ -1,19 +1,18 @@
 """Blocks of a sweep on the workers of dask.distributed: sent a few at a time, trained there, written here.
 
-What a block needs is its training, pickled, and its range. Arrays of tasks may be large and are the same for many
-blocks: they stand apart, in dask tasks of their own, so that each reaches a worker once and is there again for another
-worker when the one that had it is lost.
+A block needs its training, pickled, and its range. Arrays of tasks may be large and are the same for many blocks. They
+are dask tasks of their own, so that each reaches a worker once, and again another worker when that one is lost.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
+import itertools
 import pickle
 import uuid
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 from shoal.engine import memory, room
 from shoal.engine.run import Progress, Run
 from shoal.spec.encoding import digest_of
-from shoal.spec.init import Explicit, Init
 from shoal.sweep.plan import Block, Execute, Plan, Result, trained
 from shoal.version import VERSION
 
@@ -30,14 +28,14 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 A_SLOT = 2
-"""Blocks in flight for each thread of the workers: one that is trained and one that waits."""
-_LOOK = 5.0  # seconds after which is looked for new workers while no block ends
-_APART = 2**16  # bytes from which on an array stands apart
+"""Blocks in flight per thread of the workers: one that is trained and one that waits."""
+_LOOK = 5.0  # seconds between two looks for new workers while no block ends
+_APART = 2**16  # bytes of an array from which on it is a dask task of its own
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What decides whether a worker gives the same bits, and the bytes that it can take."""
+    """Version and instruction set of a worker, which decide on its bits, and the bytes that it can take."""
 
     version: str
     isa: str
@@ -45,13 +43,13 @@ class Worker:
 
     @classmethod
     def here(cls) -> Worker:
-        """Return what this process is."""
+        """Return those of this process."""
         from shoal import _core
 
         return cls(VERSION, _core.isa, memory.available_bytes())
 
     def check(self, other: Worker, address: str) -> None:
-        """Raise a ValueError where a worker may give other bits than this process."""
+        """Raise a ValueError if a worker may give other bits than this process."""
         if other.version != self.version:
             raise ValueError(
                 f"client must have workers with shoal {self.version}, as here, got {other.version} at {address}: "
@@ -65,18 +63,7 @@ class Worker:
 
 
 def check(client: object, plan: Plan, threads: int) -> None:
-    """Refuse what is no client, and workers that cannot train this.
-
-    Raises
-    ------
-    ImportError
-        ``distributed`` is not installed.
-    TypeError
-        Not a client, or one for coroutines.
-    ValueError
-        A client that is closed; a worker without shoal, with another version or without fused multiply-add; a block
-        that needs more memory than a worker has.
-    """
+    """Raise the errors of ``sweep`` for a wrong client, and for workers that cannot train this."""
     try:
         import distributed
     except ImportError as error:
@@ -98,114 +85,83 @@ def check(client: object, plan: Plan, threads: int) -> None:
 
 
 def elsewhere(client: Client, before: int, threads: int, progress: Progress | None) -> Execute:
-    """Return what trains blocks on the workers, each on ``threads`` of them; ``before`` is the work done already.
+    """Return the function that trains blocks on the workers, each on ``threads``; ``before`` is the work done already.
 
-    Blocks come back as they end. No more are in flight than ``A_SLOT`` for each thread of the workers, those that have
-    ended and are not written yet among them.
+    Blocks come back as they end. At most ``A_SLOT`` per thread of the workers are in flight, those that have ended and
+    are not written yet among them.
     """
+    import distributed
 
     def execute(plan: Plan, blocks: Iterable[Block]) -> Generator[tuple[Block, Result], None, None]:
-        flight = _Flight(client, plan, threads)
-        waiting, done = iter(blocks), before
+        sender, waiting, done = _Sender(client, plan, threads), iter(blocks), before
+        sent: dict[Future[Result], Block] = {}
         if progress is not None:
             progress(done, plan.total_work)
         try:
-            while flight.filled(waiting):
-                for future in flight.ended():
-                    block = flight.sent.pop(future)
+            while True:
+                most = A_SLOT * max(1, sum(client.nthreads().values()))
+                sent |= {sender.send(block): block for block in itertools.islice(waiting, max(0, most - len(sent)))}
+                if not sent:
+                    break
+                # Cancelled and failed blocks have ended, too: their results say so.
+                with contextlib.suppress(distributed.TimeoutError, distributed.CancelledError):
+                    distributed.wait(list(sent), timeout=_LOOK, return_when="FIRST_COMPLETED")
+                for future in [future for future in sent if future.done()]:
+                    block = sent.pop(future)
                     yield block, _result(future, plan.told_of(block))
                     done += plan.work(block)
                     if progress is not None:
                         progress(done, plan.total_work)
-        finally:
-            flight.cancel()
+        finally:  # a block that is being trained goes on to its end
+            held = [*sent, *sender.apart.values()]
+            if held and client.status == "running":
+                client.cancel(held, force=True)
 
     return execute
 
 
-@dataclass
-class _Flight:
-    """The blocks that workers have, and what they need beside them."""
+class _Sender:
+    """Sends blocks to workers, and each large array that they need once."""
 
-    client: Client
-    plan: Plan
-    threads: int
-    sent: dict[Future[Result], Block] = field(default_factory=dict)
-    apart: dict[str, Future[NDArray[Any]]] = field(default_factory=dict)
-    packed: tuple[int, bytes, list[str]] = (-1, b"", [])
-    name: str = field(default_factory=lambda: f"shoal-{uuid.uuid4().hex[:12]}")
+    def __init__(self, client: Client, plan: Plan, threads: int) -> None:
+        self.client, self.plan, self.threads = client, plan, threads
+        self.apart: dict[str, Future[NDArray[Any]]] = {}
+        self.condition, self.packed = -1, (b"", [""])
+        self.name = f"shoal-{uuid.uuid4().hex[:12]}"
 
-    def filled(self, waiting: Iterable[Block]) -> bool:
-        """Send as many blocks as may be in flight; return whether any are."""
-        most = A_SLOT * max(1, sum(self.client.nthreads().values()))
-        while len(self.sent) < most:
-            block = next(iter(waiting), None)
-            if block is None:
-                break
-            self._send(block)
-        return bool(self.sent)
-
-    def _send(self, block: Block) -> None:
+    def send(self, block: Block) -> Future[Result]:
         run = self.plan.runs[block.condition]
-        training, init = run.training, None
-        if isinstance(training.init, Explicit):  # of which each block needs its own rows only
-            init = training.init.block(block.begin, block.end)
-        if self.packed[0] != block.condition:  # blocks come condition by condition
-            self.packed = (block.condition, *self._pack(run))
-        future = self.client.submit(
+        if self.condition != block.condition:  # blocks come condition by condition
+            self.condition, self.packed = block.condition, self._pack(run)
+        pickled, names = self.packed
+        part = run.training.part(block.begin, block.end)  # of given arrays a block needs its own rows only
+        return self.client.submit(
             train_block,
-            self.packed[1],
-            training.first_network + block.begin,
-            block.end - block.begin,
-            init,
+            pickled,
+            {name: getattr(part, name) for name in ("first_network", "networks", "init", "method")},
             self.threads,
             Worker.here(),
-            *(self.apart[name] for name in self.packed[2]),
+            *(self.apart[name] for name in names),
             key=f"{self.name}-block-{block.condition}-{block.number}",
             pure=False,
         )
-        self.sent[future] = block
 
     def _pack(self, run: Run) -> tuple[bytes, list[str]]:
-        """Return a training without its large arrays, and their names; workers get those that they have not seen."""
+        """Return a training without its large arrays, and their names; send workers those that are new."""
         import dask
 
         pickled, arrays = pack(run.part(0, 1))
-        for name, array in arrays.items():
+        names = [digest_of(array) for array in arrays]
+        for name, array in zip(names, arrays, strict=True):
             if name not in self.apart:
-                # Not scattered: what is scattered is gone with the worker that has it, and this is made again.
+                # Not scattered: a scattered array is gone with its worker, and this one is made again.
                 with dask.config.set({"distributed.admin.large-graph-warning-threshold": f"{2 * array.nbytes} B"}):
-                    self.apart[name] = self.client.submit(_itself, array, key=f"{self.name}-{name}", pure=False)
-        return pickled, list(arrays)
-
-    def ended(self) -> list[Future[Result]]:
-        """Return those that have ended, in the order in which they were sent, after some time at most."""
-        import distributed
-
-        # What was cancelled and what failed has ended, too: its result says so.
-        with contextlib.suppress(distributed.TimeoutError, distributed.CancelledError):
-            distributed.wait(list(self.sent), timeout=_LOOK, return_when="FIRST_COMPLETED")
-        return [future for future in self.sent if future.done()]
-
-    def cancel(self) -> None:
-        """Take back what is in flight, and give up what workers keep; a block that is trained goes on to its end."""
-        held = [*self.sent, *self.apart.values()]
-        if held and self.client.status == "running":
-            self.client.cancel(held, force=True)
-        self.sent.clear()
-        self.apart.clear()
+                    self.apart[name] = self.client.submit(np.asarray, array, key=f"{self.name}-{name}", pure=False)
+        return pickled, names
 
 
 def _result(future: Future[Result], told: str) -> Result:
-    """Return what a block keeps, which its worker then no longer does.
-
-    Raises
-    ------
-    RuntimeError
-        Its workers were lost again and again, or the cluster was closed.
-    Exception
-        That of the training itself, with the block as its note.
-    """
+    """Return the arrays of a block, which its worker no longer keeps; an error of the training has it as its note."""
     import distributed
     from distributed.scheduler import KilledWorker
 
@@ -227,66 +183,39 @@ def _result(future: Future[Result], told: str) -> Result:
 
 def train_block(
     pickled: bytes,
-    first_network: int,
-    networks: int,
-    init: Init | None,
+    own: Mapping[str, Any],
     threads: int,
     caller: Worker,
     *arrays: NDArray[Any],
 ) -> Result:
-    """Train networks on a worker, from the index ``first_network`` on, and return what their block keeps."""
+    """Train a block on a worker, whose networks have these fields of their ``own``, and return its arrays."""
     import distributed
 
     caller.check(Worker.here(), distributed.get_worker().address)  # it may have joined since the sweep began
     run = unpack(pickled, arrays)
-    given: dict[str, Any] = {"first_network": first_network, "networks": networks}
-    given |= {} if init is None else {"init": init}
-    run = dataclasses.replace(run, training=dataclasses.replace(run.training, **given))
-    room.require(run, networks, threads)
-    return trained(run, 0, networks, threads, None)
+    run = dataclasses.replace(run, training=dataclasses.replace(run.training, **own))
+    room.require(run, run.training.networks, threads)
+    return trained(run, 0, run.training.networks, threads, None)
 
 
-def pack(run: Run) -> tuple[bytes, dict[str, NDArray[Any]]]:
-    """Return a pickled training without its large arrays, and these by name."""
-    file = io.BytesIO()
-    packer = _Packer(file, pickle.HIGHEST_PROTOCOL)
-    packer.dump(run)
-    return file.getvalue(), packer.arrays
+def pack(run: Run) -> tuple[bytes, list[NDArray[Any]]]:
+    """Return a pickled training without its large arrays, and the bytes of these."""
+    arrays: list[NDArray[Any]] = []
+
+    def stays(buffer: pickle.PickleBuffer) -> bool:
+        small = buffer.raw().nbytes < _APART
+        if not small:
+            arrays.append(np.frombuffer(buffer.raw(), np.uint8))
+        return small
+
+    return pickle.dumps(run, protocol=5, buffer_callback=stays), arrays
 
 
 def unpack(pickled: bytes, arrays: Iterable[NDArray[Any]]) -> Run:
-    """Return the training of which ``pack`` returned this, given its arrays in their order."""
-    run: Run = _Unpacker(io.BytesIO(pickled), list(arrays)).load()
+    """Return the training of which ``pack`` returned this."""
+    run: Run = pickle.loads(pickled, buffers=arrays)
     return run
-
-
-class _Packer(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, protocol: int) -> None:
-        super().__init__(file, protocol)
-        self.arrays: dict[str, NDArray[Any]] = {}
-
-    def persistent_id(self, given: Any) -> int | None:
-        """Return the place of a large array among those that stand apart."""
-        if type(given) is not np.ndarray or given.nbytes < _APART:
-            return None
-        name = digest_of(given)
-        self.arrays.setdefault(name, given)
-        return list(self.arrays).index(name)
-
-
-class _Unpacker(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, arrays: list[NDArray[Any]]) -> None:
-        super().__init__(file)
-        self.arrays = arrays
-
-    def persistent_load(self, place: int) -> NDArray[Any]:
-        """Return the array of a place."""
-        return self.arrays[place]
 
 
 def _about() -> Worker:
     return Worker.here()
-
-
-def _itself(array: NDArray[Any]) -> NDArray[Any]:
-    return array

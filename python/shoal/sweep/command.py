@@ -1,35 +1,38 @@
-"""The command ``shoal sweep``: a sweep from a file, with what it says while it runs."""
+"""The command ``shoal sweep``: a sweep from a file, shown and logged while it runs."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import math
+import json
+import os
 import shlex
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from shoal.engine.threads import thread_count
+from shoal.spec.method import OUTCOMES, GradientFlow
 from shoal.sweep import file as files
-from shoal.sweep import grown
-from shoal.sweep import log as logs
+from shoal.sweep import made
 from shoal.sweep import store as stores
-from shoal.sweep.log import Log
 from shoal.sweep.plan import Block, Execute, Plan, Result
+from shoal.sweep.store import Store
 from shoal.sweep.sweep import carry_out, here, path_of, sweep
-from shoal.sweep.tally import Outcome, Tally
 
+Ends = dict[str, dict[str, int]]
+"""How many networks have each of the ``statuses``, and how many meet each of the ``events`` at the last time."""
 EVERY = 30.0
-"""Seconds between two lines where there is no terminal to draw on."""
-
-Show = Callable[[str, float], None]
-"""Shows a line, and the fraction of the work that is done."""
+"""Seconds between two lines without a terminal."""
 
 
 def sweep_file(
@@ -41,156 +44,203 @@ def sweep_file(
     log: Annotated[Path | None, typer.Option(help="File that gets a line of JSON for each block.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something is wrong.")] = False,
 ) -> None:
-    """Train what a file describes, block by block, into a store; the same command goes on where it stopped."""
+    """Train the sweep in a file, block by block, into a store; rerun the command to resume."""
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     try:
         plan, path, count = _checked(file, store, threads, log)
     except (TypeError, ValueError, OSError) as error:
         _end(file, error, 2)
-    words = [str(file), *(["--store", str(store)] if store else []), *(["--threads", str(threads)] if threads else [])]
-    words += [*(["--log", str(log)] if log else []), *(["--quiet"] if quiet else [])]
-    watch = _Watch(plan, path, count, log, console)
+    given = {"--store": store, "--threads": threads, "--log": log}
+    words = [file, *(word for option in given.items() if option[1] for word in option), *(["--quiet"] if quiet else [])]
+    tally: Tally | None = None
+
+    def executor(before: int) -> Execute:
+        nonlocal tally
+        tally = Tally(path, before)
+        return tally.watched(count, log, console)
+
     try:
-        carry_out(plan, path, watch.executor)
+        carry_out(plan, path, executor)
     except KeyboardInterrupt:
+        kept = f"{tally.networks:,} of {tally.all:,} networks are kept in {path}" if tally else "nothing was trained"
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"Stopped: {watch.standing()}. To go on: shoal sweep {shlex.join(words)}", markup=False
+            f"Stopped: {kept}. To resume: shoal sweep {shlex.join(map(str, words))}", markup=False
         )
         raise typer.Exit(130) from None
-    except (TypeError, ValueError) as error:
-        if watch.tally is not None:
-            raise
-        _end(file, error, 2)
-    except RuntimeError as error:
-        if watch.tally is not None:
-            raise
-        _end(file, error, 1)
     except OSError as error:
         _end(file, error, 1)
-    console.print(watch.ended(), markup=False)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if tally is not None:
+            raise
+        _end(file, error, 1 if isinstance(error, RuntimeError) else 2)
+    assert tally is not None
+    done = f"Finished: {tally.told(plan.total_work)}, in {path}"
+    before = f"Finished before: {path} holds all {tally.all:,} networks"
+    console.print(before if tally.begun[1] == tally.all else done, markup=False)
 
 
 def _checked(file: Path, store: Path | None, threads: int | None, log: Path | None) -> tuple[Plan, Path, int]:
-    """Return the plan, its store and its threads, all of them checked; nothing is made yet."""
+    """Return the plan, its store and its threads, checked before anything is made."""
     defaults = {name: held.default for name, held in inspect.signature(sweep).parameters.items()}
     told: dict[str, Any] = {**defaults, **files.read(file)}
-    path = path_of(told.pop("store") if store is None else store)
-    asked = told.pop("threads")
-    count = thread_count(asked if threads is None else threads)
-    told = {name: value for name, value in told.items() if name not in ("store", "client", "progress")}
-    plan = Plan.of(**told, before=grown.before(path))
+    path = path_of(told["store"] if store is None else store)
+    count = thread_count(told["threads"] if threads is None else threads)
+    told = {name: value for name, value in told.items() if name not in ("store", "threads", "client", "progress")}
+    plan = Plan.of(**told, before=made.before(path))
     plan.require(count)
     stores.check(path.resolve())
     if log is not None:
-        logs.check(log)
+        _check_log(log)
     return plan, path.absolute(), count
 
 
 def _end(file: Path, error: Exception, status: int) -> NoReturn:
-    """Say what is wrong, as it is, without a box that breaks its lines, and end."""
+    """Print an error without a box that breaks its lines, and end."""
     text = f"{error.strerror or error}: {error.filename}" if isinstance(error, OSError) and error.filename else error
     typer.echo(f"shoal sweep {file}: {text}", err=True)
     raise typer.Exit(status) from error
 
 
-@dataclass
-class _Watch:
-    """Looks on while blocks are trained: counts, shows, and logs them."""
+def ends_of(plan: Plan, block: Block, result: Mapping[str, NDArray[Any]]) -> Ends:
+    """Return how the networks of a block ended, from its arrays."""
+    events = plan.runs[block.condition].kept.events if plan.reduced else ()
+    counts = result["count_status"] if plan.reduced else np.bincount(result["status"], minlength=len(OUTCOMES))
+    return {
+        "statuses": dict(zip(OUTCOMES, counts.tolist(), strict=True)),
+        "events": {str(event): int(result[f"count_event_{i}"][-1]) for i, event in enumerate(events)},
+    }
 
-    plan: Plan
-    path: Path
-    threads: int
-    log: Path | None
-    console: Console
-    tally: Tally | None = None
-    begun: int = 0
 
-    def executor(self, before: int) -> Execute:
-        """Return what trains blocks here, watched; ``before`` is the work that was done earlier."""
-        self.tally = tally = Tally.begin(self.path, before)
-        self.begun = tally.networks
+class Tally:
+    """Counts of a sweep while it runs; ``networks`` and ``work`` are done, by earlier calls too."""
+
+    def __init__(self, path: Path, work: int) -> None:
+        store, names = Store.read(path), ["status"]
+        self.plan, self.work, self.networks, self.clock = store.plan, work, 0, time.monotonic
+        self.all = self.plan.conditions.count * self.plan.networks
+        self.ends: Counter[str] = Counter()
+        self.events = [str(event) for event in self.plan.runs[0].kept.events] if self.plan.reduced else []
+        if self.plan.reduced:
+            names = ["count_status", *(f"count_event_{i}" for i in range(len(self.events)))]
+        for block in store.held():
+            self._count(block, ends_of(self.plan, block, store.block(block, names)))
+        # Of the block that is trained now, its networks that are trained.
+        self.block, self.within = Block(0, 0, 0, 0), 0
+        self.begun = self.clock(), self.networks, self.fraction(work)
+
+    def fraction(self, done: float) -> float:
+        """Return the fraction of the sweep that is done; ``done`` is in the unit of progress."""
+        return done / self.plan.total_work if self.plan.total_work else self.networks / self.all
+
+    def watched(self, threads: int, log: Path | None, console: Console) -> Execute:
+        """Return the function that trains blocks here, and counts, shows and logs them."""
 
         def execute(plan: Plan, blocks: Iterable[Block]) -> Generator[tuple[Block, Result], None, None]:
             with contextlib.ExitStack() as held:
-                log = held.enter_context(Log.opened(self.log)) if self.log is not None else None
-                show = held.enter_context(self._shown(tally))
-                at: list[Block] = []
+                write = held.enter_context(logged(log)) if log is not None else None
+                show = held.enter_context(_shown(console, self.clock))
 
                 def progress(done: int, _: int) -> None:
-                    if at:
-                        tally.progress(done, at[-1])
-                    show(tally.told(done), _share(done, plan.total_work))
+                    size, work = self.block.end - self.block.begin, plan.work(self.block)
+                    self.within = min(size, (done - self.work) * size // work) if work else 0
+                    show(self.told(done), self.fraction(done))
 
-                def noted() -> Iterator[Block]:
-                    for block in blocks:
-                        at[:] = [block]
-                        yield block
-
-                last = tally.clock()
-                training = held.enter_context(contextlib.closing(here(before, self.threads, progress)(plan, noted())))
+                last, train = self.clock(), here(self.work, threads, progress)
+                training = held.enter_context(contextlib.closing(train(plan, map(self._begin, blocks))))
                 for block, result in training:
-                    outcome = Outcome.of(plan, block, result)
+                    ends = ends_of(plan, block, result)
                     yield block, result
                     del result  # it is written: not to be in memory beside the next
-                    now = tally.clock()
-                    tally.add(block, outcome)
-                    if log is not None:
-                        log.write(_line(plan, block, outcome, now - last))
+                    now = self.clock()
+                    self.add(block, ends)
+                    if write is not None:
+                        write(_line(plan, block, now - last) | ends)
                     last = now
 
         return execute
 
-    @contextlib.contextmanager
-    def _shown(self, tally: Tally) -> Iterator[Show]:
-        """Return what shows lines: one that is drawn anew on a terminal, else one now and then."""
-        if not self.console.is_terminal:
-            yield _now_and_then(self.console, tally.clock)
-            return
+    def _begin(self, block: Block) -> Block:
+        self.block = block
+        return block
+
+    def add(self, block: Block, ends: Ends) -> None:
+        """Count a block that is written."""
+        self._count(block, ends)
+        self.work += self.plan.work(block)
+        self.within = 0
+
+    def _count(self, block: Block, ends: Ends) -> None:
+        self.networks += block.end - block.begin
+        self.ends.update(ends["statuses"] | ends["events"])
+
+    def told(self, done: float) -> str:
+        """Return a line that says how far the sweep is."""
+        begin, networks, fraction = self.begun
+        seconds, now = self.clock() - begin, self.networks + self.within
+        parts = [f"{now:,} of {self.all:,} networks"]
+        if now > networks and seconds > 0:
+            parts.append(f"{(now - networks) / seconds:,.0f} networks/s")
+        if self.networks < self.all:
+            gained = self.fraction(done) - fraction
+            left = timedelta(seconds=round(seconds * (1 - fraction - gained) / gained)) if gained > 0 else None
+            parts.append("time left unknown" if left is None else f"{left} left")
+        parts.append(f"diverged {self.ends['diverged']:,}")
+        if any(isinstance(run.training.method, GradientFlow) for run in self.plan.runs):
+            parts.append(f"exhausted {self.ends['exhausted']:,}")
+        return ", ".join([*parts, *(f"{event}: {self.ends[event]:,}" for event in self.events)])
+
+
+@contextlib.contextmanager
+def _shown(console: Console, clock: Callable[[], float]) -> Iterator[Callable[[str, float], None]]:
+    """Return a function that shows a line, and the fraction that is done: drawn anew on a terminal, else at times."""
+    if console.is_terminal:
         columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
-        with Progress(*columns, console=self.console, transient=True, disable=self.console.quiet) as bar:
+        with Progress(*columns, console=console, transient=True, disable=console.quiet) as bar:
             task = bar.add_task("", total=1.0)
-            yield lambda text, share: bar.update(task, description=text, completed=share)
-
-    def standing(self) -> str:
-        """Return what the store holds, for one who stops."""
-        if self.tally is None:
-            return "nothing was trained"
-        return f"{self.tally.networks:,} of {self.tally.all:,} networks are kept in {self.path}"
-
-    def ended(self) -> str:
-        """Return the last line."""
-        assert self.tally is not None
-        if self.begun == self.tally.all:
-            return f"Finished before: {self.path} holds all {self.tally.all:,} networks"
-        return f"Finished: {self.tally.told(self.plan.total_work)}, in {self.path}"
-
-
-def _now_and_then(console: Console, clock: Callable[[], float]) -> Show:
-    last = [clock()]
+            yield lambda text, fraction: bar.update(task, description=text, completed=fraction)
+        return
+    last = clock()
 
     def show(text: str, _: float) -> None:
-        if clock() - last[0] >= EVERY:
-            last[0] = clock()
+        nonlocal last
+        if clock() - last >= EVERY:
+            last = clock()
             console.print(text, markup=False)
 
-    return show
+    yield show
 
 
-def _share(done: int, total: int) -> float:
-    return done / total if total else 1.0
+def _check_log(path: Path) -> None:
+    if path.is_dir():
+        raise ValueError(f"--log must be a file, got the folder {path}")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"--log must lie in a folder that exists, got {path}")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise ValueError(f"--log must be a file that can be written, got {path}")
 
 
-def _line(plan: Plan, block: Block, outcome: Outcome, seconds: float) -> dict[str, Any]:
-    """Return what the log says of a block."""
-    networks = block.end - block.begin
-    rate = networks / seconds if seconds > 0 else math.nan
+@contextlib.contextmanager
+def logged(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Return a function that adds a line of JSON to a log, in one call of the system: a kill leaves whole lines."""
+    with open(path, "a+b", buffering=0) as file:
+        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+            file.write(b"\n")  # a disk was full: the next line stands by itself
+
+        def write(line: Mapping[str, Any]) -> None:
+            text = json.dumps(line, allow_nan=False).encode() + b"\n"
+            while text:
+                text = text[file.write(text) :]
+
+        yield write
+
+
+def _line(plan: Plan, block: Block, seconds: float) -> dict[str, Any]:
+    """Return the line of a block in the log, without the ends of its networks."""
     return {
-        "condition": plan.conditions.labelled(block.condition),
+        "condition": plan.conditions.labels[block.condition],
         "block": block.number,
         "begin": plan.first_network + block.begin,
         "end": plan.first_network + block.end,
         "seconds": round(seconds, 6),
-        "networks_per_second": round(rate, 3) if math.isfinite(rate) else None,
-        "statuses": outcome.named(),
-        "events": dict(outcome.events),
+        "networks_per_second": round((block.end - block.begin) / seconds, 3) if seconds > 0 else None,
     }

@@ -1,12 +1,13 @@
-"""What is swept: conditions on a grid or in a list, and the arguments of ``train`` at each."""
+"""Conditions on a grid or in a list, and the arguments of ``train`` at each."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,42 +23,42 @@ NUMBERS = ("seed", "weight_decay", "spectral_decoupling")
 SHAPES = ("network.width", "network.depth")
 _FORM = "a mapping {field: values} or a sequence of mappings {field: value}"
 
-_TAKEN = {"network": "network_name", "loss": "loss_name"}  # a dimension and a measure have these names
+_RATE = "method.learning_rate"
+_TAKEN = {"network": "network_name", "loss": "loss_name"}  # coordinates, for a dimension and a measure have the names
 
 Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension of a sweep: the settings at each of its points, and the coordinate of each field."""
+    """One dimension of a sweep: the values of each field at its points, and their labels."""
 
     name: str
-    points: tuple[Settings, ...]
+    values: dict[str, tuple[Any, ...]]
     labels: dict[str, tuple[Any, ...]]
 
     def coordinates(self) -> dict[str, NDArray[Any]]:
-        """Return one array a field, shape (points,): numbers where all are, else texts."""
-        arrays = {coordinate_of(field): _as_coordinate(labels) for field, labels in self.labels.items()}
-        return arrays if self.name in arrays else {self.name: np.arange(len(self.points)), **arrays}
+        """Return one array per field, shape (points,): numbers if all labels are, else texts."""
+        arrays = {_TAKEN.get(field, field): _as_coordinate(labels) for field, labels in self.labels.items()}
+        return arrays if self.name in arrays else {self.name: np.arange(len(next(iter(arrays.values())))), **arrays}
 
 
-@dataclass(frozen=True)
 class Conditions:
-    """All conditions of a sweep, the last axis fastest."""
+    """All conditions of a sweep, the last axis fastest.
 
-    axes: tuple[Axis, ...]
+    ``names`` and ``shape`` are those of the dimensions, ``count`` is the number of conditions, ``fields`` are swept.
+    """
+
+    def __init__(self, axes: tuple[Axis, ...]) -> None:
+        self.axes = axes
+        self.names = tuple(axis.name for axis in axes)
+        self.shape = tuple(len(next(iter(axis.labels.values()))) for axis in axes)
+        self.count = math.prod(self.shape)
+        self.fields = tuple(field for axis in axes for field in axis.labels)
 
     @classmethod
     def of(cls, over: object) -> Conditions:
-        """Return the conditions of a grid, a list, or the one condition of None.
-
-        Raises
-        ------
-        TypeError
-            Neither a mapping nor a sequence of mappings, or values that are no sequence.
-        ValueError
-            Nothing to sweep, a value given twice, or fields that say the same thing twice.
-        """
+        """Return the conditions of a grid, a list, or the one condition of None."""
         if over is None:
             return cls(())
         if isinstance(over, Mapping):
@@ -70,85 +71,70 @@ class Conditions:
         return cls((_list_axis(over),))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the dimensions."""
-        return tuple(axis.name for axis in self.axes)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Points of each dimension."""
-        return tuple(len(axis.points) for axis in self.axes)
-
-    @property
-    def count(self) -> int:
-        """How many conditions there are."""
-        return math.prod(self.shape)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of what is swept."""
-        return tuple(field for axis in self.axes for field in axis.labels)
-
     def settings(self) -> list[Settings]:
-        """Return what is set at each condition."""
-        return [{k: v for point in chosen for k, v in point.items()} for chosen in self._chosen()]
+        """The fields that are set at each condition."""
+        return _product(axis.values for axis in self.axes)
 
+    @cached_property
+    def labels(self) -> list[Settings]:
+        """The label of each field at each condition."""
+        return _product(axis.labels for axis in self.axes)
+
+    @cached_property
     def told(self) -> list[str]:
-        """Return a text for each condition, such as ``init.std=0.1``; of one without fields it is empty."""
-        labels = [[{f: axis.labels[f][i] for f in axis.labels} for i in range(len(axis.points))] for axis in self.axes]
-        chosen = itertools.product(*labels)
-        return [", ".join(f"{field}={label}" for part in parts for field, label in part.items()) for parts in chosen]
+        """A text for each condition, such as ``init.std=0.1``; of one without fields it is empty."""
+        return [", ".join(f"{field}={label}" for field, label in labels.items()) for labels in self.labels]
 
-    def labelled(self, condition: int) -> dict[str, Any]:
-        """Return the label of each field at a condition."""
-        at = np.unravel_index(condition, self.shape) if self.axes else ()
-        chosen = zip(self.axes, at, strict=True)
-        return {field: labels[int(i)] for axis, i in chosen for field, labels in axis.labels.items()}
-
-    def over(self) -> Any:
-        """Return the argument that makes these conditions."""
+    def over(self, networks: int) -> Any:
+        """Return the argument that makes these conditions, with the learning rates of the first networks."""
         if not self.axes:
             return None
-        if "condition" in self.names:
-            return list(self.axes[0].points)
-        return {  # "fields" in their order, which is that of the dimensions: JSON is written with sorted names
-            "fields": [
-                [field, list(labels), [point[field] for point in axis.points]]
-                for axis in self.axes
-                for field, labels in axis.labels.items()
-            ]
+        first = {
+            field: [first_rates(field, value, networks) for value in values]
+            for axis in self.axes
+            for field, values in axis.values.items()
         }
+        if "condition" in self.names:
+            return _points(first)
+        # A list, whose order is that of the dimensions: JSON is written with sorted names.
+        labels = {field: list(labels) for axis in self.axes for field, labels in axis.labels.items()}
+        return {"fields": [[field, labels[field], values] for field, values in first.items()]}
 
-    def _chosen(self) -> itertools.product[tuple[Settings, ...]]:
-        return itertools.product(*(axis.points for axis in self.axes))
+
+def _points(columns: Mapping[str, Sequence[Any]]) -> list[Settings]:
+    """Return the entries of columns at each point."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def coordinate_of(field: str) -> str:
-    """Return the name of a field's coordinate: the field itself, but for two whose names are taken."""
-    return _TAKEN.get(field, field)
+def _product(axes: Iterable[Mapping[str, Sequence[Any]]]) -> list[Settings]:
+    """Return the entries of all columns of axes at each condition."""
+    return [
+        {field: held for point in points for field, held in point.items()}
+        for points in itertools.product(*map(_points, axes))
+    ]
 
 
 def regrid(told: Any) -> Any:
-    """Return the argument ``over`` from what ``Conditions.over`` told."""
+    """Return the argument ``over`` that ``Conditions.over`` returned, as it was given."""
     if not isinstance(told, Mapping):
         return told
     return {field: dict(zip(labels, values, strict=True)) for field, labels, values in told["fields"]}
 
 
-def applied(arguments: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return the arguments of ``train`` with these settings in place.
+def first_rates(field: str, value: Any, networks: int) -> Any:
+    """Return the value of a field, with the learning rates of the first networks only."""
+    if field == "method":
+        return value.block(0, networks)
+    return value[:networks] if field == _RATE and isinstance(value, np.ndarray) else value
 
-    Raises
-    ------
-    TypeError, ValueError
-        A field that the swept object does not have, or a value that it does not take.
-    """
+
+def applied(arguments: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the arguments of ``train`` with these settings in place."""
     new = {**arguments, **{name: value for name, value in settings.items() if "." not in name}}
     new["loss"] = resolve_loss(new["loss"])
     for owner in OBJECTS:
-        parts = {
-            name.removeprefix(f"{owner}."): held for name, held in settings.items() if name.startswith(f"{owner}.")
-        }
+        prefix = f"{owner}."
+        parts = {name.removeprefix(prefix): held for name, held in settings.items() if name.startswith(prefix)}
         if parts:
             new[owner] = _replaced(owner, new[owner], parts)
     return new
@@ -184,7 +170,6 @@ def _replaced(owner: str, base: Any, parts: Settings) -> Any:
 
 
 def _widths(base: Network, width: int | None = None, depth: int | None = None) -> tuple[int, ...]:
-    """Return the widths of a network with ``depth`` hidden layers of ``width`` units."""
     hidden = base.widths[1:-1]
     if depth is not None:
         depth = checks.integer("network.depth", depth, least=1)
@@ -207,12 +192,13 @@ def _grid_axis(field: str, values: object) -> Axis:
     elif isinstance(values, str) or not isinstance(values, (Sequence, np.ndarray)):
         raise TypeError(f"over[{field!r}] must be a sequence of values, or a mapping label -> value, got {values!r}")
     else:
-        held = [_plain(value) for value in values]
+        held = [_plain(field, value) for value in values]
         labels = _labels(held)
     if not held:
         raise ValueError(f"over[{field!r}] must hold at least one value, got none")
     _check_distinct(f"over[{field!r}]", held, labels)
-    return Axis(coordinate_of(field), tuple({field: _plain(value)} for value in held), {field: tuple(labels)})
+    values = tuple(_plain(field, value) for value in held)
+    return Axis(_TAKEN.get(field, field), {field: values}, {field: tuple(labels)})
 
 
 def _list_axis(over: Sequence[object]) -> Axis:
@@ -222,7 +208,7 @@ def _list_axis(over: Sequence[object]) -> Axis:
     for i, given in enumerate(over):
         if not isinstance(given, Mapping):
             raise TypeError(f"over must be {_FORM}, got {given!r:.200} at index {i}")
-        points.append({field: _plain(value) for field, value in given.items()})
+        points.append({field: _plain(field, value) for field, value in given.items()})
         if not given or set(given) != set(points[0]):
             raise ValueError(
                 f"over must set the same fields in each condition, got {', '.join(map(str, points[0])) or 'none'} at "
@@ -230,8 +216,8 @@ def _list_axis(over: Sequence[object]) -> Axis:
             )
     _check_names(points[0])
     _check_distinct("over", points, [f"that of index {i}" for i in range(len(points))])
-    labels = {field: tuple(_labels([point[field] for point in points])) for field in points[0]}
-    return Axis("condition", tuple(points), labels)
+    columns = {field: tuple(point[field] for point in points) for field in points[0]}
+    return Axis("condition", columns, {field: tuple(_labels(values)) for field, values in columns.items()})
 
 
 def _check_names(fields: Mapping[Any, Any]) -> None:
@@ -255,7 +241,7 @@ def _check_distinct(name: str, values: Sequence[Any], labels: Sequence[Any]) -> 
 
 
 def _text(value: Any) -> str:
-    """Return a text that two values share only where they are the same."""
+    """Return a text that two values share only if they are the same."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(float(value))
     try:
@@ -264,24 +250,26 @@ def _text(value: Any) -> str:
         return repr(value)
 
 
-def _plain(value: Any) -> Any:
-    """Return NumPy's numbers as Python's, and lists as tuples."""
+def _plain(field: Any, value: Any) -> Any:
+    """Return NumPy's numbers as Python's, lists as tuples, and learning rates of each network as an array."""
     if isinstance(value, np.generic):
         return value.item()
-    return tuple(_plain(held) for held in value) if isinstance(value, list) else value
+    if field == _RATE and isinstance(value, (list, tuple, np.ndarray)):
+        return checks.real_array(f"over[{field!r}]", value, dimensions=1, shape="(networks,)")
+    return tuple(_plain(None, held) for held in value) if isinstance(value, list) else value
 
 
 def _labels(values: Sequence[Any]) -> list[Any]:
-    """Return a label for each value: numbers and texts themselves, else how they print, numbered where alike."""
+    """Return a label for each value: numbers and texts themselves, else how they print, numbered if alike."""
     if all(isinstance(value, (int, float, str)) for value in values):
         return list(values)
-    texts = [value if isinstance(value, str) else repr(value) for value in values]
+    short = [f"<{value.dtype} {value.shape}>" if isinstance(value, np.ndarray) else value for value in values]
+    texts = [value if isinstance(value, str) else repr(value) for value in short]
     return [f"{text} [{i}]" if texts.count(text) > 1 else text for i, text in enumerate(texts)]
 
 
 def _as_coordinate(labels: Sequence[Any]) -> NDArray[Any]:
-    if all(isinstance(label, bool) for label in labels):
-        return np.array(labels)
-    if all(isinstance(label, (int, float)) and not isinstance(label, bool) for label in labels):
+    flags = {isinstance(label, bool) for label in labels}
+    if len(flags) == 1 and all(isinstance(label, (int, float)) for label in labels):
         return np.array(labels)
     return np.array([str(label) for label in labels], dtype=object)

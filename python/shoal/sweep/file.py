@@ -42,8 +42,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises
     ------
     TypeError, ValueError
-        It is no TOML, or a key is unknown, missing, or has a value that it must not have: which one, as it stands in
-        the file.
+        It is no TOML; or a key is unknown, missing, or has a wrong value: which one, by its name in the file.
     OSError
         The file cannot be read.
     """
@@ -51,9 +50,9 @@ def read(path: Path) -> dict[str, Any]:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not a TOML file: {error}") from error
-    _check_keys("", told, sweep, hidden=_NOT_OF_FILES, assumed=("store",), needed=("networks",))
-    folder = path.parent
-    arguments = dict(told)
+    needed = _needed(sweep) | {"networks": True, "store": False}
+    _check_keys("", told, {name: held for name, held in needed.items() if name not in _NOT_OF_FILES}, sweep)
+    folder, arguments = path.parent, dict(told)
     for name in OBJECTS:
         if name in told:
             arguments[name] = _built(name, name, told[name], folder)
@@ -72,51 +71,47 @@ def _built(where: str, owner: str, told: object, folder: Path) -> Any:
     """Return the object that a table describes; the name of a loss stays a name."""
     if owner == "loss" and isinstance(told, str):
         return checks.choice(where, told, LOSSES)
-    table = _table(where, told)
-    kinds = _kinds(owner)
+    table, kinds = dict(_table(where, told)), _KINDS[owner]
     assumed = "file" if "file" in table and "file" in kinds else owner
     if "kind" not in table and assumed not in kinds:
         raise ValueError(f"{where}.kind is missing; it must be one of {', '.join(kinds)}")
-    kind = checks.choice(f"{where}.kind", table.get("kind", assumed), kinds)
-    given = {name: value for name, value in table.items() if name != "kind"}
+    kind = checks.choice(f"{where}.kind", table.pop("kind", assumed), kinds)
     for name in _PATHS.get(kind, ()):
-        if name in given:
-            given[name] = _path(f"{where}.{name}", given[name], folder)
-    return _made(where, kinds[kind], given)
-
-
-def _kinds(owner: str) -> Mapping[str, Make]:
-    """Return what ``kind`` can be in the table of a network, task, init, method or loss, and what makes it."""
-    named: dict[str, dict[str, Make]] = {
-        "network": {
-            "network": Network,
-            "standard": Network.standard,
-            "ntk": Network.ntk,
-            "mean_field": Network.mean_field,
-        },
-        "task": {
-            **{name: getattr(tasks, name) for name in tasks.__all__ if name != "separated_by"},
-            "task": Task,
-            "file": _task_of,
-        },
-        "init": {**{kind.__name__.lower(): kind for kind in INITS}, "file": _init_of},
-        "method": {_snake(kind.__name__): kind for kind in METHODS},
-        "loss": dict(LOSSES),
-    }
-    return named[owner]
+        if name in table:
+            table[name] = _path(f"{where}.{name}", table[name], folder)
+    return _made(where, kinds[kind], table)
 
 
 def _made(where: str, make: Make, given: Table) -> Any:
-    """Return what ``make`` makes of a table; its errors name the keys as they stand in the file."""
-    _check_keys(where, given, make)
+    """Return the object that ``make`` makes of a table; its errors name the keys as they are in the file."""
+    _check_keys(where, given, _needed(make), make)
     try:
         return make(**given)
     except (TypeError, ValueError) as error:
         text = str(error)
         first = re.match(r"\w*", text)
-        named = first is not None and first[0] in inspect.signature(make).parameters
+        named = first is not None and first[0] in _needed(make)
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{where}.{text}" if named else f"{where}: {text}") from error
+
+
+def _needed(make: Make) -> dict[str, bool]:
+    """Return the arguments of a function, and whether they have no default."""
+    return {name: held.default is held.empty for name, held in inspect.signature(make).parameters.items()}
+
+
+def _check_keys(where: str, table: Table, needed: Mapping[str, bool], make: Make) -> None:
+    """Refuse keys that are no arguments of ``make``, and tables without one that is needed."""
+    prefix = f"{where}." if where else ""
+    for name in table:
+        if name not in needed:
+            former_names = former.KEYWORDS.get(make.__name__, {})
+            if name in former_names:
+                raise ValueError(f"{prefix}{name} is now {prefix}{former_names[name]}")
+            raise ValueError(f"{prefix}{_key(name)} is not known here; allowed: {', '.join(needed) or 'no key'}")
+    for name, must in needed.items():
+        if must and name not in table:
+            raise ValueError(f"{prefix}{name} is missing")
 
 
 def _record(told: object) -> Record:
@@ -205,28 +200,6 @@ def _check_names(file: Path, arrays: Mapping[str, Any], allowed: list[str] | tup
             raise ValueError(f"file must hold {', '.join(allowed)} and nothing else, got {name} in {file}")
 
 
-def _check_keys(
-    where: str,
-    table: Table,
-    make: Make,
-    hidden: tuple[str, ...] = (),
-    assumed: tuple[str, ...] = (),
-    needed: tuple[str, ...] = (),
-) -> None:
-    """Refuse keys that ``make`` does not take, and tables without one that it needs."""
-    prefix = f"{where}." if where else ""
-    taken = {name: held for name, held in inspect.signature(make).parameters.items() if name not in hidden}
-    for name in table:
-        if name not in taken:
-            former_names = former.KEYWORDS.get(make.__name__, {})
-            if name in former_names:
-                raise ValueError(f"{prefix}{name} is now {prefix}{former_names[name]}")
-            raise ValueError(f"{prefix}{_key(name)} is not known here; allowed: {', '.join(taken) or 'no key'}")
-    for name, held in taken.items():
-        if (held.default is held.empty or name in needed) and name not in table and name not in assumed:
-            raise ValueError(f"{prefix}{name} is missing")
-
-
 def _table(where: str, told: object) -> Table:
     if not isinstance(told, dict):
         raise TypeError(f"{where} must be a table, got {told!r:.200}")
@@ -243,10 +216,27 @@ def _path(where: str, told: object, folder: Path) -> Any:
 
 
 def _snake(name: str) -> str:
-    """Return the name of a class in lower case, its words joined by underscores."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _key(name: str) -> str:
-    """Return a key as TOML writes it."""
     return name if re.fullmatch(r"[\w-]+", name) else f'"{name}"'
+
+
+_KINDS: dict[str, dict[str, Make]] = {
+    "network": {
+        "network": Network,
+        "standard": Network.standard,
+        "ntk": Network.ntk,
+        "mean_field": Network.mean_field,
+    },
+    "task": {
+        **{name: getattr(tasks, name) for name in tasks.__all__ if name != "separated_by"},
+        "task": Task,
+        "file": _task_of,
+    },
+    "init": {**{kind.__name__.lower(): kind for kind in INITS}, "file": _init_of},
+    "method": {_snake(kind.__name__): kind for kind in METHODS},
+    "loss": dict(LOSSES),
+}
+"""What ``kind`` can be in the table of each object, and the function that makes it."""

@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING, Any
 from shoal.base import checks, imports
 from shoal.spec.encoding import differences
 from shoal.sweep import assembled
-from shoal.sweep.assembled import Gathered
-from shoal.sweep.chunks import offset
-from shoal.sweep.contents import Contents
+from shoal.sweep.store import Store
 
 if TYPE_CHECKING:
     import xarray
 
-_OF_RANGE = ("first_network", "networks", "block")
-
 
 def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> xarray.Dataset:
-    """Return what a sweep's store holds, as ``train`` would have returned it, with the swept fields in front.
+    """Return the dataset of a sweep's store, as ``train`` returns it, with the swept fields as dimensions in front.
 
     A store can be opened while it is filled.
 
@@ -35,12 +31,12 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Returns
     -------
     xarray.Dataset
-        Where each network is kept, arrays are read when they are used; networks that are not trained yet have status
-        -1 and NaN. Of statistics, what the networks trained so far have; ``networks``
-        counts them at each condition. Coordinates that differ between conditions have their dimensions, too; where
-        the times do, they are called ``times``, and ``step`` remains. Those of tasks of different sizes are left out.
-        Attributes: ``complete`` (1 or 0), ``shoal_version``, ``isa``, ``engine``, ``condensed`` and ``specification``
-        of ``train``; with swept fields ``specification`` is that of the sweep.
+        If each network is kept, arrays are read when they are used; networks that are not trained yet have status -1
+        and NaN. Statistics are those of the networks trained so far; ``networks`` counts them at each condition.
+        Coordinates that differ between conditions also have their dimensions. If the times do, they are called
+        ``times``, and ``step`` remains. Those of tasks of different sizes are left out. Attributes: ``complete`` (1
+        or 0), ``shoal_version``, ``isa``, ``engine``, ``condensed`` and ``specification`` of ``train``; with swept
+        fields ``specification`` is that of the sweep.
 
     Raises
     ------
@@ -48,8 +44,8 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         Not a path, nor a sequence of paths.
     ValueError
         Not a sweep's store; stores of different sweeps, of ranges that share networks or leave some out between them;
-        of statistics also ranges that do not meet at networks that are taken together. A file of a block that is done
-        is missing or damaged: which, and what to do; where each network is kept, when it is read.
+        several stores of networks with learning rates of their own. A file of a block that is done is missing or
+        damaged: which, and what to do; if each network is kept, when it is read.
 
     Examples
     --------
@@ -71,17 +67,29 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         raise ValueError("stores must name at least one store, got none")
     imports.whole("xarray", "zarr")
     ranges = sorted(
-        (Contents.read(Path(checks.path("stores", path))) for path in given), key=lambda held: held.plan.first_network
+        (Store.read(Path(checks.path("stores", path))) for path in given), key=lambda held: held.plan.first_network
     )
     for earlier, later in itertools.pairwise(ranges):
         _check_meet(earlier, later)
-    return _statistics(ranges) if ranges[0].plan.reduced else _networks(ranges)
+    plan, networks = ranges[0].plan, sum(one.plan.networks for one in ranges)
+    attrs = assembled.attrs(plan, networks, complete=all(one.complete for one in ranges))
+    attrs |= {"shoal_version": ranges[0].sealed.shoal_version, "isa": ranges[0].sealed.isa}
+    if plan.reduced:
+        results = ((one.plan, block, one.block(block)) for one in ranges for block in one.held())
+        return assembled.of_statistics(plan, results, attrs)
+    from shoal.sweep import lazy  # which imports xarray
+
+    return assembled.of_networks(plan, lazy.variables(ranges), networks, attrs)
 
 
-def _check_meet(earlier: Contents, later: Contents) -> None:
+def _check_meet(earlier: Store, later: Store) -> None:
     """Refuse stores of different sweeps, and ranges that do not follow each other."""
-    was, now = (_of_sweep(held) for held in (earlier, later))
-    lines = differences(was, now)
+    if any(run.training.method.rates is not None for held in (earlier, later) for run in held.plan.runs):
+        raise ValueError(
+            "stores must not be several of networks with learning rates of their own: open each alone, and join those "
+            f"of each network by xarray.concat; got {earlier.sealed.path} and {later.sealed.path}"
+        )
+    lines = differences(_of_sweep(earlier), _of_sweep(later))
     one, other = earlier.sealed.path, later.sealed.path
     behind = earlier.plan.first_network + earlier.plan.networks
     if lines:
@@ -98,48 +106,8 @@ def _check_meet(earlier: Contents, later: Contents) -> None:
         )
 
 
-def _of_sweep(held: Contents) -> dict[str, Any]:
-    """Return what ranges of one sweep share: all but the range, and the instruction set where it decides on bits."""
+def _of_sweep(held: Store) -> dict[str, Any]:
+    """Return the fields that ranges of one sweep share; of the instruction set only whether it has other bits."""
     made = held.sealed
-    told = {name: value for name, value in made.told.items() if name not in _OF_RANGE}
-    fused = "baseline" if made.isa == "baseline" else "fused"
-    return {**told, "shoal_version": made.shoal_version, "isa": fused}
-
-
-def _attrs(ranges: Sequence[Contents]) -> dict[str, Any]:
-    plan, made = ranges[0].plan, ranges[0].sealed
-    networks = sum(held.plan.networks for held in ranges)
-    told = assembled.attrs(plan, networks, complete=all(bool(one.done.all()) for one in ranges))
-    return told | {"shoal_version": made.shoal_version, "isa": made.isa}
-
-
-def _networks(ranges: Sequence[Contents]) -> xarray.Dataset:
-    import xarray
-
-    plan = ranges[0].plan
-    opened = []
-    for one in ranges:
-        data = xarray.open_zarr(one.files, chunks=None, consolidated=False)
-        opened.append(data[list(one.plan.names)].isel(network=slice(offset(one.plan), None)))
-    variables = {name: opened[0][name].variable for name in plan.names}
-    if len(opened) > 1:
-        from shoal.sweep.joined import Joined
-
-        variables = {name: Joined.of([one[name].variable for one in opened], "network") for name in variables}
-    networks = sum(one.plan.networks for one in ranges)
-    return assembled.of_networks(plan, variables, networks, _attrs(ranges))
-
-
-def _statistics(ranges: Sequence[Contents]) -> xarray.Dataset:
-    plan = ranges[0].plan
-    gathered = [Gathered(plan, condition) for condition in range(plan.conditions.count)]
-    for one in ranges:
-        for block in one.held():
-            gathered[block.condition].add(one.plan, block.number, one.block(block))
-    try:
-        return assembled.of_statistics(plan, gathered, _attrs(ranges))
-    except ValueError as error:
-        raise ValueError(
-            f"stores must meet at a multiple of {plan.cell} networks, whose statistics are taken together, "
-            f"got ranges from {', '.join(str(held.plan.first_network) for held in ranges)}"
-        ) from error
+    told = {name: value for name, value in made.told.items() if name not in ("first_network", "networks", "block")}
+    return {**told, "shoal_version": made.shoal_version, "isa": "baseline" if made.isa == "baseline" else "fused"}

@@ -1,4 +1,4 @@
-"""What a sweep's conditions record, before anything is trained: shapes, coordinates, and whether they fit together."""
+"""The records of conditions before anything is trained: shapes, coordinates, and whether they fit together."""
 
 from __future__ import annotations
 
@@ -20,32 +20,35 @@ from shoal.sweep.conditions import Conditions
 
 Labelled = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 """Dimensions, values and attributes, as xarray takes them."""
+_ENDS = {"status": "i1", "stopped_at": "i8", "stopped_time": "f8", "accepted": "i8", "rejected": "i8", "gave_up": "i1"}
 
 
 @dataclass(frozen=True)
 class Template:
-    """What a condition records: the variables of one network, or statistics of none, and its coordinates."""
+    """The record of a condition: the variables of one network, all zeros, or statistics; and its coordinates."""
 
     variables: dict[str, Labelled]
     coordinates: dict[str, Labelled]
 
     @classmethod
     def of(cls, run: Run) -> Template:
-        """Return what a training will record."""
-        return cls.of_networks(run) if run.training.record.reduce is None else cls.of_merged(run, of_statistics(run))
-
-    @classmethod
-    def of_networks(cls, run: Run) -> Template:
-        """Return one network of a training that keeps each, all zeros."""
-        variables = run.variables(_arrays(run)) | initial(run, 0, 1)
-        return cls(_labelled(variables), dataset.coordinates(run.training, variables, np.zeros(1, np.int64)))
+        """Return what a training will record: one network, or statistics of none."""
+        if run.training.record.reduce is not None:
+            return cls.of_merged(run, of_statistics(run))
+        return cls._of(run, run.variables(_arrays(run)) | initial(run, 0, 1), np.zeros(1, np.int64))
 
     @classmethod
     def of_merged(cls, run: Run, merged: Merged) -> Template:
         """Return statistics of a training."""
-        variables = run.statistics(merged)
-        given = dataset.initial(run.training.init, "init_network")
-        return cls(_labelled(variables | given), dataset.coordinates(run.training, variables, None))
+        return cls._of(run, run.statistics(merged) | dataset.initial(run.training.init, "init_network"), None)
+
+    @classmethod
+    def _of(cls, run: Run, variables: Mapping[str, Any], index: NDArray[np.int64] | None) -> Template:
+        labelled = {name: (dims, np.asarray(values), attrs) for name, (dims, values, attrs) in variables.items()}
+        training = run.training
+        if training.method.rates is not None:  # coordinates of one network: many learning rates have many times
+            training = training.part(0, 1)
+        return cls(labelled, dataset.coordinates(training, variables, index))
 
 
 def initial(run: Run, begin: int, end: int) -> dict[str, Any]:
@@ -54,21 +57,10 @@ def initial(run: Run, begin: int, end: int) -> dict[str, Any]:
     return dataset.initial(init.block(begin, end), "network") if isinstance(init, Explicit) else {}
 
 
-def _labelled(variables: Mapping[str, Any]) -> dict[str, Labelled]:
-    return {name: (dims, np.asarray(values), attrs) for name, (dims, values, attrs) in variables.items()}
-
-
 def _arrays(run: Run) -> dict[str, Any]:
-    """Return the arrays of one network, as the core gives them but for the numbers."""
+    """Return the arrays of one network as those of the core, all zeros."""
     network, times = run.training.network, len(run.training.records)
-    arrays: dict[str, Any] = {
-        "status": np.zeros(1, np.int8),
-        "stopped_at": np.zeros(1, np.int64),
-        "stopped_time": np.zeros(1),
-        "accepted": np.zeros(1, np.int64),
-        "rejected": np.zeros(1, np.int64),
-        "gave_up": np.zeros(1, np.int8),
-    }
+    arrays: dict[str, Any] = {name: np.zeros(1, dtype) for name, dtype in _ENDS.items()}
     shapes = list(zip(network.widths[1:], network.widths[:-1], strict=True))
     for measure in (REGISTRY[name] for name in run.training.record.measure):
         leading = (1, times) if measure.timed else (1,)
@@ -80,10 +72,8 @@ def _arrays(run: Run) -> dict[str, Any]:
         else:
             dtype = "bool" if measure.flags else run.training.dtype
             arrays[measure.name] = _zeros((*leading, *_sizes(run, measure.name)), dtype)
-    custom_arrays = {
-        custom.key(name): _zeros((1, times, *shape), "float64") for name, shape in run.custom_shapes.items()
-    }
-    return arrays | custom_arrays
+    shaped = run.custom_shapes.items()
+    return arrays | {custom.key(name): _zeros((1, times, *shape), "float64") for name, shape in shaped}
 
 
 def of_statistics(run: Run) -> Merged:
@@ -115,8 +105,8 @@ def stacked(conditions: Conditions, templates: Sequence[Template]) -> dict[str, 
     for name in templates[0].coordinates:
         held = [template.coordinates[name] for template in templates if name in template.coordinates]
         alike = len({(dims, values.shape) for dims, values, _ in held}) == 1 and len(held) == len(templates)
-        if name == "network" or not alike:
-            continue  # of the task: it is in the specification
+        if not alike or {"network", "init_network"} & set(held[0][0]):
+            continue  # of tasks of other sizes, or of each network: they are in the specification
         dims, values = along(conditions, held)
         # xarray keeps the name of a dimension for coordinates along it alone.
         told = "times" if name == "time" and len(dims) > 1 else name
@@ -127,20 +117,14 @@ def stacked(conditions: Conditions, templates: Sequence[Template]) -> dict[str, 
 def along(conditions: Conditions, held: Sequence[Labelled]) -> tuple[tuple[str, ...], NDArray[Any]]:
     """Return dimensions and values of an array of each condition, without the axes along which it does not change."""
     kinds: dict[tuple[str, bytes], int] = {}
-    # Arrays that conditions share are looked at once; they are held, so that no other can take their place in memory.
-    seen: dict[tuple[int, str, tuple[int, ...]], tuple[int, NDArray[Any]]] = {}
+    seen: dict[int, int] = {}
     firsts: list[NDArray[Any]] = []
-    which = np.zeros(len(held), np.int64)
-    for i, (_, values, _) in enumerate(held):
-        place = (values.ctypes.data, values.dtype.str, values.strides)
-        if place not in seen:
-            text = repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
-            kind = kinds.setdefault((values.dtype.str, text), len(kinds))
-            seen[place] = kind, values
-            if kind == len(firsts):
-                firsts.append(values)
-        which[i] = seen[place][0]
-    grid = which.reshape(conditions.shape)
+    for _, values, _ in held:
+        if id(values) not in seen:  # large arrays that conditions share are looked at once
+            bits = repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
+            seen[id(values)] = kind = kinds.setdefault((values.dtype.str, bits), len(kinds))
+            firsts += [values] if kind == len(firsts) else []
+    grid = np.reshape([seen[id(values)] for _, values, _ in held], conditions.shape)
     dims: list[str] = []
     for axis, name in reversed(list(enumerate(conditions.names))):
         first = np.take(grid, [0], axis=axis)
@@ -152,7 +136,7 @@ def along(conditions: Conditions, held: Sequence[Labelled]) -> tuple[tuple[str, 
 
 
 def check_alike(told: Sequence[str], templates: Sequence[Template]) -> None:
-    """Raise a ValueError where two conditions record a measure in different shapes."""
+    """Raise a ValueError if two conditions record a measure in different shapes."""
     first = _sizes_of(templates[0])
     for text, template in zip(told, templates, strict=True):
         sizes = _sizes_of(template)
@@ -172,7 +156,7 @@ def _sizes_of(template: Template) -> dict[str, dict[str, int]]:
 def _said(sizes: Mapping[Any, int] | None) -> str:
     if sizes is None:
         return "no array"
-    return ", ".join(f"{dim} {size}" for dim, size in sizes.items() if dim != "network") or "one number a network"
+    return ", ".join(f"{dim} {size}" for dim, size in sizes.items() if dim != "network") or "one number per network"
 
 
 def _measure(name: str) -> str:
