@@ -180,7 +180,11 @@ def compare(run: Trial, condition: Condition, found: dict[int, Measured], double
         alone = replace(condition, nodes=count)
         noise = theory.TrainedNoise(alone.theory)
         variances.append(width["output"][:, :1] / alone.deviation(1.0, clock) ** 2)
-        shift = alone.rate_shift(steps[:2], lambda up, down, noise=noise: noise.error(noise.clean.time(np.log(up))))
+
+        def error_at(up: Floats, _: Floats, noise: theory.TrainedNoise = noise) -> Floats:
+            return noise.error(noise.clean.time(np.log(up)))
+
+        shift = alone.rate_shift(steps[:2], error_at)
         errors.append((width["error"][:, :2] - shift) / noise.error(steps[:2] * condition.rate))
     # The theory of the error leaves out what is 1/d smaller, however wide the network.
     for what, ratios, bias in (("variance of f", variances, 0.0), ("test error", errors, 1 / condition.inputs)):

@@ -55,8 +55,15 @@ class Condition:
     @cached_property
     def theory(self) -> theory.MeanFieldHinge:
         """What an infinitely wide network does on infinitely many samples with right labels, under gradient flow."""
-        data = {"distribution": self.distribution, "radius": self.radius, "centred": self.centred}
-        return theory.MeanFieldHinge(self.nodes, self.inputs, self.alpha, self.threshold, **data)
+        return theory.MeanFieldHinge(
+            self.nodes,
+            self.inputs,
+            self.alpha,
+            self.threshold,
+            distribution=self.distribution,
+            radius=self.radius,
+            centred=self.centred,
+        )
 
     @cached_property
     def projections(self) -> InputDistribution:
