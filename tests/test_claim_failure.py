@@ -57,12 +57,12 @@ def test_it_repeats_itself_bit_for_bit_and_another_seed_counts_others():
 
 
 def test_chunks_count_what_one_call_counts(monkeypatch):
-    whole = failure._pairs(Trial(SETTING), 1000)["one scale", 4]
+    whole, _ = failure._pairs(Trial(SETTING), 1000)["one scale", 4]
     monkeypatch.setattr(failure, "CHUNK", 300)
-    parts = failure._pairs(Trial(SETTING), 1000)["one scale", 4]
-    assert (whole.counts.stuck == parts.counts.stuck).all()
-    assert (whole.counts.undecided == parts.counts.undecided).all()
-    assert parts.counts.trials == 1000
+    parts, _ = failure._pairs(Trial(SETTING), 1000)["one scale", 4]
+    assert (whole.stuck == parts.stuck).all()
+    assert (whole.undecided == parts.undecided).all()
+    assert parts.trials == 1000
 
 
 def test_it_fails_when_every_chance_is_five_percent_larger(pairs, modes, monkeypatch):
@@ -92,16 +92,17 @@ def test_it_fails_when_the_scales_change_places(modes, monkeypatch):
 
 def test_the_way_of_a_mode_fails_when_the_clock_is_five_percent_faster(modes, monkeypatch):
     dead = deaths.dead_probability
-    monkeypatch.setattr(failure, "dead_probability", lambda path, ratio: dead(1.05 * path, ratio))
+    monkeypatch.setattr(deaths, "dead_probability", lambda path, ratio: dead(1.05 * path, ratio))
     assert verdicts(rows_of(failure.compare_modes, SETTING, modes))[-1] == "FAIL"
 
 
 def test_one_network_whose_fate_is_not_theorys_fails(pairs):
     found = dict(pairs)
     first = next(iter(found))
-    learnt = found[first].learnt.copy()
+    counts, learnt = found[first]
+    learnt = learnt.copy()
     learnt[17] = ~learnt[17]
-    found[first] = failure._Run(found[first].counts, learnt)
+    found[first] = counts, learnt
     assert rows_of(failure.compare_deaths, SETTING, pairs)[0].passed
     assert not rows_of(failure.compare_deaths, SETTING, found)[0].passed
 

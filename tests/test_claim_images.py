@@ -41,7 +41,7 @@ def test_nothing_is_starved_where_there_is_no_cue(short, monkeypatch):
 
 
 def test_a_split_is_of_all_images_and_another_one_for_each_number_and_seed():
-    splits = [Split.draw(seed, number) for seed, number in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    splits = [Split(seed, number) for seed, number in ((0, 0), (0, 1), (1, 0), (0, 0))]
     sums = [np.sort(split.images.sum(axis=1)) for split in splits]
     assert all((total == sums[0]).all() for total in sums)
     assert (splits[0].images == splits[3].images).all()
@@ -51,7 +51,7 @@ def test_a_split_is_of_all_images_and_another_one_for_each_number_and_seed():
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.9, 1.0])
 def test_the_cue_lies_on_a_fraction_of_the_training_images_of_one_class(fraction):
-    split = Split.draw(0, 0)
+    split = Split(0, 0)
     task = split.task(fraction, 0.5)
     added = task.inputs - split.images[: images.TRAINED]
     cued = (added == 0.5).all(axis=1)
@@ -61,13 +61,13 @@ def test_the_cue_lies_on_a_fraction_of_the_training_images_of_one_class(fraction
 
 
 def test_more_cues_are_added_to_the_same_images():
-    split = Split.draw(0, 0)
+    split = Split(0, 0)
     fewer, more = (split.task(fraction, 0.5).inputs.sum(axis=1) for fraction in (0.5, 0.75))
     assert (more >= fewer).all()
 
 
 def test_held_out_margins_are_those_that_training_measures(monkeypatch):
-    split = Split.draw(0, 0)
+    split = Split(0, 0)
     number = len(split.labels)
     weights = np.r_[np.ones(images.TRAINED), np.zeros(number - images.TRAINED)]
     monkeypatch.setattr(images, "STEPS", 50)

@@ -209,7 +209,7 @@ def test_the_rival_of_digits_wins_where_the_error_is_a_plateau_and_a_decay():
     times = np.linspace(0, 60, 61)
     errors = 0.5 * np.exp(-np.maximum(times - 12.3, 0) / 5.0)
     _, rival = digits.fit_decay(times, errors)
-    _, mode = digits.ModeFit.of_depth(2).fit(times, errors)
+    _, mode = digits.ModeFit(2).fit(times, errors)
     assert ((rival - errors) ** 2).sum() < ((mode - errors) ** 2).sum()
 
 
@@ -219,7 +219,7 @@ def test_the_fit_of_digits_finds_the_mode_that_made_a_curve(depth):
     init = {2: 0.01, 3: 0.02, 4: 0.05}[depth]
     # At unit norm the speed is the frequency alone.
     made = theory.Mode(norm=1.0, frequency=0.4, start_margin=init, depth=depth).soft_error(times)
-    parameters, fitted = digits.ModeFit.of_depth(depth).fit(times, made)
+    parameters, fitted = digits.ModeFit(depth).fit(times, made)
     assert np.exp(parameters) == pytest.approx([0.4, init], rel=1e-3)
     assert fitted == pytest.approx(made, abs=1e-5)
 

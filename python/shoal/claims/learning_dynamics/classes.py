@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, plot, theory
 from shoal.claims.claim import claim
 from shoal.claims.shared.balanced import balanced_init, initial_margins
+from shoal.claims.shared.deaths import proportion
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
@@ -19,33 +19,24 @@ from shoal.claims.trial import Trial
 from shoal.tasks import modes
 from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.proportion import wilson
 
-NUMBERS = tuple(range(2, 11))
-"""K."""
-
-SOFT_ERROR = 0.1
-"""Soft error whose time of arrival is compared: margin ln(9 (K - 1))."""
-
-CLOCK: Floats = np.linspace(0, 12, 121)
-"""frequency x norm x sqrt(K/(K-1)) x time at which each class is recorded."""
-
-STD = 0.1
-"""Of the weights of random networks."""
-
-STEP, STEPS = 0.05, 400
-"""Steps of descent for these, in units of the clock."""
+NUMBERS = tuple(range(2, 11))  # K
+SOFT_ERROR = 0.1  # time to this is compared; the margin is ln(9 (K - 1))
+CLOCK: Floats = np.linspace(0, 12, 121)  # frequency x norm x sqrt(K/(K-1)) x time of each class's records
+STD = 0.1  # of the weights of random networks
+STEP, STEPS = 0.05, 400  # of descent for these; the step in units of the clock
 
 
-@dataclass(frozen=True)
 class Classes:
-    """A dataset of K classes, each one input along an axis of its own.
+    """A dataset of K classes of given norms and frequencies (K,), each one input along an axis of its own."""
 
-    ``norms, frequencies`` (K,): of the inputs.
-    """
-
-    norms: Floats
-    frequencies: Floats
+    def __init__(self, norms: Floats, frequencies: Floats) -> None:
+        axes = modes(norms, frequencies)
+        self.number, self.norms, self.frequencies = len(norms), norms, frequencies
+        # Labels 0..K-1 also for two classes: the network has K outputs.
+        self.task = Task(axes.inputs, np.arange(self.number), axes.sample_weight)
+        self.speeds: Floats = frequencies * norms * _stretch(self.number)  # (K,): the pace of each class's clock
+        self.level = float(np.log((self.number - 1) * (1 / SOFT_ERROR - 1)))  # the margin at SOFT_ERROR
 
     @classmethod
     def equal(cls, number: int) -> Classes:
@@ -58,90 +49,53 @@ class Classes:
         frequencies = np.linspace(2, 1, number)
         return cls(np.linspace(0.7, 1.4, number), frequencies / frequencies.sum())
 
-    @property
-    def number(self) -> int:
-        """K."""
-        return len(self.norms)
-
-    @property
-    def task(self) -> Task:
-        """The dataset, labels 0..K-1 also for two classes: the network has K outputs."""
-        axes = modes(self.norms, self.frequencies)
-        return Task(axes.inputs, np.arange(self.number), axes.sample_weight)
-
-    @property
-    def speeds(self) -> Floats:
-        """(K,) float64: frequency x norm x sqrt(K/(K-1)), the pace of each class's clock."""
-        return np.asarray(self.frequencies * self.norms * _stretch(self.number))
-
-    @property
-    def level(self) -> float:
-        """The margin at which the soft error of a class is `SOFT_ERROR`."""
-        return float(np.log((self.number - 1) * (1 / SOFT_ERROR - 1)))
-
-    @property
-    def directions(self) -> Floats:
-        """(K, K) float64: unit vectors along e_k - (1/(K-1)) sum_j e_j, those of the output weights of class k."""
-        along = (np.eye(self.number) * self.number - 1) / (self.number - 1)
-        return np.asarray(along / np.linalg.norm(along, axis=1, keepdims=True))
-
     def init(self, margins: Floats, draw: np.random.Generator) -> Explicit:
-        """Return balanced weights of initial margins (networks, K)."""
-        return balanced_init(margins, self.norms * _stretch(self.number), self.directions, draw)
+        """Return balanced weights of initial margins (networks, K), output weights along e_k - (1/(K-1)) sum_j e_j."""
+        along = (np.eye(self.number) * self.number - 1) / (self.number - 1)
+        directions = along / np.linalg.norm(along, axis=1, keepdims=True)
+        return balanced_init(margins, self.norms * _stretch(self.number), directions, draw)
 
     def mode(self, k: int, margin: float) -> theory.Mode:
-        """Return the theory of one class.
-
-        Two softmax outputs are a single one of twice the slope, whose mode carries its sqrt(K/(K-1)) in the norm.
-        """
-        norm = float(self.norms[k]) * (_stretch(2) if self.number == 2 else 1.0)
-        return theory.Mode(
-            norm=norm, frequency=float(self.frequencies[k]), start_margin=float(margin), classes=self.number
-        )
+        """Return the theory of one class."""
+        # Two softmax outputs are a single one of twice the slope, whose mode carries its sqrt(K/(K-1)) in the norm.
+        norm = self.norms[k] * (_stretch(2) if self.number == 2 else 1.0)
+        return _mode(norm, self.frequencies[k], margin, self.number)
 
 
-def _two_classes(margin: float) -> theory.Mode:
-    return theory.Mode(norm=1.0, frequency=1.0, start_margin=float(margin), classes=2)
+def _mode(norm: float, frequency: float, margin: float, number: int) -> theory.Mode:
+    return theory.Mode(norm=float(norm), frequency=float(frequency), start_margin=float(margin), classes=number)
 
 
 def _stretch(number: int) -> float:
     return float(np.sqrt(number / (number - 1)))
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Balanced networks of one K, each class on its own clock.
+class Trained(NamedTuple):
+    """Balanced networks of one K, each class on its own clock."""
 
-    ``margins, predicted`` (networks, CLOCK, K): measured, and what theory says. ``arrivals, formula, error`` (networks,
-    K): clock at which the soft error is reached, what theory says, and how far the first may be off. ``two_classes``
-    (networks, CLOCK, K): what the theory of two classes says, at the same pace.
-    """
-
-    margins: Floats
+    margins: Floats  # (networks, CLOCK, K), as the next two
     predicted: Floats
-    arrivals: Floats
+    two_classes: Floats  # predicted with the residual of two classes
+    arrivals: Floats  # clock at the soft error, (networks, K)
     formula: Floats
-    error: Floats
-    two_classes: Floats
+    error: Floats  # of the arrivals
 
     @classmethod
     def of(cls, run: Trial, classes: Classes, initial: Floats, draw: np.random.Generator) -> Trained:
         """Train from initial margins (networks, K) and predict each class of each network."""
-        number = classes.number
         own = CLOCK[:, None] / classes.speeds
         times, index = np.unique(own, return_inverse=True)
-        network = Network((number, 2 * number, number))
+        network = Network((classes.number, 2 * classes.number, classes.number))
         data = flow(run, network, classes.task, classes.init(initial, draw), times)
-        margins = data["margin"].values[:, index.reshape(own.shape), np.arange(number)]
+        margins = data["margin"].values[:, index.reshape(own.shape), np.arange(classes.number)]
         theories = [[classes.mode(k, margin) for k, margin in enumerate(row)] for row in initial]
-        predicted = np.array([[each.margin(own[:, k]) for k, each in enumerate(row)] for row in theories])
-        formula = np.array([[each.time(classes.level) for each in row] for row in theories]) * classes.speeds
+        predicted = np.array([[mode.margin(own[:, k]) for k, mode in enumerate(row)] for row in theories])
+        two_classes = np.array([[_mode(1.0, 1.0, margin, 2).margin(CLOCK) for margin in row] for row in initial])
         arrivals, reading = crossing_times(CLOCK, np.moveaxis(margins, 1, -1), classes.level)
-        velocity = np.array([float(each.velocity(classes.level)) for each in theories[0]]) / classes.speeds
+        formula = np.array([[mode.time(classes.level) for mode in row] for row in theories]) * classes.speeds
+        velocity = np.array([float(mode.velocity(classes.level)) for mode in theories[0]]) / classes.speeds
         error = arrival_error(reading, predicted.max(axis=-1), velocity)
-        alone = [[_two_classes(margin).margin(CLOCK) for margin in row] for row in initial]
-        predicted, two = (np.moveaxis(curves, -1, 1) for curves in (predicted, np.array(alone)))
-        return cls(margins, predicted, arrivals, formula, error, two)
+        return cls(margins, predicted.swapaxes(1, 2), two_classes.swapaxes(1, 2), arrivals, formula, error)
 
 
 @claim(
@@ -161,96 +115,82 @@ def classes(run: Trial) -> Figure:
         alike.append(Trained.of(run, equal, np.broadcast_to(base[:, None], (count, number)), draw))
         # The same weights at every K and in every class: the margin carries the norm and sqrt(K/(K-1)).
         unlike.append(Trained.of(run, unequal, base[:, None] * unequal.norms * _stretch(number), draw))
-    for held, words in (
-        (alike, "equal classes, equal initial margins"),
-        (unlike, "unequal classes, equal initial weights"),
-    ):
-        measured, predicted, arrivals, formula, error, two = (
-            np.concatenate([getattr(one, field.name) for one in held], axis=-1) for field in fields(Trained)
-        )
-        run.compare_flow(f"margin of each class, K = 2..10, {words}", measured, predicted, tolerance=TOLERANCE)
-        run.must_fail("residual of two classes", compare_flow(measured, two, tolerance=TOLERANCE))
+    equals, unequals = "equal classes, equal initial margins", "unequal classes, equal initial weights"
+    for parts, words in ((alike, equals), (unlike, unequals)):
+        found = Trained(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
+        run.compare_flow(f"margin of each class, K = 2..10, {words}", found.margins, found.predicted, TOLERANCE)
+        run.must_fail("residual of two classes", compare_flow(found.margins, found.two_classes, TOLERANCE))
         statement = f"clock at soft error {SOFT_ERROR:g}, K = 2..10, {words}"
-        run.row(statement, compare_arrivals(arrivals, formula, error))
-        run.must_fail("2% later", compare_arrivals(arrivals, 1.02 * formula, error))
-    table = _one_class(alike, base) | _random(run, many)
+        run.row(statement, compare_arrivals(found.arrivals, found.formula, found.error))
+        run.must_fail("2% later", compare_arrivals(found.arrivals, 1.02 * found.formula, found.error))
+    # The first class of the network in the middle, at every K.
+    at = int(np.argsort(base)[count // 2])
+    shown = Trained(*(np.stack([values[at, ..., 0] for values in each]) for each in zip(*alike, strict=True)))
+    pace = np.array([Classes.equal(number).speeds[0] for number in NUMBERS])
+    table = _random(run, many) | {
+        "margin": (("classes", "clock"), shown.margins),
+        "margin_predicted": (("classes", "clock"), shown.predicted),
+        "time": (("classes",), shown.arrivals / pace),
+        "time_predicted": (("classes",), shown.formula / pace),
+        "start_margin": ((), base[at]),
+    }
     data = run.save(xr.Dataset(table, coords={"classes": list(NUMBERS), "clock": CLOCK}))
     median, fraction = data["random_time"].values, data["random_share"].values
-    run.note(
+    run.notes += (
         "K outputs also for K = 2. With equally frequent classes the frequency is 1/K; what is left once the clock is"
-        " divided out falls with K: as the other classes share what is wrong, the residual lasts longer."
-    )
-    run.note(
+        " divided out falls with K: as the other classes share what is wrong, the residual lasts longer.",
         f"No theory is known for Gaussian initialisations; measured on {many} networks a K of scale {STD:g}, by"
         f" descent: a fraction of {fraction[0]:.3f} at K = 2 to {fraction[-1]:.3f} at K = 10 learn all classes; the"
-        f" median time at which these reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}."
+        f" median time at which these reach soft error {SOFT_ERROR:g} goes from {median[0]:.1f} to {median[-1]:.1f}.",
+        "Orthogonal inputs, one a class: overlapping classes are not covered.",
     )
-    run.note("Orthogonal inputs, one a class: overlapping classes are not covered.")
     return _figure(data)
 
 
-def _one_class(alike: list[Trained], base: Floats) -> dict[str, Any]:
-    """Collect the first class of the network in the middle, at every K."""
-    shown = int(np.argsort(base)[len(base) // 2])
-    pace = np.array([Classes.equal(number).speeds[0] for number in NUMBERS])
-    return {
-        "margin": (("classes", "clock"), np.stack([one.margins[shown, :, 0] for one in alike])),
-        "margin_predicted": (("classes", "clock"), np.stack([one.predicted[shown, :, 0] for one in alike])),
-        "time": (("classes",), np.array([one.arrivals[shown, 0] for one in alike]) / pace),
-        "time_predicted": (("classes",), np.array([one.formula[shown, 0] for one in alike]) / pace),
-        "start_margin": ((), base[shown]),
-    }
-
-
 def _random(run: Trial, many: int) -> dict[str, Any]:
-    """Measure networks of a Gaussian initialisation: how many learn all classes, and when these reach the soft error.
-
-    By descent: every sample that a unit drops is a kink, and a network has dozens of them.
-    """
-    fractions, times = [], []
+    """Measure Gaussian initialisations: how many networks learn all classes, and when these reach the soft error."""
+    # By descent: every sample that a unit drops is a kink, and a network has dozens of them.
+    counts, times = [], []
     for at, number in enumerate(NUMBERS):
         classes, network = Classes.equal(number), Network((number, 2 * number, number))
-        data = run.train(
-            network,
-            classes.task,
-            Gaussian(std=STD),
-            method=GradientDescent(learning_rate=STEP / float(classes.speeds[0]), steps=STEPS),
-            record=Record(steps=np.arange(0, STEPS + 1, 4), measure=("soft_error", "error")),
-            networks=many,
-            seed=far_seed(run.seed, 1 + at),
-        )
-        right = 1 - data["soft_error"].values
-        learnt = data["error"].values[:, -1] == 0
-        fractions.append((learnt.mean(), *wilson(int(learnt.sum()), many)))
+        method = GradientDescent(learning_rate=STEP / float(classes.speeds[0]), steps=STEPS)
+        record = Record(steps=np.arange(0, STEPS + 1, 4), measure=("soft_error", "error"))
+        given, seed = (network, classes.task, Gaussian(std=STD)), far_seed(run.seed, 1 + at)
+        data = run.train(*given, method=method, record=record, networks=many, seed=seed)
+        right, learnt = 1 - data["soft_error"].values, data["error"].values[:, -1] == 0
+        counts.append(learnt.sum())
         # In time for the three records from the level on by which an arrival is read.
         arrived = learnt & (right[:, -3] >= 1 - SOFT_ERROR)
         arrivals, _ = crossing_times(data["time"].values, right[arrived], 1 - SOFT_ERROR)
         times.append(np.quantile(arrivals, (0.5, 0.05, 0.95)))
-    names = ("share", "share_low", "share_high", "time", "time_early", "time_late")
-    columns = (*np.transpose(fractions), *np.transpose(times))
-    return {f"random_{name}": (("classes",), values) for name, values in zip(names, columns, strict=True)}
+    fractions = proportion("random_share", ("classes",), np.array(counts), np.full(len(counts), many))
+    names = ("random_time", "random_time_early", "random_time_late")
+    return fractions | {name: (("classes",), column) for name, column in zip(names, np.transpose(times), strict=True)}
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    titles = ("One class of K, on its clock", f"Time to soft error {SOFT_ERROR:g}")
-    made, (curves, times, learnt) = plot.figure((*titles, "Gaussian initialisation, no theory known"))
+    titles = ("The more classes, the steeper the rise", "Time grows nearly in proportion to K")
+    made, panels = plot.figure((*titles, "The larger K, the fewer networks fail"), width=4.6, height=4.2)
+    curves, times, learnt = panels
     for number, colour, marker in zip((2, 3, 5, 10), plot.COLOURS, "os^D", strict=False):
         chosen, shown = data.sel(classes=number), slice(2 * number % 9, None, 9)
         plot.points(curves, CLOCK[shown], chosen["margin"].values[shown], color=colour, fmt=marker)
         plot.theory(curves, CLOCK, chosen["margin_predicted"], color=colour, label=f"K = {number}")
     key(curves)
-    curves.set(xlabel="frequency x norm x sqrt(K/(K-1)) x time", ylabel="margin over any other class", ylim=(-0.3, 9))
+    curves.set(
+        xlabel=r"frequency x norm x $\sqrt{K/(K-1)}$ x time", ylabel="margin over any other class", ylim=(-0.3, 10)
+    )
     plot.points(times, NUMBERS, data["time"], color=plot.COLOURS[0], label="balanced initialisation")
     plot.theory(times, NUMBERS, data["time_predicted"], color=plot.COLOURS[0], label="its theory")
     for axes, name, low, high, label in (
-        (times, "time", "early", "late", "Gaussian initialisation: median, 90 %"),
-        (learnt, "share", "low", "high", "fraction of networks, Wilson ±4 s.d."),
+        (times, "time", "early", "late", "Gaussian: median, 90% of networks"),
+        (learnt, "share", "low", "high", "Gaussian, Wilson ±4 s.d. (no theory known)"),
     ):
         middle, least, most = (data[f"random_{name}{end}"].values for end in ("", f"_{low}", f"_{high}"))
         error = np.stack([middle - least, most - middle])
         plot.points(axes, NUMBERS, middle, error=error, color=plot.COLOURS[1], fmt="s", label=label)
-    times.set(xlabel="classes K, equally frequent", ylabel="time", ylim=(0, None))
-    learnt.set(xlabel="classes K", ylabel="networks that learn all classes", ylim=(0, 1.02))
+    times.set(xlabel="classes K, equally frequent", ylabel=f"time to soft error {SOFT_ERROR:g}", ylim=(0, None))
+    learnt.set(xlabel="classes K, equally frequent", ylabel="fraction that learns all classes", ylim=(0, 1.02))
     plot.legend(curves, loc="upper left", ncols=2)
-    legends((times, learnt))
+    legends((times, learnt), fontsize=10)
     return made

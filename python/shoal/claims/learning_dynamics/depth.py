@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -21,31 +20,21 @@ from shoal.verdicts.comparison import Comparison, compare_flow
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_fraction
 
-DEPTHS = (1, 2, 3, 4, 5, 6)
-"""Weight layers."""
-
-NORMS = (1.7, 0.9)
-FREQUENCIES = (0.6, 0.4)
+DEPTHS = (1, 2, 3, 4, 5, 6)  # weight layers
+NORMS, FREQUENCIES = (1.7, 0.9), (0.6, 0.4)
 TASK = modes(norms=NORMS, frequencies=FREQUENCIES)
-UNITS = 3
-"""Hidden units per layer that carry each mode."""
-
+UNITS = 3  # hidden units per layer that carry each mode
 LOSSES = {"cross_entropy": "cross-entropy", "hinge": "hinge"}
 KINDS = {"margin": "margins", "weights": "weights"}
-LEVELS = {"cross_entropy": (1.0, 4.0), "hinge": (1.0,)}
-"""Margins whose times of arrival are compared; under the hinge, where training ends."""
-
-RECORDS = 4801
-EVERY = 24
-"""Records between those at which margins are compared."""
+LEVELS = {"cross_entropy": (1.0, 4.0), "hinge": (1.0,)}  # margins whose arrival is compared; there the hinge ends
+RECORDS, EVERY = 4801, 24  # margins are compared at every 24th record
 
 
 def chains(strengths: Floats, draw: np.random.Generator) -> Explicit:
-    """Return networks in which each mode runs through units of its own, by weights of rank one.
+    """Return networks of given strengths (networks, 2, layers): each mode has units of its own, and rank-one weights.
 
-    ``strengths`` (networks, 2, layers): of each mode's layers; not negative before the last. The mode's margin is norm
-    times their product. ``draw``: for the directions, positive so that the units are active, and for the weights from
-    one mode to the units of the other: negative, so that these stay inactive there.
+    A mode's margin is its norm times the product of its strengths, which are not negative before the last. Directions
+    are positive, so that units are active; weights to the units of the other mode are negative: those stay inactive.
     """
     networks, _, layers = strengths.shape
     sizes = (2, *(2 * UNITS,) * (layers - 1), 1)
@@ -68,8 +57,7 @@ def balanced_strengths(margins: Floats, layers: int) -> Floats:
     return np.repeat(equal[:, :, None], layers, axis=2)
 
 
-def mode(k: int, layers: int, margin: float, loss: str) -> theory.Mode:
-    """Return the theory of one of the two modes."""
+def _mode(k: int, layers: int, margin: float, loss: str) -> theory.Mode:
     return theory.Mode(norm=NORMS[k], frequency=FREQUENCIES[k], start_margin=float(margin), depth=layers, loss=loss)
 
 
@@ -89,53 +77,41 @@ def draw_margins(networks: int, seed: int) -> dict[str, Floats]:
     }
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Networks of every depth under one loss, from one kind of initialisation.
+class Trained(NamedTuple):
+    """Networks of every depth under one loss, from one kind of initialisation."""
 
-    ``times`` (depths, RECORDS): times of record. ``margins, predicted, carried`` (networks, records, depths, 2): every
-    `EVERY`-th record, what theory says there, and what it makes of an error of `TOLERANCE` in all layers. ``arrivals,
-    formula, error`` (networks, depths, 2, levels): times at which the margins reach the levels, what theory says, and
-    how far the first may be off.
-    """
-
-    times: Floats
+    times: Floats  # (depths, RECORDS); the next four are at every `EVERY`-th, (networks, records, depths, 2)
     margins: Floats
     predicted: Floats
-    carried: Floats
-    arrivals: Floats
+    carried: Floats  # what theory makes of an error of TOLERANCE in all layers
+    deeper: Floats  # predicted with one layer more
+    arrivals: Floats  # at the levels, (networks, depths, 2, levels)
     formula: Floats
-    error: Floats
+    error: Floats  # of the arrivals
 
     @classmethod
     def of(cls, run: Trial, initial: Floats, loss: str) -> Trained:
         """Train from initial margins (networks, depths, 2) and predict each mode of each network."""
         draw = np.random.default_rng(run.seed)
         parts = [_one_depth(run, initial[:, at], layers, loss, draw) for at, layers in enumerate(DEPTHS)]
-        times, *columns = zip(*parts, strict=True)
-        stacked = (np.stack(given, axis=axis) for given, axis in zip(columns, (2, 2, 2, 1, 1, 1), strict=True))
-        return cls(np.stack(times), *stacked)
-
-    def compare(self, predicted: Floats | None = None) -> Comparison:
-        """Return the comparison of the margins with theory, or with another one."""
-        expected = self.predicted if predicted is None else predicted
-        return compare_flow(self.margins, expected, tolerance=TOLERANCE, bias=self.carried)
+        columns = zip(zip(*parts, strict=True), (0, 2, 2, 2, 2, 1, 1, 1), strict=True)
+        return cls(*(np.stack(column, axis) for column, axis in columns))
 
 
 def _one_depth(run: Trial, initial: Floats, layers: int, loss: str, draw: np.random.Generator) -> tuple[Floats, ...]:
-    levels = LEVELS[loss]
+    def modes(margins: Floats, layers: int = layers) -> list[list[theory.Mode]]:
+        return [[_mode(k, layers, network[k], loss) for k in range(2)] for network in margins]
+
     # Every layer off by the tolerance, up and down: the margin is the product of all.
-    theories = [
-        [[mode(k, layers, network[k] * factor, loss) for k in range(2)] for network in initial]
-        for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers
-    ]
+    theories = [modes(initial * factor) for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers]
+    levels = LEVELS[loss]
     formula, *shifted = np.array([[[each.time(levels) for each in pair] for pair in version] for version in theories])
     # Denser towards the start, where shallow networks are quick; long enough for the slowest.
     times = 1.2 * formula.max() * np.expm1(np.linspace(0, 4, RECORDS)) / np.expm1(4)
     found = _train(run, balanced_strengths(initial, layers), times, loss, draw)
-    seen = times[::EVERY]
-    curves = np.array([[[each.margin(seen) for each in pair] for pair in version] for version in theories])
-    predicted, *others = np.moveaxis(curves, -1, 2)
+    versions = (*theories, modes(initial, layers + 1))
+    curves = np.array([[[each.margin(times[::EVERY]) for each in pair] for pair in one] for one in versions])
+    predicted, *others, deeper = np.moveaxis(curves, -1, 2)
     above = 0 if loss == "hinge" else 3
     arrivals, error = np.empty((2, *formula.shape))
     for at, level in enumerate(levels):
@@ -144,7 +120,7 @@ def _one_depth(run: Trial, initial: Floats, layers: int, loss: str, draw: np.ran
         velocity = np.array([[each.velocity(np.nextafter(level, 0)) for each in pair] for pair in theories[0]])
         error[..., at] = arrival_error(reading, predicted.max(axis=1), velocity, above=above)
     carried, error = spread(predicted, *others), error + spread(formula, *shifted)
-    return times, found[:, ::EVERY], predicted, carried, arrivals, formula, error
+    return times, found[:, ::EVERY], predicted, carried, deeper, arrivals, formula, error
 
 
 def _train(run: Trial, strengths: Floats, times: Floats, loss: str, draw: np.random.Generator) -> Floats:
@@ -172,13 +148,12 @@ def unbalanced(run: Trial, loss: str, networks: int) -> Comparison:
 
 
 def _chain_margins(strengths: Floats, loss: str, times: Floats) -> Floats:
+    given = [{"norm": norm, "frequency": frequency} for norm, frequency in zip(NORMS, FREQUENCIES, strict=True)]
     margins = [
-        theory.Chain(
-            tuple(layers), norm=NORMS[k], frequency=FREQUENCIES[k], loss=loss, activation="relu"
-        ).margin(times)
+        theory.Chain(tuple(layers), **own, loss=loss, activation="relu").margin(times)
         for network in strengths
-        for k, layers in enumerate(network)
-    ]  # fmt: skip
+        for own, layers in zip(given, network, strict=True)
+    ]
     return np.reshape(margins, (len(strengths), 2, len(times))).swapaxes(1, 2)
 
 
@@ -195,8 +170,8 @@ def depth(run: Trial) -> Figure:
     trained = {(loss, kind): Trained.of(run, given, loss) for loss in LEVELS for kind, given in initial.items()}
     for (loss, kind), found in trained.items():
         words = f"{LOSSES[loss]}, equal initial {KINDS[kind]}"
-        run.row(f"margin, {words}", found.compare())
-        run.must_fail("one layer more", found.compare(_deeper(initial[kind], found, loss)))
+        run.compare_flow(f"margin, {words}", found.margins, found.predicted, TOLERANCE, bias=found.carried)
+        run.must_fail("one layer more", compare_flow(found.margins, found.deeper, TOLERANCE, bias=found.carried))
         what = "time T at which training ends" if loss == "hinge" else "time to margins 1 and 4"
         run.row(f"{what}, {words}", compare_arrivals(found.arrivals, found.formula, found.error))
         run.must_fail("2% later", compare_arrivals(found.arrivals, 1.02 * found.formula, found.error))
@@ -204,93 +179,76 @@ def depth(run: Trial) -> Figure:
     for loss, words in LOSSES.items():
         run.row(f"margin, {words}, unbalanced layers", unbalanced(run, loss, count))
     data = _data(trained, initial)
-    run.note(_times("equal initial margins 0.01, mode of norm 1.7", data, "margin"))
-    run.note(_times("equal initial weights, strength 0.3 a layer", data, "weights"))
-    run.note(
+    run.notes += (
+        _times("equal initial margins 0.01, mode of norm 1.7", data, "margin"),
+        _times("equal initial weights, strength 0.3 a layer", data, "weights"),
         "From equal initial margins depth lengthens the plateau and shortens what comes after it: which depth is first"
-        " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength."
-    )
-    run.note(
+        " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength.",
         "Times are of balanced layers; the margins of unbalanced ones follow one quadrature. All modes have units of"
-        " their own: no closed form is known for fully connected random initialisations of more than two layers."
+        " their own: no closed form is known for fully connected random initialisations of more than two layers.",
     )
     return _figure(run.save(data))
 
 
-def _deeper(initial: Floats, found: Trained, loss: str) -> Floats:
-    curves = [
-        [[mode(k, layers + 1, network[at, k], loss).margin(times[::EVERY]) for k in range(2)] for network in initial]
-        for at, (layers, times) in enumerate(zip(DEPTHS, found.times, strict=True))
-    ]
-    return np.asarray(curves).transpose(1, 3, 0, 2)
-
-
 def first(trained: dict[tuple[str, str], Trained]) -> Comparison:
     """Return how often another depth than the predicted one is first, for each network, mode and level: never."""
-    measured = np.concatenate([_fastest(found.arrivals) for found in trained.values()], axis=1)
-    predicted = np.concatenate([_fastest(found.formula) for found in trained.values()], axis=1)
-    return compare_fraction(int((measured != predicted).sum()), measured.size, 0.0)
-
-
-def _fastest(arrivals: Floats) -> Floats:
-    return np.asarray(np.array(DEPTHS, float)[arrivals.argmin(axis=1)].reshape(len(arrivals), -1))
+    others = [found.arrivals.argmin(axis=1) != found.formula.argmin(axis=1) for found in trained.values()]
+    return compare_fraction(sum(int(each.sum()) for each in others), sum(each.size for each in others), 0.0)
 
 
 def _times(start: str, data: xr.Dataset, kind: str) -> str:
     """Return the times of the first network's first mode in a sentence."""
     parts = []
-    for loss, levels in LEVELS.items():
-        for level in levels:
-            times = data[f"{loss}_{kind}_arrival"].sel(level=level).values[:, 0]
-            shown = ", ".join(f"{time:.2f}" for time in times)
-            parts.append(f"{LOSSES[loss]} to margin {level:g}: {shown}")
+    for loss, level in ((loss, level) for loss, levels in LEVELS.items() for level in levels):
+        times = data[f"{loss}_{kind}_arrival"].sel(level=level).values[:, 0]
+        parts.append(f"{LOSSES[loss]} to margin {level:g}: {', '.join(f'{time:.2f}' for time in times)}")
     return f"Times at 1 to 6 layers from {start}: " + "; ".join(parts) + "."
 
 
 def _data(trained: dict[tuple[str, str], Trained], initial: dict[str, Floats]) -> xr.Dataset:
-    table: dict[str, tuple[tuple[str, ...], Any]] = {}
+    """Return the first network of each training."""
+    table: dict[str, Any] = {f"start_{kind}": (("layers", "mode"), given[0]) for kind, given in initial.items()}
     levels = LEVELS["cross_entropy"]
     for (loss, kind), found in trained.items():
-        name = f"{loss}_{kind}"
-        for what, values in (("arrival", found.arrivals), ("arrival_predicted", found.formula)):
-            padded = np.full((len(DEPTHS), 2, len(levels)), np.nan)
-            padded[..., : values.shape[-1]] = values[0]
-            table[f"{name}_{what}"] = (("layers", "mode", "level"), padded)
-        table[f"{name}_time"] = (("layers", "record"), found.times[:, ::EVERY])
-        table[f"{name}_margin"] = (("record", "layers", "mode"), found.margins[0])
-        table[f"{name}_margin_predicted"] = (("record", "layers", "mode"), found.predicted[0])
-    for kind, given in initial.items():
-        table[f"start_{kind}"] = (("layers", "mode"), given[0])
+        arrivals = np.full((2, len(DEPTHS), 2, len(levels)), np.nan)
+        arrivals[..., : len(LEVELS[loss])] = found.arrivals[0], found.formula[0]
+        for name, dims, values in (
+            ("arrival", ("layers", "mode", "level"), arrivals[0]),
+            ("arrival_predicted", ("layers", "mode", "level"), arrivals[1]),
+            ("time", ("layers", "record"), found.times[:, ::EVERY]),
+            ("margin", ("record", "layers", "mode"), found.margins[0]),
+            ("margin_predicted", ("record", "layers", "mode"), found.predicted[0]),
+        ):
+            table[f"{loss}_{kind}_{name}"] = (dims, values)
     return xr.Dataset(table, coords={"layers": list(DEPTHS), "level": list(levels), "norm": ("mode", list(NORMS))})
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    made, (curves, margin, weights) = plot.figure(
-        ("Cross-entropy, initial margin 0.01", "Equal initial margins, 0.01", "Equal initial weights, 0.3 a layer")
-    )
+    titles = ("Deeper: a longer plateau, a steeper rise", "From equal margins, depth costs little")
+    made, panels = plot.figure((*titles, "From equal weights, layers cost time"), width=4.8, height=4.2)
+    curves, *times = panels
     for layers, colour, marker in zip(DEPTHS, plot.COLOURS, "os^Dv<", strict=False):
-        chosen = data.sel(layers=layers)
-        times = chosen["cross_entropy_margin_time"].values
-        label = f"{layers} layer{'s'[: layers - 1]}"
-        measured = chosen["cross_entropy_margin_margin"].values[:, 0]
+        chosen = data.sel(layers=layers).isel(mode=0)
+        at, measured, predicted = (
+            chosen[f"cross_entropy_margin_{name}"].values for name in ("time", "margin", "margin_predicted")
+        )
         # At even margins, another phase for each depth, so that no marker hides another.
-        shown = np.searchsorted(measured, np.arange(0.15 + 0.1 * layers, 5, 0.65)).clip(max=len(times) - 1)
-        plot.points(curves, times[shown], measured[shown], color=colour, fmt=marker)
-        predicted = chosen["cross_entropy_margin_margin_predicted"].values[:, 0]
-        plot.theory(curves, times[1:], predicted[1:], color=colour, label=label)
+        shown = np.searchsorted(measured, np.arange(0.15 + 0.1 * layers, 5, 0.65)).clip(max=len(at) - 1)
+        plot.points(curves, at[shown], measured[shown], color=colour, fmt=marker)
+        plot.theory(curves, at[1:], predicted[1:], color=colour, label=f"{layers} layer{'s'[: layers - 1]}")
     key(curves)
-    curves.set(xscale="log", xlim=(0.3, 60), ylim=(0, 5), xlabel="time", ylabel="margin")
+    curves.set(xscale="log", xlim=(0.3, 60), ylim=(0, 5), xlabel="time (gradient flow)", ylabel="margin, cross-entropy")
     series = (
         ("cross_entropy", 1.0, "cross-entropy to margin 1"),
         ("cross_entropy", 4.0, "cross-entropy to margin 4"),
         ("hinge", 1.0, "hinge, until it ends"),
     )
-    for axes, kind in ((margin, "margin"), (weights, "weights")):
+    for axes, kind, condition in zip(times, KINDS, ("initial margin 0.01", "strength 0.3 per layer"), strict=True):
         for (loss, level, label), colour, marker in zip(series, plot.COLOURS, "os^", strict=False):
             chosen = data.sel(level=level).isel(mode=0)
             plot.points(axes, DEPTHS, chosen[f"{loss}_{kind}_arrival"], color=colour, fmt=marker, label=label)
             plot.theory(axes, DEPTHS, chosen[f"{loss}_{kind}_arrival_predicted"], color=colour, zorder=2)
         plot.theory(axes, [], [], color="0.3", label="theory")
-        axes.set(yscale="log", xlabel="weight layers", ylabel="time")
-    legends((curves, margin, weights))
+        axes.set(yscale="log", xlabel=f"weight layers; {condition}", ylabel="time to the margin (gradient flow)")
+    legends(panels)
     return made

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -19,11 +17,9 @@ from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
 
 FREQUENCIES: Floats = np.geomspace(0.0095, 0.95, 9)
+# The other mode has what is left of the frequency: both are learnt by one network, each on its own clock.
 SWEEP = sweep.Sweep("frequency", FREQUENCIES, tuple(Pair((1.0, 1.0), (float(p), 1 - float(p))) for p in FREQUENCIES))
-"""The other mode has what is left of the frequency: both are learnt by one network, each on its own clock."""
-
-INIT = Separated(0.05)
-"""Of random networks."""
+INIT = Separated(0.05)  # of random networks
 
 
 @claim(
@@ -32,33 +28,16 @@ INIT = Separated(0.05)
     source="arXiv:1809.06848; theory book, chapters 1 and 3",
 )
 def frequency(run: Trial) -> Figure:
-    """Compare balanced networks one by one, then random ones."""
+    """Compare balanced networks, whose margins have a closed form, one by one; then random ones, deaths included."""
     many = run.networks(full=10_000, quick=1_000)
     singles = min(many, 8 if run.quick else 32)
-    table = _balanced(run, singles) | _random(run, singles, many)
-    return _figure(run.save(xr.Dataset(table, coords={"frequency": FREQUENCIES, "clock": sweep.CLOCK})))
-
-
-def _balanced(run: Trial, singles: int) -> dict[str, Any]:
-    """Compare networks whose margins theory knows in closed form."""
     draw = np.random.default_rng(run.seed)
     margins = initial_margins(singles, draw, 1e-3, 1e-1)
-    found = sweep.compare_curves(run, SWEEP, margins, draw)
-    time = common_time(margins)
-    run.row("frequency x norm x time to margin 1, both modes", found.compare_clock(time[:, None, None]))
-    run.row("exponent of time in frequency: -1", found.compare_exponent(-1.0))
-    run.must_fail("1/frequency^1.01", found.compare_exponent(-1.01))
-    shown = int(np.argsort(margins)[singles // 2])
-    return {
-        "margin": (("clock", "frequency"), found.margins[shown, :, :, 0]),
-        "margin_predicted": (("clock",), found.predicted[shown, :, 0, 0]),
-        "clock_of_arrival": (("frequency", "mode"), found.clock[shown]),
-        "clock_of_arrival_predicted": ((), time[shown]),
-    }
+    balanced, time = sweep.compare_curves(run, SWEEP, margins, draw), common_time(margins)
+    run.row("frequency x norm x time to margin 1, both modes", balanced.compare_clock(time[:, None, None]))
+    run.row("exponent of time in frequency: -1", balanced.compare_exponent(-1.0))
+    run.must_fail("1/frequency^1.01", balanced.compare_exponent(-1.01))
 
-
-def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
-    """Compare random networks, deaths included."""
     found = crowd.Crowds.train(run, SWEEP, [INIT] * len(FREQUENCIES), networks=many, singles=singles, part=41)
     # The frequency only sets the pace of the clock: one sample serves them all.
     common = crowd.expect(run, 1.0, INIT, many, far_seed(run.seed, 51))
@@ -68,23 +47,28 @@ def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
     run.row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at any frequency", found.compare_deaths([common]))
     run.note("The frequency does not enter the initial margin: equal initial weights are equal initial margins here.")
     crowd.add_notes(run, "frequencies 0.0095 to 0.95", exponent, "however frequent")
-    return {
+    shown = int(np.argsort(margins)[singles // 2])
+    table = {
+        "margin": (("clock", "frequency"), balanced.margins[shown, :, :, 0]),
+        "margin_predicted": (("clock",), balanced.predicted[shown, :, 0, 0]),
+        "clock_of_arrival": (("frequency", "mode"), balanced.clock[shown]),
+        "clock_of_arrival_predicted": ((), time[shown]),
         "random": (("frequency",), found.means),
         "random_error": (("frequency",), found.errors),
         "random_predicted": ((), common.mean),
         "exponent_random": ((), exponent.measured),
         "exponent_random_error": ((), exponent.standard_error),
     }
+    return _figure(run.save(xr.Dataset(table, coords={"frequency": FREQUENCIES, "clock": sweep.CLOCK})))
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    made, (times, collapse, left) = plot.figure(
-        ("Time to margin 1, one network each", "One curve for all frequencies", "Random networks, geometric mean")
-    )
+    titles = ("Time falls as 1/frequency", "All frequencies share one curve", "Random networks: one clock for all")
+    made, (times, collapse, left) = plot.figure(titles, width=4.6, height=4.2)
     own = data["clock_of_arrival"].values / SWEEP.speeds
     for mode, frequencies, label in (
         (0, FREQUENCIES, "the varied mode"),
-        (1, 1 - FREQUENCIES, "the other mode of the same network"),
+        (1, 1 - FREQUENCIES, "the network's other mode"),
     ):
         plot.points(times, frequencies, own[:, mode], color=plot.COLOURS[mode], fmt="os"[mode], label=label)
     fine = np.geomspace(FREQUENCIES[0], 1, 100)
@@ -92,10 +76,12 @@ def _figure(data: xr.Dataset) -> Figure:
     plot.theory(times, fine, predicted, color="0.3", zorder=2, label="theory: 1/frequency")
     value = np.exp(data["random"].values)
     error = 4 * data["random_error"].values * value
-    plot.points(left, FREQUENCIES, value, error=error, color=plot.COLOURS[0], label="measured, ±4 s.e.")
+    plot.points(left, FREQUENCIES, value, error=error, color=plot.COLOURS[0], label="trained, ±4 s.e.")
     expected = np.full(len(FREQUENCIES), np.exp(float(data["random_predicted"])))
     plot.theory(left, FREQUENCIES, expected, color="0.3", zorder=2, label="theory")
     sweep.label_panels(times, left, "frequency", [0.01, 0.1, 1])
+    times.set_ylabel("time to margin 1")
+    left.set(ylabel="clock at margin 1, geometric mean", ylim=(0, 9))
     sweep.collapse_panel(collapse, SWEEP, data["margin"].values, data["margin_predicted"].values)
     legends((times, collapse, left))
     return made

@@ -21,12 +21,8 @@ from shoal.verdicts.layout import Floats
 
 NORMS: Floats = np.geomspace(0.1, 10, 9)
 SWEEP = sweep.Sweep("norm", NORMS, tuple(Pair((float(norm), 1.0), (0.5, 0.5)) for norm in NORMS))
-
-STD = 0.05
-"""Of the weights of random networks: the same at every norm, or divided by its root for equal initial margins."""
-
-OTHERS = 4_000
-"""Random initialisations per norm, at most, from which theory's mean at equal weights is taken; its error counts."""
+STD = 0.05  # of random networks' weights: the same at every norm, or divided by its root for equal initial margins
+OTHERS = 4_000  # random initialisations per norm, at most, from which theory's mean at equal weights is taken
 
 
 @claim(
@@ -38,12 +34,6 @@ def norm(run: Trial) -> Figure:
     """Compare balanced networks one by one, then random ones, at equal margins and at equal weights."""
     many = run.networks(full=10_000, quick=1_000)
     singles = min(many, 8 if run.quick else 32)
-    table = _balanced(run, singles) | _random(run, singles, many)
-    return _figure(run.save(xr.Dataset(table, coords={"norm": NORMS, "clock": sweep.CLOCK})))
-
-
-def _balanced(run: Trial, singles: int) -> dict[str, Any]:
-    """Compare networks whose margins theory knows in closed form, at equal initial margins and at equal weights."""
     draw = np.random.default_rng(run.seed)
     margins = initial_margins(singles, draw, 1e-3, 2e-2)
     equal = sweep.compare_curves(run, SWEEP, margins, draw)
@@ -62,32 +52,30 @@ def _balanced(run: Trial, singles: int) -> dict[str, Any]:
     run.must_fail("1/norm^1.01", equal.compare_exponent(-1.01))
     run.row(f"{exponent} weights", unlike.compare_exponent(steeper))
     shown = int(np.argsort(margins)[singles // 2])
-    return {
+    table = _random(run, singles, many) | {
         "margin": (("clock", "norm"), equal.margins[shown, :, :, 0]),
         "margin_predicted": (("clock",), equal.predicted[shown, :, 0, 0]),
         "clock_equal_margin": (("norm",), equal.clock[shown, :, 0]),
         "clock_equal_weights": (("norm",), unlike.clock[shown, :, 0]),
         "start_margin": ((), margins[shown]),
     }
+    return _figure(run.save(xr.Dataset(table, coords={"norm": NORMS, "clock": sweep.CLOCK})))
 
 
 def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
     """Compare random networks: initial weights shrunk with the root of the norm (equal margins), or left alone."""
     count = {"networks": many, "singles": singles}
     equal = crowd.Crowds.train(run, SWEEP, [Separated(STD / np.sqrt(norm)) for norm in NORMS], part=1, **count)
-    weighted = crowd.Crowds.train(run, SWEEP, [Separated(STD) for _ in NORMS], part=11, **count)
+    weighted = crowd.Crowds.train(run, SWEEP, [Separated(STD)] * len(NORMS), part=11, **count)
     # At equal margins the distribution of the initialisation, times the root of the norm, is the same at every norm:
     # one sample for all.
     common = crowd.expect(run, 1.0, Separated(STD), many, far_seed(run.seed, 21))
-    own = [
-        crowd.expect(run, float(norm), Separated(STD), min(many, OTHERS), far_seed(run.seed, 31 + at))
-        for at, norm in enumerate(NORMS)
-    ]
+    few, seeds = min(many, OTHERS), [far_seed(run.seed, 31 + at) for at in range(len(NORMS))]
+    own = [crowd.expect(run, float(norm), Separated(STD), few, seed) for norm, seed in zip(NORMS, seeds, strict=True)]
     run.row("margin of each of some random networks, deaths included", equal.compare())
     run.row("the same of random networks at equal initial weights", weighted.compare())
-    exponent = run.row(
-        f"{many} random networks a norm, equal margins: exponent of time -1", equal.compare_exponent(-1.0)
-    )
+    statement = f"{many} random networks a norm, equal margins: exponent of time -1"
+    exponent = run.row(statement, equal.compare_exponent(-1.0))
     run.row("their mean ln(frequency x norm x time to margin 1)", equal.compare_means([common] * len(NORMS)))
     run.row("the same means at equal initial weights", weighted.compare_means(own))
     run.row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at every norm", equal.compare_deaths([common]))
@@ -96,36 +84,35 @@ def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
         " as a power of it."
     )
     crowd.add_notes(run, "equal initial margins, norms 0.1 to 10", exponent, "whatever its norm")
-    return {
-        "random_equal_margin": (("norm",), equal.means),
-        "random_equal_margin_error": (("norm",), equal.errors),
-        "random_equal_margin_predicted": (("norm",), np.full(len(NORMS), common.mean)),
-        "random_equal_weights": (("norm",), weighted.means),
-        "random_equal_weights_error": (("norm",), weighted.errors),
-        "random_equal_weights_predicted": (("norm",), np.array([crowd.mean for crowd in own])),
-        "exponent_random": ((), exponent.measured),
-        "exponent_random_error": ((), exponent.standard_error),
-    }
+    table: dict[str, Any] = {"exponent_random": ((), exponent.measured)}
+    table["exponent_random_error"] = ((), exponent.standard_error)
+    for name, found, expected in (("margin", equal, [common] * len(NORMS)), ("weights", weighted, own)):
+        predicted = [each.mean for each in expected]
+        for end, values in (("", found.means), ("_error", found.errors), ("_predicted", predicted)):
+            table[f"random_equal_{name}{end}"] = (("norm",), values)
+    return table
 
 
 def _figure(data: xr.Dataset) -> Figure:
-    made, (times, collapse, left) = plot.figure(
-        ("Time to margin 1", "Equal initial margins: one curve", "Random networks, geometric mean")
-    )
+    titles = ("From equal margins: time as 1/norm", "All norms share one curve", "Random networks obey both formulas")
+    made, (times, collapse, left) = plot.figure(titles, width=4.6, height=4.2)
     speeds, fine = SWEEP.speeds[:, 0], np.geomspace(NORMS[0], NORMS[-1], 100)
     margin = float(data["start_margin"])
-    for name, label, colour, margins in (
-        ("margin", "equal initial margins", plot.COLOURS[0], np.full(len(fine), margin)),
-        ("weights", "equal initial weights", plot.COLOURS[1], margin * fine),
+    for name, label, colour, marker, margins in (
+        ("margin", "equal initial margins", plot.COLOURS[0], "o", np.full(len(fine), margin)),
+        ("weights", "equal initial weights", plot.COLOURS[1], "s", margin * fine),
     ):
-        plot.points(times, NORMS, data[f"clock_equal_{name}"] / speeds, color=colour, label=label)
+        style = {"color": colour, "fmt": marker}
+        plot.points(times, NORMS, data[f"clock_equal_{name}"] / speeds, **style, label=label)
         plot.theory(times, fine, common_time(margins) / (0.5 * fine), color=colour)
         value, error = np.exp(data[f"random_equal_{name}"].values), data[f"random_equal_{name}_error"].values
-        plot.points(left, NORMS, value, error=4 * error * value, color=colour, label=f"{label}, ±4 s.e.")
+        plot.points(left, NORMS, value, error=4 * error * value, **style, label=f"{label}, ±4 s.e.")
         plot.theory(left, NORMS, np.exp(data[f"random_equal_{name}_predicted"]), color=colour)
     for axes in (times, left):
         plot.theory(axes, [], [], color="0.3", label="theory")
     sweep.label_panels(times, left, "norm", [0.1, 1, 10])
+    times.set_ylabel("time to margin 1")
+    left.set_ylabel("clock at margin 1, geometric mean")
     sweep.collapse_panel(collapse, SWEEP, data["margin"].values, data["margin_predicted"].values)
     legends((times, collapse, left))
     return made

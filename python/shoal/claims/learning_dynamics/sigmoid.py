@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,27 +13,19 @@ from scipy.special import expit
 
 from shoal import Network, Separated, plot, theory
 from shoal.claims.claim import claim
-from shoal.claims.shared.figures import key, legends, standard_error
+from shoal.claims.shared.figures import key, legends, standard_error, ticks
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
-from shoal.claims.shared.runs import Plan, Runs, far_seed
+from shoal.claims.shared.runs import Plan, far_seed
 from shoal.claims.trial import Trial
 from shoal.tasks import modes
 from shoal.verdicts.layout import Floats
 
 TASK = modes(norms=(1.7, 0.9), frequencies=(0.6, 0.4))
-NEURONS = 3
-"""Hidden units that serve each mode."""
-
+NEURONS = 3  # hidden units that serve each mode
 PLAN = Plan(
-    network=Network((TASK.dimension, NEURONS * TASK.samples, 1)),
-    task=TASK,
-    init=Separated(0.05),
-    loss="cross_entropy",
-    rate=0.08,
-    steps=800,
-    every=10,
-    measure=("error", "soft_error", "margin", "active"),
-)
+    Network((TASK.dimension, NEURONS * TASK.samples, 1)), TASK, Separated(0.05), "cross_entropy", rate=0.08, steps=800,
+    every=10, measure=("error", "soft_error", "margin", "active"),
+)  # fmt: skip
 
 
 def predicted_margins(weights: Sequence[Floats], times: Floats, loss: str = "cross_entropy") -> Floats:
@@ -79,41 +72,46 @@ def sigmoid(run: Trial) -> Figure:
     flowing = flow(run, PLAN.network, TASK, PLAN.init, PLAN.times, networks=count, measure=("soft_error", "margin"))
     others = [predicted_margins(start, PLAN.times) for start in shifted(weights, TASK)]
     for name, words, read in (("margin", "margin", np.asarray), ("soft_error", "soft error", soft_error)):
-        bias = spread(read(margins), *(read(other) for other in others))
+        expected, bias = read(margins), spread(read(margins), *(read(other) for other in others))
         statement = f"{words}, gradient flow, deaths included"
-        run.compare_flow(statement, flowing[name].values, read(margins), TOLERANCE, bias=bias)
+        run.compare_flow(statement, flowing[name].values, expected, TOLERANCE, bias=bias)
     steady = smooth.all(axis=1)
     if steady.any():  # None of a few networks may be free of deaths, and then there is no slope to tell.
         slope = compare_slope(runs.stack("margin")[:, steady], flowing["margin"].values[steady])
         run.row("slope in the rate with which descent tends to flow", slope)
 
-    fine, expected = _compare_random(run)
+    table = _compare_random(run)
     left, dead = 1 - smooth.mean(), 1 - learnt.mean()
-    run.note(
+    run.notes += (
         f"Rows at three rates leave out {left:.1%} of the points, next to a neuron's death, and the {dead:.1%} of the"
-        " modes that are not learnt. The rows of gradient flow leave out nothing."
+        " modes that are not learnt. The rows of gradient flow leave out nothing.",
+        f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.",
+        "The initialisation is separated (each neuron active on one mode); this formula holds for no other.",
     )
-    run.note(f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.")
-    run.note("The initialisation is separated (each neuron active on one mode); this formula holds for no other.")
-    return _figure(run.save(_data(runs, margins, fine, expected)), runs, margins, smooth)
+    table["soft_error"] = (("network", "time"), runs.quarter["soft_error"].values)
+    table["soft_error_predicted"] = (("network", "time"), soft_error(margins))
+    data = run.save(xr.Dataset(table, coords={"time": PLAN.times}))
+    gaps = np.where(smooth[:, :, None], np.abs(runs.stack("margin") - margins), 0).max(axis=2)
+    return _figure(data, gaps, (margins[:, -1] == 0).any(axis=1))
 
 
-def _compare_random(run: Trial) -> tuple[xr.Dataset, Floats]:
-    """Compare means over independent random networks, and which modes die; return a training and theory's margins.
-
-    Returns tuple of the training at half the rate, and the margins that theory predicts of other networks, (networks,
-    times, samples).
-    """
+def _compare_random(run: Trial) -> dict[str, Any]:
+    """Compare means over independent random networks, and which modes die; return the means."""
     many, crowd = run.networks(full=10_000, quick=10_000), far_seed(run.seed, 1)
     coarse, fine = (PLAN.train(run, many, refine=refine, seed=crowd) for refine in (1, 2))
     run.say(f"predicting {many} other random networks")
     expected = predicted_margins(_initial_weights(run, many, far_seed(run.seed, 2)), PLAN.times)
     # The fall and not the error, which is near 1/2 in every network at first: a theory is not right by that. The bias
     # of the finer run is what halving the rate moved.
+    table: dict[str, Any] = {}
     for name, words, read in (("soft_error", "soft", soft_error), ("error", "0-1", zero_one_error)):
-        bias = np.abs(coarse[name].values.mean(axis=0) - fine[name].values.mean(axis=0))
+        found, predicted = fine[name].values, read(expected)
+        bias = np.abs(coarse[name].values.mean(axis=0) - found.mean(axis=0))
         statement = f"mean fall of the {words} error, {many} random networks"
-        run.compare_samples(statement, 0.5 - fine[name].values, 0.5 - read(expected), bias=bias)
+        run.compare_samples(statement, 0.5 - found, 0.5 - predicted, bias=bias)
+        table[f"mean_{name}"] = (("time",), found.mean(axis=0))
+        table[f"mean_{name}_standard_error"] = (("time",), standard_error(found))
+        table[f"mean_{name}_predicted"] = (("time",), predicted.mean(axis=0))
 
     last = fine["margin"].values[:, -1]
     decided = last >= 0
@@ -125,50 +123,39 @@ def _compare_random(run: Trial) -> tuple[xr.Dataset, Floats]:
         f"A mode that has died is at margin exactly 0: {(last == 0).mean():.2%} have, and 4^-{NEURONS} is"
         f" {4.0**-NEURONS:.2%}. {1 - decided.mean():.2%} were undecided at the end: no row counts them."
     )
-    return fine, expected
+    return table
 
 
 def _initial_weights(run: Trial, networks: int, seed: int) -> Sequence[Floats]:
     return PLAN.init.draw(PLAN.network, TASK, networks=networks, seed=seed, threads=run.threads).weights
 
 
-def _data(runs: Runs, margins: Floats, fine: xr.Dataset, expected: Floats) -> xr.Dataset:
-    table: dict[str, tuple[tuple[str, ...], Floats]] = {
-        "soft_error": (("network", "time"), runs.quarter["soft_error"].values),
-        "soft_error_predicted": (("network", "time"), soft_error(margins)),
-    }
-    for name, read in (("soft_error", soft_error), ("error", zero_one_error)):
-        table[f"mean_{name}"] = (("time",), fine[name].values.mean(axis=0))
-        table[f"mean_{name}_standard_error"] = (("time",), standard_error(fine[name].values))
-        table[f"mean_{name}_predicted"] = (("time",), read(expected).mean(axis=0))
-    return xr.Dataset(table, coords={"time": PLAN.times})
-
-
-def _figure(data: xr.Dataset, runs: Runs, margins: Floats, smooth: NDArray[np.bool_]) -> Figure:
-    made, (single, mean, bias) = plot.figure(("Single networks", "Mean over random networks", "Bias of descent"))
-    final = data["soft_error_predicted"].values[:, -1]
-    order = np.argsort(final)
-    shown = [order[int(q * (len(order) - 1))] for q in (0.05, 0.5, 0.9)] + [order[-1]]
-    for colour, network in zip(plot.COLOURS, dict.fromkeys(shown), strict=False):
-        died = "theory: a mode has died" if (margins[network, -1] == 0).any() else None
-        plot.points(single, PLAN.times[::2], data["soft_error"].values[network, ::2], color=colour)
-        plot.theory(single, PLAN.times, data["soft_error_predicted"].values[network], color=colour, label=died)
-    key(single, "trained network", "theory, no fit")
-    single.set(xlabel="time (step x rate)", ylabel="soft error, 1 - sigmoid(margin)", ylim=(-0.02, None))
+def _figure(data: xr.Dataset, gaps: Floats, died: NDArray[np.bool_]) -> Figure:
+    """Draw single networks, means, and the suprema over time of |margin - theory|, ``gaps`` (3, networks, samples)."""
+    titles = ("Single networks fall as theory says", "So does the mean of random networks")
+    made, (single, mean, bias) = plot.figure((*titles, "Descent's bias halves with the rate"), width=4.6, height=4.2)
+    order = np.argsort(data["soft_error_predicted"].values[:, -1])
+    quantiles = {0.05: "5% quantile", 0.5: "median", 0.9: "90% quantile", 1.0: "largest"}
+    for colour, marker, (quantile, words) in zip(plot.COLOURS, "os^D", quantiles.items(), strict=False):
+        network = order[int(quantile * (len(order) - 1))]
+        label = f"final error: {words}" + ", a mode died" * bool(died[network])
+        one = data.isel(network=network)
+        plot.points(single, PLAN.times[::2], one["soft_error"].values[::2], color=colour, fmt=marker)
+        plot.theory(single, PLAN.times, one["soft_error_predicted"], color=colour, label=label)
+    key(single)
+    single.set(xlabel="time (step x rate)", ylabel="soft error, 1 - sigmoid(margin)", ylim=(-0.02, 0.75))
     for colour, name, label in ((plot.COLOURS[0], "soft_error", "soft error"), (plot.COLOURS[1], "error", "0-1 error")):
         measured, error = (data[f"mean_{name}{end}"].values[::2] for end in ("", "_standard_error"))
         plot.points(mean, PLAN.times[::2], measured, error=4 * error, color=colour, label=f"{label}, ±4 s.e.")
         plot.theory(mean, PLAN.times, data[f"mean_{name}_predicted"], color=colour, label=f"{label}, theory")
     mean.set(xlabel="time (step x rate)", ylabel="mean error", ylim=(-0.02, None))
     rates = PLAN.rate / np.array([1, 2, 4])
-    gaps = np.where(smooth[None, :, :, None], np.abs(runs.stack("margin") - margins), 0).max(axis=2)
-    typical, worst = np.median(gaps, axis=(1, 2)), gaps.max(axis=(1, 2))
-    plot.points(bias, rates, worst, color=plot.COLOURS[1], label="largest over networks")
-    plot.points(bias, rates, typical, color=plot.COLOURS[0], label="median over networks")
-    plot.theory(bias, rates, worst[-1] * rates / rates[-1], color="0.3", label="slope 1: halves with the rate")
-    plot.theory(bias, rates, typical[-1] * rates / rates[-1], color="0.3")
+    for colour, words, over in ((plot.COLOURS[1], "largest", np.max), (plot.COLOURS[0], "median", np.median)):
+        measured = over(gaps, axis=(1, 2))
+        plot.points(bias, rates, measured, color=colour, label=f"{words} over networks")
+        plot.theory(bias, rates, measured[-1] * rates / rates[-1], color="0.3")
+    plot.theory(bias, [], [], color="0.3", label="slope 1: halves with the rate")
     bias.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="sup over time |margin - theory|")
-    bias.set_xticks(rates, [f"{rate:g}" for rate in rates])
-    bias.minorticks_off()
-    legends((single, mean, bias))
+    ticks(bias.xaxis, rates)
+    legends((single, mean, bias), fontsize=10)
     return made

@@ -5,7 +5,8 @@ Source: theory book, chapters 2 and 3; the bound and the sure failures are deriv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from shoal import Gaussian, GradientDescent, Network, Record, plot
-from shoal.claims.shared.deaths import Counts, certain_failures, enough, proportion
+from shoal.claims.shared.deaths import Counts, Integers, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
 from shoal.tasks import modes
@@ -21,43 +22,31 @@ from shoal.verdicts.comparison import worst
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_fraction, compare_least
 
-Flags = NDArray[np.bool_]
-
 TASK = modes((1.0, 1.0))
-WIDTHS, DEPTHS = tuple(range(1, 9)), (1, 2, 3, 4)
-CELLS = len(WIDTHS) * len(DEPTHS)
+DEPTHS, WIDTHS = (1, 2, 3, 4), tuple(range(1, 9))
+CELLS = tuple(product(DEPTHS, WIDTHS))
 INIT, METHOD = Gaussian(gain=float(np.sqrt(2))), GradientDescent(learning_rate=0.1, steps=1000)
-AGAIN = 16
-"""One network in so many is trained again at half the rate."""
-
-PART = 200
-"""Offset of the seeds, apart from those of the formulas."""
+AGAIN = 16  # one network in so many is trained again at half the rate
+PART = 200  # offset of the seeds, apart from those of the formulas
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What became of the networks of one width and depth.
+class Surface(NamedTuple):
+    """What became of the networks of each depth and width; arrays (DEPTHS, WIDTHS)."""
 
-    ``counts``: at half time and at the end. ``lost``: initialisations that surely lose a class by their first layer.
-    ``certain, certain_failed``: initialisations that surely fail, for that reason or because no gradient is left; and
-    how many of them did. ``turned``: fraction of networks that learnt all or did not at half time, and the other at the
-    end. ``other``: fraction of networks that end otherwise at half the rate.
-    """
-
-    counts: Counts
-    lost: int
-    certain: int
-    certain_failed: int
-    turned: float
-    other: float
+    trials: Integers
+    stuck: Integers  # at the end, as in `Counts`
+    undecided: Integers
+    lost: Integers  # initialisations that surely lose a class by their first layer
+    certain: Integers  # those that surely fail, for that reason or because no gradient is left
+    certain_failed: Integers  # how many of these did
+    turned: Floats  # fraction that has learnt all at half time or at the end, and not at both
+    other: Floats  # fraction that ends otherwise at half the rate
 
 
-def measure(run: Trial, count: int) -> dict[tuple[int, int], Cell]:
-    """Return the cells by (hidden layers, width), of ``count`` networks each."""
-    return {
-        (depth, width): _cell(run, Network((2, *(width,) * depth, 1)), count, far_seed(run.seed, part))
-        for part, (depth, width) in enumerate(((d, w) for d in DEPTHS for w in WIDTHS), start=PART)
-    }
+def measure(run: Trial, count: int) -> Surface:
+    """Return the surface, of ``count`` networks a cell."""
+    cells = [_cell(run, *cell, count, far_seed(run.seed, part)) for part, cell in enumerate(CELLS, start=PART)]
+    return Surface(*(np.reshape(column, (len(DEPTHS), len(WIDTHS))) for column in zip(*cells, strict=True)))
 
 
 def _margins(run: Trial, network: Network, count: int, seed: int, refine: int = 1) -> Floats:
@@ -69,67 +58,58 @@ def _margins(run: Trial, network: Network, count: int, seed: int, refine: int = 
     return np.asarray(data["margin"].values)
 
 
-def _cell(run: Trial, network: Network, count: int, seed: int) -> Cell:
+def _cell(run: Trial, depth: int, width: int, count: int, seed: int) -> tuple[float, ...]:
     """Train one cell, look at its initial weights, and train its first networks again at half the rate."""
+    network = Network((2, *(width,) * depth, 1))
     margins = _margins(run, network, count, seed)
     weights = INIT.draw(network, TASK, networks=count, seed=seed, threads=run.threads).weights
     lost = lost_classes(np.asarray(weights[0] > 0))
     # Both margins exactly 0: some layer is inactive on both samples, and every gradient is 0.
-    certain: Flags = lost | np.all(margins[:, 0] == 0, axis=1)
-    learnt: Flags = np.all(margins > 0, axis=2)
+    certain = lost | np.all(margins[:, 0] == 0, axis=1)
+    half, end = np.moveaxis(np.all(margins[:, 1:] > 0, axis=2), 1, 0)
     again = _margins(run, network, max(1, count // AGAIN), seed, refine=2)
-    other = np.all(again[:, -1] > 0, axis=1) != learnt[: len(again), -1]
-    return Cell(
-        counts=Counts.of(margins[:, 1:]),
-        lost=int(lost.sum()),
-        certain=int(certain.sum()),
-        certain_failed=int((certain & ~learnt[:, -1]).sum()),
-        turned=float((learnt[:, 1] != learnt[:, 2]).mean()),
-        other=float(other.mean()),
-    )
+    other = np.all(again[:, -1] > 0, axis=1) != end[: len(again)]
+    counts, failed = Counts.of(margins[:, 2:]), certain & ~end
+    sums = (counts.trials, counts.stuck[-1], counts.undecided[-1], lost.sum(), certain.sum(), failed.sum())
+    return *sums, (half != end).mean(), other.mean()
 
 
-def lost_classes(active: Flags) -> Flags:
-    """Return which initialisations, (networks,) bool, surely lose a class.
-
-    ``active`` (networks, units, 2): which first-layer unit is active on which class.
-    """
+def lost_classes(active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which initialisations surely lose a class, (networks,), from active units (networks, units, classes)."""
     serving = active.sum(axis=1)
     shared = np.all(serving == 1, axis=1) & np.any(active.all(axis=2), axis=1)
     return np.asarray(np.any(serving == 0, axis=1) | shared)
 
 
-def compare(run: Trial, surface: dict[tuple[int, int], Cell]) -> None:
+def compare(run: Trial, surface: Surface) -> None:
     """Compare what can be said of the surface: how many initialisations are lost, that they fail, and the bound."""
     lost, bounds = [], []
-    for (depth, width), cell in surface.items():
-        trials, formula = cell.counts.trials, certain_failures(width)
+    columns = (surface.trials, surface.lost, surface.stuck + surface.undecided)
+    for (depth, width), *counts in zip(CELLS, *(column.ravel().tolist() for column in columns), strict=True):
+        trials, gone, failed = counts
+        formula = certain_failures(width)
         if width == 1 or enough(trials, formula):
-            lost.append(compare_fraction(cell.lost, trials, formula))
+            lost.append(compare_fraction(gone, trials, formula))
         if width > 1:
-            bounds.append(compare_least(int(cell.counts.failed[-1]), trials, certain_failures(width, depth)))
+            bounds.append(compare_least(failed, trials, certain_failures(width, depth)))
     # Every initialisation of width 1 is lost, so that there always are such initialisations.
-    certain = sum(cell.certain for cell in surface.values())
-    kept = sum(cell.certain_failed for cell in surface.values())
+    certain, kept = int(surface.certain.sum()), int(surface.certain_failed.sum())
     formula_of_lost = "formula 1 - (1 - 2^-w)^2 + w 4^-w"
     run.row(f"two classes: fraction of initialisations that lose a class, {formula_of_lost}", worst(lost))
     run.compare_fraction("two classes: of the initialisations that surely fail, fraction that does", kept, certain, 1.0)
     run.row("two classes: fraction that fails is at least the bound, w = 2..8, 1-4 hidden layers", worst(bounds))
 
 
-def dataset(surface: dict[tuple[int, int], Cell]) -> xr.Dataset:
+def dataset(surface: Surface) -> xr.Dataset:
     """Return fractions and intervals, (hidden_layers, width) each; the intervals count the undecided either way."""
-    dims, shape = ("hidden_layers", "width"), (len(DEPTHS), len(WIDTHS))
-    cells = list(surface.values())
-    trials = np.reshape([cell.counts.trials for cell in cells], shape)
-    failed = np.reshape([cell.counts.failed[-1] for cell in cells], shape)
-    stuck = np.reshape([cell.counts.stuck[-1] for cell in cells], shape)
-    least = proportion("surface_failed", dims, stuck, trials)["surface_failed_low"]
-    table = proportion("surface_failed", dims, failed, trials) | {
+    dims, trials = ("hidden_layers", "width"), surface.trials
+    least = proportion("surface_failed", dims, surface.stuck, trials)["surface_failed_low"]
+    bound = np.reshape([certain_failures(width, depth) for depth, width in CELLS], trials.shape)
+    table = proportion("surface_failed", dims, surface.stuck + surface.undecided, trials) | {
         "surface_failed_low": least,
-        "surface_undecided": (dims, (failed - stuck) / trials),
-        "surface_certain": (dims, np.reshape([cell.certain for cell in cells], shape) / trials),
-        "surface_bound": (dims, np.array([[certain_failures(width, depth) for width in WIDTHS] for depth in DEPTHS])),
+        "surface_undecided": (dims, surface.undecided / trials),
+        "surface_certain": (dims, surface.certain / trials),
+        "surface_bound": (dims, bound),
     }
     return xr.Dataset(table, coords={"hidden_layers": list(DEPTHS), "width": list(WIDTHS)})
 
@@ -137,15 +117,14 @@ def dataset(surface: dict[tuple[int, int], Cell]) -> xr.Dataset:
 def draw(axes: Axes, data: xr.Dataset) -> None:
     """Draw the surface as a heat map with its numbers."""
     fraction = data["surface_failed"].values
-    half = (data["surface_failed_high"] - data["surface_failed_low"]).values / 2
+    half = float((data["surface_failed_high"] - data["surface_failed_low"]).max()) / 2
     axes.imshow(fraction, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
     for (row, column), value in np.ndenumerate(fraction):
-        text = f"{value:.3f}\n±{half[row, column]:.3f}"
         colour = "white" if value < 0.5 else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=12, color=colour)
     axes.set_xticks(range(len(WIDTHS)), [str(width) for width in WIDTHS])
     axes.set_yticks(range(len(DEPTHS)), [str(depth) for depth in DEPTHS])
     axes.grid(visible=False)
-    axes.set(xlabel="units a hidden layer", ylabel="hidden layers")
-    axes.plot([], [], "s", color="0.5", label="fraction that fails, ± half its interval (4 s.d., undecided either way)")
-    plot.legend(axes, fontsize=9.5, loc="upper center", bbox_to_anchor=(0.5, -0.13))
+    axes.set(xlabel="units per hidden layer", ylabel="hidden layers")
+    axes.plot([], [], "s", color="0.5", label=f"fraction that fails, ±{half:.3f} at most (4 s.d.)")
+    plot.legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.16))

@@ -1,1 +1,1 @@
-"""The claim ``phase-diagram``: its run; the grid and its training, and the figure."""
+"""The claim ``phase-diagram``: its run and figure; the grid and its training."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from shoal import Explicit, Separated, theory
+from shoal import Explicit, Separated, plot, theory
 from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.phase_diagram import plane
-from shoal.claims.learning_dynamics.phase_diagram.picture import draw
-from shoal.claims.learning_dynamics.phase_diagram.plane import HEIGHT, LABEL, LEVEL, NORM, RTOL, TASK, TOLERANCE, Grid
+from shoal.claims.learning_dynamics.phase_diagram.plane import HEIGHT, LEVEL, NORM, RTOL, TASK, TOLERANCE, WIDTH, Grid
 from shoal.claims.shared.deaths import dead_probability
-from shoal.claims.shared.flows import arrival_error, spread
+from shoal.claims.shared.flows import arrival_error
 from shoal.claims.shared.runs import crossing_times
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison, compare_flow
@@ -26,14 +26,14 @@ from shoal.verdicts.proportion import compare_fraction
 Timed = tuple[Floats, Floats, Floats]
 """Times that were measured and predicted, and how far they may be off; (networks,) each."""
 
-DISTANCES = np.geomspace(1e-1, 1e-6, 26)
-"""a + z, of either sign, on the line a - z = 1."""
-
-SCALES = (0.3, 0.5)
-"""Standard deviations of a and z of the random initialisations."""
-
-RECORDS = 1200
-"""Where times are read off."""
+DISTANCES = np.geomspace(1e-1, 1e-6, 26)  # a + z, of either sign, on the line a - z = 1
+SCALES = (0.3, 0.5)  # standard deviations of a and z of the random initialisations
+RECORDS = 1200  # where times are read off
+INITS = (
+    (0.92, -0.35), (0.62, -0.1), (0.90, -0.84), (0.17, -0.05), (0.06, 0.3), (0.10, 0.75), (0.10, -0.64), (0.35, -0.96),
+    (0.84, -0.9), (0.75, -1.05),
+)  # fmt: skip
+"""Of the drawn trajectories, in (a, z); the nearest cells are taken."""
 
 
 @claim(
@@ -51,36 +51,32 @@ def phase_diagram(run: Trial) -> Figure:
     compare_death_times(run, grid)
     compare_near(run, fit, death)
     compare_probability(run, count)
-    run.note(
-        f"{grid.plane.side} x {grid.plane.side} networks of one neuron, label {LABEL}, until time {grid.times[-1]:.3g}:"
-        " by theory all are decided by then and all that live are fit. A neuron with a <= 0 never moves."
-    )
-    run.note(
+    run.notes += (
+        f"{grid.side} x {grid.side} networks of one neuron, label {plane.LABEL}, until time {grid.times[-1]:.3g}:"
+        " by theory all are decided by then and all that live are fit. A neuron with a <= 0 never moves.",
         "The boundary is found to half a cell; that each cell lives or dies as its own side does of the line is"
-        " another row."
+        " another row.",
+        "One neuron and one input: a neuron that dies on x may come alive on another input, which is claim failure's.",
     )
-    run.note(
-        "One neuron and one input: a neuron that dies on x may come alive on another input, which is claim failure's."
-    )
-    return draw(grid, run.save(_data(grid, fit, death)))
+    return _figure(grid, run.save(_data(grid, fit, death)))
 
 
 def compare_lives(run: Trial, grid: Grid) -> None:
     """Compare which neurons live with theory, cell by cell, and the boundary column by column."""
-    side, columns = grid.plane.side, grid.plane.columns
+    side, columns = grid.side, grid.columns
+    spacing = 2 * HEIGHT / side
 
     def wrong(steeper: float) -> Comparison:
         weights = plane.weights_of(steeper * grid.a, grid.z)
         fails = theory.separated_deaths(weights, TASK, "cross_entropy").failed[:, 0]
-        right = np.where(fails, grid.dead & (grid.margin[:, -1] == 0), ~grid.dead & grid.fit)
+        right = np.where(fails, grid.dead & (grid.margin[:, -1] == 0), ~grid.dead & (grid.margin[:, -1] >= LEVEL))
         return compare_fraction(int((~right).sum()), right.size, 0.0)
 
     dead = grid.dead.reshape(side, side)[columns > 0].sum(axis=1)
-    boundary, line = -HEIGHT + grid.plane.spacing * dead, -columns[columns > 0]
+    boundary, line = -HEIGHT + spacing * dead, -columns[columns > 0]
 
     def compare_line(predicted: Floats) -> Comparison:
-        held = _timed(boundary, predicted, np.full_like(line, grid.plane.spacing / 2))
-        return replace(held, networks=side**2)
+        return replace(_timed(boundary, predicted, np.full_like(line, spacing / 2)), networks=side**2)
 
     run.row(f"fraction of the {side} x {side} cells whose neuron theory wrongly lets live or die", wrong(1.0))
     run.must_fail("line 10% steeper", wrong(1.1))
@@ -93,10 +89,10 @@ def compare_paths(run: Trial, grid: Grid) -> None:
     chosen = np.flatnonzero(grid.a > 0)[:: 8 if run.quick else 2]
     a, z = grid.a[chosen], grid.z[chosen]
     run.say(f"predicting {len(a)} networks")
-    predicted, reach = plane.spread(a, z, grid.times)
+    predicted, reach = plane.predicted_margins(a, z, grid.times)
     margins = grid.margin[chosen]
     run.compare_flow("margin of each network", margins, predicted, TOLERANCE, bias=reach)
-    faster, _ = plane.spread(a, z, 1.02 * grid.times)
+    faster, _ = plane.predicted_margins(a, z, 1.02 * grid.times)
     run.must_fail("norm 2% larger", compare_flow(margins, faster, TOLERANCE, bias=reach))
     invariant = np.broadcast_to((a * a - z * z)[:, None], predicted.shape)
     # a^2 + z^2 at that time: errors are relative to the weights, not to their difference.
@@ -111,21 +107,15 @@ def _timed(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
 
 
 def _death_times(data: xr.Dataset, a: Floats, z: Floats) -> Timed:
-    """Return death times of networks that started at a and z.
-
-    Read from a(t), continued to 0 from the last six records of the living neuron. The prediction carries the
-    integrator's errors as those of an initialisation moved along a + z.
-    """
+    """Return death times of neurons from a and z, read from a(t), continued to 0 from its last six living records."""
     path, _ = plane.path_of(data)
-    size = TOLERANCE * np.maximum(a, np.abs(z))
-    best, up, down = (
-        theory.separated_deaths(plane.weights_of(a + s * size, z + s * size), TASK, "cross_entropy").death_time[:, 0]
-        for s in (0, 1, -1)
+    best, reach = plane.predict(
+        lambda *az: theory.separated_deaths(plane.weights_of(*az), TASK, "cross_entropy").death_time[:, 0], a, z
     )
     # crossing_times takes the logarithm: exp(-a) rises to 1 where a falls to 0. A dead neuron's a is 0 or just below.
     found, reading = crossing_times(data["time"].values, np.exp(-path), 1.0, above=0)
     velocity = 0.5 * NORM * np.sqrt(z * z - a * a)
-    return found, best, arrival_error(reading, a, velocity, above=0, tolerance=TOLERANCE) + spread(best, up, down)
+    return found, best, arrival_error(reading, a, velocity, above=0, tolerance=TOLERANCE) + reach
 
 
 def compare_death_times(run: Trial, grid: Grid) -> None:
@@ -142,20 +132,17 @@ def compare_death_times(run: Trial, grid: Grid) -> None:
 
 def _train_near(run: Trial) -> tuple[Timed, Timed]:
     """Return times to fit and times to death of initialisations on the line a - z = 1 at `DISTANCES` from a + z = 0."""
-    signs = np.repeat([1.0, -1.0], len(DISTANCES))
-    sums = signs * np.tile(DISTANCES, 2)
+    sums = np.concatenate([DISTANCES, -DISTANCES])
     a, z = (sums + 1) / 2, (sums - 1) / 2
-    live, die = signs > 0, signs < 0
-    living = list(zip(a[live], z[live], strict=True))
-    best, up, down = (
-        np.array([plane.mode(x + s * TOLERANCE * x, y + s * TOLERANCE * x).time(LEVEL) for x, y in living])
-        for s in (0, 1, -1)
+    live, die = sums > 0, sums < 0
+    best, reach = plane.predict(
+        lambda *az: np.array([plane.mode(*one).time(LEVEL) for one in zip(*az, strict=True)]), a[live], z[live]
     )
     times = np.linspace(0, 1.05 * float(best.max()), RECORDS)
     data = plane.flow(run, Explicit(plane.weights_of(a, z)), times, ("margin", "trajectory"))
     found, reading = crossing_times(times, data["margin"].values[live, :, 0], LEVEL)
-    velocity = np.array([plane.mode(x, y).velocity(LEVEL) for x, y in living], float)
-    error = arrival_error(reading, LEVEL, velocity, tolerance=TOLERANCE) + spread(best, up, down)
+    velocity = np.array([plane.mode(*az).velocity(LEVEL) for az in zip(a[live], z[live], strict=True)], float)
+    error = arrival_error(reading, LEVEL, velocity, tolerance=TOLERANCE) + reach
     return (found, best, error), _death_times(data.isel(network=die), a[die], z[die])
 
 
@@ -190,13 +177,71 @@ def compare_probability(run: Trial, count: int) -> None:
 
 
 def _data(grid: Grid, fit: Timed, death: Timed) -> xr.Dataset:
-    side, columns = grid.plane.side, grid.plane.columns
-    table: dict[str, tuple[tuple[str, ...], NDArray[np.generic]]] = {
-        "dead": (("a", "z"), grid.dead.reshape(side, side)),
-        "time_to_fit": (("a", "z"), plane.first_time(grid.margin >= LEVEL, grid.times).reshape(side, side)),
-        "time_to_death": (("a", "z"), plane.first_time(~grid.active, grid.times).reshape(side, side)),
+    cells = {
+        "dead": grid.dead,
+        "time_to_fit": plane.first_time(grid.margin >= LEVEL, grid.times),
+        "time_to_death": plane.first_time(~grid.active, grid.times),
     }
-    for name, values in (("fit", fit), ("death", death)):
-        for part, numbers in zip(("", "_predicted", "_error"), values, strict=True):
-            table[f"near_{name}{part}"] = (("distance",), numbers)
-    return xr.Dataset(table, coords={"a": columns, "z": HEIGHT / plane.WIDTH * columns, "distance": DISTANCES})
+    table: dict[str, Any] = {name: (("a", "z"), values.reshape(grid.side, grid.side)) for name, values in cells.items()}
+    for name, near in (("fit", fit), ("death", death)):
+        for part, values in zip(("", "_predicted", "_error"), near, strict=True):
+            table[f"near_{name}{part}"] = (("distance",), values)
+    return xr.Dataset(table, coords={"a": grid.columns, "z": HEIGHT / WIDTH * grid.columns, "distance": DISTANCES})
+
+
+def _figure(grid: Grid, data: xr.Dataset) -> Figure:
+    titles = ("The line z = -a parts life from death", "Near the line, time is a logarithm")
+    made, (cells, times) = plot.figure(titles, width=6.2, height=5.6)
+    _draw_plane(made, cells, grid, data)
+    distance = data["distance"].values
+    for name, colour, marker, label, factor in (
+        ("fit", plot.COLOURS[0], "o", f"to margin {LEVEL:g}, a + z > 0", 2),
+        ("death", plot.COLOURS[1], "D", "to death, a + z < 0", 1),
+    ):
+        measured, predicted, error = (data[f"near_{name}{part}"].values for part in ("", "_predicted", "_error"))
+        plot.points(times, distance, measured, error=error, color=colour, fmt=marker, label=f"trained: {label}")
+        plot.theory(times, distance, predicted, color=colour, label=f"theory: {label}")
+        middle = len(distance) // 2
+        formula = predicted[middle] + factor / NORM * np.log(distance[middle] / distance)
+        # A little above the curve that it is the limit of, so that both are seen.
+        limit = rf"slope {factor}/($p\rho$) per factor e"
+        plot.theory(times, distance, formula + 0.8, color=colour, lw=1.2, ls="--", label=limit)
+    times.set(xscale="log", xlabel="|a + z|, distance from the line (a - z = 1)", ylabel="time (flow)", ylim=(0, None))
+    times.invert_xaxis()
+    plot.legend(times, loc="upper left")
+    return made
+
+
+def _draw_plane(made: Figure, axes: Axes, grid: Grid, data: xr.Dataset) -> None:
+    axes.fill_between([-WIDTH, 0], -HEIGHT, HEIGHT, color="0.9", lw=0, zorder=0)
+    extent = (-WIDTH, WIDTH, -HEIGHT, HEIGHT)
+    maps = {"time_to_fit": ("Blues", ~data["dead"]), "time_to_death": ("Oranges", data["a"] > 0)}
+    for place, (name, (cmap, shown)) in enumerate(maps.items()):
+        values = data[name].where(shown)
+        image = axes.imshow(values.T, cmap=cmap, vmin=0, origin="lower", extent=extent, aspect="auto", zorder=0)
+        scale = axes.inset_axes((0.04, 0.43 - 0.15 * place, 0.27, 0.03))
+        made.colorbar(image, cax=scale, orientation="horizontal")
+        scale.set_title(name.replace("_", " "), fontsize=10)
+        scale.tick_params(labelsize=9)
+    plot.theory(axes, [0, HEIGHT], [0, -HEIGHT], color="black", lw=2.2, label="theory: $z = -a$")
+    along = np.linspace(-3, 3, 1201)
+    for a, z in INITS:
+        cell = int(np.argmin(np.hypot(grid.a - a, grid.z - z)))
+        invariant, dies = grid.a[cell] ** 2 - grid.z[cell] ** 2, bool(grid.dead[cell])
+        y = along if invariant > 0 else (-1 if dies else 1) * np.sqrt(along**2 - invariant)
+        plot.theory(axes, np.sqrt(np.abs(y**2 + invariant)), y, color="0.35", lw=0.8, zorder=2)
+        x, y = grid.path[cell, grid.active[cell]].T
+        # Points a fixed length of path apart.
+        length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+        marks = np.unique(np.searchsorted(length, np.arange(0, length[-1], 0.12)))
+        colour = plot.COLOURS[1 if dies else 0]
+        plot.points(axes, x[marks], y[marks], color=colour, ms=4.5, zorder=5)
+        axes.plot(x[0], y[0], "o", color=colour, ms=5.5, zorder=6)
+    plot.theory(axes, [], [], color="0.35", lw=0.8, label="theory: hyperbola")
+    for colour, label in ((plot.COLOURS[0], "lives (full: initial)"), (plot.COLOURS[1], "dies")):
+        plot.points(axes, [], [], color=colour, ms=4.5, label=label)
+    axes.text(-0.96, 0.9 * HEIGHT, "a < 0: never active,\nnever moves", fontsize=11, va="top")
+    axes.set(xlim=(-WIDTH, 1.5), ylim=(-HEIGHT, 1.5), xlabel="a, weight into the neuron along its input")
+    axes.set(ylabel="z, label times the weight out of it")
+    axes.grid(visible=False)
+    plot.legend(axes, loc="lower left", fontsize=10)
