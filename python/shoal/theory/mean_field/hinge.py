@@ -191,8 +191,7 @@ class MeanFieldHinge(Knows):
     def unsatisfied(self, times: ArrayLike) -> Array:
         """Return the fraction of inputs with y f < h, of the shape of ``times``.
 
-        erf(x_c / sqrt 2) for Gaussian inputs, an incomplete Beta function on the sphere. Source: formula (7.4) of the
-        theory book.
+        Gaussian: erf(x_c / sqrt 2); sphere: an incomplete Beta function. Source: formula (7.4) of the theory book.
         """
         return self._inputs.fraction(self.boundary(times))
 
