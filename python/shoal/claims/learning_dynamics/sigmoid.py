@@ -143,7 +143,7 @@ def _figure(data: xr.Dataset, gaps: Floats, died: NDArray[np.bool_]) -> Figure:
         plot.points(single, PLAN.times[::2], one["soft_error"].values[::2], color=colour, fmt=marker)
         plot.theory(single, PLAN.times, one["soft_error_predicted"], color=colour, label=label)
     key(single)
-    single.set(xlabel="time (step x rate)", ylabel="soft error, 1 - sigmoid(margin)", ylim=(-0.02, 0.75))
+    single.set(xlabel="time (step x rate)", ylabel="soft error, 1 - sigmoid(margin)", ylim=(-0.02, 0.85))
     for colour, name, label in ((plot.COLOURS[0], "soft_error", "soft error"), (plot.COLOURS[1], "error", "0-1 error")):
         measured, error = (data[f"mean_{name}{end}"].values[::2] for end in ("", "_standard_error"))
         plot.points(mean, PLAN.times[::2], measured, error=4 * error, color=colour, label=f"{label}, ±4 s.e.")
