@@ -68,10 +68,12 @@ def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
 def parameters_of_torch(modules: Any) -> tuple[list[Floats], list[Floats] | None]:
     """Return weights and biases of one module of ``Linear`` layers, or of several with the same layers."""
     torch = _torch("Explicit.from_torch")
-    given = [modules] if isinstance(modules, torch.nn.Module) else checks.sequence("modules", modules, "modules")
+    what = "a torch.nn.Module or a sequence of them"
+    given = [modules] if isinstance(modules, torch.nn.Module) else checks.sequence("modules", modules, what)
     if not given:
         raise ValueError("modules must hold at least one module, got none")
-    networks, shapes = [], []
+    networks: list[Any] = []
+    shapes: list[Any] = []
     for k, module in enumerate(given):
         if not isinstance(module, torch.nn.Module):
             raise TypeError(f"modules[{k}] must be a torch.nn.Module, got {type(module).__name__}")

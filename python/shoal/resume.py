@@ -147,7 +147,7 @@ def _going(run: Run, final: Parameters, before: Method) -> Run:
     left = _end(training.method) - first
     method = dataclasses.replace(training.method, **{before.length: left})
     at = np.minimum(training.records - first, left)  # a difference of times may be a rounding more
-    asked = {"times": None, "steps": None, "steps" if before.length == "steps" else "times": at}
+    asked: dict[str, Any] = {"times": None, "steps": None, "steps" if before.length == "steps" else "times": at}
     rest = dataclasses.replace(training, method=method, record=dataclasses.replace(training.record, **asked))
     return dataclasses.replace(run, training=rest, resumed=Explicit(weights, biases or None))
 

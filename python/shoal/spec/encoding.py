@@ -112,7 +112,8 @@ def fingerprint(text: str, task: Task) -> int:
     """
     fixed = {name: value for name, value in json.loads(text).items() if name not in ("networks", "first_network")}
     digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)
-    for array in (task.inputs, task.labels, task.sample_weight, *(task.test or ())):
+    tests = () if task.test is None else (task.test.inputs, task.test.labels)
+    for array in (task.inputs, task.labels, task.sample_weight, *tests):
         digest.update(np.ascontiguousarray(array).tobytes())
     return int.from_bytes(digest.digest(), "little") >> 33
 
@@ -168,7 +169,7 @@ def specification(data: xarray.Dataset) -> Training:
             "data must be of one training and its own attributes, got networks of another (another seed, task or "
             "method): take the specification of each dataset before they are joined"
         )
-    fields = decode(encoded, lambda name: np.atleast_1d(*_held(data, name)))
+    fields = decode(encoded, lambda name: np.atleast_1d(_held(data, name)[0]))
     init = fields.pop("init", None) or _explicit(data, encoded["networks"])
     return Training(task=task, init=init, **fields)
 
