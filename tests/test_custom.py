@@ -220,7 +220,7 @@ def test_records_with_functions_are_equal_hashable_and_picklable() -> None:
 def test_figures_draw_them() -> None:
     axes = plot.curves(DATA, "norm", singles=3)
     np.testing.assert_allclose(axes.lines[0].get_ydata(), DATA["norm"].values.mean(axis=0), rtol=1e-12)
-    assert axes.get_ylabel() == "norm"
+    assert axes.get_ylabel() == "norm, mean over networks"
 
 
 def test_what_a_dataset_holds_is_no_name_for_them() -> None:

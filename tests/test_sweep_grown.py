@@ -69,13 +69,12 @@ def began(done: int) -> Any:
 
 
 @RECORDS
-@pytest.mark.parametrize("block", [None, 256])
-@pytest.mark.parametrize("first", [0, 512, 256 * 3])
+@pytest.mark.parametrize(("block", "first"), [(None, 0), (None, 256 * 3), (256, 512)])
 def test_networks(tmp_path: Path, record: shoal.Record, block: int | None, first: int, trained: list[int]) -> None:
     """Several times, also from one block. Of statistics 700 - 512 networks of each condition are trained again."""
     told: dict[str, Any] = {"over": GRID, "block": block, "first_network": first}
     kept = 0
-    for networks in (10, 700, 701, 2000):
+    for networks in (10, 700, 701, 1500):
         assert_grown(tmp_path / "s", record, trained, kept, networks=networks, **told)
         kept = 4 * (networks if record is RAW else networks // 256 * 256)
 
@@ -166,7 +165,7 @@ def test_killed_between_any_two_files(tmp_path: Path, record: shoal.Record, gene
     count = int((tmp_path / "told").read_text())
     renames = [int(at) for at in (tmp_path / "renames").read_text().split()]
     between = 0
-    for at in sorted({*renames, *map(int, generator.integers(1, count, 4))}):
+    for at in sorted({*renames, *map(int, generator.integers(1, count, 2))}):
         store = folder / f"{at}"
         sweep_child.short(store, name)
         few = shoal.open_sweep(store).load()

@@ -198,7 +198,7 @@ def test_stores_of_ranges_are_refused(tmp_path: Path, record: shoal.Record) -> N
         ({"over": {"method.learning_rate": [["fast"]]}}, TypeError, r"over\['method.learning_rate'\] must hold real"),
         ({"over": {"method.learning_rate": [RATES[:700]] * 2}}, ValueError, "must not repeat a value, got <float64"),
         ({"over": {"method.learning_rate": {"a": -RATES[:700]}}}, ValueError, "at method.learning_rate=a: learning_r"),
-        ({"record": shoal.Record(times=[0, 1]), "method": method()}, ValueError, "times must be left out where each"),
+        ({"record": shoal.Record(times=[0, 1]), "method": method()}, ValueError, "times must be left out if each"),
     ],
 )
 def test_what_is_no_rate_of_each_network(tmp_path: Path, changed: Any, kind: type[Exception], message: str) -> None:

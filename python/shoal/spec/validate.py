@@ -56,7 +56,7 @@ def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
 
 def check_condense(condense: object) -> None:
     """Refuse anything but ``auto``, True and False."""
-    if not isinstance(condense, bool) and condense != "auto":
+    if not isinstance(condense, bool) and not (isinstance(condense, str) and condense == "auto"):  # may be an array
         kind = ValueError if isinstance(condense, str) else TypeError
         raise kind(f"condense must be 'auto', True or False, got {condense!r:.200}")
 
