@@ -26,6 +26,8 @@ from shoal.claims.registry import of_package
 PAGES = ROOT / "docs" / "gallery"
 RESULTS: list[Path] = []
 """The folder of the results, when it is known."""
+MADE: set[str] = set()
+"""The pages that were made so far."""
 
 
 def make(app: Sphinx) -> None:
@@ -46,6 +48,9 @@ def make(app: Sphinx) -> None:
     for path in programs:
         cards.setdefault("examples", []).append(example(path, said(path)[0]))
     write("index.md", index(cards))
+    for path in PAGES.glob("*.md"):
+        if path.name not in MADE:  # of a claim or an example that had this name before
+            path.unlink()
 
 
 def reproduced() -> Path:
@@ -138,11 +143,11 @@ def written(path: Path) -> Path:
 
 def example(path: Path, words: str) -> str:
     """Write the page of an example, unless docs/ has one of its name, and return its thumbnail."""
-    title, link, picture = path.stem.replace("_", " "), path.stem, ROOT / "docs" / "images" / f"{path.stem}.png"
+    title, picture = path.stem.replace("_", " "), ROOT / "docs" / "images" / f"{path.stem}.png"
     if written(path).exists():
         shutil.copyfile(picture, FIGURES / picture.name)
-        return card(f"../{link}", title, words.split("\n")[0], picture.name)
-    figures = run(path).figures
+        return card(f"../{path.stem}", title, words.split("\n")[0], picture.name)
+    figures, link = run(path).figures, f"example-{path.stem}"  # a claim may have the name of an example
     write(f"{link}.md", example_page(path, words))
     return card(link, title, words.split("\n")[0], figures[0].name if figures else "")
 
@@ -153,7 +158,10 @@ def example_page(path: Path, words: str) -> str:
 
 
 def write(name: str, text: str) -> None:
-    """Write a page where it changed, so that Sphinx reads no other again."""
+    """Write a page if it changed, so that Sphinx reads no other again; no two may have one name."""
+    if name in MADE:
+        raise RuntimeError(f"two pages of the gallery have the name {name}")
+    MADE.add(name)
     path = PAGES / name
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
