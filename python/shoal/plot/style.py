@@ -66,8 +66,8 @@ def figure(
     new = import_module("matplotlib.pyplot").figure if pyplot else Figure
     columns = -(-len(titles) // rows)
     # Outside of the context: a backend that is loaded now, such as a notebook's, makes settings that are to stay.
-    # A label must not touch the panel on its left.
-    made: Figure = new(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.1))
+    # Labels must not touch the panels beside and below.
+    made: Figure = new(figsize=(width * columns, height * rows), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     with mpl.rc_context(STYLE):
         panels = [made.add_subplot(rows, columns, i + 1) for i in range(len(titles))]
         for axes, title in zip(panels, titles, strict=True):

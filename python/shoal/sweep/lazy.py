@@ -41,7 +41,7 @@ class _Blocks(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Return the values at integers, slices and arrays of indices, each along its own axis."""
-        asked = [np.arange(size)[index] for size, index in zip(self.shape, key, strict=True)]
+        asked = [_numbers(index, size) for index, size in zip(key, self.shape, strict=True)]
         indices = [np.atleast_1d(one) for one in asked]
         found = np.full([len(one) for one in indices], self.chunk.fill_value, self.dtype)
         axis = len(self.conditions)
@@ -68,3 +68,11 @@ class _Blocks(BackendArray):
         if not there:
             return np.zeros((0, *self.chunk.shape[1:]), self.dtype)
         return store.block(Block(condition, number, begin, begin + there), [self.name])[self.name]
+
+
+def _numbers(index: Any, size: int) -> NDArray[np.int64]:
+    """Return what an integer, a slice or an array of indices asks for, of so many; these take no memory themselves."""
+    if isinstance(index, slice):
+        return np.arange(*index.indices(size))
+    asked = np.asarray(index, np.int64)
+    return np.where(asked < 0, asked + size, asked)
