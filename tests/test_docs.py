@@ -53,6 +53,7 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
 WORDS = {
     r"\b(?:one|two|three|number|numbers|array|arrays|entry|row|rows|networks|units|inputs|file|page) an? "
     r"(?:network|layer|sample|mode|unit|thread|time|lane|claim|condition|class|pair|variable)\b(?! of| time)": "per",
+    r"[0-9)] an? (?:step|norm|class|fraction|depth|layer|unit|network|sample|mode|rate|width|K)\b": "per",
     r"\bheld? against\b": "compare with",
     r"\ballowance\b": "tolerance",
     r"\bgo(?:es)? on\b": "resume, continue",

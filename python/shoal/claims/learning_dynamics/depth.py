@@ -181,7 +181,7 @@ def depth(run: Trial) -> Figure:
     data = _data(trained, initial)
     run.notes += (
         _times("equal initial margins 0.01, mode of norm 1.7", data, "margin"),
-        _times("equal initial weights, strength 0.3 a layer", data, "weights"),
+        _times("equal initial weights, strength 0.3 per layer", data, "weights"),
         "From equal initial margins depth lengthens the plateau and shortens what comes after it: which depth is first"
         " depends on the level. From equal small weights each layer makes the initial margin smaller by its strength.",
         "Times are of balanced layers; the margins of unbalanced ones follow one quadrature. All modes have units of"
