@@ -119,7 +119,9 @@ class Store:
         shape = (*self.plan.conditions.shape, len(self.plan.ranges))
         found = np.zeros(shape, bool)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for entry in os.scandir(self.sealed.path / DONE):
+            with os.scandir(self.sealed.path / DONE) as scan:
+                entries = list(scan)
+            for entry in entries:
                 at = tuple(int(number) for number in entry.name.split(SEPARATOR)[1:] if number.isdecimal())
                 if _mark_key(at) != f"{DONE}/{entry.name}" or len(at) != len(shape):
                     continue
