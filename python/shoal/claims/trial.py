@@ -152,10 +152,11 @@ class Trial:
         self.rows[-1] = last.with_wrong(Wrong(wrong, comparison))
         return comparison
 
-    def note(self, text: str) -> None:
-        """Add a note below the table: what the numbers mean, and what they do not show."""
-        _check("text", text, str)
-        self.notes.append(text)
+    def note(self, *texts: str) -> None:
+        """Add notes below the table: what the numbers mean, and what they do not show."""
+        for text in texts:
+            _check("text", text, str)
+            self.notes.append(text)
 
     def save(self, data: xr.Dataset) -> xr.Dataset:
         """Keep what the figure shows: it is written beside the table, as NAME.zarr. Return it.

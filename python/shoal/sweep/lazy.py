@@ -71,7 +71,7 @@ class _Blocks(BackendArray):
 
 
 def _numbers(index: Any, size: int) -> NDArray[np.int64]:
-    """Return what an integer, a slice or an array of indices asks for, of so many; these take no memory themselves."""
+    """Return the numbers that an integer, a slice or an array asks for out of ``size``, without making all of them."""
     if isinstance(index, slice):
         return np.arange(*index.indices(size))
     asked = np.asarray(index, np.int64)

@@ -136,7 +136,7 @@ def classes(run: Trial) -> Figure:
     }
     data = run.save(xr.Dataset(table, coords={"classes": list(NUMBERS), "clock": CLOCK}))
     median, fraction = data["random_time"].values, data["random_share"].values
-    run.notes += (
+    run.note(
         "K outputs also for K = 2. With equally frequent classes the frequency is 1/K; what is left once the clock is"
         " divided out falls with K: as the other classes share what is wrong, the residual lasts longer.",
         f"No theory is known for Gaussian initialisations; measured on {many} networks a K of scale {STD:g}, by"

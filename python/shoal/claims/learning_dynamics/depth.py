@@ -179,7 +179,7 @@ def depth(run: Trial) -> Figure:
     for loss, words in LOSSES.items():
         run.row(f"margin, {words}, unbalanced layers", unbalanced(run, loss, count))
     data = _data(trained, initial)
-    run.notes += (
+    run.note(
         _times("equal initial margins 0.01, mode of norm 1.7", data, "margin"),
         _times("equal initial weights, strength 0.3 per layer", data, "weights"),
         "From equal initial margins depth lengthens the plateau and shortens what comes after it: which depth is first"

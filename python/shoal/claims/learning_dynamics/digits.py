@@ -99,7 +99,7 @@ def digits(run: Trial) -> Figure:
         plan = Plan(network, task, Gaussian(gain=gain), "cross_entropy", RATE, STEPS, EVERY, ("soft_error", "error"))
         parts.append(_fitted(run, plan, count, depth))
         _compare(run, parts[-1], depth)
-    run.notes += (
+    run.note(
         "Shown: the shape. Not shown: the fitted speed and initial margin, which no theory here predicts; test error;"
         " and that one mode is the right model: a network that falls in two stages is one it cannot follow.",
         "Gains, length and raw (not centred) pixels were chosen in small pilot runs so that most networks leave the"

@@ -129,8 +129,8 @@ def images(run: Trial) -> Figure:
     )
     worst = float(data["train_error"].mean(("split", "network")).max())
     silent = int(np.isnan(data["separation"]).sum())
-    run.notes += (
-        "The settings of the paper's image experiment are not known to us. No theory is known for the size of the"
+    run.note(
+        "The settings of the paper's image experiment are not known. No theory is known for the size of the"
         " effect: the rows test its direction.",
         f"{PLAIN.label}, on held-out images without the cue (mean over splits, standard error): {measured}."
         f" Mean error on the training images is at most {worst:.4f} in any condition."

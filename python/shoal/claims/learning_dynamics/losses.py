@@ -85,7 +85,7 @@ def losses(run: Trial) -> Figure:
     run.must_fail("rest, as under the squared loss", _compare_numbers(gained, rest))
     _compare_flows(run, runs, init, modes, predicted)
 
-    run.notes += (
+    run.note(
         "One mode, all neurons alive. Under descent the hinge overshoots its threshold by up to one step, so its curve"
         " is compared below the threshold and its end by T.",
         "The gain in the last e-fold of time tends to 1 only as time grows without bound; theory says how far off.",

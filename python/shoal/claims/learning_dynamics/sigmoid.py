@@ -82,7 +82,7 @@ def sigmoid(run: Trial) -> Figure:
 
     table = _compare_random(run)
     left, dead = 1 - smooth.mean(), 1 - learnt.mean()
-    run.notes += (
+    run.note(
         f"Rows at three rates leave out {left:.1%} of the points, next to a neuron's death, and the {dead:.1%} of the"
         " modes that are not learnt. The rows of gradient flow leave out nothing.",
         f"The slope is of the {steady.mean():.0%} of networks in which no neuron changes sides.",

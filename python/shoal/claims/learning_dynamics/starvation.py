@@ -53,11 +53,11 @@ def rare(fraction: float) -> Signed:
 )
 def starvation(run: Trial) -> Figure:
     """Compare networks with separate neurons exactly; measure connected ones."""
-    run.notes += (
+    run.note(
         f"A training set is fit when every sample of it has confidence {CONFIDENCE:g}. Random initialisations that are"
         f" not fit by time {TIMES[-1]:g} have no confidence then, and are left out of the mean on both sides.",
         "Separate neurons are an assumption of the theory. Features of either sign make it hold in a fully connected"
-        " network of two layers; no such arrangement is known to us for three or more, so the lines of three and four"
+        " network of two layers; no such arrangement is known for three or more, so the lines of three and four"
         " layers with separate neurons are theory alone.",
         "Neurons shared by both features, as in a fully connected network, starve the rare one less. Relative to its"
         " growth, a deeper network turns more slowly (1/layers) and keeps the direction of its initialisation longer:"
@@ -159,7 +159,7 @@ def frozen_strength(initial: float, fraction: float) -> float:
 
 
 def _hinge(run: Trial) -> dict[str, Any]:
-    """Compare the same initialisations under the hinge: feature 2 stops for good where cross-entropy goes on slowly."""
+    """Compare the same initialisations under the hinge: feature 2 stops; under cross-entropy it never does."""
     fraction = FRACTIONS[2]
     signed, threshold = rare(fraction), Hinge(threshold=LEVEL)
     initial, network, init = _equal(run)

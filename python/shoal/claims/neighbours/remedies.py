@@ -211,7 +211,7 @@ def _matched(run: Trial) -> dict[str, Any]:
         for j, fraction in enumerate(FRACTIONS)
         if fraction in (0.5, 0.9)
     )
-    run.notes += (
+    run.note(
         f"Confidence on points with the starved feature alone, at a training loss of {TARGET:.3f}: {measured}.",
         "Decoupling feeds the starved feature where some samples carry it without the other (cued): there it drops the"
         " cue. Where it only ever comes along with the frequent feature (accompanied), samples with both would exceed"

@@ -56,7 +56,7 @@ def realistic(run: Trial) -> Figure:
     for one in found:
         run.row(f"{one.name}: networks further off their curves in the end than early (> 1/2)", compare_departure(one))
     run.note(
-        "The data and settings of the paper's experiments on real data are not known to us: scikit-learn's digits,"
+        "The data and settings of the paper's experiments on real data are not known: scikit-learn's digits,"
         f" pixels centred, M={nodes}, alpha = h = 1, rate {images.RATE:g}."
     )
     run.note("; ".join(map(_departure, found)) + ".")

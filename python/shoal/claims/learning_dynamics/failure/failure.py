@@ -60,7 +60,7 @@ def failure(run: Trial) -> Figure:
     compare_modes(run, modes)
     failure_surface.compare(run, surface)
     total = int(surface.trials.sum()) + sum(counts.trials for counts, _ in (*pairs.values(), *modes.values()))
-    run.notes += (
+    run.note(
         f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.",
         "The formulas hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
         " multiplies a + z by a positive number, so that its sign, which decides, is that of the initialisation.",

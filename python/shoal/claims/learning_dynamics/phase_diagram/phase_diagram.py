@@ -51,7 +51,7 @@ def phase_diagram(run: Trial) -> Figure:
     compare_death_times(run, grid)
     compare_near(run, fit, death)
     compare_probability(run, count)
-    run.notes += (
+    run.note(
         f"{grid.side} x {grid.side} networks of one neuron, label {plane.LABEL}, until time {grid.times[-1]:.3g}:"
         " by theory all are decided by then and all that live are fit. A neuron with a <= 0 never moves.",
         "The boundary is found to half a cell; that each cell lives or dies as its own side does of the line is"
