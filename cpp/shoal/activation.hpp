@@ -1,6 +1,6 @@
-// The activations phi and their derivatives, on lanes. An activation is one type below, and its place in Activation.
+// The activations phi and their derivatives, on lanes. Each activation is one type below and one entry of Activation.
 //
-// The derivative is always taken from the value h = phi(a), so that only h is stored between forward and backward:
+// The derivative is computed from the value h = phi(a), so that only h is stored between forward and backward pass:
 //   relu 1[h>0]   leaky_relu 1 or slope   linear 1   tanh 1 - h^2   softplus 1 - e^-h
 #pragma once
 
@@ -11,13 +11,14 @@
 
 namespace shoal {
 
-// ln 2, and the next number above it.
+// ln 2, and the next larger number.
 template <class T>
 inline constexpr T ln2 = T(0.693147180559945309);
 template <class T>
 inline constexpr T above_ln2 = ln2<T> * (1 + std::numeric_limits<T>::epsilon());
 
-// ln(1 + e^a). Above ln 2 if and only if a > 0, so that h tells the sign of a: by rounding alone it would not for |a| < 2e-16 (float 1e-7). NaN stays NaN.
+// ln(1 + e^a) for every a. It is above ln 2 if and only if a > 0, so that h gives the sign of a; rounding alone would lose it for |a| < 2e-16 (1e-7 in single
+// precision). NaN stays NaN.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V softplus(V a) {
     using T = typename V::Scalar;
@@ -25,7 +26,7 @@ EIGEN_ALWAYS_INLINE V softplus(V a) {
     return where_less(V(0), a, larger(h, V(above_ln2<T>)), min(h, V(ln2<T>)));
 }
 
-// Of each activation: `value` phi(a); `times_derivative` phi'(a) x, given h = phi(a); and `active_above`, the value h above which a unit counts as active
+// Each activation has `value`, phi(a); `times_derivative`, phi'(a) x given h = phi(a); and `active_above`, the value h above which a unit counts as active
 // because its pre-activation is positive. A kink is at a = 0; below it the derivative is `closed_gate`.
 
 struct Relu {
@@ -126,7 +127,7 @@ EIGEN_ALWAYS_INLINE V times_derivative(Activation activation, V h, V x, V slope)
     return activation.with([=](auto phi) { return phi.times_derivative(h, x, slope); });
 }
 
-// act(phi) with an activation that is piecewise linear, or one that is curved; nothing with another.
+// Calls act(phi) if the activation is piecewise linear, or, in the second function, if it is curved; else does nothing.
 template <class Act>
 EIGEN_ALWAYS_INLINE void with_piecewise_linear(Activation activation, const Act& act) {
     activation.with([&](auto phi) __attribute__((always_inline)) {
@@ -140,7 +141,7 @@ EIGEN_ALWAYS_INLINE void with_curved(Activation activation, const Act& act) {
     });
 }
 
-// h = phi(a) in place of a, for `rows` rows of `count` numbers that lie `row` numbers apart, of a curved activation.
+// Replaces a by h = phi(a) in `rows` rows of `count` numbers, `row` numbers apart, for a curved activation; does nothing for others.
 template <AnyLanes V>
 void activate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
     with_curved(activation, [=](auto phi) {
@@ -149,7 +150,7 @@ void activate_all(Activation activation, typename V::Scalar* values, std::int64_
     });
 }
 
-// phi'(a) in place of h, likewise.
+// Replaces h by phi'(a), likewise.
 template <AnyLanes V>
 void differentiate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
     with_curved(activation, [=](auto phi) {

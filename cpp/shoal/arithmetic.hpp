@@ -1,4 +1,4 @@
-// The arithmetic that bits depend on: numbers are rounded to the nearest, subnormal ones are kept, and nothing traps, whatever the caller's thread is set to.
+// The floating-point mode on which bits depend: round to nearest, keep subnormals, trap nothing, whatever the caller's thread has set.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace shoal {
 
-// Sets this thread's arithmetic, and puts back what there was when it goes out of scope.
+// Sets this thread's mode, and restores the previous one at the end of its scope.
 class Arithmetic {
   public:
 #if defined(__SSE2__)
@@ -33,7 +33,7 @@ class Arithmetic {
     Mode before() const { return before_; }
 
   private:
-    // No arithmetic moves across the ends of either.
+    // Neither is inlined, and the compiler moves no memory access across a change, so that arithmetic runs in the intended mode.
     [[gnu::noinline]] static Mode now() {
 #if defined(__SSE2__)
         return _mm_getcsr();

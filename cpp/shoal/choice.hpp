@@ -1,4 +1,4 @@
-// One of several types, chosen by name at run time: a loss (loss.hpp) or an activation (activation.hpp). The list of types is the only list of the names.
+// One of several types, chosen by name at run time: a loss (loss.hpp) or an activation (activation.hpp). The list of types is the only list of names.
 #pragma once
 
 #include <Eigen/Core>
@@ -22,7 +22,7 @@ class Choice {
         }
     }
 
-    // The type of this name. `what` is chosen, for the error.
+    // Finds the type by its name. `what` says in the error what is being chosen.
     Choice(const std::string& what, const std::string& name) {
         constexpr int count = sizeof...(Kinds);
         const char* const names[] = {Kinds::name...};
@@ -33,7 +33,7 @@ class Choice {
         throw std::invalid_argument(what + " must be " + allowed + ", got " + name);
     }
 
-    // act(Kind()) for the chosen type, so that the compiler sees one case.
+    // Calls act(Kind()) with the chosen type, so that the compiler sees one case.
     template <class Act>
     EIGEN_ALWAYS_INLINE auto with(const Act& act) const {
         return with<Act, Kinds...>(index_, act);

@@ -1,19 +1,19 @@
-// exp, log, log1p, expm1, tanh and the two halves of a normal draw, on lanes, with the same bits on every machine that has FMA.
+// exp, log, log1p, expm1, tanh, and sine and cosine of a turn, on lanes of double or float. Every machine with FMA gives the same bits.
 //
 //   exp   x = n ln2 + r, |r| <= ln2/2:   e^x = 2^n (1 + r + r^2 q(r))
 //   log   x = 2^k f, sqrt(1/2) <= f < sqrt(2), s = (f-1)/(f+1):   ln x = k ln2 + 2 atanh(s)
-//   tanh  g = e^2|x| - 1:   tanh|x| = g / (g + 2), less what the sum and the quotient lost
+//   tanh  g = e^2|x| - 1:   tanh|x| = g / (g + 2), corrected for the rounding of the sum and of the quotient
 //
-// Coefficients: minimax fits made by cpp/tests/coefficients.py. Bounds on the error, in units in the last place, over the whole range
-// of double and float, with FMA and without; cpp/tests/elementary_test.cpp measures and asserts them:
-//   exp, exp_minus_abs 1.1   log, log1p 1.3   sin, cos of a turn 1.6   expm1 2.2   tanh 1.8 (without FMA 2.2)
+// The coefficients are minimax fits made by cpp/tests/coefficients.py. The largest error of each function, in units in the last place (ulp), holds over the
+// range that its comment states, in double and in single precision. cpp/tests/elementary_test.cpp measures these errors and asserts the bounds:
+//   exp, exp_minus_abs 1.1   log, log1p 1.3   sine, cosine of a turn 1.6 (double only)   expm1 2.2   tanh 1.8 (without FMA 2.2)
 #pragma once
 
 #include "shoal/lanes.hpp"
 
 namespace shoal {
 
-// The constants of each floating-point type: layout, range reduction, and polynomials with the highest power first.
+// The constants of one floating-point type: layout, range reduction, and polynomials with the highest power first.
 template <class T>
 struct Constants;
 
@@ -22,7 +22,7 @@ struct Constants<double> {
     static constexpr int mantissa = 52;
     static constexpr std::int64_t one = 0x3ff0000000000000, mantissa_mask = 0x000fffffffffffff;
     static constexpr std::int64_t sqrt_half = 0x3fe6a09e667f3bcd;
-    static constexpr double to_integer = 0x1.8p52;  // adding it rounds to an integer, which then stands in the low bits
+    static constexpr double to_integer = 0x1.8p52;  // adding it rounds to an integer, which the low bits then hold
     static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42fefa3800p-1, ln2_low = 0x1.ef35793c76730p-45;
     static constexpr double exp_lowest = -760.0, exp_lowest_normal = -708.0, exp_highest = 720.0, tanh_highest = 22.0;
     static constexpr double exp_tail[] = {0x1.af769764c3a52p-26, 0x1.28a2ab3af7f68p-22, 0x1.71ddea11bf0fbp-19, 0x1.a019a6861b7c2p-16, 0x1.a01a01b5d3078p-13,
@@ -47,7 +47,7 @@ struct Constants<float> {
     static constexpr float atanh_tail[] = {0x1.e2f72229f6abfp-4f, 0x1.2438d2dcd027ep-3f, 0x1.999a7a9ca2387p-3f, 0x1.555554fd9385bp-2f};
 };
 
-// The bits of one register, for exponents (vector types of GCC and Clang).
+// The bits of one register as unsigned integers, for arithmetic on exponents (a vector extension of GCC and Clang).
 template <AnyLanes V>
 struct Bits {
     using Unsigned = std::conditional_t<sizeof(typename V::Scalar) == 8, std::uint64_t, std::uint32_t>;
@@ -61,7 +61,7 @@ EIGEN_ALWAYS_INLINE V horner(const typename V::Scalar (&coefficients)[N], V x) {
     return sum;
 }
 
-// The same polynomial by halves: more operations than Horner's, in a chain that is half as long.
+// The same polynomial, summed by halves (Estrin): more operations than Horner's rule, but a dependency chain about half as long.
 template <int N, AnyLanes V>
 EIGEN_ALWAYS_INLINE V fold_pairs(const V (&sums)[N], V power) {
     if constexpr (N == 1) {
@@ -82,23 +82,24 @@ EIGEN_ALWAYS_INLINE V estrin(const typename V::Scalar (&coefficients)[N], V x) {
     return fold_pairs<N>(sums, x);
 }
 
-// x rounded to an integer.
+// x rounded to the nearest integer, ties to even. Exact for |x| <= 2^51 (2^22 in single precision).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V round(V x) {
     const V magic = Constants<typename V::Scalar>::to_integer;
     return (x + magic) - magic;
 }
 
-// 2^n for an integer-valued n within the exponents of normal numbers.
+// 2^n, exact, for integer n from -1022 to 1023 (-126 to 127 in single precision).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V power_of_two(V n) {
     using C = Constants<typename V::Scalar>;
-    using Word = typename Bits<V>::Word;  // unsigned: that of a NaN runs over
+    using Word = typename Bits<V>::Word;  // unsigned, because the shift of a NaN may overflow
     const V shifted = n + V(C::to_integer);
     SHOAL_EACH(V, r, (typename V::Packet)(((Word)shifted.value[r] << C::mantissa) + typename Bits<V>::Unsigned(C::one)));
 }
 
-// x = n ln2 + r; returns n, and expm1(r) through `tail`. x must be within exp's range or NaN.
+// Splits x = n ln2 + r with |r| <= ln2/2; returns n, and expm1(r) in `tail`. For x from exp_lowest to exp_highest, or NaN; its error is part of those of exp,
+// exp_minus_abs and expm1.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V reduce_exp(V x, V& tail) {
     using C = Constants<typename V::Scalar>;
@@ -110,8 +111,8 @@ EIGEN_ALWAYS_INLINE V reduce_exp(V x, V& tail) {
     return n;
 }
 
-// e^x for every x, to 1.1 units in the last place: subnormal, 0 and infinity where they belong; NaN stays NaN. The scale is applied in two halves so that it
-// never overflows early.
+// e^x for every x, to 1.1 ulp. Results may be subnormal, 0 or infinite; NaN stays NaN. The scale is applied in two halves so that it does not overflow before
+// the result does.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V exp(V x) {
     using C = Constants<typename V::Scalar>;
@@ -124,7 +125,8 @@ EIGEN_ALWAYS_INLINE V exp(V x) {
     return (tail + V(1)) * power_of_two(half) * power_of_two(n - half);
 }
 
-// e^-|x|, which lies in [0, 1], for every x, to 1.1 units in the last place. It saturates at the smallest normal numbers (e^-708 in double precision).
+// e^-|x|, in (0, 1], to 1.1 ulp for |x| <= 708 (87 in single precision). Beyond, it stays at e^-708 (e^-87), close to the smallest normal number; NaN stays
+// NaN.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V exp_minus_abs(V x) {
     using C = Constants<typename V::Scalar>;
@@ -135,23 +137,23 @@ EIGEN_ALWAYS_INLINE V exp_minus_abs(V x) {
     return fma(scale, tail, scale);
 }
 
-// e^x - 1 for x up to 709 (88 in single precision), to 2.2 units in the last place.
+// e^x - 1 for x <= 709 (88 in single precision), to 2.2 ulp; NaN stays NaN.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V expm1(V x) {
-    const V lowest = -40;  // e^-40 is below the last bit of -1
+    const V lowest = -40;  // e^-40 is less than half an ulp of -1
     x = where_less(x, lowest, lowest, x);
     V tail;
     const V scale = power_of_two(reduce_exp(x, tail));
     return fma(scale, tail, scale - V(1));
 }
 
-// x = 2^k f with sqrt(1/2) <= f < sqrt(2), for normal x > 0; returns k.
+// Splits x = 2^k f with sqrt(1/2) <= f < sqrt(2), exactly, for normal x > 0; returns k.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V split_octave(V x, V& f) {
     using C = Constants<typename V::Scalar>;
     using Word = typename Bits<V>::Word;
     using Unsigned = typename Bits<V>::Unsigned;
-    // The octave is shifted into the low bits of to_integer, which is then subtracted again. All in unsigned numbers, which may run over.
+    // The octave is shifted into the low bits of to_integer, which is then subtracted. The integers are unsigned, so that overflow is defined.
     constexpr Unsigned bias = Unsigned(1) << (sizeof(typename V::Scalar) == 8 ? 10 : 7), mask = C::mantissa_mask, sqrt_half = C::sqrt_half;
     const V magic = C::to_integer;
     V k;
@@ -163,7 +165,7 @@ EIGEN_ALWAYS_INLINE V split_octave(V x, V& f) {
     return k - V(C::to_integer + bias);
 }
 
-// ln x for normal x > 0, plus a far smaller correction.
+// ln x + correction for normal x > 0 and a correction far below 1. Its error is that of log and of log1p.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V corrected_log(V x, V correction) {
     using C = Constants<typename V::Scalar>;
@@ -172,18 +174,18 @@ EIGEN_ALWAYS_INLINE V corrected_log(V x, V correction) {
     const V above = f - V(1), below = V(1) - f;
     const V s = above / (f + V(1));
     const V q = s * s;
-    // 2 atanh(s) = above - s (above - 2 s^2 (...)): what is rounded is small beside f - 1, which is exact.
+    // 2 atanh(s) = above - s (above - 2 s^2 (...)): f - 1 is exact, and every rounded term is small beside it.
     const V rest = fma(s, fma(q + q, horner(C::atanh_tail, q), below), correction);
     return fma(k, V(C::ln2_high), fma(k, V(C::ln2_low), above + rest));
 }
 
-// ln x for normal x > 0, to 1.3 units in the last place.
+// ln x for normal x > 0, to 1.3 ulp.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V log(V x) {
     return corrected_log(x, V(0));
 }
 
-// ln(1 + x) for finite x >= 0, to 1.3 units in the last place: the rounding error of 1 + x is put back to first order.
+// ln(1 + x) for finite x >= 0, to 1.3 ulp; NaN stays NaN. The rounding error of 1 + x is put back to first order.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V log1p(V x) {
     const V one = 1;
@@ -192,9 +194,9 @@ EIGEN_ALWAYS_INLINE V log1p(V x) {
     return corrected_log(sum, lost / sum);
 }
 
-// tanh x for every x, to 1.8 units in the last place (without FMA 2.2).
-// Three roundings would add up to 2.6 units in the last place: those of g + 2 and of the quotient are found again and put right, to first order. 1/(g + 2) is
-// (1 - tanh)/2; where tanh is so near 1 that this is a bad difference, there is nothing left to put right.
+// tanh x for every x, to 1.8 ulp (without FMA 2.2); NaN stays NaN. The rounding errors of g + 2 and of the quotient are recovered and corrected to first order;
+// uncorrected, the error could reach 2.6 ulp. 1/(g + 2) is (1 - tanh)/2; where tanh is so near 1 that this difference loses its digits, no correction is
+// needed.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V tanh(V x) {
     using C = Constants<typename V::Scalar>;
@@ -216,7 +218,7 @@ EIGEN_ALWAYS_INLINE V tanh(V x) {
     return with_sign_of(x, fma(lost_of_both, inverse, quotient));
 }
 
-// sin and cos of 2 pi u for u in [0, 1), to 1.6 units in the last place.
+// sin and cos of 2 pi u for u in [0, 1), each to 1.6 ulp, in double precision.
 EIGEN_ALWAYS_INLINE void sincos_turn(Lanes<double> u, Lanes<double>& sine, Lanes<double>& cosine) {
     using C = Constants<double>;
     using V = Lanes<double>;

@@ -1,8 +1,8 @@
-// One number for each of L networks: the SIMD value on which all training arithmetic runs.
+// One number per network, for L networks: the SIMD value on which all training arithmetic runs.
 //
-// Lanes<T, R> is R of the widest packets that Eigen has for T on the instruction set of this translation unit (2, 4 or 8 doubles each, twice as many floats).
-// Every operation acts on each lane by itself, and `fma` is a true fused multiply-add wherever the machine has one: a network's bits do not depend on L,
-// on the lane that it sits in, or on its neighbours. One register (R = 1) leaves most room for tiles; two hide the latencies of networks too small to tile.
+// Lanes<T, R> holds R of the widest packets that Eigen has for T on the instruction set of this translation unit (2, 4 or 8 doubles each, twice as many
+// floats). Every operation acts on each lane separately, and `fma` is a true fused multiply-add if the machine has one: the bits of a network do not depend on
+// L, its lane or its neighbours. One register (R = 1) leaves most room for tiles; several hide the latencies of networks too small to tile.
 #pragma once
 
 #include <Eigen/Core>
@@ -12,8 +12,8 @@
 #include <cstring>
 #include <type_traits>
 
-// Before a loop of constant length that is to be written out in full, so that registers may be indexed by its counter; and before one of which two rounds are
-// to be written out, so that its own instructions are half as many.
+// SHOAL_UNROLL unrolls a loop of constant length fully, so that its counter may index registers. SHOAL_UNROLL_TWICE unrolls two rounds, which halves the loop
+// overhead.
 #if defined(__clang__)
 #define SHOAL_UNROLL _Pragma("clang loop unroll(full)")
 #define SHOAL_UNROLL_TWICE _Pragma("clang loop unroll_count(2)")
@@ -30,7 +30,7 @@ namespace shoal {
 
 namespace packet = Eigen::internal;
 
-// The value whose register r is the expression: `return SHOAL_EACH(V, r, ...)` in every operation below.
+// A function body that returns the value whose register r is the expression.
 #define SHOAL_EACH(V, r, expression)                                                               \
     {                                                                                              \
         V each_register;                                                                           \
@@ -52,7 +52,7 @@ struct Lanes {
     EIGEN_ALWAYS_INLINE Lanes(T number) { SHOAL_UNROLL for (int r = 0; r < R; ++r) value[r] = packet::pset1<Packet>(number); }
 
     static EIGEN_ALWAYS_INLINE Lanes load(const T* from) SHOAL_EACH(Lanes, r, packet::pload<Packet>(from + r * width));
-    // A number for each group of `registers_each` registers.
+    // One number per group of `registers_each` registers.
     template <int registers_each>
     static EIGEN_ALWAYS_INLINE Lanes spread(const T* numbers) SHOAL_EACH(Lanes, r, packet::pset1<Packet>(numbers[r / registers_each]));
     EIGEN_ALWAYS_INLINE void store(T* to) const { SHOAL_UNROLL for (int r = 0; r < R; ++r) packet::pstore(to + r * width, value[r]); }
@@ -80,15 +80,15 @@ EIGEN_ALWAYS_INLINE V abs(V a) SHOAL_EACH(V, r, packet::pabs(a.value[r]));
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V sqrt(V a) SHOAL_EACH(V, r, packet::psqrt(a.value[r]));
 
-// max(a, 0). A NaN stays one on x86; a network that holds one is marked diverged all the same.
+// max(a, 0). A NaN stays NaN on x86; nothing relies on that, because a network that holds one is marked diverged.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V relu(V a) SHOAL_EACH(V, r, packet::pmax(a.value[r], packet::pzero(a.value[r])));
 
-// a or b, whichever is larger, for a b that is no NaN.
+// The larger of a and b; b must not be NaN.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V larger(V a, V b) SHOAL_EACH(V, r, packet::pmax(a.value[r], b.value[r]));
 
-// Keeps the compiler from reading a number that is used several times from memory each time.
+// Keeps a number that is used several times in a register; the compiler would read it from memory each time.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE void stay_in_register(V& a) {
 #if defined(__AVX512F__)
@@ -102,7 +102,7 @@ EIGEN_ALWAYS_INLINE void stay_in_register(V& a) {
 #endif
 }
 
-// 0, which the compiler makes where it is used, in place of keeping a register for it through a loop that needs all of them.
+// 0, made where it is used: the compiler would keep a register for it through a loop that needs all of them.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V zero_made_here() {
     auto zero = packet::pset1<typename V::Packet>(typename V::Scalar(0));
@@ -118,7 +118,7 @@ EIGEN_ALWAYS_INLINE V zero_made_here() {
     return numbers;
 }
 
-// Keeps the compiler from working an address out anew from others wherever it is used.
+// Keeps an address in a register; the compiler would compute it anew from others at each use.
 template <class T>
 EIGEN_ALWAYS_INLINE void stay_in_register(T*& address) {
     asm("" : "+r"(address));
@@ -126,7 +126,7 @@ EIGEN_ALWAYS_INLINE void stay_in_register(T*& address) {
 
 namespace packet_choice {
 
-// a < b ? x : y, and a > 0 ? x : 0, in one register. AVX-512 compares into mask registers, for which Eigen's generic form would make vectors.
+// a < b ? x : y, and a > 0 ? x : 0, in one register. AVX-512 compares into mask registers; Eigen's generic form would expand the masks to vectors.
 #if defined(__AVX512F__)
 EIGEN_ALWAYS_INLINE __m512d less(__m512d a, __m512d b, __m512d x, __m512d y) { return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x); }
 EIGEN_ALWAYS_INLINE __m512 less(__m512 a, __m512 b, __m512 x, __m512 y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x); }
@@ -143,7 +143,7 @@ EIGEN_ALWAYS_INLINE Packet keep(Packet a, Packet x) {
 }
 #endif
 
-// Whether some bit of a register is set.
+// Whether any bit of a register is set.
 #if defined(__AVX512F__)
 EIGEN_ALWAYS_INLINE bool some_bit(__m512i bits) { return _mm512_test_epi64_mask(bits, bits) != 0; }
 EIGEN_ALWAYS_INLINE bool some_bit(__m512d a) { return some_bit(_mm512_castpd_si512(a)); }
@@ -164,19 +164,19 @@ EIGEN_ALWAYS_INLINE bool some_bit(Packet a) {
 
 }  // namespace packet_choice
 
-// a < b ? x : y in each lane; false where a or b is NaN.
+// a < b ? x : y per lane; y if a or b is NaN.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V where_less(V a, V b, V x, V y) SHOAL_EACH(V, r, packet_choice::less(a.value[r], b.value[r], x.value[r], y.value[r]));
 
-// a > 0 ? x : 0 in each lane.
+// a > 0 ? x : 0 per lane.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V keep_where_positive(V a, V x) SHOAL_EACH(V, r, packet_choice::keep(a.value[r], x.value[r]));
 
-// A gate for each lane: all bits set where a < b, none elsewhere.
+// One gate per lane: all bits set if a < b, else none.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V gate_where_less(V a, V b) SHOAL_EACH(V, r, packet::pcmp_lt(a.value[r], b.value[r]));
 
-// x where the gate is open, 0 elsewhere: one instruction, where `keep_where_positive` takes two.
+// x if the gate is open, else 0: one instruction; `keep_where_positive` takes two.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V through(V gate, V x) SHOAL_EACH(V, r, packet::pand(gate.value[r], x.value[r]));
 
@@ -185,22 +185,22 @@ EIGEN_ALWAYS_INLINE V max(V a, V b) {
     return where_less(a, b, b, a);
 }
 
-// The same of two numbers.
+// The larger of two numbers; a if either is NaN.
 template <std::floating_point T>
 EIGEN_ALWAYS_INLINE T max(T a, T b) {
     return a < b ? b : a;
 }
 
-// a stays a NaN.
+// The smaller of a and b; a NaN in a stays NaN.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V min(V a, V b) SHOAL_EACH(V, r, packet::pmin(a.value[r], b.value[r]));
 
-// |a| = a for a >= 0, with the sign of x.
+// a with the sign of x, for a >= 0.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V with_sign_of(V x, V a)
     SHOAL_EACH(V, r, packet::por(a.value[r], packet::pand(x.value[r], packet::pset1<typename V::Packet>(typename V::Scalar(-0.0)))));
 
-// All bits zero while every a is finite; not zero, for good, once `seen` is not. `Several` holds one or more numbers for each of V.
+// All bits are zero as long as every a was finite; once some a was not, the value stays nonzero. `Several` holds one or more numbers for each of V.
 template <AnyLanes V, AnyLanes Several>
 EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, Several a) {
     SHOAL_UNROLL for (int r = 0; r < Several::registers; ++r) {
@@ -210,7 +210,7 @@ EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, Several a) {
     return seen;
 }
 
-// All bits zero while every a has the bits of its b; not, for good, once some bit differs.
+// All bits are zero as long as every a had the bits of its b; once some bit differed, the value stays nonzero.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V gather_difference(V seen, V a, V b) SHOAL_EACH(V, r, packet::por(seen.value[r], packet::pxor(a.value[r], b.value[r])));
 
@@ -222,7 +222,7 @@ EIGEN_ALWAYS_INLINE bool gathered(V seen) {
     return packet_choice::some_bit(all);
 }
 
-// Whether some lane is not zero.
+// Whether any lane is not zero.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE bool any(V seen) {
     alignas(64) typename V::Scalar lanes[V::count];

@@ -1,9 +1,9 @@
-// The losses l(m) of the margin m = y f, and the residual r(m) = -l'(m) that drives learning.
+// The losses l(m) of the margin m = y f, and the residual r(m) = -l'(m) that drives learning. Each loss with its residual:
 //
 //   cross_entropy ln(1 + e^-m), 1/(1 + e^m)     exponential e^-m, e^-m     squared (1-m)^2/2, 1-m
 //   hinge (h-m)_+, 1[m<h]                       squared_hinge (h-m)_+^2/2, (h-m)_+
 //
-// A loss is one type below, and its place in LossKind. K outputs have cross-entropy alone: its residuals, margin and witness follow from the K logits.
+// Each loss is one type below and one entry of LossKind. With K outputs the loss is cross-entropy; its residuals, margin and witness follow from the K logits.
 #pragma once
 
 #include "shoal/choice.hpp"
@@ -11,24 +11,24 @@
 
 namespace shoal {
 
-// What is added to the loss that is descended, not to the one that is recorded: L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2.
+// Penalties, added to the loss that training descends but not to the recorded loss: L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2.
 struct Penalty {
     double weight_decay = 0;         // L, on all weights and biases
     double spectral_decoupling = 0;  // S, on all outputs
 };
 
-// 1/(1 + e^m), accurate in both tails: the residual of cross-entropy, and the soft error.
+// 1/(1 + e^m) for every m, accurate in both tails: the residual of cross-entropy, and the soft error.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V sigmoid_of_minus(V m) {
     const V one = 1, e = exp_minus_abs(m);
     return where_less(V(0), m, e, one) / (one + e);
 }
 
-// What the residual does at the threshold: nothing, bend, or jump.
+// What the residual does at the threshold: nothing, bend or jump.
 enum class Kink { none, bend, jump };
 
-// Of each loss, with its threshold h: `value` l(m), `residual` r(m), and `witness`, which is finite exactly where m and l(m) are, given r = r(m). A network has
-// diverged where the witness of a sample that it learns is not finite.
+// Each loss, with its threshold h, has `value` l(m), `residual` r(m), and `witness`, which given r = r(m) is finite if and only if m and l(m) are. A network
+// has diverged if the witness of a sample that it learns is not finite.
 
 struct CrossEntropy {
     static constexpr const char* name = "cross_entropy";
@@ -153,9 +153,9 @@ struct Loss {
     }
 };
 
-// K outputs. A logit is a number of one network, or lanes of as many numbers as there are networks.
+// K outputs. A logit is a number of one network, or lanes with one number per network.
 
-// The largest of `outputs` logits `logit(k)` but for that of class `own`: the margin is own's logit less this one.
+// The largest logit of all classes but `own`; the margin is own's logit minus this one.
 template <class Logit>
 EIGEN_ALWAYS_INLINE auto largest_other(int outputs, int own, const Logit& logit) {
     auto top = logit(own == 0 ? 1 : 0);
@@ -164,7 +164,7 @@ EIGEN_ALWAYS_INLINE auto largest_other(int outputs, int own, const Logit& logit)
     return top;
 }
 
-// Finite exactly where all logits and the loss of class `own` are.
+// Finite if and only if all logits and the loss of class `own` are.
 template <class Logit>
 EIGEN_ALWAYS_INLINE auto witness_of_logits(int outputs, int own, const Logit& logit) {
     auto top = logit(0), nothing = top - top;
@@ -176,8 +176,8 @@ EIGEN_ALWAYS_INLINE auto witness_of_logits(int outputs, int own, const Logit& lo
     return top - logit(own) + nothing;
 }
 
-// put(k, p (softmax_k - 1[k = own])) for each k, given the weight p of the sample and exponential(k) = e^(o_k - max_j o_j). Own's number is minus what the
-// others have of the softmax: nothing cancels.
+// Calls put(k, p (softmax_k - 1[k = own])) for each k, given the weight p of the sample and exponential(k) = e^(o_k - max_j o_j). Own's number is minus the
+// probability of the other classes, so that nothing cancels.
 template <class Number, class Exponential, class Put>
 EIGEN_ALWAYS_INLINE void softmax_residuals(int outputs, int own, Number weight, const Exponential& exponential, const Put& put) {
     Number sum = 0, others = 0;

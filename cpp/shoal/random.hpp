@@ -1,6 +1,6 @@
-// Counter-based draws: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, SC11), key = seed, counter = (network, tensor, element).
+// Counter-based draws: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, SC11) with key = seed and counter = (network, tensor, pair of elements).
 //
-// A network's start is a function of (seed, network index) alone, whatever was drawn before it, beside it, or on which thread.
+// The initial weights of a network depend on (seed, network index) alone, not on other draws or on the thread.
 #pragma once
 
 #include "shoal/elementary.hpp"
@@ -24,7 +24,7 @@ inline Counter philox(Counter counter, std::array<std::uint32_t, 2> key) {
     return counter;
 }
 
-// Fills `numbers` with independent N(0, 1) draws of one tensor of one network (Box-Muller: one counter gives elements 2j and 2j + 1).
+// Fills `numbers` with independent N(0, 1) draws for one tensor of one network (Box-Muller: counter j gives elements 2j and 2j + 1).
 inline void draw_normals(std::uint64_t seed, std::uint64_t network, std::uint32_t tensor, std::int64_t count, double* numbers) {
     using V = Lanes<double>;
     const std::array<std::uint32_t, 2> key{std::uint32_t(seed), std::uint32_t(seed >> 32)};
