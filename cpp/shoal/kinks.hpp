@@ -1,8 +1,8 @@
-// The kinks of a training: surfaces in the space of parameters on which the gradient jumps or bends.
+// The kinks of a training: surfaces in parameter space on which the gradient jumps or bends.
 //
-// Each surface is the zero of a height. The height of a (leaky) ReLU for one sample is its pre-activation a; that of a hinge, threshold - y f. Above it the
-// gate is open: the unit passes a on, the hinge is unmet. Below it the gate is closed. With every gate held where it is, the gradient is a smooth function of
-// the parameters, on both sides of every surface.
+// Each surface is the zero set of a height. The height of a (leaky) ReLU for one sample is its pre-activation a; that of a hinge is threshold - y f. Above the
+// surface the gate is open: the unit passes a on, or the hinge is unmet. Below it the gate is closed. With every gate held fixed, the gradient is a smooth
+// function of the parameters on both sides of every surface.
 #pragma once
 
 #include "shoal/loss.hpp"
@@ -11,18 +11,18 @@
 
 namespace shoal {
 
-// The kink of one unit for one sample; of a hinge where the layer is the output's.
+// The kink of one unit for one sample, or of the hinge if the layer is the output layer.
 struct Surface {
     int sample, layer, unit;
 };
 
-// Which layers have kinks, and where the number of each kink stands among those of all samples.
+// Which layers have kinks, and the number of each kink among those of all samples.
 struct KinkMap {
-    int hidden_layers, hinge = -1, per_sample = 0;  // hinge: place among a sample's kinks, or -1
+    int hidden_layers, hinge = -1, per_sample = 0;  // hinge: its place among the kinks of a sample, or -1
     bool units = false;  // whether hidden units have kinks
     bool jumps = false;  // whether the gradient jumps at the hinge: a squared hinge only bends
     double closed_unit = 0;  // the gate of a closed unit: the slope of a leaky ReLU
-    std::vector<int> first;  // place of each hidden layer's first unit
+    std::vector<int> first;  // place of the first unit of each hidden layer
 
     KinkMap(const Network& network, const Loss& loss) : hidden_layers(network.hidden_layers()) {
         network.activation.with([&](auto phi) {
@@ -54,7 +54,7 @@ struct KinkMap {
     }
 };
 
-// The gates of a pack's networks, held at what they are while the parameters move: 1 open, KinkMap::closed closed.
+// The gates of the networks of a pack, held fixed while the parameters move: 1 open, KinkMap::closed closed.
 template <AnyLanes V>
 struct HeldGates {
     KinkMap map;

@@ -1,8 +1,8 @@
-// What is trained: layers of weights, and where each stands among the parameters of one network.
+// What is trained: layers of weights, and their offsets among the parameters of one network.
 //
-//   a_l = s_l W_l h_{l-1} + b_l,   h_l = phi(a_l),   h_0 = x,   f = a_N (the logit or logits), or a_N less what it is at the start
+//   a_l = s_l W_l h_{l-1} + b_l,   h_l = phi(a_l),   h_0 = x,   f = a_N (the logit or logits); if centred, f = a_N minus its value at initialisation
 //
-// with a scale s_l of each layer, and a rate r_l at which its weights and biases move: dW_l/dt = -r_l dL/dW_l.
+// with a scale s_l per layer, and a rate r_l at which its weights and biases move: dW_l/dt = -r_l dL/dW_l.
 #pragma once
 
 #include "shoal/activation.hpp"
@@ -12,8 +12,8 @@
 
 namespace shoal {
 
-// Networks of so few parameters spend their time waiting for one another's results rather than in tiles: packs of several registers a number fill the gaps.
-// Measured on AVX2, 2-4-1 with 8 samples: 1.7 times as many steps a second with four registers as with one; about even at 100 parameters.
+// Networks with so few parameters wait for the latency of dependent results rather than fill tiles. Packs with several registers per number fill the gaps.
+// Measured on AVX2, 2-4-1 with 8 samples: four registers take 1.7 times as many steps per second as one; at 100 parameters they are about even.
 constexpr int tiny_parameters = 48, tiny_registers = 4;
 
 struct Layer {
@@ -27,10 +27,10 @@ struct Network {
     std::vector<Layer> layers;
     Activation activation;
     double slope;  // of leaky_relu for a < 0
-    bool centred;  // the output is what it grew by since the start
+    bool centred;  // the output is the difference from its value at initialisation
     int parameters = 0;
 
-    // Scales and rates are 1 where none are given.
+    // Scales and rates are 1 if none are given.
     Network(const std::vector<int>& widths, Activation activation, double slope, bool bias, const std::vector<double>& scales = {},
             const std::vector<double>& rates = {}, bool centred = false)
         : activation(activation), slope(slope), centred(centred) {
@@ -80,7 +80,7 @@ struct Network {
         return std::any_of(layers.begin(), layers.end(), [](const Layer& layer) { return layer.rate != 1; });
     }
 
-    // of_weights(layer) for each weight and of_biases(layer) for each bias, in the order of the parameters.
+    // Returns of_weights(layer) per weight and of_biases(layer) per bias, in the order of the parameters.
     template <class T, class OfWeights, class OfBiases>
     std::vector<T> for_each_parameter(OfWeights&& of_weights, OfBiases&& of_biases) const {
         std::vector<T> numbers;
@@ -94,20 +94,21 @@ struct Network {
 
     const Layer& last_hidden() const { return layers[hidden_layers() > 0 ? hidden_layers() - 1 : 0]; }
 
-    // The hidden units of all layers together.
+    // The number of hidden units in all layers.
     int units() const {
         int sum = 0;
         for (int l = 0; l < hidden_layers(); ++l) sum += layers[l].outputs;
         return sum;
     }
 
-    // One output behind a homogeneous activation (phi(a) = phi'(a) a): gradient.hpp then takes the output layer's gradient from the layer before.
+    // Whether a single output follows a homogeneous activation (phi(a) = phi'(a) a). gradient.hpp then derives the output layer's gradient from that of the
+    // layer before.
     bool homogeneous_head() const { return hidden_layers() > 0 && outputs() == 1 && is_piecewise_linear(activation); }
 
-    // ReLUs before it: all that the backward pass needs of the last hidden layer is which units are active.
+    // Whether that activation is ReLU: the backward pass then needs only which units of the last hidden layer are active.
     bool gates_last_hidden() const { return homogeneous_head() && activation.is<Relu>(); }
 
-    // One hidden layer of them: their gates need no pass of their own.
+    // Whether there is just one such hidden layer: its gates are then applied within the weight gradient.
     bool gated() const { return gates_last_hidden() && hidden_layers() == 1; }
 };
 

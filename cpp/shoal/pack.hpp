@@ -1,4 +1,4 @@
-// Numbers of L networks side by side, aligned for whole-register loads.
+// An array of packs, each one number per network of L networks, aligned for whole-register loads.
 #pragma once
 
 #include "shoal/lanes.hpp"
@@ -12,7 +12,7 @@ template <AnyLanes V>
 class Pack {
   public:
     using T = typename V::Scalar;
-    static constexpr int apart = V::count;  // how far apart a lane's numbers lie
+    static constexpr int apart = V::count;  // distance between consecutive numbers of a lane
     explicit Pack(std::int64_t numbers = 0) : storage_(numbers * V::count, T(0)) {}
     T* at(std::int64_t number) { return storage_.data() + number * V::count; }
     const T* at(std::int64_t number) const { return storage_.data() + number * V::count; }

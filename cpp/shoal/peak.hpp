@@ -1,4 +1,4 @@
-// The rate of fused multiply-adds that this machine sustains, the measure against which the kernels are held.
+// The rate of fused multiply-adds that this machine sustains: the reference for the speed of the kernels.
 #pragma once
 
 #include "shoal/lanes.hpp"
@@ -12,7 +12,7 @@
 
 namespace shoal {
 
-// GFLOP/s of `threads` threads, at least one, that do nothing but independent multiply-adds in registers for about `seconds`.
+// Returns the GFLOP/s of `threads` threads, at least one, that only do independent multiply-adds in registers for about `seconds`.
 template <class T>
 double fma_peak(int threads, double seconds) {
     using Clock = std::chrono::steady_clock;

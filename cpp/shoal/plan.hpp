@@ -1,4 +1,4 @@
-// How the products of a network are cut into tiles and the samples into blocks: chosen once, before training, by a model of the machine's ports.
+// How the products of a network are cut into tiles and the samples into blocks. The choice is made once, before training, by a model of the machine's ports.
 #pragma once
 
 #include "shoal/network.hpp"
@@ -10,7 +10,7 @@
 
 namespace shoal {
 
-// How many numbers of one axis the pieces take: `large` pieces of `size`, then `small` pieces of `size - 1`.
+// A cut of one axis: `large` pieces of `size` numbers, then `small` pieces of `size - 1`.
 struct Cut {
     int size, large, small;
 
@@ -25,8 +25,8 @@ struct Plan {
     Cut rows, columns;
     double cycles;
 
-    // Cycles of one tile: two multiply-adds or two loads a cycle; a chain of latency 4 a term; a start and an end for each sum. Loads and gates cost a little
-    // even where they hide behind arithmetic.
+    // Cycles of one tile. The model allows two multiply-adds or two loads per cycle, a dependency chain of latency 4 per term, and a fixed cost per sum. Loads
+    // and gates cost a little even if they hide behind arithmetic.
     static constexpr double tile_cycles(Pass pass, int i, int j, int terms) {
         const double arithmetic = i * j / 2.0, loads = (i + j) / 2.0, gates = pass == Pass::gated_weight_gradient ? i / 2.0 : 0;
         return terms * (std::max({arithmetic, loads, 4.0}) + 0.1 * (loads + gates)) + 1.5 * i * j + 6.0;
@@ -78,10 +78,10 @@ struct BlockPlan {
     }
 };
 
-// Rows of values lie an odd number of lanes apart, so that a column of them spreads over all sets of the cache.
+// Rows of values are an odd number of packs apart, so that a column of them spreads over all sets of the cache.
 constexpr std::int64_t row_length(int units) { return units | 1; }
 
-// How the samples are cut: whatever the model finds cheapest among the blocks whose values stay near enough.
+// Returns the cut of the samples that the model finds cheapest among those whose blocks stay in the cache.
 template <AnyLanes V>
 Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t row = 0;
@@ -98,7 +98,7 @@ Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     return best;
 }
 
-// A cut of samples, with the plans of its large blocks and of its small ones.
+// A cut of samples, with the plans of its large and of its small blocks.
 struct Blocks {
     Cut cut{};
     BlockPlan large, small;

@@ -1,11 +1,11 @@
-// The two products of gradient.hpp's shortest walk, of one hidden layer of ReLUs and one output, for sizes that the compiler knows:
+// The two products of gradient.hpp for one hidden layer of ReLUs and one output, compiled for fixed sizes:
 //
 //   forward                  f_s = b + sum_o z_o relu(a_so),   a_so = c_o + sum_k x_sk W_ok,   and the gates 1[a_so > 0]
 //   gated_weight_gradient    Q_ok = sum_s 1[a_so > 0] delta_s x_sk
 //
-// The tiles are those of tiles.hpp, each sum has the same order, so the bits are the same. What is saved are instructions around the sums: the terms of a
-// forward tile are written out, addresses are constants, and nothing is looked up. A pack of several registers a number is walked through register by register:
-// these tiles need none of the larger number of sums to hide latencies.
+// The tiles are those of tiles.hpp and each sum has the same order, so the bits are the same. This saves instructions around the sums: the terms of a forward
+// tile are unrolled, addresses are constants, and nothing is looked up. A pack with several registers per number is processed register by register: these tiles
+// have enough sums to hide latencies.
 #pragma once
 
 #include "shoal/plan.hpp"
@@ -16,7 +16,7 @@ struct Shape {
     int inputs, units;
 };
 
-// The only list of them. Each costs some 20 KB in a module and 1% of the time that it takes to compile.
+// The only list of fixed shapes. Each adds some 20 KB to a module and 1% to its compile time.
 constexpr Shape fixed_shapes[] = {{2, 3}, {2, 4}, {2, 6}, {2, 8}, {3, 6}, {10, 20}, {10, 64}};
 constexpr int fixed_count = int(std::size(fixed_shapes));
 
@@ -29,13 +29,13 @@ class Fixed {
     static constexpr Shape shape = fixed_shapes[index];
     using Part = Lanes<T>;
     static constexpr bool forward = pass == Pass::forward;
-    static constexpr int many = 60;  // samples, for which the tiles are chosen
+    static constexpr int many = 60;  // samples for which the tiles are chosen
     static constexpr Plan plan = Plan::of<Part>(pass, forward ? many : shape.units, forward ? shape.units : shape.inputs, forward ? shape.inputs : many);
     static constexpr Cut columns = plan.columns;
 
     template <int I, int J>
     static __attribute__((noinline)) void grid(const Product<T>& product, int row, int rows, int column) {
-        Product<T> p = product;  // of which the compiler knows
+        Product<T> p = product;  // a copy with constants that the compiler knows
         p.below = p.inputs = shape.inputs;
         p.above = row_length(shape.units);
         p.finish = forward ? Finish::gates : Finish::store;
@@ -53,7 +53,7 @@ class Fixed {
         }
     }
 
-    // Rows of tiles I high.
+    // Runs the rows of tiles of height I.
     template <int I>
     static void rows(const Product<T>& p, int& row, const Cut& cut) {
         const int count = cut.size == I ? cut.large : cut.size == I + 1 ? cut.small : 0;
@@ -81,7 +81,7 @@ class Fixed {
 template <class T>
 using FixedRun = void (*)(const Product<T>&, int samples);
 
-// Packs of several registers a number are those of tiny networks alone.
+// Whether a shape has instances for packs of V: packs with several registers per number are used for tiny networks only.
 template <AnyLanes V>
 constexpr bool has_fixed(Shape shape) {
     return V::registers == 1 || (shape.inputs + 1) * shape.units <= tiny_parameters;
@@ -97,13 +97,13 @@ constexpr std::array<FixedRun<typename V::Scalar>, sizeof...(index)> make_fixed(
     }()...};
 }
 
-// One a shape, in the order of the list; null where there are no such packs.
+// One instance per shape, in the order of the list; null where has_fixed is false.
 template <AnyLanes V, Pass pass>
 constexpr auto fixed = make_fixed<V, pass>(std::make_integer_sequence<int, fixed_count>());
 
 }  // namespace tiles
 
-// Where a network of such packs stands in the list of shapes, or -1.
+// Returns the index of a network in the list of shapes, or -1 if it has no instance for packs of V.
 template <AnyLanes V>
 int fixed_shape(const Network& network) {
     for (int n = 0; network.gated() && n < fixed_count; ++n)

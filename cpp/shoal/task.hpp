@@ -1,6 +1,6 @@
-// The dataset that all networks share: inputs, labels and the weight ("frequency") of each sample.
+// The dataset that all networks share: inputs, labels and a weight per sample.
 //
-// Samples of weight 0 are measured, not learnt. They stand behind the others, so that no pass of a gradient meets them.
+// Samples of weight 0 are measured, not learnt. They come after the others, so that passes of the gradient can leave them out.
 #pragma once
 
 #include <algorithm>
@@ -14,12 +14,12 @@ namespace shoal {
 template <class T>
 struct Task {
     int samples, dimension;
-    int learnt;                        // how many samples have a weight: the first ones
-    std::vector<int> place;            // where the caller has each sample
+    int learnt;                        // number of samples with a positive weight, which come first
+    std::vector<int> place;            // index of each sample in the caller's order
     std::vector<T> inputs;             // samples x dimension
     std::vector<std::int64_t> labels;  // -1, +1 for one output; 0..K-1 for K
     std::vector<T> weights;            // sum to 1
-    std::vector<double> repeats;       // of how many equal samples each is the only one
+    std::vector<double> repeats;       // how many equal samples of the caller each one stands for
     double repeated;                   // their sum
 
     Task(int samples, int dimension, const double* x, const std::int64_t* y, const double* p, const double* repeat = nullptr)

@@ -1,14 +1,14 @@
-// The one loop in which the time is spent, for L networks at once:
+// The loop in which training spends its time, for L networks at once:
 //
-//   C[i][j] = finish( begin[i][j] + sum_r A[i][r] B[j][r] ),    r ascending, one fused multiply-add a term
+//   C[i][j] = finish( begin[i][j] + sum_r A[i][r] B[j][r] ),    r ascending, one fused multiply-add per term
 //
 //   forward                  i sample, j unit,   r input    C = phi(b + h W^T)
 //   weight_gradient          i unit,   j input,  r sample   C += delta^T h
-//   gated_weight_gradient    the same with delta_so = gate_so delta_s, the gate taken while A is read
+//   gated_weight_gradient    the same with delta_so = gate_so delta_s; the gate is applied while A is read
 //   input_gradient           i sample, j input,  r unit     C = phi'(h) (delta W)
 //
-// C is cut into tiles of I x J sums that stay in registers while r runs; A and B are read once a tile. An operand is either lanes (a number for each network)
-// or shared (one number, broadcast: the inputs). The order of each sum does not depend on the tiles: they change the speed, never the bits.
+// C is cut into tiles of I x J sums that stay in registers while r runs; A and B are read once per tile. An operand is either lanes (one number per network) or
+// shared (one number for all, broadcast: the inputs). The order of each sum does not depend on the tiles: they change the speed, never the bits.
 #pragma once
 
 #include "shoal/activation.hpp"
@@ -20,13 +20,14 @@
 namespace shoal {
 
 enum class Pass { forward, weight_gradient, gated_weight_gradient, input_gradient };
-enum class Begin { zero, column, stored };  // sums start from 0, from a number for each column (the biases), from what C holds
-// What becomes of each sum. gates: of a = the sum, its gate 1[a > 0] is stored, as a mask; relu(a) goes into the output alone, f_i += relu(a_ij) z_j. Of a
-// piecewise linear phi, activate: phi(sum), times_derivative: phi'(a) times the sum, given the h that is stored. Curved ones are applied behind the product,
-// and their derivatives are stored before it: times_stored.
+enum class Begin { zero, column, stored };  // sums begin at 0, at one number per column (the biases), or at what C holds
+// What becomes of each sum a. `gates` stores the gate 1[a > 0] as a mask and adds relu(a) to the output alone, f_i += relu(a_ij) z_j. For a piecewise linear
+// phi, `activate` stores phi(a), and `times_derivative` stores the sum times phi'(a), given the stored h. Curved activations are applied after the product.
+// Their derivatives are stored before it, for `times_stored`.
 enum class Finish { store, activate, gates, times_derivative, times_stored };
 
-// One pass over one layer for one block of samples. Rows of the values below and above the layer and of its matrix lie `below`, `above` and `inputs` apart.
+// One pass over one layer for one block of samples. `below`, `above` and `inputs` are the distances between rows of the values below the layer, of those above
+// it, and of its matrix.
 template <class T>
 struct Product {
     const T *a = nullptr, *b = nullptr;
@@ -34,11 +35,11 @@ struct Product {
     std::int64_t below = 0, above = 0, inputs = 0;
     int terms = 0;
     Begin begin = Begin::zero;
-    const T* column = nullptr;  // of Begin::column: a number for each j
+    const T* column = nullptr;  // of Begin::column: one number per column j
     Finish finish = Finish::store;
     Activation activation = Linear();  // of Finish::activate and times_derivative
     T slope = 0;  // of that activation
-    const T* delta = nullptr;  // of gated_weight_gradient: delta_s, a number for each term
+    const T* delta = nullptr;  // of gated_weight_gradient: delta_s, one number per term
     const T* head = nullptr;  // of Finish::gates: z_j
     T* output = nullptr;  // of Finish::gates: f_i, which holds the bias before
 };
@@ -54,8 +55,8 @@ constexpr int longest = 8;
 
 constexpr bool is_weight_gradient(Pass pass) { return pass == Pass::weight_gradient || pass == Pass::gated_weight_gradient; }
 
-// I x J sums, the shorter side of the operands, and one number of the longer side stand in registers; beside them delta_s, where the gates are not the side
-// that is held.
+// Whether a tile fits: I x J sums, the shorter side of the operands, and one number of the longer side must be in registers. delta_s takes one more if the
+// gates are not on the side that stays in registers.
 template <AnyLanes V>
 constexpr bool fits(Pass pass, int i, int j) {
     const int numbers = i * j + (i < j ? i : j) + 1 + (pass == Pass::gated_weight_gradient && i > j ? 1 : 0);
@@ -70,7 +71,7 @@ EIGEN_ALWAYS_INLINE V operand(const typename V::Scalar* from) {
         return V::load(from);
 }
 
-// Finish::gates of the tile at (row, column). A sample's output takes its units in ascending order, one tile after the other.
+// Finish::gates of the tile at (row, column). The output of a sample adds its units in ascending order, one tile after another.
 template <AnyLanes V, int I, int J, int L>
 EIGEN_ALWAYS_INLINE void finish_gates(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
                                       std::int64_t column) {
@@ -89,7 +90,7 @@ EIGEN_ALWAYS_INLINE void finish_gates(const Product<typename V::Scalar>& p, cons
     }
 }
 
-// Stores the end of each sum of a tile, with the finish that the product asks for among those that the pass can have.
+// Finishes and stores the sums of a tile. Only the finishes that the pass can have are compiled.
 template <AnyLanes V, int I, int J, Pass pass, int L>
 EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
                                 std::int64_t column) {
@@ -119,8 +120,8 @@ EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&
 #undef SHOAL_FINISH
 }
 
-// One tile whose first element is (row, column). `shared`: the values below the layer are one number for all networks. `written` terms, where their number is
-// known to the compiler, are written out one after another. L networks stand side by side, of which the tile takes as many as V holds.
+// One tile whose first element is (row, column). `shared`: the values below the layer are the same for all networks. `written` unrolls that many terms, if
+// their number is known at compile time. The data hold L networks side by side; the tile takes as many of them as V holds.
 template <AnyLanes V, int I, int J, Pass pass, bool shared, int written = 0, int L = V::count>
 EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t row, std::int64_t column) {
     using T = typename V::Scalar;
@@ -142,7 +143,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V(0);
     }
     const auto add_term = [&]() __attribute__((always_inline)) {
-        // The shorter side is held in registers; each number of the longer side is read once, then used up.
+        // The shorter side stays in registers; each number of the longer side is read once, then used up.
         V delta_s;
         if constexpr (gated) {
             delta_s = V::load(delta);
@@ -181,7 +182,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
     finish<V, I, J, pass, L>(p, sum, c, c_row, row, column);
 }
 
-// All tiles of one size: `rows` x `columns` of them from (row, column) on.
+// All tiles of one size: `rows` x `columns` of them, beginning at (row, column).
 template <AnyLanes V, int I, int J, Pass pass, bool shared>
 void grid(const Product<typename V::Scalar>& product, int row, int rows, int column, int columns) {
     const Product<typename V::Scalar> p = product;  // a copy that no store to C can change
@@ -192,7 +193,7 @@ void grid(const Product<typename V::Scalar>& product, int row, int rows, int col
 template <class T>
 using Grid = void (*)(const Product<T>&, int, int, int, int);
 
-// The grids of all tile sizes, [I - 1][J - 1]; null where a tile would not fit the registers.
+// The grids of all tile sizes, [I - 1][J - 1]; null if a tile does not fit the registers.
 template <AnyLanes V, Pass pass, bool shared, int... index>
 constexpr std::array<Grid<typename V::Scalar>, longest * longest> make_table(std::integer_sequence<int, index...>) {
     return {[] {
