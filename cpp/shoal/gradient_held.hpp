@@ -1,4 +1,4 @@
-// The passes of Gradient in which the gates are held (kinks.hpp): h = gate a, whatever the sign of a, and the hinge's residual likewise.
+// The passes of Gradient with held gates (kinks.hpp): h = gate a, whatever the sign of a, and likewise for the residual of a hinge.
 #pragma once
 
 #include "shoal/gradient.hpp"
@@ -49,7 +49,7 @@ void Gradient<V>::held_residuals(int first, int count) {
     }
 }
 
-// The sums of one layer's forward pass, without what becomes of them.
+// The sums of one layer's forward pass, without a finish.
 template <AnyLanes V>
 Product<typename V::Scalar> Gradient<V>::forward_product(int l, int first, const T* matrix, const T* biases, T* to) const {
     const Layer& layer = network_.layers[l];
@@ -66,7 +66,7 @@ Product<typename V::Scalar> Gradient<V>::forward_product(int l, int first, const
             .slope = T(network_.slope)};
 }
 
-// a and its rate, W h + b and dW h + db + W dh, of one layer.
+// a and its rate of one layer: W h + b, and dW h + db + W dh.
 template <AnyLanes V>
 void Gradient<V>::forward_with_rates(const Pack<V>& parameters, const Pack<V>& velocity, int l, int first, const BlockPlan& plan) {
     const Layer& layer = network_.layers[l];

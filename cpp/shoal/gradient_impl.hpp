@@ -1,4 +1,4 @@
-// The passes of Gradient, in the order in which a block walks through them.
+// The passes of Gradient, in the order in which a block goes through them.
 #pragma once
 
 #include "shoal/gradient.hpp"
@@ -35,7 +35,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         const auto shrink = [&](const Layer& layer) { return layer.rate * penalty.weight_decay; };
         shrinks_ = network.for_each_parameter<T>(shrink, shrink);
     }
-    // Packs of several registers are those of networks so small that looking for samples to leave out costs more than they do.
+    // Packs with several registers per number hold networks so small that a search for samples to leave out costs more than it saves.
     if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty())
         pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
     if (network.outputs() > 1) exponentials_ = Pack<V>(network.outputs());
@@ -65,7 +65,7 @@ bool Gradient<V>::for_each_block(Do&& act) {
     return true;
 }
 
-// The effective weights, and the biases: the parameters themselves where all scales are 1.
+// Returns the effective weights, and the biases: the parameters themselves if all scales are 1.
 template <AnyLanes V>
 const Pack<V>& Gradient<V>::scale(const Pack<V>& parameters) {
     if (scales_.empty()) return parameters;
@@ -134,7 +134,7 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
     }
 }
 
-// Has the last hidden layer's product put its part into the output, and keep the gates alone.
+// Sets up the product of the last hidden layer so that it adds its part to the output and stores only the gates.
 template <AnyLanes V>
 void Gradient<V>::begin_output(const Pack<V>& parameters, int count, Product<T>& product) {
     const Layer& head = network_.layers.back();
@@ -166,8 +166,8 @@ void Gradient<V>::residuals(int first, int count) {
     loss_.kind.with([&](auto loss) { residuals_of<decltype(loss), decoupled>(first, count); });
 }
 
-// f -> delta = -p y r(y f) + S p f. Four samples at a time where a pack has one register a number: an exponential and a division are long chains, which four
-// hide.
+// f -> delta = -p y r(y f) + S p f. Takes four samples at a time if a pack has one register per number: exponential and division are long dependency chains,
+// and four of them hide the latency.
 template <AnyLanes V>
 template <class Kind, bool decoupled>
 void Gradient<V>::residuals_of(int first, int count) {
@@ -209,8 +209,8 @@ void Gradient<V>::residuals_of_logits(int first, int count) {
     }
 }
 
-// A hinge that is met by every network of the pack adds exactly 0 to each sum of the backward pass: the gates and delta_s of the samples that still pull move
-// up, their inputs are copied, and their number comes back. Where three in four still pull, all stay: copying would cost more than it saves.
+// A sample whose hinge every network of the pack meets adds exactly 0 to each sum of the backward pass. Moves the gates and delta_s of the other samples up,
+// copies their inputs, and returns their number. If more than three in four are left, all stay: copying would cost more than it saves.
 template <AnyLanes V>
 int Gradient<V>::gather_pulling(const T* inputs, int count) {
     Pack<V>& delta = values_.back();
@@ -242,7 +242,7 @@ void Gradient<V>::add_biases(int l, int first, int count) {
     }
 }
 
-// h, or the gates, -> phi'(a) delta_s in the last hidden layer.
+// Replaces h, or the gates, by phi'(a) delta_s in the last hidden layer.
 template <AnyLanes V>
 void Gradient<V>::gate_last_hidden(int first, int count) {
     const int l = network_.hidden_layers() - 1, units = network_.layers[l].outputs;
@@ -325,11 +325,11 @@ void Gradient<V>::hand_over(const Pack<V>& parameters, const Pack<V>& effective,
     hand_over_as(parameters, parameters, [decay = V(decay_)](int, V parameter, V slope) { return fma(decay, parameter, slope); }, taker);
 }
 
-// downhill(number, parameter, slope of the effective one) is what is handed over.
+// The slope handed over is downhill(number, parameter, slope of the effective parameter).
 template <AnyLanes V>
 template <class Downhill, class Take>
 void Gradient<V>::hand_over_as(const Pack<V>& parameters, const Pack<V>& effective, const Downhill& downhill, Take& taker) {
-    // Copies that no store can change: their state, and the packs' addresses, stay in registers.
+    // Copies that no store can change, so that their state and the packs' addresses stay in registers.
     Take take_slope = taker;
     const T *const numbers = parameters.at(0), *const weights = effective.at(0), *const slopes = slope_.at(0);
     const auto at = [](const T* pack, int n) __attribute__((always_inline)) { return V::load(pack + std::int64_t(n) * V::count); };
@@ -343,7 +343,7 @@ void Gradient<V>::hand_over_as(const Pack<V>& parameters, const Pack<V>& effecti
     for (int o = 0; homogeneous_ && o < last.outputs; ++o) {
         const V z = at(weights, head.weights + o);
         V sum = 0;
-        for (int part = 0; part < 2; ++part) {  // the row of W, then the bias
+        for (int part = 0; part < 2; ++part) {  // first the row of W, then the bias
             const int begin = part == 0 ? last.weights + o * last.inputs : last.biases + o;
             const int end = begin + (part == 0 ? last.inputs : last.biases >= 0);
             for (int n = begin; n < end; ++n) {

@@ -1,4 +1,4 @@
-// What is recorded: of samples that a pack has just seen, of its hidden units on them, and of its parameters. Recorder gathers them.
+// The measures: of samples and hidden units in a forward pass, and of parameters. Recorder combines them.
 #pragma once
 
 #include "shoal/gradient.hpp"
@@ -6,7 +6,7 @@
 
 namespace shoal {
 
-// Loss, error, soft error and margins on the samples of one task: `clear`, `see` each block, `write`.
+// Loss, error, soft error and margins on the samples of one task: call `clear`, `see` per block, `write`.
 template <AnyLanes V>
 class SampleMeasure {
   public:
@@ -17,7 +17,7 @@ class SampleMeasure {
 
     void clear() { sums_ = {}; }
 
-    template <class Pass>  // the gradient, or whatever else has its `output`
+    template <class Pass>  // the gradient, or anything else with its `output`
     void see(int first, int count, const Pass& pass, const Sight<V>& sight) {
         if (!record_.wanted()) return;
         for (int s = 0; s < count; ++s) network_.outputs() == 1 ? see_logit(first + s, pass.output(s, 0), sight) : see_logits(first + s, pass, s, sight);
@@ -30,7 +30,7 @@ class SampleMeasure {
         forget(sight);
     }
 
-    // Lanes that are lost get nothing.
+    // Writes NaN for lanes that are lost.
     void forget(const Sight<V>& sight) const {
         for_each_array([&](T* array, std::int64_t size) { sight.forget(array, size); });
     }
@@ -39,7 +39,7 @@ class SampleMeasure {
     }
 
   private:
-    // act(array, its numbers of one network and time) for each array, null or not.
+    // Calls act(array, its numbers per network and time) for each array, null or not.
     template <class Act>
     void for_each_array(Act&& act) const {
         for (T* array : {record_.loss, record_.error, record_.soft_error}) act(array, 1);
@@ -51,7 +51,7 @@ class SampleMeasure {
     };
 
     void add(int sample, V margin, V loss, V error, V soft_error, const Sight<V>& sight) {
-        if (const V p = task_.weights[sample]; sample < task_.learnt) {  // 0 times an infinite loss would be no number
+        if (const V p = task_.weights[sample]; sample < task_.learnt) {  // weight 0 times an infinite loss would be NaN
             sums_.loss = fma(p, loss, sums_.loss);
             sums_.error = fma(p, error, sums_.error);
             sums_.soft_error = fma(p, soft_error, sums_.soft_error);
@@ -69,7 +69,7 @@ class SampleMeasure {
     Sums sums_;
 };
 
-// One output: margin y f; a margin of exactly 0 is a coin's toss.
+// One output: the margin is y f; a margin of exactly 0 counts as half an error.
 template <AnyLanes V>
 void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
     const V zero = 0, half = 0.5, one = 1;
@@ -78,8 +78,8 @@ void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
     add(sample, m, record_.loss ? loss_.value(m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
 }
 
-// K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v) and the soft error 1/(1 + e^-v). Who ties with j others
-// at the top errs with probability j/(j+1).
+// K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v) and the soft error 1/(1 + e^-v). A tie with j others at the top counts as an error
+// of j/(j+1).
 template <AnyLanes V>
 template <class Pass>
 void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight) {
@@ -94,14 +94,14 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
             sum = sum + exp(other - top);
             ties = ties + where_less(other, o, zero, where_less(o, other, zero, one));
         }
-    // sum - sum is 0, or NaN where an output is: log alone may give a number there.
+    // sum - sum is 0, or NaN if an output is not finite: log alone may return a number there.
     const V v = top + (log(sum) + (sum - sum)) - o, m = o - top;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, ties / (ties + one)));
     add(sample, m, CrossEntropy::value(zero, -v), error, sigmoid_of_minus(-v), sight);
 }
 
-// On which of the training samples each hidden unit is active: `clear`, `see` each block, `write`. Counts are in double precision, which holds all whole
-// numbers up to 2^53: single precision would stick at 2^24 samples.
+// The training samples on which each hidden unit is active: call `clear`, `see` per block, `write`. Counts are in double precision, which holds all integers up
+// to 2^53; single precision would stop counting at 2^24.
 template <AnyLanes V>
 class UnitMeasure {
   public:
@@ -125,7 +125,7 @@ class UnitMeasure {
                 }
     }
 
-    // Takes a unit's count, the same in all lanes, from whoever has counted elsewhere.
+    // Sets the count of a unit, the same in all lanes, for callers that count elsewhere.
     void take(int unit, double count) { std::fill_n(&counted(unit, 0), V::count, count); }
 
     void write(const Sight<V>& sight) const {
@@ -164,11 +164,11 @@ class UnitMeasure {
     const Network& network_;
     const Task<T>& task_;
     const Record<T>& record_;
-    std::vector<double> counts_;  // of samples on which the unit is active: units x lanes
+    std::vector<double> counts_;  // samples on which the unit is active: units x lanes
 };
 
-// The Euclidean norm of of(0), ..., of(count - 1), summed in their order. Only the norm itself can overflow, or be too small to be held: no square does.
-// Infinite where a number is; NaN where one is none.
+// The Euclidean norm of of(0), ..., of(count - 1), summed in this order. The numbers are scaled by the largest, so that no square overflows or underflows.
+// Infinite if a number is infinite, NaN if one is NaN.
 template <AnyLanes V, class Of>
 V norm(std::int64_t count, Of&& of) {
     const V zero = 0, one = 1, infinite = std::numeric_limits<typename V::Scalar>::infinity();
@@ -182,7 +182,7 @@ V norm(std::int64_t count, Of&& of) {
     return unit * sqrt(sum);
 }
 
-// What the parameters say by themselves, and their gradient.
+// Measures of the parameters alone, and of their gradient.
 template <AnyLanes V>
 class ParameterMeasure {
   public:
@@ -190,8 +190,8 @@ class ParameterMeasure {
 
     ParameterMeasure(const Network& network, const Record<T>& record) : network_(network), record_(record) {}
 
-    // `initial` are the parameters at the initialisation, which are read where the distance from them is recorded.
-    template <class Parameters>  // a pack, or whatever else has its numbers
+    // `initial` are the parameters at initialisation; they are read only if the distance from them is recorded.
+    template <class Parameters>  // a pack, or anything else with its numbers
     void write(const Parameters& parameters, const Parameters& initial, const Sight<V>& sight) const {
         if (record_.distance) sight.put(record_.distance, 1, 0, norm<V>(network_.parameters, [&](std::int64_t n) { return parameters[n] - initial[n]; }));
         write_norms(parameters, sight);
@@ -203,7 +203,7 @@ class ParameterMeasure {
     void write_gradient(const Parameters& gradient, const Sight<V>& sight) const {
         sight.put(record_.gradient_norm, 1, 0, norm<V>(network_.parameters, [&](std::int64_t n) { return gradient[n]; }));
     }
-    // Lanes that are lost get nothing.
+    // Writes NaN for lanes that are lost.
     void forget(const Sight<V>& sight) const {
         for_each_array(sight, [&](T* array, std::int64_t size) { sight.forget(array, size); });
     }
@@ -250,7 +250,7 @@ void ParameterMeasure<V>::write_norms(const Parameters& parameters, const Sight<
     }
 }
 
-// |weights and bias into a hidden unit|^2 - r_in / r_out |weights out of it|^2, which gradient flow conserves for homogeneous activations, whatever the scales.
+// |weights and bias into a hidden unit|^2 - r_in / r_out |weights out of it|^2. Gradient flow conserves it for homogeneous activations, whatever the scales.
 template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sight<V>& sight) const {
@@ -286,7 +286,7 @@ void ParameterMeasure<V>::write_trajectory(const Parameters& parameters, const S
     }
 }
 
-// The first layer's weights in all inputs, where those of a span are trained.
+// The first layer's weights in all inputs, if training uses the coordinates of a span.
 template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_whole(const Parameters& parameters, const Sight<V>& sight) const {
@@ -303,7 +303,7 @@ void ParameterMeasure<V>::write_first(const PackLanes<V>& lanes, int lane, const
                           to + std::int64_t(o) * lanes.unmet.span->dimension);
 }
 
-// act(array, its numbers of one network and time) for each array, null or not.
+// Calls act(array, its numbers per network and time) for each array, null or not.
 template <AnyLanes V>
 template <class Act>
 void ParameterMeasure<V>::for_each_array(const Sight<V>& sight, Act&& act) const {
@@ -317,12 +317,12 @@ void ParameterMeasure<V>::for_each_array(const Sight<V>& sight, Act&& act) const
     }
 }
 
-// One lane's weights after its last step, and how its training ended.
+// Writes one lane's weights after its last step, and how its training ended.
 template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const {
     const std::int64_t network = lanes.network[lane];
-    const bool lost = lanes.status[lane] == Status::diverged;  // what gave up has a last state, from which it can go on
+    const bool lost = lanes.status[lane] == Status::diverged;  // a flow that gave up has a last state, from which it can be resumed
     const auto copy = [&](T* array, int from, std::int64_t size) {
         for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = lost ? std::numeric_limits<T>::quiet_NaN() : parameters.at(from + n)[lane];
     };

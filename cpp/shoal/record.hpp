@@ -1,4 +1,4 @@
-// What may be recorded of networks, and the caller's arrays (network, time, ...) that it goes to.
+// What may be recorded of networks, and the caller's arrays (network, time, ...) that receive it.
 #pragma once
 
 #include "shoal/pack.hpp"
@@ -8,16 +8,17 @@
 
 namespace shoal {
 
-// exhausted: the flow gave up (GaveUp); fitted, satisfied, dead: descent met that rule, and stopped there (stop.hpp).
+// exhausted: the flow gave up (GaveUp). fitted, satisfied, dead: descent met that rule and stopped (stop.hpp).
 enum class Status : std::int8_t { ok, diverged, exhausted, fitted, satisfied, dead };
 
-// Why a flow was exhausted: it took all the steps it may; time cannot tell shorter steps apart; it came to where gradient flow is not determined.
+// Why a flow was exhausted: it took the maximum number of steps; the resolution of time does not allow shorter steps; gradient flow is not determined beyond
+// this point.
 enum class GaveUp : std::int8_t { no, steps, resolution, undetermined };
 
-// Whether there is nothing to record of it any more.
+// Whether later records of the network are empty.
 constexpr bool is_lost(Status status) { return status == Status::diverged || status == Status::exhausted; }
 
-// Where each measure of a set of samples goes; null where it was not asked for.
+// Where each measure of a set of samples goes; null if it was not requested.
 template <class T>
 struct SampleRecord {
     T *loss = nullptr, *error = nullptr, *soft_error = nullptr;  // (networks, times)
@@ -25,7 +26,7 @@ struct SampleRecord {
     bool wanted() const { return loss || error || soft_error || margin; }
 };
 
-// Where all measures go: those of the training samples, of the test samples, of the hidden units, and of the parameters.
+// Where all measures go: those of the training samples, the test samples, the hidden units, and the parameters.
 template <class T>
 struct Record : SampleRecord<T> {
     std::int64_t times = 0;  // how many
@@ -34,19 +35,19 @@ struct Record : SampleRecord<T> {
     T *active = nullptr, *unit_active = nullptr;         // (networks, times, hidden layers), (networks, times, hidden units)
     T *gradient_norm = nullptr, *distance = nullptr;     // (networks, times)
     bool* pattern = nullptr;                             // (networks, times, hidden units, samples)
-    std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); of all inputs, as the weights are
-    std::vector<T*> weights, biases;                     // of the last step: (networks, outputs, inputs), (networks, outputs)
+    std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); in all inputs, as the weights
+    std::vector<T*> weights, biases;                     // after the last step: (networks, outputs, inputs), (networks, outputs)
     Status* status = nullptr;                            // (networks,)
-    std::int64_t* stopped_at = nullptr;                  // (networks,): number of steps after which it diverged, gave up or met a rule, -1 where it did not
-    double* stopped_time = nullptr;                      // of a flow (networks,): the time of that, NaN where it did not
-    std::int64_t *accepted = nullptr, *rejected = nullptr;  // of a flow (networks,): steps taken, steps tried again
+    std::int64_t* stopped_at = nullptr;                  // (networks,): the step at which it diverged, gave up or met a rule; -1 if it did not
+    double* stopped_time = nullptr;                      // of a flow (networks,): the time of that; NaN if it did not
+    std::int64_t *accepted = nullptr, *rejected = nullptr;  // of a flow (networks,): steps accepted, steps rejected
     GaveUp* gave_up = nullptr;                           // of a flow (networks,), or null
     bool keeps_weights() const { return !trajectory.empty() || !weights.empty(); }
     bool looks_at_units() const { return active || unit_active || pattern; }
     bool looks_at_samples() const { return this->wanted() || looks_at_units(); }
 };
 
-// A measure of one array: its name, where a record keeps the array's address, and the lengths of its axes after (networks, times).
+// A measure with one array: its name, the record's field for the address of the array, and the lengths of its axes after (networks, times).
 template <class T>
 struct Place {
     const char* name;
@@ -54,7 +55,7 @@ struct Place {
     std::vector<std::int64_t> shape;
 };
 
-// All of them but those of other types: pattern, trajectory and weights.
+// All such measures. Left out are those of another type or of several arrays: pattern, trajectory and weights.
 template <class T>
 std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::int64_t test_samples) {
     const std::int64_t layers = std::int64_t(network.layers.size()), hidden = network.hidden_layers(), units = network.units();
@@ -76,8 +77,8 @@ std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::
 #undef SHOAL_IN
 }
 
-// What of the first layer's weights no input meets, in each lane (span.hpp): the squared norm of the rest of each row, and the rest itself where whole weights
-// are recorded. Empty where inputs are trained on as they are.
+// The part of the first layer's weights orthogonal to all inputs, per lane (span.hpp): the squared norm of each of its rows, and the part itself if whole
+// weights are recorded. Empty if training uses the inputs as they are.
 template <AnyLanes V>
 struct Unmet {
     const Span* span = nullptr;
@@ -104,7 +105,7 @@ struct Unmet {
 
     V square(int unit) const { return span ? squares[unit] : V(0); }
 
-    // Writes the whole weights of unit `unit`, of which `row` begins what is trained; a lane's next number lies `apart` further on.
+    // Writes the whole weights of unit `unit`. `row` begins its trained coordinates; consecutive numbers of a lane are `apart` apart.
     template <class T>
     void write(int lane, int unit, int outputs, const T* row, int apart, T* to) const {
         const double* const from = rest.data() + (std::int64_t(lane) * outputs + unit) * span->dimension;
@@ -116,14 +117,14 @@ struct Unmet {
     }
 };
 
-// Which networks the lanes of a pack are, and how they fare.
+// Which networks the lanes of a pack hold, and their status.
 template <AnyLanes V>
 struct PackLanes {
-    std::int64_t network[V::count];  // its place in the caller's arrays; negative where nobody wants the lane
+    std::int64_t network[V::count];  // its index in the caller's arrays; negative if the lane is unused
     Status status[V::count];
     std::int64_t stopped_at[V::count];
     Unmet<V> unmet;
-    Pack<V> initial;  // the parameters at the initialisation, where the distance from them is recorded
+    Pack<V> initial;  // the parameters at initialisation, if the distance from them is recorded
 
     PackLanes() { std::fill_n(network, V::count, std::int64_t(-1)); }
     bool wanted(int lane) const { return network[lane] >= 0; }
@@ -134,13 +135,13 @@ struct PackLanes {
     }
 };
 
-// One sight of a pack: each lane's record number `times[lane]` of `records`; none where negative, as in all lanes that are not wanted.
+// One record of a pack: lane by lane, record number `times[lane]` of `records`; none if negative, as in unused lanes.
 template <AnyLanes V>
 struct Sight {
     const PackLanes<V>* lanes = nullptr;
     std::int64_t records = 0, times[V::count];
 
-    // Writes one measure's item of every wanted lane, `each` items a network and time.
+    // Writes one item of a measure in every lane with a record; the array has `each` items per network and time.
     template <class Number>
     void put(Number* array, std::int64_t each, std::int64_t item, V value) const {
         if (!array) return;
@@ -150,7 +151,7 @@ struct Sight {
             if (times[lane] >= 0) array[slot(lane) * each + item] = Number(numbers[lane]);
     }
 
-    // Lanes that are lost get NaN, or false.
+    // Writes NaN, or false, for lanes that are lost.
     template <class Number>
     void forget(Number* array, std::int64_t each) const {
         constexpr Number nothing = std::is_same_v<Number, bool> ? Number(0) : std::numeric_limits<Number>::quiet_NaN();
@@ -159,7 +160,7 @@ struct Sight {
             if (times[lane] >= 0 && is_lost(lanes->status[lane])) std::fill_n(array + slot(lane) * each, each, nothing);
     }
 
-    // All later records are this one again.
+    // Copies this record to all later ones.
     template <class Number>
     void hold(Number* array, std::int64_t each) const {
         if (!array) return;
@@ -170,7 +171,7 @@ struct Sight {
         }
     }
 
-    // act(lane, where its `each` numbers go) for each lane that has a record.
+    // Calls act(lane, address of its `each` numbers) for each lane that has a record.
     template <class Number, class Act>
     void each_lane(Number* array, std::int64_t each, Act&& act) const {
         for (int lane = 0; lane < V::count; ++lane)

@@ -1,4 +1,4 @@
-// Takes down all that is asked of a pack at the moments that a method chooses; what there is to measure, no method knows.
+// Records all requested measures of a pack at the moments that a method chooses. Methods do not know the measures.
 #pragma once
 
 #include "shoal/cohort.hpp"
@@ -25,14 +25,14 @@ class Recorder {
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }
 
-    // Takes the outputs at these parameters for those at the start, in the lanes where `fresh` is not 0 of networks that are centred.
+    // For centred networks, takes the outputs at these parameters as those at initialisation, in lanes whose `fresh` is not 0.
     bool centre(const Pack<V>& parameters, V fresh, const Monitor& monitor) {
         const auto go_on = [&] { return !monitor.stopped(); };
         return (!slope_ || slope_->pass.centre(parameters, fresh, go_on)) && (!test_ || test_->pass.centre(parameters, fresh, go_on));
     }
 
-    // Begins each lane's record number times[lane], none where negative: `see` each block of a forward pass at these parameters, then `end`. False when the
-    // monitor says stop.
+    // Begins record number times[lane] of each lane, none if negative. Then call `see` for each block of a forward pass at these parameters, then `end`.
+    // Returns false if the monitor says stop.
     bool begin(const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {
         sight_.lanes = &lanes;
         for (int lane = 0; lane < L; ++lane) sight_.times[lane] = lanes.wanted(lane) ? times[lane] : -1;
@@ -49,7 +49,7 @@ class Recorder {
         units_.see(first, count, pass, sight_);
     }
 
-    // Lanes of which the pass showed that they are lost, and whose status says so, get nothing.
+    // Ends the record. Lanes that the pass showed to be lost, and whose status says so, are left empty.
     void end() {
         parameters_.forget(sight_);
         if (test_) test_->measure.forget(sight_);
@@ -57,7 +57,7 @@ class Recorder {
         units_.write(sight_);
     }
 
-    // The whole of a record, by a forward pass of its own.
+    // Makes a whole record by a forward pass of its own.
     bool look(Gradient<V>& pass, const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {
         if (!begin(lanes, times, parameters, monitor)) return false;
         const auto see_block = [&](int first, int count, const Gradient<V>& seen) {
@@ -69,7 +69,7 @@ class Recorder {
         return true;
     }
 
-    // Fills all records behind those just taken with the same.
+    // Fills all later records with the ones just taken.
     void hold() const {
         parameters_.hold(sight_);
         samples_.hold(sight_);
@@ -80,7 +80,7 @@ class Recorder {
     void write_end(const PackLanes<V>& lanes, int lane, const Pack<V>& parameters) const { parameters_.write_end(lanes, lane, parameters); }
 
   private:
-    // The gradient at the parameters of a record, by passes of its own: whatever the layers' rates are, and a method holds.
+    // The gradient at the parameters of a record, by passes of its own: with rates of 1 and without held gates.
     struct Slope {
         explicit Slope(const Run<T>& run)
             : network(with_unit_rates(run.network)), pass(network, run.task, run.loss, run.penalty, run.tuning), numbers(run.network.parameters) {}

@@ -2,7 +2,7 @@
 //
 //   mean = sum_i x_i / n,   squares = sum_i (x_i - mean)^2,   least, most,   products = sum_i (x_i - mean_x) (y_i - mean_y)
 //
-// with the sums over networks in ascending order, in double precision whatever the records'; how many networks an event has met; and histograms.
+// Sums over networks run in ascending order, in double precision whatever the type of the records. Also counts of networks that meet an event, and histograms.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace shoal {
 
-// Records of one measure: `numbers` of each network, network after network.
+// Records of one measure: `numbers` per network, network after network.
 template <class T>
 struct Records {
     const T* values;
@@ -24,7 +24,7 @@ struct Records {
     const T* of(std::int64_t network) const { return values + network * numbers; }
 };
 
-// act(first number, how many) on pieces of the numbers of a network, most of them of a constant length.
+// Calls act(first number, count) on pieces of a network's numbers; most pieces have a constant length.
 template <class Act>
 void for_each_column(std::int64_t numbers, Act&& act) {
     constexpr int together = 16;
@@ -33,7 +33,7 @@ void for_each_column(std::int64_t numbers, Act&& act) {
     for (; first < numbers; ++first) act(first, std::integral_constant<int, 1>());
 }
 
-// Four rows of numbers: mean, squares, least, most. Of no network at all: 0, 0, infinity, -infinity. Where one value is no number, none of the four is.
+// Writes four rows of numbers: mean, squares, least, most. Over no networks they are 0, 0, infinity, -infinity. If one value is NaN, so are all four.
 template <class T>
 void take_moments(Records<T> records, std::span<const std::int64_t> networks, double* to) {
     const double count = double(std::max<std::size_t>(networks.size(), 1));
@@ -48,7 +48,7 @@ void take_moments(Records<T> records, std::span<const std::int64_t> networks, do
             for (int c = 0; c < columns; ++c) {
                 const double value = double(x[c]);
                 mean[c] += value;
-                const bool none = value != value;  // which stays, for no number is below or above it
+                const bool none = value != value;  // stays, because no number is below or above NaN
                 least[c] = value < least[c] || none ? value : least[c];
                 most[c] = value > most[c] || none ? value : most[c];
             }
@@ -69,7 +69,7 @@ void take_moments(Records<T> records, std::span<const std::int64_t> networks, do
     });
 }
 
-// The products of two measures of as many numbers, whose means are known.
+// Writes the products of two measures with equally many numbers and known means.
 template <class T>
 void take_products(Records<T> one, Records<T> other, std::span<const std::int64_t> networks, const double* mean, const double* other_mean, double* to) {
     for_each_column(one.numbers, [&](std::int64_t first, auto columns) {
@@ -82,10 +82,10 @@ void take_products(Records<T> one, Records<T> other, std::span<const std::int64_
     });
 }
 
-// What a number is held against.
+// How an event compares a number with its threshold.
 enum class Relation { below, at_most, above, at_least };
 
-// Adds to each number's count the networks that meet the event. What is not a number, of a network that has diverged, counts as above every threshold.
+// Adds to each number's count the networks that meet the event. NaN, as of a network that diverged, counts as above every threshold.
 template <class T>
 void count_events(Records<T> records, std::span<const std::int64_t> networks, Relation relation, double threshold, std::int64_t* counts) {
     const auto add = [&](auto meets) {
@@ -102,8 +102,8 @@ void count_events(Records<T> records, std::span<const std::int64_t> networks, Re
     }
 }
 
-// Bins that hold a number to a relative width of 2^-bits: 2^bits to an octave, from 2^-octaves to 2^octaves, for either sign. What is smaller shares one bin
-// with 0, what is larger has one for each sign. From the most negative numbers to the largest.
+// Bins of relative width 2^-bits: 2^bits per octave, from 2^-octaves to 2^octaves, for either sign. One bin holds 0 and all smaller numbers; one bin per sign
+// holds all larger ones. Bins ascend from the most negative numbers to the largest.
 struct Bins {
     static constexpr int octaves = 32, mantissa = std::numeric_limits<double>::digits - 1;
     int bits;
@@ -111,18 +111,18 @@ struct Bins {
     std::int64_t of_a_sign() const { return std::int64_t(2 * octaves) << bits; }
     std::int64_t count() const { return 2 * of_a_sign() + 3; }
 
-    // The bin of x; of a NaN it is -1.
+    // The bin of x; -1 for NaN.
     std::int64_t operator()(double x) const {
         constexpr auto least = std::bit_cast<std::int64_t>(0x1p-32);
         static_assert(octaves == 32);
         if (std::isnan(x)) return -1;
         const std::int64_t above = (std::bit_cast<std::int64_t>(std::abs(x)) - least) >> (mantissa - bits), half = of_a_sign();
-        const std::int64_t away = above < 0 ? 0 : std::min(above, half) + 1;  // 0 for what counts as 0, half + 1 for what is too large
+        const std::int64_t away = above < 0 ? 0 : std::min(above, half) + 1;  // 0 in the bin of 0, half + 1 beyond the largest octave
         return half + 1 + (x < 0 ? -away : away);
     }
 };
 
-// Adds the networks to the histogram, a row of bins, of each number. What is no number is in no bin.
+// Adds the networks to the histogram, a row of bins, of each number. NaN is in no bin.
 template <class T>
 void fill_histograms(Records<T> records, std::span<const std::int64_t> networks, Bins bins, std::int64_t* histograms) {
     const std::int64_t row = bins.count();
