@@ -1,4 +1,4 @@
-// The networks of one pack while they train: their parameters, which of them stands in which lane, and where a network had to stop.
+// The networks of one pack while they train: their parameters, the network in each lane, and the step at which a network had to stop.
 #pragma once
 
 #include "shoal/loss.hpp"
@@ -12,7 +12,7 @@
 
 namespace shoal {
 
-// Everything that one call trains, but for the method: shared by all threads, changed by none.
+// Everything that defines one call of training except the method. All threads share it, and none changes it.
 template <class T>
 struct Run {
     Network network;
@@ -20,14 +20,14 @@ struct Run {
     Loss loss;
     Start start;
     Record<T> record;
-    std::int64_t networks, first;  // how many, and the index of the first
+    std::int64_t networks, first;  // number of networks, and the index of the first
     std::uint64_t seed;
     Penalty penalty = {};
-    std::optional<Task<T>> test = {};  // measured, not learnt
-    std::optional<Span> span = {};     // of the inputs, of which network and tasks then have the coordinates; there is no weight decay
+    std::optional<Task<T>> test = {};  // samples that are measured, not learnt
+    std::optional<Span> span = {};     // span of the inputs (span.hpp), in whose coordinates network and tasks are given; requires no weight decay
     Tuning tuning = Tuning::of_this_machine();
-    std::int64_t position = 0;         // of the first network among those that are given: their explicit starts, their rates
-    std::optional<Start> resumed = {};  // explicit weights from which training goes on, while outputs of centred networks and distances count from `start`
+    std::int64_t position = 0;         // of the first network among the given explicit weights and rates
+    std::optional<Start> resumed = {};  // explicit weights from which training resumes; outputs of centred networks and distances still count from `start`
 };
 
 template <AnyLanes V>
@@ -41,7 +41,7 @@ class Cohort {
         if (run.record.distance) lanes.initial = Pack<V>(run.network.parameters);
     }
 
-    // Draws the starts of `count` networks, of which the first stands at `position`. Lanes beyond the last network hold a copy of it, which nobody reads.
+    // Draws the initial weights of `count` networks, the first at `position`. Lanes beyond the last network hold a copy of it, which nobody reads.
     void begin(std::int64_t position, int count) {
         for (int lane = 0; lane < L; ++lane) {
             begin_lane(lane, position + std::min(lane, count - 1));
@@ -49,7 +49,7 @@ class Cohort {
         }
     }
 
-    // Draws the start of one network into a lane.
+    // Draws the initial weights of one network into a lane.
     void begin_lane(int lane, std::int64_t network) {
         lanes.network[lane] = network;
         lanes.status[lane] = Status::ok;
@@ -58,12 +58,12 @@ class Cohort {
         for (int n = 0; run_.record.distance && n < run_.network.parameters; ++n) lanes.initial.lane(n, lane) = parameters.lane(n, lane);
     }
 
-    // Puts a lane whose outputs at the start are known where its training goes on.
+    // Sets a lane to the weights from which training resumes, once its outputs at initialisation are known.
     void resume_lane(int lane) {
         if (run_.resumed) take(lane, *run_.resumed);
     }
 
-    // Empties a lane: its numbers are 0 from here on.
+    // Empties a lane: its parameters become 0.
     void leave(int lane) {
         lanes.network[lane] = -1;
         for (int n = 0; n < run_.network.parameters; ++n) parameters.lane(n, lane) = T(0);

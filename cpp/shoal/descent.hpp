@@ -1,8 +1,8 @@
-// Full-batch gradient descent with a fixed rate of each network: theta <- theta - rate grad, in L lanes at once, each network from its start to its last step.
+// Full-batch gradient descent with a fixed rate per network: theta <- theta - rate grad, in L lanes at once, each network from its first to its last step.
 //
-// A network is a deterministic function of its parameters: one that a step leaves as it was, to the bit, never moves again, and all its later records are the
-// one of now. So it may leave, and the next network of the queue takes its lane; so may one that has diverged or met a rule (stop.hpp). Each lane counts its
-// own steps, from the moment of the pack's clock at which its network came.
+// A step is a deterministic function of the parameters. A network that a step leaves unchanged to the bit never moves again, and all its later records equal
+// the present one. So it leaves, and the next network of the queue takes its lane; the same holds for networks that diverge or meet a rule (stop.hpp). Each
+// lane counts its own steps, from the time on the pack's clock at which its network came.
 #pragma once
 
 #include "shoal/queue.hpp"
@@ -18,13 +18,13 @@ class Descent;
 
 template <class T>
 struct DescentMethod {
-    std::vector<T> rates;  // one of all networks, or one of each that is given
+    std::vector<T> rates;  // one for all networks, or one per given network
     std::int64_t steps;
     std::vector<std::int64_t> record_steps;  // increasing, 0..steps
     StopRules stop = {};
-    bool retire = true;  // whether networks that are done leave before their last step: it changes the time, never a bit
+    bool retire = true;  // whether networks that are done leave before their last step; changes the time, never a bit
 
-    // Of the network with this position among those that are given.
+    // Returns the rate of the network at this position among the given ones.
     T rate_of(std::int64_t position) const { return rates[rates.size() == 1 ? 0 : position]; }
 
     template <AnyLanes V>
@@ -47,15 +47,15 @@ class Descent {
           stops_(run.network, run.task, run.loss, method.stop),
           period_(refill_period(run, method)) {}
 
-    // Trains the networks of the queue until none is left or the monitor says stop.
+    // Trains networks from the queue until it is empty or the monitor says stop.
     void train(Queue& queue, Monitor& monitor);
 
   private:
-    // One step in so many is a watchful one.
+    // One step in `watch_every` also checks whether networks still move.
     static constexpr std::int64_t watch_every = 32;
     static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
-    // theta <- theta - rate grad, and a look at whether it is still finite; a watchful one also looks at whether it has moved at all.
+    // theta <- theta - rate grad, with a check that theta is finite; a watchful step also checks whether it moved.
     template <bool watchful>
     struct Move {
         T* parameters;
@@ -92,15 +92,15 @@ class Descent {
     Gradient<V> gradient_;
     Recorder<V> recorder_;
     Stops<V> stops_;
-    const std::int64_t period_;  // networks come at multiples of it, or, where it is 0, when all lanes are free
+    const std::int64_t period_;  // networks come at multiples of this; if it is 0, when all lanes are free
 
-    std::int64_t clock_ = 0, due_ = 0;           // steps of the pack; at which of them some lane next has something to record, or ends
-    std::int64_t begun_[L], next_[L], times_[L];  // when a lane's network came, its next record, and the one that it takes now
-    alignas(64) T minus_rates_[L];               // 0 where no network is
+    std::int64_t clock_ = 0, due_ = 0;           // steps of the pack; the step at which a lane next has something to record, or ends
+    std::int64_t begun_[L], next_[L], times_[L];  // per lane: when its network came, its next record, and the record it takes now
+    alignas(64) T minus_rates_[L];               // 0 in lanes without a network
     bool leaves_[L];
-    bool records_ = false, met_ = false;  // some lane takes a record now; some lane's network meets a rule
-    int wanted_ = 0;                      // lanes
-    std::int64_t origin_ = 0;             // when the last network came that found all lanes free
+    bool records_ = false, met_ = false;  // some lane takes a record now; some network meets a rule
+    int wanted_ = 0;                      // lanes in use
+    std::int64_t origin_ = 0;             // when a network last came while all lanes were free
     bool last_come_ = false;              // the queue is empty
 };
 

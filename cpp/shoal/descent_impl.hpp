@@ -1,4 +1,4 @@
-// The parts of Descent: the steps, and what comes between two steps where some lane has something to record, or ends.
+// The parts of Descent: its steps, and what happens between two steps if a lane has something to record, or ends.
 #pragma once
 
 #include "shoal/descent.hpp"
@@ -7,9 +7,9 @@
 
 namespace shoal {
 
-// Lanes that are out of step take their records one by one, each at the price of a forward pass of the pack. So networks come at once where records are few;
-// where they are many and evenly spaced, a whole number of spacings after one another, so that their records still fall together; else all together. What it
-// costs, as a share of all steps: records apart, or lanes that wait for half a spacing.
+// Lanes out of step take their records at different steps, each at the cost of a forward pass of the pack. If records are few, networks come at once. If
+// records are many and evenly spaced, networks come a whole number of spacings after one another, so that their records still coincide. Else they come all
+// together. The costs compared are fractions of all steps: of records apart, and of lanes that wait for half a spacing.
 template <AnyLanes V>
 std::int64_t Descent<V>::refill_period(const Run<T>& run, const DescentMethod<T>& method) {
     const std::vector<std::int64_t>& records = method.record_steps;
@@ -34,21 +34,21 @@ void Descent<V>::train(Queue& queue, Monitor& monitor) {
         const bool watchful = method_.retire && clock_ % watch_every == watch_every - 1;
         if (!(watchful ? step<true>(monitor) : step<false>(monitor))) {
             if (!met_) return;
-            let_go_of_those_who_meet_a_rule();  // before their step; the others make it without them
+            let_go_of_those_who_meet_a_rule();  // before their step; the others then take theirs
         } else if (attended && due_ < clock_) {
             due_ = next_due();
         }
     }
 }
 
-// One step of all lanes. False where it was not made: some network meets a rule, or the monitor says stop.
+// Takes one step in all lanes. Returns false if it was not taken, because a network meets a rule or the monitor says stop.
 template <AnyLanes V>
 template <bool watchful>
 bool Descent<V>::step(Monitor& monitor) {
     Move<watchful> move{cohort_.parameters.at(0), V::load(minus_rates_)};
     if (!gradient_(cohort_.parameters, [&](int first, int count, const Gradient<V>& pass) { return see(first, count, pass, monitor); }, move)) return false;
     const bool lost = gathered(gather_not_finite(move.not_finite, gradient_.lost()));
-    bool leave = lost && let_go_of_those_who_diverged(gradient_.lost());  // by the loss before the step, which may be recorded now
+    bool leave = lost && let_go_of_those_who_diverged(gradient_.lost());  // judged by the loss before the step, which may be recorded now
     if (records_) end_records();
     ++clock_;
     monitor.stepped(wanted_);
@@ -58,7 +58,8 @@ bool Descent<V>::step(Monitor& monitor) {
     return true;
 }
 
-// What a block of the forward pass is looked at for. After the last one it is known whether some network meets a rule: then the step is not made.
+// Looks at a block of the forward pass for records and rules. After the last block it is known whether a network meets a rule; if so, returns false, and the
+// step is not taken.
 template <AnyLanes V>
 bool Descent<V>::see(int first, int count, const Gradient<V>& pass, const Monitor& monitor) {
     met_ = false;
@@ -70,20 +71,20 @@ bool Descent<V>::see(int first, int count, const Gradient<V>& pass, const Monito
     return !met_ && !monitor.stopped();
 }
 
-// Ends the networks that have come to their end, and takes others for their lanes. False when there are none left, or the monitor says stop.
+// Ends the networks that are done, and takes others into their lanes. Returns false if none are left, or the monitor says stop.
 template <AnyLanes V>
 bool Descent<V>::attend(Queue& queue, Monitor& monitor) {
     bool some = true;
     while (some) {
         if (monitor.stopped() || !finish(monitor) || !fill(queue, monitor)) return false;
-        some = false;  // who comes may end at once
+        some = false;  // a network that comes may end at once
         for (int lane = 0; lane < L; ++lane) some |= cohort_.lanes.wanted(lane) && (leaves_[lane] || step_of(lane) == method_.steps);
     }
     wanted_ = cohort_.lanes.wanted();
     return wanted_ > 0;
 }
 
-// Writes all that is left to record of the networks that leave or have made their last step: the records that they never reached are as the present.
+// Writes all remaining records of the networks that leave or have taken their last step: records that they never reached equal the present.
 template <AnyLanes V>
 bool Descent<V>::finish(Monitor& monitor) {
     std::int64_t times[L];
@@ -114,7 +115,7 @@ void Descent<V>::leave(int lane) {
     minus_rates_[lane] = 0;
 }
 
-// Takes networks from the queue into the lanes that are free, when it is time.
+// Takes networks from the queue into free lanes, when it is time.
 template <AnyLanes V>
 bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
     const int free = L - cohort_.lanes.wanted();
@@ -142,8 +143,7 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
     return true;
 }
 
-// A forward pass of its own for the records of lanes that leave, and of all that come after; for the rules; and for whether the loss after the last step is
-// finite.
+// A forward pass of its own: for the records of lanes that leave, present and later; for the rules; and to see whether the loss after the last step is finite.
 template <AnyLanes V>
 bool Descent<V>::look(const std::int64_t (&times)[L], Monitor& monitor) {
     const bool rules = method_.stop.any(), records = std::any_of(times, times + L, [](std::int64_t time) { return time >= 0; });
@@ -168,7 +168,7 @@ bool Descent<V>::look(const std::int64_t (&times)[L], Monitor& monitor) {
     return true;
 }
 
-// Begins the records of the lanes that are at a step to record, while the parameters are that step's.
+// Begins the records of lanes whose step is to be recorded, while the parameters are still those of that step.
 template <AnyLanes V>
 bool Descent<V>::begin_records(const Monitor& monitor) {
     records_ = false;
@@ -207,7 +207,7 @@ void Descent<V>::let_go_of_those_who_meet_a_rule() {
     due_ = clock_;
 }
 
-// Those in whose lanes `lost` is not 0. No other lane reads their numbers.
+// Ends the networks in lanes where `lost` is not 0. No other lane reads their numbers.
 template <AnyLanes V>
 bool Descent<V>::let_go_of_those_who_diverged(V lost) {
     alignas(64) T gathered[L];
@@ -223,7 +223,7 @@ bool Descent<V>::let_go_of_those_who_diverged(V lost) {
 
 template <AnyLanes V>
 bool Descent<V>::let_go_of_those_at_rest(V moved) {
-    using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;  // -0 is not 0
+    using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;  // compared as bits, because -0 counts as moved
     alignas(64) T gathered[L];
     moved.store(gathered);
     bool some = false;

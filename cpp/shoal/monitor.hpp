@@ -1,4 +1,4 @@
-// What the training threads and the calling thread tell each other: stop, and how far we are.
+// Messages between the training threads and the calling thread: stop, and progress.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ class Progress {
     std::atomic<std::int64_t> done_{0};
 };
 
-// One thread's view: it counts by itself and reports in batches, so that two threads seldom touch the same cache line.
+// One thread's view. It counts by itself and reports in batches, so that two threads seldom touch the same cache line.
 class Monitor {
   public:
     explicit Monitor(Progress& progress) : progress_(progress) {}

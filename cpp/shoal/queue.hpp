@@ -1,4 +1,4 @@
-// The networks that wait for a lane, or cells of them that wait for a thread. Threads take them in order, each the next few.
+// The networks that wait for a lane, or cells of them that wait for a thread. Threads take them in order, a few at a time.
 #pragma once
 
 #include <algorithm>
@@ -17,12 +17,12 @@ class Queue {
     explicit Queue(std::int64_t networks) : networks_(networks) {}
 
     Some take(int most) {
-        if (next_.load(std::memory_order_relaxed) >= networks_) return {networks_, 0};  // so that those who ask in vain cannot count it out of range
+        if (next_.load(std::memory_order_relaxed) >= networks_) return {networks_, 0};  // so that requests to an empty queue do not overflow the counter
         const std::int64_t first = next_.fetch_add(most, std::memory_order_relaxed);
         return {first, int(std::clamp<std::int64_t>(networks_ - first, 0, most))};
     }
 
-    // The next few for one of `takers`: `most`, and towards the end fewer, at last one by one, so that all takers end together.
+    // Takes the next few for one of `takers`: `most` at first, then fewer, at last one, so that all takers end together.
     Some take_share(int most, int takers) {
         std::int64_t first = next_.load(std::memory_order_relaxed), count = 0;
         do {

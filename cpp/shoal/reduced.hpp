@@ -1,9 +1,8 @@
-// Training of networks of which statistics alone are kept, in memory that does not grow with their number.
+// Training that keeps only statistics of the networks, in memory that does not grow with their number.
 //
-// Networks with the same index / cell make a cell. Each thread trains a stretch of a few cells into records of its own, takes each cell's statistics while they
-// are in the cache, and takes the next stretch; the last ones are shorter, so that all threads end together. Cells are fixed by the networks' indices, so
-// neither threads, nor stretches, nor where a run begins changes the bits of a cell that is whole. What is counted, not summed, needs no cells: whole numbers
-// add up to the same in any order.
+// Networks with the same index / cell form a cell. Each thread trains a stretch of a few cells into its own records, takes the statistics of each cell while
+// they are in the cache, and takes the next stretch. The last stretches are shorter, so that all threads end together. The networks' indices fix the cells:
+// threads, stretches and the begin of a run change no bit of a whole cell. Counts need no cells, because integers add up to the same in any order.
 #pragma once
 
 #include "shoal/statistics.hpp"
@@ -14,9 +13,9 @@
 namespace shoal {
 
 constexpr int statuses = 6;
-constexpr int stop_rules = statuses - int(Status::fitted);  // those of which it is told when networks met them
+constexpr int stop_rules = statuses - int(Status::fitted);  // the statuses for which the time of meeting is kept
 
-// A measure: where a record keeps the address of its array, and how many numbers of each network stand there.
+// A measure: the record's field for the address of its array, and the count of numbers per network.
 template <class T>
 struct Measured {
     T*& (*in)(Record<T>&);
@@ -29,29 +28,29 @@ struct Event {
     double threshold;
 };
 
-// What is to be kept, and where it goes.
+// What to keep, and where it goes.
 template <class T>
 struct Reduction {
     std::int64_t cell;  // networks
-    int stretch;  // cells, at most
+    int stretch;  // in cells, at most
     std::vector<Measured<T>> measures;
-    std::vector<std::pair<int, int>> pairs;  // of measures with as many numbers
+    std::vector<std::pair<int, int>> pairs;  // of measures with equally many numbers
     std::vector<Event> events;
     std::vector<int> distributed;  // measures whose histograms are kept
     Bins bins;
-    bool stops;  // whether to tell when networks met a rule
+    bool stops;  // whether to keep when networks met a rule
 
     std::int64_t* kept = nullptr;  // (cells,): networks that were not lost
-    std::vector<double*> moments = {}, products = {};  // of each measure (cells, 4, numbers), of each pair (cells, numbers)
-    std::vector<std::int64_t*> counts = {};  // of each event (numbers,)
-    std::vector<std::int64_t*> histograms = {};  // of each distributed measure (numbers, bins)
+    std::vector<double*> moments = {}, products = {};  // per measure (cells, 4, numbers), per pair (cells, numbers)
+    std::vector<std::int64_t*> counts = {};  // per event (numbers,)
+    std::vector<std::int64_t*> histograms = {};  // per distributed measure (numbers, bins)
     std::int64_t* status = nullptr;  // (statuses,)
     std::int64_t* stopped = nullptr;  // (cells, stop_rules)
     double* stop_moments = nullptr;  // (cells, stop_rules, 4), of the step
     std::int64_t* stop_histogram = nullptr;  // (stop_rules, bins)
 };
 
-// The records of one stretch, and what they are reduced to.
+// The records of one stretch, and their statistics.
 template <class T>
 class Stretch {
   public:
@@ -71,12 +70,12 @@ class Stretch {
     Stretch(const Stretch&) = delete;
     Stretch& operator=(const Stretch&) = delete;
 
-    // Cells that hold networks of the run.
+    // The number of cells that hold networks of the run.
     static std::int64_t cells(const Run<T>& run, const Reduction<T>& reduction) {
         return (run.first + run.networks - 1) / reduction.cell - run.first / reduction.cell + 1;
     }
 
-    // The run of the networks of some cells, whose address does not change.
+    // The run of the networks of the present stretch; its address does not change.
     const Run<T>& run() const { return run_; }
     void begin(const Queue::Some& cells) {
         const std::int64_t begin = (whole_.first / reduction_.cell + cells.first) * reduction_.cell;
@@ -94,7 +93,7 @@ class Stretch {
         }
     }
 
-    // Adds what was counted to the results.
+    // Adds the counts to the results.
     void add_counts() const {
         const auto add = [](const std::vector<std::int64_t>& from, std::int64_t* to) {
             for (std::size_t n = 0; n < from.size(); ++n) to[n] += from[n];
@@ -122,7 +121,7 @@ class Stretch {
             const auto [one, other] = reduction_.pairs[p];
             take_products(records(one), records(other), kept, moments(one), moments(other), reduction_.products[p] + cell * records(one).numbers);
         }
-        // Of events also those that diverged: one that asks how often training fails must not leave out those that failed most.
+        // Events count diverged networks too: an event that asks how often training fails must not leave out those that failed most.
         known_.clear();
         for (std::int64_t n = first; n < end; ++n)
             if (status_[n] != Status::exhausted) known_.push_back(n);
@@ -135,7 +134,7 @@ class Stretch {
         if (reduction_.stops) reduce_stops(cell, first, end);
     }
 
-    // When the networks of a cell met each rule.
+    // Statistics of when the networks of a cell met each rule.
     void reduce_stops(std::int64_t cell, std::int64_t first, std::int64_t end) {
         for (int rule = 0; rule < stop_rules; ++rule) {
             chosen_.clear();
@@ -160,7 +159,7 @@ class Stretch {
     std::vector<std::vector<std::int64_t>> counts_, histograms_;
 };
 
-// A stretch, and the lanes in which a thread trains it.
+// A stretch, and the trainer with which a thread trains it.
 template <class T, class Method, AnyLanes V>
 class Reducer {
   public:
@@ -179,7 +178,7 @@ class Reducer {
     typename Method::template Trainer<V> trainer_;
 };
 
-// Trains all networks of the run, whose record says nothing of where measures go, and keeps what the reduction says.
+// Trains all networks of the run and keeps what the reduction asks for. The run's record holds no addresses of measures.
 template <class T, class Method>
 void train_reduced(const Run<T>& run, const Method& method, const Reduction<T>& reduction, Engine engine, int threads,
                    const std::function<void(std::int64_t)>& poll) {

@@ -1,4 +1,4 @@
-// Networks to threads: std::thread for the length of one call, a queue, and a caller that stays awake for interrupts and progress.
+// Distributes networks over threads: std::thread for the length of one call, a queue, and a caller that polls for interrupts and progress.
 #pragma once
 
 #include "shoal/arithmetic.hpp"
@@ -16,9 +16,9 @@
 
 namespace shoal {
 
-// Runs `body(0)` ... `body(wanted - 1)`, each on a thread of its own, in the standard arithmetic; `missing()` is called for each thread that the system would
-// not give, of which there may be any number but all. The calling thread calls `poll(done)` every 50 ms and once at the end; when it or a body throws,
-// `progress` says stop and the first exception goes on to the caller, once all threads have come to their end.
+// Runs `body(0)` ... `body(wanted - 1)`, each on a thread of its own, in the standard arithmetic. Calls `missing()` for each thread that the system did not
+// start; at least one has to start. The calling thread calls `poll(done)` every 50 ms and once at the end. If it or a body throws, `progress` says stop, and
+// the first exception reaches the caller once all threads have ended.
 inline void run_threads(int wanted, Progress& progress, const std::function<void(int)>& body, const std::function<void()>& missing,
                         const std::function<void(std::int64_t)>& poll) {
     std::mutex mutex;
@@ -48,7 +48,7 @@ inline void run_threads(int wanted, Progress& progress, const std::function<void
                 workers.emplace_back(guarded, t);
                 ++running;
             }
-        } catch (...) {  // the system has no more threads: go on with those there are, if any
+        } catch (...) {  // the system has no more threads: continue with those that started, if any
             if (workers.empty()) throw;
             for (int t = int(workers.size()); t < wanted; ++t) missing();
         }
@@ -70,8 +70,8 @@ inline void run_threads(int wanted, Progress& progress, const std::function<void
     poll(progress.done());
 }
 
-// Lets `threads` workers take networks 0..networks-1 from one queue, up to `together` at a time; `make_worker()` is called once on each thread and gives
-// `work(queue, monitor)`, which ends when the queue is empty. When `poll` throws, all workers stop within a block of samples.
+// Lets `threads` workers take networks 0..networks-1 from one queue, up to `together` at a time. `make_worker()` is called once on each thread and returns
+// `work(queue, monitor)`, which ends when the queue is empty. If `poll` throws, all workers stop within a block of samples.
 inline void work_through(std::int64_t networks, int together, int threads, const std::function<std::function<void(Queue&, Monitor&)>()>& make_worker,
                          const std::function<void(std::int64_t)>& poll) {
     Progress progress;
@@ -85,7 +85,7 @@ inline void work_through(std::int64_t networks, int together, int threads, const
     run_threads(int(std::min<std::int64_t>(std::max(threads, 1), packs)), progress, body, [] {}, poll);
 }
 
-// The same, one after the other: `make_worker()` gives `work(network, monitor)`.
+// The same, one network at a time: `make_worker()` returns `work(network, monitor)`.
 inline void schedule(std::int64_t networks, int threads, const std::function<std::function<void(std::int64_t, Monitor&)>()>& make_worker,
                      const std::function<void(std::int64_t)>& poll) {
     const auto make = [&]() -> std::function<void(Queue&, Monitor&)> {

@@ -1,11 +1,11 @@
-// Inputs that span fewer dimensions than they have, in coordinates of their own.
+// Inputs that span fewer dimensions than they have, in coordinates of their span.
 //
-//   x = Q^T z,   z = Q x,   V = W Q^T,   R = W - V Q          (rows of Q orthonormal)
+//   x = Q^T z,   z = Q x,   V = W Q^T,   R = W - V Q          (the rows of Q are orthonormal)
 //
-// First-layer weights W meet inputs of the span by V alone: W x = V z. Their gradient lies in the span, dL/dW = (dL/dV) Q, so without weight decay R stays as
-// it was drawn. V is trained in place of W; of R the squared norm of each row is kept, and R itself where whole weights are recorded.
+// Only V acts on inputs in the span: W x = V z. The gradient of W lies in the span, dL/dW = (dL/dV) Q, so without weight decay R keeps its initial value. V is
+// trained in place of W. Of R, the squared norm of each row is kept, and R itself if whole weights are recorded.
 //
-// All in double precision, by sums whose order is written down: the coordinates are the same to the bit on every instruction set.
+// All computations are in double precision, by sums of fixed order: the coordinates have the same bits on every instruction set.
 #pragma once
 
 #include "shoal/start.hpp"
@@ -35,8 +35,8 @@ inline void add_multiple(double factor, const double* from, int count, double* t
     for (int k = 0; k < count; ++k) to[k] += factor * from[k];
 }
 
-// The span of `samples` inputs: each, in their order, less its part along those before (Gram-Schmidt, twice), is a new direction where more is left of it than
-// rounding. Stops with a rank of most + 1 where there are more directions than `most`.
+// Returns the span of `samples` inputs by Gram-Schmidt. Each input, in order, minus its part along earlier directions (subtracted twice), gives a new direction
+// if more than rounding is left. Stops at rank most + 1 if there are more than `most` directions.
 inline Span span_of(const double* inputs, std::int64_t samples, int dimension, int most) {
     Span span{dimension, 0, {}};
     std::vector<double> left(dimension);
@@ -60,16 +60,16 @@ inline Span span_of(const double* inputs, std::int64_t samples, int dimension, i
     return span;
 }
 
-// z = Q x of each input, samples x rank.
+// Writes z = Q x of each input, samples x rank.
 inline void write_coordinates(const Span& span, const double* inputs, std::int64_t samples, double* to) {
     for (std::int64_t s = 0; s < samples; ++s)
         for (int j = 0; j < span.rank; ++j) *to++ = dot(span.basis.data() + std::int64_t(j) * span.dimension, inputs + s * span.dimension, span.dimension);
 }
 
-// Draws the start of one network after the other, in the coordinates in which it is trained.
+// Draws the initial weights of one network after another, in the coordinates in which it is trained.
 class Drawing {
   public:
-    // `network` is the one that is trained. Where there is a span, the one that is drawn has its dimension of inputs.
+    // `network` is the trained network. If there is a span, the drawn network has its full dimension of inputs.
     Drawing(const Network& network, const std::optional<Span>& span)
         : span_(span ? &*span : nullptr),
           network_(span ? with_inputs(network, span->dimension) : network),
@@ -77,7 +77,7 @@ class Drawing {
           trained_(span ? network.parameters : 0),
           squares_(span ? network.layers.front().outputs : 0) {}
 
-    // Draws one, and returns the largest of its numbers, or what is not finite among them.
+    // Draws one network, and returns its largest number in magnitude, or NaN if one is NaN.
     double draw(const Start& start, std::uint64_t seed, std::int64_t index, std::int64_t position) {
         start.draw(network_, seed, index, position, drawn_.data());
         double largest = 0.0;
@@ -92,7 +92,7 @@ class Drawing {
 
     const std::vector<double>& trained() const { return span_ ? trained_ : drawn_; }
     const Span* span() const { return span_; }
-    // Behind a draw: R, outputs x dimension, and the squared norms of its rows.
+    // After a draw: R, outputs x dimension, and the squared norms of its rows.
     const double* rest() const { return drawn_.data(); }
     const std::vector<double>& squares() const { return squares_; }
 

@@ -1,9 +1,9 @@
-// Where a network starts: its parameters as a function of (seed, network index), in double precision whatever the training's.
+// The initialisation of a network: its parameters as a function of (seed, network index), in double precision whatever the dtype of training.
 //
 //   gaussian    W_l ~ N(0, scale_l^2)
-//   balanced    |weights into a hidden unit| / sqrt(rate) = |weights out of it| / sqrt(their rate): every balance invariant is 0
+//   balanced    |weights into a hidden unit| / sqrt(their rate) = |weights out of it| / sqrt(their rate): every balance invariant is 0
 //   separated   each hidden unit of a two-layer network is active on one mode only
-//   explicit    given, one array a layer
+//   explicit    given, one array per layer
 #pragma once
 
 #include "shoal/network.hpp"
@@ -21,12 +21,12 @@ enum class Side { none, positive, negative, both };
 
 struct Start {
     StartKind kind;
-    std::vector<double> scales;    // gaussian: one a layer; balanced: one; separated: first layer, output layer
-    std::vector<double> directions;  // separated: orthonormal rows, as many as mode_direction names
+    std::vector<double> scales;    // gaussian: one per layer; balanced: one; separated: first layer, output layer
+    std::vector<double> directions;  // separated: orthonormal rows, indexed by mode_direction
     std::vector<std::int64_t> mode_direction;  // separated: mode -> row of directions
     std::vector<double> mode_sign;             // separated: the mode's input is sign * norm * direction
-    std::vector<Side> row_side;                // separated: where the modes of each direction lie
-    std::vector<const double*> weights, biases;  // explicit: (networks, outputs, inputs) and (networks, outputs) of each layer
+    std::vector<Side> row_side;                // separated: the side of each direction on which its modes lie
+    std::vector<const double*> weights, biases;  // explicit: (networks, outputs, inputs) and (networks, outputs) per layer
 
     static Start separated(std::vector<double> scales, std::vector<double> directions, std::vector<std::int64_t> mode_direction, std::vector<double> mode_sign);
     void draw(const Network& network, std::uint64_t seed, std::int64_t index, std::int64_t position, double* parameters) const;
@@ -47,7 +47,7 @@ inline Start Start::separated(std::vector<double> scales, std::vector<double> di
     return {StartKind::separated, std::move(scales), std::move(directions), std::move(mode_direction), std::move(mode_sign), std::move(sides), {}, {}};
 }
 
-// Parameters of the network with this index (its key to the draws) and this position among the explicit ones.
+// Draws the parameters of a network. `index` is its key in the draws, `position` its row in explicit weights.
 inline void Start::draw(const Network& network, std::uint64_t seed, std::int64_t index, std::int64_t position, double* parameters) const {
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         const Layer& layer = network.layers[l];
@@ -67,7 +67,8 @@ inline void Start::draw(const Network& network, std::uint64_t seed, std::int64_t
     if (kind == StartKind::separated) separate(network, parameters);
 }
 
-// Scales each hidden unit's outgoing weights, an isotropic direction, to the norm of its incoming ones times the root of the ratio of their rates.
+// Scales the outgoing weights of each hidden unit, whose direction is isotropic. Their norm becomes that of the incoming weights times the root of the ratio of
+// the rates.
 inline void Start::balance(const Network& network, double* parameters) const {
     for (int l = 0; l < network.hidden_layers(); ++l) {
         const Layer &in = network.layers[l], &out = network.layers[l + 1];
@@ -88,8 +89,8 @@ inline void Start::balance(const Network& network, double* parameters) const {
     }
 }
 
-// Reflects each first-layer row, along every direction that carries a mode, so that unit i is active on mode i % modes alone. Along another direction that
-// carries modes of both signs only 0 is inactive on both.
+// Reflects each first-layer row along every direction that carries a mode, so that unit i is active on mode i % modes only. Along a direction of other modes of
+// both signs, only a component of 0 is inactive on both.
 inline void Start::separate(const Network& network, double* parameters) const {
     const Layer& first = network.layers.front();
     const int dimension = first.inputs, rows = int(row_side.size()), modes = int(mode_direction.size());

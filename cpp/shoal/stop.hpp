@@ -1,7 +1,7 @@
-// Rules by which descent ends a network before its last step. They are looked at in the forward pass of each step, so that what is recorded does not matter;
-// samples of weight 0, which are measured and not learnt, do not count. A network whose loss is not finite has diverged, and meets none.
+// Rules by which descent ends a network before its last step. They are checked in the forward pass of each step, so they do not depend on what is recorded.
+// Samples of weight 0, which are measured and not learnt, do not count. A network whose loss is not finite has diverged and meets no rule.
 //
-//   fitted      y f > 0 on every sample (K outputs: that of its label is the largest)
+//   fitted      y f > 0 on every sample (K outputs: the output of its label is the largest)
 //   satisfied   y f >= h on every sample: no hinge is left
 //   dead        in some hidden layer no unit is active on any sample
 #pragma once
@@ -16,7 +16,7 @@ struct StopRules {
     bool any() const { return fitted || satisfied || dead; }
 };
 
-// `clear`, `see` each block of a forward pass, then ask each lane for its status.
+// Call `clear`, then `see` for each block of a forward pass, then `status` for each lane.
 template <AnyLanes V>
 class Stops {
   public:
@@ -38,7 +38,7 @@ class Stops {
         }
     }
 
-    // The rule that the lane's network meets; the first of them, where it meets several.
+    // The rule that the lane's network meets; the first of them if it meets several.
     Status status(int lane) const {
         if (lane_of(lost_, lane) != 0) return Status::ok;
         if (rules_.fitted && lane_of(unfitted_, lane) == 0) return Status::fitted;
@@ -79,9 +79,9 @@ class Stops {
     const Task<T>& task_;
     T threshold_;
     StopRules rules_;
-    V unfitted_, unmet_;  // how many samples are
-    V lost_;              // not 0 where some loss is not finite
-    Pack<V> active_;      // of each hidden layer, whether some unit is active
+    V unfitted_, unmet_;  // number of samples that are unfitted, unmet
+    V lost_;              // not 0 if some loss is not finite
+    Pack<V> active_;      // per hidden layer, whether some unit is active
 };
 
 }  // namespace shoal

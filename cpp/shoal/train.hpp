@@ -1,4 +1,4 @@
-// One call of training: which engine, which pack suits the networks, and packs to threads.
+// One call of training: chooses the engine and the pack for the networks, and distributes packs over threads.
 #pragma once
 
 #include "shoal/descent.hpp"
@@ -8,7 +8,7 @@
 
 namespace shoal {
 
-// act(V()) with the lanes that suit `networks` of these networks on `threads` threads. The choice changes the speed, never the bits.
+// Calls act(V()) with the lanes that suit this many networks on `threads` threads. The choice changes the speed, never the bits.
 template <class T, class Act>
 auto with_lanes(const Network& network, std::int64_t networks, int threads, Act&& act) {
     using Wide = Lanes<T, tiny_registers>;
@@ -16,7 +16,7 @@ auto with_lanes(const Network& network, std::int64_t networks, int threads, Act&
     return act(Lanes<T>());
 }
 
-// What stands in the lanes: networks, or the units of one network (descent only).
+// What the lanes hold: networks, or the units of one network (descent only).
 enum class Engine { lanes, wide };
 
 inline Engine engine_named(const std::string& name) {
@@ -25,8 +25,8 @@ inline Engine engine_named(const std::string& name) {
     throw std::invalid_argument("engine must be lanes or wide, got " + name);
 }
 
-// Trains all networks of the run by the method. `poll(done)` is called from this thread every 50 ms and at the end, with network-steps of descent or networks
-// of a flow; when it throws, training stops.
+// Trains all networks of the run by the method. Calls `poll(done)` from this thread every 50 ms and at the end; `done` counts network-steps of descent, or
+// networks of a flow. If it throws, training stops.
 template <class T, class Method>
 void train(const Run<T>& run, const Method& method, Engine engine, int threads, const std::function<void(std::int64_t)>& poll) {
     if (engine == Engine::wide) {
