@@ -1,11 +1,11 @@
-// On which side of each of several surfaces that meet in a point the flow goes on, or along which of them.
+// Decides on which side of each of several surfaces that meet in a point the flow continues, or along which of them.
 //
-// Each surface i has a gate l_i, 1 above it and 0 below, and a speed s_i at which its height grows: s = q + M l. Filippov's flow is one with
+// Each surface i has a gate l_i, 1 above it and 0 below, and a speed s_i at which its height grows: s = q + M l. A flow in the sense of Filippov has
 //
 //   l_i = 1 and s_i >= 0   (above),   l_i = 0 and s_i <= 0   (below),   or   0 <= l_i <= 1 and s_i = 0   (along: the network slides)
 //
-// for every surface. Where the flow pushes back onto every surface (-M has positive principal minors) there is exactly one; the velocity is then the element of
-// least norm of the subdifferential.
+// for every surface. If the flow pushes back onto every surface (-M has positive principal minors), there is exactly one such flow. Its velocity is then the
+// element of least norm of the subdifferential.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +22,8 @@ class Complementarity {
     // Filled by the caller, after `resize`.
     std::vector<double> speeds;  // q
     std::vector<double> responses;  // M, row by row
-    std::vector<double> noise, faint;  // speeds, and responses to a surface's own gate, that rounding cannot tell from 0
-    std::vector<Stand> stands;  // where the network comes from; then the answer
+    std::vector<double> noise, faint;  // magnitudes below which rounding cannot tell from 0 a speed, and the response of a speed to the surface's own gate
+    std::vector<Stand> stands;  // before: from where the network comes; after: the answer
     std::vector<double> gates;  // the answer
 
     void resize(int count) {
@@ -39,8 +39,8 @@ class Complementarity {
     double response(int i, int j) const { return responses[std::size_t(i) * count_ + j]; }
     int count() const { return count_; }
 
-    // Changes the stand of one surface after another until all agree; from where the network comes, so that of several answers it is the one that the network
-    // runs into. False where there is none to be found.
+    // Finds stands and gates that agree, changing the stand of one surface at a time. It begins from where the network comes, so that of several answers it
+    // finds the one that the network runs into. Returns false if it finds none.
     bool solve() {
         const int most = 20 + 10 * count_;
         for (int round = 0; round < most; ++round) {
@@ -53,7 +53,7 @@ class Complementarity {
         return count_ <= 6 && search() && leave_edges();
     }
 
-    // The gates of the surfaces along which the network slides, by elimination with pivots from the diagonal block.
+    // Finds the gates of the surfaces along which the network slides, by elimination with pivots from the diagonal block.
     bool find_gates() {
         along_.clear();
         for (int i = 0; i < count_; ++i) {
@@ -74,7 +74,7 @@ class Complementarity {
         return true;
     }
 
-    // Changes the stand of the surface that agrees least; false where all agree.
+    // Changes the stand of the surface that agrees least; returns false if all agree.
     bool change_worst() {
         const int worst = find_violated(true);
         if (worst >= 0) change(worst);
@@ -84,7 +84,7 @@ class Complementarity {
     // Whether the present stands agree with gates and speeds.
     bool agrees() { return find_gates() && find_violated(true) < 0; }
 
-    // The gates with which the network slides along all of the surfaces, whatever their range; false where there are none.
+    // Finds the gates with which the network slides along all of the surfaces, in whatever range; returns false if there are none.
     bool slide() {
         std::fill(stands.begin(), stands.end(), Stand::along);
         return find_gates();
@@ -96,7 +96,7 @@ class Complementarity {
         return sum;
     }
 
-    // To within this a gate is known, and held to its range.
+    // The accuracy to which a gate is known and kept in its range.
     double slack(int i) const { return 1e-13 + noise[i] / std::max(std::abs(response(i, i)), 1e-300); }
 
   private:
@@ -119,13 +119,13 @@ class Complementarity {
         return true;
     }
 
-    // A surface whose gate changes nothing, any more, cannot hold the network: its height goes where the others take it.
+    // A surface whose own gate no longer changes its speed cannot hold the network: its height goes where the others take it.
     void leave_neutral() {
         for (int i = 0; i < count_; ++i)
             if (stands[i] == Stand::along && response(i, i) > -faint[i]) stands[i] = speed(i) > 0 ? Stand::above : Stand::below;
     }
 
-    // Where a gate is at the end of its range, nothing holds the network on the surface: descent steps across and stays there, as a unit does that dies.
+    // If a gate is at the end of its range, nothing holds the network on the surface: descent steps across and stays there, as does a unit that dies.
     bool leave_edges() {
         for (int i = 0; i < count_; ++i) {
             if (stands[i] != Stand::along || std::min(gates[i], 1.0 - gates[i]) > slack(i)) continue;
@@ -137,7 +137,7 @@ class Complementarity {
         return true;
     }
 
-    // The surface that agrees least with where it is put (or the first that does not agree, which cannot go in circles for long); -1 where all agree.
+    // Returns the surface that agrees least with its stand; or, unless `least`, the first that does not agree, which prevents long cycles. -1 if all agree.
     int find_violated(bool least) const {
         int worst = -1;
         double most = 0.0;
@@ -157,7 +157,7 @@ class Complementarity {
         return worst;
     }
 
-    // How the height's speed answers to its own gate while the network slides along the others.
+    // Returns how the speed of a height responds to its own gate while the network slides along the others.
     double own_response(int i) {
         std::vector<int>& along = along_;
         along.clear();
@@ -180,11 +180,11 @@ class Complementarity {
             stands[i] = gates[i] > 0.5 ? Stand::above : Stand::below;
             return;
         }
-        // Where the far side does not push back, the network crosses.
+        // If the far side does not push back, the network crosses.
         stands[i] = own_response(i) < -faint[i] ? Stand::along : stands[i] == Stand::above ? Stand::below : Stand::above;
     }
 
-    // All ways to stand; true where exactly one agrees.
+    // Tries all combinations of stands; true if exactly one agrees.
     bool search() {
         int ways = 1, found = 0;
         for (int i = 0; i < count_; ++i) ways *= 3;

@@ -1,15 +1,15 @@
-// Gradient flow, dtheta/dt = -grad, by an embedded Runge-Kutta pair of order 5(4) with a continuous extension
-// (Ch. Tsitouras, Comput. Math. Appl. 62 (2011) 770), one pack of L networks, each with its own clock: time, step size and
-// acceptance are lanes like everything else, so no network waits for another's accuracy and none changes another's bits.
+// Gradient flow, dtheta/dt = -grad, by an embedded Runge-Kutta pair of order 5(4) with a continuous extension (Ch. Tsitouras, Comput. Math. Appl. 62 (2011)
+// 770), for one pack of L networks. Each network has its own clock: time, step size and acceptance are per lane. So no network waits for another's accuracy,
+// and none changes another's bits.
 //
 //   k_i = -grad(theta + h sum_j a_ij k_j),   theta' = theta + h sum_i b_i k_i,   error = h sum_i e_i k_i,   k_1 of the next step = k_7
-//   accept where max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)) <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
+//   accept if max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)) <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
 //
-// Units that switch and hinges that are met are events (kinks.hpp). All stages of an attempt hold the gates that the network has where it begins, so that what
-// they see is smooth, whatever lies ahead; where a height would fall through its surface within the attempt, the attempt is made anew as long as the way there.
-// On the surface active_set.hpp decides where the network goes on. So no step has a kink in it, and its error estimate holds.
+// A unit that switches, or a hinge that is met, is an event (kinks.hpp). All stages of an attempt hold the gates that the network has at its beginning, so that
+// they see a smooth gradient. If a height would fall through its surface within the attempt, the attempt is repeated, with the length that ends on the surface.
+// There active_set.hpp decides how the network continues. So no step crosses a kink, and its error estimate holds.
 //
-// A lane records by the continuous extension, so what is recorded does not move the steps.
+// Records use the continuous extension, so that they do not change the steps.
 #pragma once
 
 #include "shoal/active_set.hpp"
@@ -24,7 +24,7 @@ class Flow;
 
 struct FlowMethod {
     double until, rtol, atol;
-    std::int64_t max_steps;  // tried, accepted or not
+    std::int64_t max_steps;  // counts accepted and rejected steps
     std::vector<double> record_times;  // increasing, 0..until
 
     template <AnyLanes V>
@@ -74,17 +74,17 @@ class Flow {
   private:
     void train(std::int64_t position, int count, Monitor& monitor);
 
-    // A network's clock.
+    // The clock of one network.
     struct Clock {
-        double now = 0, length = 0;  // time; step that it would like
-        double resume = 0;  // step that it would like but for a surface ahead (0: none is)
+        double now = 0, length = 0;  // time; length of the next step
+        double resume = 0;  // length of the next step without the surface ahead (0: there is none)
         double left = 0;  // time at which the step just taken began
         std::int64_t accepted = 0, tried = 0, next_record = 0;
-        int idle = 0;  // surfaces met since time last moved on
-        bool refused = false;  // its last attempt, for its error
-        std::int64_t target = -1;  // number of the surface ahead to which the attempt should lead, or -1
+        int idle = 0;  // surfaces met since time last advanced
+        bool refused = false;  // whether its last attempt was rejected for its error
+        std::int64_t target = -1;  // number of the surface at which the attempt should end, or -1
         GaveUp gave_up = GaveUp::no;
-        std::vector<std::int64_t> hits;  // numbers of the surfaces that it has come to
+        std::vector<std::int64_t> hits;  // numbers of the surfaces that it has reached
     };
 
     struct Downhill {
@@ -92,12 +92,12 @@ class Flow {
         EIGEN_ALWAYS_INLINE void operator()(int number, V, V slope) { (-slope).store(to + std::int64_t(number) * L); }
     };
 
-    // Of the tolerance that one step may spend: the errors of the steps add up.
+    // The fraction of the tolerance that one step may use, because the errors of the steps add up.
     static constexpr double share = 1.0 / 16.0;
-    // So many surfaces may be met at one time.
+    // The most surfaces that may be met at one time.
     static constexpr int most_idle = 200;
 
-    // Time cannot tell shorter steps apart.
+    // The shortest step that floating-point time resolves.
     double shortest(const Clock& clock) const { return std::max(4 * std::numeric_limits<double>::epsilon() * clock.now, 1e-30 * method_.until); }
     bool moves(int lane) const { return clocks_[lane].now < method_.until && cohort_.lanes.status[lane] == Status::ok && cohort_.lanes.wanted(lane); }
     bool begin(Monitor& monitor);
@@ -130,9 +130,9 @@ class Flow {
     Recorder<V> recorder_;
     ActiveSet<V> active_;
     Clock clocks_[L];
-    alignas(64) T attempt_[L], taken_[L];  // lengths: of the attempt, and of the step just taken; 0: none. A lane at rest attempts steps of length 0
-    alignas(64) T lost_[L];  // not 0 where the loss was not finite when slopes were last found
-    bool settles_[L];  // it has come to a surface
+    alignas(64) T attempt_[L], taken_[L];  // lengths of the attempt and of the step just taken; 0 if there is none. A lane at rest attempts steps of length 0
+    alignas(64) T lost_[L];  // not 0 if the loss was not finite when slopes were last computed
+    bool settles_[L];  // whether it has reached a surface
     Pack<V> trial_, seen_;  // theta', and theta at a recorded time
     std::vector<Pack<V>> k_;
     Pack<V> heights_, rates_, heights_after_, rates_after_;  // of the kinks, at both ends of the attempt

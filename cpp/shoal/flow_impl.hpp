@@ -1,4 +1,4 @@
-// The parts of one attempted step of Flow, in the order in which they come.
+// The parts of one attempted step of Flow, in order.
 #pragma once
 
 #include "shoal/flow.hpp"
@@ -59,7 +59,7 @@ void Flow<V>::train(std::int64_t position, int count, Monitor& monitor) {
     monitor.report();
 }
 
-// The velocities at the start, and where the networks stand.
+// Computes the velocities at initialisation, and the side of each surface on which the networks are.
 template <AnyLanes V>
 bool Flow<V>::begin(Monitor& monitor) {
     const Pack<V>& theta = cohort_.parameters;
@@ -98,7 +98,7 @@ bool Flow<V>::is_finite(const Pack<V>& pack, int lane) const {
     return true;
 }
 
-// The velocity under the gates held, along the surfaces on which a lane slides.
+// Computes the velocity with the held gates, along the surfaces on which a lane slides.
 template <AnyLanes V>
 bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool last) {
     Downhill downhill{into.at(0)};
@@ -114,21 +114,21 @@ bool Flow<V>::find_heights(const Pack<V>& at, const Pack<V>& velocity, Pack<V>& 
     return !active_.map().any() || gradient_.heights(at, velocity, heights, rates, [&] { return !monitor.stopped(); });
 }
 
-// A hundredth of the time in which theta would move by its own size, or the time in which it moves by the tolerance.
+// Returns a hundredth of the time in which theta would move by its own size, or, if longer, the time in which it moves by the tolerance.
 template <AnyLanes V>
 double Flow<V>::first_step(int lane) const {
     double size = 1.0, speed = 0.0;
     for (int n = 0; n < run_.network.parameters; ++n) {
         const double theta = std::abs(cohort_.parameters.at(n)[lane]), moves = std::abs(k_[0].at(n)[lane]),
                      scale = share * (method_.atol + method_.rtol * theta);
-        if (scale == 0) continue;  // with no absolute tolerance there is no scale at 0: the error decides
+        if (scale == 0) continue;  // without an absolute tolerance there is no scale at 0: the error decides
         size = std::max(size, 0.01 * theta / scale);
         speed = std::max(speed, moves / scale);
     }
-    return std::clamp(size / speed, shortest(clocks_[lane]), method_.until);  // a network that does not move has infinite time
+    return std::clamp(size / speed, shortest(clocks_[lane]), method_.until);  // infinite before the clamp if the network does not move
 }
 
-// Sets the length of each lane's next attempt; whether some lane is still on its way.
+// Sets the length of each lane's next attempt. Returns whether some lane still moves.
 template <AnyLanes V>
 bool Flow<V>::aim() {
     bool any_left = false;
@@ -155,7 +155,7 @@ void Flow<V>::combine(const double* a, int terms) {
     }
 }
 
-// max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)): NaN or infinite where the attempt left the numbers. What has no error is within any tolerance.
+// max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)); NaN or infinite if a number of the attempt is not finite. An error of 0 is within any tolerance.
 template <AnyLanes V>
 V Flow<V>::error_ratio() const {
     const V h = V::load(attempt_), atol = share * method_.atol, rtol = share * method_.rtol, zero = 0;
@@ -171,7 +171,7 @@ V Flow<V>::error_ratio() const {
     return largest + bad;
 }
 
-// Accepts or refuses each lane's attempt and sets its next length.
+// Accepts or rejects each lane's attempt, and sets its next length.
 template <AnyLanes V>
 void Flow<V>::judge(V error) {
     alignas(64) T errors[L], factors[L], lowest[L];
@@ -186,7 +186,7 @@ void Flow<V>::judge(V error) {
         ++clock.tried;
         const Decision decision = decide(look_at(lane, errors[lane], factors[lane], lowest[lane] < 0));
         const bool refused = decision.act == Act::again, taken = decision.act == Act::take || decision.act == Act::settle;
-        // A surface ahead shortens this step, not those behind it.
+        // A surface ahead shortens this step, but not those after it.
         if (refused && decision.surface) clock.resume = std::max(clock.resume, attempt_[lane]);
         clock.length = taken ? std::max(decision.length, clock.resume) : decision.length;
         if (taken) clock.resume = 0;
@@ -200,7 +200,8 @@ void Flow<V>::judge(V error) {
     }
 }
 
-// What can be below 0 within the attempt only where this is: the least of each height's ends and of the inner control points of its cubic.
+// A lower bound of all heights within the attempt: the least of their ends and of the inner control points of their cubics. Only if it is below 0 can a height
+// fall.
 template <AnyLanes V>
 V Flow<V>::lowest_height() const {
     const V third = V::load(attempt_) * V(1.0 / 3.0);
@@ -213,7 +214,7 @@ V Flow<V>::lowest_height() const {
     return lowest;
 }
 
-// What there is to decide about a lane's attempt. Finds the surfaces to which it has come.
+// Collects what `decide` needs to know about a lane's attempt, and finds the surfaces that it has reached.
 template <AnyLanes V>
 Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
     Clock& clock = clocks_[lane];
@@ -223,7 +224,7 @@ Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
     if (!attempt.finite || error > 1.0) return attempt;
     if (may_fall) attempt.fall = find_falls(lane);
     if (attempt.fall > 1.0 && clock.target >= 0 && clock.hits.empty()) {
-        // It stopped short of the surface that it was sent to.
+        // It stopped short of the surface that was its target.
         const double side = active_.sides.at(clock.target)[lane];
         if (side * rates_after_.at(clock.target)[lane] < 0 && active_.is_near(lane, trial_, clock.target)) clock.hits.push_back(clock.target);
     }
@@ -239,8 +240,8 @@ Attempt Flow<V>::look_at(int lane, double error, double factor, bool may_fall) {
     return attempt;
 }
 
-// At what part of the attempt the first height falls through its surface, but for those that end so near to it that the network is there. The surface is the
-// target; those are the hits, and so are surfaces through which heights fall where the attempt begins.
+// Returns the part of the attempt at which the first height falls through its surface, and makes that surface the target. Heights that end so near their
+// surface that the network is on it do not count: they are the hits. So are surfaces through which heights fall at the beginning of the attempt.
 template <AnyLanes V>
 double Flow<V>::find_falls(int lane) {
     Clock& clock = clocks_[lane];
@@ -255,7 +256,7 @@ double Flow<V>::find_falls(int lane) {
         if (after >= 0 && before + rate / 3 >= 0 && after - rate_after / 3 >= 0) continue;
         const Fall fall = find_fall(before, rate, after, rate_after);
         if (!(fall.at <= 1.0) || !active_.is_beyond_rounding(lane, trial_, n, fall.depth)) continue;
-        // A squared hinge bends so little just beyond its threshold that a network may rest there, held back by what it is short of.
+        // A squared hinge bends so little just beyond its threshold that a network may rest there, held back by its small residual.
         if (active_.bends(n) && active_.is_near(lane, trial_, n)) continue;
         if (after < 0 && fall.at * h > shortest(clock) && active_.is_near(lane, trial_, n)) {
             near.push_back(n);
@@ -269,7 +270,8 @@ double Flow<V>::find_falls(int lane) {
     return first;
 }
 
-// Adds to the hits all surfaces that the network would come to in next to no time, and from which the tolerance cannot tell it: those of units in proportion.
+// Adds to the hits all surfaces that the network would reach almost at once and from which the tolerance cannot tell it: such as those of units whose weights
+// are proportional.
 template <AnyLanes V>
 void Flow<V>::find_neighbours(int lane) {
     Clock& clock = clocks_[lane];
@@ -302,7 +304,7 @@ void Flow<V>::give_up(int lane, GaveUp reason) {
     clocks_[lane].gave_up = reason;
 }
 
-// theta <- theta', k_1 <- k_7 and the heights likewise, in the lanes that took their attempt.
+// theta <- theta', k_1 <- k_7, and likewise the heights, in the lanes that took their attempt.
 template <AnyLanes V>
 void Flow<V>::move() {
     const V taken = V::load(taken_), zero = 0;
@@ -316,7 +318,7 @@ void Flow<V>::move() {
     go_on(rates_, rates_after_, kinks);
 }
 
-// Puts the lanes that slide back onto their surfaces, and decides how those go on that have come to one.
+// Puts lanes that slide back onto their surfaces, and decides how lanes continue that have reached one.
 template <AnyLanes V>
 bool Flow<V>::settle(Monitor& monitor) {
     Pack<V>& theta = cohort_.parameters;

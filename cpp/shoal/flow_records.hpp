@@ -1,11 +1,11 @@
-// What Flow records: theta at any time within a step by the continuous extension, and the records that are due.
+// The records of Flow: theta at any time within a step by the continuous extension, and the records that are due.
 #pragma once
 
 #include "shoal/flow.hpp"
 
 namespace shoal {
 
-// seen = theta at the fraction x of an attempt of that length.
+// seen = theta at a fraction x of an attempt of this length.
 template <AnyLanes V>
 void Flow<V>::interpolate(const T* fraction, const T* length) {
     const V x = V::load(fraction), h = V::load(length);
@@ -22,7 +22,7 @@ void Flow<V>::interpolate(const T* fraction, const T* length) {
     }
 }
 
-// A record of its own forward pass, by the gates that the parameters say.
+// Makes a record by a forward pass of its own, with the gates that follow from the parameters.
 template <AnyLanes V>
 bool Flow<V>::look(const std::int64_t (&times)[L], const Pack<V>& parameters, Monitor& monitor) {
     gradient_.hold(nullptr);
@@ -31,7 +31,7 @@ bool Flow<V>::look(const std::int64_t (&times)[L], const Pack<V>& parameters, Mo
     return whole;
 }
 
-// The record at time 0, where there is one.
+// Makes the record at time 0, if there is one.
 template <AnyLanes V>
 bool Flow<V>::record_start(Monitor& monitor) {
     if (method_.record_times.empty() || method_.record_times[0] > 0) return true;
@@ -40,7 +40,7 @@ bool Flow<V>::record_start(Monitor& monitor) {
     return look(times, cohort_.parameters, monitor);
 }
 
-// The records that lie within the steps just taken: one of each lane at a time.
+// Makes the records within the steps just taken, one per lane at a time.
 template <AnyLanes V>
 bool Flow<V>::record_taken(Monitor& monitor) {
     for (;;) {
@@ -62,7 +62,7 @@ bool Flow<V>::record_taken(Monitor& monitor) {
     }
 }
 
-// NaN for the records that a stopped lane never reached.
+// Fills the records that a stopped lane never reached: NaN, because it diverged or was exhausted.
 template <AnyLanes V>
 bool Flow<V>::record_stopped(Monitor& monitor) {
     std::int64_t times[L];

@@ -1,7 +1,7 @@
-// One network of a pack, one sample at a time, in plain numbers: what is asked of it at its kinks (kinks.hpp), where a pack's lanes have nothing in common.
+// One network of a pack, one sample at a time, in plain numbers: for questions at its kinks (kinks.hpp), where the lanes of a pack have nothing in common.
 //
-// Directions and slopes are in the coordinates u = theta / sqrt(rate), in which gradient flow is u' = -dL/du whatever the rates of the layers: there the jump
-// of the velocity across a surface is along the surface's normal.
+// Directions and slopes use the coordinates u = theta / sqrt(rate), in which gradient flow is u' = -dL/du whatever the rates of the layers. In these
+// coordinates the velocity jumps along the normal of a surface.
 #pragma once
 
 #include "shoal/cohort.hpp"
@@ -38,39 +38,39 @@ class Single {
         }
         length_ = std::sqrt(square);
     }
-    // Of u.
+    // The norm of u.
     double length() const { return length_; }
 
-    // A parameter as the passes see it.
+    // An effective parameter: with its scale.
     double weight(int parameter) const { return theta_[parameter]; }
 
-    // Runs a sample forward under these gates, `per_sample` of them.
+    // Runs a sample forward with these gates, `per_sample` of them.
     void forward(int sample, const double* gates) { run_forward<false>(sample, gates); }
-    // Runs a sample forward as the heights say, and notes the gates.
+    // Runs a sample forward with the gates that the heights give, and writes these gates.
     void forward_by_heights(int sample, double* gates) { run_forward<true>(sample, gates); }
-    // After `forward`.
+    // Valid after `forward`.
     double height(const Surface& surface) const { return heights_[surface.layer][surface.unit]; }
-    // How large the terms are that add up to a height: its rounding is some units in the last place of this.
+    // The sum of the magnitudes of the terms of a height: its rounding error is some ulps of this.
     double size(const Surface& surface) const { return sizes_[surface.layer][surface.unit]; }
 
-    // How fast the heights of the sample change where u moves along `direction`. `see(layer, unit, rate)` may change the gate of a unit before its rate goes
-    // on.
+    // Computes how fast the heights of the sample change if u moves along `direction`. `see(layer, unit, rate)` may change the gate of a unit before its rate
+    // passes on.
     template <class See>
     void rates(int sample, const double* gates, const double* direction, See&& see);
 
-    // The derivative of a height with respect to u.
+    // Writes the derivative of a height with respect to u.
     void normal(const Surface& surface, const double* gates, double* to);
 
     // Adds factor x the velocity du/dt that the sample causes.
     void add_velocity(int sample, const double* gates, double factor, double* to);
 
-    // The pull on a unit's pre-activation, -dL/da where it is open, from the sample that was run forward under these gates.
+    // Returns the pull on a unit's pre-activation, -dL/da with the unit open, from the sample that was run forward with these gates.
     double pull(const Surface& surface, double* gates, double* scratch) {
         gates[map_.place(surface.layer, surface.unit)] = 1.0;
         add_velocity(surface.sample, gates, 0.0, scratch);
         return signals_[surface.layer][surface.unit];
     }
-    // What a unit of the layer hears of the sample: the values below, and 1 for its bias.
+    // Appends what a unit of the layer gets from the sample: the values below, and 1 for its bias.
     void add_heard(int sample, int layer, std::vector<double>& to) const {
         to.insert(to.end(), below(sample, layer), below(sample, layer) + run_.network.layers[layer].inputs);
         if (run_.network.layers[layer].biases >= 0) to.push_back(1.0);
@@ -87,13 +87,13 @@ class Single {
     void pull_back(int sample, const double* gates, int layer, double factor, double* to);
 
     const Run<T>& run_;
-    const Gradient<V>& gradient_;  // knows the outputs at the start
+    const Gradient<V>& gradient_;  // has the outputs at initialisation
     const KinkMap& map_;
-    std::vector<double> roots_, factors_;  // of each parameter: the root of its rate; d(effective parameter)/du
+    std::vector<double> roots_, factors_;  // per parameter: the root of its rate; d(effective parameter)/du
     std::vector<double> theta_;  // effective
     double length_ = 0;
     int lane_ = 0;
-    std::vector<std::vector<double>> values_, heights_, sizes_, tangents_, signals_;  // one a layer
+    std::vector<std::vector<double>> values_, heights_, sizes_, tangents_, signals_;  // one per layer
 };
 
 template <AnyLanes V>
@@ -196,7 +196,7 @@ void Single<V>::find_output_signal(int sample, const double* gates) {
     for (int k = 0; k < outputs; ++k) signal[k] -= run_.penalty.spectral_decoupling * p * f[k];
 }
 
-// Adds factor x the derivative with respect to u of a layer's sums, each times its signal, and of all below that they depend on.
+// Adds factor x the derivative with respect to u of a layer's sums, each times its signal, and of everything below on which they depend.
 template <AnyLanes V>
 void Single<V>::pull_back(int sample, const double* gates, int layer, double factor, double* to) {
     const Network& network = run_.network;

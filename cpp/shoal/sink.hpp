@@ -1,8 +1,8 @@
-// Whether a unit without incoming weights stays without.
+// Decides whether a unit without incoming weights remains without.
 //
-// Near w = 0 the weights of a ReLU move by w' = sum_s c_s 1[w h_s > 0] h_s, uphill on Phi(w) = sum_s c_s relu(w h_s), where h_s is what the unit hears of
-// sample s and c_s the pull on its pre-activation. |w|^2 changes by 2 Phi: where Phi is nowhere positive, w = 0 is where the flow stays, and nowhere else.
-// Where it is positive somewhere, the weights may leave along each of its maxima, and the flow is not determined.
+// Near w = 0 the weights of a ReLU move by w' = sum_s c_s 1[w h_s > 0] h_s, uphill on Phi(w) = sum_s c_s relu(w h_s). Here h_s is the unit's input for sample
+// s, and c_s the pull on its pre-activation. d|w|^2/dt = 2 Phi, so the flow stays at w = 0 if and only if Phi is nowhere positive. If it is positive somewhere,
+// the weights may leave along any of its maxima, and the flow is not determined.
 #pragma once
 
 #include <algorithm>
@@ -13,20 +13,19 @@ namespace shoal {
 
 class Sink {
   public:
-    // Whether Phi is nowhere positive. `heard` holds a row of `dimension` numbers for each pull. False where that cannot be said with the effort that it is
-    // worth.
+    // Whether Phi is nowhere positive. `heard` holds a row h_s of `dimension` numbers for each pull c_s. Also false if there are too many edges to check.
     bool holds(int dimension, const std::vector<double>& heard, const std::vector<double>& pulls) {
         if (std::none_of(pulls.begin(), pulls.end(), [](double pull) { return pull > 0; })) return true;
         dimension_ = dimension;
         heard_ = &heard;
         pulls_ = &pulls;
         find_basis();
-        // Phi is linear within cones, so that its largest values lie on their edges: where rank - 1 of the rows are met.
+        // Phi is linear within cones, so its largest values are on their edges, where rank - 1 of the rows are orthogonal to w.
         chosen_.assign(std::max(0, rank_ - 1), 0);
         return edges() <= most_edges && every_edge(0, 0);
     }
 
-    // Whether more of the surfaces w h_s = 0 meet in w = 0 than can be told apart: more directions than dimensions.
+    // Whether the rows have more directions than dimensions: then more surfaces w h_s = 0 meet in w = 0 than can be told apart.
     bool crowds(int dimension, const std::vector<double>& heard, const std::vector<double>& pulls) {
         dimension_ = dimension;
         heard_ = &heard;
@@ -60,7 +59,7 @@ class Sink {
         return count;
     }
 
-    // The rows in coordinates of their span.
+    // Computes the rows in coordinates of their span.
     void find_basis() {
         std::vector<double> basis;
         rank_ = 0;
@@ -100,7 +99,7 @@ class Sink {
         return true;
     }
 
-    // Phi on both directions that are orthogonal to the rows chosen; true where there are more such directions.
+    // Whether Phi is not positive on both directions orthogonal to the chosen rows; true if there are more such directions.
     bool edge_holds() {
         std::vector<std::vector<double>> normals;
         for (const int s : chosen_) {
