@@ -1,20 +1,20 @@
-// On which side of each kink (kinks.hpp) the networks of a pack are, and along which kinks they slide.
+// Tracks on which side of each kink (kinks.hpp) the networks of a pack are, and along which kinks they slide.
 //
-// On a surface the gradient jumps. Where the flows of both sides push onto it, the network stays on it and moves by Filippov's rule: by the one velocity that
-// is a mean of both and tangent to it. Of a gradient that is its orthogonal projection on the tangents of all surfaces along which the network slides,
-// whichever gates it is evaluated with, since gates change it along the surfaces' normals alone:
+// On a surface the gradient jumps. If the flows of both sides push onto it, the network stays on it and moves by Filippov's rule: with the one mean of both
+// velocities that is tangent to it. For a gradient this mean is its orthogonal projection onto the tangents of all surfaces along which the network slides. The
+// projection does not depend on the gates with which the gradient is evaluated, because they change it along the surfaces' normals only:
 //
 //   u' = -dL/du - sum_b w_b n_b,   n_b u' = 0,   u = theta / sqrt(rate)
 //
-// A network slides along a surface as long as the mean's weight, the surface's gate, lies between 0 and 1; u' is continuous where it leaves.
+// A network slides along a surface as long as the mean's weight, which is the gate of the surface, is between 0 and 1; u' is continuous where it leaves.
 //
 // Terms:
-//   gate        1 above a surface, KinkMap::closed below it; of a surface along which the network slides, the mean's weight, in [0, 1]
-//   bundle      surfaces of parallel normals, which are one surface, and the followers that switch with them; the first names it, and is up on its upper side
-//   to hear     a unit, or the hinge, hears of a sample through the open units of the layers below
-//   deaf        a unit whose height no parameter changes, since all units below it are closed
-//   follower    a unit that hears of its sample through a unit of the bundle alone, and so has no surface of its own while that one is closed
-//   crowded     a surface whose normal depends on those of several others that meet in the same point
+//   gate        1 above a surface, KinkMap::closed below it; if the network slides along it, the mean's weight, in [0, 1]
+//   bundle      surfaces with parallel normals, which are one surface, and their followers; up is above the first member, which names the bundle
+//   to hear     a unit, or the hinge, hears of a sample if its height depends on it through open units of the layers below
+//   deaf        a unit whose height no parameter changes, because all units below it are closed
+//   follower    a unit that hears of its sample only through a unit of the bundle, and so has no surface of its own while that one is closed
+//   crowded     a surface whose normal depends linearly on those of several others that meet in the same point
 #pragma once
 
 #include "shoal/complementarity.hpp"
@@ -32,76 +32,76 @@ class ActiveSet {
     using T = typename V::Scalar;
     static constexpr int L = V::count;
 
-    // The tolerances are those that one step may spend.
+    // The tolerances are the parts that one step may use.
     ActiveSet(const Run<T>& run, const Gradient<V>& gradient, double rtol, double atol);
 
     const KinkMap& map() const { return held.map; }
     HeldGates<V> held;
-    Pack<V> sides;  // of each kink: 1 above, -1 below; 0 where the network slides along it, or of a sample of weight 0
+    Pack<V> sides;  // per kink: 1 above, -1 below; 0 if the network slides along it, or for a sample of weight 0
 
     bool slides(int lane) const { return !bundles_[lane].empty(); }
     void forget(int lane) { bundles_[lane].clear(), collapsed_[lane].clear(); }
 
-    // Puts the gates of a lane as the heights say. To be called before the velocity is found, and `settle` after it.
+    // Sets the gates of a lane by the heights. Call it before the velocity is computed, and `settle` after it.
     void begin(int lane, const Pack<V>& theta);
 
-    // Makes the lane's slope the velocity along its surfaces, and finds their gates if asked.
+    // Replaces the lane's slope by the velocity along its surfaces, and finds their gates if asked.
     void follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gates);
-    // What part of a step of length h to take, in (0, 1], so that no gate goes beyond [0, 1] for long enough to matter.
+    // Returns the part of a step of length h to take, in (0, 1], so that no gate leaves [0, 1] for long enough to matter.
     double part(int lane, double h) const;
-    // At what part of the step, in [0, 1], the first gate leaves [0, 1]; infinite where none does.
+    // Returns the part of the step, in [0, 1], at which the first gate leaves [0, 1]; infinite if none does.
     double exit(int lane) const;
-    // Whether a surface does not hold the network any more, so that `settle` has to be called.
+    // Whether a surface no longer holds the network, so that `settle` has to be called.
     bool lets_go(int lane) const;
-    // At what part of the step a surface turns from pushing back to pushing away: from there on the flow may leave it on either side, and is not determined.
-    // Infinite where none does.
+    // Returns the part of the step at which a surface turns from pushing back to pushing away; infinite if none does. Beyond it the flow may leave on either
+    // side, and is not determined.
     double turn(int lane) const;
-    // The step was taken: its last gates are the next one's first.
+    // Called after a step was taken: its last gates become the first gates of the next one.
     void advance(int lane);
-    // Back onto the surfaces, from which steps stray within the tolerance.
+    // Moves the network back onto the surfaces, from which steps stray within the tolerance.
     void put_back(int lane, Pack<V>& theta);
 
-    // Whether the gradient only bends there, as at a squared hinge.
+    // Whether the gradient only bends at a kink, as at a squared hinge.
     bool bends(std::int64_t number) const { return !map().jumps && number % map().per_sample == map().hinge; }
-    // Whether a surface is so near to theta that to go there is within the tolerance.
+    // Whether a surface is so near to theta that a move onto it is within the tolerance.
     bool is_near(int lane, const Pack<V>& theta, std::int64_t number);
-    // Whether a height of the lane at theta is beyond rounding of 0.
+    // Whether a height of the lane at theta differs from 0 by more than rounding.
     bool is_beyond_rounding(int lane, const Pack<V>& theta, std::int64_t number, double height);
 
-    // Whether the units that have lost their incoming weights stay without.
+    // Whether the units that have lost their incoming weights remain without.
     bool rests(int lane, const Pack<V>& theta);
 
-    // The network has come to these surfaces: decides on which side of them, or along which of them it goes on, and finds its velocity, given that under the
-    // gates so far. False where that is not determined. `again`: it has just been decided here, and yet a surface is met: speeds that were taken for rounding
-    // are none.
+    // Decides for a network that has reached these surfaces: on which side of each it continues, or along which of them. Finds its velocity, given the velocity
+    // with the gates so far. Returns false if that is not determined. `again`: a decision was just made here, and yet a surface is met, so speeds that were
+    // taken for rounding are real.
     bool settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::vector<std::int64_t>& hits, bool again);
 
   private:
-    // A unit that hears of its sample through a lower one of the bundle is a follower there: its gate matters where that one is open, and elsewhere it is as
-    // the other bundles say of which it is a member.
+    // A unit that hears of its sample through a lower unit of the bundle is a follower there. Its gate matters if that one is open; else the other bundles of
+    // which it is a member set it.
     struct Member {
         Surface surface;
-        bool above, below;  // open on the bundle's upper side; on its lower one
+        bool above, below;  // whether it is open on the bundle's upper side; on its lower side
         bool on(bool up) const { return up ? above : below; }
     };
 
     struct Bundle {
-        std::vector<Member> members;  // the first gives it its name: above it is up
-        double first = 0, last = 0;  // its gate, 1 up and 0 down, where the step begins and where it ends; outside of [0, 1] it lets the network go
-        double first_pull = 0, pull = 0;  // at both ends: how fast the gate pulls along the normal, which it does backwards
-        double slack = 0;  // to within this the gate is known
-        bool holds = true;  // whether it does: a unit that nothing pulls at any more does not
+        std::vector<Member> members;  // the first names it: above that one it is up
+        double first = 0, last = 0;  // its gate, 1 up and 0 down, at both ends of the step; outside [0, 1] it lets the network go
+        double first_pull = 0, pull = 0;  // at both ends: the rate at which the gate pulls along the normal; negative, because it pulls back
+        double slack = 0;  // the accuracy to which the gate is known
+        bool holds = true;  // whether it holds the network: a unit that nothing pulls at any more does not
         double reach = 0;  // the largest entry of its normal, in tolerances
     };
 
-    // Rounding of a height, in units of the size of its terms.
+    // Rounding of a height, relative to the size of its terms.
     static constexpr double height_rounding = 64 * std::numeric_limits<double>::epsilon();
 
     double* row(int i) { return rows_.data() + std::int64_t(i) * parameters_; }
     double* normal(int i) { return normals_.data() + std::int64_t(i) * parameters_; }
     double dot(const double* a, const double* b) const;
     double norm(const double* a) const { return std::sqrt(dot(a, a)); }
-    // How far a height may be from 0 by the rounding of its terms, and of the parameters that its normal, of this length, looks at.
+    // How far rounding may move a height from 0: rounding of its terms, and of the parameters on which its normal, of this length, depends.
     double rounding(const Surface& surface, double length) const { return height_rounding * (single_.size(surface) + single_.length() * length); }
     double in_tolerances(int lane, const Pack<V>& theta, const double* direction) const;
     void load_gates(int lane, int sample);
@@ -158,19 +158,19 @@ class ActiveSet {
     double rtol_, atol_;
     int parameters_, capacity_;
     std::vector<Bundle> bundles_[L], meeting_;
-    std::vector<Surface> collapsed_[L];  // of each unit without incoming weights, any
-    std::vector<Surface> crowded_;  // surfaces met that depend on several others
+    std::vector<Surface> collapsed_[L];  // one surface, whichever, of each unit without incoming weights
+    std::vector<Surface> crowded_;  // surfaces that are met and depend on several others
     std::vector<Surface> followers_;  // those of them whose units hear of the others
     std::vector<double> heard_, pulls_;
     Sink sink_;
-    std::vector<double> raw_[L], base_[L];  // du/dt under the gates held, not yet tangent: where the attempt ends, and where it begins
+    std::vector<double> raw_[L], base_[L];  // du/dt with the held gates, not yet tangent: at the end of the attempt, and at its beginning
     std::vector<double> gates_;  // of one sample
     std::vector<double> normals_, rows_, overlaps_;  // n_i = sum_j overlap_ij row_j with orthonormal rows
     std::vector<double> along_, values_, velocity_, jump_;
     std::vector<int> samples_;
     Complementarity problem_;
-    bool deciding_ = false;  // whether problem_ says where the bundles stand
-    double noise_ = 1e-12;  // of velocities, relative
+    bool deciding_ = false;  // whether problem_ has the stands of the bundles
+    double noise_ = 1e-12;  // relative, of velocities
 };
 
 }  // namespace shoal

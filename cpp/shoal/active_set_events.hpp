@@ -1,4 +1,4 @@
-// Parts of ActiveSet: how a network comes onto surfaces and leaves them.
+// Parts of ActiveSet: how a network reaches surfaces and leaves them.
 #pragma once
 
 #include "shoal/active_set_meeting.hpp"
@@ -45,7 +45,7 @@ bool ActiveSet<V>::is_beyond_rounding(int lane, const Pack<V>& theta, std::int64
     return std::abs(height) > rounding(surface, norm(jump_.data()));
 }
 
-// Units that follow several others are open where their heights grow from here, and closed where they do not.
+// Opens followers of several units if their heights grow from here, and closes them if not.
 template <AnyLanes V>
 void ActiveSet<V>::let_follow(int lane) {
     for (const Surface& follower : followers_) {
@@ -61,7 +61,7 @@ void ActiveSet<V>::let_follow(int lane) {
     }
 }
 
-// Whether a unit without incoming weights stays without, the gates of the bundles that meet being what they are.
+// Whether a unit without incoming weights remains without, given the gates of the bundles that meet.
 template <AnyLanes V>
 bool ActiveSet<V>::is_sink(int lane, int layer, int unit) {
     heard_.clear();
@@ -81,7 +81,7 @@ bool ActiveSet<V>::is_sink(int lane, int layer, int unit) {
     return sink_.holds(int(heard_.size() / pulls_.size()), heard_, pulls_);
 }
 
-// Adds factor x the velocity that all samples cause under the gates held to the one where the attempt begins.
+// Adds, to the velocity at the beginning of the attempt, factor x the velocity that all samples cause with the held gates.
 template <AnyLanes V>
 void ActiveSet<V>::add_all_velocities(int lane, double factor) {
     for (int sample = 0; sample < run_.task.samples; ++sample) {
@@ -91,8 +91,8 @@ void ActiveSet<V>::add_all_velocities(int lane, double factor) {
     }
 }
 
-// The surfaces of one unit meet where it has no incoming weights: takes them away, where the flow leaves it so, and with them its surfaces from those that
-// meet.
+// The surfaces of one unit meet where it has no incoming weights. Sets these weights to 0 and takes the unit's surfaces away from those that meet. Returns
+// whether the flow keeps the unit without them.
 template <AnyLanes V>
 bool ActiveSet<V>::collapse(int lane, Pack<V>& theta, const Surface& surface) {
     const int l = surface.layer, unit = surface.unit;
@@ -125,7 +125,7 @@ bool ActiveSet<V>::collapse(int lane, Pack<V>& theta, const Surface& surface) {
     return is_sink(lane, l, unit);
 }
 
-// Whether a unit has come so near to having no incoming weights that the tolerance cannot tell on which way it goes on.
+// Whether the incoming weights of a unit are so small that the tolerance cannot tell how it continues.
 template <AnyLanes V>
 bool ActiveSet<V>::is_lost(int lane, const Surface& surface) {
     if (map().is_hinge(surface.layer)) return false;
@@ -138,7 +138,7 @@ bool ActiveSet<V>::is_lost(int lane, const Surface& surface) {
     }
     for (int o = 0; o < out.outputs; ++o)
         outgoing += single_.weight(out.weights + o * out.inputs + surface.unit) * single_.weight(out.weights + o * out.inputs + surface.unit);
-    constexpr double of_a_step = 160;  // ten tolerances, of which a step may spend a sixteenth
+    constexpr double of_a_step = 160;  // ten tolerances, in units of the sixteenth that one step may use
     const double near = of_a_step * rtol_;
     if (inputs == 1 || incoming == 0 || incoming > near * near * outgoing) return false;
     return !is_sink(lane, surface.layer, surface.unit) && sink_.crowds(inputs, heard_, pulls_);
@@ -152,8 +152,8 @@ bool ActiveSet<V>::rests(int lane, const Pack<V>& theta) {
     return std::all_of(collapsed_[lane].begin(), collapsed_[lane].end(), [&](const Surface& unit) { return is_sink(lane, unit.layer, unit.unit); });
 }
 
-// Finds which surfaces meet where the network has come to those of `hits`, into meeting_ and crowded_, and puts the network onto them. False where that is not
-// determined.
+// Finds, into meeting_ and crowded_, the surfaces that meet where the network has reached those of `hits`, and moves the network onto them. Returns false if
+// that is not determined.
 template <AnyLanes V>
 bool ActiveSet<V>::meet(int lane, Pack<V>& theta, const Pack<V>& slope, const std::vector<std::int64_t>& hits) {
     if (!slides(lane))
@@ -164,7 +164,7 @@ bool ActiveSet<V>::meet(int lane, Pack<V>& theta, const Pack<V>& slope, const st
     followers_.clear();
     const std::size_t sliding = meeting_.size();
     find_normals(lane, meeting_);
-    // What hears of a sample through units that are met here is looked at behind them.
+    // Surfaces that hear of a sample through units that are met here are handled after those units.
     const auto hears_of_hit = [&](const Surface& surface) {
         return std::any_of(hits.begin(), hits.end(), [&](std::int64_t other) {
             const Surface below = map().surface(other);
@@ -208,7 +208,7 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     bool decided = decide(lane);
     if (decided) step_aside(lane, theta);
     dissolve_deaf(lane);
-    // The surfaces of units above a unit that has switched have other normals by now.
+    // By now, surfaces of units above a unit that has switched have other normals.
     if (decided && met && slides(lane) && map().hidden_layers > 1) {
         meeting_ = bundles_[lane];
         decided = decide(lane);
@@ -222,8 +222,7 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     return true;
 }
 
-// Puts the network on its side of each surface that it does not slide along, so far that rounding leaves it there: whoever sees the parameters alone sees the
-// side.
+// Moves the network to its side of each surface along which it does not slide, so far that rounding keeps it there: the parameters alone then show the side.
 template <AnyLanes V>
 void ActiveSet<V>::step_aside(int lane, Pack<V>& theta) {
     find_normals(lane, meeting_);
@@ -239,7 +238,7 @@ void ActiveSet<V>::step_aside(int lane, Pack<V>& theta) {
     single_.load(theta, lane);
 }
 
-// Units that hear of a sample through units alone that are closed by now do not slide along its surface any more: nothing moves their heights.
+// Units that heard of a sample only through units that are now closed no longer slide along its surface: nothing moves their heights.
 template <AnyLanes V>
 void ActiveSet<V>::dissolve_deaf(int lane) {
     std::vector<Bundle>& bundles = bundles_[lane];
@@ -255,7 +254,7 @@ void ActiveSet<V>::dissolve_deaf(int lane) {
     if (bundles.size() < before) find_normals(lane, bundles);
 }
 
-// The gates that were found, in their range, in place of those values; by how much one changes, in what is known of it.
+// Replaces the values by the gates that were found, clamped to [-1, 2]. Returns the largest change, in units of the accuracy of the gate.
 template <AnyLanes V>
 double ActiveSet<V>::take_gates(std::vector<double>& values) const {
     double moved = 0.0;
@@ -267,14 +266,14 @@ double ActiveSet<V>::take_gates(std::vector<double>& values) const {
     return moved;
 }
 
-// Puts the gates of the surfaces that meet where they stand, and takes followers out of the bundles that have nothing to say to them any more.
+// Sets the gates of the surfaces that meet by their stands, and takes followers out of bundles that no longer decide about them.
 template <AnyLanes V>
 void ActiveSet<V>::put_gates(int lane) {
     const auto each = [&](auto&& visit) {
         for (std::size_t b = 0; b < meeting_.size(); ++b)
             for (const Member& member : meeting_[b].members) visit(problem_.stands[b], meeting_[b], member);
     };
-    // The later ones have more to say.
+    // Later settings override earlier ones.
     each([&](Stand stand, const Bundle& bundle, const Member& member) {
         if (stand != Stand::along && follows(bundle, member)) set_side(lane, member, -1.0);
     });
@@ -296,7 +295,7 @@ void ActiveSet<V>::put_gates(int lane) {
             if (problem_.stands[b] == Stand::along) remove(surface, meeting_[b]);
 }
 
-// The bundles that meet stand where the network comes from, and their gates have the values that they have there.
+// Sets the bundles that meet to the stands, and to the gates, from which the network comes.
 template <AnyLanes V>
 void ActiveSet<V>::begin_decision(int lane, std::vector<double>& values) {
     for (std::size_t b = 0; b < meeting_.size(); ++b) {
@@ -305,21 +304,21 @@ void ActiveSet<V>::begin_decision(int lane, std::vector<double>& values) {
     }
 }
 
-// Finds where the network goes on, and puts its gates so.
+// Finds how the network continues, and sets its gates accordingly.
 template <AnyLanes V>
 bool ActiveSet<V>::decide(int lane) {
     const std::size_t count = meeting_.size();
     std::vector<double> values(count);
     problem_.resize(int(count));
     begin_decision(lane, values);
-    // Gates multiply one another only where the surfaces of one sample meet: elsewhere one round finds the answer, and another one confirms it.
+    // Gates multiply one another only if surfaces of one sample meet. Else one round finds the answer, and another one confirms it.
     bool settled = false;
     for (int round = 0; round < 40 && !settled; ++round) {
         linearise(lane, base_[lane], meeting_, values);
         if (!problem_.solve()) break;
         settled = take_gates(values) <= 1.0;
     }
-    // There the stands are changed one by one, each time with the gates that belong to them.
+    // If they do, the stands are changed one by one, each time with the gates that belong to them.
     for (int round = 0; round < 20 + 10 * int(count) && !settled; ++round) {
         if (round == 0) begin_decision(lane, values);
         bool found = false;
@@ -332,7 +331,7 @@ bool ActiveSet<V>::decide(int lane) {
         settled = !problem_.change_worst();
     }
     if (!settled || is_torn(lane, values)) return false;
-    // The gates that are left behind, and what the velocity is without.
+    // The velocity without the samples of the surfaces that meet; their part with the new gates is added below.
     base_[lane] = velocity_;
     find_samples(meeting_, 0, count);
     const std::vector<int> samples = samples_;

@@ -1,4 +1,4 @@
-// Parts of ActiveSet: velocities and gates along the surfaces on which a network slides. active_set_events.hpp has how it comes onto them and leaves them.
+// Parts of ActiveSet: velocities and gates along the surfaces on which a network slides. active_set_events.hpp has how it reaches and leaves them.
 #pragma once
 
 #include "shoal/active_set.hpp"
@@ -18,7 +18,7 @@ ActiveSet<V>::ActiveSet(const Run<T>& run, const Gradient<V>& gradient, double r
       atol_(atol),
       parameters_(run.network.parameters),
       gates_(held.map.per_sample) {
-    // No more independent normals than parameters; and 32 MB of them at most.
+    // There are no more independent normals than parameters; also, at most 32 MB of them are kept.
     constexpr std::int64_t most = 1 << 22;
     capacity_ = held.map.any() ? int(std::min<std::int64_t>({parameters_, 512, std::max<std::int64_t>(1, most / parameters_)})) : 0;
     for (auto* velocities : {&raw_, &base_})
@@ -42,14 +42,14 @@ void ActiveSet<V>::load_gates(int lane, int sample) {
     for (int n = 0; n < map().per_sample; ++n) gates_[n] = held.gates.at(first + n)[lane];
 }
 
-// Runs a sample forward under the gates held, which are then in gates_.
+// Runs a sample forward with the held gates, which are then in gates_.
 template <AnyLanes V>
 void ActiveSet<V>::run_forward(int lane, int sample) {
     load_gates(lane, sample);
     single_.forward(sample, gates_.data());
 }
 
-// The largest entry of a direction of u, in what theta may be wrong by.
+// Returns the largest entry of a direction of u, in units of the tolerance of theta.
 template <AnyLanes V>
 double ActiveSet<V>::in_tolerances(int lane, const Pack<V>& theta, const double* direction) const {
     double largest = 0.0;
@@ -58,7 +58,7 @@ double ActiveSet<V>::in_tolerances(int lane, const Pack<V>& theta, const double*
     return largest;
 }
 
-// Gives the members of the bundles the gates that these values of the bundles' own mean for them, in the gates of one sample.
+// Sets the gates of one sample's members of the bundles to what these values of the bundles' gates imply.
 template <AnyLanes V>
 void ActiveSet<V>::set_gates(int sample, const std::vector<Bundle>& bundles, const std::vector<double>& values) {
     const auto gate_of = [&](const Member& member) -> double& { return gates_[map().place(member.surface.layer, member.surface.unit)]; };
@@ -73,7 +73,7 @@ void ActiveSet<V>::set_gates(int sample, const std::vector<Bundle>& bundles, con
             gate_of(member) = closed + (1 - closed) * (values[b] * member.above + (1 - values[b]) * member.below);
         }
     if (!any_follower) return;
-    // A unit below that the network leaves has more to say than one that it slides along.
+    // A lower unit that the network leaves overrides one along which it slides.
     for (const bool leaves : {false, true})
         for (std::size_t b = 0; b < bundles.size(); ++b) {
             if ((deciding_ && problem_.stands[b] != Stand::along) != leaves) continue;
@@ -85,7 +85,7 @@ void ActiveSet<V>::set_gates(int sample, const std::vector<Bundle>& bundles, con
         }
 }
 
-// Puts a kink above (1) or below (-1); or, for 0, closed with the network sliding along it.
+// Sets a kink to above (1), below (-1), or, for 0, closed with the network sliding along it.
 template <AnyLanes V>
 void ActiveSet<V>::set_side(int lane, const Member& member, double side) {
     const std::int64_t number = map().number(member.surface);
@@ -105,8 +105,9 @@ bool ActiveSet<V>::is_layered(const Bundle& bundle, int sample) {
     return false;
 }
 
-// Calls visit(share) with the gates of a sample that those values of the bundles mean: once, or, where units of several layers switch together and the mean of
-// what they pass on is not what their mean gates pass on, on all sides, of which each has a share of the mean.
+// Calls visit(share) with the gates of a sample that these values of the bundles imply. Usually this is one call. If units of several layers switch together,
+// the mean of what they pass on differs from what their mean gates pass on. Then it is one call per combination of sides, with the weight `share` of that
+// combination in the mean.
 template <AnyLanes V>
 template <class Visit>
 void ActiveSet<V>::for_each_side(int lane, int sample, const std::vector<Bundle>& bundles, std::vector<double>& values, double share, Visit&& visit) {
@@ -125,8 +126,7 @@ void ActiveSet<V>::for_each_side(int lane, int sample, const std::vector<Bundle>
     visit(share);
 }
 
-// Makes row i the part of normal i that is orthogonal to the rows before it, of length 1; returns the length that it had, 0 where it is within rounding of
-// that.
+// Sets row i to the part of normal i that is orthogonal to the rows before it, normalised. Returns the length of that part, or 0 if it is within rounding of 0.
 template <AnyLanes V>
 double ActiveSet<V>::orthogonalise(int i) {
     double* const own = row(i);
@@ -146,7 +146,7 @@ double ActiveSet<V>::orthogonalise(int i) {
     return overlap[i] = dependent ? 0.0 : length;
 }
 
-// The normals of the bundles and their heights (into along_), at the parameters that are loaded.
+// Computes the normals of the bundles and their heights (into along_), at the loaded parameters.
 template <AnyLanes V>
 void ActiveSet<V>::find_normals(int lane, const std::vector<Bundle>& bundles) {
     for (std::size_t i = 0; i < bundles.size(); ++i) {
@@ -158,7 +158,7 @@ void ActiveSet<V>::find_normals(int lane, const std::vector<Bundle>& bundles) {
     }
 }
 
-// velocity_ less what of it leads off the surfaces along which the lane slides; the lane's slope is then that.
+// Removes from velocity_ its parts along the normals of the surfaces on which the lane slides, and stores it as the lane's slope.
 template <AnyLanes V>
 void ActiveSet<V>::make_tangent(int lane, Pack<V>& slope) {
     for (int j = 0; j < int(bundles_[lane].size()); ++j) {
@@ -202,14 +202,14 @@ void ActiveSet<V>::follow(int lane, const Pack<V>& at, Pack<V>& slope, bool gate
     }
 }
 
-// Adds factor x the velocity that a sample causes under the gates loaded.
+// Adds factor x the velocity that a sample causes with the loaded gates.
 template <AnyLanes V>
 void ActiveSet<V>::add_velocity(int sample, double factor, std::vector<double>& to) {
     single_.forward(sample, gates_.data());
     single_.add_velocity(sample, gates_.data(), factor, to.data());
 }
 
-// The samples of those bundles, into samples_.
+// Collects the samples of those bundles in samples_.
 template <AnyLanes V>
 void ActiveSet<V>::find_samples(const std::vector<Bundle>& bundles, std::size_t begin, std::size_t end) {
     samples_.clear();
@@ -219,8 +219,8 @@ void ActiveSet<V>::find_samples(const std::vector<Bundle>& bundles, std::size_t 
     samples_.erase(std::unique(samples_.begin(), samples_.end()), samples_.end());
 }
 
-// With those values of the bundles' gates: the velocity, given that under the gates held, and how fast the bundles' heights change as a linear function of the
-// gates.
+// Computes, at these values of the bundles' gates, the velocity and the speeds of the bundles' heights as linear functions of the gates. `held_velocity` is the
+// velocity with the held gates.
 template <AnyLanes V>
 void ActiveSet<V>::linearise(int lane, const std::vector<double>& held_velocity, const std::vector<Bundle>& bundles, std::vector<double>& values) {
     const int count = int(bundles.size());
@@ -261,7 +261,7 @@ double ActiveSet<V>::part(int lane, double h) const {
         if (!bundle.holds || (bundle.last <= 1.0 && bundle.last >= 0.0)) continue;
         const double bound = bundle.last > 1.0 ? 1.0 : 0.0;
         const double reached = std::clamp((bound - bundle.first) / (bundle.last - bundle.first), 0.0, 1.0), beyond = 1.0 - reached;
-        // Beyond its range the gate grows about linearly, and pulls along the normal all the while.
+        // Beyond its range the gate grows about linearly, and pulls along the normal meanwhile.
         const double error = 0.5 * beyond * h * std::abs((bundle.last - bound) * bundle.pull) * bundle.reach;
         if (error > 1.0) part = std::min(part, reached + 0.5 * beyond / std::sqrt(error));
     }
@@ -298,7 +298,7 @@ void ActiveSet<V>::advance(int lane) {
     base_[lane] = raw_[lane];
 }
 
-// Moves the lane's parameters by the shortest way to where the heights in along_ are 0.
+// Moves the lane's parameters by the shortest way onto the surfaces whose heights are in along_.
 template <AnyLanes V>
 void ActiveSet<V>::move_onto(int lane, Pack<V>& theta, int count) {
     for (int i = 0; i < count; ++i) {

@@ -1,12 +1,13 @@
-// Parts of ActiveSet: which surfaces meet where a network has come to one, and what hangs on each of them.
+// Parts of ActiveSet: which surfaces meet where a network has reached one, and what follows each of them.
 #pragma once
 
 #include "shoal/active_set.hpp"
 
 namespace shoal {
 
-// Takes a surface on which the network stands among those that meet there: as one of its own, or as a member of the bundle to which it is parallel. False where
-// there are too many. One that depends on several of them is crowded; `joins`: where it would be one of its own, it is left out.
+// Adds a surface on which the network is to those that meet there: as a bundle of its own, or as a member of the bundle to which it is parallel. A surface that
+// depends on several of them is a follower if it hears of them, else crowded. `joins`: it is added only if it is parallel to one. Returns false if there are
+// too many.
 template <AnyLanes V>
 bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
     const int own = int(meeting_.size());
@@ -36,7 +37,7 @@ bool ActiveSet<V>::add_surface(int lane, const Surface& surface, bool joins) {
     return true;
 }
 
-// Whether a unit hears of its sample through units whose surfaces meet here: then it follows them.
+// Whether a unit hears of its sample through units whose surfaces meet here; if so, it follows them.
 template <AnyLanes V>
 bool ActiveSet<V>::hears_of_meeting(const Surface& surface) const {
     if (map().is_hinge(surface.layer)) return false;
@@ -46,7 +47,7 @@ bool ActiveSet<V>::hears_of_meeting(const Surface& surface) const {
     return false;
 }
 
-// Whether a unit of a bundle, or a hinge, hears of its sample through one of another.
+// Whether a unit of one bundle, or its hinge, hears of its sample through a unit of another.
 template <AnyLanes V>
 bool ActiveSet<V>::hears(const Bundle& above, const Bundle& below) const {
     return std::any_of(above.members.begin(), above.members.end(), [&](const Member& unit) {
@@ -67,15 +68,14 @@ bool ActiveSet<V>::is_member(const Surface& surface) const {
     return false;
 }
 
-// The length of a sample's input, by which normals are measured.
+// The length of a sample's input, the scale of its normals.
 template <AnyLanes V>
 double ActiveSet<V>::input_length(int sample) const {
     const T* const x = run_.task.inputs.data() + std::int64_t(sample) * run_.task.dimension;
     return std::sqrt(std::inner_product(x, x + run_.task.dimension, x, 0.0));
 }
 
-// Whether a height is 0 to rounding: of its terms, and of the parameters that are where they are to rounding only. Leaves its normal behind those that are
-// known.
+// Whether a height is 0 within the rounding of its terms and of the parameters. Writes its normal after the known ones.
 template <AnyLanes V>
 bool ActiveSet<V>::is_met(const Surface& surface) {
     double* const n = normal(int(meeting_.size()));
@@ -83,14 +83,14 @@ bool ActiveSet<V>::is_met(const Surface& surface) {
     return std::abs(single_.height(surface)) <= rounding(surface, norm(n));
 }
 
-// Whether no parameter changes the height whose normal is the next: the units below it are all closed.
+// Whether no parameter changes the height whose normal was written last, because the units below it are all closed.
 template <AnyLanes V>
 bool ActiveSet<V>::is_deaf(const Surface& surface) {
     const double* const n = normal(int(meeting_.size()));
     return surface.layer > 0 && !map().is_hinge(surface.layer) && norm(n) <= 1e-12 * input_length(surface.sample);
 }
 
-// Whether it belongs to a bundle with surfaces of other samples than these, which stays what it is without.
+// Whether a surface belongs to a bundle that also has surfaces of samples other than these; the bundle then remains without it.
 template <AnyLanes V>
 bool ActiveSet<V>::is_among_others(const Surface& surface, const std::vector<int>& samples) const {
     const auto is_other = [&](const Member& member) { return !std::binary_search(samples.begin(), samples.end(), member.surface.sample); };
@@ -100,18 +100,18 @@ bool ActiveSet<V>::is_among_others(const Surface& surface, const std::vector<int
     return false;
 }
 
-// Takes a surface out of a bundle, whose gate it does not follow any more.
+// Removes a surface from a bundle whose gate it no longer follows.
 template <AnyLanes V>
 void ActiveSet<V>::remove(const Surface& surface, Bundle& bundle) const {
     auto& members = bundle.members;
     std::erase_if(members, [&](const Member& member) { return same(member.surface, surface); });
     if (members.empty() || members.front().above) return;
-    // The name goes to another, above which the bundle's lower side lies.
+    // Another member now names the bundle; its upper side is the bundle's lower one.
     for (Member& member : members) std::swap(member.above, member.below);
     bundle.first = 1 - bundle.first, bundle.last = 1 - bundle.last;
 }
 
-// Adds all other surfaces on which the network stands and through which velocity_ moves it, and those that are parallel to one that it has come to.
+// Adds all other surfaces on which the network is and through which velocity_ moves it, and those that are parallel to one that it has reached.
 template <AnyLanes V>
 bool ActiveSet<V>::find_coincident(int lane) {
     for (int sample = 0; sample < run_.task.samples; ++sample) {
@@ -120,10 +120,11 @@ bool ActiveSet<V>::find_coincident(int lane) {
             const std::int64_t number = std::int64_t(sample) * map().per_sample + place;
             if (sides.lane(number, lane) == 0) continue;
             const Surface surface = map().surface(number);
-            // Far from rounding, whatever the normal.
+            // Far from 0, whatever the normal.
             if (std::abs(single_.height(surface)) > 1e-9 * (single_.size(surface) + single_.length())) continue;
             if (is_member(surface) || !is_met(surface) || is_deaf(surface)) continue;
-            // Where nothing moves it through, a height of 0 stays as it is: such as that of a unit without weights, or orthogonal to the sample from the start.
+            // A height of 0 through which nothing moves the network stays 0: for example that of a unit without weights, or of one orthogonal to the sample
+            // since initialisation.
             const double* const n = normal(int(meeting_.size()));
             const double speed = sides.lane(number, lane) * dot(n, velocity_.data());
             const bool falls = speed < -1e-13 * std::sqrt(dot(n, n) * dot(velocity_.data(), velocity_.data()));
@@ -133,7 +134,7 @@ bool ActiveSet<V>::find_coincident(int lane) {
     return true;
 }
 
-// The direction, into jump_, in which the height of a bundle changes and those of the others do not.
+// Writes into jump_ the direction in which the height of a bundle changes and those of the others do not.
 template <AnyLanes V>
 void ActiveSet<V>::find_way_off(int b, double sign) {
     std::fill(jump_.begin(), jump_.end(), 0.0);
@@ -150,7 +151,7 @@ void ActiveSet<V>::find_way_off(int b, double sign) {
     for (double& entry : jump_) entry /= length;
 }
 
-// The lowest unit of a sample in a bundle; units above it hear of the sample through it.
+// The unit of the lowest layer of a sample in a bundle; units above it hear of the sample through it.
 template <AnyLanes V>
 auto ActiveSet<V>::lowest(const Bundle& bundle, int sample) -> const Member& {
     const auto layer = [&](const Member& member) { return member.surface.sample == sample ? member.surface.layer : std::numeric_limits<int>::max(); };
@@ -163,7 +164,7 @@ bool ActiveSet<V>::follows(const Bundle& bundle, const Member& member) const {
     return map().closed_unit == 0 && jumps(surface) && lowest(bundle, surface.sample).surface.layer < surface.layer;
 }
 
-// Whether the first bundle that a surface is a member of has it as a follower.
+// Whether a surface is a follower in the first bundle that has it as a member.
 template <AnyLanes V>
 bool ActiveSet<V>::follows_in_one(const Surface& surface) const {
     for (const Bundle& bundle : meeting_)
@@ -172,8 +173,8 @@ bool ActiveSet<V>::follows_in_one(const Surface& surface) const {
     return false;
 }
 
-// Whether a unit is told to open by one bundle and to close by another, and it is not known which of them is right: the network slides along both, or it leaves
-// both and the unit's height does not move as the one says that has more to say. Those are the bundles' values of which velocity_ is.
+// Whether one bundle opens a unit and another closes it, and it is not known which is right. That is so if the network slides along both; or if it leaves both
+// and the unit's height does not move as the bundle says that it follows. `values` are the bundles' gates for which velocity_ was computed.
 template <AnyLanes V>
 bool ActiveSet<V>::is_torn(int lane, const std::vector<double>& values) {
     struct Told {
@@ -208,14 +209,14 @@ bool ActiveSet<V>::is_torn(int lane, const std::vector<double>& values) {
     return false;
 }
 
-// Whether a height, of the sample that was run forward, is 0 and changes at this rate, both beyond rounding.
+// Whether a height of the sample that was run forward is 0, and its rate is not, both within rounding.
 template <AnyLanes V>
 bool ActiveSet<V>::is_moved(const Surface& surface, double rate) const {
     const double length = input_length(surface.sample);
     return jumps(surface) && std::abs(rate) > 1e-7 * (single_.length() * length) && std::abs(single_.height(surface)) <= rounding(surface, length);
 }
 
-// Adds the surfaces on which the network rests, and from which only the units of a bundle can move it: those of units, and of a hinge, that hear of others too.
+// Adds the surfaces on which the network rests and from which only the units of a bundle can move it: those of units, and of a hinge, that also hear of others.
 template <AnyLanes V>
 bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
     std::vector<Surface> touched;
@@ -249,8 +250,8 @@ bool ActiveSet<V>::add_touched(int lane, std::size_t b) {
     return true;
 }
 
-// Units, and a hinge, that hear of a sample through a unit of a bundle alone switch with it: adds them to the bundle, open where their heights grow away from
-// the surface.
+// Adds to a bundle the units, and the hinge, that hear of a sample only through a unit of the bundle and so switch with it. They are open on a side if their
+// heights grow away from the surface there.
 template <AnyLanes V>
 void ActiveSet<V>::add_followers(int lane, std::size_t b) {
     samples_.clear();
@@ -277,7 +278,7 @@ void ActiveSet<V>::add_followers(int lane, std::size_t b) {
                     std::find_if(members.begin() + std::ptrdiff_t(before), members.end(), [&](const Member& member) { return same(member.surface, surface); });
                 if (own == members.end()) {
                     if (is_member(surface) && !follows_in_one(surface) && !is_among_others(surface, samples_))
-                        return;  // its surface has a bend, along which it may go on
+                        return;  // its surface has a bend, along which it may continue
                     if (std::any_of(members.begin(), members.begin() + std::ptrdiff_t(before),
                                     [&](const Member& member) { return same(member.surface, surface); }))
                         return;
@@ -290,7 +291,7 @@ void ActiveSet<V>::add_followers(int lane, std::size_t b) {
     }
 }
 
-// Whether so many units of one sample have followers that `for_each_side` would visit more than 2^most combinations of their sides.
+// Whether so many bundles switch units of several layers of one sample that `for_each_side` would visit more than 2^most combinations of sides.
 template <AnyLanes V>
 bool ActiveSet<V>::has_too_many_sides() {
     constexpr int most = 8;
