@@ -1,4 +1,4 @@
-// Descent of wide networks, one network at a time: a team of threads that take the shares of its samples as they come, then move its parameters part by part.
+// Descent of wide networks, one network at a time. A team of threads takes the shares of its samples as they come, then moves its parameters part by part.
 #pragma once
 
 #include "shoal/descent.hpp"
@@ -12,7 +12,7 @@
 
 namespace shoal::wide {
 
-// What the members of a team share. Everything that is one number is decided in `turn`, which one of them calls while the others wait.
+// State that the threads of a team share. One thread runs `turn` at the barrier, while the others wait; it makes all scalar decisions.
 template <class T>
 class Training {
   public:
@@ -40,7 +40,7 @@ class Training {
         test_shares_ = test_ ? shares(run.network, test_->task.samples) : 0;
     }
 
-    // Trains the networks begin .. end - 1, beside the other members. One of them `leads`; `meet()` waits for all, and calls `turn` once.
+    // Trains the networks begin .. end - 1, together with the other members. One member `leads`. `meet()` waits for all, and calls `turn` once.
     template <class Meet>
     void take_part(std::int64_t begin, std::int64_t end, bool leads, Monitor& monitor, Passes<T>& passes, Meet&& meet) {
         for (std::int64_t network = begin; network < end; ++network) {
@@ -65,7 +65,7 @@ class Training {
         }
     }
 
-    // Between two stages, while no member works.
+    // Runs between two stages, while no member works.
     void turn(Monitor& monitor) noexcept {
         next_.store(0, std::memory_order_relaxed);
         leave_ = monitor.stopped();
@@ -100,7 +100,7 @@ class Training {
         monitor.report();
     }
 
-    // How many samples that are learnt have gone through forward passes so far.
+    // The number of learnt samples that forward passes have seen so far.
     std::int64_t samples_seen() const { return std::accumulate(seen_.begin(), seen_.end(), std::int64_t(0)); }
 
   private:
@@ -114,18 +114,18 @@ class Training {
     Recorder<T> recorder_;
     Slack<T> slack_;
     Drawing drawing_;
-    int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
+    int shares_, rest_shares_, test_shares_ = 0;  // of the learnt samples, of the others, of the test samples
     Stops<T> stops_;
-    std::vector<Slopes<T>> slopes_;   // of each share; a member alone adds them up as they come,
-    std::vector<Slopes<T>> current_;  // one after the other
+    std::vector<Slopes<T>> slopes_;   // per share; a team of one keeps only their sum,
+    std::vector<Slopes<T>> current_;  // and the share being added
     std::vector<Activity<T>> activity_;
-    std::vector<std::int64_t> seen_;  // samples of each share that went through a forward pass
+    std::vector<std::int64_t> seen_;  // per share: how many samples forward passes have seen
 
     Stage stage_ = Stage::start;
     std::int64_t step_ = 0, record_ = 0;
-    int first_item_ = 0, items_ = 0;  // shares to be seen, in that order
+    int first_item_ = 0, items_ = 0;  // range of shares to be seen
     bool recorded_ = false, last_ = false, leave_ = false;
-    std::atomic<bool> lost_{false};  // a parameter, or the loss, is not finite
+    std::atomic<bool> lost_{false};  // whether a parameter, or the loss, is not finite
     std::atomic<int> next_{0};
 
     void start(std::int64_t network) {
@@ -149,7 +149,7 @@ class Training {
         lost_ = !std::isfinite(T(largest));
     }
 
-    // Takes the outputs at the start for those from which a centred network counts.
+    // Takes the outputs at initialisation as those from which a centred network counts.
     template <class Meet>
     bool centre(bool leads, Monitor& monitor, Passes<T>& passes, Meet&& meet) {
         take_shares(monitor, passes);
@@ -164,7 +164,7 @@ class Training {
         return !leave_;
     }
 
-    // What this step is: whether it is recorded, whether it is the last, which shares have to be seen.
+    // Plans this step: whether it is recorded, whether it is the last, which shares have to be seen.
     void plan_step(Monitor& monitor) {
         if (lost_.exchange(false)) return give_up(monitor);
         const std::vector<std::int64_t>& steps = method_.record_steps;
@@ -173,7 +173,7 @@ class Training {
         plan_shares(true);
     }
 
-    // Which samples are seen: those that are learnt where someone has to see them, and those that are measured beside them.
+    // Chooses the samples to see: learnt ones if anything needs them, and measured ones if they are recorded.
     void plan_shares(bool seen) {
         const bool looks = recorded_ && run_.record.looks_at_samples();
         first_item_ = looks ? 0 : seen || wants_gradient() ? rest_shares_ : rest_shares_ + shares_;
@@ -182,7 +182,7 @@ class Training {
 
     bool wants_gradient() const { return recorded_ && run_.record.gradient_norm; }
 
-    // Whether the network has diverged or meets a rule, and has nothing more to learn.
+    // Whether the network has diverged or met a rule, and learns no more.
     bool stopped() const { return recorder_.lanes.status[0] != Status::ok; }
     void stop(Status status) {
         if (status == Status::ok) return;
@@ -190,14 +190,14 @@ class Training {
         recorder_.lanes.stopped_at[0] = step_;
     }
 
-    // The network meets a rule, and its step is not made. What is left to record is as it is now: held already, or to be seen in one more pass.
+    // Ends a network that meets a rule, without its step. The remaining records equal the present: they are copied, or one more pass is made for them.
     void end_early(Monitor& monitor) {
         recorded_ = !recorded_ && record_ < run_.record.times, last_ = true;
         plan_shares(false);
         monitor.stepped(method_.steps - step_);
     }
 
-    // The network has diverged: there is nothing more to record.
+    // Ends a network that has diverged: its remaining records are empty.
     void give_up(Monitor& monitor) {
         stop(Status::diverged);
         for (; record_ < std::int64_t(method_.record_steps.size()); ++record_) recorder_.forget(record_, model_.parameters, test_ ? &*test_ : nullptr);
@@ -218,7 +218,7 @@ class Training {
         }
     }
 
-    // Of the samples of weight 0.
+    // Measures a share of the samples of weight 0.
     void measure_share(int item, Monitor& monitor, Passes<T>& passes) {
         const bool looks = begin_activity(item);
         Share samples = Share::of(run_.task.samples - run_.task.learnt, rest_shares_, item);
@@ -229,7 +229,7 @@ class Training {
         });
     }
 
-    // Whether the units' activity is looked at in this pass.
+    // Whether this pass looks at the activity of units; if so, clears the counts.
     bool begin_activity(int item) {
         if (stage_ != Stage::shares || !recorded_ || !run_.record.looks_at_units()) return false;
         for (std::vector<double>& counts : activity_[item].counts) std::fill(counts.begin(), counts.end(), 0.0);
@@ -289,7 +289,7 @@ class Training {
     }
 };
 
-// One thread trains networks on its own.
+// Trains networks on one thread.
 template <class T>
 class Alone {
   public:
@@ -304,13 +304,13 @@ class Alone {
     Passes<T> passes_;
 };
 
-// How many threads one network is spread over: one where there are as many networks as threads.
+// The number of threads per network: one if there are as many networks as threads.
 inline int members(const Network& network, int samples, int test_samples, std::int64_t networks, int threads) {
     if (networks >= threads) return 1;
     return std::clamp(threads, 1, std::max(shares(network, samples), test_samples > 0 ? shares(network, test_samples) : 1));
 }
 
-// Bytes in which such networks are trained, without the task and the records.
+// Bytes that training such networks takes, without the task and the records.
 template <class T>
 std::int64_t bytes(const Network& network, int samples, int test_samples, std::int64_t networks, int threads) {
     const int together = members(network, samples, test_samples, networks, threads), cut = shares(network, samples);
@@ -322,7 +322,7 @@ std::int64_t bytes(const Network& network, int samples, int test_samples, std::i
                     together * Passes<T>::bytes(network));
 }
 
-// Trains all networks of the run: one a thread where there are as many, else all threads on one after the other.
+// Trains all networks of the run: one per thread if there are as many as threads, else one after another on all threads.
 template <class T>
 void train(const Run<T>& run, const DescentMethod<T>& method, int threads, const std::function<void(std::int64_t)>& poll) {
     const int together = members(run.network, run.task.samples, run.test ? run.test->samples : 0, run.networks, threads);

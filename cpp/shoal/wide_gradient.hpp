@@ -1,6 +1,6 @@
-// The passes of one wide network over one block of samples: what each thread does with a share, in a workspace of its own.
+// The passes of one wide network over one block of samples: what each thread does with a share, in its own workspace.
 //
-// As gradient.hpp, with the units in the lanes. Samples that do not pull at the parameters (a hinge that is met) are left out of the backward
+// As in gradient.hpp, with the units in the lanes. Samples with residual 0 (a hinge that is met) do not pull at the parameters and are left out of the backward
 // pass: the rows of the others are gathered, which changes no bit.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace shoal::wide {
 
-// A set of samples and the outputs of the network for them, now and (where it is centred) at the start.
+// A set of samples and the outputs of the network for them: present ones and, if it is centred, those at initialisation.
 template <class T>
 struct Samples {
     Samples(const Network& network, const Task<T>& task, double spectral_decoupling)
@@ -22,11 +22,11 @@ struct Samples {
 
     const Task<T>& task;
     std::vector<T> outputs, at_start;  // samples x outputs
-    std::vector<T> signs, pulls;       // y_s and -p_s y_s
-    std::vector<T> decouples;          // S p_s; empty where S is 0
+    std::vector<T> signs, pulls;  // y_s and -p_s y_s
+    std::vector<T> decouples;  // S p_s; empty where S is 0
 };
 
-// Samples that a pass sees together: side by side from `first` on, or the given `members`, in ascending order.
+// Samples that a pass sees together: consecutive ones beginning at `first`, or the given `members`, in ascending order.
 struct Block {
     int first, count;
     const int* members = nullptr;
@@ -34,11 +34,11 @@ struct Block {
     int sample(int n) const { return members ? members[n] : first + n; }
 };
 
-// Whether units are active on the samples of one share.
+// Which units are active on the samples of one share.
 template <class T>
 struct Activity {
-    std::vector<std::vector<double>> counts;  // of samples, a number for each unit of each hidden layer; empty where nobody asks
-    bool* pattern = nullptr;                  // (hidden units, samples); null where nobody asks
+    std::vector<std::vector<double>> counts;  // numbers of samples, per unit of each hidden layer; empty if not requested
+    bool* pattern = nullptr;  // (hidden units, samples); null if not requested
 };
 
 template <class T>
@@ -49,15 +49,16 @@ class Passes {
 
     Passes(const Network& network, const Loss& loss, const Tuning& tuning = Tuning::of_this_machine());
 
-    // The outputs of the samples of a block.
+    // Computes the outputs of the samples of a block.
     void forward(const Model<T>& model, Samples<T>& samples, const Block& block);
-    // Whether the loss of a sample of the last forward pass, or an output, is not finite.
+    // Whether, in the last forward pass, an output or the loss of a sample was not finite.
     bool lost(const Samples<T>& samples, const Block& block) const;
-    // Adds which units are active on the samples of the last forward pass.
+    // Adds the activity of units on the samples of the last forward pass.
     void see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const;
-    // Whether some unit of a hidden layer is active on a sample of the last forward pass.
+    // Whether some unit of a hidden layer is active on some sample of the last forward pass.
     bool some_active(int layer, const Block& block) const;
-    // Adds the gradient of the samples of the last forward pass to `slopes`, or begins with them. A block of none begins with 0, after no forward pass.
+    // Adds the gradient of the samples of the last forward pass to `slopes`, or begins the sums with it. A block without samples sets them to 0, after no
+    // forward pass.
     void backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Slopes<T>& slopes, Begin begin);
 
     // Bytes of one workspace.
@@ -85,14 +86,14 @@ class Passes {
     Loss loss_;
     std::int64_t panel_bytes_;
     std::vector<LayerPlan> plans_;
-    std::vector<T> gathered_;      // inputs of a block whose samples do not stand side by side
-    const T* inputs_ = nullptr;    // of the block, row by row
+    std::vector<T> gathered_;  // inputs of a block of `members`
+    const T* inputs_ = nullptr;  // of the block, row by row
     std::vector<Pack<V>> values_;  // of hidden layers: h, row by row
-    std::vector<Pack<V>> back_;    // of hidden layers, row by row of those that pull: dL/dh, then dL/da
-    Pack<V> outputs_;              // of the block, row by row
-    std::vector<int> rows_;        // the samples of the block that pull
-    Pack<V> deltas_;               // dL/df of those, [row][output]
-    Pack<V> lanes_, scalars_;      // operands of a weight gradient, panel by panel
+    std::vector<Pack<V>> back_;  // per hidden layer, row by row of the samples that pull: dL/dh, then dL/da
+    Pack<V> outputs_;  // of the block, row by row
+    std::vector<int> rows_;  // the samples of the block that pull
+    Pack<V> deltas_;  // dL/df of those, [row][output]
+    Pack<V> lanes_, scalars_;  // operands of a weight gradient, panel by panel
 };
 
 }  // namespace shoal::wide

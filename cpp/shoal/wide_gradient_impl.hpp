@@ -1,4 +1,4 @@
-// The passes of wide_gradient.hpp, in the order in which a block walks through them.
+// The passes of wide_gradient.hpp, in the order in which a block goes through them.
 #pragma once
 
 #include "shoal/wide_gradient.hpp"
@@ -42,7 +42,7 @@ std::int64_t Passes<T>::bytes(const Network& network) {
     return most_block_samples * (numbers + 2 * widest) * std::int64_t(sizeof(T));
 }
 
-// The inputs of a block: where they stand, or a copy in which its samples stand side by side.
+// Returns the inputs of a block: in place, or a copy in which its samples are consecutive.
 template <class T>
 const T* Passes<T>::find_inputs(const Task<T>& task, const Block& block) {
     const std::int64_t inputs = network_.inputs();
@@ -92,7 +92,7 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
     }
 }
 
-// A single output: as many partial sums as a line has numbers, whatever L is, then a tree. Four samples at a time hide the latency.
+// Computes a single output: as many partial sums as a cache line has numbers, whatever L is, then a tree. Four samples at a time hide the latency.
 template <class T>
 void Passes<T>::dot(const Model<T>& model, int count) {
     constexpr int parts = line<T> / L, together = 4;
@@ -177,7 +177,7 @@ void Passes<T>::find_residuals(const Samples<T>& samples, const Block& block) {
     loss_.kind.with([&](auto loss) { margin_residuals<decltype(loss)>(samples, block); });
 }
 
-// delta = -p y r(y f) + S p f, L samples at a time; those that are not 0 are kept.
+// delta = -p y r(y f) + S p f, L samples at a time; keeps those that are not 0.
 template <class T>
 template <class Kind>
 void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) {
@@ -202,7 +202,7 @@ void Passes<T>::margin_residuals(const Samples<T>& samples, const Block& block) 
     }
 }
 
-// delta_k = p (softmax_k - 1[own]) + S p f_k, with L exponentials at a time; samples with one that is not 0 are kept.
+// delta_k = p (softmax_k - 1[own]) + S p f_k, with L exponentials at a time; keeps samples with some delta_k other than 0.
 template <class T>
 void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& block) {
     const int outputs = network_.outputs();
@@ -260,7 +260,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
     }
 }
 
-// The gradient of the head, and where it has one output, dL/da of the hidden layer below in `lanes_` (and in `back_` where another one needs it).
+// Adds the gradient of the head. With one output it also puts dL/da of the hidden layer below into `lanes_`, and into `back_` if a lower layer needs it.
 template <class T>
 void Passes<T>::head(const Model<T>& model, Slopes<T>& slopes, Begin begin) {
     const int rows = int(rows_.size()), outputs = network_.outputs(), l = network_.hidden_layers();
@@ -292,7 +292,7 @@ void Passes<T>::head(const Model<T>& model, Slopes<T>& slopes, Begin begin) {
     });
 }
 
-// The single output's part for R rows at a time: they share what is read of the weights and of their gradient.
+// The single output's part for R rows at a time, which share the loads of the weights and of their gradient.
 template <class T>
 template <int R, class Phi>
 EIGEN_ALWAYS_INLINE void Passes<T>::head_rows(Phi phi, const Model<T>& model, Pack<V>& slopes, int first) {
@@ -341,7 +341,7 @@ void Passes<T>::take_through_activation(int l) {
     });
 }
 
-// The values below a layer of the rows that pull, piece by piece of the columns.
+// Copies the values below a layer, of the rows that pull, piece by piece of the columns.
 template <class T>
 void Passes<T>::gather_below(int l, const Cut& columns) {
     const int rows = int(rows_.size());

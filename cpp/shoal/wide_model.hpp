@@ -1,4 +1,4 @@
-// One wide network between two steps: its parameters, the effective weights as the passes read them, and what a share of the samples adds to the gradient.
+// One wide network between two steps: its parameters, the effective weights as the passes read them, and the gradient of one share of the samples.
 #pragma once
 
 #include "shoal/cohort.hpp"
@@ -6,7 +6,7 @@
 
 namespace shoal::wide {
 
-// Numbers of the layers of one network, their units in the lanes. `above` is over the units that a layer leads to, `below` over those that it comes from.
+// The gradient of one network, with units in the lanes. "Above" means the units that a layer leads to, "below" those that it comes from.
 template <class T>
 struct Slopes {
     using V = Lanes<T>;
@@ -53,7 +53,7 @@ class Model {
         }
     }
 
-    // Takes the effective weights of all layers from the parameters.
+    // Computes the effective weights of all layers from the parameters.
     void load() {
         for (int l = 0; l < int(network_.layers.size()); ++l) {
             const Layer& layer = network_.layers[l];
@@ -64,8 +64,8 @@ class Model {
         }
     }
 
-    // One step of a part of the parameters, by the gradients of all shares, summed in their order. Parts are groups of units above hidden layers, then of
-    // units below the head, then the head's biases. Returns what `gather_not_finite` saw.
+    // Takes one step with a part of the parameters, by the gradients of all shares, summed in order. Parts are groups of units above hidden layers, then groups
+    // of units below the head, then the head's biases. Returns what `gather_not_finite` saw.
     V move(int part, const std::vector<Slopes<T>>& shares, V minus_rate) {
         V seen = 0;
         const int head = network_.hidden_layers();
@@ -97,7 +97,7 @@ class Model {
         return move_biases(head, part - groups<V>(layer.inputs), shares, minus_rate, seen);
     }
 
-    // Puts the gradient of all shares, whatever the layers' rates are, in place of the parameters at which it was taken: those of now may have moved on.
+    // Writes the gradient of all shares, for rates of 1, over the parameters at which it was taken: those of the model may have moved since.
     void write_gradient(const std::vector<Slopes<T>>& shares, std::vector<T>& to) const {
         for (int l = 0; l < int(network_.layers.size()); ++l) {
             const Layer& layer = network_.layers[l];
@@ -121,11 +121,11 @@ class Model {
         return count;
     }
 
-    std::vector<T> parameters;             // as Network numbers them
+    std::vector<T> parameters;             // in the order of Network
     std::vector<Pack<V>> above, below;  // effective weights: [group above][input], [group below][output]
     std::vector<Pack<V>> biases;
 
-    // A single output is a sum over the units below it, with `below` alone.
+    // Whether the passes read `above` of a layer. A single output is a sum over the units below it, with `below` alone.
     bool reads_above(int l) const { return l < network_.hidden_layers() || network_.outputs() > 1; }
 
   private:
@@ -137,7 +137,7 @@ class Model {
 
     T weight_gain(const Layer& layer) const { return T(layer.rate * layer.scale); }
 
-    // The slopes of parameters first, first + apart, ..., as many of L as there are, with what weight decay adds to them.
+    // Writes the slopes of parameters first, first + apart, ..., at most L of them, with the part of weight decay.
     void write_slopes(std::int64_t first, std::int64_t apart, int left, V slope, std::vector<T>& to) const {
         const int units = std::clamp(left, 0, L);
         alignas(64) T numbers[L] = {};
@@ -163,7 +163,7 @@ class Model {
         return step(layer.biases + group * L, 1, units, T(layer.rate), layer, slope, minus_rate, seen, each);
     }
 
-    // Moves parameters first, first + apart, ... by the first `units` lanes of their slopes; `each(unit, moved)` takes down the new ones.
+    // Moves parameters first, first + apart, ... by the first `units` lanes of their slopes; `each(unit, moved)` receives the new values.
     template <class Each>
     V step(std::int64_t first, std::int64_t apart, int units, T gain, const Layer& layer, V slope, V minus_rate, V seen, Each&& each) {
         alignas(64) T numbers[L];

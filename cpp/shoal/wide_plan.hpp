@@ -1,11 +1,11 @@
-// One network too wide for lanes across networks: its units stand in the lanes.
+// One network too wide for lanes across networks: the lanes hold its units.
 //
-// A product of a layer is then a shared scalar (a sample's value below) times lanes (the weights into L units), for which the tiles serve as they are: forward
+// Each product of a layer is then a shared scalar (a sample's value below) times lanes (the weights into L units), for which the tiles work unchanged: forward
 // over units, the weight gradient over units, and the input gradient over the units below, with a transposed copy of W. Only the sum of a single output runs
-// across units: it is kept in as many partial sums as a cache line has numbers, whatever L is, so that its bits do not depend on the instruction set.
+// across units. It is kept in as many partial sums as a cache line has numbers, whatever L is, so that its bits do not depend on the instruction set.
 //
-// Samples are cut into shares, each with a gradient of its own, that are merged in their order: the cut depends on the network and on the number of samples
-// alone. Within a share the samples are summed one by one; blocks of them, panels of units and pieces of a sum change the speed, never the bits.
+// Samples are cut into shares, each with its own gradient; the gradients are merged in order. The cut depends only on the network and on the number of samples.
+// Within a share samples are summed one by one. Blocks of samples, panels of units and pieces of a sum change the speed, never the bits.
 #pragma once
 
 #include "shoal/plan.hpp"
@@ -14,7 +14,7 @@
 
 namespace shoal::wide {
 
-// Numbers of one cache line: rows of units are filled up to whole lines with units that have no weights.
+// Numbers per cache line: rows of units are padded to whole lines with units that have no weights.
 template <class T>
 constexpr int line = 64 / int(sizeof(T));
 
@@ -23,29 +23,29 @@ constexpr std::int64_t filled(std::int64_t units) {
     return (units + line<T> - 1) / line<T> * line<T>;
 }
 
-// Rows of values lie an odd number of lines apart, so that a panel of them spreads over all sets of the cache.
+// Rows of values are an odd number of lines apart, so that a panel of them spreads over all sets of the cache.
 template <class T>
 constexpr std::int64_t row_numbers(std::int64_t units) {
     return (filled<T>(units) / line<T> | 1) * line<T>;
 }
 
-// Packs of L numbers that the units of one side of a layer take.
+// The number of packs that hold the units of one side of a layer.
 template <AnyLanes V>
 constexpr int groups(std::int64_t units) {
     return int(filled<typename V::Scalar>(units) / V::count);
 }
 
 constexpr int most_block_samples = 128, least_share_samples = 128, most_shares = 32;
-constexpr std::int64_t most_share_numbers = std::int64_t(1) << 26;  // of the gradients of all shares, where there are more than four
+constexpr std::int64_t most_share_numbers = std::int64_t(1) << 26;  // in the gradients of all shares, if there are more than four
 
-// In how many shares the samples are cut.
+// The number of shares into which the samples are cut.
 inline int shares(const Network& network, int samples) {
     const std::int64_t affordable = std::max<std::int64_t>(4, most_share_numbers / std::max(network.parameters, 1));
     const std::int64_t wanted = (std::int64_t(samples) + least_share_samples - 1) / least_share_samples;
     return int(std::min<std::int64_t>({wanted, affordable, most_shares}));
 }
 
-// The samples of one share, `samples` of them from `first` on.
+// The samples of one share: `samples` of them, beginning at `first`.
 struct Share {
     int first, samples;
 
@@ -55,7 +55,7 @@ struct Share {
     }
 };
 
-// Pieces of one axis of a product: act(first, size).
+// Calls act(first, size) for each piece of one axis of a product.
 template <class Act>
 void for_each_piece(const Cut& cut, Act&& act) {
     for (int piece = 0, first = 0; piece < cut.large + cut.small; ++piece) {
@@ -65,11 +65,11 @@ void for_each_piece(const Cut& cut, Act&& act) {
     }
 }
 
-// C += or = the sums of scalars times lanes, one row a sample:
+// Sets C to, or adds to C, the sums of scalars times lanes, one row per sample:
 //
 //   C[s][group] = begin + sum_r a[s][r] B[group][r]
 //
-// A panel of B stays in the nearest cache while all rows of `a` pass.
+// A panel of B stays in the L1 cache while all rows of `a` pass.
 template <AnyLanes V>
 void multiply_rows(const Plan& plan, std::int64_t panel_bytes, Product<typename V::Scalar> product) {
     using T = typename V::Scalar;
@@ -95,7 +95,8 @@ void multiply_rows(const Plan& plan, std::int64_t panel_bytes, Product<typename 
     });
 }
 
-// C[group][j] += sum_s lanes[s][group] scalars[s][j], from copies in which each panel of groups, and each piece of columns, stands by itself, one row a sample.
+// C[group][j] += sum_s lanes[s][group] scalars[s][j]. The operands are copies in which each panel of groups, and each piece of columns, is contiguous, one row
+// per sample.
 template <AnyLanes V>
 void multiply_terms(const Plan& plan, const typename V::Scalar* lanes, const typename V::Scalar* scalars, typename V::Scalar* c, int inputs, int terms,
                     Begin begin) {

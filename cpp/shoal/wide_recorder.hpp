@@ -1,4 +1,4 @@
-// Takes down all that is asked of one wide network: the measures are those of lanes, on packs of which one lane is wanted.
+// Records all requested measures of one wide network: the measures of packs, on packs with one lane in use.
 #pragma once
 
 #include "shoal/measure.hpp"
@@ -28,7 +28,7 @@ class Recorder {
     }
     Recorder(const Recorder&) = delete;
 
-    // Takes these parameters for those of the initialisation.
+    // Takes these parameters as those at initialisation.
     void start(const std::vector<T>& parameters) {
         if (record_.distance) initial_ = parameters;
     }
@@ -40,13 +40,13 @@ class Recorder {
         parameters_.write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_);
     }
 
-    // Takes down the gradient at those parameters, of all shares. Other threads may move the model's meanwhile.
+    // Records the gradient of all shares at those parameters; other threads may move the model's parameters meanwhile.
     void see_gradient(const Model<T>& model, const std::vector<Slopes<T>>& shares) {
         model.write_gradient(shares, gradient_);
         parameters_.write_gradient(Numbers{gradient_.data()}, sight_);
     }
 
-    // Ends it, once all samples have been seen at those parameters. A network that they showed to be lost gets nothing.
+    // Ends the record, once all samples have been seen at those parameters. If they showed the network to be lost, the record is empty.
     void end(const Samples<T>& samples, const Samples<T>* test, const std::vector<Activity<T>>& shares) {
         parameters_.forget(sight_);
         measure(samples_, samples);
@@ -60,7 +60,7 @@ class Recorder {
         units_.write(sight_);
     }
 
-    // A record of a network that has diverged: nothing.
+    // Makes an empty record of a network that has diverged.
     void forget(std::int64_t time, const std::vector<T>& parameters, const Samples<T>* test) {
         begin(time, parameters);
         samples_.clear();
@@ -71,7 +71,7 @@ class Recorder {
         if (test) test_.write(sight_);
     }
 
-    // Fills all records behind the one just taken with the same.
+    // Copies the record just taken to all later ones.
     void hold() const {
         parameters_.hold(sight_);
         samples_.hold(sight_);
@@ -81,15 +81,15 @@ class Recorder {
 
     void write_end(const std::vector<T>& parameters) const { parameters_.write_end(lanes, 0, Numbers{parameters.data()}); }
 
-    // Where this record's patterns of units go, (hidden units, samples).
+    // The address of this record's patterns of units, (hidden units, samples).
     bool* pattern(const Record<T>& record, std::int64_t time, int samples) const {
         return record.pattern ? record.pattern + (lanes.network[0] * record.times + time) * network_.units() * std::int64_t(samples) : nullptr;
     }
 
-    PackLanes<V> lanes;  // of which the first is the network
+    PackLanes<V> lanes;  // the first one is the network
 
   private:
-    // The numbers of one network as those of a pack.
+    // The numbers of one network, read as those of a pack.
     struct Numbers {
         static constexpr int apart = 1;
         const T* numbers;
@@ -110,7 +110,7 @@ class Recorder {
 
     const Network& network_;
     const Record<T>& record_;
-    std::vector<T> initial_, gradient_;  // empty where distance, or gradient, are not recorded
+    std::vector<T> initial_, gradient_;  // empty if distance, or gradient, is not recorded
     Sight<V> sight_;
     ParameterMeasure<V> parameters_;
     SampleMeasure<V> samples_;

@@ -1,22 +1,21 @@
-// Which samples surely still meet their hinge: a step at which nothing is recorded of the samples leaves them out of the forward pass as well.
+// Finds samples that certainly still meet their hinge. A step that records nothing of the samples leaves them out of the forward pass as well.
 //
 // For one hidden layer and one output, f(x) = sum_i z_i phi(w_i x + b_i) + c - f_0(x) in effective weights, with phi(0) = 0 and |phi(a) - phi(b)| <= |a - b|,
 // a step from w, b, z, c to w', b', z', c' moves f(x) by at most |x| a + b,
 //
 //   a = sum_i ( |z_i'| |w_i' - w_i| + |z_i' - z_i| |w_i| ),   b = sum_i ( |z_i'| |b_i' - b_i| + |z_i' - z_i| |b_i| ) + |c' - c|.
 //
-// A and B are the sums of a and b over the steps. A sample whose margin was m when it was last seen, at A_0 and B_0, meets a hinge of threshold h for as long
-// as |x| (A - A_0) + B - B_0 < m - h, up to rounding:
+// A and B are the sums of a and b over the steps. Let m be the margin of a sample when it was last seen, at A_0 and B_0. It meets a hinge of threshold h as
+// long as |x| (A - A_0) + B - B_0 < m - h, up to rounding:
 //
-//   - A product is rounded at most n = 2 (d + M) + 16 times on its way to the output, by u each (two for a multiply-add that is not fused, some left for f_0).
-//     So a computed output is off by at most r (|x| P + Q), r = 2 n u: P = sum_i |z_i| |w_i|, and Q = sum_i |z_i| (|b_i| + tiny) + |c| + tiny, both at their
-//     largest since the start. `tiny` stands for what underflows.
-//   - P and Q grow by no more than A and B. So twice the error when it was last seen, and A and B a little larger, serve for both ends.
-//   - A third such error, with |h| in Q, stands for the subtraction m - h. A and B are rounded up. |x| A + B is rounded four times, then 16 units are taken
-//     off.
-//   - No number on the way overflows where no norm is larger than `large`; else nothing rests.
+//   - A product is rounded at most n = 2 (d + M) + 16 times on its way to the output, by u each (twice for a multiply-add that is not fused; some are left
+//     for f_0). So a computed output is off by at most r (|x| P + Q), r = 2 n u. Here P = sum_i |z_i| |w_i| and Q = sum_i |z_i| (|b_i| + tiny) + |c| + tiny,
+//     both at their largest since initialisation. `tiny` bounds what underflows.
+//   - P and Q grow by no more than A and B. So twice the error when the sample was last seen, with A and B slightly enlarged, covers both ends.
+//   - A third such error, with |h| in Q, covers the subtraction m - h. A and B are rounded up. |x| A + B is rounded four times; 16 units are taken off.
+//   - No intermediate number overflows if no norm is larger than `large`; else no sample rests.
 //
-// The bits do not depend on which samples rest. Still, the sums have one order, so that the time does not depend on the threads.
+// Which samples rest changes no bit. The sums still have a fixed order, so that the time does not depend on the threads.
 #pragma once
 
 #include "shoal/wide_gradient.hpp"
@@ -58,7 +57,7 @@ class Slack {
     // Whether samples may rest at all in this training.
     bool kept() const { return kept_; }
 
-    // Begins at the start of a network: every sample has to be seen.
+    // Begins at the initialisation of a network: every sample has to be seen.
     void start(const Model<T>& model) {
         if (!kept_) return;
         std::fill(reach_.begin(), reach_.end(), -never);
@@ -70,7 +69,7 @@ class Slack {
         if (std::isfinite(moved_)) moved_ = moved_by_biases_ = 0;
     }
 
-    // Takes down how far the weights and biases into one group of units moved. Threads take groups as they come.
+    // Stores how far the weights and biases into one group of units moved. Threads take groups as they come.
     void follow(int group, const Model<T>& model) {
         const int inputs = network_.inputs();
         if (!kept_ || group >= groups<V>(network_.layers[0].outputs)) return;
@@ -117,7 +116,7 @@ class Slack {
         bias_ = c;
     }
 
-    // Takes down the margins of samples that have just been seen.
+    // Stores the margins of samples that have just been seen.
     void look(const Samples<T>& samples, const Block& block) {
         for (int n = 0; n < block.count; ++n) {
             const int s = block.sample(n);
@@ -127,7 +126,7 @@ class Slack {
         }
     }
 
-    // The samples of a share that have to be seen, in their order.
+    // Returns the samples of a share that have to be seen, in order.
     std::span<const int> awake(const Share& share) {
         int *const first = awake_.data() + share.first, *next = first;
         for (int s = share.first; s < share.first + share.samples; ++s) {
@@ -145,15 +144,15 @@ class Slack {
   private:
     static constexpr double never = std::numeric_limits<double>::infinity();
     static constexpr double eps = std::numeric_limits<T>::epsilon(), double_eps = std::numeric_limits<double>::epsilon();
-    // Times a unit of rounding it is more than what an underflow loses, even where the process flushes subnormal numbers to 0.
+    // Times a unit of rounding, this exceeds what an underflow loses, even if the process flushes subnormal numbers to 0.
     static constexpr double tiny = 4 * double(std::numeric_limits<T>::min()) / eps;
 
-    // A hidden unit at the last step: |w|, |w' - w|, |w| the step before, and z and b.
+    // A hidden unit at the last step: |w|, |w' - w|, |w| one step before, z and b.
     struct Unit {
         double size = 0, change = 0, size_before = 0, head = 0, bias = 0;
     };
 
-    // At least the norm whose square was summed up, in T, from terms that may have underflowed.
+    // At least the norm whose square was summed, in T, from terms that may have underflowed.
     double norm(double square) const { return (1 + rounding_) * std::sqrt(square + lost_); }
     // At least a + b.
     static double above(double a, double b) { return std::nextafter(a + b, never); }
@@ -163,12 +162,12 @@ class Slack {
     const Task<T>& task_;
     double threshold_, rounding_, large_, lost_;
     bool kept_;
-    Pack<V> before_;  // effective weights into the units, a step ago
+    Pack<V> before_;  // effective weights into the units, one step ago
     std::vector<Unit> units_;
     double bias_ = 0;  // c
     double moved_ = 0, moved_by_biases_ = 0, size_ = 0, size_by_biases_ = 0;  // A, B, P and Q
-    std::vector<double> norms_, reach_;  // |x|, and what |x| A + B may come to, of each sample
-    std::vector<int> awake_;  // of each share, from its first sample on
+    std::vector<double> norms_, reach_;  // per sample: |x|, and how large |x| A + B may become
+    std::vector<int> awake_;  // the samples of each share that have to be seen, beginning at its first sample
 };
 
 }  // namespace shoal::wide

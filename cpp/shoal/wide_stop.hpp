@@ -1,7 +1,7 @@
-// The rules of stop.hpp for one wide network: its margins stand in the outputs that are kept, and shares take down which layers have an active unit.
+// The rules of stop.hpp for one wide network. Its margins follow from the stored outputs, and each share notes which layers have an active unit.
 //
-// A sample that rests (wide_slack.hpp) keeps the output with which it met its hinge: the margin was above the threshold, which is positive, and still is. So it
-// counts as fitted and satisfied, as if it had been seen. Which units it activates is not known: with `dead` no sample rests.
+// A sample that rests (wide_slack.hpp) keeps the output at which it met its hinge. Its margin was above the threshold, which is positive, and still is. So it
+// counts as fitted and satisfied, as if it had been seen. The units that it activates are unknown, so no sample rests under the rule `dead`.
 #pragma once
 
 #include "shoal/stop.hpp"
@@ -18,7 +18,7 @@ class Stops {
     bool any() const { return rules_.any(); }
     bool looks_at_units() const { return rules_.dead; }
 
-    // Begins a share; `see` each of its blocks after their forward pass. Threads take shares as they come.
+    // Begins a share. Call `see` for each of its blocks after their forward pass. Threads take shares as they come.
     void begin(int share) { std::fill_n(lives_.begin() + std::ptrdiff_t(share) * layers_, layers_, false); }
     void see(int share, const Block& block, const Passes<T>& passes) {
         for (int l = 0; rules_.dead && l < layers_; ++l) {
@@ -27,7 +27,7 @@ class Stops {
         }
     }
 
-    // The first rule that the network meets, when all shares have been seen.
+    // The first rule that the network meets, once all shares have been seen.
     Status status(const Samples<T>& samples) const {
         bool fitted = rules_.fitted, satisfied = rules_.satisfied;
         for (int s = 0; s < run_.task.learnt && (fitted || satisfied); ++s) {
@@ -59,7 +59,7 @@ class Stops {
     const Run<T>& run_;
     StopRules rules_;
     int layers_;
-    std::vector<char> lives_;  // of each share and hidden layer: whether some unit is active on some sample
+    std::vector<char> lives_;  // per share and hidden layer: whether some unit is active on some sample
 };
 
 }  // namespace shoal::wide
