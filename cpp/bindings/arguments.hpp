@@ -1,4 +1,4 @@
-// Reads single arguments: each either becomes what it should be, or raises a TypeError or ValueError that names it.
+// Reads single arguments. Each one is converted, or raises a TypeError or ValueError that names it.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -38,7 +38,7 @@ inline std::string type_of(const py::handle& given) { return py::str(py::type::h
 
 inline std::vector<py::ssize_t> shape_of(const py::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
 
-// An array of integers for an integral Number, of integers or floating-point numbers for another.
+// Reads an array of integers if Number is integral, else one of integers or floating-point numbers.
 template <class Number>
 Array<Number> read_array(const py::handle& given, const std::string& name) {
     constexpr bool whole = std::is_integral_v<Number>;
@@ -53,7 +53,7 @@ Array<Number> read_array(const py::handle& given, const std::string& name) {
     return read;
 }
 
-// The same, of one shape; a negative length stands for any.
+// The same, with a required shape; a negative length allows any.
 template <class Number>
 Array<Number> read_array(const py::handle& given, const std::string& name, const std::vector<py::ssize_t>& shape) {
     auto read = read_array<Number>(given, name);
@@ -71,7 +71,7 @@ Array<Number> finite(Array<Number> array, const std::string& name) {
     return array;
 }
 
-// One entry of a dict of arguments.
+// Returns one entry of a dict of arguments.
 inline py::object entry(const py::dict& dict, const std::string& of, const char* name) {
     if (!dict.contains(name)) throw py::value_error(of + " must hold '" + name + "'");
     return dict[name];
@@ -85,7 +85,7 @@ Wanted read(const py::dict& dict, const std::string& of, const char* name) {
     } catch (const py::cast_error&) { throw py::type_error(of + "['" + name + "'] must not be of type " + type_of(given) + ", or holds what it must not"); }
 }
 
-// a b, where it can be counted.
+// Returns a b, or raises a ValueError if it overflows.
 inline std::int64_t times(std::int64_t a, std::int64_t b, const std::string& name) {
     std::int64_t product;
     if (__builtin_mul_overflow(a, b, &product))

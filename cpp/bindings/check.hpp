@@ -1,4 +1,4 @@
-// Whether the parts of a request fit together: whatever passes here trains, and ends.
+// Checks that the parts of a request fit together: whatever passes here trains without error, and ends.
 #pragma once
 
 #include "request.hpp"
@@ -7,7 +7,7 @@
 
 namespace shoal::bindings {
 
-// Widths whose parameters an int can number.
+// Checks the widths, and that an int can number their parameters.
 inline void check_widths(const std::vector<int>& widths) {
     require(widths.size() >= 2, "widths", "at least the inputs and the outputs", std::to_string(widths.size()) + " numbers");
     std::int64_t parameters = 0;
@@ -42,7 +42,7 @@ inline void check_one_a_layer(const std::vector<double>& numbers, std::size_t la
     for (const double number : numbers) require(std::isfinite(number) && number > 0, name, "finite and positive", number);
 }
 
-// Samples as they are laid out: their arrays fit each other and the network.
+// Checks that the arrays of samples fit each other and the network.
 template <class T>
 void check_samples(const std::string& of, const Array<double>& inputs, const Array<std::int64_t>& labels, const Array<double>& weights, int outputs) {
     const double largest = std::numeric_limits<T>::max();
@@ -175,9 +175,9 @@ inline void check_reduction(const Request& request) {
     require_distinct(distributed, "reduction['distributed']");
 }
 
-// What is kept can be counted, in bytes.
+// Checks that the bytes of all results can be counted.
 inline void check_size(const Request& request, std::int64_t records) {
-    std::int64_t largest = request.inputs.shape(0), units = 0;  // numbers of one network and time
+    std::int64_t largest = request.inputs.shape(0), units = 0;  // numbers per network and time
     if (request.test) largest = std::max<std::int64_t>(largest, request.test->inputs.shape(0));
     for (std::size_t l = 0; l + 1 < request.widths.size(); ++l) {
         const std::int64_t inputs = l == 0 && request.span.shape(0) > 0 ? request.span.shape(1) : request.widths[l];

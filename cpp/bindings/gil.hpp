@@ -1,8 +1,8 @@
 // Work without the GIL, on a thread that Python may end meanwhile.
 //
-// A daemon thread may train while the process ends. Once the interpreter finalises, a thread that asks for the GIL never gets it: Python 3.14 lets it hang, and
-// earlier ones end it by pthread_exit, which with glibc unwinds its frames, and elsewhere drops them. These frames hold Python's objects, which must not be let
-// go without the GIL, and what the training threads use. So nothing is unwound here: the thread stays where it is, until the process has ended.
+// A daemon thread may train while the process ends. Once the interpreter finalises, a thread that asks for the GIL never gets it. Python 3.14 lets it hang;
+// earlier versions end it by pthread_exit, which with glibc unwinds its frames, and elsewhere drops them. These frames own Python objects, which must not be
+// released without the GIL, and data that the training threads use. So nothing is unwound here: the thread waits until the process has ended.
 #pragma once
 
 #include "shoal/arithmetic.hpp"
@@ -17,8 +17,8 @@ namespace shoal::bindings {
 
 namespace py = pybind11;
 
-struct Ending {};  // thrown: the interpreter finalises
-struct Raised {};  // thrown: Python's error is set, and comes out once the GIL is held again
+struct Ending {};  // thrown when the interpreter finalises
+struct Raised {};  // thrown when Python's error is set; it is raised once the GIL is held again
 
 inline bool interpreter_ends() {
 #if PY_VERSION_HEX >= 0x030D0000
@@ -32,7 +32,7 @@ inline bool interpreter_ends() {
     for (;;) std::this_thread::sleep_for(std::chrono::hours(24));
 }
 
-// Calls act(), in which Python may end this thread. It may call Python's C functions, but own nothing that lets go of a Python object.
+// Calls act(), in which Python may end this thread. act may call Python's C functions, but must own nothing that releases a Python object.
 template <class Act>
 void stay(Act&& act) {
 #ifdef __GLIBCXX__
@@ -44,10 +44,10 @@ void stay(Act&& act) {
 #endif
 }
 
-// A thread that has let go of the GIL.
+// A thread that has released the GIL.
 class WithoutGil {
   public:
-    // Calls act(WithoutGil&), and holds the GIL again when it returns or throws.
+    // Calls act(WithoutGil&) without the GIL, and takes the GIL again when it returns or throws.
     template <class Act>
     static void call(Act&& act) {
         WithoutGil here;
@@ -63,7 +63,7 @@ class WithoutGil {
         here.take();
     }
 
-    // Where `wanted`, calls act() with the GIL, for which the same holds as in `stay`; a result other than 0 says that it set Python's error.
+    // If `wanted`, calls act() with the GIL, under the conditions of `stay`. A result other than 0 says that it set Python's error.
     template <class Act>
     void back(bool wanted, Act&& act) {
         if (interpreter_ends()) throw Ending();
@@ -85,10 +85,10 @@ class WithoutGil {
     }
 };
 
-// What a training looks at from time to time: whether there is an interrupt, which only the main thread gets; and it says how far it is.
+// Polled during training: checks for interrupts, which only the main thread gets, and reports progress.
 class Watch {
   public:
-    // Progress is told in the arithmetic of the caller, `callers`.
+    // `callers` is the arithmetic of the caller, in which progress is reported.
     Watch(const py::object& progress, Arithmetic::Mode callers) : progress_(progress.is_none() ? nullptr : progress.ptr()), callers_(callers) {
         stay([&] {
             PyObject* const threading = PyImport_ImportModule("threading");

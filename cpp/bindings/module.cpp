@@ -1,4 +1,4 @@
-// The compiled module of one instruction set: arrays in, the GIL released once, arrays out. No arithmetic here.
+// The compiled module of one instruction set: takes arrays, releases the GIL once, returns arrays. It does no arithmetic.
 #include "check.hpp"
 #include "gil.hpp"
 #include "records.hpp"
@@ -10,7 +10,7 @@ namespace {
 
 using namespace shoal::bindings;
 
-// Trains by the method, with the records that it says. `total` is the work that progress counts.
+// Trains by the method, with this many records. `total` is the work that progress counts.
 template <class T, class Method>
 py::dict train_by(const Request& request, const Method& method, std::int64_t records, std::int64_t total) {
     std::vector<Array<double>> keep;
@@ -74,7 +74,7 @@ py::dict train_as(const Request& request) {
     throw py::value_error("method must be descent, or flow in float64, got " + kind);
 }
 
-// The lane type of the dtype asked for, by a callable that takes a number of it.
+// Calls act(number) with a number of the given dtype.
 template <class Act>
 auto with_dtype(const std::string& dtype, Act&& act) {
     if (dtype == "float64") return act(double());
@@ -82,7 +82,7 @@ auto with_dtype(const std::string& dtype, Act&& act) {
     throw py::value_error("dtype must be float64 or float32, got " + dtype);
 }
 
-// None: what suits this machine. Only tests ask for anything else.
+// None stands for the tuning of this machine. Only tests pass anything else.
 shoal::Tuning read_tuning(const py::object& tuning) {
     if (tuning.is_none()) return shoal::Tuning::of_this_machine();
     try {
@@ -136,7 +136,7 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
     return with_dtype(dtype, [&](auto number) { return train_as<decltype(number)>(request); });
 }
 
-// The directions that inputs span, orthonormal rows, and the inputs' coordinates along them; None where there are more than `most`.
+// Returns the directions that inputs span, as orthonormal rows, and the inputs' coordinates along them; None if there are more than `most`.
 py::object span(const py::object& given, int most) {
     const shoal::Arithmetic arithmetic;
     const auto inputs = finite(read_array<double>(given, "inputs", {-1, -1}), "inputs");
@@ -151,7 +151,7 @@ py::object span(const py::object& given, int most) {
     return py::make_tuple(basis, coordinates);
 }
 
-// act(network, V()) with the lanes that packs of many such networks have.
+// Calls act(network, V()) with the lanes that suit very many such networks.
 template <class Act>
 auto with_pack(const std::vector<int>& widths, const std::string& dtype, Act&& act) {
     check_widths(widths);
@@ -162,7 +162,7 @@ auto with_pack(const std::vector<int>& widths, const std::string& dtype, Act&& a
     });
 }
 
-// (inputs, hidden units) of each shape that has instances of its own.
+// Returns (inputs, hidden units) of each shape with instances of its own.
 std::vector<std::pair<int, int>> fixed_shapes() {
     std::vector<std::pair<int, int>> shapes;
     for (const shoal::Shape& shape : shoal::fixed_shapes) shapes.emplace_back(shape.inputs, shape.units);
@@ -196,7 +196,7 @@ std::int64_t wide_bytes(const std::vector<int>& widths, bool bias, bool centred,
     return with_dtype(dtype, [&](auto number) { return shoal::wide::bytes<decltype(number)>(network, samples, test_samples, networks, threads); });
 }
 
-// What CPU and operating system support, of the features that the instruction sets of shoal need.
+// Returns the features that CPU and operating system support, among those that shoal's instruction sets need.
 std::vector<std::string> cpu_features() {
     std::vector<std::string> found;
 #if defined(__x86_64__)
@@ -219,7 +219,7 @@ constexpr auto not_here = "shoal's core can be imported in the main interpreter 
 
 }  // namespace
 
-// The module's entry. In a subinterpreter of Python 3.11, that of pybind11, behind it, would wait for ever.
+// The module's entry. It refuses subinterpreters itself: in one of Python 3.11, the entry of pybind11, which it calls, would wait forever.
 #define SHOAL_JOINED(one, other) PYBIND11_CONCAT(one, other)
 #define SHOAL_BEHIND SHOAL_JOINED(behind, SHOAL_MODULE_NAME)
 extern "C" PYBIND11_EXPORT PyObject* SHOAL_JOINED(PyInit_, SHOAL_BEHIND)();
@@ -231,7 +231,7 @@ extern "C" PYBIND11_EXPORT PyObject* SHOAL_JOINED(PyInit_, SHOAL_MODULE_NAME)() 
 
 PYBIND11_MODULE(SHOAL_BEHIND, m, py::mod_gil_not_used()) {
     using namespace py::literals;
-    if (!in_main_interpreter()) throw py::import_error(not_here);  // later versions run the entry in the main interpreter, this here
+    if (!in_main_interpreter()) throw py::import_error(not_here);  // later Pythons run the entry in the main interpreter, this in the subinterpreter
     m.attr("isa") = SHOAL_ISA;
     m.attr("compiler") = SHOAL_COMPILER;
     m.attr("eigen") = std::to_string(EIGEN_MAJOR_VERSION) + "." + std::to_string(EIGEN_MINOR_VERSION) + "." + std::to_string(EIGEN_PATCH_VERSION);

@@ -1,4 +1,4 @@
-// Where the records of a training go, or the statistics that are kept of them: NumPy's arrays, by name.
+// Allocates the NumPy arrays, by name, for the records of a training or for its statistics.
 #pragma once
 
 #include "request.hpp"
@@ -14,7 +14,7 @@ Number* add_array(py::dict& out, const std::string& name, const std::vector<py::
     return made.mutable_data();
 }
 
-// One array a layer: (leading, outputs, inputs), or (leading, outputs) for biases.
+// Adds one array per layer: (leading, outputs, inputs), or (leading, outputs) for biases.
 template <class T>
 std::vector<T*> add_layers(py::dict& out, const char* name, const Request& request, const shoal::Network& network, const std::vector<py::ssize_t>& leading,
                            bool biases) {
@@ -32,7 +32,7 @@ std::vector<T*> add_layers(py::dict& out, const char* name, const Request& reque
     return to;
 }
 
-// The measures of one array, by name.
+// Returns the measures with one array, by name.
 template <class T>
 std::map<std::string, shoal::Place<T>> places(const Request& request, const shoal::Network& network) {
     std::map<std::string, shoal::Place<T>> named;
@@ -45,14 +45,14 @@ inline void check_measure(const Request& request, const std::string& measure) {
     if (measure.starts_with("test_") && !request.test) throw py::value_error("measures must not hold " + measure + " without test samples");
 }
 
-// The shape of an array: what leads, the times, and the measure's own.
+// The shape of an array: leading lengths, times, and the measure's own lengths.
 inline std::vector<py::ssize_t> shape_of(std::vector<py::ssize_t> leading, std::int64_t times, const std::vector<std::int64_t>& own) {
     leading.push_back(times);
     leading.insert(leading.end(), own.begin(), own.end());
     return leading;
 }
 
-// Allocates what was asked for and tells the core where it goes.
+// Allocates the requested arrays and gives the core their addresses.
 template <class T>
 py::dict allocate(const Request& request, std::int64_t times, const shoal::Network& network, shoal::Record<T>& record) {
     py::dict out;
@@ -101,7 +101,7 @@ inline std::int64_t* add_counts(py::dict& out, const std::string& name, const st
     return made.mutable_data();
 }
 
-// Reads what is to be kept of the networks, and allocates it: by name, an array each.
+// Reads which statistics to keep of the networks, and allocates one array for each, by name.
 //   kept (cells,)   status (6,)   NAME (cells, 4, times, ...)   pair_I (cells, times, ...)   event_I (times, ...)   histogram_NAME (times, ..., bins)
 //   stopped (cells, rules)   stop_moments (cells, rules, 4)   stop_histogram (rules, bins)
 template <class T>

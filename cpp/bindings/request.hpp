@@ -1,4 +1,4 @@
-// What the Python side asks of a training, read from its arguments.
+// A request of the Python side for a training, read from its arguments.
 #pragma once
 
 #include "arguments.hpp"
@@ -8,14 +8,14 @@
 
 namespace shoal::bindings {
 
-// Samples that are measured alone.
+// Samples that are only measured.
 struct TestSamples {
     Array<double> inputs;
     Array<std::int64_t> labels;
     Array<double> weights;
 };
 
-// What the Python side has checked and laid out; see _kernel.pyi.
+// The arguments of a training, as the Python side has checked and arranged them; see _kernel.pyi.
 struct Request {
     std::vector<int> widths;
     std::string activation;
@@ -26,21 +26,21 @@ struct Request {
     Array<double> inputs;
     Array<std::int64_t> labels;
     Array<double> weights, repeats;
-    Array<double> span;  // (rank, all inputs): what network and inputs have the coordinates of; of no rows where they are as given
+    Array<double> span;  // (rank, all inputs): the directions whose coordinates network and inputs have; no rows if inputs are as given
     std::optional<TestSamples> test;
     std::string loss;
     double threshold, weight_decay, spectral_decoupling;
     py::dict start;
     py::dict method;
     std::vector<std::string> measures;
-    py::dict reduction;  // empty where the records themselves are wanted
+    py::dict reduction;  // empty if the records themselves are wanted
     std::int64_t networks, first;
     std::uint64_t seed;
     int threads;
     shoal::Engine engine;
     py::object progress;
     shoal::Tuning tuning;
-    shoal::Arithmetic::Mode callers;  // arithmetic, in which progress is told
+    shoal::Arithmetic::Mode callers;  // arithmetic of the caller, in which progress is reported
 };
 
 template <class Number>
@@ -74,7 +74,7 @@ inline shoal::Start read_start(const py::dict& start, std::vector<Array<double>>
     return read;
 }
 
-// None where the dict is empty.
+// Returns nullopt if the dict is empty.
 inline std::optional<TestSamples> read_test(const py::dict& test, py::ssize_t dimension) {
     if (test.empty()) return {};
     TestSamples read{read_array<double>(entry(test, "test", "inputs"), "test inputs", {-1, dimension}), {}, {}};

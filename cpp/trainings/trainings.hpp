@@ -1,4 +1,4 @@
-// The trainings that a module holds. Each dtype has a file of its own, so that they are compiled side by side and once.
+// The trainings that a module holds. Each dtype has its own file, so that both compile in parallel and only once.
 #pragma once
 
 #include "shoal/reduced.hpp"
