@@ -1,4 +1,4 @@
-// The decisions of a flow in plain numbers: what comes of an attempted step, which way the flow goes on where surfaces meet, whether a unit stays without
+// The decisions of a flow in plain numbers: the outcome of an attempted step, how the flow continues where surfaces meet, whether a unit remains without
 // weights.
 #include "check.hpp"
 
@@ -16,7 +16,7 @@ std::mt19937_64 generator(20201125);
 double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(generator); }
 double normal() { return std::normal_distribution<double>()(generator); }
 
-// Surfaces that all push back: responses -N^T N diag(c) with independent columns.
+// Makes surfaces that all push back: responses -N^T N diag(c) with independent columns.
 shoal::Complementarity attracting(int count) {
     shoal::Complementarity problem;
     problem.resize(count);
@@ -78,7 +78,7 @@ void one_surface_is_crossed_or_held_by_the_signs_of_both_sides() {
                           Case{1, 3, Stand::below, Stand::above, 1}, Case{-1, -3, Stand::above, Stand::below, 0}, Case{-5, 3, Stand::above, Stand::below, 0},
                           // A unit that dies: nothing moves it on the far side.
                           Case{0, -3, Stand::above, Stand::below, 0},
-                          // Both sides push away: the network stays on its own.
+                          // Both sides push away: the network remains on its side.
                           Case{-1, 3, Stand::below, Stand::below, 0}, Case{-1, 3, Stand::above, Stand::above, 1}}) {
         shoal::Complementarity problem = one(c.speed, c.response, c.from);
         CHECK(problem.solve() && problem.stands[0] == c.to && std::abs(problem.gates[0] - c.gate) < 1e-12, "speed %g, response %g: stand %d, gate %g", c.speed,
@@ -161,7 +161,7 @@ void a_sink_has_no_direction_uphill() {
         shoal::Sink sink;
         const bool holds = sink.holds(dimension, heard, pulls);
         sinks += holds;
-        // Random directions may miss a narrow rise, but find none in a sink.
+        // Random directions may miss a narrow rise, but in a sink they find none.
         if (highest > 1e-9) CHECK(!holds, "round %d: rises by %g", round, highest);
         if (highest < -0.02) CHECK(holds, "round %d: falls by %g", round, -highest);
     }

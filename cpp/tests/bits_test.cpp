@@ -1,12 +1,12 @@
-// One number that every machine with fused multiply-add must find: a hash over all that a set of runs records, to the bit.
+// One number that every machine with fused multiply-add must reproduce: a hash over all records of a set of runs, to the bit.
 #include "check.hpp"
 #include "runs.hpp"
 #include "trainings/trainings.hpp"
 
 namespace {
 
-// Found on AVX2; the first on AVX-512, and, as the others, in an emulator on NEON. Who changes the arithmetic on purpose writes the new number here, and says
-// so in the changelog.
+// Found on AVX2; the first also on AVX-512, and all in an emulator of NEON. A change of the arithmetic on purpose writes the new numbers here, and notes it in
+// the changelog.
 constexpr std::uint64_t recorded = 0x2eecb36fd388edbb, recorded_of_penalties = 0x585b19360ae950cc, recorded_of_parametrisations = 0xb400d44b9e600466;
 
 std::uint64_t total = 0xcbf29ce484222325;
@@ -54,7 +54,7 @@ void run_tests() {
     for (const auto kind : {shoal::StartKind::balanced, shoal::StartKind::separated}) starts.push_back({{4, 7, 1}, "relu", "hinge", false, kind});
     for (const int samples : {1, 33, 300}) {  // one block of samples, and several
         runs::Setting one_layer{{11, 13, 1}, "relu", "cross_entropy", true}, two_layers{{11, 13, 9, 1}, "tanh", "squared", true};
-        runs::Setting tiny{{2, 4, 1}, "relu", "cross_entropy", false};  // packs of several registers a number
+        runs::Setting tiny{{2, 4, 1}, "relu", "cross_entropy", false};  // packs with several registers per number
         tiny.networks = 70;
         for (runs::Setting* s : {&one_layer, &two_layers, &tiny}) s->samples = samples, sizes.push_back(*s);
     }

@@ -1,11 +1,11 @@
-// What every test program needs: CHECK counts and prints what does not hold; main runs `run_tests` where the CPU has the instructions of this build.
+// What every test program needs: CHECK counts and prints failures; main calls `run_tests` if the CPU has the instructions of this build.
 #pragma once
 
 #include <cstdio>
 
 inline int failures = 0;
 
-// Prints the first failures of a program; all of them count.
+// Prints only the first 20 failures of a program; all of them count.
 #define CHECK(condition, ...)                                                   \
     do {                                                                        \
         if (!(condition) && ++failures <= 20) {                                 \

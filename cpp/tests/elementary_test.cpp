@@ -1,5 +1,5 @@
-// The error of every elementary function over its whole range, in units in the last place of the exact result (long double), and its edges.
-// The bounds are those that elementary.hpp states; with sixteen times as many points the largest errors found stay below them.
+// The error of every elementary function over its whole range, in ulp of the exact result (long double), and its edge cases. The bounds are those that
+// elementary.hpp states; the largest errors stay below them with sixteen times as many points, too.
 #include "shoal/elementary.hpp"
 #include "check.hpp"
 
@@ -18,7 +18,7 @@ using Exact = long double;
 template <class T>
 constexpr T infinity = std::numeric_limits<T>::infinity();
 
-// |value - exact| in units in the last place that T has at `exact`, subnormals included. Overflow to infinity is right where exact rounds to it.
+// |value - exact| in ulp of T at `exact`, subnormals included. Overflow to infinity is correct if exact rounds to infinity.
 template <class T>
 double error_in_ulp(T value, Exact exact) {
     using Limits = std::numeric_limits<T>;
@@ -39,7 +39,7 @@ struct Points {
     double unit() { return double(bits() >> 11) * 0x1p-53; }
 };
 
-// Arguments in [low, high]: an even grid, one even in the logarithm, random bit patterns, and what lies next to the ends and to `near`.
+// Arguments in [low, high]: uniform ones, ones uniform in the logarithm, random bit patterns, and neighbours of the ends and of `near`.
 template <class T>
 std::vector<T> arguments(T low, T high, std::vector<T> near) {
     using Integer = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
@@ -54,7 +54,7 @@ std::vector<T> arguments(T low, T high, std::vector<T> near) {
     for (int i = 0; i < each; ++i) {
         add(T(from + (to - from) * points.unit()));
         add(T(low < 0 && points.bits() & 1 ? -1 : 1) * T(std::exp2(log_least + (log_most - log_least) * points.unit())));
-        add(T(low < 0 && points.bits() & 1 ? -1 : 1) * T(std::exp2(12 * points.unit() - 8)));  // where the functions turn
+        add(T(low < 0 && points.bits() & 1 ? -1 : 1) * T(std::exp2(12 * points.unit() - 8)));  // where the functions change most
         add(std::bit_cast<T>(Integer(points.bits())));
     }
     for (const T centre : {low, high, T(0), std::numeric_limits<T>::min(), T(std::numbers::ln2 / 2), T(std::numbers::sqrt2 / 2)}) near.push_back(centre);
@@ -68,13 +68,13 @@ std::vector<T> arguments(T low, T high, std::vector<T> near) {
     return all;
 }
 
-// Folds the bits of a value into a hash, to be held against another machine's.
+// Folds the bits of a value into a hash, to compare with that of another machine.
 void fold(std::uint64_t& hash, auto value) {
     const double wide = std::isnan(value) ? 0.0 : double(value);
     hash = (hash ^ std::bit_cast<std::uint64_t>(wide)) * 0x100000001b3;
 }
 
-// function(lanes) against exact(x) for x in [low, high]: no error above `bound` ulp.
+// Compares function(lanes) with exact(x) for x in [low, high]: no error may exceed `bound` ulp.
 template <class T, class Function, class Reference>
 void measure(const char* name, T low, T high, std::vector<T> near, double bound, Function function, Reference exact) {
     using V = shoal::Lanes<T>;
@@ -99,7 +99,7 @@ void measure(const char* name, T low, T high, std::vector<T> near, double bound,
     CHECK(worst <= bound, "%s: %.4f ulp at %a, allowed %.2f", name, worst, double(where), bound);
 }
 
-// The function's value for one number.
+// Returns the function's value for one number.
 template <class T, class Function>
 T at(Function function, T x) {
     alignas(64) T out[shoal::Lanes<T>::count];
@@ -112,7 +112,7 @@ T at(Function function, T x) {
 #if defined(__FMA__) || defined(__aarch64__)
 constexpr double tanh_bound = 1.8;
 #else
-constexpr double tanh_bound = 2.2;  // what the quotient loses cannot be found again
+constexpr double tanh_bound = 2.2;  // the rounding of the quotient cannot be recovered
 #endif
 
 template <class T>
@@ -129,8 +129,8 @@ void accuracy() {
     measure<T>("tanh", -most, most, {flat}, tanh_bound, ON_LANES(tanh), [](Exact x) { return std::tanh(x); });
 }
 
-// The same on every 31st float from `low` to `high`, both of one sign, against double precision. With every float (minutes) the largest errors are those
-// that docs/kernels.md states.
+// Likewise for every 31st float from `low` to `high`, both of one sign, with double precision as reference. docs/kernels.md states the largest errors over
+// every float (which takes minutes).
 template <class Function, class Reference>
 void measure_floats(const char* name, float low, float high, double bound, Function function, Reference exact) {
     using V = shoal::Lanes<float>;
@@ -164,7 +164,7 @@ void accuracy_of_floats() {
     measure_floats("tanh", small, 11.0f, tanh_bound, ON_LANES(tanh), [](double x) { return std::tanh(x); });
 }
 
-// sin and cos of 2 pi u on the numbers that random.hpp makes, multiples of 2^-53: the quarter of a turn is taken off exactly before libm sees the angle.
+// sin and cos of 2 pi u on the numbers that random.hpp makes, multiples of 2^-53. Quarter turns are subtracted exactly before libm gets the angle.
 void accuracy_of_turns() {
     using V = shoal::Lanes<double>;
     const auto sine = [](V u) {

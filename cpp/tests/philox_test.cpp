@@ -1,4 +1,4 @@
-// The draws: known answers of Philox 4x32-10, and normal draws that are a function of (seed, network, tensor, element) alone.
+// The draws: known answers of Philox 4x32-10, and normal draws that depend on (seed, network, tensor, element) alone.
 #include "check.hpp"
 #include "shoal/random.hpp"
 
@@ -12,7 +12,7 @@ namespace {
 using Key = std::array<std::uint32_t, 2>;
 using shoal::Counter;
 
-// tests/kat_vectors of Random123 1.14: nothing, everything, and the digits of pi.
+// tests/kat_vectors of Random123 1.14: all bits 0, all bits 1, and the digits of pi.
 void known_answers() {
     struct {
         Counter counter;
@@ -45,7 +45,7 @@ void as_many_as_asked() {
     }
 }
 
-// Every bit of seed, network and tensor counts: no two of these streams share a number.
+// Every bit of seed, network and tensor matters: no two of these streams share a number.
 void every_bit_of_the_key() {
     std::set<double> seen;
     std::size_t drawn = 0;
@@ -58,7 +58,7 @@ void every_bit_of_the_key() {
     CHECK(seen.size() == drawn, "%zu different numbers among %zu", seen.size(), drawn);
 }
 
-// Box-Muller from the same words in extended precision. The radius may be off where a logarithm near 0 is, by a few units in the last place.
+// Box-Muller from the same words in extended precision. The radius may be off by a few ulp where the logarithm is near 0.
 void box_muller() {
     double worst = 0.0;
     for (std::uint64_t network = 0; network < 2000; ++network) {
@@ -76,7 +76,7 @@ void box_muller() {
     CHECK(worst < 4 * 0x1p-53, "%.3g", worst);
 }
 
-// The first four moments of a million draws lie within five standard errors of N(0, 1)'s.
+// The first four moments of a million draws are within five standard errors of those of N(0, 1).
 void moments() {
     const int networks = 10000, each = 100;
     double sum[5] = {};

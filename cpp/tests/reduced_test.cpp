@@ -1,4 +1,4 @@
-// Trainings of which statistics alone are kept: to the bit what the same functions make of their records, whatever the threads and stretches.
+// Trainings that keep only statistics: these equal, to the bit, the statistics of the records of all networks, for any threads and stretches.
 #include "check.hpp"
 #include "runs.hpp"
 #include "trainings/trainings.hpp"
@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t cell = 16;
 constexpr shoal::Bins bins{3};
 
-// What is kept of a run: loss and margin, their products with themselves, an event, histograms, and when rules were met.
+// The statistics kept of a run: loss and margin, the products of the loss with itself, an event, histograms, and when rules were met.
 template <class T>
 struct Kept {
     std::int64_t cells;
@@ -47,7 +47,7 @@ struct Kept {
     }
 };
 
-// The same from the records of all networks.
+// Takes the same statistics from the records of all networks.
 template <class T>
 void take_from_records(const runs::Outcome<T>& outcome, const runs::Setting& s, Kept<T>& to) {
     const std::int64_t times = std::int64_t(s.record_steps.size());
@@ -105,7 +105,7 @@ void same_as_of_records(const char* name, const runs::Setting& s, shoal::Engine 
     CHECK(all == s.networks, "%s: %lld networks have a status", name, (long long)all);
 }
 
-// Shares follow each other without a gap, are as large as allowed at first, never grow, and are one in the end.
+// Shares follow each other without a gap, have the largest size at first, never grow, and end with one network.
 void shares_shrink() {
     shoal::Queue queue(1000);
     std::int64_t given = 0;
@@ -122,7 +122,7 @@ void shares_shrink() {
 
 void run_tests() {
     shares_shrink();
-    runs::Setting tiny{{2, 4, 1}};  // packs of several registers
+    runs::Setting tiny{{2, 4, 1}};  // packs with several registers per number
     tiny.networks = 150;
     runs::Setting stopping{{3, 6, 1}};
     stopping.networks = 100, stopping.first = 40, stopping.steps = 200, stopping.record_steps = {0, 50, 200}, stopping.stop = {true, false, true};

@@ -1,4 +1,4 @@
-// Small runs for tests: a task drawn from Philox, a network, and arrays for everything that can be recorded.
+// Small runs for tests: a task drawn from Philox, a network, and arrays for all records.
 #pragma once
 
 #include "shoal/train.hpp"
@@ -22,14 +22,14 @@ struct Setting {
     std::uint64_t seed = 20;
     double rate = 0.125;
     shoal::Penalty penalty = {};
-    int test_samples = 0;  // where there are some, everything is recorded that can be
-    shoal::FlowMethod flow{1.5, 1e-6, 1e-9, 2000, {0.0, 0.5, 1.5}};  // as many records as of descent
-    std::vector<double> scales = {}, rates = {};  // of the layers
+    int test_samples = 0;  // if positive, everything that can be recorded is
+    shoal::FlowMethod flow{1.5, 1e-6, 1e-9, 2000, {0.0, 0.5, 1.5}};  // with as many records as descent
+    std::vector<double> scales = {}, rates = {};  // per layer
     bool centred = false;
     shoal::StopRules stop = {};
 };
 
-// A run and the arrays that it writes. `Run` points into them, so an Outcome stays where it was made.
+// A run and the arrays that it writes. `Run` points into them, so an Outcome must not move.
 template <class T>
 struct Outcome {
     shoal::Run<T> run;
@@ -64,7 +64,7 @@ struct Outcome {
         run.record.status = status.data();
         run.record.stopped_at = stopped_at.data();
         for (auto [numbers, to] : {std::pair{&accepted, &run.record.accepted}, std::pair{&rejected, &run.record.rejected}}) {
-            numbers->assign(s.networks, 0);  // descent leaves them
+            numbers->assign(s.networks, 0);  // descent does not write them
             *to = numbers->data();
         }
         stopped_time.assign(s.networks, 0.0);
@@ -72,7 +72,7 @@ struct Outcome {
     }
     Outcome(const Outcome&) = delete;
 
-    // FNV-1a over every bit that was written; a NaN counts as one, whatever its payload.
+    // FNV-1a over all bits written; every NaN counts alike, whatever its payload.
     std::uint64_t hash() const {
         std::uint64_t sum = 0xcbf29ce484222325;
         const auto add = [&](auto value) {
@@ -136,7 +136,7 @@ struct Outcome {
     T* array(std::int64_t size) { return arrays.emplace_back(size, T(-77)).data(); }
 };
 
-// Trains on this thread with lanes of one's choice.
+// Trains on this thread with the given lanes.
 template <shoal::AnyLanes V, class Method>
 void train_with(const shoal::Run<typename V::Scalar>& run, const Method& method) {
     typename Method::template Trainer<V> trainer(run, method);

@@ -1,5 +1,5 @@
-// The instances of shapes.hpp against the general passes, and any caches against each other, to the bit: outputs, gates and slopes of one gradient, and all
-// that whole trainings write.
+// The instances of shapes.hpp give the same bits as the general passes, and all cache sizes the same bits as each other: outputs, gates and slopes of one
+// gradient, and everything that whole trainings write.
 #include "check.hpp"
 #include "runs.hpp"
 
@@ -11,7 +11,7 @@ using namespace shoal;
 
 const Tuning general{32 * 1024, 512 * 1024, false}, fixed{32 * 1024, 512 * 1024, true};
 
-// All numbers that one gradient shows, bit by bit.
+// All numbers that one gradient pass gives, to compare bit by bit.
 template <AnyLanes V>
 std::vector<typename V::Scalar> gradient_of(const runs::Setting& setting, const Tuning& tuning, bool& taken) {
     using T = typename V::Scalar;
@@ -74,7 +74,7 @@ int every_shape() {
     return tested;
 }
 
-// What is not behind one layer of ReLUs, or of other sizes, takes the general passes.
+// Networks of another form than one layer of ReLUs and one output, or of other sizes, take the general passes.
 void others_are_general() {
     const Shape shape = fixed_shapes[0];
     const auto taken = [](const std::vector<int>& widths, Activation phi) { return fixed_shape<Lanes<double>>(Network(widths, phi, 0.25, false)) >= 0; };
@@ -85,7 +85,7 @@ void others_are_general() {
         CHECK(!taken(widths, Relu()), "a network of %zu layers takes a fixed shape", widths.size() - 1);
 }
 
-// Whole trainings: with blocks of 8 samples, of many, and of what suits this machine; and with one wide network's panels.
+// Whole trainings: with blocks of 8 samples, of many, and of the size for this machine; and with panels of one wide network.
 template <class T>
 void any_caches() {
     std::vector<runs::Setting> settings{{{5, 9, 1}, "relu", "hinge", true},

@@ -1,4 +1,4 @@
-// Statistics over networks against sums in long double, the bins against their ends, histograms and events against counting one by one.
+// Statistics over networks compared with sums in long double, the bins with their ends, histograms and events with counts one by one.
 #include "shoal/statistics.hpp"
 #include "check.hpp"
 
@@ -47,7 +47,7 @@ Exact exact(const Drawn<T>& drawn, std::int64_t number) {
     return found;
 }
 
-// Of pieces of 16 numbers, of single ones, and of both; means far from 0 leave the squares as exact as they are.
+// For pieces of 16 numbers, for single ones, and for both. Means far from 0 do not make the squares less exact.
 template <class T>
 void moments() {
     for (const std::int64_t numbers : {1, 15, 16, 17, 35})
@@ -80,7 +80,7 @@ void moments_of_no_network() {
     }
 }
 
-// One network's value that is no number shows in all four rows of that number, wherever it stands, and in no other number.
+// A NaN of one network shows in all four rows of its number, wherever it is, and in no other number.
 template <class T>
 void moments_of_no_number() {
     for (const std::int64_t network : {0, 20, 39}) {
@@ -110,7 +110,7 @@ void products() {
                 known += term, size += std::abs(term);
             }
             const long double count = (long double)one.chosen.size(), unit = std::numeric_limits<double>::epsilon();
-            // The sum is rounded; so are means, by count units of their size, which shifts every deviation.
+            // The sum is rounded. So are the means, by count units of their size, which shifts every deviation.
             const long double shifts = count * unit * (x.size * std::sqrt(count * y.squares) + y.size * std::sqrt(count * x.squares));
             CHECK(std::abs(found[n] - known) <= (count + 4) * unit * size + shifts, "product %g, not %g", found[n], double(known));
             CHECK(own[n] == moments[numbers + n], "the product of a number with itself is its square");
@@ -118,7 +118,7 @@ void products() {
     }
 }
 
-// Where bin number `bin` from the one around 0 begins, on the positive side.
+// The lower end of bin number `bin`, counted from the one around 0, on the positive side.
 double begin(const Bins& bins, std::int64_t bin) {
     const std::int64_t each = std::int64_t(1) << bins.bits, from = bin - 1;
     return std::ldexp(1.0 + double(from % each) / double(each), int(from / each) - Bins::octaves);
@@ -147,7 +147,7 @@ template <class T>
 void histograms() {
     const Bins bins{2};
     Drawn<T> drawn(200, 3, 8, 0.0);
-    drawn.values[0] = std::numeric_limits<T>::quiet_NaN();  // of a network that is chosen
+    drawn.values[0] = std::numeric_limits<T>::quiet_NaN();  // of a chosen network
     std::vector<std::int64_t> found(3 * bins.count(), 1), known = found;
     shoal::fill_histograms(drawn.records(), drawn.chosen, bins, found.data());
     for (const std::int64_t n : drawn.chosen)
@@ -169,7 +169,7 @@ void events() {
         for (const std::int64_t n : drawn.chosen)
             for (int k = 0; k < 3; ++k) {
                 const double x = double(drawn.values[n * 3 + k]);
-                const bool beyond = x != x;  // not a number: above every threshold
+                const bool beyond = x != x;  // NaN: above every threshold
                 known[k] += relation == below     ? x < threshold
                             : relation == at_most ? x <= threshold
                             : relation == above   ? x > threshold || beyond

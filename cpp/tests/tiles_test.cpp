@@ -1,4 +1,4 @@
-// Every tile of every table against a plain loop, to the bit; and plans that cover every product exactly once.
+// Every tile of every table equals a plain loop, to the bit; and plans cover every product exactly once.
 #include "check.hpp"
 #include "shoal/plan.hpp"
 
@@ -13,7 +13,7 @@ namespace {
 
 using namespace shoal;
 
-// a b + c as the lanes do it: fused where the machine can.
+// a b + c as the lanes compute it: fused if the machine can.
 template <class T>
 T multiply_add(T a, T b, T c) {
 #if defined(__FMA__) || defined(__aarch64__)
@@ -23,7 +23,7 @@ T multiply_add(T a, T b, T c) {
 #endif
 }
 
-// Numbers of either sign that no two operands share.
+// Numbers of either sign; no two operands share one.
 template <AnyLanes V>
 Pack<V> numbers(std::int64_t count, std::uint32_t seed) {
     Pack<V> pack(count);
@@ -34,14 +34,14 @@ Pack<V> numbers(std::int64_t count, std::uint32_t seed) {
     return pack;
 }
 
-// The gate of a number as the lanes hold it.
+// The gate of a number as the lanes store it.
 template <class T>
 T gate_of(T number) {
     using Integer = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
     return std::bit_cast<T>(number > 0 ? ~Integer(0) : Integer(0));
 }
 
-// One product in all its dimensions, with rows that lie further apart than they are long. A region (row, column) + (rows x columns) of C is computed.
+// One product in all its dimensions, with rows further apart than they are long. It computes a region of C: (row, column) + (rows x columns).
 struct Shape {
     int row, rows, column, columns, terms;
 };
@@ -66,7 +66,7 @@ struct Case {
     Product<T> product;
 
     Case(Shape shape, Begin begin, End end) : shape(shape) {
-        const int rows = shape.row + shape.rows, columns = shape.column + shape.columns;  // sample, unit, input in the order that each pass has
+        const int rows = shape.row + shape.rows, columns = shape.column + shape.columns;  // sample, unit, input in the order of each pass
         below = (forward ? shape.terms : columns) + 1, above = (forward ? columns : weights ? rows : shape.terms) + 2;
         inputs = (forward ? shape.terms : columns) + 3;
         const std::int64_t above_rows = weights ? shape.terms : rows, matrix_rows = forward ? columns : weights ? rows : shape.terms;
@@ -86,7 +86,7 @@ struct Case {
 
     static T number(const T* from, std::int64_t index, int lane, bool one_for_all) { return one_for_all ? from[index] : from[index * L + lane]; }
 
-    // The sum that is C[i][j] of one lane before its finish, term by term, as tiles.hpp's first lines say.
+    // The sum C[i][j] of one lane before its finish, term by term, as the head of tiles.hpp defines it.
     T sum(int i, int j, T stored, int lane) const {
         T sum = product.begin == Begin::column ? column.at(j)[lane] : product.begin == Begin::stored ? stored : T(0);
         for (int r = 0; r < shape.terms; ++r) {
@@ -137,7 +137,7 @@ struct Case {
         return output;
     }
 
-    // Whether `act`, given the product, does what it should, and nothing else.
+    // Checks that `act`, given the product, computes the region, and changes nothing else.
     template <class Act>
     bool right(Act&& act) {
         Pack<V> c = before, output = output_before;
@@ -200,7 +200,7 @@ void cuts_are_whole() {
         }
 }
 
-// A planned product equals the plain loop in the whole region, and leaves the rest alone.
+// A planned product equals the plain loop in the whole region, and leaves the rest unchanged.
 template <AnyLanes V>
 void plans_cover_once() {
     const auto check = [](auto pass, int rows, int columns, int terms, Begin begin, Finish finish = Finish::store) {
@@ -213,7 +213,7 @@ void plans_cover_once() {
         for (int columns = 1; columns <= 23; ++columns)
             for (const int terms : {1, 5, 40}) {
                 check([] { return Pass::forward; }, rows, columns, terms, Begin::column);
-                check([] { return Pass::forward; }, rows, columns, terms, Begin::zero, Finish::gates);  // each output takes its units in order
+                check([] { return Pass::forward; }, rows, columns, terms, Begin::zero, Finish::gates);  // each output adds its units in order
                 check([] { return Pass::weight_gradient; }, rows, columns, terms, Begin::stored);  // what is covered twice is added twice
                 check([] { return Pass::gated_weight_gradient; }, rows, columns, terms, Begin::stored);
                 check([] { return Pass::input_gradient; }, rows, columns, terms, Begin::zero);

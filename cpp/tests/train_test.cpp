@@ -1,6 +1,6 @@
-// Training as a whole: the same bits however the work is spread, a prompt end when the caller or a worker fails, and no allocation while it steps.
+// Training as a whole: the same bits however the work is distributed, a prompt end if the caller or a worker fails, and no allocation during steps.
 //
-// Eigen's own allocations (the packs) are counted through its check for forbidden ones, all others through operator new.
+// Eigen's own allocations (of packs) are counted by its check for forbidden ones, all others by operator new.
 #include <atomic>
 
 namespace {
@@ -19,7 +19,7 @@ std::atomic<long> allocations{0};
 #include <set>
 #include <stdexcept>
 
-// Not inlined: GCC would see a free of what it knows as new's, and warn.
+// Not inlined: else GCC would see a free of memory from new, and warn.
 [[gnu::noinline]] void* operator new(std::size_t size) {
     ++allocations;
     if (void* const memory = std::malloc(size ? size : 1)) return memory;
@@ -34,14 +34,14 @@ using runs::Outcome;
 using runs::Setting;
 using shoal::Lanes;
 
-// With both penalties, test samples in several blocks, and every record there is.
+// Adds both penalties, test samples in several blocks, and every record.
 Setting penalised(Setting setting) {
     setting.penalty = {0.0625, 0.125};
     setting.test_samples = 300;
     return setting;
 }
 
-// With a scale and a rate of each layer and a centred output, and with both penalties, test samples and every record.
+// Adds scales and rates per layer and a centred output, with both penalties, test samples and every record.
 Setting parametrised(Setting setting) {
     for (std::size_t l = 0; l + 1 < setting.widths.size(); ++l) {
         setting.scales.push_back(l % 2 ? 1.75 : 0.625);
@@ -51,14 +51,14 @@ Setting parametrised(Setting setting) {
     return penalised(setting);
 }
 
-// ThreadSanitizer slows the flow most of all, and sees nothing where there is one thread.
+// ThreadSanitizer slows the flow most of all, and finds nothing with one thread.
 #ifdef __SANITIZE_THREAD__
 constexpr bool only_threads = true;
 #else
 constexpr bool only_threads = false;
 #endif
 
-// Made when asked for: main looks at the CPU before anything else of this instruction set runs.
+// Made on first use, because main checks the CPU before anything else of this instruction set runs.
 std::vector<Setting> settings() {
     std::vector<Setting> all{
         {{2, 4, 1}, "relu", "cross_entropy", true, shoal::StartKind::gaussian, 8, 67},
@@ -78,7 +78,7 @@ std::vector<Setting> settings() {
 
 void ignore(std::int64_t) {}
 
-// The method to hold up to the light: descent in either precision, or the flow.
+// The method under test: descent in either precision, or the flow.
 template <class T>
 const auto& descent_of(const Outcome<T>& outcome) {
     return outcome.method;
@@ -104,7 +104,7 @@ void same_bits(MethodOf method_of) {
     }
 }
 
-// A network's numbers do not depend on how many others are trained with it, nor on where it stands among them.
+// The numbers of a network depend neither on how many others are trained with it, nor on its place among them.
 template <class T, class MethodOf>
 void same_bits_alone(MethodOf method_of) {
     for (Setting setting : settings()) {
@@ -130,7 +130,7 @@ void same_bits_alone(MethodOf method_of) {
     }
 }
 
-// Networks that are done leave their lanes to others, and nothing that is recorded shows it. Some meet all hinges, some diverge, some are centred.
+// Networks that are done leave their lanes to others, which no record shows. Some meet all hinges, some diverge, some are centred.
 template <class T>
 void retiring_shows_in_nothing() {
     Setting hinge{{3, 5, 1}, "relu", "hinge", false, shoal::StartKind::gaussian, 6, 75, 400};
@@ -152,7 +152,7 @@ void retiring_shows_in_nothing() {
     }
 }
 
-// Samples whose hinge all networks of a pack meet are left out of the backward pass: packs of one register a number do so, packs of four do not.
+// Samples whose hinge all networks of a pack meet are left out of the backward pass: by packs with one register per number, but not by packs with four.
 template <class T>
 void samples_left_out_change_nothing() {
     struct {
@@ -160,7 +160,7 @@ void samples_left_out_change_nothing() {
         int samples;
         double rate;
         int half;
-    } const cases[] = {{"hinge", 40, 0.03125, 60}, {"squared_hinge", 40, 0.03125, 120}, {"hinge", 200, 0.375, 60}};  // the last in several blocks
+    } const cases[] = {{"hinge", 40, 0.03125, 60}, {"squared_hinge", 40, 0.03125, 120}, {"hinge", 200, 0.375, 60}};  // the last one in several blocks
     for (const auto& [loss, samples, rate, half] : cases) {
         Setting setting{{50, 30, 1}, "relu", loss, true, shoal::StartKind::gaussian, samples, Lanes<T>::count};
         setting.steps = 2 * half, setting.record_steps = {0, half, 2 * half}, setting.rate = rate;
@@ -198,13 +198,13 @@ double seconds_until_thrown(const std::function<void()>& act, const std::string&
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// Training that would take ages ends soon after its caller has had enough. That its threads are joined shows in that the program goes on.
+// Training that would take ages ends soon after its caller throws. That the test continues shows that the threads are joined.
 void caller_stops() {
     for (const int threads : {1, 2, 5}) {
         Setting setting = settings()[1];
         setting.steps = std::int64_t(1) << 40, setting.record_steps = {setting.steps};
         Outcome<double> outcome(setting);
-        outcome.method.retire = false;  // networks that came to rest would be done at once
+        outcome.method.retire = false;  // else networks that came to rest would be done at once
         int polls = 0;
         const auto poll = [&](std::int64_t) {
             if (++polls == 3) throw std::runtime_error("enough");
@@ -217,7 +217,7 @@ void caller_stops() {
     seconds_until_thrown([&] { shoal::train(quick.run, quick.method, 1, [](std::int64_t) { throw std::runtime_error("at the end"); }); }, "at the end");
 }
 
-// What a worker throws, while it is made or while it works, stops the others and reaches the caller; the caller is not polled at the end.
+// An exception of a worker, when it is made or at work, stops the others and reaches the caller; the caller is not polled at the end.
 void worker_fails() {
     for (const int threads : {1, 2, 5})
         for (const bool while_made : {true, false}) {
@@ -254,7 +254,7 @@ void allocates_nothing(MethodOf method_of) {
     for (const Setting& setting : settings()) {
         Outcome<typename V::Scalar> outcome(setting);
         const auto& method = method_of(outcome);
-        // A flow keeps the surfaces that it meets in lists.
+        // A flow allocates the lists of the surfaces that it meets.
         const bool meets = shoal::KinkMap(outcome.run.network, outcome.run.loss).any();
         if (std::is_same_v<std::decay_t<decltype(method)>, shoal::FlowMethod> && meets) continue;
         const long before = allocations;
@@ -271,7 +271,7 @@ void allocates_nothing(MethodOf method_of) {
     }
 }
 
-// The whole call: as many allocations for a thousand steps as for ten.
+// The whole call allocates as often for a thousand steps as for ten.
 void steps_allocate_nothing() {
     long counts[2];
     for (const int longer : {0, 1}) {

@@ -1,5 +1,5 @@
-// Wide networks: the same bits however many threads share one, a prompt end when the caller or a member fails, and samples that do not pull, or surely still
-// meet their hinge, left out exactly.
+// Wide networks: the same bits however many threads share one, a prompt end if the caller or a member fails. Samples that do not pull, or certainly still meet
+// their hinge, are left out without a change of bits.
 #include "check.hpp"
 #include "runs.hpp"
 #include "trainings/trainings.hpp"
@@ -22,14 +22,14 @@ constexpr bool only_threads = false;
 
 Setting of(std::vector<int> widths, const char* activation, const char* loss, bool bias, std::int64_t networks) {
     Setting setting{std::move(widths), activation, loss, bias, shoal::StartKind::gaussian, 700, networks};
-    setting.test_samples = 300;  // so that everything is recorded
+    setting.test_samples = 300;  // then everything is recorded
     setting.rate = 0.03125;
     setting.penalty = {0.0625, 0.125};
     return setting;
 }
 
 std::vector<Setting> settings() {
-    Setting rests = of({6, 33, 1}, "relu", "hinge", true, 1);  // of which satisfied samples may rest
+    Setting rests = of({6, 33, 1}, "relu", "hinge", true, 1);  // whose satisfied samples may rest
     rests.penalty = {0.0625, 0.0}, rests.steps = 60, rests.record_steps = {0, 30, 60}, rests.rate = 0.5;
     return {of({5, 37, 1}, "relu", "hinge", true, 2), of({4, 19, 21, 1}, "tanh", "squared", false, 1), of({3, 18, 5}, "leaky_relu", "cross_entropy", true, 3),
             rests};
@@ -37,7 +37,7 @@ std::vector<Setting> settings() {
 
 void ignore(std::int64_t) {}
 
-// One, two or five threads on one network; networks one after the other, or each on a thread of its own.
+// The bits are the same for one, two or five threads per network, and for networks one after another or each on its own thread.
 template <class T>
 void same_bits() {
     for (const Setting& setting : settings()) {
@@ -66,7 +66,7 @@ void progress_is_complete() {
         }
 }
 
-// Networks of which some die and leave, and others make all steps: the same bits on any threads, and a progress that is complete.
+// Some networks die and leave, others take all steps: the bits are the same for any number of threads, and progress is complete.
 void rules_end_networks() {
     Setting setting = of({6, 2, 1}, "relu", "hinge", true, 7);
     setting.stop.dead = true;
@@ -101,7 +101,7 @@ void caller_stops() {
     }
 }
 
-// A member that never comes to the first meeting, or throws before it, lets the others go.
+// If a member never comes to the first meeting, or throws before it, the others continue.
 void members_may_be_missing() {
     Setting setting = settings()[0];
     Outcome<double> outcome(setting);
@@ -121,7 +121,7 @@ void members_may_be_missing() {
     CHECK(again.hash() == alone, "two of three members");
 }
 
-// The gradient of one network over all samples, in blocks of a size.
+// The gradient of one network over all samples, in blocks of the given size.
 template <class T>
 wide::Slopes<T> gradient(const Outcome<T>& outcome, const shoal::Task<T>& task, int block) {
     const shoal::Network& network = outcome.run.network;
@@ -156,7 +156,7 @@ bool same(const wide::Slopes<T>& a, const wide::Slopes<T>& b, const shoal::Netwo
     return equal;
 }
 
-// Blocks of any size give the same bits, and so do the same samples among others whose weight is 0, which the backward pass leaves out.
+// Blocks of any size give the same bits. So do the same samples among others of weight 0, which the backward pass leaves out.
 template <class T>
 void blocks_and_gaps_change_no_bit() {
     for (const Setting& setting : settings()) {
@@ -193,7 +193,7 @@ std::int64_t train_and_count(Outcome<T>& outcome) {
     return training.samples_seen();
 }
 
-// Samples that surely meet their hinge rest where nothing is recorded of them, and the weights are those of a training that looks at all of them.
+// Samples that certainly meet their hinge rest where nothing is recorded of them; the weights equal those of a training that looks at all samples.
 template <class T>
 void satisfied_samples_rest() {
     for (const char* loss : {"hinge", "squared_hinge", "cross_entropy"}) {
