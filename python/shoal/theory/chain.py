@@ -8,8 +8,8 @@
 | x | the smallest strength, with the sign of the margin | ``x`` | any |
 | t | time of gradient flow (steps x rate of descent) | ``times`` | any |
 
-a_l' = p rho r(m) prod_{k != l} a_k. The differences a_l^2 - a_k^2 stay, so that x alone tells where the chain is, and
-its time is one quadrature (:mod:`shoal.theory.strand`).
+a_l' = p rho r(m) prod_{k != l} a_k. The differences a_l^2 - a_k^2 are constant, so that x alone determines the state of
+the chain, and its time is one quadrature (:mod:`shoal.theory.strand`).
 
 Source: theory book, chapter 4.
 """
@@ -38,9 +38,9 @@ Array = NDArray[np.float64]
 LATEST = 1e300
 """Largest clock p rho t that differs from infinity."""
 FURTHEST = 1e4
-"""Start above which no clock below LATEST moves the margin under a loss without end: r < e^-FURTHEST."""
+"""Initial margin above which no clock below LATEST moves it under a loss of the exponential family: r < e^-FURTHEST."""
 LARGE = 600.0
-"""Margin from which e^m is kept times a power of e, because it nears the largest double."""
+"""Margin above which e^m is stored times a negative power of e, because it nears the largest double."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class Chain:
     ----------
     strengths
         (N,) float, a_1 .. a_N at time 0, N at least 1, each at most 1e100 in magnitude, and their margin from -1e6 to
-        1e100. With ``activation="relu"`` those before the last are not
-        negative.
+        1e100. With ``activation="relu"`` those before the last are not negative.
     norm
         rho, the norm of the input, from 1e-100 to 1e100.
     frequency
@@ -79,7 +78,7 @@ class Chain:
     TypeError
         An argument is not a number, or the loss neither a name nor a loss.
     ValueError
-        An argument is out of the range above, or the product of the strengths is below the doubles.
+        An argument is out of the range above, or the product of the strengths underflows.
 
     Notes
     -----
@@ -146,7 +145,7 @@ class Chain:
         """Whether the margin ends at 0, reached or in the limit, because of its initialisation.
 
         An initialisation in which two layers are 0, or a hidden layer of a ReLU network, stays there and counts too.
-        Not asked is whether the loss stops first; none does at a margin below 0. Source: theory book, chapter 4.
+        Whether the loss stops first does not matter; none does at a margin below 0. Source: theory book, chapter 4.
         """
         if self.depth == 1:
             return False
@@ -217,8 +216,8 @@ class Chain:
         Parameters
         ----------
         margin
-            Any shape, float64. On the way of the chain: from the start on, in the direction in which the loss drives
-            it (upwards, save for the squared loss above margin 1).
+            Any shape, float64. On the path of the chain: from the initial margin on, in the direction in which the
+            loss drives it (upwards, except for the squared loss above margin 1).
 
         Returns
         -------
@@ -228,7 +227,7 @@ class Chain:
         Raises
         ------
         ValueError
-            A margin is NaN, or lies behind the start.
+            A margin is NaN, or before the initial one on the path.
 
         Notes
         -----
@@ -252,7 +251,7 @@ class Chain:
         for group, shift in self._groups(flat):
             chosen = on_way & group
             if chosen.any():
-                # A rounding past the start may lie a rounding before it on the strand.
+                # A margin just past the start may be just before it on the strand, by rounding.
                 theta = np.maximum(self._clock(shift).theta(self._strand.position(flat[chosen])), 0.0)
                 with np.errstate(divide="ignore", over="ignore"):
                     logarithm = np.log(theta) + shift
@@ -295,7 +294,7 @@ class Chain:
         return np.clip(x, self._strand.start, end)
 
     def _growing(self, theta: Array) -> Array:
-        """Return x (times,) under a loss without end, from as small a shift of the clock as holds each margin."""
+        """Return x (times,) for the exponential family, each with the smallest shift of the clock that can hold it."""
         x, left, shift = np.empty(theta.shape), np.ones(theta.shape, dtype=np.bool_), self._base
         while left.any():
             furthest = float(self._strand.v(self._strand.position(np.asarray(shift + LARGE))))
@@ -314,12 +313,12 @@ class Chain:
 
     @cached_property
     def _single(self) -> Mode:
-        """A chain of one layer, which is logistic regression and its kin."""
+        """The mode that a chain of one layer is: a linear model, such as logistic regression."""
         return Mode(self.norm, self.frequency, self.start_margin, depth=1, loss=self.loss)
 
     @cached_property
     def _mirror(self) -> float:
-        """-1 where the margin falls: the mirror image a_N -> -a_N, h -> -h rises."""
+        """-1 if the margin falls: its mirror image a_N -> -a_N, h -> -h rises."""
         return -1.0 if float(self._residual.direction(np.asarray(self.start_margin))) < 0 else 1.0
 
     @property
@@ -340,7 +339,7 @@ class Chain:
 
     @cached_property
     def _gaps(self) -> Array:
-        """Return a_l^2 less the smallest, (N,): constants of the motion."""
+        """Return a_l^2 minus the smallest, (N,): constants of motion."""
         sizes = np.abs(np.asarray(self.strengths))
         least = sizes[self._smallest]
         return np.asarray((sizes - least) * (sizes + least), dtype=np.float64)
@@ -361,7 +360,7 @@ class Chain:
         return self.start_margin if self._residual.family == "exponential" and self.start_margin > 0.5 * LARGE else 0.0
 
     def _groups(self, margins: Array) -> list[tuple[NDArray[np.bool_], float]]:
-        """Return which margins go with which shift of the clock, so that e^m does not overflow; none beyond 4,600."""
+        """Return the margins for each shift of the clock, so that e^m does not overflow; none beyond 4,600."""
         if self._residual.family != "exponential":
             return [(np.ones(margins.shape, dtype=np.bool_), 0.0)]
         number = np.ceil((np.clip(margins - self._base, LARGE, LARGE + 4400.0) - LARGE) / 400.0)

@@ -1,4 +1,4 @@
-"""How fast a path is run: the clock theta = rate x time of every loss, as a function of the margin and back.
+"""The speed along a path: the clock theta = rate x time of every loss, as a function of the margin, and its inverse.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -8,7 +8,7 @@
 | h | target of the residual | ``target`` | scalar |
 | D | sqrt(h^2 + s^2), the slope of the logistic | ``slope`` | scalar |
 
-Closed forms where there are any, quadrature (:mod:`shoal.theory.quadrature`) elsewhere.
+Closed forms if they exist, else quadrature (:mod:`shoal.theory.quadrature`).
 
 Source: theory book, chapters 1, 4 and 5.
 """
@@ -31,10 +31,10 @@ Array = NDArray[np.float64]
 
 
 class Clock(Protocol):
-    """A clock theta as a function of the margin, and back."""
+    """A clock theta as a function of the margin, and its inverse."""
 
     def theta(self, margin: Array) -> Array:
-        """Return theta at margins (points,) between the start and the target, neither of them."""
+        """Return theta at margins (points,) strictly between the initial one and the target."""
 
     def margin(self, theta: Array) -> Array:
         """Return the margins (points,) at finite theta >= 0."""
@@ -55,7 +55,7 @@ class StepClock:
         return self.path.position(margin)
 
     def margin(self, theta: Array) -> Array:
-        """Return the margin, which stops at the target."""
+        """Return the margin, which does not pass the target."""
         end = self.path.position(np.asarray(self.target))
         reached = self.path.margin(np.minimum(theta, end))
         return np.where(theta >= end, self.target, reached)
@@ -73,7 +73,7 @@ class LinearLine:
         return np.log1p((margin - self.start) / (self.target - margin))
 
     def margin(self, theta: Array) -> Array:
-        """Return the margin, counted from whichever of start and target is nearer in theta."""
+        """Return the margin, from the start if theta < ln 2, else from the target, so that no digits cancel."""
         gap = self.target - self.start
         early = self.start - gap * np.expm1(-theta)
         return np.where(theta < math.log(2.0), early, self.target - gap * np.exp(-theta))
@@ -106,7 +106,7 @@ def linear_u(alpha: Array, beta: Array, target: Array, gap: Array, theta: Array)
     with np.errstate(over="ignore"):
         grown = slope * theta
     tanh = np.tanh(0.5 * grown)
-    # 1 - tanh, which near one must not come from a difference.
+    # 1 - tanh, without a difference, which would cancel near 1.
     rest = 2.0 / (np.exp(np.minimum(grown, 700.0)) + 1.0)
     below = np.where(target > 0, minus + target * rest + 2.0 * alpha * tanh, slope + (2.0 * alpha - target) * tanh)
     with np.errstate(divide="ignore"):
@@ -131,7 +131,7 @@ class LinearHyperbola:
     target: float
 
     def theta(self, margin: Array) -> Array:
-        """Return theta, from margins so that the digits of h - m are kept."""
+        """Return theta; h - m is computed from the margins, so that its digits are kept."""
         alpha, beta = split(np.asarray(self.path.start), self.path.spread)
         grown, _ = split(margin, self.path.spread)
         target = np.asarray(self.target)
@@ -146,7 +146,7 @@ class LinearHyperbola:
 
 @dataclass(frozen=True)
 class Mirror:
-    """The clock of a margin that falls, as that of -m which rises. Source: formula (1.12) of the theory book."""
+    """The clock of a falling margin: that of -m, which rises. Source: formula (1.12) of the theory book."""
 
     image: Clock
 
@@ -174,26 +174,26 @@ class ExponentialLine:
         """Return e^-shift theta; infinite beyond the largest double."""
         gap = margin - self.start
         with np.errstate(over="ignore"):
-            # Two forms: e^m - e^m_0 loses the digits of a small gap, and e^m_0 may be 0 where e^m is not. By halves,
-            # for e^m_0 may overflow where its product with a small gap does not.
+            # Two forms: e^m - e^m_0 loses the digits of a small gap, and e^m_0 may underflow although e^m does not.
+            # The factor e^m_0 is split in two, because it may overflow although its product with a small gap does not.
             half = np.exp(0.5 * (self.start - self.shift))
             near = half * np.expm1(np.minimum(gap, 1.0)) * half
             grown = np.where(gap > 1.0, -np.exp(margin - self.shift) * np.expm1(-gap), near)
         return np.asarray(self.offset * gap * math.exp(-self.shift) + grown, dtype=np.float64)
 
     def margin(self, theta: Array) -> Array:
-        """Return the margin: a logarithm, or Wright's omega; near the start as m_0 + d, whose d keeps its digits."""
+        """Return the margin: a logarithm, or Wright's omega; near the start m_0 + d, because d keeps its digits."""
         with np.errstate(divide="ignore", over="ignore"):
             logarithm = np.log(theta) + self.shift
             gap = np.log1p(np.exp(logarithm - self.start))
-        free = np.logaddexp(logarithm, self.start)  # without the offset, which slows: the margin is at most this
+        free = np.logaddexp(logarithm, self.start)  # an upper bound: without the offset, which slows the margin
         if not self.offset or self.shift:
             return np.where(gap < 1.0, self.start + gap, free)
         # m + e^m = level.
         level = theta + self.start + np.exp(self.start)
         omega = np.real(wrightomega(level))
         far = np.where(level > 0, np.log(np.where(omega > 0, omega, 1.0)), level - omega)
-        # d + e^m_0 (e^d - 1) = theta: convex in d, and both bounds lie on the right of the root.
+        # Newton for d + e^m_0 (e^d - 1) = theta, which is convex in d; both bounds are to the right of the root.
         gap = np.minimum(np.clip(far - self.start, 0.0, np.minimum(theta, 2.0)), gap)
         scale = np.exp(self.start)
         for _ in range(3):
@@ -205,8 +205,8 @@ class ExponentialLine:
 def clock_of(path: Path, residual: Residual, shift: float = 0.0) -> Clock:
     """Return the clock of a path under a residual that is not zero at initialisation.
 
-    ``shift`` sigma keeps e^-sigma theta instead of theta, for margins whose e^m is beyond the largest double; only the
-    exponential family knows it.
+    With ``shift`` sigma the clock is e^-sigma theta instead of theta, for margins whose e^m overflows; it has an effect
+    in the exponential family only.
     """
     if residual.family == "step":
         return StepClock(path, residual.target)

@@ -1,4 +1,4 @@
-"""Arrays of arguments of theory, checked: what a time, an angle or an initialisation may be."""
+"""Checks of the arguments of theory: the allowed ranges of times, angles, weights and scales."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from shoal.base.checks import real_numbers
 Array = NDArray[np.float64]
 
 LEAST, MOST = 1e-100, 1e100
-"""Sizes that theory takes, those of a network's scales: products and powers of a few of them stay numbers."""
+"""Sizes that theory accepts, as for a network's scales: products and powers of a few of them neither over- nor
+underflow."""
 
 
 def size(name: str, value: object) -> float:
@@ -56,7 +57,7 @@ def count(name: str, value: object, least: int = 1) -> int:
     ValueError
         It lies outside that range.
     """
-    checks.integer(name, value, least=least)  # whose message is shorter
+    checks.integer(name, value, least=least)  # first, because its message is shorter
     return checks.integer(name, value, least=least, most=2**53)
 
 

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 ROUNDING = 1e-12
-"""Cosines of inputs closer than this to 0 or to +-1 are taken as exact."""
+"""Cosines between inputs within this of 0 or +-1 count as exactly 0 or +-1."""
 
 
 class SupportsTask(Protocol):
@@ -172,7 +172,7 @@ def check_weights(weights: Sequence[ArrayLike], inputs: int) -> tuple[Array, Arr
 
 
 def settle(first: Array, last: Array, modes: TaskModes, offset: int = 0) -> tuple[Index, Array, Array]:
-    """Return the mode (networks, neurons) on which each neuron is active, -1 where on none, and its a and zt.
+    """Return the mode (networks, neurons) on which each neuron is active, or -1, and its a and zt.
 
     ``offset`` is the number of the first network, for the message.
 
@@ -182,7 +182,7 @@ def settle(first: Array, last: Array, modes: TaskModes, offset: int = 0) -> tupl
         A neuron is active on more than one mode.
     """
     components = first @ modes.directions.T
-    # No tolerance: however small, a component above 0 makes the neuron active there, and the flow lets it grow.
+    # No tolerance: a component above 0, however small, makes the neuron active there, and the flow lets it grow.
     active = components > 0
     crowded = active.sum(axis=2) > 1
     if crowded.any():

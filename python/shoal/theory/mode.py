@@ -37,11 +37,12 @@ from shoal.theory.residual import Residual, residual_of
 Array = NDArray[np.float64]
 
 LARGE = 600.0
-"""ln theta from which e^m is kept times a power of e, because it nears the largest double."""
+"""ln theta above which e^m is stored times a negative power of e, because it nears the largest double."""
 LOWEST = -1e6
-"""Start from which the way to margin 0 leaves no digit of it; a loss that bends at 0 needs these."""
+"""Least initial margin: below, rounding on the way to margin 0 leaves no digits near 0, which a loss that bends there
+needs."""
 FAINTEST = 1e-290
-"""Smallest part of a margin that grows; below, it is lost."""
+"""Smallest growing part of a margin; a smaller one underflows."""
 MOST = 1e308
 
 
@@ -50,7 +51,7 @@ class Mode(Knows):
     """One mode of a network under gradient flow: m' = N p rho^(2/N) r(m) V(m), solved through its clock.
 
     V(m) = sqrt(m^2 + (rho c / 2)^2) at depth 2 and m^(2 - 2/N) at other depths. With K > 2 classes (softmax, one
-    direction a class, output weights along e_k - (1/(K-1)) sum_j e_j) rho stands for rho sqrt(K/(K-1)) and m for the
+    direction per class, output weights along e_k - (1/(K-1)) sum_j e_j) rho stands for rho sqrt(K/(K-1)) and m for the
     margin against any other class.
 
     Parameters
@@ -60,11 +61,10 @@ class Mode(Knows):
     frequency
         p, the summed weight of the samples of this mode, from 1e-100 to 1e100.
     start_margin
-        Margin m_0 at time 0, at most 1e100 in magnitude. Positive where depth > 1 and the imbalance is 0, from 1e-290
-        where depth > 2; of any sign
-        otherwise, but at depth 2 not below -1e6 for cross-entropy and the exponential loss.
+        Margin m_0 at time 0, at most 1e100 in magnitude. Positive if depth > 1 and the imbalance is 0, at least 1e-290
+        if depth > 2. Otherwise of any sign, but at depth 2 not below -1e6 for cross-entropy and the exponential loss.
     imbalance
-        c = sqrt(E^2 - 4 Y^2), 0 to 1e100; 0 where depth is not 2 or classes > 2.
+        c = sqrt(E^2 - 4 Y^2), 0 to 1e100; 0 if depth is not 2 or classes > 2.
     depth
         Weight layers N, at least 1. Balanced layers.
     loss
@@ -174,7 +174,7 @@ class Mode(Knows):
         running = (flat > 0) & np.isfinite(flat)
         with np.errstate(divide="ignore"):
             logarithm = np.log(flat) + math.log(self._rate)
-        # e^m is about theta times the speed, of which the hyperbola's may be large.
+        # e^m is about theta times the speed, and that of the hyperbola may be large.
         fastest = math.log(max(self._path.spread, 1.0)) if isinstance(self._path, Hyperbola) else 0.0
         for group, shift in self._groups(logarithm + fastest):
             chosen = running & group
@@ -194,8 +194,8 @@ class Mode(Knows):
         Parameters
         ----------
         margin
-            Any shape, float64. On the way of the mode: from the start on, in the direction in which the loss drives
-            it (upwards, save for the squared loss above margin 1).
+            Any shape, float64. On the path of the mode: from the initial margin on, in the direction in which the
+            loss drives it (upwards, except for the squared loss above margin 1).
 
         Returns
         -------
@@ -205,7 +205,7 @@ class Mode(Knows):
         Raises
         ------
         ValueError
-            A margin is NaN, or lies behind the start, where the mode is at no time >= 0.
+            A margin is NaN, or before the initial one on the path, where the mode is at no time >= 0.
 
         Notes
         -----
@@ -289,10 +289,10 @@ class Mode(Knows):
     def plateau(self) -> float:
         """Return how long the plateau of the soft error lasts: the time at which it falls most steeply.
 
-        Of the margins from 0 on (the sample is classified right), that one with the largest -d(soft error)/dt ends the
-        plateau; 0.0 where the mode starts there or beyond, stays where it is, or falls. For cross-entropy at depth 2,
-        balanced, it is the root of m (2 - 3/(1 + e^m)) = 1, m = 0.8884, whatever norm, frequency and start; so the
-        plateau is ln(1/m_0)/(p rho) + O(1) as m_0 -> 0.
+        The plateau ends at the margin with the largest -d(soft error)/dt, among margins from 0 on, where the sample is
+        classified correctly. The result is 0.0 if the mode starts there or beyond, stays at rest, or falls. For
+        cross-entropy at depth 2, balanced, this margin is the root of m (2 - 3/(1 + e^m)) = 1, m = 0.8884, whatever
+        norm, frequency and initial margin; so the plateau is ln(1/m_0)/(p rho) + O(1) as m_0 -> 0.
 
         Notes
         -----
@@ -303,7 +303,7 @@ class Mode(Knows):
         return float(self.time(self._steepest()))
 
     def _steepest(self) -> float:
-        """Return the margin, from max(0, start) on, at which the soft error falls most steeply."""
+        """Return the margin, at least 0 and the initial one, at which the soft error falls most steeply."""
         lowest = max(self.start_margin, 0.0)
         highest = max(lowest, min(self._residual.target, 60.0 + math.log(self.classes)))
         # Denser towards 0, where the hyperbola bends when the imbalance is small.
@@ -339,7 +339,7 @@ class Mode(Knows):
         return np.asarray(expit(math.log(self.classes - 1) - margin), dtype=np.float64)
 
     def _groups(self, margins: Array) -> list[tuple[NDArray[np.bool_], float]]:
-        """Return which margins, known to some tens, go with which shift of the clock, so that nothing overflows."""
+        """Return the margins, known to within some tens, for each shift of the clock, so that nothing overflows."""
         if self._residual.family != "exponential":
             return [(np.ones(margins.shape, dtype=np.bool_), 0.0)]
         base = self.start_margin if self.start_margin > 0.5 * LARGE else 0.0

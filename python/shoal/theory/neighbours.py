@@ -160,7 +160,7 @@ def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Ar
 
     Returns
     -------
-    ndarray of float64, (steps + 1, *shape of ``init``)
+    ndarray of float64, (steps + 1, *shape of ``start``)
         Infinite from where descent diverges beyond the doubles.
 
     Raises

@@ -9,7 +9,7 @@
 
 A clock theta(x) is integrated panel by panel with Gauss-Legendre nodes. Inside a panel the pace is the Legendre
 series through its nodes; the series is integrated exactly and inverted by Newton's method. Nothing is
-stepped in time: panels lie on the path, which is known in closed form, and their errors do not feed on one another.
+stepped in time: panels are on the path, which is known in closed form, and their errors do not accumulate.
 
 Source: theory book, chapter 1.
 """
@@ -54,7 +54,7 @@ def integral(pace: Array, left: Array, right: Array) -> Array:
 def series(pace: Array) -> Array:
     """Return the integral of a pace (panels, NODES), given at its nodes, as a power series in xi: (NODES + 1, panels).
 
-    By way of the Legendre series, whose terms fall off so fast that the powers cost no digits.
+    It goes through the Legendre series, whose terms decay so fast that the powers cost no digits.
     """
     powers = _POWERS @ (_LEGENDRE @ pace.T)
     total = np.zeros((NODES + 1, len(pace)))
@@ -76,7 +76,7 @@ def invert(coefficients: Array, ends: tuple[Array, Array], panel: Index, area: A
     panel
         (points,) int64, the panel of each point.
     area
-        (points,) the integral asked for, in units in which the panel runs from -1 to 1.
+        (points,) the requested integral, in units in which the panel runs from -1 to 1.
     """
     xi = np.empty(area.shape)
     for begin in range(0, len(area), CHUNK):
@@ -87,8 +87,8 @@ def invert(coefficients: Array, ends: tuple[Array, Array], panel: Index, area: A
 
 
 def _invert(coefficients: Array, first: Array, last: Array, area: Array) -> Array:
-    # The guess takes the pace for an exponential between its ends. The pace's logarithm changes by about 1 along a
-    # panel, so that Newton's next error is at most about half the square of this one: it needs no bracket.
+    # The first guess assumes an exponential pace between the ends. The logarithm of the pace changes by about 1 along
+    # a panel, so each Newton step leaves at most about half the square of its error: no bracket is needed.
     slope = 0.5 * np.log(last / first)
     flat = np.abs(slope) < 1e-6
     bend = np.where(flat, 1.0, slope)

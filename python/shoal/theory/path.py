@@ -3,7 +3,7 @@
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | m | margin | ``margin`` | any |
-| m_0 | margin at initialisation | ``init`` | scalar |
+| m_0 | margin at initialisation | ``start`` | scalar |
 | u | path length, dm/du = V(m), u = 0 at initialisation | ``u`` | any |
 | V(m) | speed: sqrt(m^2 + s^2) at depth 2, m^(2 - 2/N) at depth N | ``speed`` | any |
 | s | rho c / 2, half the imbalance times the norm | ``spread`` | scalar |
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 class Path(Protocol):
-    """A margin as a function of the path length u, and back."""
+    """A margin as a function of the path length u, and its inverse."""
 
     @property
     def start(self) -> float:
@@ -44,7 +44,7 @@ class Path(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """Depth 1: m = m_0 + u (logistic regression and its kin). Source: formula (4.2) of the theory book."""
+    """Depth 1: m = m_0 + u (linear models such as logistic regression). Source: formula (4.2) of the theory book."""
 
     start: float
 
@@ -72,7 +72,7 @@ class Hyperbola:
     spread: float
 
     def margin(self, u: Array) -> Array:
-        """Return m_0 cosh u + V_0 sinh u; for m_0 < -s as alpha e^u - beta e^-u, whose alpha keeps its digits."""
+        """Return m_0 cosh u + V_0 sinh u; for m_0 < -s as alpha e^u - beta e^-u, in which alpha keeps its digits."""
         fastest = np.hypot(self.start, self.spread)
         with np.errstate(over="ignore"):
             if self.start >= -self.spread:
@@ -81,7 +81,7 @@ class Hyperbola:
             return np.asarray(up * np.exp(u) - down * np.exp(-u), dtype=np.float64)
 
     def position(self, margin: Array) -> Array:
-        """Return asinh(m/s) - asinh(m_0/s), written so that neither close margins nor s = 0 cost digits."""
+        """Return asinh(m/s) - asinh(m_0/s), in a form in which neither close margins nor s = 0 cost digits."""
         sign = np.where((margin < 0) | ((self.start < 0) & (margin == 0)), -1.0, 1.0)
         near, far = np.minimum(abs(self.start), np.abs(margin)), np.maximum(abs(self.start), np.abs(margin))
         near_speed, far_speed = np.hypot(near, self.spread), np.hypot(far, self.spread)
@@ -112,7 +112,7 @@ class Power:
     gamma: float
 
     def margin(self, u: Array) -> Array:
-        """Return the margin; infinite from u = m_0^-gamma / gamma on, where the path itself diverges."""
+        """Return the margin; infinite from u = m_0^-gamma / gamma on, where the path diverges."""
         left = np.maximum(1.0 - self.gamma * u * self.start**self.gamma, 0.0)
         with np.errstate(divide="ignore"):
             return np.asarray(self.start * left ** (-1.0 / self.gamma), dtype=np.float64)
@@ -139,14 +139,14 @@ def split(margin: Array, spread: float) -> tuple[Array, Array]:
 
 
 def log_ratio(margin: Array, start: float) -> Array:
-    """Return ln(m / m_0) for positive margins, accurate relative to itself where both are close."""
+    """Return ln(m / m_0) for positive margins, with a small relative error even if both are close."""
     with np.errstate(over="ignore"):
         change = (margin - start) / start
         return np.where(np.abs(change) < 1.0, np.log1p(np.maximum(change, -0.999)), np.log(margin) - np.log(start))
 
 
 def _asinh_ratio(size: Array, spread: float) -> Array:
-    """Return asinh(size / spread) for size >= 0, also where the ratio overflows."""
+    """Return asinh(size / spread) for size >= 0, even if the ratio overflows."""
     with np.errstate(over="ignore", divide="ignore"):
         ratio = size / spread
         return np.where(ratio > 1e150, np.log(2.0) + np.log(size) - np.log(spread), np.arcsinh(ratio))

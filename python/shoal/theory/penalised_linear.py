@@ -9,7 +9,7 @@
 | w | weights of the model f = w.x | ``weights`` | (inputs,) |
 | m | margins Phi w | ``margins`` | (samples,) |
 | z | U^T m, the strength of each singular direction | ``strengths`` | (rank,) |
-| p_s | weights of the samples, of sum 1 | ``weights`` of the task | (samples,) |
+| p_s | weights of the samples, of sum 1 | ``sample_weight`` of the task | (samples,) |
 | lambda, zeta | weight decay, spectral decoupling | ``weight_decay``, ``spectral_decoupling`` | scalar |
 
 Source: theory book, chapter 6 ("Penalties"); arXiv:2011.09468.
@@ -81,7 +81,7 @@ def penalised_linear(
     Parameters
     ----------
     task
-        Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``weights`` (samples,).
+        Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``sample_weight`` (samples,).
     weight_decay, spectral_decoupling
         lambda and zeta, each 0 or from 1e-100 to 1e100, not both 0.
     loss
@@ -124,7 +124,7 @@ def penalised_linear(
         raise ValueError("loss must not be the hinge, whose minimum with a penalty lies on its kinks")
     inputs, labels, weights = arrays_of(task)
     rows = labels[:, None] * inputs
-    # A sample of weight 0 is measured and not learnt: it must not lend a direction to the minimum.
+    # A sample of weight 0 is measured and not learnt: it must not add a direction to the minimum.
     counted = weights > 0
     left, singular, right = np.linalg.svd(rows[counted], full_matrices=False)
     rank = int((singular > singular[0] * max(rows.shape) * np.finfo(np.float64).eps).sum()) if singular[0] > 0 else 0

@@ -74,7 +74,7 @@ def decoupled_margin(spectral_decoupling: ArrayLike, loss: str | Loss = "cross_e
         return residual.target / (1.0 + zeta)
     xi = np.asarray(np.real(lambertw(1.0 / zeta)), dtype=np.float64)
     if residual.offset:
-        # zeta xi (1 + e^xi) = 1 is convex in xi, and both bounds lie on the right of the root.
+        # Newton for zeta xi (1 + e^xi) = 1, which is convex in xi; both bounds are to the right of the root.
         xi = np.minimum(xi, 0.5 / zeta)
         for _ in range(12):
             grown = 1.0 + np.exp(xi)
@@ -163,7 +163,7 @@ class PenalisedMode:
         if self.weight_decay >= self.largest_decay:
             return 0.0
         low, high = self._peak, self._furthest
-        # The jump of the hinge: the force on its left still holds.
+        # At the jump of the hinge the force on its left still pushes upwards.
         if self._residual.family == "step" and self._force(high) >= 0.0:
             return high
         if self.weight_decay == 0.0:
@@ -186,7 +186,7 @@ class PenalisedMode:
         def excess(logarithm: float) -> float:
             return self._gamma * logarithm + math.log(self._drive(math.exp(logarithm))) - level
 
-        # psi is at most m^gamma psi_0 with psi_0 its drive at 0, so that the root lies above this.
+        # psi is at most m^gamma times the drive at 0, so that the root is above this.
         lowest = (level - math.log(self._drive(0.0))) / self._gamma
         if excess(lowest) >= 0.0:
             return math.exp(lowest)
@@ -206,7 +206,7 @@ class PenalisedMode:
 
     @property
     def _furthest(self) -> float:
-        """The margin at which the drive vanishes, beyond which nothing rests; infinity is cut to where r underflows."""
+        """The margin at which the drive vanishes, the largest that can be at rest; at most where r underflows."""
         if self.spectral_decoupling > 0.0:
             return float(decoupled_margin(self.spectral_decoupling, self.loss))
         return min(self._residual.target, 740.0)
@@ -224,18 +224,18 @@ class PenalisedMode:
         def bend(margin: float) -> float:
             return self._gamma * self._drive(margin) + margin * self._slope(margin)
 
-        # Cross-entropy has it where m sigmoid(m) = gamma < 1, the exponential loss at gamma; zeta moves it to the left.
+        # Cross-entropy has its peak at m sigmoid(m) = gamma < 1, the exponential loss at m = gamma; zeta lowers it.
         highest = min(self._furthest, 2.0) if self._residual.family == "exponential" else self._furthest
         return float(brentq(bend, 0.0, highest, xtol=1e-300, rtol=CLOSEST))
 
     def _drive(self, margin: float) -> float:
-        """Return r(m) - zeta m, at the threshold of a hinge from the left."""
+        """Return r(m) - zeta m; at the threshold of a hinge its limit from the left."""
         step = self._residual.family == "step"
         pull = 1.0 if step else float(self._residual(np.asarray(margin)))
         return pull - self.spectral_decoupling * margin
 
     def _slope(self, margin: float) -> float:
-        """Return its derivative."""
+        """Return the derivative of the drive."""
         residual = self._residual
         if residual.family == "linear":
             return -1.0 - self.spectral_decoupling

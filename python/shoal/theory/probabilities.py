@@ -98,6 +98,6 @@ def failure_probability(
     checks.choice("data", data, ("separated", "antipodal"))
     dies = death_probability(weight_std, output_std)
     count = given.astype(np.float64)
-    # Without a neuron both distributions say certainty.
+    # Without neurons, failure is certain for both data.
     probability = dies**count if data == "separated" else np.minimum(2.0 ** (1.0 - count), 1.0)
     return np.asarray(probability, dtype=np.float64)

@@ -5,7 +5,7 @@
 | theta | clock, rate x time | ``theta`` | any |
 | x | coordinate along the path, 0 at initialisation | ``x`` | any |
 | dtheta/dx | pace | ``pace`` | as ``x`` |
-| sigma | everything is kept times e^-sigma, so that e^m fits | ``shift`` | scalar |
+| sigma | clocks are stored times e^-sigma, so that e^m does not overflow | ``shift`` | scalar |
 
 Source: theory book, chapters 1, 4 and 5.
 """
@@ -26,7 +26,7 @@ from shoal.theory.residual import Residual
 Array = NDArray[np.float64]
 
 ENDLESS = 1e300
-"""Length of a panel that stands for all that follows: the margin is the same, to rounding, from there on."""
+"""Length of a panel that covers the whole rest of the path, along which the margin is constant to rounding."""
 
 
 class Coordinate(Protocol):
@@ -42,7 +42,7 @@ class Coordinate(Protocol):
         """Return e^-shift dtheta/dx, positive."""
 
     def step(self, x: float) -> float:
-        """Return how long a panel from ``x`` on may be; ``ENDLESS`` where the margin stays as it is there."""
+        """Return the longest panel from ``x`` on; ``ENDLESS`` if the margin stays constant from there."""
 
 
 def pace_of(residual: Residual, margin: Array, shift: float = 0.0) -> Array:
@@ -52,12 +52,12 @@ def pace_of(residual: Residual, margin: Array, shift: float = 0.0) -> Array:
 
 
 def hyperbolic_step(margin: Array, up: Array, down: Array, residual: Residual) -> Array:
-    """Return the longest panel in u from where m = ``up`` - ``down``, with up ~ e^u and down ~ e^-u (any shape).
+    """Return the longest panel in u that begins at m = ``up`` - ``down``, with up ~ e^u and down ~ e^-u (any shape).
 
-    ``margin`` is m itself, which the difference of two large parts may have lost.
+    ``margin`` is m itself, whose digits the difference of two large parts may have lost.
 
-    The margin may change by about ``panels.GROWTH``, and u by ``panels.LENGTH``, save where the pace is constant to
-    rounding: deep in the negative, where e^m is nothing beside 1, or where the margin itself is nothing beside 1.
+    The margin may change by about ``panels.GROWTH``, and u by ``panels.LENGTH``. Panels are longer where the pace is
+    constant to rounding: at very negative margins, where e^m is far below 1, or where the margin itself is.
     """
     with np.errstate(divide="ignore", over="ignore"):
         rise = np.log1p(panels.GROWTH / up)
@@ -96,7 +96,7 @@ class Hyperbolic:
         return pace_of(self.residual, self.path.margin(x), shift)
 
     def step(self, x: float) -> float:
-        """Return how long a panel from ``x`` on may be."""
+        """Return the longest panel from ``x`` on."""
         margin = self.path.margin(np.asarray(x))
         return float(hyperbolic_step(margin, *split(margin, self.path.spread), self.residual))
 
@@ -123,13 +123,13 @@ class Logarithmic:
         return margin**-self.gamma * pace_of(self.residual, margin, shift)
 
     def step(self, x: float) -> float:
-        """Return how long a panel from ``x`` on may be."""
+        """Return the longest panel from ``x`` on."""
         return min(panels.LENGTH, float(np.log1p(panels.GROWTH / self.margin(np.asarray(x)))))
 
 
 @dataclass(frozen=True)
 class Logit:
-    """x = ln(m/|h-m|) less its initialisation at depth N > 2, for r = h - m, either side of h.
+    """x = ln(m/|h-m|) minus its initial value at depth N > 2, for r = h - m, on either side of h.
 
     Source: formula (4.6) of the theory book.
     """
@@ -156,7 +156,7 @@ class Logit:
         return self.margin(x) ** -self.gamma / self.target
 
     def step(self, x: float) -> float:
-        """Return how long a panel from ``x`` on may be; endless where the margin is h to rounding."""
+        """Return the longest panel from ``x`` on; endless if the margin is h to rounding."""
         if self.start < self.target:
             origin = math.log(self.start / (self.target - self.start))
         else:  # not the logarithm of a ratio of close numbers, which is 0 far above the target
@@ -168,7 +168,7 @@ class Logit:
 
 @dataclass(frozen=True)
 class QuadratureClock:
-    """Return the clock theta(m) of a coordinate and its inverse, each vectorised and exact to about 1e-12."""
+    """The clock theta(m) of a coordinate and its inverse, each vectorised and exact to about 1e-12."""
 
     coordinate: Coordinate
     shift: float = 0.0
@@ -183,9 +183,9 @@ class QuadratureClock:
         return clocks[panel] + panels.integral(pace, left, x)
 
     def margin(self, theta: Array, furthest: float = np.inf) -> Array:
-        """Return the margins (points,) at finite e^-shift theta (points,), that of x = ``furthest`` at most.
+        """Return the margins (points,) at finite e^-shift theta (points,), at most that of x = ``furthest``.
 
-        A clock of which only so much is left on the way to x = infinity is never at more: ``furthest`` has to be given.
+        If the clock stays finite as x -> infinity, larger theta are never reached, and ``furthest`` has to be given.
         """
         edges, clocks = self._table(furthest, float(np.max(theta, initial=0.0)))
         panel = np.clip(np.searchsorted(clocks, theta, side="right") - 1, 0, len(edges) - 2)
@@ -199,8 +199,8 @@ class QuadratureClock:
         return self.coordinate.margin(np.minimum(self._polish(x, theta, panel == 0, edges[1]), furthest))
 
     def _polish(self, x: Array, theta: Array, first: NDArray[np.bool_], length: float) -> Array:
-        """Return ``x`` with the digits that 1 + xi lost near the start won back, by Newton on the integral itself."""
-        with np.errstate(over="ignore", divide="ignore"):  # of points in other panels, which are not taken
+        """Return ``x`` with the digits that 1 + xi lost near the start recovered, by Newton on the integral itself."""
+        with np.errstate(over="ignore", divide="ignore"):  # at points of other panels, which are discarded
             straight = theta / self.coordinate.pace(np.zeros(1), self.shift)[0]
             near = np.where(first, np.where(straight < 1e-8 * length, straight, x), 0.0)
             for _ in range(2):

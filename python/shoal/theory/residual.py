@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Residual:
-    """Return a loss's residual in the form that its clock needs.
+    """The residual of a loss, in the form that its clock needs.
 
     Parameters
     ----------

@@ -6,8 +6,8 @@
 | lambda | multipliers, not negative; w = A^T lambda | ``factors`` | (support,) |
 | S | support: the samples whose multiplier is positive | ``support`` | - |
 
-Floats hold whole numbers times a power of two, so that all of this is arithmetic of integers. Then no tolerance has to
-decide whether a w exists, nor how far a sample lies from the margin.
+Floats are integers times a power of two, so that all of this is integer arithmetic. No tolerance has to decide whether
+a w exists, nor how far a sample is from the margin.
 
 Source: theory book, chapter 9.
 """
@@ -28,7 +28,7 @@ Integers = NDArray[np.object_]
 Factors = dict[int, Fraction]
 
 BITS, TIGHT, ROUNDS = 400, 120, 12
-"""Binary digits of multipliers, those of their residual, and corrections by floats at most."""
+"""Binary digits of multipliers and of their residual, and the most corrections by floats."""
 
 
 def shortest(signed: Array) -> Array | None:
@@ -88,7 +88,7 @@ def _combination(rows: Integers, factors: Factors) -> tuple[Integers, int]:
 
 
 def _guess(signed: Array) -> list[int]:
-    """Return the support that floats find: nonnegative factors of (y x, 1) that come nearest to (0, 1)."""
+    """Return the support found in floats: that of the nonnegative factors of (y x, 1) that come nearest to (0, 1)."""
     cone = np.vstack([signed.T / np.abs(signed).max(), np.ones(len(signed))])
     try:
         found, _ = nnls(cone, np.append(np.zeros(signed.shape[1]), 1.0))
@@ -98,7 +98,7 @@ def _guess(signed: Array) -> list[int]:
 
 
 def _refine(rows: Integers, one: int, signed: Array, support: list[int]) -> Integers | None:
-    """Return w in units of 2^-BITS where the guess is the support beyond doubt, at far less cost than the exact one.
+    """Return w in units of 2^-BITS if the guess is certainly the support, at far less cost than the exact solution.
 
     Multipliers of BITS binary digits are corrected by floats until their exact residual is below 2^-TIGHT. If then all
     are positive and all other samples have margins above 1, |w| is within 2^(2 - TIGHT) of the least, which bounds the
@@ -127,7 +127,7 @@ def _refine(rows: Integers, one: int, signed: Array, support: list[int]) -> Inte
 
 
 def _settle(rows: Integers, one: int, factors: Factors) -> bool:
-    """Move ``factors`` to the minimum on their support, less the samples that leave it; False where there is none."""
+    """Move ``factors`` to the minimum on their support, without the samples that leave it; False if there is none."""
     while True:
         support = list(factors)
         solution = _solve(rows, one, support)
@@ -137,7 +137,7 @@ def _settle(rows: Integers, one: int, factors: Factors) -> bool:
                 return True
             change = [new - factors[sample] for sample, new in zip(support, solution, strict=True)]
         else:
-            # A^T takes this direction to 0 while the sum grows, for the sample that was added is short of its margin.
+            # A^T maps this direction to 0 while the sum grows, because the added sample is short of its margin.
             change = solution[0] if sum(solution[0]) > 0 else [-number for number in solution[0]]
             if all(number >= 0 for number in change):
                 return False
@@ -150,9 +150,9 @@ def _settle(rows: Integers, one: int, factors: Factors) -> bool:
 
 
 def _solve(rows: Integers, one: int, support: list[int]) -> list[Fraction] | tuple[list[Fraction]]:
-    """Return lambda with A_S A_S^T lambda = 1, or a vector of the kernel of A_S^T, in a tuple, where there is one.
+    """Return lambda with A_S A_S^T lambda = 1; if A_S^T has a kernel, a vector of it, in a tuple.
 
-    By Bareiss's elimination, whose divisions leave no rest.
+    It uses Bareiss's elimination, whose divisions leave no remainder.
     """
     count = len(support)
     chosen = rows[support]

@@ -1,4 +1,4 @@
-"""What one feature says about another that it starves: formulas in the strengths alone, without time.
+"""Starvation of one feature by another: formulas in the strengths alone, without time.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -31,7 +31,7 @@ def starved_strength(
     fraction: float = 1.0,
     depth: int = 2,
 ) -> Array:
-    """Return the strength of feature 2 when feature 1 has reached ``strength``: exact, or the most it can be.
+    """Return the strength of feature 2 when feature 1 has reached ``strength``: exact, or an upper bound.
 
     Feature 1 is in every sample, feature 2 in a ``fraction`` of them, neurons are separate. With fraction 1 the value
     is exact at all times and for every loss; below 1 it is a bound from above, for every loss with a residual that does
@@ -47,7 +47,7 @@ def starved_strength(
     Parameters
     ----------
     strength
-        u_1, any shape, float64, not below its initialisation; infinity gives the limit.
+        u_1, any shape, float64, not below its initial value; infinity gives the limit.
     starts
         (2,) u_10 and u_20; positive where depth > 1, u_20 >= 0 at depth 1.
     norms

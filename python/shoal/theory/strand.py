@@ -9,7 +9,7 @@
 | m | margin rho x sqrt(x^2 + d_2) H(x) | ``margin`` | as ``x`` |
 | theta | clock p rho t; dtheta/dv = 1 / (H r(m)) | ``theta`` | any |
 
-In v the pace is analytic as far as pi/2 from the real axis, so that Gauss panels are exact (theory book, chapter 4).
+In v the pace is analytic within pi/2 of the real axis, so that Gauss panels are exact to rounding.
 
 Source: theory book, chapter 4.
 """
@@ -37,7 +37,7 @@ LEAST = 1e-300
 
 @dataclass(frozen=True)
 class Strand:
-    """The strengths of a chain as functions of its smallest. At least two layers."""
+    """The strengths of a chain of at least two layers, as functions of the smallest one."""
 
     start: float
     spread: float
@@ -50,25 +50,25 @@ class Strand:
         return 2 + len(self.rest)
 
     def x(self, v: Array) -> Array:
-        """Return x at coordinate v >= 0; 0 at v = 0 stays 0 where d_2 = 0."""
+        """Return x at coordinate v >= 0; if x = 0 at v = 0 and d_2 = 0, it stays 0."""
         if self.spread == 0:
             with np.errstate(over="ignore", under="ignore"):
                 return np.asarray(self.start * np.exp(np.sign(self.start) * v), dtype=np.float64)
         return Hyperbola(self.start, self.spread).margin(v)
 
     def v(self, x: Array) -> Array:
-        """Return the coordinate of x, accurate relative to itself."""
+        """Return the coordinate of x, with a small relative error."""
         return Hyperbola(self.start, self.spread).position(x)
 
     def factor(self, x: Array) -> Array:
         """Return H(x)."""
         total = np.ones_like(x)
         for gap in self.rest:
-            total = total * np.hypot(x, math.sqrt(gap))  # x^2 underflows where x does not
+            total = total * np.hypot(x, math.sqrt(gap))  # x^2 may underflow although x does not
         return total
 
     def margin(self, x: Array) -> Array:
-        """Return the margin at x; infinite where it is beyond the doubles."""
+        """Return the margin at x; infinite if it exceeds the largest double."""
         with np.errstate(over="ignore"):
             return np.asarray(self.norm * x * np.hypot(x, self.spread) * self.factor(x), dtype=np.float64)
 
@@ -83,8 +83,8 @@ class Strand:
     def position(self, margin: Array) -> Array:
         """Return the x of a finite margin.
 
-        Newton's method on ln|m| as a function of ln|x|, which is convex with a slope between 1 and N: the first step
-        lands beyond the root and the others close in from there.
+        It uses Newton's method on ln|m| as a function of ln|x|, which is convex with a slope between 1 and N: the first
+        step goes beyond the root, and the others approach it from there.
         """
         size = np.abs(margin)
         gaps = np.asarray([self.spread**2, *self.rest])
@@ -102,14 +102,14 @@ class Strand:
                 break
         x = np.sign(margin) * np.exp(place)
         x = np.where(size > 0, x, 0.0)
-        # A last step on the margin itself, for the digits that the exponential lost.
+        # A last step on the margin itself recovers the digits that the exponential lost.
         square = np.hypot(x, self.spread)
         with np.errstate(divide="ignore", invalid="ignore"):
             step = (self.margin(x) - margin) * square / self.slope(x)
         return np.where(np.isfinite(step) & (size > 0), x - step, x)
 
     def fades(self, x: float) -> bool:
-        """Return whether x decays and no term of H or of the margin feels it any more."""
+        """Return whether x decays and is negligible in every term of H and of the margin."""
         least = min((abs(gap) ** 0.5 for gap in self.rest), default=1.0)
         small = abs(x) < NOTHING * least and abs(float(self.margin(np.asarray(x)))) < NOTHING
         return self.spread == 0 and self.start < 0 and small
@@ -117,7 +117,7 @@ class Strand:
 
 @dataclass(frozen=True)
 class Free:
-    """Coordinate v for the exponential and the step family: dtheta/dv = 1/(H r(m)); a hinge counts as unsatisfied.
+    """Coordinate v for the exponential and the step family: dtheta/dv = 1/(H r(m)), as if a hinge were unsatisfied.
 
     ``margin`` of the protocol is x here: the clock maps theta to x and back.
     """
@@ -141,11 +141,11 @@ class Free:
             if self.residual.family == "step":
                 return slowness
             pace = slowness * pace_of(self.residual, self.strand.margin(strength), shift)
-        # Not zero, for the inverse divides by it: e^m may underflow where the exponential loss starts far below 0.
+        # Not 0, because the inverse divides by it: e^m may underflow if the exponential loss starts far below 0.
         return np.maximum(pace, LEAST)
 
     def step(self, x: float) -> float:
-        """Return how long a panel from ``x`` on may be."""
+        """Return the longest panel from ``x`` on."""
         here = float(self.strand.x(np.asarray(x)))
         if self.strand.fades(here):
             return ENDLESS
@@ -169,7 +169,7 @@ class Free:
 class Driven:
     """Coordinate w = v + ln((h - m_0)/(h - m)) for r = h - m > 0: dtheta/dw = 1/(H (h - m + dm/dv)).
 
-    v resolves the plateau and the logarithm the end; the pace has no difference of close numbers in it.
+    v resolves the plateau, and the logarithm the end; the pace contains no difference of close numbers.
     ``margin`` of the protocol is x here: the clock maps theta to x and back.
     """
 
@@ -179,8 +179,8 @@ class Driven:
     def margin(self, x: Array) -> Array:
         """Return the strand's x at coordinate ``x`` = w.
 
-        v is the root of m(v) + (h - m_0) e^(v - w) = h, increasing in v: Newton's method from the upper bound of v,
-        bracketed for where m < 0 bends the other way.
+        v is the root of m(v) + (h - m_0) e^(v - w) = h, which increases in v. Newton's method begins at the upper
+        bound of v, with a bracket because m bends the other way where it is negative.
         """
         first = float(self.strand.margin(np.asarray(self.strand.start)))
         v = np.minimum(x, self._end)
@@ -189,7 +189,7 @@ class Driven:
             strength = self.strand.x(v)
             rest = (self.target - first) * np.exp(v - x)
             here, part = self.strand.margin(strength), self.target - first
-            # Near the start what has gone by, further on what is left: each is lost in the other's difference.
+            # Counted from the start or from the end, whichever is near: the other form would lose the digits.
             excess = np.where(v - x > -1.0, here - first + part * np.expm1(v - x), here - self.target + rest)
             low, high = np.where(excess < 0, v, low), np.where(excess < 0, high, v)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -209,7 +209,7 @@ class Driven:
         return float(self.strand.v(self.strand.position(np.asarray(self.target))))
 
     def _left(self, x: float) -> float:
-        """Return what is left of h - m where v has come to its end, which rounding may keep h - m itself above."""
+        """Return h - m at the end of v; computed directly, rounding might keep it above this."""
         first = float(self.strand.margin(np.asarray(self.strand.start)))
         return (self.target - first) * math.exp(min(self._end - x, 0.0))
 
@@ -230,10 +230,10 @@ class Driven:
             )
 
     def step(self, x: float) -> float:
-        """Return how long a panel from ``x`` on may be; endless where the margin is at its end to rounding."""
+        """Return the longest panel from ``x`` on; endless if the margin is at its end to rounding."""
         here = np.asarray(self.margin(np.asarray(x)))
         gap, slope = self.target - float(self.strand.margin(here)), float(self.strand.slope(here))
         if self.strand.fades(float(here)) or gap < 1e-15 * slope or self._left(x) < 1e-18 * abs(self.target):
             return ENDLESS
-        # dv/dw = gap/(gap + slope): in v the pace changes over 1/N, at the end, where v stands, over 1.
+        # dv/dw = gap/(gap + slope). The pace changes over 1/N in v, and at the end, where v is constant, over 1 in w.
         return panels.LENGTH * min(1.0, (gap + slope) / (self.strand.depth * gap))

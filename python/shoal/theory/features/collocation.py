@@ -1,4 +1,4 @@
-"""Smooth flows y' = f(y) of a few numbers over any stretch of time, to about 1e-13, stiff or not.
+"""Smooth flows y' = f(y) of a few numbers over any length of time, to about 1e-13, stiff or not.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -12,9 +12,9 @@
 | A_ij | int_0^c_i of the j-th Lagrange polynomial | ``WEIGHTS`` | (stages, stages) |
 
 Each panel is one step of the Radau IIA collocation method in ln(t + t_0): a polynomial of degree ``STAGES`` whose
-slope is that of the flow at the nodes, found by Newton's method. Its Legendre coefficients say whether it resolves the
-solution, and give the state anywhere in the panel. The method damps what is stiff, so that a panel may be as long as
-the solution is smooth, and in this variable that of a logarithmic tail is long.
+slope equals that of the flow at the nodes, found by Newton's method. Its Legendre coefficients show whether it resolves
+the solution, and give the state anywhere in the panel. The method damps stiff components, so that a panel may be as
+long as the solution is smooth. In this variable panels of a logarithmic tail are long.
 
 Source: theory book, chapter 6 ("How it is solved").
 """
@@ -33,11 +33,11 @@ Velocity = Callable[[Array], tuple[Array, Array, Array]]
 
 STAGES = 16
 RESOLVED = 2e-14
-"""The last coefficients of a panel that count as resolved, relative to the size of the state."""
+"""Largest last coefficients of a resolved panel, relative to the size of the state."""
 FURTHEST = 5.0
-"""How far a straight line may go as the first guess of a panel."""
+"""How far a straight line may extend as the first guess of a panel."""
 WIDEST = 8.0
-"""How long a panel may be in ln(t + t_0); beyond, Newton's method seldom arrives."""
+"""Longest panel in ln(t + t_0); in longer ones Newton's method seldom converges."""
 LONGEST = 1e300
 """No panel ends after this."""
 
@@ -111,13 +111,13 @@ def panels(
     state
         (states,) float64.
     scale
-        (states,) float64, not negative: errors count relative to this or to the largest size so far, if that is larger.
+        (states,) float64, not negative: errors are relative to this, or to the largest size so far if that is larger.
     time
-        When the solution is at ``state``.
+        The time of ``state``.
     length
-        How long the first panel is tried.
+        The length of the first attempt.
     origin
-        t_0, positive: a time that is short against the first change of the state, or of its size.
+        t_0, positive: a time at most of the order of that of the first change of the state.
 
     Raises
     ------
@@ -149,20 +149,20 @@ def panels(
         yield Panel(time, length, origin, coefficients)
         time, state, scale = time + length, nodes[-1], np.maximum(scale, np.abs(nodes).max(axis=0))
         base = time + origin
-        # The middle coefficients tell where the last ones would be, were they not rounding errors.
+        # Extrapolated from the middle coefficients, because rounding errors may hide the last ones.
         expected = max(min(wide, RESOLVED * middle**2), 1e-25)
         kappa *= min(8.0, 0.9 * expected ** (-1.0 / STAGES))
         kappa = min(kappa, WIDEST, float(np.log(LONGEST / base)))
 
 
 def _signs(stages: int, states: int) -> Array:
-    """Return signs without a pattern, the same in every call."""
+    """Return signs without a pattern, identical in every call."""
     order = np.arange(stages * states, dtype=np.float64).reshape(stages, states)
     return np.where(np.sin(1.0 + order**2) < 0.0, -1.0, 1.0)
 
 
 def _collocate(velocity: Velocity, state: Array, scale: Array, pace: Array) -> tuple[Array, Array] | None:
-    """Return the states (STAGES, states) at the nodes of one panel, or None where Newton's method does not arrive.
+    """Return the states (STAGES, states) at the nodes of one panel, or None if Newton's method does not converge.
 
     ``pace`` (STAGES,) is dt/dc at the nodes. The second array (states,) is the error that is allowed.
     """
@@ -179,7 +179,7 @@ def _collocate(velocity: Velocity, state: Array, scale: Array, pace: Array) -> t
             system[np.diag_indices_from(system)] += 1.0
             if not (np.isfinite(system).all() and np.isfinite(residual).all()):
                 return None
-            # What rounding errors of f of either sign do to the nodes: little where the flow is stiff, much where not.
+            # How rounding errors of f, with random signs, move the nodes: little if the flow is stiff, much if not.
             sides = np.stack([residual.ravel(), (scaled @ (noise * _signs(stages, states))).ravel()], axis=1)
             try:
                 change, drift = np.linalg.solve(system, sides).T.reshape(2, stages, states)
@@ -189,7 +189,7 @@ def _collocate(velocity: Velocity, state: Array, scale: Array, pace: Array) -> t
             size = np.maximum(scale, np.abs(nodes).max(axis=0))
             allowed = RESOLVED * size + 4.0 * np.abs(drift).max(axis=0)
             moved = float((np.abs(change).max(axis=0) / allowed).max())
-            # Below this a further step only moves the rounding errors about.
+            # Below this, further steps only change the rounding errors.
             if moved < 0.2 or (moved < 50.0 and moved >= 0.1 * before):
                 return nodes, allowed
             before = moved

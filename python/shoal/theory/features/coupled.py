@@ -13,8 +13,8 @@
 | lambda | weight decay | ``decay`` | scalar |
 | zeta | spectral decoupling | ``decoupling`` | scalar |
 
-Between two events of a hinge G is constant and u has a closed form; other losses are smooth there and go through
-:mod:`shoal.theory.features.collocation`. An event is a type that reaches the threshold h, from either side.
+An event is a type that reaches the threshold h, from either side. Between two events of a hinge G is constant and u has
+a closed form; other losses are smooth there and are integrated by :mod:`shoal.theory.features.collocation`.
 
 Source: theory book, chapter 6.
 """
@@ -39,7 +39,7 @@ Flags = NDArray[np.bool_]
 EPSILON = float(np.finfo(np.float64).eps)
 ROUNDING = 4.0 * EPSILON
 VANISHED = 1e-290
-"""A strength that weight decay has brought below this is as good as 0."""
+"""A strength that weight decay has brought below this counts as 0."""
 
 
 class Stretch(Protocol):
@@ -47,11 +47,11 @@ class Stretch(Protocol):
 
     @property
     def left(self) -> float:
-        """When it begins."""
+        """The time at which it begins."""
 
     @property
     def length(self) -> float:
-        """How long it lasts; may be infinite."""
+        """Its duration; may be infinite."""
 
     def at(self, elapsed: Array) -> Array:
         """Return the states (points, features) at times (points,) counted from its beginning."""
@@ -156,10 +156,10 @@ class System:
         return pace * drive - self.depth * self.decay, pace[:, :, None] * jacobian
 
     def noise(self, state: Array, live: Flags) -> Array:
-        """Return the size (points, features) of the rounding errors of y': of a difference it is that of its terms."""
+        """Return the size (points, features) of the rounding errors of y', that of the terms of its differences."""
         u = self.strengths(state)
         margin = u @ self.members.T
-        # What a rounding of the state is in u, in units of epsilon.
+        # The change of u by a rounding of the state, in units of epsilon.
         moved = np.abs(self.starts) + np.abs(state) if self.additive else u * (1.0 + np.abs(state))
         size = moved @ self.members.T
         force = np.abs(self._force(margin, live))
@@ -210,7 +210,7 @@ class System:
         return self._steady() if closed else self._smooth()
 
     def _force(self, margin: Array, live: Flags) -> Array:
-        """Return r(m), in the form that goes on smoothly across a threshold."""
+        """Return r(m), in the form that continues smoothly across a threshold."""
         if self.residual.family == "linear":
             return np.where(live, self.residual.target - margin, 0.0)
         if self.residual.family == "step":
@@ -242,7 +242,7 @@ class System:
             live[reached] = False
 
     def _arrival(self, stretch: Steady, u: Array, kind: int) -> float:
-        """Return after which time a live type reaches the threshold; infinite where nothing pushes it."""
+        """Return the time until a live type reaches the threshold; infinite if nothing pushes it."""
         carried = (self.members[kind] > 0) & (stretch.pushes > 0)
         if not carried.any():
             return math.inf
@@ -252,7 +252,7 @@ class System:
         def gap(elapsed: float) -> float:
             return float(self.strengths(stretch.at(np.array([elapsed])))[0] @ self.members[kind]) - target
 
-        # One feature alone would need this long; with the others, which do not fall, it takes less.
+        # An upper bound: the time one feature alone would need. With the others, which do not fall, it takes less.
         if self.depth == 1:
             return float(rest / stretch.pushes[carried].sum())
         climb = np.log1p(rest / u[carried])
@@ -298,7 +298,7 @@ class System:
     def _rests(self, state: Array, live: Flags) -> bool:
         """Return whether every feature is at rest to rounding, or at 0."""
         speed, jacobian = self.velocity(state, live)
-        # The state itself is known to the accuracy of a panel only.
+        # The state is known only to the accuracy of a panel.
         known = RESOLVED * np.maximum(np.abs(self.starts) if self.additive else 1.0, np.abs(state))
         slack = 4.0 * self.noise(state, live) + np.einsum("ikj,ij->ik", np.abs(jacobian), known)
         still = np.abs(speed) <= slack
@@ -314,13 +314,13 @@ class System:
         return np.ones(margin.shape, dtype=np.bool_)
 
     def _event(self, panel: Panel, live: Flags) -> tuple[float, int] | None:
-        """Return when, within a panel, a first type crosses the threshold, and which."""
+        """Return when a type first crosses the threshold within a panel, and which type."""
         if not self._has_threshold:
             return None
         target, side = self.residual.target, np.where(live, 1.0, -1.0)
         grid = np.linspace(0.0, panel.length, 65)
         beyond = side * (self.strengths(panel.at(grid)) @ self.members.T - target)
-        # A margin at rest on the threshold wanders by rounding errors: that is no crossing.
+        # A margin at rest on the threshold fluctuates by rounding errors, which are no crossings.
         crossed = beyond > 8.0 * ROUNDING * target
         if not crossed.any():
             return None
@@ -347,5 +347,5 @@ def residual_slope(residual: Residual, margin: Array) -> Array:
     if residual.family == "linear":
         return np.where((margin < residual.target) | residual.both_sides, -1.0, 0.0)
     force = residual(margin)
-    # 1 - r of the cross-entropy as a residual of -m, which keeps its digits.
+    # 1 - r of cross-entropy, computed as the residual of -m, which keeps its digits.
     return -force * residual(-margin) if residual.offset else -force

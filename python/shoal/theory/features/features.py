@@ -39,7 +39,7 @@ LATEST = 1e290
 STIFFEST = 1e12
 """Largest spectral decoupling that the steps of shared neurons resolve."""
 FURTHEST = 300.0
-"""Margins at initialisation from which e^-m or its square nears the ends of the double numbers."""
+"""Initial margins beyond which e^-m or its square nears the largest or the smallest double."""
 
 
 @dataclass(frozen=True, init=False)
@@ -315,7 +315,7 @@ class Features:
         levels = given.ravel()
         side = np.where(levels >= float(system.starts @ member), 1.0, -1.0)
         times = np.where(levels == float(system.starts @ member), 0.0, np.inf)
-        # A hinge's event leaves its margin at the threshold to rounding, perhaps below it.
+        # An event of a hinge leaves the margin at the threshold within rounding, perhaps below it.
         slack = ROUNDING * np.abs(levels) if system.residual.family == "step" else 0.0
         for stretch in system.stretches():
             if stretch.left > LATEST or stretch.length == math.inf or np.isfinite(times).all():
@@ -328,7 +328,7 @@ class Features:
 
     @property
     def _grows(self) -> bool:
-        """Whether strengths grow in proportion to powers of themselves, which keeps them positive."""
+        """Whether each strength grows in proportion to a power of itself, which keeps it positive."""
         return self.depth > 1 and self.neurons == "separate"
 
     @property
@@ -352,7 +352,7 @@ class Features:
 def _root(
     system: System, stretch: Stretch, member: Array, grid: Array, beyond: NDArray[np.bool_], level: float
 ) -> float:
-    """Return when, counted from the beginning of a stretch, the margin of a type first crosses a level."""
+    """Return when the margin of a type first crosses a level, counted from the beginning of a stretch."""
     after = int(np.argmax(beyond))
     if after == 0:
         return 0.0
@@ -361,7 +361,7 @@ def _root(
         return float(system.strengths(stretch.at(np.array([elapsed])))[0] @ member) - level
 
     ends = float(grid[after - 1]), float(grid[after])
-    # At the end of a hinge's stretch the margin may lie a rounding short of the level.
+    # At the end of a stretch of a hinge the margin may be short of the level by rounding.
     if gap(ends[0]) * gap(ends[1]) >= 0.0:
         return ends[1]
     return float(brentq(gap, *ends, xtol=1e-300, rtol=ROUNDING, maxiter=500))

@@ -1,1 +1,1 @@
-"""Wide networks with a hinge: the mean-field formula, what finite nodes and samples and flipped labels do to it."""
+"""Wide networks with a hinge: mean-field theory, corrected for finite nodes, finite samples and flipped labels."""

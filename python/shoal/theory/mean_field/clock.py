@@ -8,8 +8,8 @@
 | S | fraction of the mean projection that is unsatisfied | - | - |
 | eta | coordinate of the distribution of inputs | ``eta`` | any |
 
-dtheta = dgamma / S(x_c), and S = 1 up to gamma_0, at which x_c falls to the reach R of the inputs: theta = gamma. From
-there on theta(eta) is integrated on panels of equal length in eta, in which 1/S is analytic for abs(Im eta) < pi/4.
+dtheta = dgamma / S(x_c). S = 1 up to gamma_0, at which x_c falls to the reach R of the inputs, so theta = gamma. Then
+theta(eta) is integrated on panels of equal length in eta, in which 1/S is analytic for abs(Im eta) < pi/4.
 
 Source: theory book, chapter 7.
 """
@@ -29,16 +29,16 @@ from shoal.theory.mean_field.distributions import ROUNDING, InputDistribution
 Array = NDArray[np.float64]
 
 LENGTH = 0.75
-"""Panel in eta; its 16 Gauss nodes leave an error of (2.1 + sqrt(1 + 2.1^2))^-32, nothing beside rounding."""
+"""Panel in eta; its 16 Gauss nodes have an error of (2.1 + sqrt(1 + 2.1^2))^-32, far below rounding."""
 BATCH = 64
 """Panels computed together."""
 NEWTON = 60
-"""Most Newton steps; from the right of a convex function they cannot overshoot, and some six will do."""
+"""Most Newton steps; from the right of the root of a convex function they cannot overshoot, and some six suffice."""
 
 
 @dataclass(frozen=True)
 class HingeClock:
-    """Return theta(gamma) and its inverse, each vectorised and exact to about 1e-13 relative.
+    """The clock theta(gamma) and its inverse, each vectorised and exact to about 1e-13 relative.
 
     ``lazy`` replaces sinh 2 gamma by 2 gamma: the linearised network. Source: formulas (7.8), (7.9) and (7.14) of the
     theory book.
@@ -59,7 +59,7 @@ class HingeClock:
         return self.distribution.bend == 0.0
 
     def theta(self, gamma: Array) -> Array:
-        """Return theta at gamma >= 0 (points,); infinite where it exceeds the largest double or gamma stops before."""
+        """Return theta at gamma >= 0 (points,); infinite if it overflows, or if gamma stops before."""
         late = gamma > self.start * (1.0 + ROUNDING * self.stops)
         theta = np.where(late, np.inf, gamma)
         if self.stops or not late.any():
@@ -97,7 +97,7 @@ class HingeClock:
         return np.asarray(np.maximum(0.25 * (scale + math.log(16.0)), 0.0), dtype=np.float64)
 
     def _solve(self, theta: Array) -> Array:
-        """Return gamma at theta between the first and the last clock of the table."""
+        """Return gamma at theta between the first and the last value of the table."""
         edges, clocks = self._table
         panel = np.clip(np.searchsorted(clocks, theta, side="right") - 1, 0, len(edges) - 2)
         left, eta = edges[panel], edges[panel + 1]
@@ -118,7 +118,7 @@ class HingeClock:
 
     @cached_property
     def _table(self) -> tuple[Array, Array]:
-        """Panel edges in eta and the clock there, as far as doubles go."""
+        """Panel edges in eta and the clock there, up to the largest double."""
         edges, clocks = [np.zeros(1)], [np.asarray([self.start])]
         while True:
             grid = edges[-1][-1] + LENGTH * np.arange(BATCH + 1)

@@ -29,14 +29,14 @@ from scipy.special import betainc, erf
 Array = NDArray[np.float64]
 
 FAR = 9.0
-"""Gaussian projections beyond this have a fraction e^(-FAR^2/2) of 3e-18 of the mean, which is nothing beside 1."""
+"""Gaussian projections beyond this contribute a fraction e^(-FAR^2/2) = 3e-18 of the mean, below the rounding of 1."""
 
 ROUNDING = 1e-14
-"""Of a boundary computed from gamma: 2 gamma coth(2 gamma) times that of gamma, and more."""
+"""Relative rounding of a boundary computed from gamma: at least 2 gamma coth(2 gamma) times that of gamma."""
 
 
 class InputDistribution(Protocol):
-    """A distribution of inputs that is isotropic: what the theory needs to know of one projection."""
+    """An isotropic distribution of inputs: what the theory needs to know of one projection."""
 
     @property
     def mean(self) -> float:
@@ -66,7 +66,7 @@ class InputDistribution(Protocol):
         """Return S, from boundaries above 0."""
 
     def fraction(self, boundary: Array) -> Array:
-        """Return the probability of a projection of a size below each boundary."""
+        """Return the probability that a projection is smaller than each boundary."""
 
     def mean_fraction_at(self, eta: Array) -> Array:
         """Return S from the coordinate eta >= 0."""
@@ -104,7 +104,7 @@ class GaussianInputs:
 
     @property
     def reach(self) -> float:
-        """Boundary beyond which nothing is left, to rounding."""
+        """Boundary beyond which no projections are left, to rounding."""
         return FAR
 
     @property

@@ -1,4 +1,4 @@
-"""The noise of M nodes, and how often it turns the sign of the output: the average over directions in d dimensions.
+"""The noise of M nodes, and how often it flips the sign of the output, averaged over directions in d dimensions.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -25,15 +25,15 @@ from shoal.theory.mean_field.distributions import cosine_fraction, mean_cosine
 Array = NDArray[np.float64]
 
 FAR = 10.0
-"""Noise beyond this many standard deviations has no weight."""
+"""Noise beyond this many standard deviations is neglected."""
 FAINT = 1e-4
-"""Signal below which two terms of the series in k will do: the next is k^3/(6 sqrt(2 pi)) E abs(u)^3 < 1e-13."""
+"""Signal below which two terms of the series in k suffice: the next is k^3/(6 sqrt(2 pi)) E abs(u)^3 < 1e-13."""
 
 
 def node_noise(gamma: Array, centred: bool) -> Array:
     """Return the standard deviation of a_i relu(w_i.x / sqrt d) over nodes where |x|^2 = d, x_par = 0 (any shape).
 
-    sqrt(cosh(2 gamma) / 2); less the value at initialisation, sqrt(cosh gamma (cosh gamma - 1)). Source: formulas
+    sqrt(cosh(2 gamma) / 2); minus the value at initialisation, sqrt(cosh gamma (cosh gamma - 1)). Source: formulas
     (7.15) and (7.19) of the theory book.
     """
     with np.errstate(over="ignore"):
@@ -43,7 +43,7 @@ def node_noise(gamma: Array, centred: bool) -> Array:
 
 
 def noise_over_signal(gamma: Array, centred: bool) -> Array:
-    """Return ``node_noise`` over sinh(2 gamma)/2, in forms without 0/0 or infinity/infinity.
+    """Return ``node_noise`` / (sinh(2 gamma)/2), in forms without 0/0 or infinity/infinity.
 
     Source: formulas (7.16) and (7.19) of the theory book.
     """
@@ -56,8 +56,8 @@ def noise_over_signal(gamma: Array, centred: bool) -> Array:
 def misclassified(inputs: int, spread: Array) -> Array:
     """Return E Phi(-abs(u) sqrt(d)/s) (points,) over uniform directions in R^d: arctan(s)/pi as d -> infinity.
 
-    Equal to int_0^inf phi(z) P(abs(u) < z/k) dz: with z = k sin theta both factors are smooth, on panels that double in
-    z from half the smaller of 1 and 1/s, the scales of the two. Exact to 1e-12. Source: formulas (7.17) and (7.18) of
+    It equals int_0^inf phi(z) P(abs(u) < z/k) dz. With z = k sin theta both factors are smooth on panels that double in
+    z, the first being half the smaller of their scales 1 and 1/s. Exact to 1e-12. Source: formulas (7.17) and (7.18) of
     the theory book.
     """
     with np.errstate(divide="ignore"):

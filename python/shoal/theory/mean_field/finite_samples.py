@@ -1,4 +1,4 @@
-"""What a finite training set adds to the early error of a mean-field network.
+"""The contribution of a finite training set to the early error of a mean-field network.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -26,11 +26,11 @@ __all__ = ["sample_spread"]
 Array = NDArray[np.float64]
 
 NODES = 200
-"""Of the quadrature over the cosine; the integrands have a square root at its ends only."""
+"""Nodes of the quadrature over the cosine; the integrands have square roots at the ends only."""
 
 
 def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
-    """Return s_N, the noise that the draw of N training samples gives to the boundary while all are unsatisfied.
+    """Return s_N, the noise of the boundary from the draw of N training samples, while all are unsatisfied.
 
     As ``MeanFieldHinge.spread`` is the noise of M random nodes: the standard deviation of f at an input with x_par = 0,
     over the mean output at x_par = |x|/sqrt(d). Both are independent, so that s^2 = s_M^2 + s_N^2.
@@ -59,8 +59,8 @@ def sample_spread(gamma: ArrayLike, inputs: int, samples: int) -> Array:
     -----
     The mean of y theta(w.x) x over N samples is that of all samples, a common tilt <y x>/2, and a part
     <y sign(w.x) x>/2 that differs from node to node. The tilt turns every node's plane alike and keeps its part in
-    the output. Of the other part, output weights move by int cosh(gamma - gamma') dgamma' = sinh gamma and incoming
-    ones, as a_i goes on, by int cosh(gamma + gamma') dgamma' = sinh 2 gamma - sinh gamma, where the output grows by
+    the output. By the other part, output weights move by int cosh(gamma - gamma') dgamma' = sinh gamma and incoming
+    ones, as a_i grows, by int cosh(gamma + gamma') dgamma' = sinh 2 gamma - sinh gamma, while the output grows by
     sinh(2 gamma)/2. Summed over nodes, with r = cos(x, x') and c = cosh gamma,
 
         s_N^2 = 2 pi d^2/N E[R(r)/c + G(r) (2 - 1/c)]^2 + pi (d - 1)/(2 N),

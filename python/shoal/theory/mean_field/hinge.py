@@ -206,7 +206,7 @@ class MeanFieldHinge(Knows):
         return np.asarray(self.threshold * (self._inputs.fraction(boundary) - moment), dtype=np.float64)
 
     def trajectories(self, a0: ArrayLike, w0: ArrayLike, times: ArrayLike) -> tuple[Array, Array]:
-        """Return output weights and first-layer weights along the teacher, of nodes with given starts.
+        """Return output weights and first-layer weights along the teacher, of nodes with given initial weights.
 
         Parameters
         ----------
@@ -223,7 +223,7 @@ class MeanFieldHinge(Knows):
         Raises
         ------
         ValueError
-            A time is negative or not finite, an initialisation is not finite, or the initialisations differ in shape.
+            A time is negative or not finite, an initial weight is not finite, or ``a0`` and ``w0`` differ in shape.
 
         Notes
         -----

@@ -1,4 +1,4 @@
-"""A mean-field network whose training labels are partly wrong: the clock of clean labels, run slower and stopped.
+"""A mean-field network whose training labels are partly wrong: the clock of clean labels, slowed and stopped.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -35,7 +35,7 @@ CLOSE = 1e-13
 
 @dataclass(frozen=True)
 class MislabelledHinge:
-    """What `MeanFieldHinge` becomes when a fraction q of the training labels is flipped, each as likely.
+    """`MeanFieldHinge` with a fraction q of the training labels flipped, each with the same probability.
 
     A flipped sample has y f < 0: it is never satisfied, and pulls every node back with the whole of its gradient. By
     symmetry the mean gradient still lies along the teacher, so that every node turns by the same angle, with
@@ -63,7 +63,7 @@ class MislabelledHinge:
     Notes
     -----
     Holds for infinitely many samples: a finite training set lets the network fit wrong labels one by one.
-    Accuracy of gamma: 1e-10. Cost: milliseconds a call.
+    Accuracy of gamma: 1e-10. Cost: milliseconds per call.
 
     Source: formulas (7.23), (7.24) and (7.25) of the theory book; arXiv:2006.11209.
 
@@ -199,7 +199,7 @@ class MislabelledHinge:
             solved = solve_ivp(
                 slope, (0.0, finite[-1]), [0.0], "DOP853", t_eval=finite, rtol=1e-12, atol=1e-14, events=distance
             )
-            # No time is left to record where the network comes to rest before the first one that is asked for.
+            # Nothing is recorded if the network comes to rest before the first requested time.
             result[: len(solved.t)] = solved.y[0] if len(solved.t) else rest
         result[asked == 0] = 0.0
         return np.asarray(np.minimum(result, rest))

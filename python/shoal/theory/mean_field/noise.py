@@ -1,10 +1,10 @@
-"""What training does about the noise of M nodes: each kind of noise grows with the nodes and is pulled back.
+"""The effect of training on the noise of M nodes: each kind of noise grows with the nodes and is pulled back.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
 | gamma | angle by which all nodes have turned | ``gamma`` | any |
-| S | fraction of the gradient that is left | - | as ``gamma`` |
-| (1 - S)/S | gradient along the boundary over that which turns the nodes | ``pull`` | scalar |
+| S | remaining fraction of the gradient | - | as ``gamma`` |
+| (1 - S)/S | gradient along the boundary over the gradient that turns the nodes | ``pull`` | scalar |
 | D | dimensions across the teacher, d - 1 | ``across`` | scalar |
 | K_a, K_w | eigenvalues of the kernels of both layers | ``output_kernel``, ``input_kernel`` | (kinds,) |
 | p, q | noise of one kind: p of its initialisation in a_i, q of its initialisation in w_i | ``state`` | (4, kinds) |
@@ -28,7 +28,7 @@ from shoal.theory.mean_field.hinge import MeanFieldHinge
 Array = NDArray[np.float64]
 
 FURTHEST = 10.0
-"""Angle after the first satisfied input at which only the noise is left that stays: time grows by e^40."""
+"""Angle after the first satisfied input at which only permanent noise is left: time has grown by e^40."""
 TOLERANCE = 1e-9
 
 
@@ -154,7 +154,7 @@ class TrainedNoise:
         last = min(float(angles[-1]) if angles.size else first, first + FURTHEST)
 
         def slope(gamma: float, state: Array) -> Array:
-            """All times e^-gamma, so that nothing overflows; p less its initialisation where that is taken away."""
+            """All numbers are times e^-gamma, so that none overflows; p is relative to its initial value if centred."""
             p, p_w, q, q_w = state.reshape(4, -1)
             rise = math.sinh(2.0 * gamma)
             fraction = float(inputs.mean_fraction(np.asarray(level / rise)))

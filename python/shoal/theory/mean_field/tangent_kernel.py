@@ -1,4 +1,4 @@
-"""The tangent kernel of a mean-field network, and how far its nodes are from where they started.
+"""The tangent kernel of a mean-field network, and the distance of its nodes from their initialisation.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -30,14 +30,14 @@ __all__ = ["mean_field_kernel", "mean_field_movement"]
 Array = NDArray[np.float64]
 
 FURTHEST = 100.0
-"""Largest angle, of which e^(2 gamma) and its square stay numbers."""
+"""Largest angle at which e^(2 gamma) and its square do not overflow."""
 
 
 def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
     """Return |theta(t) - theta(0)| / |theta(0)| of an infinitely wide network, 2 sqrt(cosh g (cosh g - 1) / (d + 1)).
 
-    A node moves by E (a - a_0)^2 = (cosh g - 1)^2 + sinh^2 g = 2 cosh g (cosh g - 1), along the teacher as much; its
-    start has d + 1 weights of variance 1. Small angles: sqrt(2/(d + 1)) g. Large ones: e^g / sqrt(d + 1).
+    A node moves by E (a - a_0)^2 = (cosh g - 1)^2 + sinh^2 g = 2 cosh g (cosh g - 1), and as much along the teacher;
+    its initialisation has d + 1 weights of variance 1. Small angles: sqrt(2/(d + 1)) g. Large ones: e^g / sqrt(d + 1).
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def mean_field_movement(gamma: ArrayLike, inputs: int) -> Array:
     """
     angle = between("gamma", gamma, 0.0, FURTHEST)
     wide = count("inputs", inputs)
-    # cosh g - 1 = 2 sinh^2(g/2), which small angles do not cancel.
+    # cosh g - 1 = 2 sinh^2(g/2), which does not cancel at small angles.
     return np.asarray(2 * np.sqrt(2 * np.cosh(angle) / (wide + 1)) * np.sinh(angle / 2))
 
 

@@ -1,12 +1,12 @@
-"""Many initial value problems at once by SciPy's eighth-order Runge-Kutta pair, each with steps of its own.
+"""Many initial value problems at once by SciPy's eighth-order Runge-Kutta pair, with adaptive steps per problem.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
-| y | state, one row a problem | ``state`` | (problems, carriers, components) |
+| y | state, one row per problem | ``state`` | (problems, carriers, components) |
 | h | step | ``step`` | (problems,) |
 
-``scipy.integrate.DOP853`` itself would advance all problems with one common step; its tableau is used here with a step
-and an error for each problem, so that no problem waits for its neighbours.
+``scipy.integrate.DOP853`` itself would advance all problems with one common step. Its tableau is used here with a step
+and an error per problem, so that no problem waits for its neighbours.
 
 Source: theory book, chapter 3.
 """
@@ -29,7 +29,7 @@ EXPONENT = -1.0 / 8.0
 def attempt(
     slope: Callable[[Array], Array], state: Array, first: Array, step: Array, allowed: Array
 ) -> tuple[Array, Array, Array]:
-    """Return the state after one step, the slope there, and the error over what is allowed, (problems,).
+    """Return the state after one step, the slope there, and the error over the allowed error, (problems,).
 
     Parameters
     ----------
@@ -40,10 +40,9 @@ def attempt(
     step
         (problems,).
     allowed
-        (problems, carriers) error of a component relative to which an error counts as 1, beside what its own size
-        allows; see :func:`tolerance`.
+        (problems, carriers) allowed error of a component, in addition to that by its own size; see :func:`tolerance`.
     """
-    # A step that is far too long may overflow; its error is infinite then, and it is taken again.
+    # A step that is far too long may overflow; its error is then infinite, and it is repeated.
     with np.errstate(over="ignore", invalid="ignore"):
         return _attempt(slope, state, first, step, allowed)
 
@@ -79,9 +78,9 @@ def resize(step: Array, error: Array) -> Array:
 
 
 RTOL = 1e-12
-"""Error of one step relative to a component's size; the least that eighth order in doubles does well."""
+"""Error of one step relative to a component's size; about the least that eighth order reaches in doubles."""
 CROSSING = 1e-13
-"""How closely a crossing is found, relative to the step in which it lies."""
+"""Accuracy of a crossing, relative to the step that contains it."""
 
 
 def first_crossing(switches: Callable[[Array], Array], step: Array) -> Array:
@@ -96,9 +95,9 @@ def first_crossing(switches: Callable[[Array], Array], step: Array) -> Array:
 
     Notes
     -----
-    The chord of each switch says where it crosses; the earliest is tried next, a hair further on. An end that stays
-    twice loses half its weight (Illinois), and every fifth time the bracket is halved. The result lies on the positive
-    side, within ``CROSSING`` of the step by the chord.
+    The chord of each switch predicts where it crosses; the next try is slightly beyond the earliest. An end that stays
+    twice loses half its weight (Illinois), and every fifth try halves the bracket. The result is on the positive side,
+    within ``CROSSING`` of the crossing by the chord, relative to the step.
     """
     low, high = np.zeros_like(step), step.copy()
     below, above = np.minimum(switches(low), 0.0), switches(high)

@@ -1,4 +1,4 @@
-"""Two-layer ReLU networks on classes of points: what carries their state, and its equations of motion.
+"""Two-layer ReLU networks on classes of points: the carriers of their state, and its equations of motion.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -9,8 +9,8 @@
 | u_s | w.x_s of a carrier, ``offset`` + k_s.v | - | (networks, carriers, n) |
 
 A *member* of a class is active on all of it and on nothing else. All members of a class move by the same linear map
-Phi_c, whatever their number; its columns are carried, and the members enter through Q_c. A *loose* neuron is active on
-other samples than those of one class and carries itself.
+Phi_c. The columns of Phi_c are the carriers of the class, whatever the number of members, which enter through Q_c. A
+*loose* neuron is active on another set of samples and is its own carrier.
 
 Source: theory book, chapter 3.
 """
@@ -61,7 +61,7 @@ class Carriers:
         self.last = last
         full = (self.active[:, :, None, :] == self.home_samples).all(axis=3)
         self.member = np.where(full.any(axis=2), full.argmax(axis=2), -1)
-        # Carriers: one per basis vector, then one per class for z.
+        # One carrier per basis vector, then one per class for z.
         carrier_class = np.concatenate([classes.class_of_basis, np.arange(count)])
         self.start_vectors = np.concatenate(
             [first @ classes.basis.T, np.repeat(last[..., None], count, axis=2)], axis=2
@@ -125,7 +125,7 @@ class Carriers:
         return np.where(slot[..., None] >= 0, alone, self.start_u[rows] + moved)
 
     def violation(self, rows: Index, state: Array) -> tuple[Array, Array]:
-        """Return by how much each activity (rows, h, n) and each hinge (rows, n) is on the wrong side; <= 0: right."""
+        """Return by how much each activity (rows, h, n) and hinge (rows, n) is on the wrong side; <= 0: it is right."""
         u = self.components(rows, state)
         asleep = ~self.active[rows].any(axis=2, keepdims=True)
         wrong = np.where(asleep, -1.0, np.where(self.active[rows], -u, u))
@@ -135,9 +135,9 @@ class Carriers:
         return wrong, np.where(self.driven[rows], beyond, -beyond)
 
     def flip(self, rows: Index, neurons: Flags, hinges: Flags) -> Flags:
-        """Change the activities (rows, h, n) and hinges (rows, n) that are wrong; return where the flow drives back.
+        """Change the wrong activities (rows, h, n) and hinges (rows, n); return where the flow drives them back.
 
-        A switch that is driven back from both sides slides along its kink, which this description cannot follow.
+        A switch that is driven back from both sides slides along its kink, which these equations cannot follow.
         """
         changed = np.argwhere(neurons.any(axis=2))
         network, neuron = rows[changed[:, 0]], changed[:, 1]
@@ -168,7 +168,7 @@ class Carriers:
         return u, np.concatenate([shared, z[:, self.fixed :]], axis=1)
 
     def _pull(self, rows: Index, margins: Array) -> Array:
-        """Return the residual on the side of its kink on which the stretch lies."""
+        """Return the residual, on the side of its kink that belongs to the stretch."""
         if not self.hinged:
             return self.residual(margins)
         if self.residual.family == "step":
@@ -181,7 +181,7 @@ class Carriers:
         return np.asarray(np.einsum("bha,bhc->bac", vectors, vectors), dtype=np.float64)
 
     def _free(self, network: Index, neuron: Index, u: Array, output: Array) -> None:
-        """Let neurons carry themselves from now on: members leave their class, loose ones take their new pattern."""
+        """Make neurons their own carriers: members leave their class, loose ones take their new pattern."""
         new = self.slot[network, neuron] < 0
         if new.any():
             self._add(network[new], neuron[new], u[new], output[new])

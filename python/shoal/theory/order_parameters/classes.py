@@ -1,4 +1,4 @@
-"""The classes of a task, and where each neuron of a network stands towards them.
+"""The classes of a task, and their orthonormal bases.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -47,7 +47,7 @@ class TaskClasses:
 
     @property
     def own(self) -> Array:
-        """The coordinates (n, r) of each sample in the basis of its own class, zero in the others'."""
+        """The coordinates (n, r) of each sample in the basis of its own class; zero in those of others."""
         return np.where(self.class_of_sample[:, None] == self.class_of_basis, self.coordinates, 0.0)
 
 
@@ -75,7 +75,7 @@ def task_classes(task: SupportsTask) -> TaskClasses:
     touches = np.zeros((len(spans), len(spans)), dtype=np.bool_)
     pairs = np.argwhere(np.abs(cosines) > ROUNDING)
     touches[class_of_sample[pairs[:, 0]], class_of_sample[pairs[:, 1]]] = True
-    # Zeros of orthogonal classes are exact, or a rounding error would wake neurons that the flow leaves asleep.
+    # Set to exact zeros for orthogonal classes: a rounding error would activate neurons that the flow leaves inactive.
     coordinates = np.where(touches[class_of_sample][:, class_of_basis], inputs @ basis.T, 0.0)
     return TaskClasses(inputs, labels, weights * labels, class_of_sample, basis, class_of_basis, coordinates)
 

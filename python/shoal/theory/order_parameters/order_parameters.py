@@ -31,9 +31,9 @@ Index = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 BLOCK = 2_000_000
-"""Components that one block of networks has in its stages, so that they stay within some tens of megabytes."""
+"""Components in the stages of one block of networks, so that they take at most some tens of megabytes."""
 MOST_STEPS = 20_000
-"""Steps after which a network is given up, as is one that slides."""
+"""Steps after which a network is given up, like one that slides."""
 LATEST = 1e12
 
 
@@ -79,7 +79,7 @@ class OrderParameters:
     Parameters
     ----------
     task
-        Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``weights`` (samples,).
+        Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``sample_weight`` (samples,).
     loss
         Name or loss object.
 
@@ -185,7 +185,7 @@ class _Run:
         self.death_time = np.where(self.carriers.active.any(axis=2), np.inf, 0.0)
 
     def to(self, times: Array) -> ClassFlow:
-        """Advance through sorted ``times``; every network lands on each of them."""
+        """Advance through sorted ``times``; every network ends a step at each of them."""
         networks, samples = len(self.time), len(self.carriers.classes.labels)
         out = np.full((networks, len(times), samples), np.nan)
         following = np.zeros(networks, dtype=np.int64)
@@ -212,7 +212,7 @@ class _Run:
         after, _, error = attempt(lambda y: carriers.slope(rows, y), state, first, step, allowed)
         good = error <= 1.0
         grown = resize(step, error)
-        # A step cut short by the end says nothing against the longer one that was planned.
+        # A step cut short by ``end`` does not shorten the next one.
         self.step[rows] = np.where(good & (step < self.step[rows]), np.maximum(self.step[rows], grown), grown)
         crossed = np.zeros(len(rows), dtype=np.bool_)
         crossed[good] = (self._switches(rows[good], after[good]) > 0).any(axis=1)
@@ -224,12 +224,12 @@ class _Run:
             self._cross(rows[crossed], state[crossed], first[crossed], step[crossed], allowed[crossed])
 
     def _switches(self, rows: Index, state: Array) -> Array:
-        """Return all that may change, (rows, switches), positive where it has."""
+        """Return the functions of all switches, (rows, switches), positive if one has switched."""
         neurons, hinges = self.carriers.violation(rows, state)
         return np.concatenate([neurons.reshape(len(rows), np.prod(neurons.shape[1:], dtype=int)), hinges], axis=1)
 
     def _cross(self, rows: Index, state: Array, first: Array, step: Array, allowed: Array) -> None:
-        """Step just past the next change of activity and carry it out."""
+        """Step just past the next change of activity and apply it."""
 
         def stepped(length: Array) -> Array:
             return attempt(lambda y: self.carriers.slope(rows, y), state, first, length, allowed)[0]

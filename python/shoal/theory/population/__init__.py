@@ -1,1 +1,1 @@
-"""The mean field from other initialisations: a population of nodes in the output that it makes."""
+"""The mean field from other initialisations: a population of nodes, driven by its own output."""

@@ -1,4 +1,4 @@
-"""A population at given times: its nodes, its output, and what of the inputs it has learnt.
+"""A population at given times: its nodes, its output, and the inputs that it has learnt.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -28,7 +28,7 @@ from shoal.theory.population.moments import PopulationMoments
 Array = NDArray[np.float64]
 
 TIE = 1e-13
-"""Outputs below this part of what the nodes put out one by one are 0: the rounding of a sum that cancels."""
+"""Outputs below this fraction of the sum of the nodes' magnitudes count as 0: the rounding of a sum that cancels."""
 HALVINGS = 50
 
 
@@ -140,7 +140,7 @@ class PopulationFlow:
         return total
 
     def _roots(self, nodes: Array, side: float, low: Array, high: Array, below: NDArray[np.bool_]) -> Array:
-        """Return where y f changes its sign, between angles; ``below``: whether it is negative at ``low``."""
+        """Return the angles where y f changes sign; ``below``: whether it is negative at ``low``."""
         for _ in range(HALVINGS if low.size else 0):
             middle = 0.5 * (low + high)
             cos = np.cos(middle)

@@ -7,8 +7,8 @@
 | psi | angle between a node's weights and that axis, folded likewise | ``psi`` | (nodes,) |
 | mu | density of phi for rotationally symmetric inputs | ``density`` | any |
 | V | mean of abs(cos) between an input of angle phi and a ring of angle psi | ``even`` | as phi, psi |
-| D | what one side of the teacher leaves unsatisfied more than the other | ``excess`` | (points,) |
-| J_par, J_perp | what D does to a node of angle psi, along the teacher and across | ``pulls`` | (nodes,) |
+| D | unsatisfied inputs on one side of the teacher in excess of the other side | ``excess`` | (points,) |
+| J_par, J_perp | pulls of D on a node of angle psi, along the teacher and across | ``pulls`` | (nodes,) |
 
 s = cot(psi) cot(phi) of :mod:`shoal.theory.population.rings` reaches 1 at phi = pi/2 - psi, where averages over a ring
 have a kink. The output of a population and D are smooth in phi, J_par and J_perp in psi, so that these are Legendre
@@ -37,9 +37,9 @@ Index = NDArray[np.int64]
 Place: TypeAlias = tuple[Index, Array]
 
 NODES = 12
-"""Gauss points a panel, and terms of its Legendre series."""
+"""Gauss points per panel, and terms of its Legendre series."""
 LEVELS = 9
-"""Panels halve this often towards the equator phi = pi/2, where x_par is small, and towards psi = 0."""
+"""How often panels are halved towards the equator phi = pi/2, where x_par is small, and towards psi = 0."""
 LEAST = 1e-18
 """Fraction of the inputs that may lie closer to the axis than the first panel."""
 
@@ -47,7 +47,7 @@ XI, WEIGHTS = legendre.leggauss(NODES)
 INNER, INNER_WEIGHTS = legendre.leggauss(16)
 _ORDERS = 2.0 * np.arange(NODES) + 1.0
 SERIES = 0.5 * _ORDERS[:, None] * legendre.legvander(XI, NODES - 1).T * WEIGHTS
-"""From values at the Gauss points of a panel to the coefficients of its Legendre series, (NODES, NODES)."""
+"""Matrix from values at the Gauss points of a panel to the coefficients of its Legendre series, (NODES, NODES)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Latitudes:
 
     @cached_property
     def rings(self) -> Rings:
-        """Averages over the rings that the matrices hold."""
+        """Averages over rings, from which the matrices are made."""
         return Rings(self.inputs)
 
     @cached_property
@@ -85,7 +85,7 @@ class Latitudes:
         return np.asarray(factor * np.sin(phi) ** (self.inputs - 2), dtype=np.float64)
 
     def place(self, psi: Array) -> Place:
-        """Return where rings are: the panel of each psi (nodes,) and its Legendre polynomials there, (nodes, NODES)."""
+        """Return the place of rings: the panel of each psi (nodes,) and Legendre polynomials there, (nodes, NODES)."""
         last = len(self._psi) - 2
         panel = np.clip(np.searchsorted(self._psi, psi, side="right") - 1, 0, last).astype(np.int64)
         left, right = self._psi[panel], self._psi[panel + 1]
@@ -114,14 +114,14 @@ class Latitudes:
 
     @cached_property
     def _coarse(self) -> Array:
-        """Edges of the panels on which the output is a polynomial: those of psi, mirrored, as far as inputs lie."""
+        """Edges of the panels on which the output is a polynomial: those of psi, mirrored, where inputs are."""
         first = 0.0 if self.inputs == 2 else float(np.arcsin(LEAST ** (1.0 / (self.inputs - 2))))
         used = int(np.searchsorted(self._psi, 0.5 * np.pi - first))
         return 0.5 * np.pi - self._psi[used::-1]
 
     @cached_property
     def _fine(self) -> Array:
-        """Edges of the panels on which what is unsatisfied is a polynomial: equal parts of the coarse ones."""
+        """Edges of the panels on which the unsatisfied inputs are a polynomial: equal parts of the coarse ones."""
         left, right = self._coarse[:-1, None], self._coarse[1:, None]
         cuts = left + (right - left) * np.arange(self._parts) / self._parts
         return np.append(cuts.ravel(), self._coarse[-1])
@@ -158,17 +158,17 @@ class Latitudes:
     def _integrals(self, edges: Array, *, measured: bool) -> Array:
         """Return integrals of cos kappa, 2 sin L and V times Legendre polynomials, (3, angles psi, panels, NODES).
 
-        They are over the panels of phi between ``edges``, weighted with mu if ``measured``.
+        The integrals are over the panels of phi between ``edges``, weighted with mu if ``measured``.
         """
         panels = _gauss(self._psi).reshape(-1, NODES)
         return np.concatenate([self._block(psi, edges, measured) for psi in panels], axis=1)
 
     def _block(self, angles: Array, edges: Array, measured: bool) -> Array:
-        """Return `_integrals` for some psi, (angles,), so that what is in work stays small."""
+        """Return `_integrals` for some psi, (angles,), so that the working arrays stay small."""
         psi = angles[:, None, None]
         kink, cuts = 0.5 * np.pi - psi, self._cuts(0.5 * np.pi - psi[:, 0], edges)
         lower, upper = cuts[:, :-1, None], cuts[:, 1:, None]
-        # Beyond the kink the averages are smooth in the root of phi - kink; before it a ring is all on one side.
+        # Beyond the kink the averages are smooth in sqrt(phi - kink); before it a ring is all on one side.
         beyond = lower >= kink
         low, high = (np.sqrt(np.maximum(end - kink, 0.0)) for end in (lower, upper))
         root = low + 0.5 * (high - low) * (INNER + 1.0)
@@ -191,7 +191,7 @@ class Latitudes:
         return found
 
     def _cuts(self, kink: Array, edges: Array) -> Array:
-        """Return where the integrals over phi are cut, ascending, (angles, cuts): panels, kinks, towards both ends."""
+        """Return the cuts of the integrals over phi, ascending, (angles, cuts): panels, kinks, and towards the ends."""
         growing = kink * 2.0 ** np.arange(0, 14)
         towards = 0.5 * np.pi - (0.5 * np.pi - kink) * 2.0 ** -np.arange(1.0, 8.0)
         panels = np.broadcast_to(edges, (len(kink), len(edges)))

@@ -1,4 +1,4 @@
-"""What a population of rings puts out, what of it is unsatisfied, and how that moves each node.
+"""The output of a population of rings, the inputs that it leaves unsatisfied, and how these move each node.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -25,9 +25,9 @@ from shoal.theory.population.latitudes import Latitudes, Place, latitudes
 Array = NDArray[np.float64]
 
 BLOCK = 65536
-"""Pairs of a node and an angle that are in work at once, so that they stay in cache."""
+"""Pairs of a node and an angle that are computed at once, so that they stay in cache."""
 SMALLEST = 1e-100
-"""Stands for a w_perp or x_perp of 0: the ratios of two such numbers are still numbers."""
+"""Replaces a w_perp or x_perp of 0, so that the ratio of two of them is not NaN."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@
 | d, alpha, h, beta | inputs, scale of the output, threshold of the hinge, rate | same | scalar |
 | t | time of gradient flow | ``times`` | (times,) |
 
-The nodes move by their own equations (:mod:`shoal.theory.population.moments`), in the output that they make together.
+The nodes move by their own equations (:mod:`shoal.theory.population.moments`), driven by their common output.
 
 Source: theory book, chapter 8; arXiv:2006.11209.
 """
@@ -31,9 +31,9 @@ from shoal.theory.population.starts import chi_points, normal_points, product
 Array = NDArray[np.float64]
 
 MOST_INPUTS, MOST_POINTS, MOST_NODES = 10**6, 1000, 10**6
-"""Inputs, Gauss points of one number and nodes at most: with more, one velocity takes minutes."""
+"""The most inputs, Gauss points of one number, and nodes: with more, one velocity takes minutes."""
 LONGEST = 1e6
-"""Largest beta t, in whose course explicit steps stay few."""
+"""Largest beta t, up to which explicit steps stay few."""
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -326,7 +326,7 @@ class MeanFieldPopulation:
 
 
 def _points(points: object, count: str) -> list[int]:
-    """Return how many Gauss points there are of each number."""
+    """Return the number of Gauss points for each random number."""
     number = [
         checks.integer(f"points[{i}]", value, least=1, most=MOST_POINTS)
         for i, value in enumerate(_several("points", points, count))

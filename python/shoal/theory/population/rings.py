@@ -1,4 +1,4 @@
-"""A ring of nodes: all whose weights across the teacher have one length and any direction, each equally likely.
+"""A ring of nodes: their weights across the teacher have one length and a uniformly distributed direction.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -36,7 +36,7 @@ class Rings:
     inputs: int
 
     def surplus(self, s: Array) -> Array:
-        """Return kappa, the fraction of a ring active on an input less the fraction that is not, for s >= 0."""
+        """Return kappa, the fraction of a ring active on an input minus the fraction that is not, for s >= 0."""
         if self.inputs == 2:
             return np.asarray(s >= 1.0, dtype=np.float64)
         return np.asarray(betainc(0.5, 0.5 * self.inputs - 1.0, np.minimum(s, 1.0) ** 2), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Nodes that stand for a random initialisation: Gauss points of normal weights.
+"""Nodes that represent a random initialisation: Gauss points of normal weights.
 
 | symbol | meaning | name | shape |
 |---|---|---|---|
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 def normal_points(points: int) -> tuple[Array, Array]:
     """Return the Gauss points (points,) of a standard normal number and their probabilities (points,)."""
     places, weights = hermite_e.hermegauss(points)
-    # The rule is even; its halves differ by rounding, which would break the symmetry of an initialisation.
+    # The rule is even, but its halves differ by rounding, which would break the symmetry of an initialisation.
     places, weights = 0.5 * (places - places[::-1]), 0.5 * (weights + weights[::-1])
     return places, weights / weights.sum()
 

@@ -30,7 +30,7 @@ Index = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 BLOCK = 400_000
-"""Margins that one block of networks has, so that its working arrays take some hundred megabytes at most."""
+"""Margins in one block of networks, so that its working arrays take at most some hundred megabytes."""
 LATEST = 1e290
 
 
@@ -77,7 +77,7 @@ def separated_margins(weights: Sequence[ArrayLike], task: SupportsTask, loss: st
         Two arrays, (networks, h, d) and (networks, 1, h), float64: the initial weights. The network's scales and rates
         are 1.
     task
-        Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``weights`` (samples,).
+        Anything with ``inputs`` (samples, d), ``labels`` (samples,) of -1/+1 and ``sample_weight`` (samples,).
     loss
         Name or loss object.
     times

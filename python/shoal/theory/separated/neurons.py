@@ -11,8 +11,8 @@
 | epsilon | +1 where a margin rises, -1 where it falls | ``sense`` | (curves,) |
 
 A *curve* is one mode of one network, number network * modes + mode. All curves advance together, each from death to
-death; where the quadrature needs panels, from panel to panel. Two modes in opposite directions advance in step, for a
-neuron that dies on one may come alive on the other. A falling margin (squared loss above 1) is the mirror image
+death, or from panel to panel if the quadrature needs panels. Two modes in opposite directions advance in step, because
+a neuron that dies on one may come alive on the other. A falling margin (squared loss above 1) is the mirror image
 zt -> -zt, m -> -m, h -> -h of a rising one.
 
 Source: theory book, chapters 1 and 2.
@@ -76,7 +76,7 @@ class Neurons:
         self._refresh(np.arange(self.curves))
 
     def _set_neurons(self, a: Array, zt: Array) -> None:
-        """Keep what the clock needs of each neuron: its parts of alpha and beta, its death and its invariant."""
+        """Store what the clock needs of each neuron: its parts of alpha and beta, its death and its invariant."""
         networks, neurons = a.shape
         curve = np.arange(networks)[:, None] * self.modes.count + self.home
         mirrored = np.where(self.home >= 0, self.sense[curve], 1.0) * zt
@@ -138,13 +138,13 @@ class Neurons:
         return waiting | ((opposite >= 0) & waiting[opposite])
 
     def _opposite(self, curves: Index) -> Index:
-        """Return the curve of the antipodal mode in the same network, -1 where there is none."""
+        """Return the curve of the antipodal mode in the same network, or -1."""
         mode = self.mode[curves]
         other = self.modes.opposite[mode]
         return np.where(other >= 0, curves - mode + other, -1)
 
     def _synchronise(self, curves: Index, path: Stretch) -> tuple[Array, Array]:
-        """Return clock and time at which each stretch ends, cut where the opposite mode's stretch ends earlier."""
+        """Return clock and time at the end of each stretch, cut short if the opposite mode's stretch ends earlier."""
         right, end = path.right.copy(), self.time[curves] + path.theta / self.rate[curves]
         if not (self.modes.opposite >= 0).any():
             return right, end
@@ -171,7 +171,7 @@ class Neurons:
         out[curves[rows], columns] = self.sense[curves[rows]] * state.margin(u, rows)
 
     def _settle(self, curves: Index, state: State, times: Array, out: Array) -> None:
-        """Carry out what the ends of the stretches bring: targets reached, deaths, and neurons that change sides."""
+        """Apply the events at the ends of the stretches: targets reached, deaths, and neurons that change sides."""
         ended = np.isfinite(self.u[curves])
         margin = np.where(ended, state.margin(np.where(ended, self.u[curves], 0.0)), 0.0)
         if self.residual.family == "step":
@@ -192,12 +192,12 @@ class Neurons:
         return np.log(0.5 * (state.target + slope)) - state.grow
 
     def _hold(self, curves: Index, value: Array, times: Array, out: Array) -> None:
-        """Write the margin that modes keep from their time on."""
+        """Write the margin that modes keep from now on."""
         later = times > self.time[curves][:, None]
         out[curves] = np.where(later, value[:, None], out[curves])
 
     def _bury(self, dying: Index) -> None:
-        """Take the next neuron of each of ``dying`` off its mode, onto the opposite one where that drives it."""
+        """Remove the next neuron of each of ``dying`` from its mode; move it to the opposite one if that drives it."""
         network, neuron = dying // self.modes.count, self.next_neuron[dying]
         self.death_time[network, neuron] = self.time[dying]
         self.death[network, neuron] = np.inf
@@ -210,10 +210,10 @@ class Neurons:
         self._refresh(np.concatenate([dying, arrivals]))
 
     def _welcome(self, curves: Index) -> Index:
-        """Return the opposite curve where a neuron that dies on ``curves`` comes alive on it, else -1.
+        """Return the opposite curve if a neuron that dies on ``curves`` comes alive on it, else -1.
 
-        At its death a = 0 and epsilon zt < 0. On the other side a' has the sign of r y z: the neuron goes on when
-        that mode is not at rest and y_A y_B epsilon_A epsilon_B = -1; else both sides drive it to a = 0, where it
+        At its death a = 0 and epsilon zt < 0. On the other side a' has the sign of r y z: the neuron comes alive if
+        that mode is not at rest and y_A y_B epsilon_A epsilon_B = -1. Else both sides drive it to a = 0, where it
         stays.
         """
         opposite = self._opposite(curves)
@@ -221,9 +221,9 @@ class Neurons:
         return np.where((opposite >= 0) & ~self.at_rest[opposite] & (signs[curves] != signs[opposite]), opposite, -1)
 
     def _arrive(self, curves: Index, network: Index, neuron: Index, time: Array) -> None:
-        """Start neurons on ``curves`` with a = 0 and zt = sqrt(invariant)."""
+        """Add neurons to ``curves`` with a = 0 and zt = sqrt(invariant)."""
         self.time[curves] = time
-        # The clock of an empty mode, or of one that decays to nothing, counts for no neuron: it may start again.
+        # No neuron depends on the clock of an empty mode, or of one that decays to 0, so it may start anew.
         faded = self.empty[curves] | (np.isneginf(self.grow[curves]) & (self.u[curves] > 300.0))
         leavers = np.flatnonzero(faded & ~self.empty[curves])
         if len(leavers):
@@ -241,7 +241,7 @@ class Neurons:
         return self.empty | (np.isneginf(self.grow) & (self.sense > 0))
 
     def bury_doomed(self) -> None:
-        """Carry out the deaths that come only at times beyond the largest double: the limit of infinite time.
+        """Apply the deaths at times beyond the largest double, for the limit of infinite time.
 
         In the exponential family the clock has no end, so that every doomed neuron leaves its mode at last.
         """

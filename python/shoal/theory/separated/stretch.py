@@ -27,12 +27,12 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 BEYOND = 690.0
-"""Margin at which the time of the exponential family nears the largest double: the mode is taken to stay there."""
+"""Margin at which the time of the exponential family nears the largest double; the mode counts as at rest there."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Where modes stand: the two parts of the margin, the clock, and the target. All (curves,)."""
+    """The state of modes: the two parts of the margin, the clock, and the target. All (curves,)."""
 
     grow: Array
     decay: Array
@@ -47,11 +47,11 @@ class State:
 
 
 class Stretch(Protocol):
-    """A stretch of every mode's clock, from where it stands to ``right``, which takes ``theta``."""
+    """A stretch of every mode's clock, from its present value to ``right``, of duration ``theta``."""
 
     @property
     def right(self) -> Array:
-        """Clock u at the end of the stretch; infinite where the mode needs no further stretch."""
+        """Clock u at the end of the stretch; infinite if the mode needs no further stretch."""
 
     @property
     def theta(self) -> Array:
@@ -74,7 +74,7 @@ class _Quadrature:
     def u_at(self, rows: Index, theta: Array) -> Array:
         half = 0.5 * (self.right - self.left)[rows]
         xi = panels.invert(self.series, self.ends, rows, theta / half)
-        # Panels this long have a constant pace, and are too long for xi to resolve.
+        # Panels this long have a constant pace; xi could not resolve them.
         flat = self.left[rows] + theta / self.ends[0][rows]
         return np.where(half > 50.0, flat, self.left[rows] + half * (xi + 1.0))
 
@@ -108,7 +108,7 @@ class _Linear:
 def stretch(state: State, residual: Residual, death: Array) -> Stretch:
     """Return the longest stretch of each mode that ends by its next ``death`` (curves,), a clock u.
 
-    Modes have at least one live neuron, and stand short of their target.
+    Modes have at least one live neuron, and are short of their target.
     """
     if residual.family == "step":
         slope = np.hypot(state.target, 2.0 * np.exp(0.5 * (state.grow + state.decay)))
