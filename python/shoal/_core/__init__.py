@@ -25,7 +25,7 @@ def load(isa: str) -> ModuleType:
 
 
 _built = [name for name in ISA_FEATURES if find_spec(f"{__name__}._{name}")]
-# The plainest module runs on every CPU of its kind: it can be asked.
+# The plainest module runs on every CPU of its kind, so it can report the CPU's features.
 _features = import_module(f"{__name__}._{_built[0]}").cpu_features() if _built else []
 choice = choose(os.environ.get("SHOAL_ISA", ""), _built, _features)
 globals().update({name: held for name, held in vars(load(choice.isa)).items() if not name.startswith("_")})

@@ -16,7 +16,7 @@ ISA_FEATURES: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The instruction set in use, why it is, and the others there are (plainest first)."""
+    """The instruction set in use, the reason, and those that are built and supported (plainest first)."""
 
     isa: str
     reason: str
@@ -25,10 +25,10 @@ class Choice:
 
 
 def choose(wanted: str, built: Collection[str], features: Collection[str]) -> Choice:
-    """Return the instruction set to run on, or raise an ImportError if it cannot be had.
+    """Return the instruction set to run on, or raise an ImportError if it is not available.
 
-    ``wanted`` is SHOAL_ISA, in any case; blank is the best of those ``built``. ``features`` are those that CPU and
-    operating system support, as the compiled modules' ``cpu_features`` names them.
+    ``wanted`` is SHOAL_ISA, in upper or lower case; blank stands for the best of those ``built`` that the CPU supports.
+    ``features`` are those that CPU and operating system support, as the compiled modules' ``cpu_features`` names them.
     """
     ordered = tuple(isa for isa in ISA_FEATURES if isa in built)
     supported = tuple(isa for isa in ordered if ISA_FEATURES[isa] <= set(features))

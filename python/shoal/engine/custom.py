@@ -46,7 +46,7 @@ def shapes(training: Training) -> dict[str, tuple[int, ...]]:
     found = {}
     for name, function in few.record.functions:
         found[name] = _called(name, function, weights, biases, None).shape[1:]
-        if few.networks > 1:  # one less: what has as many rows as there are units, not networks, is found out
+        if few.networks > 1:  # one network fewer: reveals functions that return one row per unit
             _called(name, function, [one[1:] for one in weights], [one[1:] for one in biases], found[name])
     return found
 
@@ -89,7 +89,7 @@ def evaluated(
             lost = ~np.all([np.isfinite(row).all(axis=1) for row in rows], axis=0)
             for array in (*held[0], *held[1]):
                 array[lost] = 0.0
-                array.flags.writeable = False  # the next function is shown it too
+                array.flags.writeable = False  # the next function gets it too
             for name, function in functions:
                 with np.errstate(all="ignore") if lost.any() else nullcontext():
                     values = _called(name, function, held[0], held[1], shape_of[name])

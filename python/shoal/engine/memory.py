@@ -8,8 +8,8 @@ from pathlib import Path
 from shoal.engine.threads import cgroup_folders
 
 _NEVER_SHORT = 2**18
-"""Bytes below which nobody asks: a process that holds NumPy has as much, and reading what is free takes as long as
-a short training."""
+"""Requests below so many bytes are not checked: a process with NumPy can take them, and reading how much is free takes
+as long as a short training."""
 
 
 def available_bytes() -> int | None:

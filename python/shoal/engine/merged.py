@@ -81,7 +81,7 @@ class Merged:
 
     @classmethod
     def of_core(cls, arrays: Mapping[str, Any], cell: int, pairs: Sequence[tuple[str, str]]) -> Merged:
-        """Return what the core took of cells, of which ``cell`` is the number of the first."""
+        """Return the statistics that the core took of cells; ``cell`` is the number of the first one."""
         added = {
             name for name in arrays if name in ("status", "stop_histogram") or name.startswith(("event_", "histogram_"))
         }
@@ -167,7 +167,7 @@ def _moments_of(name: str) -> tuple[str, int]:
 def _merge(left: Arrays, right: Arrays, pairs: Sequence[tuple[str, str]]) -> Arrays:
     """Merge nodes one by one with those that follow them."""
     merged: Arrays = {}
-    # An infinite loss (exponential, far on the wrong side) makes an infinite mean and a NaN variance: the truth.
+    # An infinite loss (exponential, far on the wrong side) correctly makes an infinite mean and a NaN variance.
     with np.errstate(invalid="ignore", over="ignore"):
         for name, array in left.items():
             other = right[name]

@@ -86,7 +86,7 @@ class Training(Frozen):
     init: Init
     _: KW_ONLY
     method: Method
-    # Names and None stand for what they mean from __post_init__ on.
+    # __post_init__ replaces names, and None, by what they stand for.
     loss: Loss = "cross_entropy"  # type: ignore[assignment]
     weight_decay: float = 0.0
     spectral_decoupling: float = 0.0

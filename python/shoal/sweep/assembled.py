@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Gathered:
-    """The statistics of a condition, whose blocks are merged as they come: in order that takes the least memory."""
+    """The statistics of a condition, whose blocks are merged as they come; blocks in order take the least memory."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.networks, self.empty = run, 0, template.of_statistics(run)
@@ -34,7 +34,7 @@ class _Gathered:
     def add(self, begin: int, end: int, result: Result) -> None:
         """Add a block of networks of these indices."""
         self.networks += end - begin
-        # Histograms of all blocks would not fit into memory.
+        # Counts are added at once, because histograms of all blocks would not fit into memory.
         self.counts = {name: held + result[f"count_{name}"] for name, held in self.counts.items()}
         sums, cell = {name: result[f"sum_{name}"][None] for name in self.empty.sums}, self.run.cut.cell
         level = (-(-(end - begin) // cell) - 1).bit_length()

@@ -112,7 +112,7 @@ def elsewhere(client: Client, before: int, threads: int, progress: Progress | No
                     done += plan.work(block)
                     if progress is not None:
                         progress(done, plan.total_work)
-        finally:  # a block that is being trained goes on to its end
+        finally:  # a block that is being trained continues to its end
             held = [*sent, *sender.apart.values()]
             if held and client.status == "running":
                 client.cancel(held, force=True)

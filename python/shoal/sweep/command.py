@@ -95,7 +95,7 @@ def _checked(file: Path, store: Path | None, threads: int | None, log: Path | No
 
 
 def _end(file: Path, error: Exception, status: int) -> NoReturn:
-    """Print an error without a box that breaks its lines, and end."""
+    """Print an error without a box, which would break its lines, and exit."""
     text = f"{error.strerror or error}: {error.filename}" if isinstance(error, OSError) and error.filename else error
     typer.echo(f"shoal sweep {file}: {text}", err=True)
     raise typer.Exit(status) from error
@@ -150,7 +150,7 @@ class Tally:
                 for block, result in training:
                     ends = ends_of(plan, block, result)
                     yield block, result
-                    del result  # it is written: not to be in memory beside the next
+                    del result  # it is written, and must not be in memory with the next one
                     now = self.clock()
                     self.add(block, ends)
                     if write is not None:
@@ -174,7 +174,7 @@ class Tally:
         self.ends.update(ends["statuses"] | ends["events"])
 
     def told(self, done: float) -> str:
-        """Return a line that says how far the sweep is."""
+        """Return a line that reports the progress of the sweep."""
         begin, networks, fraction = self.begun
         seconds, now = self.clock() - begin, self.networks + self.within
         parts = [f"{now:,} of {self.all:,} networks"]
@@ -224,7 +224,7 @@ def logged(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Return a function that adds a line of JSON to a log, in one call of the system: a kill leaves whole lines."""
     with open(path, "a+b", buffering=0) as file:
         if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
-            file.write(b"\n")  # a disk was full: the next line stands by itself
+            file.write(b"\n")  # ends a line that a full disk cut off
 
         def write(line: Mapping[str, Any]) -> None:
             text = json.dumps(line, allow_nan=False).encode() + b"\n"

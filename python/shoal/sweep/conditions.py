@@ -246,7 +246,7 @@ def _text(value: Any) -> str:
         return repr(float(value))
     try:
         return canonical(encode(value, {}))
-    except (TypeError, ValueError):  # of no type that a field takes: the field's own check will say so
+    except (TypeError, ValueError):  # of a type that no field takes, which the field's own check reports
         return repr(value)
 
 

@@ -136,7 +136,7 @@ def _grid(told: Table, folder: Path) -> Table:
         if name not in OBJECTS:
             fields[name] = values
         elif isinstance(values, dict):
-            # Of one of the objects: tables are the objects themselves, by label; all else are fields of it.
+            # The name of an object: a table is such an object, by label; every other value is one of its fields.
             for inner, held in values.items():
                 if isinstance(held, dict) or (name == "loss" and isinstance(held, str)):
                     fields.setdefault(name, {})[inner] = _built(f"{where}.{_key(inner)}", name, held, folder)

@@ -28,10 +28,11 @@ from shoal.version import VERSION
 DONE = "done"
 GIVEN = "given"
 SEPARATOR = "."
-"""Of the numbers in a chunk's name: all chunks of an array are in one folder, whose names reach the disk at once."""
+"""Separates the numbers in a chunk's name: all chunks of an array are in one folder, synced to the disk at once."""
 COUNT = struct.Struct("<Q")
 ENTRY = struct.Struct(f"<Q{disk.BYTES}s")
-"""Of a mark: checksum of the rest, networks, and for each variable size and checksum of its file, or zeros."""
+"""One entry of a mark, which holds a checksum of the rest, the number of networks, and one entry per variable: size and
+checksum of its file, or zeros."""
 _LEVEL = 1  # of compression
 _SUM = 4  # bytes of a CRC32C, behind the content
 Sizes = tuple[int, ...]
@@ -199,7 +200,7 @@ def mend(held: Sealed, damaged: Mapping[str, disk.Damage], plan: Plan) -> None:
     with _beside(held.path, lambda new: fill(new, plan)) as new:
         for key, damage in damaged.items():
             content = (new / key).read_bytes() if (new / key).is_file() else b""
-            if check_sum(key, content).hex() != held.sums[key]:  # as by other versions of libraries
+            if check_sum(key, content).hex() != held.sums[key]:  # other versions of libraries may write other bytes
                 raise ValueError(
                     f"{damage}, and it is not the same when it is made again: "
                     "restore it from a copy, or repeat the sweep into another store"
@@ -230,7 +231,7 @@ def before(path: Path) -> Before | None:
 def growth(was: Mapping[str, Any], plan: Plan) -> list[int] | None:
     """Return the number that each condition of a smaller sweep has in a plan; None if it does not grow into it."""
     networks = was["networks"]
-    # Of learning rates of each network, those of the networks that are there must be the same.
+    # If each network has a learning rate, only those of the networks that both have must be equal.
     now = json.loads(canonical(plan.specification(min(networks, plan.networks))[0]))
     axes, wider = _axes(was["over"]), _axes(now["over"])
     if {**was, "over": None} != {**now, "over": None} or [one[0] for one in axes] != [one[0] for one in wider]:

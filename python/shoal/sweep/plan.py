@@ -104,11 +104,11 @@ class Plan:
                 key = _condensed_alike(training)
                 run = Run.of(training, condensed.get(key))
                 condensed[key] = run.condensed
-                _ = run.training.records  # which raises if the method ends before them
+                _ = run.training.records  # raises if the method ends before them
             except (TypeError, ValueError) as error:
                 raise (type(error)(f"over: at {conditions.told[number]}: {error}") if settings else error) from error
             runs.append(run)
-        first = runs[0].training  # whose numbers are checked, and Python's
+        first = runs[0].training  # its numbers are checked, and of Python's types
         size = _block(runs, block, before)
         cuts = () if before is None else before.cuts
         if before is not None and before.networks < first.networks:
@@ -171,11 +171,11 @@ class Plan:
 
     @cached_property
     def total_work(self) -> int:
-        """The total that progress is told."""
+        """The total that is reported to progress."""
         return self.networks * sum(run.training.method.work for run in self.runs)
 
     def work(self, block: Block) -> int:
-        """Return the part of a block in the total that progress is told."""
+        """Return the part of a block in the total that is reported to progress."""
         return (block.end - block.begin) * self.runs[block.condition].training.method.work
 
     def told_of(self, block: Block) -> str:
