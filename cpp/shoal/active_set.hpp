@@ -160,7 +160,7 @@ class ActiveSet {
     std::vector<Bundle> bundles_[L], meeting_;
     std::vector<Surface> collapsed_[L];  // one surface, whichever, of each unit without incoming weights
     std::vector<Surface> crowded_;  // surfaces that are met and depend on several others
-    std::vector<Surface> followers_;  // those of them whose units hear of the others
+    std::vector<Surface> followers_;  // like these, but their units hear of the others
     std::vector<double> heard_, pulls_;
     Sink sink_;
     std::vector<double> raw_[L], base_[L];  // du/dt with the held gates, not yet tangent: at the end of the attempt, and at its beginning

@@ -194,7 +194,7 @@ bool ActiveSet<V>::settle(int lane, Pack<V>& theta, Pack<V>& slope, const std::v
     }
     for (std::size_t b = 0; b < meeting_.size(); ++b)
         if (!is_along(lane, meeting_[b]) && !add_touched(lane, b)) return false;
-    // Units along which the network slides may have others that are met now as followers.
+    // A bundle along which the network slides may have other units that are met now as followers.
     bool met = false;
     for (std::size_t b = 0; b < meeting_.size(); ++b) {
         const bool along = is_along(lane, meeting_[b]);

@@ -15,6 +15,7 @@
 
 namespace shoal {
 
+// How the network continues at a surface: on one of its sides, or along it.
 enum class Stand : std::int8_t { below, along, above };
 
 class Complementarity {

@@ -54,6 +54,7 @@ struct Bits {
     typedef Unsigned Word __attribute__((vector_size(sizeof(typename V::Packet))));
 };
 
+// sum_i coefficients[i] x^(N - 1 - i) by Horner's rule. The bounds of the functions below, which use it near 0, include its rounding.
 template <AnyLanes V, int N>
 EIGEN_ALWAYS_INLINE V horner(const typename V::Scalar (&coefficients)[N], V x) {
     V sum = coefficients[0];
@@ -61,7 +62,8 @@ EIGEN_ALWAYS_INLINE V horner(const typename V::Scalar (&coefficients)[N], V x) {
     return sum;
 }
 
-// The same polynomial, summed by halves (Estrin): more operations than Horner's rule, but a dependency chain about half as long.
+// The same polynomial, summed by halves (Estrin): more operations than Horner's rule, but a dependency chain about half as long. The bound of tanh, which uses
+// it, includes its rounding.
 template <int N, AnyLanes V>
 EIGEN_ALWAYS_INLINE V fold_pairs(const V (&sums)[N], V power) {
     if constexpr (N == 1) {

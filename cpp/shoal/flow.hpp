@@ -68,7 +68,7 @@ class Flow {
 
     Flow(const Run<T>& run, const FlowMethod& method);
 
-    // Trains the networks of the queue, a pack at a time, until none is left or the monitor says stop.
+    // Trains networks from the queue, one pack at a time, until it is empty or the monitor says stop.
     void train(Queue& queue, Monitor& monitor);
 
   private:

@@ -31,7 +31,7 @@ struct Event {
 // What to keep, and where it goes.
 template <class T>
 struct Reduction {
-    std::int64_t cell;  // networks
+    std::int64_t cell;  // in networks
     int stretch;  // in cells, at most
     std::vector<Measured<T>> measures;
     std::vector<std::pair<int, int>> pairs;  // of measures with equally many numbers

@@ -61,7 +61,7 @@ class Passes {
     // forward pass.
     void backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Slopes<T>& slopes, Begin begin);
 
-    // Bytes of one workspace.
+    // The bytes of one workspace.
     static std::int64_t bytes(const Network& network);
 
   private:
