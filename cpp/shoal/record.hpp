@@ -38,7 +38,7 @@ struct Record : SampleRecord<T> {
     std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); in all inputs, as the weights
     std::vector<T*> weights, biases;                     // after the last step: (networks, outputs, inputs), (networks, outputs)
     Status* status = nullptr;                            // (networks,)
-    std::int64_t* stopped_at = nullptr;                  // (networks,): the step at which it diverged, gave up or met a rule; -1 if it did not
+    std::int64_t* stopped_at = nullptr;                  // (networks,): number of steps after which it diverged, gave up or met a rule; -1 if it did not
     double* stopped_time = nullptr;                      // of a flow (networks,): the time of that; NaN if it did not
     std::int64_t *accepted = nullptr, *rejected = nullptr;  // of a flow (networks,): steps accepted, steps rejected
     GaveUp* gave_up = nullptr;                           // of a flow (networks,), or null

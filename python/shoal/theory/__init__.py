@@ -19,7 +19,7 @@
 | P | probability that training fails | ``failure_probability`` | as ``neurons`` |
 | gamma(t) | wide networks with a hinge, mean field | ``MeanFieldHinge`` | as the times |
 | a, w(t) | the same from other initialisations | ``MeanFieldPopulation`` | (nodes, times) |
-| s(t) | what training does about their noise | ``TrainedNoise`` | as the times |
+| s(t) | their noise under training | ``TrainedNoise`` | as the times |
 
 The theory book, docs/theory of the repository, derives every formula; docstrings cite its numbers.
 """
