@@ -3,7 +3,7 @@
 // and none changes another's bits.
 //
 //   k_i = -grad(theta + h sum_j a_ij k_j),   theta' = theta + h sum_i b_i k_i,   error = h sum_i e_i k_i,   k_1 of the next step = k_7
-//   accept if max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)) <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
+//   ratio = 16 max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|));   accept if ratio <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
 //
 // A unit that switches, or a hinge that is met, is an event (kinks.hpp). All stages of an attempt hold the gates that the network has at its beginning, so that
 // they see a smooth gradient. If a height would fall through its surface within the attempt, the attempt is repeated, with the length that ends on the surface.

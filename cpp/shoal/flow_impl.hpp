@@ -155,7 +155,8 @@ void Flow<V>::combine(const double* a, int terms) {
     }
 }
 
-// max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|)); NaN or infinite if a number of the attempt is not finite. An error of 0 is within any tolerance.
+// The ratio of flow.hpp: the largest error in tolerances of one step. It is NaN or infinite if a number of the attempt is not finite. An error of 0 is within
+// any tolerance.
 template <AnyLanes V>
 V Flow<V>::error_ratio() const {
     const V h = V::load(attempt_), atol = share * method_.atol, rtol = share * method_.rtol, zero = 0;

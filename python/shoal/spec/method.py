@@ -127,9 +127,10 @@ class GradientFlow(Frozen):
     """Gradient flow, dtheta/dt = -gradient: the limit of descent as the learning rate goes to zero.
 
     The integrator is an embedded Runge-Kutta pair of order 5(4) with adaptive steps per network. It accepts a step if
-    the estimated error of each weight is at most ``atol + rtol |weight|``. Recorded times are exact, by the continuous
-    extension of the pair, and do not change the steps. The gradient jumps when a ReLU switches or a hinge loss is met.
-    The integrator locates the time of the jump, and no step crosses it.
+    the estimated error of each weight is at most a sixteenth of ``atol + rtol |weight|``, because the errors of the
+    steps add up. Recorded times are exact, by the continuous extension of the pair, and do not change the steps. The
+    gradient jumps when a ReLU switches or a hinge loss is met. The integrator locates the time of the jump, and no step
+    crosses it.
 
     Parameters
     ----------
