@@ -38,7 +38,7 @@ void check_number(double number, const std::string& name, bool may_be_zero) {
 }
 
 inline void check_one_a_layer(const std::vector<double>& numbers, std::size_t layers, const std::string& name) {
-    require(numbers.empty() || numbers.size() == layers, name, "one number a layer, or none", std::to_string(numbers.size()) + " numbers");
+    require(numbers.empty() || numbers.size() == layers, name, "one number per layer, or none", std::to_string(numbers.size()) + " numbers");
     for (const double number : numbers) require(std::isfinite(number) && number > 0, name, "finite and positive", number);
 }
 
@@ -85,7 +85,7 @@ inline void check_start(const Request& request, const py::dict& start) {
     const py::ssize_t dimension = request.span.shape(0) > 0 ? request.span.shape(1) : request.widths.front();
     if (kind == "gaussian") {
         const auto scales = read<std::vector<double>>(start, "start", "scales");
-        require(scales.size() == layers, "start['scales']", "one number a layer", std::to_string(scales.size()) + " numbers");
+        require(scales.size() == layers, "start['scales']", "one number per layer", std::to_string(scales.size()) + " numbers");
         for (const double scale : scales) check_number<double>(scale, "start['scales']", true);
     } else if (kind == "balanced") {
         check_number<double>(read<double>(start, "start", "scale"), "start['scale']", true);
@@ -101,8 +101,8 @@ inline void check_start(const Request& request, const py::dict& start) {
                     rows.data()[mode]);
     } else if (kind == "explicit") {
         const auto weights = read<py::list>(start, "start", "weights"), biases = read<py::list>(start, "start", "biases");
-        require(weights.size() == layers, "start['weights']", "one array a layer", std::to_string(weights.size()) + " arrays");
-        require(biases.size() == (request.bias ? layers : 0), "start['biases']", "one array a layer, or none without biases",
+        require(weights.size() == layers, "start['weights']", "one array per layer", std::to_string(weights.size()) + " arrays");
+        require(biases.size() == (request.bias ? layers : 0), "start['biases']", "one array per layer, or none without biases",
                 std::to_string(biases.size()) + " arrays");
         for (std::size_t l = 0; l < layers; ++l) {
             const py::ssize_t inputs = l == 0 ? dimension : request.widths[l];
@@ -168,7 +168,7 @@ inline void check_reduction(const Request& request) {
         check(one, "reduction['pairs']"), check(other, "reduction['pairs']");
     for (const auto& [measure, relation, threshold] : read<std::vector<std::tuple<std::string, std::string, double>>>(asked, "reduction", "events")) {
         check(measure, "reduction['events']");
-        require(!std::isnan(threshold), "reduction['events']", "held against numbers", threshold);
+        require(!std::isnan(threshold), "reduction['events']", "compared with numbers", threshold);
     }
     const auto distributed = read<std::vector<std::string>>(asked, "reduction", "distributed");
     for (const std::string& measure : distributed) check(measure, "reduction['distributed']");

@@ -222,8 +222,8 @@ def test_a_deep_relu_network_of_aligned_layers_is_a_chain(strengths):
         ({"strengths": (1.0, 1.0), "activation": "tanh"}, "activation must be one of linear, relu"),
         ({"strengths": (-1.0, 1.0), "activation": "relu"}, "strengths before the last must not be negative"),
         ({"strengths": (1e200, 1e200)}, "must lie within 1e\\+100 of 0"),
-        ({"strengths": (1e60, 1e60)}, "must make a start within 1e\\+100 of 0"),
-        ({"strengths": (1e4, -1e4)}, "must make a start of at least -1e\\+06"),
+        ({"strengths": (1e60, 1e60)}, "must make an initial margin within 1e\\+100 of 0"),
+        ({"strengths": (1e4, -1e4)}, "must make an initial margin of at least -1e\\+06"),
         ({"strengths": (1e-100,) * 6}, "so small that their product underflows"),
     ],
 )
@@ -236,7 +236,7 @@ def test_refused_times_and_margins():
     chain = Chain((0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match="times must not be negative"):
         chain.margin([-1.0])
-    with pytest.raises(ValueError, match=r"margin must be at least the start 0\.125"):
+    with pytest.raises(ValueError, match=r"margin must be at least the initial margin 0\.125"):
         chain.time(0.1)
     with pytest.raises(TypeError, match="strengths must be a sequence"):
         Chain(0.5)

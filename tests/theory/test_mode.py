@@ -169,7 +169,7 @@ def test_squared_loss_runs_down_to_one_from_above(arguments):
     assert (margins > 1).all()
     assert mode.margin(np.inf) == 1
     assert np.isinf(mode.time(1.0))
-    with pytest.raises(ValueError, match=r"margin must be at most the start 5\.0"):
+    with pytest.raises(ValueError, match=r"margin must be at most the initial margin 5\.0"):
         mode.time(6.0)
 
 
@@ -257,7 +257,7 @@ def test_times_and_margins_out_of_range_are_refused():
     mode = Mode(1, 1, 0.1)
     with pytest.raises(ValueError, match="times must not be negative or NaN, got -1"):
         mode.margin([0, -1])
-    with pytest.raises(ValueError, match=r"margin must be at least the start 0.1.*got 0.05"):
+    with pytest.raises(ValueError, match=r"margin must be at least the initial margin 0.1.*got 0.05"):
         mode.time([0.2, 0.05])
     with pytest.raises(ValueError, match="got nan"):
         mode.time(math.nan)

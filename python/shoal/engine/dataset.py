@@ -36,7 +36,7 @@ def measured(arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -
     return variables
 
 
-GAVE_UP = "0 did not, 1 tried all its steps, 2 needs steps that time cannot tell apart, 3 flow not determined"
+GAVE_UP = "0 did not, 1 tried all its steps, 2 needs steps too short for time to tell apart, 3 flow not determined"
 """Why a flow ended before its time."""
 
 

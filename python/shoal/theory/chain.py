@@ -123,11 +123,12 @@ class Chain:
             raise ValueError(f"strengths must not be so small that their product underflows, got {strengths}")
         if not abs(self.start_margin) <= MOST:
             raise ValueError(
-                f"strengths must make a start within {MOST:g} of 0, got {self.start_margin:g} of {strengths}"
+                f"strengths must make an initial margin within {MOST:g} of 0, got {self.start_margin:g} of {strengths}"
             )
         if self.start_margin < LOWEST:
             raise ValueError(
-                f"strengths must make a start of at least {LOWEST:g}, got {self.start_margin:g} of {strengths}"
+                f"strengths must make an initial margin of at least {LOWEST:g}, "
+                f"got {self.start_margin:g} of {strengths}"
             )
 
     @property
@@ -240,9 +241,7 @@ class Chain:
         if not (flat >= start).all():
             side = "at most" if self._mirror < 0 else "at least"
             worst = given.ravel()[~(flat >= start)][0]
-            raise ValueError(
-                f"margin must be {side} the start {self.start_margin}, where the chain is at time 0, got {worst}"
-            )
+            raise ValueError(f"margin must be {side} the initial margin {self.start_margin}, got {worst}")
         times = np.where(flat > start, np.inf, 0.0)
         reached = flat <= target if self._residual.family == "step" else flat < target
         on_way = (flat > start) & reached & np.isfinite(flat) & (not self._at_rest)

@@ -219,9 +219,7 @@ class Mode(Knows):
         if not (ahead >= 0).all():
             worst = flat[~(ahead >= 0)][0]
             side = "at most" if direction < 0 else "at least"
-            raise ValueError(
-                f"margin must be {side} the start {self.start_margin}, where the mode is at time 0, got {worst}"
-            )
+            raise ValueError(f"margin must be {side} the initial margin {self.start_margin}, got {worst}")
         times = np.where(ahead > 0, np.inf, 0.0)
         on_way = (ahead > 0) & np.isfinite(flat) & (direction != 0.0)
         if residual.family == "step":

@@ -205,9 +205,9 @@ def exponential_weight(times: ArrayLike, start: float, norm: float = 1.0, freque
     times
         Any shape, float64, not negative.
     start
-        w_0.
+        w_0; its product with the norm at most 1e100 in magnitude.
     norm, frequency
-        rho and p, positive.
+        rho and p, from 1e-100 to 1e100.
 
     Returns
     -------
@@ -229,8 +229,10 @@ def exponential_weight(times: ArrayLike, start: float, norm: float = 1.0, freque
     >>> exponential_weight([0.0, 100.0], start=0.0).round(6)
     array([0.      , 4.615121])
     """
-    length = checks.positive("norm", norm)
-    mode = Mode(length, frequency, length * checks.real("start", start), depth=1, loss="exponential")
+    length, begin = size("norm", norm), bounded("start", start)
+    if abs(length * begin) > MOST:
+        raise ValueError(f"start times norm must lie within {MOST:g} of 0, got start={begin:g}, norm={length:g}")
+    mode = Mode(length, frequency, length * begin, depth=1, loss="exponential")
     return np.asarray(mode.margin(times) / length, dtype=np.float64)
 
 
