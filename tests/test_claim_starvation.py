@@ -7,8 +7,9 @@ from scipy.special import expit
 import shoal
 from shoal import theory
 from shoal.claims.claim import Setting
-from shoal.claims.learning_dynamics import starvation
-from shoal.claims.shared import connected, separate
+from shoal.claims.learning_dynamics.starvation import connected
+from shoal.claims.learning_dynamics.starvation import starvation as starvation
+from shoal.claims.shared import separate
 from shoal.claims.shared.separate import Signed, separate_init
 from shoal.claims.trial import Trial
 from support import rows_of
@@ -39,9 +40,10 @@ def test_the_figure_labels_its_axes_and_has_legends(outcome):
         assert axes.get_legend() is not None
 
 
-def test_deeper_networks_from_an_ordinary_start_are_less_starved():
+def test_deeper_networks_from_an_ordinary_start_are_less_starved(monkeypatch):
+    monkeypatch.setattr(connected, "FRACTIONS", (0.1,))
     trial = Trial(Setting(networks=300, seed=3))
-    connected.measure_ordinary(trial, (0.1,), starvation.TIMES, starvation.START)
+    connected.measure_ordinary(trial)
     assert set(verdicts(trial.rows).values()) == {"PASS"}
 
 
@@ -54,7 +56,8 @@ def test_rows_fail_when_the_theory_takes_a_norm_for_three_percent_longer(monkeyp
     monkeypatch.setattr(theory, "Features", features)
     few = Setting(networks=3, quick=True)
     assert set(verdicts(rows_of(starvation._fractions, few)).values()) == {"FAIL"}
-    aligned = rows_of(connected.compare_aligned, few, (0.3, 0.7), starvation.TIMES, starvation.START)
+    monkeypatch.setattr(connected, "FRACTIONS", (0.3, 0.7))
+    aligned = rows_of(connected.compare_aligned, few)
     assert set(verdicts(aligned).values()) == {"FAIL"}
     found = verdicts(rows_of(starvation._hinge, few))
     assert found["margins under the hinge"] == "FAIL"

@@ -12,10 +12,10 @@ from scipy.special import expit
 
 from shoal import Explicit, Network, Task, plot, theory
 from shoal.claims.claim import claim
-from shoal.claims.learning_dynamics.starvation import START, TIMES
+from shoal.claims.shared import separate
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE
-from shoal.claims.shared.separate import FREE, Penalty, Signed, equal_strengths, separate_init, train_margins
+from shoal.claims.shared.separate import FRACTIONS, FREE, START, TIMES, Penalty, Signed, separate_init, train_margins
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
@@ -24,7 +24,7 @@ DECOUPLINGS, DECAYS = (0.1, 0.3, 1.0), (0.01, 0.03, 0.1)  # with which linear ne
 DECOUPLING = 0.1  # of the two-layer networks
 MARGIN = float(theory.decoupled_margin(DECOUPLING))
 TARGET = float(np.log1p(np.exp(-MARGIN)))  # training loss, without penalties, at which trainings are compared
-FRACTIONS, LINE = (0.1, 0.3, 0.5, 0.7, 0.9), np.linspace(0.04, 0.96, 13)  # trained; where theory is drawn
+LINE = np.linspace(0.04, 0.96, 13)  # fractions at which theory is drawn
 PATH_FRACTION = 0.7  # of the samples with both features, where whole curves are compared
 REST = np.array([0.0, 3000.0])  # by then, distances from a rest approached exponentially are below rounding
 REST_FRACTION, REST_DECAY = 0.7, 0.03
@@ -154,7 +154,7 @@ def _linear(run: Trial) -> dict[str, Any]:
 
 def _paths(run: Trial) -> dict[str, Any]:
     """Compare every curve of two-layer networks on both tasks."""
-    initial = equal_strengths(run.networks(full=32, quick=4), run.seed)
+    initial = separate.equal_strengths(run.networks(full=32, quick=4), run.seed)
     initial[0] = START
     margins: dict[str, list[tuple[Floats, Floats]]] = {}
     for make in TASKS.values():
@@ -176,7 +176,7 @@ def _paths(run: Trial) -> dict[str, Any]:
 
 def _rests(run: Trial) -> None:
     """Compare two-layer networks where they rest, at an exponential pace; a feature that decay drops rests at 0."""
-    initial = equal_strengths(run.networks(full=16, quick=4), run.seed)
+    initial = separate.equal_strengths(run.networks(full=16, quick=4), run.seed)
     decay = Penalty(weight_decay=REST_DECAY)
     asked = [(task, make(REST_FRACTION), "weight decay", decay) for task, make in TASKS.items()]
     asked.append(("each also alone", ALONE, "weight decay", decay))

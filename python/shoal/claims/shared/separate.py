@@ -31,6 +31,11 @@ NEURONS = 3
 CONFIDENCE = 0.95
 """The training set is fit when every sample of it has this confidence, sigmoid(margin)."""
 LEVEL = float(logit(CONFIDENCE))
+TIMES = np.concatenate([[0.0], np.geomspace(1.0, 200.0, 120)])
+FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Of the samples with the starved feature, or with both."""
+START = 0.03
+"""Initial strength of each feature in the curves that are drawn."""
 
 
 @dataclass(frozen=True)

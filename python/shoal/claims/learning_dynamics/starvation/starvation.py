@@ -12,19 +12,17 @@ from scipy.optimize import brentq
 
 from shoal import Explicit, Hinge, Loss, Network, plot
 from shoal.claims.claim import claim
+from shoal.claims.learning_dynamics.starvation import connected
 from shoal.claims.shared import separate
-from shoal.claims.shared.connected import DEPTHS, compare_aligned, measure_ordinary, predict_depths
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE
 from shoal.claims.shared.runs import far_seed
-from shoal.claims.shared.separate import CONFIDENCE, LEVEL, NEURONS, Signed, equal_strengths, separate_init
+from shoal.claims.shared.separate import CONFIDENCE, FRACTIONS, LEVEL, START, TIMES, Signed, separate_init
 from shoal.claims.trial import Trial
 from shoal.verdicts.catch import smallest_bound
 from shoal.verdicts.comparison import Comparison, compare_flow
 from shoal.verdicts.layout import Floats
 
-TIMES = np.concatenate([[0.0], np.geomspace(1.0, 200.0, 120)])
-FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 NORMS_TOGETHER = (1.0, 0.75)  # of two features that are both in every sample
 LOSSES: dict[str, str | Loss] = {
     "cross-entropy": "cross_entropy",
@@ -32,12 +30,11 @@ LOSSES: dict[str, str | Loss] = {
     "squared": "squared",
     "exponential": "exponential",
 }
-START = 0.03  # initial strength of each feature in the curves that are drawn; root mean square logit of connected ones
 
 
 def random_strengths(networks: int, seed: int) -> Floats:
     """Return strengths (networks, 2) of neurons whose weights are N(0, 0.1^2): sums of squares, feature by feature."""
-    weights = np.random.default_rng([seed, 4]).normal(0.0, 0.1, (networks, 2, NEURONS))
+    weights = np.random.default_rng([seed, 4]).normal(0.0, 0.1, (networks, 2, separate.NEURONS))
     return np.asarray((weights**2).sum(axis=2), float)
 
 
@@ -65,11 +62,11 @@ def starvation(run: Trial) -> Figure:
         " it need not.",
     )
     table = _together(run) | _fractions(run) | _crowd(run) | _hinge(run)
-    connected = compare_aligned(run, FRACTIONS, TIMES, START), measure_ordinary(run, FRACTIONS, TIMES, START)
+    table |= connected.compare_aligned(run) | connected.measure_ordinary(run)
     run.say("predicting one to four layers")
-    exact = xr.Dataset(table, coords={"time": TIMES, "loss": list(LOSSES), "fraction": list(FRACTIONS)})
-    parts = (exact, *connected, predict_depths(START, LEVEL))
-    return _figure(run.save(xr.merge(parts, combine_attrs="drop")))
+    coords = {"time": TIMES, "loss": list(LOSSES), "fraction": list(FRACTIONS), "layers": list(connected.DEPTHS)}
+    table |= connected.predict_depths()
+    return _figure(run.save(xr.Dataset(table, coords=coords | {"line_fraction": connected.LINE})))
 
 
 def _together(run: Trial) -> dict[str, Any]:
@@ -90,7 +87,7 @@ def _together(run: Trial) -> dict[str, Any]:
 
 def _equal(run: Trial) -> tuple[Floats, Network, Explicit]:
     """Return equal strengths of two features of unit norm, the drawn network's first, and networks of them."""
-    initial = equal_strengths(run.networks(full=32, quick=6), run.seed)
+    initial = separate.equal_strengths(run.networks(full=32, quick=6), run.seed)
     initial[0] = START
     return initial, *separate_init((1.0, 1.0), initial, run.seed)
 
@@ -203,7 +200,7 @@ def _figure(data: xr.Dataset) -> Figure:
     xlabel = f"time; feature 2 in {FRACTIONS[2]:.0%} of samples"
     curves.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="strength u", ylim=(0.008, 12))
     fractions, lines = np.array(FRACTIONS), data["line_fraction"].values
-    for layers, colour, marker in zip(DEPTHS, plot.COLOURS, "os^D", strict=False):
+    for layers, colour, marker in zip(connected.DEPTHS, plot.COLOURS, "os^D", strict=False):
         part, label = data.sel(layers=layers), f"{layers} layer{'s'[: layers - 1]}"
         # Dashed where no training realises the theory.
         style = {"color": colour, "ls": "-" if layers < 3 else "--", "label": label + ", theory" * (layers > 2)}

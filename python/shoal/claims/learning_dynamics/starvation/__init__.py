@@ -1,0 +1,1 @@
+"""The claim ``starvation``: its run; the part on fully connected networks."""
