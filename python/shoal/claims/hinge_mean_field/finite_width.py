@@ -56,16 +56,12 @@ def finite_width(run: Trial) -> Figure:
     run.note(
         f"N = {condition.samples} samples, d = {condition.inputs}, {networks} networks of the largest width and up to"
         f" {MOST} times as many of the others. The samples are"
-        " stratified: they stand for an infinite number, which the last row tests."
-    )
-    run.note(
+        " stratified: they stand for an infinite number, which the last row tests.",
         "Deviations are from the mean-field limit of descent at the same rate; it differs from gradient flow's by the"
-        " rate's own bias, which does not depend on the width."
-    )
-    run.note(
+        " rate's own bias, which does not depend on the width.",
         f"The distribution of f is that of nodes on their curves and is compared at x_c = {BOUNDARIES[0]:g}, where"
         " training has corrected next to nothing of the noise; that of the test error counts in what it corrects, to"
-        f" first order, and is drawn but not compared at x_c = {BOUNDARIES[2]:g}."
+        f" first order, and is drawn but not compared at x_c = {BOUNDARIES[2]:g}.",
     )
     compare(run, condition, found, doubled)
     return _figure(run.save(_data(condition, found, doubled, steps)), condition)

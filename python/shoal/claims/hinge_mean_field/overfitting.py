@@ -130,15 +130,11 @@ def _add_notes(run: Trial, late: xr.Dataset) -> None:
         "While all samples are unsatisfied the draw of N samples tilts the boundary as the draw of M nodes does:"
         " s^2 = s_M^2 + s_N^2, with s_N of the tangent kernel (derived for this project). At sizes N="
         f"{EARLY.samples}, M={EARLY.nodes}, a half and a quarter of both; compared is the limit of measured over"
-        " formula."
-    )
-    run.note(
+        " formula.",
         f"In the end (mean over datasets, standard error): {measured}. Local exponents in N: {slopes}. No theory is"
-        " known for these errors."
-    )
-    run.note(
+        " known for these errors.",
         "The largest training sets are not fitted yet when training stops: what is left of their training error is"
-        " given above. Under the hinge a network that has satisfied all samples stops for good."
+        " given above. Under the hinge a network that has satisfied all samples stops for good.",
     )
 
 

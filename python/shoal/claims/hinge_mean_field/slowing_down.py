@@ -55,9 +55,9 @@ def slowing_down(run: Trial) -> Figure:
     run.note(
         f"Means over {datasets} datasets of {NETWORKS} networks each, d = {condition.inputs},"
         f" N = {condition.samples} and M = {condition.nodes}, extrapolated to infinite sizes with as many at half of"
-        f" both, until a training sample can have raised its own margin by {PULL:.0%} of the threshold."
+        f" both, until a training sample can have raised its own margin by {PULL:.0%} of the threshold.",
+        "The first row has no bias: given the fractions at every step, descent's own clock is their sum.",
     )
-    run.note("The first row has no bias: given the fractions at every step, descent's own clock is their sum.")
     returned = (
         f"{back:.0f} of {satisfied:.0f} came back at M = {count}"
         for (back, satisfied), count in (
@@ -67,11 +67,9 @@ def slowing_down(run: Trial) -> Figure:
     )
     run.note(
         f"In the limit a satisfied sample stays satisfied. Here, until then, {' and '.join(returned)}: no theory says"
-        " how many do at finite width, so nothing is compared."
-    )
-    run.note(
+        " how many do at finite width, so nothing is compared.",
         "Squared hinge and cross-entropy are measured and not predicted: their residuals differ from sample to sample,"
-        " so that no single boundary says how fast the nodes turn."
+        " so that no single boundary says how fast the nodes turn.",
     )
     compare(run, pair)
     return _figure(run.save(_data(pair, steps, others)), condition)

@@ -74,8 +74,10 @@ def modes(run: Trial) -> Figure:
     run.row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, predicted, error))
     run.row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing))
 
-    run.note("Initial margins are held equal across modes; at equal weights that margin itself carries a factor norm.")
-    run.note("Orthogonal inputs and a separated balanced initialisation: overlapping classes are not covered.")
+    run.note(
+        "Initial margins are held equal across modes; at equal weights that margin itself carries a factor norm.",
+        "Orthogonal inputs and a separated balanced initialisation: overlapping classes are not covered.",
+    )
     table = {
         "margin": (("network", "time", "mode"), runs.quarter["margin"].values),
         "margin_predicted": (("network", "time", "mode"), margins),

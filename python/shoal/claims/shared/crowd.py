@@ -156,13 +156,11 @@ def expect(run: Trial, norm: float, init: Separated, networks: int, seed: int) -
 def add_notes(run: Trial, conditions: str, exponent: Comparison, whatever: str) -> None:
     """Say what was measured of random networks, and what is not covered."""
     run.note(
-        f"Random networks, {conditions}: exponent {exponent.measured:.4f} +- {exponent.standard_error:.4f} (one s.e.)."
-    )
-    run.note(
+        f"Random networks, {conditions}: exponent {exponent.measured:.4f} +- {exponent.standard_error:.4f} (one s.e.).",
         f"Means of random networks are over those that arrive; {NEURONS} neurons serve a mode, and a mode whose"
-        f" neurons all die is never learnt, {whatever}."
+        f" neurons all die is never learnt, {whatever}.",
+        "Orthogonal inputs and separated initialisations: overlapping classes are not covered.",
     )
-    run.note("Orthogonal inputs and separated initialisations: overlapping classes are not covered.")
 
 
 def _networks(crowds: Sequence[Crowd]) -> int:

@@ -98,10 +98,8 @@ def add_notes(run: Trial, data: xr.Dataset) -> None:
     )
     run.note(
         f"Fitted training sets, N={SAMPLES}, d={INPUTS}, M={NODES}: mean test error and standard error over"
-        f" datasets. {errors}. No theory is known for these."
-    )
-    run.note(
+        f" datasets. {errors}. No theory is known for these.",
         "A plain network with a large alpha keeps the random function that it started with: that, and not lazy"
         " training as such, is what costs it test error. On these data, whose teacher is linear, centred networks"
-        " do about as well lazy as rich; that rich training finds better features is not shown here."
+        " do about as well lazy as rich; that rich training finds better features is not shown here.",
     )

@@ -76,13 +76,11 @@ def lazy_rich(run: Trial) -> Figure:
     sizes = Point(1.0).condition(run.quick)
     run.note(
         f"Centred networks, alpha (f(x, t) - f(x, 0)), d={INPUTS}; N={sizes.samples}, M={sizes.nodes} and a half and a"
-        " quarter of both, at rates as much larger: what is compared is the limit of the three sizes."
-    )
-    run.note(
+        " quarter of both, at rates as much larger: what is compared is the limit of the three sizes.",
         "Rich: gamma and the time to fit grow like a logarithm of 1/alpha, the parameters like alpha^-1/2, the kernel"
         " like 1/alpha. Lazy: gamma and the time fall like 1/alpha. The kernel of an infinitely wide network then moves"
         " in the second order of gamma only; at finite width there is noise of the first order, gamma/sqrt(M), which"
-        " the kernel's component along the theory's change averages out."
+        " the kernel's component along the theory's change averages out.",
     )
     fit.add_notes(run, small)
     curves = [Point(float(scale)) for scale in np.geomspace(SCALES[0], SCALES[-1], 41)]

@@ -53,13 +53,11 @@ def mean_field(run: Trial) -> Figure:
     run.note(
         f"Means over {datasets} datasets of {NETWORKS} networks each, d = {condition.inputs},"
         f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
-        " What the rate shifts in the mean-field limit is known and taken off."
-    )
-    run.note(
+        " What the rate shifts in the mean-field limit is known and taken off.",
         f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
-        " the network learns the samples and no longer their distribution. Nothing is claimed of that time."
+        " the network learns the samples and no longer their distribution. Nothing is claimed of that time.",
+        figure_one.note(single),
     )
-    run.note(figure_one.note(single))
     return picture.draw(run.save(picture.collect(single, gaussian, sphere)), single)
 
 

@@ -64,17 +64,13 @@ def mislabelled(run: Trial) -> Figure:
     run.note(
         "gamma' = [(1-q)(1 - exp(-x_c^2/2)) - q]/sqrt(2 pi d): derived for this project. With infinitely many samples"
         f" wrong labels are never fitted, and gamma comes to rest where x_c^2 = 2 ln((1-q)/(1-2q)): at {most.rest:.3f}"
-        f" for q={most.flipped:g}."
-    )
-    run.note(
+        f" for q={most.flipped:g}.",
         f"Rows on gamma: d={INPUTS}, N={sizes.samples}, M={sizes.nodes} and a half and a quarter of both, at rates as"
-        " much larger; compared is the limit of the three sizes."
-    )
-    run.note(
+        " much larger; compared is the limit of the three sizes.",
         f"Rows on training sets of N={fit.SAMPLES}, M={fit.NODES}: such a network fits wrong labels too, later and at"
         " the cost of its test error, which first falls and then rises. No theory is known: the rows ask for the"
         " direction. The time to training error 0 does not grow in step with q: one wrong label alone is fitted as"
-        " slowly as several; times to a level of the loss do."
+        " slowly as several; times to a level of the loss do.",
     )
     table = {
         "gamma": (("fraction", "time"), limits["gamma"].value * angle),

@@ -57,13 +57,11 @@ def realistic(run: Trial) -> Figure:
         run.row(f"{one.name}: networks further off their curves in the end than early (> 1/2)", compare_departure(one))
     run.note(
         "The data and settings of the paper's experiments on real data are not known: scikit-learn's digits,"
-        f" pixels centred, M={nodes}, alpha = h = 1, rate {images.RATE:g}."
-    )
-    run.note("; ".join(map(_departure, found)) + ".")
-    run.note(
+        f" pixels centred, M={nodes}, alpha = h = 1, rate {images.RATE:g}.",
+        "; ".join(map(_departure, found)) + ".",
         "The direction of <y x> plays the teacher. The inputs' distribution is not symmetric, so that nodes also move"
         " across the plane of the hyperbolas from the first step on; mirrored images, -x with the other label, are"
-        " symmetric, and nothing moves across. No theory is known for what follows once images are satisfied."
+        " symmetric, and nothing moves across. No theory is known for what follows once images are satisfied.",
     )
     run.save(xr.merge([_summary(one, number) for number, one in enumerate(found)]))
     return _figure(found)
