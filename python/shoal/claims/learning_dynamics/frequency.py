@@ -43,8 +43,8 @@ def frequency(run: Trial) -> Figure:
     common = crowd.expect(run, 1.0, INIT, many, far_seed(run.seed, 51))
     run.row("margin of each of some random networks, deaths included", found.compare())
     exponent = run.row(f"{many} random networks a frequency: exponent of time -1", found.compare_exponent(-1.0))
-    run.row("their mean ln(frequency x norm x time to margin 1)", found.compare_means([common] * len(FREQUENCIES)))
-    run.row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at any frequency", found.compare_deaths([common]))
+    run.row("their mean ln(frequency x norm x time to margin 1)", found.compare_means(common))
+    run.row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at any frequency", found.compare_deaths(common))
     run.note("The frequency does not enter the initial margin: equal initial weights are equal initial margins here.")
     crowd.add_notes(run, "frequencies 0.0095 to 0.95", exponent, "however frequent")
     shown = int(np.argsort(margins)[singles // 2])
@@ -53,8 +53,8 @@ def frequency(run: Trial) -> Figure:
         "margin_predicted": (("clock",), balanced.predicted[shown, :, 0, 0]),
         "clock_of_arrival": (("frequency", "mode"), balanced.clock[shown]),
         "clock_of_arrival_predicted": ((), time[shown]),
-        "random": (("frequency",), found.means),
-        "random_error": (("frequency",), found.errors),
+        "random": (("frequency",), found.crowd.mean),
+        "random_error": (("frequency",), found.crowd.standard_error),
         "random_predicted": ((), common.mean),
         "exponent_random": ((), exponent.measured),
         "exponent_random_error": ((), exponent.standard_error),
@@ -80,8 +80,7 @@ def _figure(data: xr.Dataset) -> Figure:
     expected = np.full(len(FREQUENCIES), np.exp(float(data["random_predicted"])))
     plot.theory(left, FREQUENCIES, expected, color="0.3", zorder=2, label="theory")
     sweep.label_panels(times, left, "frequency", [0.01, 0.1, 1])
-    times.set_ylabel("time to margin 1")
-    left.set(ylabel="clock at margin 1, geometric mean", ylim=(0, 9))
+    left.set_ylim(0, 9)
     sweep.collapse_panel(collapse, SWEEP, data["margin"].values, data["margin_predicted"].values)
     legends((times, collapse, left))
     return made

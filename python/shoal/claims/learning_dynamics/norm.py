@@ -71,14 +71,16 @@ def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
     # one sample for all.
     common = crowd.expect(run, 1.0, Separated(STD), many, far_seed(run.seed, 21))
     few, seeds = min(many, OTHERS), [far_seed(run.seed, 31 + at) for at in range(len(NORMS))]
-    own = [crowd.expect(run, float(norm), Separated(STD), few, seed) for norm, seed in zip(NORMS, seeds, strict=True)]
+    own = crowd.Crowd.stack(
+        crowd.expect(run, float(norm), Separated(STD), few, seed) for norm, seed in zip(NORMS, seeds, strict=True)
+    )
     run.row("margin of each of some random networks, deaths included", equal.compare())
     run.row("the same of random networks at equal initial weights", weighted.compare())
     statement = f"{many} random networks a norm, equal margins: exponent of time -1"
     exponent = run.row(statement, equal.compare_exponent(-1.0))
-    run.row("their mean ln(frequency x norm x time to margin 1)", equal.compare_means([common] * len(NORMS)))
+    run.row("their mean ln(frequency x norm x time to margin 1)", equal.compare_means(common))
     run.row("the same means at equal initial weights", weighted.compare_means(own))
-    run.row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at every norm", equal.compare_deaths([common]))
+    run.row(f"fraction of modes never learnt, 4^-{crowd.NEURONS} at every norm", equal.compare_deaths(common))
     run.note(
         "At equal weights the initial margin itself carries a factor norm: the time falls faster than 1/norm, and not"
         " as a power of it."
@@ -86,9 +88,9 @@ def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
     crowd.add_notes(run, "equal initial margins, norms 0.1 to 10", exponent, "whatever its norm")
     table: dict[str, Any] = {"exponent_random": ((), exponent.measured)}
     table["exponent_random_error"] = ((), exponent.standard_error)
-    for name, found, expected in (("margin", equal, [common] * len(NORMS)), ("weights", weighted, own)):
-        predicted = [each.mean for each in expected]
-        for end, values in (("", found.means), ("_error", found.errors), ("_predicted", predicted)):
+    for name, found, expected in (("margin", equal, common), ("weights", weighted, own)):
+        predicted = np.broadcast_to(expected.mean, NORMS.shape)
+        for end, values in (("", found.crowd.mean), ("_error", found.crowd.standard_error), ("_predicted", predicted)):
             table[f"random_equal_{name}{end}"] = (("norm",), values)
     return table
 
@@ -111,8 +113,6 @@ def _figure(data: xr.Dataset) -> Figure:
     for axes in (times, left):
         plot.theory(axes, [], [], color="0.3", label="theory")
     sweep.label_panels(times, left, "norm", [0.1, 1, 10])
-    times.set_ylabel("time to margin 1")
-    left.set_ylabel("clock at margin 1, geometric mean")
     sweep.collapse_panel(collapse, SWEEP, data["margin"].values, data["margin_predicted"].values)
     legends((times, collapse, left))
     return made

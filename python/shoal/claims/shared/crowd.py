@@ -5,10 +5,12 @@ Source: theory book, chapters 2 and 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal import Network, Separated, Task, theory
 from shoal.claims.shared.figures import standard_error
@@ -21,6 +23,7 @@ from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_estimate, freedom_of_sum
 from shoal.verdicts.proportion import compare_fraction
 
+Integers = NDArray[np.int64]
 NEURONS = 3
 """Hidden units that serve each mode."""
 CLOCK: Floats = np.linspace(0, 24, 61)
@@ -28,22 +31,21 @@ CLOCK: Floats = np.linspace(0, 24, 61)
 NETWORK = Network((2, 2 * NEURONS, 1))
 
 
-@dataclass(frozen=True)
-class Crowd:
-    """What random networks do with one mode.
+class Crowd(NamedTuple):
+    """What random networks do with one mode; numbers, or (conditions,) each.
 
     ``mean, standard_error, bias``: of ln(frequency x norm x time to `LEVEL`), over the networks that arrive on `CLOCK`;
     the bias is of reading times between records. ``networks, arrived, dead, undecided``: counts of all; of those behind
     the mean; of those whose margin is exactly 0, or negative, at the end.
     """
 
-    mean: float
-    standard_error: float
-    bias: float
-    networks: int
-    arrived: int
-    dead: int
-    undecided: int
+    mean: Floats
+    standard_error: Floats
+    bias: Floats
+    networks: Integers
+    arrived: Integers
+    dead: Integers
+    undecided: Integers
 
     @classmethod
     def of(cls, margins: Floats) -> Crowd:
@@ -53,14 +55,19 @@ class Crowd:
         clock, reading = crossing_times(CLOCK, margins[margins[:, -3] >= LEVEL], LEVEL)
         logarithms = np.log(clock)
         return cls(
-            mean=float(logarithms.mean()),
-            standard_error=float(standard_error(logarithms)),
-            bias=float((reading / clock).mean()),
-            networks=len(margins),
-            arrived=len(clock),
-            dead=int((last == 0).sum()),
-            undecided=int((last < 0).sum()),
+            mean=logarithms.mean(),
+            standard_error=standard_error(logarithms),
+            bias=(reading / clock).mean(),
+            networks=np.asarray(len(margins)),
+            arrived=np.asarray(len(clock)),
+            dead=(last == 0).sum(),
+            undecided=(last < 0).sum(),
         )
+
+    @classmethod
+    def stack(cls, crowds: Iterable[Crowd]) -> Crowd:
+        """Return the crowds of several conditions as one."""
+        return cls(*map(np.stack, zip(*crowds, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Crowds:
     """
 
     sweep: Sweep
-    crowds: tuple[Crowd, ...]
+    crowd: Crowd
     margins: Floats
     predicted: Floats
     error: Floats
@@ -82,67 +89,56 @@ class Crowds:
         cls, run: Trial, sweep: Sweep, inits: Sequence[Separated], *, networks: int, singles: int, part: int
     ) -> Crowds:
         """Train networks at every condition, from seeds of their own: part, part + 1, ... as in `far_seed`."""
-        crowds, margins, predicted, error = [], [], [], []
+        crowds, first = [], []
         for at, (pair, init) in enumerate(zip(sweep.pairs, inits, strict=True)):
             seed, times = far_seed(run.seed, part + at), CLOCK / pair.speeds[0]
             found = flow(run, NETWORK, pair.task, init, times, networks=networks, seed=seed)["margin"].values
             weights = init.draw(NETWORK, pair.task, networks=singles, seed=seed, threads=run.threads).weights
-            crowds.append(Crowd.of(found[:, :, 0]))
-            margins.append(found[:singles])
             expected, *others = (
                 theory.separated_margins(start, pair.task, "cross_entropy", times)
                 for start in (weights, *shifted(weights, pair.task))
             )
-            predicted.append(expected)
-            error.append(spread(expected, *others))
-        return cls(sweep, tuple(crowds), *(np.stack(series, axis=2) for series in (margins, predicted, error)))
-
-    @property
-    def means(self) -> Floats:
-        """Means of ln(frequency x norm x time), one per condition."""
-        return np.array([crowd.mean for crowd in self.crowds])
-
-    @property
-    def errors(self) -> Floats:
-        """Their standard errors."""
-        return np.array([crowd.standard_error for crowd in self.crowds])
+            crowds.append(Crowd.of(found[:, :, 0]))
+            first.append((found[:singles], expected, spread(expected, *others)))
+        return cls(sweep, Crowd.stack(crowds), *(np.stack(series, axis=2) for series in zip(*first, strict=True)))
 
     def compare(self) -> Comparison:
         """Return the comparison of the first networks one by one."""
         return compare_flow(self.margins, self.predicted, tolerance=TOLERANCE, bias=self.error)
 
-    def compare_means(self, expected: Sequence[Crowd]) -> Comparison:
+    def compare_means(self, expected: Crowd) -> Comparison:
         """Return the comparison of the means of ln(frequency x norm x time), condition by condition."""
-        errors = np.array([[each.standard_error for each in crowds] for crowds in (self.crowds, expected)])
-        freedoms = np.array([[each.arrived - 1.0 for each in crowds] for crowds in (self.crowds, expected)])
+        errors = np.stack(np.broadcast_arrays(self.crowd.standard_error, expected.standard_error))
+        arrived = np.stack(np.broadcast_arrays(self.crowd.arrived, expected.arrived))
         return compare_estimate(
-            self.means,
-            [crowd.mean for crowd in expected],
+            self.crowd.mean,
+            expected.mean,
             standard_error=np.hypot(*errors),
-            freedom=freedom_of_sum(errors, freedoms),
-            bias=[one.bias + other.bias for one, other in zip(self.crowds, expected, strict=True)],
-            networks=_networks(self.crowds),
+            freedom=freedom_of_sum(errors, arrived - 1.0),
+            bias=self.crowd.bias + expected.bias,
+            networks=int(self.crowd.networks.sum()),
         )
 
     def compare_exponent(self, predicted: float) -> Comparison:
         """Return the comparison of the exponent of exp(mean of ln time) in the condition."""
         weights = exponent_weights(self.sweep.conditions)
-        errors = self.errors * np.abs(weights)
+        errors = self.crowd.standard_error * np.abs(weights)
         return compare_estimate(
-            (self.means - np.log(self.sweep.speeds[:, 0])) @ weights,
+            (self.crowd.mean - np.log(self.sweep.speeds[:, 0])) @ weights,
             predicted,
             standard_error=np.linalg.norm(errors),
-            freedom=freedom_of_sum(errors, [crowd.arrived - 1.0 for crowd in self.crowds]),
-            bias=np.array([crowd.bias for crowd in self.crowds]) @ np.abs(weights),
-            networks=_networks(self.crowds),
+            freedom=freedom_of_sum(errors, self.crowd.arrived - 1.0),
+            bias=self.crowd.bias @ np.abs(weights),
+            networks=int(self.crowd.networks.sum()),
         )
 
-    def compare_deaths(self, expected: Sequence[Crowd]) -> Comparison:
+    def compare_deaths(self, expected: Crowd) -> Comparison:
         """Return the comparison of the fraction of modes never learnt with 4^-NEURONS, all conditions together."""
         # A mode that theory still has at a negative margin at the end may go either way.
-        undecided = sum(crowd.undecided for crowd in expected) / _networks(expected)
-        dead = sum(crowd.dead for crowd in self.crowds)
-        return compare_fraction(dead, _networks(self.crowds), 4.0**-NEURONS, bias=undecided)
+        undecided = float(expected.undecided.sum() / expected.networks.sum())
+        return compare_fraction(
+            int(self.crowd.dead.sum()), int(self.crowd.networks.sum()), 4.0**-NEURONS, bias=undecided
+        )
 
 
 def expect(run: Trial, norm: float, init: Separated, networks: int, seed: int) -> Crowd:
@@ -161,7 +157,3 @@ def add_notes(run: Trial, conditions: str, exponent: Comparison, whatever: str) 
         f" neurons all die is never learnt, {whatever}.",
         "Orthogonal inputs and separated initialisations: overlapping classes are not covered.",
     )
-
-
-def _networks(crowds: Sequence[Crowd]) -> int:
-    return sum(crowd.networks for crowd in crowds)

@@ -153,8 +153,8 @@ def label_panels(times: Axes, left: Axes, name: str, ticks: list[float]) -> None
     for axes in (times, left):
         axes.set(xscale="log", xlabel=f"{name} of the input")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    times.set(yscale="log", ylabel="time")
-    left.set(ylabel="frequency x norm x time to margin 1")
+    times.set(yscale="log", ylabel="time to margin 1")
+    left.set_ylabel("clock at margin 1, geometric mean")
 
 
 def collapse_panel(axes: Axes, sweep: Sweep, margins: Floats, curve: Floats) -> None:
