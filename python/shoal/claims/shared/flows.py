@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from shoal import GradientFlow, Init, Network, Record, Task
 from shoal.claims.trial import Trial
@@ -81,10 +82,12 @@ def arrival_error(
     return np.asarray(reading + AMPLIFIED[above] * tolerance * largest / velocity)
 
 
-def compare_arrivals(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
+def compare_arrivals(
+    measured: Floats, predicted: ArrayLike, error: ArrayLike, tolerance: float = float(np.finfo(np.float64).eps)
+) -> Comparison:
     """Return the comparison of what was read from margins under flow, with an `arrival_error` each, and rounding."""
-    rounding = float(np.finfo(np.float64).eps)
-    return compare_flow(measured[:, None], np.asarray(predicted)[:, None], tolerance=rounding, bias=error[:, None])
+    expected, bias = (np.broadcast_to(each, measured.shape)[:, None] for each in (predicted, error))
+    return compare_flow(measured[:, None], expected, tolerance=tolerance, bias=bias)
 
 
 def exponent_weights(conditions: Floats) -> Floats:
@@ -107,5 +110,4 @@ def compare_slope(descents: Floats, flow: Floats, slope: float = 1.0) -> Compari
     """
     distance = np.sqrt(((descents - flow) ** 2).mean(axis=2))
     first, second = np.log2(distance[:-1] / distance[1:])
-    error = np.broadcast_to(np.abs(second - first).max(axis=0), first.shape)
-    return compare_arrivals(2 * second - first, np.full_like(first, slope), error)
+    return compare_arrivals(2 * second - first, slope, np.abs(second - first).max(axis=0))

@@ -130,9 +130,8 @@ class Limit:
 
     def compare(self, predicted: ArrayLike) -> Comparison:
         """Return the statistical comparison with a prediction, the bias stated."""
-        expected = np.broadcast_to(np.asarray(predicted, np.float64), self.value.shape)
         errors = {"standard_error": self.standard_error, "freedom": self.freedom, "bias": self.bias}
-        return compare_estimate(self.value, expected, **errors, networks=self.runs)
+        return compare_estimate(self.value, predicted, **errors, networks=self.runs)
 
 
 def stacked(limits: Sequence[Limit]) -> Limit:

@@ -124,14 +124,14 @@ class Balanced:
 
     def compare_clock(self, predicted: Floats) -> Comparison:
         """Return the comparison with arrivals on the same clock, which broadcast to (networks, conditions, 2)."""
-        return compare_arrivals(self.clock, np.broadcast_to(predicted, self.clock.shape), self.error)
+        return compare_arrivals(self.clock, predicted, self.error)
 
     def compare_exponent(self, predicted: Floats | float) -> Comparison:
         """Return the comparison of each network's exponent of the varied mode's time in the condition."""
         weights = exponent_weights(self.sweep.conditions)
         measured = np.log(self.clock[..., 0] / self.sweep.speeds[:, 0]) @ weights
         error = (self.error / self.clock)[..., 0] @ np.abs(weights)
-        return compare_arrivals(measured, np.broadcast_to(predicted, measured.shape), error)
+        return compare_arrivals(measured, predicted, error)
 
 
 def compare_curves(run: Trial, sweep: Sweep, margins: Floats, draw: np.random.Generator) -> Balanced:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from shoal.claims.claim import claim
 from shoal.claims.learning_dynamics.phase_diagram import plane
 from shoal.claims.learning_dynamics.phase_diagram.plane import HEIGHT, LEVEL, NORM, RTOL, TASK, TOLERANCE, WIDTH, Grid
 from shoal.claims.shared.deaths import dead_probability
-from shoal.claims.shared.flows import arrival_error
+from shoal.claims.shared.flows import arrival_error, compare_arrivals
 from shoal.claims.shared.runs import crossing_times
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison, compare_flow
@@ -25,6 +26,7 @@ from shoal.verdicts.proportion import compare_fraction
 
 Timed = tuple[Floats, Floats, Floats]
 """Times that were measured and predicted, and how far they may be off; (networks,) each."""
+_timed = partial(compare_arrivals, tolerance=RTOL)
 
 DISTANCES = np.geomspace(1e-1, 1e-6, 26)  # a + z, of either sign, on the line a - z = 1
 SCALES = (0.3, 0.5)  # standard deviations of a and z of the random initialisations
@@ -76,7 +78,7 @@ def compare_lives(run: Trial, grid: Grid) -> None:
     boundary, line = -HEIGHT + spacing * dead, -columns[columns > 0]
 
     def compare_line(predicted: Floats) -> Comparison:
-        return replace(_timed(boundary, predicted, np.full_like(line, spacing / 2)), networks=side**2)
+        return replace(_timed(boundary, predicted, spacing / 2), networks=side**2)
 
     run.row(f"fraction of the {side} x {side} cells whose neuron theory wrongly lets live or die", wrong(1.0))
     run.must_fail("line 10% steeper", wrong(1.1))
@@ -99,11 +101,6 @@ def compare_paths(run: Trial, grid: Grid) -> None:
     size = np.sqrt(invariant**2 + 4 * (predicted / NORM) ** 2).max(axis=1, keepdims=True)
     statement = "a^2 - z^2 of each network stays its initialisation's"
     run.compare_flow(statement, grid.balance[chosen], invariant, RTOL, bias=TOLERANCE * size)
-
-
-def _timed(measured: Floats, predicted: Floats, error: Floats) -> Comparison:
-    """Return the comparison of single numbers under flow, each with its own tolerance."""
-    return compare_flow(measured[:, None], predicted[:, None], tolerance=RTOL, bias=error[:, None])
 
 
 def _death_times(data: xr.Dataset, a: Floats, z: Floats) -> Timed:
@@ -160,7 +157,7 @@ def compare_near(run: Trial, fit: Timed, death: Timed) -> None:
     ):
         found = (measured[-1] - measured[-6]) / decade
         bias = (error[-1] + error[-6] + remainder * (nearer + farther)) / decade
-        held = _timed(np.array([found]), np.array([slope]), np.array([bias]))
+        held = _timed(np.array([found]), slope, bias)
         run.row(f"time to {label} gained per factor e nearer to the line", replace(held, networks=2))
 
 
