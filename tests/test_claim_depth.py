@@ -65,9 +65,9 @@ def test_it_fails_when_norms_are_off_by_three_percent(monkeypatch):
 
 def test_the_order_of_depths_fails_when_theory_takes_two_depths_for_each_other():
     initial = depth.draw_margins(3, 3)["margin"]
-    trained = depth.Trained.of(Trial(SETTING), initial, "cross_entropy")
+    trained = depth.Trained.at_every_depth(Trial(SETTING), initial, "cross_entropy")
     assert depth.first({("cross_entropy", "margin"): trained}).verdict == "PASS"
-    swapped = trained._replace(formula=trained.formula[:, [1, 0, 2, 3, 4, 5]])
+    swapped = trained._replace(formula=trained.formula[..., [1, 0, 2, 3, 4, 5]])
     assert depth.first({("cross_entropy", "margin"): swapped}).verdict == "FAIL"
 
 

@@ -78,49 +78,50 @@ def draw_margins(networks: int, seed: int) -> dict[str, Floats]:
 
 
 class Trained(NamedTuple):
-    """Networks of every depth under one loss, from one kind of initialisation."""
+    """Networks of one depth under one loss; or of every depth, which is then the last axis of each field."""
 
-    times: Floats  # (depths, RECORDS); the next four are at every `EVERY`-th, (networks, records, depths, 2)
+    times: Floats  # (records,); the next four are (networks, records, 2)
     margins: Floats
     predicted: Floats
     carried: Floats  # what theory makes of an error of TOLERANCE in all layers
     deeper: Floats  # predicted with one layer more
-    arrivals: Floats  # at the levels, (networks, depths, 2, levels)
+    arrivals: Floats  # at the levels, (networks, 2, levels)
     formula: Floats
     error: Floats  # of the arrivals
 
     @classmethod
-    def of(cls, run: Trial, initial: Floats, loss: str) -> Trained:
+    def at_every_depth(cls, run: Trial, initial: Floats, loss: str) -> Trained:
         """Train from initial margins (networks, depths, 2) and predict each mode of each network."""
         draw = np.random.default_rng(run.seed)
-        parts = [_one_depth(run, initial[:, at], layers, loss, draw) for at, layers in enumerate(DEPTHS)]
-        columns = zip(zip(*parts, strict=True), (0, 2, 2, 2, 2, 1, 1, 1), strict=True)
-        return cls(*(np.stack(column, axis) for column, axis in columns))
+        depths = [cls.of(run, initial[:, at], layers, loss, draw) for at, layers in enumerate(DEPTHS)]
+        return cls(*(np.stack(column, axis=-1) for column in zip(*depths, strict=True)))
 
+    @classmethod
+    def of(cls, run: Trial, initial: Floats, layers: int, loss: str, draw: np.random.Generator) -> Trained:
+        """Train networks of so many layers from initial margins (networks, 2), and predict them."""
 
-def _one_depth(run: Trial, initial: Floats, layers: int, loss: str, draw: np.random.Generator) -> tuple[Floats, ...]:
-    def modes(margins: Floats, layers: int = layers) -> list[list[theory.Mode]]:
-        return [[_mode(k, layers, network[k], loss) for k in range(2)] for network in margins]
+        def modes(margins: Floats, layers: int = layers) -> list[list[theory.Mode]]:
+            return [[_mode(k, layers, network[k], loss) for k in range(2)] for network in margins]
 
-    # Every layer off by the tolerance, up and down: the margin is the product of all.
-    theories = [modes(initial * factor) for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers]
-    levels = LEVELS[loss]
-    formula, *shifted = np.array([[[each.time(levels) for each in pair] for pair in version] for version in theories])
-    # Denser towards the start, where shallow networks are quick; long enough for the slowest.
-    times = 1.2 * formula.max() * np.expm1(np.linspace(0, 4, RECORDS)) / np.expm1(4)
-    found = _train(run, balanced_strengths(initial, layers), times, loss, draw)
-    versions = (*theories, modes(initial, layers + 1))
-    curves = np.array([[[each.margin(times[::EVERY]) for each in pair] for pair in one] for one in versions])
-    predicted, *others, deeper = np.moveaxis(curves, -1, 2)
-    above = 0 if loss == "hinge" else 3
-    arrivals, error = np.empty((2, *formula.shape))
-    for at, level in enumerate(levels):
-        arrivals[..., at], reading = crossing_times(times, np.moveaxis(found, 1, -1), level, above=above)
-        # The hinge's velocity at its threshold is 0; that with which it arrives is the one just below.
-        velocity = np.array([[each.velocity(np.nextafter(level, 0)) for each in pair] for pair in theories[0]])
-        error[..., at] = arrival_error(reading, predicted.max(axis=1), velocity, above=above)
-    carried, error = spread(predicted, *others), error + spread(formula, *shifted)
-    return times, found[:, ::EVERY], predicted, carried, deeper, arrivals, formula, error
+        # Every layer off by the tolerance, up and down: the margin is the product of all.
+        theories = [modes(initial * factor) for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers]
+        levels = LEVELS[loss]
+        formula, *shifted = np.array([[[each.time(levels) for each in pair] for pair in one] for one in theories])
+        # Denser towards the start, where shallow networks are quick; long enough for the slowest.
+        times = 1.2 * formula.max() * np.expm1(np.linspace(0, 4, RECORDS)) / np.expm1(4)
+        found = _train(run, balanced_strengths(initial, layers), times, loss, draw)
+        some, versions = times[::EVERY], (*theories, modes(initial, layers + 1))
+        curves = np.array([[[each.margin(some) for each in pair] for pair in one] for one in versions])
+        predicted, *others, deeper = np.moveaxis(curves, -1, 2)
+        above = 0 if loss == "hinge" else 3
+        arrivals, error = np.empty((2, *formula.shape))
+        for at, level in enumerate(levels):
+            arrivals[..., at], reading = crossing_times(times, np.moveaxis(found, 1, -1), level, above=above)
+            # The hinge's velocity at its threshold is 0; that with which it arrives is the one just below.
+            velocity = np.array([[each.velocity(np.nextafter(level, 0)) for each in pair] for pair in theories[0]])
+            error[..., at] = arrival_error(reading, predicted.max(axis=1), velocity, above=above)
+        carried, error = spread(predicted, *others), error + spread(formula, *shifted)
+        return cls(some, found[:, ::EVERY], predicted, carried, deeper, arrivals, formula, error)
 
 
 def _train(run: Trial, strengths: Floats, times: Floats, loss: str, draw: np.random.Generator) -> Floats:
@@ -167,7 +168,9 @@ def depth(run: Trial) -> Figure:
     """Compare every depth under both losses, from equal initial margins and from equal initial weights."""
     count = run.networks(full=24, quick=6)
     initial = draw_margins(count, run.seed)
-    trained = {(loss, kind): Trained.of(run, given, loss) for loss in LEVELS for kind, given in initial.items()}
+    trained = {
+        (loss, kind): Trained.at_every_depth(run, given, loss) for loss in LEVELS for kind, given in initial.items()
+    }
     for (loss, kind), found in trained.items():
         words = f"{LOSSES[loss]}, equal initial {KINDS[kind]}"
         run.compare_flow(f"margin, {words}", found.margins, found.predicted, TOLERANCE, bias=found.carried)
@@ -192,7 +195,7 @@ def depth(run: Trial) -> Figure:
 
 def first(trained: dict[tuple[str, str], Trained]) -> Comparison:
     """Return how often another depth than the predicted one is first, for each network, mode and level: never."""
-    others = [found.arrivals.argmin(axis=1) != found.formula.argmin(axis=1) for found in trained.values()]
+    others = [found.arrivals.argmin(axis=-1) != found.formula.argmin(axis=-1) for found in trained.values()]
     return compare_fraction(sum(int(each.sum()) for each in others), sum(each.size for each in others), 0.0)
 
 
@@ -207,20 +210,19 @@ def _times(start: str, data: xr.Dataset, kind: str) -> str:
 
 def _data(trained: dict[tuple[str, str], Trained], initial: dict[str, Floats]) -> xr.Dataset:
     """Return the first network of each training."""
-    table: dict[str, Any] = {f"start_{kind}": (("layers", "mode"), given[0]) for kind, given in initial.items()}
-    levels = LEVELS["cross_entropy"]
+    parts = [xr.Dataset({f"start_{kind}": (("layers", "mode"), given[0]) for kind, given in initial.items()})]
     for (loss, kind), found in trained.items():
-        arrivals = np.full((2, len(DEPTHS), 2, len(levels)), np.nan)
-        arrivals[..., : len(LEVELS[loss])] = found.arrivals[0], found.formula[0]
-        for name, dims, values in (
-            ("arrival", ("layers", "mode", "level"), arrivals[0]),
-            ("arrival_predicted", ("layers", "mode", "level"), arrivals[1]),
-            ("time", ("layers", "record"), found.times[:, ::EVERY]),
-            ("margin", ("record", "layers", "mode"), found.margins[0]),
-            ("margin_predicted", ("record", "layers", "mode"), found.predicted[0]),
+        table: dict[str, Any] = {"time": (("record", "layers"), found.times)}
+        for name, margins, arrivals in (
+            ("", found.margins, found.arrivals),
+            ("_predicted", found.predicted, found.formula),
         ):
-            table[f"{loss}_{kind}_{name}"] = (dims, values)
-    return xr.Dataset(table, coords={"layers": list(DEPTHS), "level": list(levels), "norm": ("mode", list(NORMS))})
+            table[f"margin{name}"] = (("record", "mode", "layers"), margins[0])
+            table[f"arrival{name}"] = (("mode", "level", "layers"), arrivals[0])
+        coords = {"layers": list(DEPTHS), "level": list(LEVELS[loss]), "norm": ("mode", list(NORMS))}
+        parts.append(xr.Dataset({f"{loss}_{kind}_{name}": column for name, column in table.items()}, coords=coords))
+    # Under the hinge the second level is never reached: NaN.
+    return xr.merge(parts, join="outer").transpose("record", "layers", "mode", "level")
 
 
 def _figure(data: xr.Dataset) -> Figure:
