@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from shoal import Task, plot, theory
-from shoal.claims.claim import claim
+from shoal import Task, claim, plot, theory
 from shoal.claims.shared.figures import standard_error, ticks
 from shoal.claims.shared.limits import Measured
 from shoal.claims.shared.runs import far_seed

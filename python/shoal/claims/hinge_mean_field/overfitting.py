@@ -10,8 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from shoal import plot
-from shoal.claims.claim import claim
+from shoal import claim, plot
 from shoal.claims.shared.figures import TIME, draw_mean, legends, standard_error
 from shoal.claims.shared.limits import FACTORS, NETWORKS, Limit, Measured, measure_limits, measure_means, smaller
 from shoal.claims.shared.teacher import Condition, spread_steps

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfinv
 
-from shoal import plot
-from shoal.claims.claim import claim
+from shoal import claim, plot
 from shoal.claims.shared.figures import TIME, legends, standard_error, ticks
 from shoal.claims.shared.limits import NETWORKS, Halves, Measured, count_datasets
 from shoal.claims.shared.teacher import Condition, clock, dozen, nodes, spread_steps

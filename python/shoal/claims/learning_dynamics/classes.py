@@ -8,16 +8,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, plot, theory
-from shoal.claims.claim import claim
+from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, claim, compare_flow, plot, tasks, theory
 from shoal.claims.shared.balanced import balanced_init, initial_margins
 from shoal.claims.shared.deaths import proportion
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.trial import Trial
-from shoal.tasks import modes
-from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
 
 NUMBERS = tuple(range(2, 11))  # K
@@ -31,7 +28,7 @@ class Classes:
     """A dataset of K classes of given norms and frequencies (K,), each one input along an axis of its own."""
 
     def __init__(self, norms: Floats, frequencies: Floats) -> None:
-        axes = modes(norms, frequencies)
+        axes = tasks.modes(norms, frequencies)
         self.number, self.norms, self.frequencies = len(norms), norms, frequencies
         # Labels 0..K-1 also for two classes: the network has K outputs.
         self.task = Task(axes.inputs, np.arange(self.number), axes.sample_weight)

@@ -9,20 +9,17 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Explicit, Network, plot, theory
-from shoal.claims.claim import claim
+from shoal import Explicit, Network, claim, compare_flow, compare_fraction, plot, tasks, theory
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.trial import Trial
-from shoal.tasks import modes
-from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.proportion import compare_fraction
 
 DEPTHS = (1, 2, 3, 4, 5, 6)  # weight layers
 NORMS, FREQUENCIES = (1.7, 0.9), (0.6, 0.4)
-TASK = modes(norms=NORMS, frequencies=FREQUENCIES)
+TASK = tasks.modes(norms=NORMS, frequencies=FREQUENCIES)
 UNITS = 3  # hidden units per layer that carry each mode
 LOSSES = {"cross_entropy": "cross-entropy", "hinge": "hinge"}
 KINDS = {"margin": "margins", "weights": "weights"}

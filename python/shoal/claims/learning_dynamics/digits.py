@@ -18,8 +18,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-from shoal import Gaussian, Network, plot, tasks, theory
-from shoal.claims.claim import claim
+from shoal import Gaussian, Network, claim, plot, tasks, theory
 from shoal.claims.shared.figures import legends, ticks
 from shoal.claims.shared.runs import Plan
 from shoal.claims.trial import Trial

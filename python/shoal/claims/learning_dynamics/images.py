@@ -12,13 +12,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from shoal import Gaussian, GradientDescent, Network, Record, Task, plot
-from shoal.claims.claim import claim
+from shoal import Gaussian, GradientDescent, Network, Record, Task, claim, plot, tasks
 from shoal.claims.shared.figures import draw_mean, legends, standard_error
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.trend import rank_trend
 from shoal.claims.trial import Trial
-from shoal.tasks import digits
 from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_majority
@@ -53,7 +51,7 @@ class Split:
     """Images (samples, 64) in random order: the first `TRAINED` are trained on, the others held out."""
 
     def __init__(self, seed: int, number: int) -> None:
-        task = digits(CLASSES)
+        task = tasks.digits(CLASSES)
         order = np.random.default_rng([seed, number]).permutation(task.samples)
         self.images, self.labels = task.inputs[order], task.labels[order]
 

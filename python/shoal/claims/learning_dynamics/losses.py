@@ -6,13 +6,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Explicit, Network, Task, plot, theory
-from shoal.claims.claim import claim
+from shoal import Explicit, Network, Task, claim, compare_rates, plot, theory
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, Runs, crossing_times, extrapolate, extrapolated_error
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import Comparison, compare_rates
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 
 NORM = 1.3

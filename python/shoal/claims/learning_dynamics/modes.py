@@ -8,14 +8,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Network, plot, tasks, theory
-from shoal.claims.claim import claim
+from shoal import Network, claim, compare_rates, plot, tasks, theory
 from shoal.claims.shared.balanced import balanced_init, initial_margins
 from shoal.claims.shared.figures import key, legends, ticks
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import compare_rates
 from shoal.verdicts.layout import Floats
 
 # Neither the largest norm nor the highest frequency decides alone: the products are 0.7, 0.225, 0.3 and 0.15.

@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Separated, plot
-from shoal.claims.claim import claim
+from shoal import Separated, claim, plot
 from shoal.claims.shared import crowd, sweep
 from shoal.claims.shared.balanced import initial_margins
 from shoal.claims.shared.figures import legends

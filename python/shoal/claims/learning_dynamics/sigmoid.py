@@ -11,16 +11,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from shoal import Network, Separated, plot, theory
-from shoal.claims.claim import claim
+from shoal import Network, Separated, claim, plot, tasks, theory
 from shoal.claims.shared.figures import key, legends, standard_error, ticks
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
 from shoal.claims.shared.runs import Plan, far_seed
 from shoal.claims.trial import Trial
-from shoal.tasks import modes
 from shoal.verdicts.layout import Floats
 
-TASK = modes(norms=(1.7, 0.9), frequencies=(0.6, 0.4))
+TASK = tasks.modes(norms=(1.7, 0.9), frequencies=(0.6, 0.4))
 NEURONS = 3  # hidden units that serve each mode
 PLAN = Plan(
     Network((TASK.dimension, NEURONS * TASK.samples, 1)), TASK, Separated(0.05), "cross_entropy", rate=0.08, steps=800,

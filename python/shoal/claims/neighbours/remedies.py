@@ -10,14 +10,12 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from shoal import Explicit, Network, Task, plot, theory
-from shoal.claims.claim import claim
+from shoal import Explicit, Network, Task, claim, compare_flow, plot, theory
 from shoal.claims.shared import separate
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE
 from shoal.claims.shared.separate import FRACTIONS, FREE, START, TIMES, Penalty, Signed, separate_init, train_margins
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
 
 DECOUPLINGS, DECAYS = (0.1, 0.3, 1.0), (0.01, 0.03, 0.1)  # with which linear networks are brought to rest

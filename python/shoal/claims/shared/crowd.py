@@ -12,16 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal import Network, Separated, Task, theory
+from shoal import Network, Separated, Task, compare_flow, compare_fraction, theory
 from shoal.claims.shared.figures import standard_error
 from shoal.claims.shared.flows import TOLERANCE, exponent_weights, flow, shifted, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.means import compare_estimate, freedom_of_sum
-from shoal.verdicts.proportion import compare_fraction
 
 Integers = NDArray[np.int64]
 NEURONS = 3

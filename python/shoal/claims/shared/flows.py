@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from shoal import GradientFlow, Init, Network, Record, Task
+from shoal import GradientFlow, Init, Network, Record, Task, compare_flow
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 
 RTOL = 1e-8

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from shoal import compare_mean
 from shoal.claims.shared.figures import standard_error
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.teacher import Condition
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.means import compare_estimate, compare_mean, freedom_of_sum
+from shoal.verdicts.means import compare_estimate, freedom_of_sum
 
 NETWORKS = 4
 """On one dataset, whose mean is one draw of a statistical comparison."""

@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import GradientDescent, Init, Loss, Network, Record, Task
+from shoal import GradientDescent, Init, Loss, Network, Record, Task, compare_rates
 from shoal.claims.trial import Trial
 from shoal.engine.threads import thread_count
-from shoal.verdicts.comparison import Comparison, Values, compare_rates
+from shoal.verdicts.comparison import Comparison, Values
 from shoal.verdicts.layout import Floats
 
 Found = TypeVar("Found")

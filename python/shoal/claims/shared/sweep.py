@@ -11,13 +11,12 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
-from shoal import Network, Task, plot, theory
+from shoal import Network, Task, compare_flow, plot, tasks, theory
 from shoal.claims.shared.balanced import balanced_init
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
 from shoal.claims.trial import Trial
-from shoal.tasks import modes
-from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 
 LEVEL = 1.0
@@ -36,7 +35,7 @@ class Pair:
     @property
     def task(self) -> Task:
         """The dataset."""
-        return modes(norms=self.norms, frequencies=self.frequencies)
+        return tasks.modes(norms=self.norms, frequencies=self.frequencies)
 
     @property
     def speeds(self) -> Floats:

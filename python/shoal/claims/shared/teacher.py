@@ -14,10 +14,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import Gaussian, GradientDescent, Hinge, Network, Record, Task, theory, train
+from shoal import Gaussian, GradientDescent, Hinge, Network, Record, Task, tasks, theory, train
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
-from shoal.tasks import separable_gaussian, separable_sphere
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
 from shoal.verdicts.layout import Floats
 
@@ -79,8 +78,8 @@ class Condition:
         """Return the data; the teacher is the first axis."""
         options: dict[str, Any] = {"flipped": self.flipped, "test_samples": self.test_samples, "seed": seed}
         if self.distribution == "sphere":
-            return separable_sphere(self.samples, self.inputs, radius=self.radius, **options)
-        return separable_gaussian(self.samples, self.inputs, **options)
+            return tasks.separable_sphere(self.samples, self.inputs, radius=self.radius, **options)
+        return tasks.separable_gaussian(self.samples, self.inputs, **options)
 
     def train(
         self,

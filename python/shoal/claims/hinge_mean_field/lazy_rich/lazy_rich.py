@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import plot, theory
-from shoal.claims.claim import claim
+from shoal import claim, plot, theory
 from shoal.claims.hinge_mean_field.lazy_rich import fit
 from shoal.claims.hinge_mean_field.lazy_rich.movement import kernel_along, movement, own_unsatisfied, weights
 from shoal.claims.shared.figures import draw_mean, shade

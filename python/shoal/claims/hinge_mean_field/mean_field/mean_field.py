@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from shoal.claims.claim import claim
+from shoal import claim
 from shoal.claims.hinge_mean_field.mean_field import ensemble, figure_one, picture
 from shoal.claims.hinge_mean_field.mean_field.ensemble import BAND, LARGE, recorded, times_of
 from shoal.claims.hinge_mean_field.mean_field.figure_one import PULL

@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import plot
-from shoal.claims.claim import claim
+from shoal import claim, plot
 from shoal.claims.hinge_mean_field.mislabelled import fit
 from shoal.claims.shared.figures import TIME, legends, standard_error
 from shoal.claims.shared.limits import NETWORKS, Limit, Measured, measure_limits

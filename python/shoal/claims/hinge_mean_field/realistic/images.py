@@ -11,10 +11,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from shoal import Gaussian, GradientDescent, Network, Record, Task
+from shoal import Gaussian, GradientDescent, Network, Record, Task, tasks
 from shoal.claims.shared.teacher import clock, spread_steps
 from shoal.claims.trial import Trial
-from shoal.tasks import digits
 from shoal.verdicts.layout import Floats
 
 RATE, STEPS = 0.5, 160
@@ -38,7 +37,7 @@ class ImageSet:
 
     def task(self, seed: int) -> Task:
         """Return the images to train on and those held out, drawn anew for each seed."""
-        task = digits(self.classes, self.samples, test_samples=TESTED, centre=True, seed=seed)
+        task = tasks.digits(self.classes, self.samples, test_samples=TESTED, centre=True, seed=seed)
         if not self.mirrored:
             return task
         inputs = np.concatenate([task.inputs, -task.inputs])

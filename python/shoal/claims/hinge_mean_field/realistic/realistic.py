@@ -14,14 +14,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shoal import plot
-from shoal.claims.claim import claim
+from shoal import claim, compare_flow, compare_mean, plot
 from shoal.claims.hinge_mean_field.realistic import images
 from shoal.claims.hinge_mean_field.realistic.images import SETS, Images, on_curves
 from shoal.claims.shared.figures import TIME, draw_mean, legends, standard_error
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import Comparison, compare_flow
-from shoal.verdicts.means import compare_mean
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.proportion import compare_majority
 
 FEW = 500

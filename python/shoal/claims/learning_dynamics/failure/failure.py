@@ -13,15 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import chi2
 
-from shoal import Gaussian, GradientDescent, Init, Network, Record, Separated, Task, plot, theory
-from shoal.claims.claim import claim
+from shoal import Gaussian, GradientDescent, Init, Network, Record, Separated, Task, claim, plot, tasks, theory
 from shoal.claims.learning_dynamics.failure import surface as failure_surface
 from shoal.claims.shared import deaths
 from shoal.claims.shared.deaths import Counts
 from shoal.claims.shared.figures import key
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
-from shoal.tasks import antipodal
 from shoal.verdicts.comparison import worst
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_fraction
@@ -29,7 +27,7 @@ from shoal.verdicts.proportion import compare_fraction
 SCALE = 1e-4  # of the initialisations: so small that nearly every neuron is decided before any margin counts
 PACE = 0.5  # rate x frequency x norm; below 1 the sign of a + z never changes
 STEPS, WATCHED = 64, (0, 2, 4, 8, 12, 16, 24, 32, 48, 64)
-PAIR, POINT = antipodal(1.0), Task([[1.0]], [1])
+PAIR, POINT = tasks.antipodal(1.0), Task([[1.0]], [1])
 # Hidden units on antipodal data, by how the Gaussian initialisation is scaled: z like w, or smaller by 1/sqrt(h).
 HIDDEN = {"one scale": (2, 4, 6, 8, 10), "scale / sqrt(fan-in)": (3, 5, 7, 9)}
 INITS = {"one scale": Gaussian(std=SCALE), "scale / sqrt(fan-in)": Gaussian(gain=SCALE)}

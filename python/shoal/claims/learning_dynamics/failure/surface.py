@@ -13,16 +13,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from shoal import Gaussian, GradientDescent, Network, Record, plot
+from shoal import Gaussian, GradientDescent, Network, Record, compare_fraction, plot, tasks
 from shoal.claims.shared.deaths import Counts, Integers, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
-from shoal.tasks import modes
 from shoal.verdicts.comparison import worst
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.proportion import compare_fraction, compare_least
+from shoal.verdicts.proportion import compare_least
 
-TASK = modes((1.0, 1.0))
+TASK = tasks.modes((1.0, 1.0))
 DEPTHS, WIDTHS = (1, 2, 3, 4), tuple(range(1, 9))
 CELLS = tuple(product(DEPTHS, WIDTHS))
 INIT, METHOD = Gaussian(gain=float(np.sqrt(2))), GradientDescent(learning_rate=0.1, steps=1000)

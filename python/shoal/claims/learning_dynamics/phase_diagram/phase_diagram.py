@@ -12,17 +12,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shoal import Explicit, Separated, plot, theory
-from shoal.claims.claim import claim
+from shoal import Explicit, Separated, claim, compare_flow, compare_fraction, plot, theory
 from shoal.claims.learning_dynamics.phase_diagram import plane
 from shoal.claims.learning_dynamics.phase_diagram.plane import HEIGHT, LEVEL, NORM, RTOL, TASK, TOLERANCE, WIDTH, Grid
 from shoal.claims.shared.deaths import dead_probability
 from shoal.claims.shared.flows import arrival_error, compare_arrivals
 from shoal.claims.shared.runs import crossing_times
 from shoal.claims.trial import Trial
-from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
-from shoal.verdicts.proportion import compare_fraction
 
 Timed = tuple[Floats, Floats, Floats]
 """Times that were measured and predicted, and how far they may be off; (networks,) each."""

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, theory
+from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, compare_flow, tasks, theory
 from shoal.claims.shared import separate
 from shoal.claims.shared.flows import TOLERANCE
 from shoal.claims.shared.separate import FRACTIONS, LEVEL, START, TIMES, confidence_when_fit
 from shoal.claims.trial import Trial
-from shoal.tasks import features
-from shoal.verdicts.comparison import compare_flow
 from shoal.verdicts.layout import Floats
 from shoal.verdicts.proportion import compare_majority
 
@@ -29,7 +27,7 @@ RATE = 0.1
 
 def one_sign(fraction: float) -> Task:
     """Return feature 0 in every sample, feature 1 in a fraction, and a probe of weight 0 with feature 1 alone."""
-    return features((1.0, 1.0), TYPES, (fraction, 1 - fraction, 0.0))
+    return tasks.features((1.0, 1.0), TYPES, (fraction, 1 - fraction, 0.0))
 
 
 def _theory(fraction: float, strengths: Floats, layers: int, neurons: str = "shared") -> theory.Features:

@@ -10,8 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
-from shoal import Explicit, Hinge, Loss, Network, plot
-from shoal.claims.claim import claim
+from shoal import Explicit, Hinge, Loss, Network, claim, compare_flow, plot
 from shoal.claims.learning_dynamics.starvation import connected
 from shoal.claims.shared import separate
 from shoal.claims.shared.figures import key, legends
@@ -20,7 +19,7 @@ from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.separate import CONFIDENCE, FRACTIONS, LEVEL, START, TIMES, Signed, separate_init
 from shoal.claims.trial import Trial
 from shoal.verdicts.catch import smallest_bound
-from shoal.verdicts.comparison import Comparison, compare_flow
+from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats
 
 NORMS_TOGETHER = (1.0, 0.75)  # of two features that are both in every sample
