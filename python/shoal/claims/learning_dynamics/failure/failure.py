@@ -57,19 +57,19 @@ def failure(run: Trial) -> Figure:
     compare_deaths(run, pairs)
     compare_modes(run, modes)
     failure_surface.compare(run, surface)
-    total = int(surface.trials.sum()) + sum(counts.trials for counts, _ in (*pairs.values(), *modes.values()))
+    total = int(surface["trials"].sum()) + sum(counts.trials for counts, _ in (*pairs.values(), *modes.values()))
     run.note(
         f"{total:,} networks in all. A network fails when it has not learnt every sample at the end.",
         "The formulas hold for descent at any rate below 1/(frequency x norm), as for gradient flow: each step"
         " multiplies a + z by a positive number, so that its sign, which decides, is that of the initialisation.",
         "No theory is claimed for two orthogonal classes and a Gaussian initialisation (gain sqrt 2, rate 0.1, time"
         " 100): only how many initialisations lose a class, that these fail, and a bound.",
-        f"There, at most {(surface.undecided / surface.trials).max():.2%} of the networks of"
+        f"There, at most {float((surface['undecided'] / surface['trials']).max()):.2%} of the networks of"
         " a width and depth are undecided at the end, which the intervals count either way; at most"
-        f" {surface.turned.max():.2%} changed between half time and the end. Of those trained again at"
-        f" half the rate {surface.other.mean():.2%} end otherwise.",
+        f" {float(surface['turned'].max()):.2%} changed between half time and the end. Of those trained again at"
+        f" half the rate {float(surface['other'].mean()):.2%} end otherwise.",
     )
-    return _figure(run.save(_data(pairs, modes).merge(failure_surface.dataset(surface))))
+    return _figure(run.save(_data(pairs, modes).merge(failure_surface.fractions(surface))))
 
 
 def _pairs(run: Trial, count: int) -> dict[tuple[str, int], Trained]:
