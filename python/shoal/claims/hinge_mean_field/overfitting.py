@@ -67,7 +67,7 @@ def overfitting(run: Trial) -> Figure:
     columns = {"early_ratio": early.value, "early_ratio_error": early.standard_error, "early_law": formula}
     table = {name: ("early_time", values) for name, values in columns.items()}
     data = run.save(late.merge(xr.Dataset(table, coords={"early_time": list(TIMES)})))
-    return _figure(data, _curves(trained))
+    return _figure(data, trained)
 
 
 def measure_early(run: Trial, datasets: int) -> Limit:
@@ -137,31 +137,20 @@ def _add_notes(run: Trial, late: xr.Dataset) -> None:
     )
 
 
-def _curves(trained: Sequence[Condition]) -> xr.Dataset:
-    times = np.geomspace(trained[0].rate, trained[0].until, 120)
-    return xr.Dataset(
-        {
-            "law": (("samples", "time"), np.stack([early_error(one, times) for one in trained])),
-            "mean_field": ("time", trained[0].theory.error(times)),
-            "unsatisfied": ("time", trained[0].theory.unsatisfied(times)),
-        },
-        coords={"samples": [one.samples for one in trained], "time": times},
-    )
-
-
-def _figure(data: xr.Dataset, curves: xr.Dataset) -> Figure:
+def _figure(data: xr.Dataset, trained: Sequence[Condition]) -> Figure:
     titles = ("The test error comes to rest", "More samples, smaller error", "At first the formula holds")
     made, (course, end, early) = plot.figure(titles, width=4.3, height=4.4)
     times, sizes = data["time"].values[1:], data["samples"].values
-    seen = curves.isel(time=np.flatnonzero(curves["unsatisfied"] > SHOWN))
-    for colour, count in zip(plot.COLOURS, sizes, strict=False):
-        one = data.isel(time=slice(1, None)).sel(samples=count)
+    clean, line = trained[0].theory, np.geomspace(trained[0].rate, trained[0].until, 120)
+    seen = line[clean.unsatisfied(line) > SHOWN]
+    for colour, condition in zip(plot.COLOURS, trained, strict=False):
+        one = data.isel(time=slice(1, None)).sel(samples=condition.samples)
         train = one["train_error"].values.mean(axis=0)
-        style = {"color": colour, "ms": 4, "lw": 1, "label": f"N = {count:,}"}
+        style = {"color": colour, "ms": 4, "lw": 1, "label": f"N = {condition.samples:,}"}
         draw_mean(course, times[1::2], one["test_error"].values[:, 1::2], **style)
         course.plot(times, np.where(train > LEAST, train, np.nan), color=colour, ls=":", lw=1.8)
-        plot.theory(course, seen["time"], seen["law"].sel(samples=count), color=colour)
-    course.plot(curves["time"], curves["mean_field"], color="0.45", ls="--", lw=1.5, label="theory, infinite N")
+        plot.theory(course, seen, early_error(condition, seen), color=colour)
+    course.plot(line, clean.error(line), color="0.45", ls="--", lw=1.5, label="theory, infinite N")
     plot.theory(course, [], [], color="0.3", label="early formula")
     course.plot([], [], color="0.3", ls=":", lw=1.8, label="training error")
     course.set(xscale="log", xlabel=TIME, yscale="log", ylabel="error, ±4 s.e.", ylim=(LEAST / 1000, 0.6))
