@@ -22,7 +22,7 @@ BELOW = {
     "tasks": {"base", "spec", "engine"},
     "plot": {"base", "spec", "engine"},
     "sweep": {"base", "spec", "engine", "tasks", "_core", "version"},
-    "claims": {"base", "spec", "tasks", "theory", "verdicts", "plot", "train", "engine"},
+    "claims": {"base", "spec", "tasks", "theory", "verdicts", "plot", "train", "predict", "engine"},
 }
 """What each folder may import of shoal, also inside of functions and for types alone."""
 

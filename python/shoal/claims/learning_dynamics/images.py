@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from shoal import Gaussian, GradientDescent, Network, Record, Task, claim, plot, tasks
+from shoal import Gaussian, GradientDescent, Network, Record, Task, claim, plot, predict, tasks
 from shoal.claims.shared.figures import draw_mean, legends, standard_error
 from shoal.claims.shared.runs import side_by_side
 from shoal.claims.shared.trend import rank_trend
@@ -64,9 +64,7 @@ class Split:
 
     def margins(self, data: xr.Dataset) -> Floats:
         """Return the margins (networks, images) of trained networks on the held-out images, without the cue."""
-        images, labels = self.images[TRAINED:], self.labels[TRAINED:]
-        hidden = np.maximum(np.asarray(data["weights_1"].values, float) @ images.T, 0.0)
-        return np.asarray((np.asarray(data["weights_2"].values, float) @ hidden)[:, 0] * labels)
+        return np.asarray(predict(data, self.images[TRAINED:]).values * self.labels[TRAINED:])
 
 
 def separation(margins: Floats, labels: NDArray[np.int64]) -> Floats:
