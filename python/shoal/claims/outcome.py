@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,10 +94,6 @@ class Row:
     statement: str
     comparison: Comparison
     wrong: tuple[Wrong, ...] = ()
-
-    def with_wrong(self, wrong: Wrong) -> Row:
-        """Return the row with one more theory that it must fail."""
-        return replace(self, wrong=(*self.wrong, wrong))
 
     @property
     def passed(self) -> bool:

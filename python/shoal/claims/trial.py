@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec
 
 import xarray as xr
@@ -149,7 +150,7 @@ class Trial:
                 raise ValueError(
                     f"comparison must have the {name} of the row {last.statement!r}, {theirs!r}, got {mine!r}"
                 )
-        self.rows[-1] = last.with_wrong(Wrong(wrong, comparison))
+        self.rows[-1] = replace(last, wrong=(*last.wrong, Wrong(wrong, comparison)))
         return comparison
 
     def note(self, *texts: str) -> None:

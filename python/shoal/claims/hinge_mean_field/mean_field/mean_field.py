@@ -67,7 +67,7 @@ def compare_gaussian(run: Trial, pair: Halves) -> None:
     steps, gamma, linear = recorded(condition), theory.gamma(times), theory.early(times)
     fitting = condition.pull(times) <= PULL
     before, early = dozen(fitting), dozen(theory.boundary(times) > LINEAR)
-    found = pair.limit("gamma") - condition.rate_shift(steps, _gamma)
+    found = pair.limit("gamma") - condition.rate_shift(steps, lambda up, down: np.log(up))
 
     def clocked(predicted: Floats) -> Comparison:
         return pair.compare_mean(found[:, before], predicted[before])
@@ -75,7 +75,9 @@ def compare_gaussian(run: Trial, pair: Halves) -> None:
     run.row("gamma(t), from the slope of a + w_par against its initialisation", clocked(gamma))
     run.must_fail("clock 20% faster", clocked(theory.gamma(1.2 * times)))
     run.must_fail("output scale doubled", clocked(replace(theory, alpha=2 * theory.alpha).gamma(times)))
-    slopes = pair.limit("turned") - condition.rate_shift(steps, _turned)
+    slopes = pair.limit("turned") - condition.rate_shift(
+        steps, lambda up, down: np.stack([(up + down) / 2 - 1, (up - down) / 2] * 2, axis=-1)
+    )
     turned = np.stack([2 * np.sinh(gamma / 2) ** 2, np.sinh(gamma)] * 2, axis=-1)
     run.row(
         "change of a_i and w_par,i regressed on their initialisations: cosh gamma - 1, sinh gamma",
@@ -95,16 +97,6 @@ def compare_gaussian(run: Trial, pair: Halves) -> None:
     ):
         left = (pair.limit(name) - shift)[:, begun]
         run.row(statement, pair.compare_mean(left, theory.unsatisfied(times)[begun]))
-
-
-def _gamma(up: Floats, down: Floats) -> Floats:
-    """Return what `clock` measures of nodes that descent has multiplied so."""
-    return np.log(up)
-
-
-def _turned(up: Floats, down: Floats) -> Floats:
-    """Return what `slopes` measures of them."""
-    return np.stack([(up + down) / 2 - 1, (up - down) / 2] * 2, axis=-1)
 
 
 def _compare_slope(run: Trial, pair: Halves, before: NDArray[np.int64]) -> None:
@@ -157,7 +149,7 @@ def compare_sphere(run: Trial, pair: Halves) -> None:
     condition, times, found = pair.condition, times_of(pair.condition), pair.limit("gamma")
     gamma = condition.theory.gamma(times)
     steps, before = recorded(condition), dozen(condition.pull(times) <= PULL)
-    measured = (found - condition.rate_shift(steps, _gamma))[:, before]
+    measured = (found - condition.rate_shift(steps, lambda up, down: np.log(up)))[:, before]
     statement = f"unit sphere, d = {condition.inputs}: gamma(t) of its own theory"
     run.row(statement, pair.compare_mean(measured, gamma[before]))
     gaussian = replace(condition.theory, distribution="gaussian", radius=1.0).gamma(times)
