@@ -263,6 +263,6 @@ def test_progress_is_told_what_runs():
 
 
 def test_a_count_that_is_asked_for_goes_before_the_claims_own():
-    assert Setting(networks=7).count(100, 10) == 7
-    assert Setting(quick=True).count(100, 10) == 10
-    assert Setting().count(100, 10) == 100
+    assert trial.Trial(Setting(networks=7)).networks(100, 10) == 7
+    assert trial.Trial(Setting(quick=True)).networks(100, 10) == 10
+    assert trial.Trial().networks(100, 10) == 100

@@ -62,17 +62,6 @@ class Setting:
             if value is not None or name == "seed":
                 object.__setattr__(self, name, checks.integer(name, value, least=least, most=most))
 
-    def count(self, full: int, quick: int) -> int:
-        """Return the number of networks: what was asked for, else the claim's own."""
-        if self.networks is not None:
-            return self.networks
-        return quick if self.quick else full
-
-    def say(self, line: str) -> None:
-        """Tell whoever listens what runs now."""
-        if self.progress is not None:
-            self.progress(line)
-
 
 @dataclass(frozen=True)
 class Wrong:

@@ -59,11 +59,14 @@ class Trial:
 
     def networks(self, full: int = 10_000, quick: int = 1_000) -> int:
         """Return how many networks: what ``--networks`` asks for, else ``full``, or ``quick`` with ``--quick``."""
-        return self._setting.count(full, quick)
+        if self._setting.networks is not None:
+            return self._setting.networks
+        return quick if self.quick else full
 
     def say(self, line: str) -> None:
         """Show a line about what runs now, until the next."""
-        self._setting.say(line)
+        if self._setting.progress is not None:
+            self._setting.progress(line)
 
     def train(self, *arguments: Any, **training: Any) -> xr.Dataset:
         """Return ``shoal.train(...)`` of the same arguments, with the seed and threads of this run unless given."""
