@@ -14,7 +14,7 @@ from shoal import Explicit, Network, Task, claim, compare_flow, plot, theory
 from shoal.claims.shared import separate
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE
-from shoal.claims.shared.separate import FRACTIONS, FREE, START, TIMES, Penalty, Signed, separate_init, train_margins
+from shoal.claims.shared.separate import FRACTIONS, START, TIMES, Signed, separate_init, train_margins
 from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
 
@@ -41,13 +41,14 @@ def cued(fraction: float) -> Signed:
 
 TASKS = {"accompanied": accompanied, "cued": cued}
 NAMES = ("no penalty", "weight decay", "spectral decoupling")
+Penalty = dict[str, Any]  # what is added to the loss, as arguments of ``shoal.train`` and ``theory.Features``
 
 
 def _members(signed: Signed) -> Floats:
     return np.array([[float(k in held) for k in range(len(signed.norms))] for held in signed.types])
 
 
-def rest(signed: Signed, penalty: Penalty) -> Floats:
+def rest(signed: Signed, weight_decay: float = 0.0, spectral_decoupling: float = 0.0) -> Floats:
     """Return the strengths (features,) at which a two-layer network with separate neurons rests.
 
     The minimum over u >= 0 of sum_T p_T [l(m_T) + zeta/2 m_T^2] + 2 lambda sum_k u_k/rho_k, with a factor 2 for the
@@ -60,8 +61,8 @@ def rest(signed: Signed, penalty: Penalty) -> Floats:
         tried = strengths.copy()
         tried[feature] = value
         margins = members @ tried
-        pull = expit(-margins) - penalty.spectral_decoupling * margins
-        decay = 2 * penalty.weight_decay / signed.norms[feature]
+        pull = expit(-margins) - spectral_decoupling * margins
+        decay = 2 * weight_decay / signed.norms[feature]
         return float(decay - (members[:, feature] * signed.frequencies) @ pull)
 
     for _ in range(2000):
@@ -81,7 +82,7 @@ def loss_at(signed: Signed, strengths: Floats) -> float:
 
 def matching_decay(signed: Signed) -> float:
     """Return the weight decay with which the network rests at the training loss `TARGET`."""
-    return float(brentq(lambda decay: loss_at(signed, rest(signed, Penalty(decay))) - TARGET, 1e-4, 0.4, xtol=1e-12))
+    return float(brentq(lambda decay: loss_at(signed, rest(signed, decay)) - TARGET, 1e-4, 0.4, xtol=1e-12))
 
 
 def matching_time(signed: Signed, initial: Floats) -> float:
@@ -93,7 +94,7 @@ def matching_time(signed: Signed, initial: Floats) -> float:
 
 def penalties(signed: Signed) -> dict[str, Penalty]:
     """Return the three trainings that are compared, weight decay tuned to the training loss of decoupling."""
-    trained = (FREE, Penalty(weight_decay=matching_decay(signed)), Penalty(spectral_decoupling=DECOUPLING))
+    trained: tuple[Penalty, ...] = ({}, {"weight_decay": matching_decay(signed)}, {"spectral_decoupling": DECOUPLING})
     return dict(zip(NAMES, trained, strict=True))
 
 
@@ -128,15 +129,15 @@ def _linear(run: Trial) -> dict[str, Any]:
     softest = float(np.linalg.eigvalsh(scaled @ scaled.T)[0])
     for decoupling in DECOUPLINGS:
         # Distances shrink at least at the rate decoupling x softest: by e^-30 in this time.
-        until, penalty = np.array([0.0, 30 / (decoupling * softest)]), Penalty(spectral_decoupling=decoupling)
-        margins = train_margins(run, Network((24, 1)), free, Explicit([initial]), until, penalty)[:, -1:]
+        until, init = np.array([0.0, 30 / (decoupling * softest)]), Explicit([initial])
+        margins = train_margins(run, Network((24, 1)), free, init, until, spectral_decoupling=decoupling)[:, -1:]
         found.append(margins[0, 0])
         right, wrong = (np.full(free.samples, float(theory.decoupled_margin(p * decoupling))) for p in (1.0, 1.05))
         run.compare_flow(f"linear, decoupling {decoupling:g}: margin of every sample", margins, right, TOLERANCE)
         run.must_fail("decoupling 5% larger", compare_flow(margins, wrong, TOLERANCE))
     for decay in DECAYS:
         until, init = np.array([0.0, 30 / decay]), Explicit([initial[..., :6]])
-        margins = train_margins(run, Network((6, 1)), tight, init, until, Penalty(weight_decay=decay))[:, -1:]
+        margins = train_margins(run, Network((6, 1)), tight, init, until, weight_decay=decay)[:, -1:]
         dual, larger = (theory.penalised_linear(tight, weight_decay=p * decay) for p in (1.0, 1.05))
         # In U^T m the inputs count through their singular values alone.
         turned = margins @ dual.samples
@@ -159,8 +160,8 @@ def _paths(run: Trial) -> dict[str, Any]:
         signed = make(PATH_FRACTION)
         network, init = separate_init(signed.norms, initial, run.seed)
         for name, penalty in penalties(signed).items():
-            measured = train_margins(run, network, signed.task, init, TIMES, penalty)
-            margins.setdefault(name, []).append((measured, signed.predicted(initial, TIMES, penalty=penalty)))
+            measured = train_margins(run, network, signed.task, init, TIMES, **penalty)
+            margins.setdefault(name, []).append((measured, signed.predicted(initial, TIMES, **penalty)))
     joined = {name: [np.concatenate(both) for both in zip(*pairs, strict=True)] for name, pairs in margins.items()}
     for name, (found, right) in joined.items():
         run.compare_flow(f"two layers, {name}: margins", found, right, TOLERANCE)
@@ -175,14 +176,14 @@ def _paths(run: Trial) -> dict[str, Any]:
 def _rests(run: Trial) -> None:
     """Compare two-layer networks where they rest, at an exponential pace; a feature that decay drops rests at 0."""
     initial = separate.equal_strengths(run.networks(full=16, quick=4), run.seed)
-    decay = Penalty(weight_decay=REST_DECAY)
+    decay = {"weight_decay": REST_DECAY}
     asked = [(task, make(REST_FRACTION), "weight decay", decay) for task, make in TASKS.items()]
     asked.append(("each also alone", ALONE, "weight decay", decay))
-    asked.append(("each also alone", ALONE, "spectral decoupling", Penalty(spectral_decoupling=DECOUPLING)))
+    asked.append(("each also alone", ALONE, "spectral decoupling", {"spectral_decoupling": DECOUPLING}))
     for task, signed, name, penalty in asked:
         network, init = separate_init(signed.norms, initial, run.seed)
-        margins = train_margins(run, network, signed.task, init, REST, penalty)[:, -1:]
-        final = signed.members @ rest(signed, penalty)
+        margins = train_margins(run, network, signed.task, init, REST, **penalty)[:, -1:]
+        final = signed.members @ rest(signed, **penalty)
         run.compare_flow(f"two layers, {task}, {name}: margins at rest", margins, final, TOLERANCE)
 
 
@@ -196,7 +197,7 @@ def _matched(run: Trial) -> dict[str, Any]:
             network, init = separate_init(signed.norms, initial, run.seed)
             for k, penalty in enumerate(penalties(signed).values()):
                 times = _until(signed, penalty, initial)
-                margins = train_margins(run, network, signed.task, init, times, penalty)
+                margins = train_margins(run, network, signed.task, init, times, **penalty)
                 found[i, j, k] = expit(margins[0, -1, -1])
         predicted = np.array([_confidences(make(fraction), initial) for fraction in FRACTIONS])
         lines[i] = [_confidences(make(float(fraction)), initial) for fraction in LINE]
@@ -225,12 +226,12 @@ def _matched(run: Trial) -> dict[str, Any]:
 
 def _until(signed: Signed, penalty: Penalty, initial: Floats) -> Floats:
     """Return time 0, and when a training is stopped: when its loss is `TARGET`, or at rest."""
-    return np.array([0.0, REST[-1] if penalty != FREE else matching_time(signed, initial[0])])
+    return np.array([0.0, REST[-1] if penalty else matching_time(signed, initial[0])])
 
 
 def _confidences(signed: Signed, initial: Floats) -> Floats:
     """Return the predicted confidence on the starved feature alone, (penalties,)."""
-    margins = [signed.predicted(initial, _until(signed, p, initial), penalty=p) for p in penalties(signed).values()]
+    margins = [signed.predicted(initial, _until(signed, p, initial), **p) for p in penalties(signed).values()]
     return np.asarray(expit(np.array(margins)[:, 0, -1, -1]))
 
 

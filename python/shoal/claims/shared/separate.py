@@ -1,4 +1,4 @@
-"""Networks with separate neurons for each feature, and penalties, for starvation and its remedies.
+"""Networks with separate neurons for each feature, for starvation and its remedies.
 
 The theory of features needs separate neurons for each feature, but two features that share samples are as a rule learnt
 by the same neurons. Here they stay apart, because every feature comes with both signs, equally often: a neuron along
@@ -13,7 +13,7 @@ bits, and their pulls cancel to exactly 0 for norms that are powers of 2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -36,17 +36,6 @@ FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of the samples with the starved feature, or with both."""
 START = 0.03
 """Initial strength of each feature in the curves that are drawn."""
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """What is added to the loss, as ``shoal.train`` and ``theory.Features`` take it."""
-
-    weight_decay: float = 0.0
-    spectral_decoupling: float = 0.0
-
-
-FREE = Penalty()
 
 
 @dataclass(frozen=True)
@@ -78,9 +67,7 @@ class Signed:
         """(samples, features): 1 where a sample carries a feature."""
         return np.asarray(np.abs(self.task.inputs) > 0, float)
 
-    def theory(
-        self, strengths: ArrayLike, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE
-    ) -> theory.Features:
+    def theory(self, strengths: ArrayLike, loss: str | Loss = "cross_entropy", **penalty: Any) -> theory.Features:
         """Return the theory of networks with separate neurons of these initial strengths (features,)."""
         return theory.Features(
             norms=self.norms,
@@ -89,14 +76,12 @@ class Signed:
             starts=strengths,
             loss=loss,
             depth=2,
-            **asdict(penalty),
+            **penalty,
         )
 
-    def predicted(
-        self, initial: Floats, times: Floats, loss: str | Loss = "cross_entropy", penalty: Penalty = FREE
-    ) -> Floats:
+    def predicted(self, initial: Floats, times: Floats, loss: str | Loss = "cross_entropy", **penalty: Any) -> Floats:
         """Return the margins (networks, times, samples) that theory predicts from strengths (networks, features)."""
-        strengths = [self.theory(one, loss, penalty).strengths(times).T for one in initial]
+        strengths = [self.theory(one, loss, **penalty).strengths(times).T for one in initial]
         return np.asarray(np.stack(strengths) @ self.members.T, float)
 
 
@@ -119,12 +104,9 @@ def separate_init(norms: Sequence[float], strengths: Floats, seed: int) -> tuple
     return Network((count, units, 1)), Explicit(weights)
 
 
-def train_margins(
-    run: Trial, network: Network, task: Task, init: Init, times: Floats, penalty: Penalty = FREE, **training: Any
-) -> Floats:
+def train_margins(run: Trial, network: Network, task: Task, init: Init, times: Floats, **training: Any) -> Floats:
     """Return the margins (networks, times, samples) of a training by gradient flow."""
-    data = flow(run, network, task, init, times, **asdict(penalty), **training)
-    return np.asarray(data["margin"].values, float)
+    return np.asarray(flow(run, network, task, init, times, **training)["margin"].values, float)
 
 
 def equal_strengths(networks: int, seed: int) -> Floats:
