@@ -51,8 +51,7 @@ def sphere():
 def single():
     condition = replace(figure_one.QUICK, samples=800, steps=300)
     measure = ("trajectory", "margin", "error", "loss", "test_error")
-    data = condition.train(Trial(SETTING), steps=spread_steps(condition.steps, 40), measure=measure, part=5)
-    return figure_one.Single(condition, data, (figure_one.meaning("beta*/M", condition, data),))
+    return condition, condition.train(Trial(SETTING), steps=spread_steps(condition.steps, 40), measure=measure, part=5)
 
 
 def test_it_passes(outcome):
@@ -124,15 +123,15 @@ def test_nodes_that_leave_their_hyperbolas_are_seen(sphere):
 
 
 def test_the_single_network_stays_within_its_scatter_and_is_told_from_another_law(single):
-    assert all(row.passed for row in rows_of(figure_one.compare, SETTING, single))
-    wrong = replace(single, condition=replace(single.condition, alpha=0.4))
-    assert fails(figure_one.compare, wrong)
+    condition, data = single
+    assert all(row.passed for row in rows_of(figure_one.compare, SETTING, condition, data))
+    assert fails(figure_one.compare, replace(condition, alpha=0.4), data)
 
 
-def test_the_notes_say_what_became_of_each_meaning_of_the_rate(outcome, single):
-    note = figure_one.note(single)
-    assert "beta*/M = 1.25: all classified from step" in note
-    assert all(f"{meaning} = " in "".join(outcome.notes) for meaning in ("beta*/M", "beta*/d", "beta*"))
+def test_the_notes_say_what_became_of_each_meaning_of_the_rate(outcome):
+    notes = "".join(outcome.notes)
+    assert "beta*/M = 1.25: all classified from step" in notes
+    assert all(f"{meaning} = " in notes for meaning in ("beta*/M", "beta*/d", "beta*"))
 
 
 def test_an_example_counts_as_classified_from_when_it_stays_so():
@@ -144,8 +143,9 @@ def test_an_example_counts_as_classified_from_when_it_stays_so():
 
 
 def test_a_test_error_that_does_not_round_to_the_stated_one_fails(single):
-    full = replace(single, condition=replace(single.condition, samples=figure_one.FULL.samples))
-    assert len(rows_of(figure_one.compare, SETTING, full)) == 1
+    condition, data = single
+    full = replace(condition, samples=figure_one.FULL.samples)
+    assert len(rows_of(figure_one.compare, SETTING, full, data)) == 1
     for error, stands in ((0.0124, True), (0.019, False), (0.003, False)):
         found = figure_one.compare_stated(error, figure_one.FULL)
         assert found.passed == stands

@@ -5,7 +5,7 @@ Source: arXiv:2006.11209; theory book, chapter 7.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -29,18 +29,8 @@ PULL = 0.05
 """Once a training sample can have raised its own margin by this much of h, the network learns its samples."""
 
 
-@dataclass(frozen=True)
-class Single:
-    """The one network of the figure, and what it and other meanings of beta* lead to, in words."""
-
-    condition: Condition
-    data: xr.Dataset
-    meanings: tuple[str, ...]
-
-
-def train(run: Trial) -> Single:
-    """Train the network of the figure, full or quick, and at other meanings of beta*."""
-    condition = QUICK if run.quick else FULL
+def train(run: Trial, condition: Condition) -> tuple[xr.Dataset, str]:
+    """Train the network of the figure, also at other meanings of beta*; return it, and in words what these lead to."""
     size = f"N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}"
     run.say(f"figure 1: {size}, {condition.steps} steps")
     measure = ("trajectory", "margin", "error", "test_error")
@@ -52,7 +42,8 @@ def train(run: Trial) -> Single:
         steps = spread_steps(other.steps, 40)
         short = other.train(run, steps=steps, measure=measure[1:], part=PART, engine="wide")
         meanings.append(meaning(formula, other, short))
-    return Single(condition, data, tuple(meanings))
+    scale = "" if condition == FULL else " (at the reduced scale of a quick run, its rate chosen to be like it)"
+    return data, f"Figure 1, {size}, {condition.steps} steps; what beta* = 1000 may mean{scale}: {'; '.join(meanings)}."
 
 
 def meaning(formula: str, condition: Condition, data: xr.Dataset) -> str:
@@ -67,19 +58,8 @@ def meaning(formula: str, condition: Condition, data: xr.Dataset) -> str:
     )
 
 
-def note(single: Single) -> str:
-    """Return what the meanings of beta* lead to."""
-    condition = single.condition
-    scale = "" if condition == FULL else " (at the reduced scale of a quick run, its rate chosen to be like it)"
-    return (
-        f"Figure 1, N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}, {condition.steps} steps;"
-        f" what beta* = 1000 may mean{scale}: {'; '.join(single.meanings)}."
-    )
-
-
-def compare(run: Trial, single: Single) -> None:
+def compare(run: Trial, condition: Condition, data: xr.Dataset) -> None:
     """Compare one network with theory: its clock, and at full scale its test error with that of the paper."""
-    condition, data = single.condition, single.data
     times = data["time"].values
     before = (times > 0) & (condition.pull(times) <= PULL)
     shift = condition.rate_shift(data["step"].values, lambda up, down: np.log(up))

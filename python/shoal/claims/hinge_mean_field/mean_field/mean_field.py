@@ -40,25 +40,25 @@ UNCORRECTED = 1.5
 )
 def mean_field(run: Trial) -> Figure:
     """Compare the statistics of many networks, and the paper's figure 1."""
-    condition = QUICK if run.quick else FULL
+    condition, figure = (QUICK, figure_one.QUICK) if run.quick else (FULL, figure_one.FULL)
     datasets = count_datasets(run, *DATASETS)
     gaussian = ensemble.train(run, condition, datasets, first=0)
     sphere = ensemble.train(run, SPHERE, count_datasets(run, *SPHERES), first=1000)
-    single = figure_one.train(run)
+    single, note = figure_one.train(run, figure)
     compare_gaussian(run, gaussian)
     compare_error(run, gaussian)
     compare_band(run, gaussian)
     compare_sphere(run, sphere)
-    figure_one.compare(run, single)
+    figure_one.compare(run, figure, single)
     run.note(
         f"Means over {datasets} datasets of {NETWORKS} networks each, d = {condition.inputs},"
         f" N = {condition.samples}, M = {condition.nodes}, extrapolated to infinite sizes with as many at half of both."
         " What the rate shifts in the mean-field limit is known and taken off.",
         f"Compared until a training sample can have raised its own margin by {PULL:.0%} of the threshold: afterwards"
         " the network learns the samples and no longer their distribution. Nothing is claimed of that time.",
-        figure_one.note(single),
+        note,
     )
-    return picture.draw(run.save(picture.collect(single, gaussian, sphere)), single)
+    return picture.draw(run.save(picture.collect(figure, single, gaussian, sphere)), figure)
 
 
 def compare_gaussian(run: Trial, pair: Halves) -> None:

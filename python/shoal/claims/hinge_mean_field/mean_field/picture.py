@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from shoal import plot
 from shoal.claims.hinge_mean_field.mean_field.ensemble import band, satisfied_at, times_of
-from shoal.claims.hinge_mean_field.mean_field.figure_one import PULL, Single
+from shoal.claims.hinge_mean_field.mean_field.figure_one import PULL
 from shoal.claims.shared.figures import TIME, key, legends, shade, standard_error
 from shoal.claims.shared.limits import Halves
-from shoal.claims.shared.teacher import clock, nodes
+from shoal.claims.shared.teacher import Condition, clock, nodes
 from shoal.theory import TrainedNoise
 
 SHOWN = 10
@@ -34,9 +34,8 @@ TITLES = (
 )
 
 
-def collect(single: Single, gaussian: Halves, sphere: Halves) -> xr.Dataset:
-    """Return what the figure shows, and the means of the ensembles."""
-    condition, data = single.condition, single.data
+def collect(condition: Condition, data: xr.Dataset, gaussian: Halves, sphere: Halves) -> xr.Dataset:
+    """Return what the figure shows of its one network, and the means of the ensembles."""
     theory, times = condition.theory, data["time"].values
     output, along = nodes(data)
     line = np.concatenate([[0.0], np.geomspace(condition.rate, condition.until, 240)])
@@ -87,10 +86,9 @@ def _means(name: str, pair: Halves) -> xr.Dataset:
     return xr.Dataset({f"{name}_{each}": (time, values) for each, values in table.items()}, coords={time: times})
 
 
-def draw(data: xr.Dataset, single: Single) -> Figure:
+def draw(data: xr.Dataset, condition: Condition) -> Figure:
     """Return the figure: six panels in two rows. What is not compared with theory is shaded."""
     made, panels = plot.figure(TITLES, width=4.6, height=4.2, rows=2)
-    condition = single.condition
     made.suptitle(
         f"One network, M = {condition.nodes} nodes, N = {condition.samples:,} samples, d = {condition.inputs}:"
         " points trained, lines theory",
