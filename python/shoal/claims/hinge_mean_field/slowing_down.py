@@ -85,7 +85,7 @@ def train(run: Trial, condition: Condition, datasets: int) -> Halves:
     steps = np.arange(condition.steps + 1)
 
     def measuring(condition: Condition) -> Callable[[int], Measured]:
-        fitting = condition.pull(step_times(condition)) <= PULL
+        fitting = condition.pull(condition.times) <= PULL
 
         def measure(part: int) -> Measured:
             measures = ("trajectory", "margin", "test_margin")
@@ -129,11 +129,6 @@ def time_at(condition: Condition, fraction: ArrayLike) -> Floats:
     return condition.theory.satisfaction_time(boundary_at(fraction))
 
 
-def step_times(condition: Condition) -> Floats:
-    """Return the times of the steps, (times,) float64."""
-    return np.asarray(np.arange(condition.steps + 1) * condition.rate, np.float64)
-
-
 def _reached(times: Floats, series: Floats, levels: Floats) -> Floats:
     """Return when falling series (datasets, times) reach levels, (datasets, levels), linear between records."""
     return np.array([np.interp(-levels, -np.minimum.accumulate(one), times) for one in series])
@@ -145,7 +140,7 @@ def compare(run: Trial, pair: Halves) -> None:
     A training sample raises its own margin, by what falls like 1/N: it is satisfied early, the nodes lack its pull, and
     fresh samples are satisfied late. As what finite M adds, that drops out.
     """
-    condition, times = pair.condition, step_times(pair.condition)
+    condition, times = pair.condition, pair.condition.times
     fitting = condition.pull(times) <= PULL
     few = dozen(fitting)
     gamma, driven, unsatisfied = (pair.limit(name) for name in ("gamma", "driven", "unsatisfied"))
@@ -183,7 +178,7 @@ def compare(run: Trial, pair: Halves) -> None:
 
 
 def _data(pair: Halves, steps: NDArray[np.int64], others: dict[str, Floats]) -> xr.Dataset:
-    condition, times = pair.condition, step_times(pair.condition)
+    condition, times = pair.condition, pair.condition.times
     gamma, unsatisfied = pair.limit("gamma"), pair.limit("unsatisfied")
     speed = np.expm1(np.diff(gamma, axis=1)) / condition.rate
     table = {

@@ -70,6 +70,11 @@ class Condition:
         return distribution_of(self.distribution, self.inputs, self.radius)
 
     @property
+    def times(self) -> Floats:
+        """Times of all steps, from 0 on."""
+        return np.asarray(np.arange(self.steps + 1) * self.rate, np.float64)
+
+    @property
     def until(self) -> float:
         """Time of the last step."""
         return self.rate * self.steps
@@ -198,14 +203,25 @@ def dozen(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(np.unique(found[np.linspace(0, len(found) - 1, 12).astype(int)]))
 
 
+def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:
+    """Return when each margin (..., times, samples) first reaches the threshold, (..., samples) float64.
+
+    Read off the line between the records before and after; infinite where it is never reached.
+    """
+    reached = margins >= threshold
+    after = np.maximum(reached.argmax(axis=-2), 1)[..., None, :]
+    high = np.take_along_axis(margins, after, axis=-2)[..., 0, :]
+    low = np.take_along_axis(margins, after - 1, axis=-2)[..., 0, :]
+    after = after[..., 0, :]
+    found = times[after - 1] + (threshold - low) / (high - low) * (times[after] - times[after - 1])
+    return np.where(reached.any(axis=-2), found, np.inf)
+
+
 def crossing(times: Floats, series: Floats, level: float) -> float:
     """Return when a falling series (times,) first reaches a level, linearly between records; RuntimeError if never."""
-    below = series <= level
-    first = int(below.argmax())
-    if first == 0:
+    if not series.min() <= level < series[0]:
         raise RuntimeError(
             f"the series must come down to {level:g} between its first and last record, "
             f"got {series[0]:.3g} at the first and {series.min():.3g} as its least"
         )
-    high, low = series[first - 1], series[first]
-    return float(times[first - 1] + (high - level) / (high - low) * (times[first] - times[first - 1]))
+    return float(satisfied_at(times, -series[:, None], -level)[0])

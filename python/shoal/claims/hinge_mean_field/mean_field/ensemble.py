@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from shoal.claims.shared.limits import NETWORKS, Halves, Measured
-from shoal.claims.shared.teacher import Condition, clock, nodes
+from shoal.claims.shared.teacher import Condition, clock, nodes, satisfied_at
 from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
 
@@ -31,11 +31,6 @@ SIZES: Floats = np.linspace(LARGE, 6.0, 500)
 def recorded(condition: Condition) -> NDArray[np.int64]:
     """Return the steps at which the ensembles are recorded."""
     return np.arange(0, condition.steps + 1, EVERY)
-
-
-def times_of(condition: Condition) -> Floats:
-    """Return the times of those records."""
-    return np.asarray(recorded(condition) * condition.rate)
 
 
 def train(run: Trial, condition: Condition, datasets: int, first: int) -> Halves:
@@ -94,20 +89,6 @@ def within_band(condition: Condition) -> Callable[[xr.Dataset], Floats]:
         return np.asarray(((found >= low) & (found <= high)).mean(axis=-1))
 
     return inside
-
-
-def satisfied_at(times: Floats, margins: Floats, threshold: float) -> Floats:
-    """Return when each margin (..., times, samples) first reaches the threshold, (..., samples) float64.
-
-    Read off the line between the records before and after; infinite where it is never reached.
-    """
-    reached = margins >= threshold
-    after = np.maximum(reached.argmax(axis=-2), 1)[..., None, :]
-    high = np.take_along_axis(margins, after, axis=-2)[..., 0, :]
-    low = np.take_along_axis(margins, after - 1, axis=-2)[..., 0, :]
-    after = after[..., 0, :]
-    found = times[after - 1] + (threshold - low) / (high - low) * (times[after] - times[after - 1])
-    return np.where(reached.any(axis=-2), found, np.inf)
 
 
 def band(condition: Condition, projections: Floats, deviations: float) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from shoal import claim
 from shoal.claims.hinge_mean_field.mean_field import ensemble, figure_one, picture
-from shoal.claims.hinge_mean_field.mean_field.ensemble import BAND, LARGE, recorded, times_of
+from shoal.claims.hinge_mean_field.mean_field.ensemble import BAND, EVERY, LARGE, recorded
 from shoal.claims.hinge_mean_field.mean_field.figure_one import PULL
 from shoal.claims.shared.limits import NETWORKS, Halves, count_datasets
 from shoal.claims.shared.teacher import Condition, dozen
@@ -63,7 +63,7 @@ def mean_field(run: Trial) -> Figure:
 
 def compare_gaussian(run: Trial, pair: Halves) -> None:
     """Compare networks on Gaussian inputs: the clock, the hyperbolas, and the unsatisfied fractions."""
-    condition, theory, times = pair.condition, pair.condition.theory, times_of(pair.condition)
+    condition, theory, times = pair.condition, pair.condition.theory, pair.condition.times[::EVERY]
     steps, gamma, linear = recorded(condition), theory.gamma(times), theory.early(times)
     fitting = condition.pull(times) <= PULL
     before, early = dozen(fitting), dozen(theory.boundary(times) > LINEAR)
@@ -101,7 +101,7 @@ def compare_gaussian(run: Trial, pair: Halves) -> None:
 
 def _compare_slope(run: Trial, pair: Halves, before: NDArray[np.int64]) -> None:
     ends = before[[len(before) // 2, -1]]
-    times = times_of(pair.condition)[ends]
+    times = pair.condition.times[::EVERY][ends]
     span = np.diff(np.log(times))
     expected = np.diff(pair.condition.theory.gamma(times)) / span
     shift = pair.condition.rate_shift(recorded(pair.condition)[ends], lambda up, down: np.diff(np.log(up)) / span)
@@ -114,7 +114,7 @@ def _compare_slope(run: Trial, pair: Halves, before: NDArray[np.int64]) -> None:
 
 def compare_error(run: Trial, pair: Halves) -> None:
     """Compare the test error of M nodes, as long as nearly all samples are unsatisfied: nothing corrects noise yet."""
-    condition, theory, times = pair.condition, pair.condition.theory, times_of(pair.condition)
+    condition, theory, times = pair.condition, pair.condition.theory, pair.condition.times[::EVERY]
     at = dozen(theory.boundary(times) > UNCORRECTED)
     shift = condition.rate_shift(recorded(condition), lambda up, down: theory.error(theory.time(np.log(up))))
     measured = (pair.whole["error"] - shift)[:, at]
@@ -146,7 +146,7 @@ def compare_band(run: Trial, pair: Halves) -> None:
 
 def compare_sphere(run: Trial, pair: Halves) -> None:
     """Compare networks on the unit sphere: another clock, the same curves."""
-    condition, times, found = pair.condition, times_of(pair.condition), pair.limit("gamma")
+    condition, times, found = pair.condition, pair.condition.times[::EVERY], pair.limit("gamma")
     gamma = condition.theory.gamma(times)
     steps, before = recorded(condition), dozen(condition.pull(times) <= PULL)
     measured = (found - condition.rate_shift(steps, lambda up, down: np.log(up)))[:, before]

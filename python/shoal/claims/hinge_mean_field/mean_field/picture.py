@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shoal import plot
-from shoal.claims.hinge_mean_field.mean_field.ensemble import band, satisfied_at, times_of
+from shoal.claims.hinge_mean_field.mean_field.ensemble import EVERY, band
 from shoal.claims.hinge_mean_field.mean_field.figure_one import PULL
 from shoal.claims.shared.figures import TIME, key, legends, shade, standard_error
 from shoal.claims.shared.limits import Halves
-from shoal.claims.shared.teacher import Condition, clock, nodes
+from shoal.claims.shared.teacher import Condition, clock, nodes, satisfied_at
 from shoal.theory import TrainedNoise
 
 SHOWN = 10
@@ -74,7 +74,7 @@ def collect(condition: Condition, data: xr.Dataset, gaussian: Halves, sphere: Ha
 
 
 def _means(name: str, pair: Halves) -> xr.Dataset:
-    gamma, theory, times = pair.limit("gamma"), pair.condition.theory, times_of(pair.condition)
+    gamma, theory, times = pair.limit("gamma"), pair.condition.theory, pair.condition.times[::EVERY]
     table = {
         "gamma": gamma.mean(axis=0),
         "gamma_error": standard_error(gamma),
