@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from shoal import Explicit, Gaussian, GradientDescent, Network, Record, Task, claim, compare_flow, plot, tasks, theory
-from shoal.claims.shared.balanced import balanced_init, initial_margins
+from shoal.claims.shared.balanced import balanced_init, initial_margins, mode_of
 from shoal.claims.shared.deaths import proportion
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow
@@ -56,11 +56,7 @@ class Classes:
         """Return the theory of one class."""
         # Two softmax outputs are a single one of twice the slope, whose mode carries its sqrt(K/(K-1)) in the norm.
         norm = self.norms[k] * (_stretch(2) if self.number == 2 else 1.0)
-        return _mode(norm, self.frequencies[k], margin, self.number)
-
-
-def _mode(norm: float, frequency: float, margin: float, number: int) -> theory.Mode:
-    return theory.Mode(norm=float(norm), frequency=float(frequency), start_margin=float(margin), classes=number)
+        return mode_of(margin, norm, self.frequencies[k], classes=self.number)
 
 
 def _stretch(number: int) -> float:
@@ -87,7 +83,7 @@ class Trained(NamedTuple):
         margins = data["margin"].values[:, index.reshape(own.shape), np.arange(classes.number)]
         theories = [[classes.mode(k, margin) for k, margin in enumerate(row)] for row in initial]
         predicted = np.array([[mode.margin(own[:, k]) for k, mode in enumerate(row)] for row in theories])
-        two_classes = np.array([[_mode(1.0, 1.0, margin, 2).margin(CLOCK) for margin in row] for row in initial])
+        two_classes = np.array([[mode_of(margin, classes=2).margin(CLOCK) for margin in row] for row in initial])
         arrivals, reading = crossing_times(CLOCK, np.moveaxis(margins, 1, -1), classes.level)
         formula = np.array([[mode.time(classes.level) for mode in row] for row in theories]) * classes.speeds
         velocity = np.array([float(mode.velocity(classes.level)) for mode in theories[0]]) / classes.speeds

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from shoal import Explicit, Network, claim, compare_flow, compare_fraction, plot, tasks, theory
+from shoal.claims.shared.balanced import mode_of
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, flow, spread
 from shoal.claims.shared.runs import crossing_times, far_seed
@@ -54,10 +55,6 @@ def balanced_strengths(margins: Floats, layers: int) -> Floats:
     return np.repeat(equal[:, :, None], layers, axis=2)
 
 
-def _mode(k: int, layers: int, margin: float, loss: str) -> theory.Mode:
-    return theory.Mode(norm=NORMS[k], frequency=FREQUENCIES[k], start_margin=float(margin), depth=layers, loss=loss)
-
-
 def draw_margins(networks: int, seed: int) -> dict[str, Floats]:
     """Return initial margins (networks, depths, 2) float64: the same at every depth, or of the same weights.
 
@@ -98,7 +95,8 @@ class Trained(NamedTuple):
         """Train networks of so many layers from initial margins (networks, 2), and predict them."""
 
         def modes(margins: Floats, layers: int = layers) -> list[list[theory.Mode]]:
-            return [[_mode(k, layers, network[k], loss) for k in range(2)] for network in margins]
+            pairs = (zip(network, NORMS, FREQUENCIES, strict=True) for network in margins)
+            return [[mode_of(*each, depth=layers, loss=loss) for each in pair] for pair in pairs]
 
         # Every layer off by the tolerance, up and down: the margin is the product of all.
         theories = [modes(initial * factor) for factor in (1 + TOLERANCE * np.array([0, 1, -1])) ** layers]

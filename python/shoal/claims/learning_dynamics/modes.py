@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from shoal import Network, claim, compare_rates, plot, tasks, theory
-from shoal.claims.shared.balanced import balanced_init, initial_margins
+from shoal import Network, claim, compare_rates, plot, tasks
+from shoal.claims.shared.balanced import balanced_init, initial_margins, mode_of
 from shoal.claims.shared.figures import key, legends, ticks
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, compare_slope, flow
 from shoal.claims.shared.runs import Plan, crossing_times, extrapolate, extrapolated_error
@@ -25,13 +25,10 @@ NETWORK = Network((TASK.dimension, 2 * TASK.samples, 1))
 LEVEL = 1.0  # margin whose time of arrival the frequency and norm formulas are read from
 
 
-def _mode(margin: float, norm: float = 1.0, frequency: float = 1.0) -> theory.Mode:
-    return theory.Mode(norm=float(norm), frequency=float(frequency), start_margin=float(margin))
-
-
 def predicted_margins(margins: Floats, times: Floats, norms: Floats = NORMS) -> Floats:
     """Return each mode's own curve, (networks, times, modes) float64, from initial margins (networks,)."""
-    curves = [[_mode(start, *pair).margin(times) for pair in zip(norms, FREQUENCIES, strict=True)] for start in margins]
+    pairs = list(zip(norms, FREQUENCIES, strict=True))
+    curves = [[mode_of(start, *pair).margin(times) for pair in pairs] for start in margins]
     return np.asarray(curves, float).transpose(0, 2, 1)
 
 
@@ -52,7 +49,7 @@ def modes(run: Trial) -> Figure:
     run.say(f"predicting {count} networks, mode by mode")
     margins = predicted_margins(initial, plan.times)
     # The formula: a mode of unit norm and frequency sets the pace; the others only divide its time.
-    predicted = np.array([_mode(margin).time(LEVEL) for margin in initial])[:, None] / SPEEDS
+    predicted = np.array([mode_of(margin).time(LEVEL) for margin in initial])[:, None] / SPEEDS
     arrivals, reading = crossing_times(plan.times, runs.stack("margin").swapaxes(2, 3), LEVEL)
     # One tolerance per mode, the supremum over networks: the second-order bias of an arrival passes through 0 at some
     # initial margin, where a network alone would be allowed next to nothing although third-order terms remain.
@@ -67,7 +64,7 @@ def modes(run: Trial) -> Figure:
 
     flowing = flow(run, NETWORK, TASK, init, plan.times)["margin"].values
     read, uncertain = crossing_times(plan.times, flowing.swapaxes(1, 2), LEVEL)
-    error = arrival_error(uncertain, margins.max(axis=1), SPEEDS * float(_mode(LEVEL).velocity(LEVEL)))
+    error = arrival_error(uncertain, margins.max(axis=1), SPEEDS * float(mode_of(LEVEL).velocity(LEVEL)))
     run.compare_flow("margin of each mode, gradient flow", flowing, margins, TOLERANCE)
     run.row(f"time to margin {LEVEL:g}, gradient flow", compare_arrivals(read, predicted, error))
     run.row("slope in the rate with which descent tends to flow", compare_slope(runs.stack("margin"), flowing))
@@ -103,7 +100,7 @@ def _figure(data: xr.Dataset) -> Figure:
         one = data.isel(mode=k)
         plot.points(arrival, one["arrival_predicted"], one["arrival"], **style, label=label)
     clock = np.linspace(0, 20, 400)
-    common = _mode(float(shown["start_margin"])).margin(clock)
+    common = mode_of(float(shown["start_margin"])).margin(clock)
     plot.theory(collapse, clock, common, color="black", lw=1.5, zorder=2, label="theory, one curve")
     key(curves)
     curves.set(xlabel="time (step x rate)", ylabel="margin", yscale="log")

@@ -1,12 +1,19 @@
-"""Separated balanced weights: two neurons per mode, inactive on every other mode."""
+"""Modes with balanced weights, two neurons per mode that are inactive on every other mode, and their theory."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from shoal import Explicit
+from shoal import Explicit, theory
 from shoal.verdicts.layout import Floats
+
+
+def mode_of(margin: float, norm: float = 1.0, frequency: float = 1.0, **options: Any) -> theory.Mode:
+    """Return the theory of a mode of an initial margin; ``options`` as in ``theory.Mode``."""
+    return theory.Mode(norm=float(norm), frequency=float(frequency), start_margin=float(margin), **options)
 
 
 def initial_margins(networks: int, draw: np.random.Generator, lowest: float, highest: float) -> Floats:

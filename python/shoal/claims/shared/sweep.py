@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
-from shoal import Network, Task, compare_flow, plot, tasks, theory
-from shoal.claims.shared.balanced import balanced_init
+from shoal import Network, Task, compare_flow, plot, tasks
+from shoal.claims.shared.balanced import balanced_init, mode_of
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
 from shoal.claims.trial import Trial
@@ -59,9 +59,7 @@ class Sweep:
     def predict(self, margins: Floats) -> Floats:
         """Return margins (networks, CLOCK, conditions, 2) float64 from initial margins (networks, conditions, 2)."""
         curves = [
-            _mode(float(network[at, mode]), norm=pair.norms[mode], frequency=pair.frequencies[mode]).margin(
-                CLOCK / pair.speeds[mode]
-            )
+            mode_of(network[at, mode], pair.norms[mode], pair.frequencies[mode]).margin(CLOCK / pair.speeds[mode])
             for network in margins
             for at, pair in enumerate(self.pairs)
             for mode in range(2)
@@ -80,19 +78,15 @@ class Sweep:
         return np.stack(found, axis=2)
 
 
-def _mode(margin: float, *, norm: float = 1.0, frequency: float = 1.0, loss: str = "cross_entropy") -> theory.Mode:
-    return theory.Mode(norm=norm, frequency=frequency, start_margin=margin, loss=loss)
-
-
 def common_curve(margins: Floats, loss: str = "cross_entropy", speed: float = 1.0) -> Floats:
     """Return margins (networks, CLOCK, 1, 1) of any mode from initial margins (networks,), its clock at a speed."""
-    curves = [_mode(float(margin), loss=loss).margin(speed * CLOCK) for margin in margins]
+    curves = [mode_of(margin, loss=loss).margin(speed * CLOCK) for margin in margins]
     return np.asarray(curves)[:, :, None, None]
 
 
 def common_time(margins: Floats) -> Floats:
     """Return frequency x norm x time to `LEVEL` from initial margins of any shape, the same shape."""
-    return np.reshape([_mode(float(margin)).time(LEVEL) for margin in margins.ravel()], margins.shape)
+    return np.reshape([mode_of(margin).time(LEVEL) for margin in margins.ravel()], margins.shape)
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ class Balanced:
     @cached_property
     def error(self) -> Floats:
         """(networks, conditions, 2) float64: how far `clock` may be off."""
-        return arrival_error(self._read[1], self.predicted.max(axis=1), float(_mode(LEVEL).velocity(LEVEL)))
+        return arrival_error(self._read[1], self.predicted.max(axis=1), float(mode_of(LEVEL).velocity(LEVEL)))
 
     @cached_property
     def _read(self) -> tuple[Floats, Floats]:
