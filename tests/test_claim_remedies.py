@@ -88,7 +88,7 @@ def test_the_matched_rows_fail_when_theory_takes_a_norm_for_three_percent_longer
 
 
 @pytest.mark.parametrize(("decay", "decoupling"), [(0.02, 0.0), (0.1, 0.0), (0.0, 0.1), (0.03, 0.3)])
-@pytest.mark.parametrize("signed", [remedies.accompanied(0.4), remedies.cued(0.8), remedies.ALONE])
+@pytest.mark.parametrize("signed", [remedies.rare(0.4), remedies.cued(0.8), remedies.ALONE])
 def test_a_rest_is_as_low_as_a_general_minimiser_gets(signed, decay, decoupling):
     members = np.array([[float(k in held) for k in range(2)] for held in signed.types])
 
@@ -103,14 +103,14 @@ def test_a_rest_is_as_low_as_a_general_minimiser_gets(signed, decay, decoupling)
     assert value(rest) <= found.fun + 1e-14
 
 
-@pytest.mark.parametrize("signed", [remedies.accompanied(0.4), remedies.cued(0.8)])
+@pytest.mark.parametrize("signed", [remedies.rare(0.4), remedies.cued(0.8)])
 def test_a_rest_is_where_the_flow_of_theory_stands_still(signed):
     penalty = {"weight_decay": 0.05, "spectral_decoupling": 0.02}
     final = signed.theory([0.2, 0.1], **penalty).strengths(1e5)
     assert remedies.rest(signed, **penalty) == pytest.approx(final, abs=1e-9)
 
 
-@pytest.mark.parametrize("signed", [remedies.accompanied(0.4), remedies.cued(0.9)])
+@pytest.mark.parametrize("signed", [remedies.rare(0.4), remedies.cued(0.9)])
 def test_the_trainings_are_compared_at_one_training_loss(signed):
     start = np.array([0.03, 0.03])
     decay, time = remedies.matching_decay(signed), remedies.matching_time(signed, start)

@@ -14,7 +14,7 @@ from shoal import Explicit, Network, Task, claim, compare_flow, plot, theory
 from shoal.claims.shared import separate
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE
-from shoal.claims.shared.separate import FRACTIONS, START, TIMES, Signed, separate_init, train_margins
+from shoal.claims.shared.separate import FRACTIONS, START, TIMES, Signed, rare, separate_init, train_margins
 from shoal.claims.trial import Trial
 from shoal.verdicts.layout import Floats
 
@@ -29,17 +29,12 @@ REST_FRACTION, REST_DECAY = 0.7, 0.03
 ALONE = Signed((2.0, 1.0), ((0, 1), (0,), (1,)), (0.5, 0.2, 0.3))  # no margin can suit all samples
 
 
-def accompanied(fraction: float) -> Signed:
-    """Return the task in which the starved feature comes in a fraction, and only along with the frequent one."""
-    return Signed((1.0, 1.0), ((0, 1), (0,)), (fraction, 1 - fraction))
-
-
 def cued(fraction: float) -> Signed:
     """Return the task in which a fraction of the samples carries a cue of norm 2 besides what all of them carry."""
     return Signed((2.0, 1.0), ((0, 1), (1,)), (fraction, 1 - fraction))
 
 
-TASKS = {"accompanied": accompanied, "cued": cued}
+TASKS = {"accompanied": rare, "cued": cued}  # in `rare`, the starved feature only comes along with the frequent one
 NAMES = ("no penalty", "weight decay", "spectral decoupling")
 Penalty = dict[str, Any]  # what is added to the loss, as arguments of ``shoal.train`` and ``theory.Features``
 

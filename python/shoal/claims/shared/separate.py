@@ -85,6 +85,11 @@ class Signed:
         return np.asarray(np.stack(strengths) @ self.members.T, float)
 
 
+def rare(fraction: float) -> Signed:
+    """Return the task with feature 0 in every sample and feature 1 in a fraction of them, unit norms."""
+    return Signed((1.0, 1.0), ((0, 1), (0,)), (fraction, 1 - fraction))
+
+
 def separate_init(norms: Sequence[float], strengths: Floats, seed: int) -> tuple[Network, Explicit]:
     """Return the network and balanced weights of strengths (networks, features), divided among neurons at random.
 

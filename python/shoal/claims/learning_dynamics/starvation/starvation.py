@@ -16,7 +16,7 @@ from shoal.claims.shared import separate
 from shoal.claims.shared.figures import key, legends
 from shoal.claims.shared.flows import TOLERANCE
 from shoal.claims.shared.runs import far_seed
-from shoal.claims.shared.separate import CONFIDENCE, FRACTIONS, LEVEL, START, TIMES, Signed, separate_init
+from shoal.claims.shared.separate import CONFIDENCE, FRACTIONS, LEVEL, START, TIMES, Signed, rare, separate_init
 from shoal.claims.trial import Trial
 from shoal.verdicts.catch import smallest_bound
 from shoal.verdicts.comparison import Comparison
@@ -35,11 +35,6 @@ def random_strengths(networks: int, seed: int) -> Floats:
     """Return strengths (networks, 2) of neurons whose weights are N(0, 0.1^2): sums of squares, feature by feature."""
     weights = np.random.default_rng([seed, 4]).normal(0.0, 0.1, (networks, 2, separate.NEURONS))
     return np.asarray((weights**2).sum(axis=2), float)
-
-
-def rare(fraction: float) -> Signed:
-    """Return the task with feature 0 in every sample and feature 1 in a fraction of them, unit norms."""
-    return Signed((1.0, 1.0), ((0, 1), (0,)), (fraction, 1 - fraction))
 
 
 @claim(
