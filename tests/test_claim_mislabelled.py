@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from shoal.claims.claim import Setting
-from shoal.claims.hinge_mean_field.mislabelled import fit as mislabelled_fit
-from shoal.claims.hinge_mean_field.mislabelled import mislabelled as mislabelled
-from shoal.claims.hinge_mean_field.mislabelled.mislabelled import theory_of
+from shoal.claims.hinge_mean_field import mislabelled
+from shoal.claims.hinge_mean_field.mislabelled import LARGEST, SMALL, theory_of
 from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, rows_of
 
@@ -18,10 +17,8 @@ def few():
     """Two fractions, and small training sets for half of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mislabelled, "QUICK", (0.0, 0.1))
-        patch.setattr(mislabelled, "SAMPLES", 1024)
-        patch.setattr(mislabelled, "NODES", 96)
-        patch.setattr(mislabelled_fit, "STEPS", 500)
-        patch.setattr(mislabelled_fit, "NODES", 32)
+        patch.setattr(mislabelled, "LARGEST", replace(LARGEST, samples=1024, nodes=96))
+        patch.setattr(mislabelled, "SMALL", replace(SMALL, steps=500, nodes=32))
         yield patch
 
 
@@ -67,14 +64,14 @@ def test_the_ratios_fail_under_the_law_of_a_fraction_near_by(few):
 
 
 def test_the_directions_fail_where_no_label_is_flipped(few, monkeypatch):
-    train = mislabelled_fit.Condition.train
+    train = mislabelled.Condition.train
 
     def honest(self, run, **given):
         return train(replace(self, flipped=0.0), run, **given)
 
-    monkeypatch.setattr(mislabelled_fit.Condition, "train", honest)
+    monkeypatch.setattr(mislabelled.Condition, "train", honest)
     setting = Setting(quick=True, seed=1, threads=1)
-    rows = rows_of(mislabelled_fit.compare, setting, mislabelled_fit.fitted(Trial(setting), (0.0, 0.1), part=1))
+    rows = rows_of(mislabelled.compare_fitted, setting, mislabelled.fitted(Trial(setting), (0.0, 0.1), part=1))
     assert [row.passed for row in rows if "are fitted in the end" not in row.statement] == [False] * 5
 
 

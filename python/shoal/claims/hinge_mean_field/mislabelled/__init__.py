@@ -1,1 +1,0 @@
-"""The claim ``mislabelled``: its run; what is fitted."""
