@@ -8,7 +8,7 @@ import shoal
 from shoal.claims.claim import Setting
 from shoal.claims.learning_dynamics import images
 from shoal.claims.learning_dynamics.images import DECOUPLED, PLAIN, Split
-from shoal.claims.shared.trend import rank_trend
+from shoal.claims.shared.runs import rank_trend
 from shoal.spec.task import Task
 from support import passes
 

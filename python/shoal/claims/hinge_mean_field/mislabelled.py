@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from shoal import claim, plot
 from shoal.claims.shared.figures import TIME, legends, standard_error
 from shoal.claims.shared.limits import NETWORKS, Limit, Measured, measure_limits, measure_means, smaller
+from shoal.claims.shared.runs import rank_trend
 from shoal.claims.shared.teacher import Condition, clock, crossing, nodes
-from shoal.claims.shared.trend import rank_trend
 from shoal.claims.trial import Trial
 from shoal.theory.mean_field.mislabelled import MislabelledHinge
 from shoal.verdicts.layout import Floats

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from shoal import claim, plot
 from shoal.claims.shared.figures import TIME, draw_mean, legends, standard_error
 from shoal.claims.shared.limits import FACTORS, NETWORKS, Limit, Measured, measure_limits, measure_means, smaller
+from shoal.claims.shared.runs import rank_trend
 from shoal.claims.shared.teacher import Condition, spread_steps
-from shoal.claims.shared.trend import rank_trend
 from shoal.claims.trial import Trial
 from shoal.theory.mean_field.error import misclassified
 from shoal.theory.mean_field.finite_samples import sample_spread

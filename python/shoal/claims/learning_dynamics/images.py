@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from shoal import Gaussian, GradientDescent, Network, Record, Task, claim, plot, predict, tasks
 from shoal.claims.shared.figures import draw_mean, legends, standard_error
-from shoal.claims.shared.runs import side_by_side
-from shoal.claims.shared.trend import rank_trend
+from shoal.claims.shared.runs import rank_trend, side_by_side
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
 from shoal.verdicts.layout import Floats

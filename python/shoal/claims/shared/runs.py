@@ -1,4 +1,4 @@
-"""Trainings at three rates or side by side, records that no kink spoils, crossing times, seeds."""
+"""Trainings at three rates or side by side, records that no kink spoils, crossing times, trends, seeds."""
 
 from __future__ import annotations
 
@@ -140,6 +140,12 @@ def _inverse(values: Floats, times: Floats) -> Floats:
         others = np.delete(values, i, axis=1)
         result += times[:, i] * np.prod(others / (others - values[:, i : i + 1]), axis=1)
     return result
+
+
+def rank_trend(values: Floats) -> Floats:
+    """Return Kendall's tau (splits,) of values (fractions, splits) against the fraction, ties counting 0."""
+    later, earlier = np.triu_indices(len(values), 1)[::-1]
+    return np.asarray(np.sign(values[later] - values[earlier]).mean(axis=0))
 
 
 def side_by_side(measure: Callable[[int], Found], count: int, threads: int | None = None) -> list[Found]:
