@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from shoal import Separated, claim, plot
 from shoal.claims.shared import crowd, sweep
 from shoal.claims.shared.balanced import initial_margins
-from shoal.claims.shared.figures import legends
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.sweep import Pair, common_time
 from shoal.claims.trial import Trial
@@ -55,15 +54,14 @@ def frequency(run: Trial) -> Figure:
         "random": (("frequency",), found.crowd.mean),
         "random_error": (("frequency",), found.crowd.standard_error),
         "random_predicted": ((), common.mean),
-        "exponent_random": ((), exponent.measured),
-        "exponent_random_error": ((), exponent.standard_error),
     }
     return _figure(run.save(xr.Dataset(table, coords={"frequency": FREQUENCIES, "clock": sweep.CLOCK})))
 
 
 def _figure(data: xr.Dataset) -> Figure:
     titles = ("Time falls as 1/frequency", "All frequencies share one curve", "Random networks: one clock for all")
-    made, (times, collapse, left) = plot.figure(titles, width=4.6, height=4.2)
+    made, panels = plot.figure(titles, width=4.6, height=4.2)
+    times, _, left = panels
     own = data["clock_of_arrival"].values / SWEEP.speeds
     for mode, frequencies, label in (
         (0, FREQUENCIES, "the varied mode"),
@@ -78,8 +76,6 @@ def _figure(data: xr.Dataset) -> Figure:
     plot.points(left, FREQUENCIES, value, error=error, color=plot.COLOURS[0], label="trained, ±4 s.e.")
     expected = np.full(len(FREQUENCIES), np.exp(float(data["random_predicted"])))
     plot.theory(left, FREQUENCIES, expected, color="0.3", zorder=2, label="theory")
-    sweep.label_panels(times, left, "frequency", [0.01, 0.1, 1])
     left.set_ylim(0, 9)
-    sweep.collapse_panel(collapse, SWEEP, data["margin"].values, data["margin_predicted"].values)
-    legends((times, collapse, left))
+    sweep.finish_panels(panels, SWEEP, data, [0.01, 0.1, 1])
     return made

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from shoal import Separated, claim, plot
 from shoal.claims.shared import crowd, sweep
 from shoal.claims.shared.balanced import initial_margins
-from shoal.claims.shared.figures import legends
 from shoal.claims.shared.flows import exponent_weights
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.sweep import Balanced, Pair, common_time
@@ -85,8 +84,7 @@ def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
         " as a power of it."
     )
     crowd.add_notes(run, "equal initial margins, norms 0.1 to 10", exponent, "whatever its norm")
-    table: dict[str, Any] = {"exponent_random": ((), exponent.measured)}
-    table["exponent_random_error"] = ((), exponent.standard_error)
+    table: dict[str, Any] = {}
     for name, found, expected in (("margin", equal, common), ("weights", weighted, own)):
         predicted = np.broadcast_to(expected.mean, NORMS.shape)
         for end, values in (("", found.crowd.mean), ("_error", found.crowd.standard_error), ("_predicted", predicted)):
@@ -96,7 +94,8 @@ def _random(run: Trial, singles: int, many: int) -> dict[str, Any]:
 
 def _figure(data: xr.Dataset) -> Figure:
     titles = ("From equal margins: time as 1/norm", "All norms share one curve", "Random networks obey both formulas")
-    made, (times, collapse, left) = plot.figure(titles, width=4.6, height=4.2)
+    made, panels = plot.figure(titles, width=4.6, height=4.2)
+    times, _, left = panels
     speeds, fine = SWEEP.speeds[:, 0], np.geomspace(NORMS[0], NORMS[-1], 100)
     margin = float(data["start_margin"])
     for name, label, colour, marker, margins in (
@@ -111,7 +110,5 @@ def _figure(data: xr.Dataset) -> Figure:
         plot.theory(left, NORMS, np.exp(data[f"random_equal_{name}_predicted"]), color=colour)
     for axes in (times, left):
         plot.theory(axes, [], [], color="0.3", label="theory")
-    sweep.label_panels(times, left, "norm", [0.1, 1, 10])
-    sweep.collapse_panel(collapse, SWEEP, data["margin"].values, data["margin_predicted"].values)
-    legends((times, collapse, left))
+    sweep.finish_panels(panels, SWEEP, data, [0.1, 1, 10])
     return made

@@ -5,14 +5,17 @@ Source: theory book, chapters 1 and 3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 
 from shoal import Network, Task, compare_flow, plot, tasks
 from shoal.claims.shared.balanced import balanced_init, mode_of
+from shoal.claims.shared.figures import legends
 from shoal.claims.shared.flows import TOLERANCE, arrival_error, compare_arrivals, exponent_weights, flow
 from shoal.claims.shared.runs import crossing_times
 from shoal.claims.trial import Trial
@@ -141,20 +144,18 @@ def compare_curves(run: Trial, sweep: Sweep, margins: Floats, draw: np.random.Ge
     return found
 
 
-def label_panels(times: Axes, left: Axes, name: str, ticks: list[float]) -> None:
-    """Label the panels of times, and of what is left when the formula is divided out."""
+def finish_panels(panels: Sequence[Axes], sweep: Sweep, data: xr.Dataset, ticks: list[float]) -> None:
+    """Draw one network's varied mode at every other condition on its one predicted curve; label all three panels."""
+    times, collapse, left = panels
+    margins, conditions = data["margin"].values, sweep.conditions[::2]
+    for order, (condition, colour, marker) in enumerate(zip(conditions, plot.COLOURS, "os^Dv", strict=False)):
+        shown, style = slice(3 * order, None, 15), {"color": colour, "fmt": marker}
+        plot.points(collapse, CLOCK[shown], margins[shown, 2 * order], **style, label=f"{sweep.name} {condition:.2g}")
+    plot.theory(collapse, CLOCK, data["margin_predicted"], color="black", lw=1.5, zorder=2, label="theory, one curve")
+    collapse.set(yscale="log", xlabel="frequency x norm x time", ylabel="margin")
     for axes in (times, left):
-        axes.set(xscale="log", xlabel=f"{name} of the input")
+        axes.set(xscale="log", xlabel=f"{sweep.name} of the input")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     times.set(yscale="log", ylabel="time to margin 1")
     left.set_ylabel("clock at margin 1, geometric mean")
-
-
-def collapse_panel(axes: Axes, sweep: Sweep, margins: Floats, curve: Floats) -> None:
-    """Draw one network's varied mode at every other condition, (CLOCK, conditions), on its one predicted curve."""
-    for order, at in enumerate(range(0, len(sweep.conditions), 2)):
-        shown = slice(3 * order, None, 15)
-        label = f"{sweep.name} {sweep.conditions[at]:.2g}"
-        plot.points(axes, CLOCK[shown], margins[shown, at], color=plot.COLOURS[order], fmt="os^Dv"[order], label=label)
-    plot.theory(axes, CLOCK, curve, color="black", lw=1.5, zorder=2, label="theory, one curve")
-    axes.set(yscale="log", xlabel="frequency x norm x time", ylabel="margin")
+    legends(panels)
