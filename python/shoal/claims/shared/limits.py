@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,8 +31,6 @@ NETWORKS = 4
 """On one dataset, whose mean is one draw of a statistical comparison."""
 FACTORS = (1, 2, 4)
 """By how much nodes and samples are fewer, and the rate larger, at the three sizes."""
-COLUMNS = ("value", "standard_error", "freedom", "bias")
-"""The arrays of a limit."""
 
 Measured = dict[str, Floats]
 """Measurements by name."""
@@ -97,8 +95,7 @@ class Halves:
         return replace(compare_mean(measured, expected, bias=bias), networks=len(measured) * NETWORKS)
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """What the three sizes extrapolate to.
 
     ``value, standard_error, freedom, bias`` (...,): 2 v1 - v2 of the means, its standard error and the degrees of
@@ -127,7 +124,9 @@ class Limit:
 
     def at(self, chosen: Any) -> Limit:
         """Return some of the numbers of a limit of several, as an index of NumPy chooses them."""
-        return replace(self, **{name: getattr(self, name)[chosen] for name in COLUMNS})
+        return Limit(
+            self.value[chosen], self.standard_error[chosen], self.freedom[chosen], self.bias[chosen], self.runs
+        )
 
     def compare(self, predicted: ArrayLike) -> Comparison:
         """Return the statistical comparison with a prediction, the bias stated."""
@@ -137,8 +136,8 @@ class Limit:
 
 def stacked(limits: Sequence[Limit]) -> Limit:
     """Return the limits of several conditions as one of arrays, conditions first."""
-    columns = {name: np.stack([getattr(limit, name) for limit in limits]) for name in COLUMNS}
-    return Limit(**columns, runs=sum(limit.runs for limit in limits))
+    value, error, freedom, bias, runs = zip(*limits, strict=True)
+    return Limit(np.stack(value), np.stack(error), np.stack(freedom), np.stack(bias), sum(runs))
 
 
 def smaller(condition: Condition, factor: int) -> Condition:

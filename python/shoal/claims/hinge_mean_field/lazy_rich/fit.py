@@ -37,7 +37,10 @@ def fitted(run: Trial, part: int) -> xr.Dataset:
     found = []
     for centred in (False, True):
         for scale in scales:
-            condition = _condition(scale, centred)
+            alpha = float(2 * np.sqrt(INPUTS) * scale)
+            end = float(theory.MeanFieldHinge(NODES, INPUTS, alpha).time(np.arcsinh(1 / (scale * EDGE)) / 2))
+            rate = LONGER * end / STEPS
+            condition = Condition(SAMPLES, INPUTS, NODES, rate, STEPS, alpha, test_samples=1000, centred=centred)
             run.say(f"fitting {SAMPLES} samples, alpha={condition.alpha:.3g}, {datasets} datasets")
             found.append(over_datasets(run, datasets, partial(_one, run, condition), part))
     dims, shape = ("model", "fit_scale", "dataset"), (2, len(scales), datasets)
@@ -45,13 +48,6 @@ def fitted(run: Trial, part: int) -> xr.Dataset:
         {name: (dims, np.reshape([one[name] for one in found], shape)) for name in found[0]},
         coords={"model": ["plain", "centred"], "fit_scale": list(scales)},
     )
-
-
-def _condition(scale: float, centred: bool) -> Condition:
-    alpha = float(2 * np.sqrt(INPUTS) * scale)
-    clock = theory.MeanFieldHinge(NODES, INPUTS, alpha)
-    until = LONGER * float(clock.time(np.arcsinh(1 / (scale * EDGE)) / 2))
-    return Condition(SAMPLES, INPUTS, NODES, until / STEPS, STEPS, alpha, test_samples=1000, centred=centred)
 
 
 def _one(run: Trial, condition: Condition, part: int) -> Measured:
