@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 
-__all__ = ["Floats", "Layout", "Values", "broadcast", "networks_first", "rest_like", "values_of"]
+__all__ = ["Flags", "Floats", "Integers", "Layout", "Values", "broadcast", "networks_first", "rest_like", "values_of"]
 
 Values = ArrayLike | xr.DataArray
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 SAME = 1e-9
 """Coordinates may differ by this part of the largest: times of descent are products of a step and a rate."""

@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from shoal import Task, claim, plot, theory
@@ -18,7 +17,7 @@ from shoal.claims.shared.limits import Measured
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.shared.teacher import Condition, nodes
 from shoal.claims.trial import Trial
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 from shoal.verdicts.means import compare_estimate
 
 QUICK = Condition(samples=2000, inputs=10, nodes=400, rate=0.25, steps=64, test_samples=2000)
@@ -70,7 +69,7 @@ def train(
     run: Trial,
     condition: Condition,
     networks: int,
-    steps: NDArray[np.int64],
+    steps: Integers,
     part: int,
     samples_part: int | None = None,
 ) -> Measured:
@@ -106,7 +105,7 @@ def stratified(condition: Condition, seed: int) -> Task:
     """
     generator = np.random.default_rng(seed)
 
-    def images(quarter: int) -> tuple[Floats, NDArray[np.int64]]:
+    def images(quarter: int) -> tuple[Floats, Integers]:
         sizes = norm.isf((np.arange(quarter) + 0.5) / (2 * quarter))
         across = generator.standard_normal((quarter, condition.inputs - 1))
         points = np.concatenate([np.column_stack([s * sizes, t * across]) for s in (1, -1) for t in (1, -1)])
@@ -115,7 +114,7 @@ def stratified(condition: Condition, seed: int) -> Task:
     return Task(*images(condition.samples // 4), test=images(condition.test_samples // 4))
 
 
-def steps_at(condition: Condition) -> NDArray[np.int64]:
+def steps_at(condition: Condition) -> Integers:
     """Return the steps next to which the boundary passes each of `BOUNDARIES`."""
     return np.rint(condition.theory.satisfaction_time(np.array(BOUNDARIES)) / condition.rate).astype(np.int64)
 
@@ -193,7 +192,7 @@ def compare(run: Trial, condition: Condition, found: dict[int, Measured], double
     run.compare_mean(f"M = {condition.nodes}: {what}", shift, 0.0)
 
 
-def _data(condition: Condition, found: dict[int, Measured], doubled: Measured, steps: NDArray[np.int64]) -> xr.Dataset:
+def _data(condition: Condition, found: dict[int, Measured], doubled: Measured, steps: Integers) -> xr.Dataset:
     table, trained, times = {}, [*found.values(), doubled], steps * condition.rate
     for name in ("node", "output"):
         squares = [width[name] for width in trained]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erfinv
 
 from shoal import claim, plot
@@ -17,7 +17,7 @@ from shoal.claims.shared.limits import NETWORKS, Halves, Measured, count_dataset
 from shoal.claims.shared.teacher import Condition, clock, dozen, nodes, spread_steps
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 
 QUICK = Condition(samples=2000, inputs=10, nodes=96, rate=0.25, steps=104, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=168, test_samples=4000)
@@ -51,6 +51,16 @@ def slowing_down(run: Trial) -> Figure:
         run.say(f"training with {loss}")
         late = condition.train(run, steps=steps, measure=("trajectory",), networks=NETWORKS, part=PART, loss=loss)
         others[loss] = clock(*nodes(late))
+    run.note(
+        f"Means over {datasets} datasets of {NETWORKS} networks each, d = {condition.inputs},"
+        f" N = {condition.samples} and M = {condition.nodes}, extrapolated to infinite sizes with as many at half of"
+        f" both, until a training sample can have raised its own margin by {PULL:.0%} of the threshold.",
+        "The first row has no bias: given the fractions at every step, descent's own clock is their sum.",
+    )
+    sizes = ((pair.whole, condition.nodes), (pair.half, condition.nodes // 2))
+    returned = (
+        "{:.0f} of {:.0f} came back at M = {}".format(*size["returned"].sum(axis=0), count) for size, count in sizes
+    )
     run.note(
         f"Means over {datasets} datasets of {NETWORKS} networks each, d = {condition.inputs},"
         f" N = {condition.samples} and M = {condition.nodes}, extrapolated to infinite sizes with as many at half of"
@@ -177,7 +187,7 @@ def compare(run: Trial, pair: Halves) -> None:
     run.must_fail("n = 2 already", pair.compare_mean(exponent, np.full(1, 2.0)))
 
 
-def _data(pair: Halves, steps: NDArray[np.int64], others: dict[str, Floats]) -> xr.Dataset:
+def _data(pair: Halves, steps: Integers, others: dict[str, Floats]) -> xr.Dataset:
     condition, times = pair.condition, pair.condition.times
     gamma, unsatisfied = pair.limit("gamma"), pair.limit("unsatisfied")
     speed = np.expm1(np.diff(gamma, axis=1)) / condition.rate

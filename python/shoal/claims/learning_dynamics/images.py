@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from shoal import Gaussian, GradientDescent, Network, Record, Task, claim, plot, predict, tasks
 from shoal.claims.shared.figures import draw_mean, legends, standard_error
 from shoal.claims.shared.runs import rank_trend, side_by_side
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 from shoal.verdicts.proportion import compare_majority
 
 CLASSES = (3, 8)  # label +1, of which images are made brighter, and label -1
@@ -66,7 +65,7 @@ class Split:
         return np.asarray(predict(data, self.images[TRAINED:]).values * self.labels[TRAINED:])
 
 
-def separation(margins: Floats, labels: NDArray[np.int64]) -> Floats:
+def separation(margins: Floats, labels: Integers) -> Floats:
     """Return how far apart the logits (networks, images) of the two classes lie, in standard deviations, (networks,).
 
     d' = (mean_+ - mean_-)/sqrt((variance_+ + variance_-)/2) of the logits. Unlike the error it does not see a shift or

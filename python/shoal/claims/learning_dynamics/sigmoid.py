@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from shoal import Network, Separated, claim, plot, tasks, theory
@@ -16,7 +15,7 @@ from shoal.claims.shared.figures import key, legends, standard_error, ticks
 from shoal.claims.shared.flows import TOLERANCE, compare_slope, flow, shifted, spread
 from shoal.claims.shared.runs import Plan, far_seed
 from shoal.claims.trial import Trial
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Flags, Floats
 
 TASK = tasks.modes(norms=(1.7, 0.9), frequencies=(0.6, 0.4))
 NEURONS = 3  # hidden units that serve each mode
@@ -128,7 +127,7 @@ def _initial_weights(run: Trial, networks: int, seed: int) -> Sequence[Floats]:
     return PLAN.init.draw(PLAN.network, TASK, networks=networks, seed=seed, threads=run.threads).weights
 
 
-def _figure(data: xr.Dataset, gaps: Floats, died: NDArray[np.bool_]) -> Figure:
+def _figure(data: xr.Dataset, gaps: Floats, died: Flags) -> Figure:
     """Draw single networks, means, and the suprema over time of |margin - theory|, ``gaps`` (3, networks, samples)."""
     titles = ("Single networks fall as theory says", "So does the mean of random networks")
     made, (single, mean, bias) = plot.figure((*titles, "Descent's bias halves with the rate"), width=4.6, height=4.2)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal import Network, Separated, Task, compare_flow, compare_fraction, theory
 from shoal.claims.shared.figures import standard_error
@@ -19,10 +18,9 @@ from shoal.claims.shared.runs import crossing_times, far_seed
 from shoal.claims.shared.sweep import LEVEL, Sweep
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 from shoal.verdicts.means import compare_estimate, freedom_of_sum
 
-Integers = NDArray[np.int64]
 NEURONS = 3
 """Hidden units that serve each mode."""
 CLOCK: Floats = np.linspace(0, 24, 61)

@@ -18,13 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from shoal.base.interval import wilson
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 
-Integers = NDArray[np.int64]
 Table = dict[str, tuple[tuple[str, ...], Floats]]
 
 EXPECTED = 10

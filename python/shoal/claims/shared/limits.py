@@ -124,9 +124,8 @@ class Limit(NamedTuple):
 
     def at(self, chosen: Any) -> Limit:
         """Return some of the numbers of a limit of several, as an index of NumPy chooses them."""
-        return Limit(
-            self.value[chosen], self.standard_error[chosen], self.freedom[chosen], self.bias[chosen], self.runs
-        )
+        value, error, freedom, bias, runs = self
+        return Limit(value[chosen], error[chosen], freedom[chosen], bias[chosen], runs)
 
     def compare(self, predicted: ArrayLike) -> Comparison:
         """Return the statistical comparison with a prediction, the bias stated."""

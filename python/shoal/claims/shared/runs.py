@@ -9,13 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal import GradientDescent, Init, Loss, Network, Record, Task, compare_rates
 from shoal.claims.trial import Trial
 from shoal.engine.threads import thread_count
 from shoal.verdicts.comparison import Comparison, Values
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Flags, Floats
 
 Found = TypeVar("Found")
 
@@ -77,12 +76,12 @@ class Runs:
         """(3, networks, times, ...) float64: a variable of the three runs."""
         return np.stack([np.asarray(run[name].values, float) for run in (self.full, self.half, self.quarter)])
 
-    def compare(self, name: str, predicted: Values, where: NDArray[np.bool_] | None = None) -> Comparison:
+    def compare(self, name: str, predicted: Values, where: Flags | None = None) -> Comparison:
         """Return the exact comparison of a variable with its prediction."""
         first, second, fourth = self.stack(name)
         return compare_rates(first, second, fourth, predicted, where=where)
 
-    def smooth(self) -> NDArray[np.bool_]:
+    def smooth(self) -> Flags:
         """(networks, times) bool: no neuron changes sides here, nor between here and the neighbouring records.
 
         A neuron that dies is a kink in time; where the three runs have it on different sides no extrapolation in the

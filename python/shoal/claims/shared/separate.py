@@ -18,13 +18,13 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from shoal import Explicit, Init, Loss, Network, Task, theory
 from shoal.claims.shared.flows import flow
 from shoal.claims.trial import Trial
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Flags, Floats
 
 NEURONS = 3
 """Neurons per feature and sign."""
@@ -120,9 +120,9 @@ def equal_strengths(networks: int, seed: int) -> Floats:
     return np.repeat(drawn, 2, axis=1)
 
 
-def confidence_when_fit(margins: Floats, trained: NDArray[np.bool_], probe: int) -> Floats:
+def confidence_when_fit(margins: Floats, trained: Flags, probe: int) -> Floats:
     """Return sigmoid(margin) of a probe when all trained samples are first fit, (networks,); NaN if they never are."""
-    fit: NDArray[np.bool_] = np.asarray((margins[..., trained] >= LEVEL).all(axis=-1))
+    fit: Flags = np.asarray((margins[..., trained] >= LEVEL).all(axis=-1))
     at = fit.argmax(axis=1)
     found = expit(margins[np.arange(len(margins)), at, probe])
     return np.where(fit.any(axis=1), found, np.nan)

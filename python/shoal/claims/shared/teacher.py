@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from shoal import Gaussian, GradientDescent, Hinge, Network, Record, Task, tasks, theory, train
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
 from shoal.theory.mean_field.distributions import InputDistribution, distribution_of
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Flags, Floats, Integers
 
 FINER = 16
 """By what descent's limit at a finer rate is finer; the rest of the first-order bias is extrapolated."""
@@ -192,12 +192,12 @@ def clock(output: Floats, along: Floats) -> Floats:
     return np.asarray(np.log((total * first).sum(axis=-1) / (first * first).sum(axis=-1)))
 
 
-def spread_steps(last: int, count: int) -> NDArray[np.int64]:
+def spread_steps(last: int, count: int) -> Integers:
     """Return 0 and about `count` steps up to `last`, each about the same factor after the one before."""
     return np.unique(np.concatenate([[0], np.rint(np.geomspace(1, last, count)).astype(np.int64), [last]]))
 
 
-def dozen(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+def dozen(chosen: Flags) -> Integers:
     """Return a dozen of the chosen records, evenly spread, the first left out."""
     found = np.flatnonzero(chosen[1:]) + 1
     return np.asarray(np.unique(found[np.linspace(0, len(found) - 1, 12).astype(int)]))

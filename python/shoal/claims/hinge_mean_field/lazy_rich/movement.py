@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal.claims.shared.teacher import Condition
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 
 SUBSTEPS = 4
 FLAT = 1e-9
@@ -77,7 +76,7 @@ def own_unsatisfied(condition: Condition, initial: Weights, projections: Floats,
     sizes = np.sort(np.abs(projections))
     pulls = np.concatenate([[0.0], np.cumsum(sizes)]) / (len(sizes) * 2 * np.sqrt(condition.inputs))
 
-    def below(angle: Floats) -> NDArray[np.intp]:
+    def below(angle: Floats) -> Integers:
         slope = np.abs(rise * (np.exp(2 * angle) - kept) - fall * (np.exp(-2 * angle) - kept)) / 2
         return np.asarray(np.searchsorted(sizes, level / np.maximum(slope, level * FLAT)))
 

@@ -9,12 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal.claims.shared.limits import NETWORKS, Halves, Measured
 from shoal.claims.shared.teacher import Condition, clock, nodes, satisfied_at
 from shoal.claims.trial import Trial
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 
 EVERY = 2
 """Steps between records."""
@@ -28,7 +27,7 @@ SIZES: Floats = np.linspace(LARGE, 6.0, 500)
 """Projections at which the band is tabled."""
 
 
-def recorded(condition: Condition) -> NDArray[np.int64]:
+def recorded(condition: Condition) -> Integers:
     """Return the steps at which the ensembles are recorded."""
     return np.arange(0, condition.steps + 1, EVERY)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from shoal import claim
@@ -17,7 +16,7 @@ from shoal.claims.shared.limits import NETWORKS, Halves, count_datasets
 from shoal.claims.shared.teacher import Condition, dozen
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import Comparison
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Floats, Integers
 
 QUICK = Condition(samples=1500, inputs=10, nodes=96, rate=0.25, steps=80, test_samples=2000)
 FULL = Condition(samples=4000, inputs=10, nodes=192, rate=0.25, steps=120, test_samples=4000)
@@ -99,7 +98,7 @@ def compare_gaussian(run: Trial, pair: Halves) -> None:
         run.row(statement, pair.compare_mean(left, theory.unsatisfied(times)[begun]))
 
 
-def _compare_slope(run: Trial, pair: Halves, before: NDArray[np.int64]) -> None:
+def _compare_slope(run: Trial, pair: Halves, before: Integers) -> None:
     ends = before[[len(before) // 2, -1]]
     times = pair.condition.times[::EVERY][ends]
     span = np.diff(np.log(times))

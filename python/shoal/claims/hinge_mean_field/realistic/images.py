@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal import Gaussian, GradientDescent, Network, Record, Task, tasks
 from shoal.claims.shared.teacher import clock, spread_steps
 from shoal.claims.trial import Trial
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Flags, Floats
 
 RATE, STEPS = 0.5, 160
 TESTED = 100
@@ -71,7 +70,7 @@ class Images:
         self.along: Floats = self.incoming @ self.direction
         self.gamma = clock(self.output, self.along)
         self.unsatisfied: Floats = (data["margin"].values < 1).mean(axis=2)
-        self.early: NDArray[np.bool_] = np.logical_and.accumulate(self.unsatisfied == 1, axis=1)
+        self.early: Flags = np.logical_and.accumulate(self.unsatisfied == 1, axis=1)
 
     @classmethod
     def train(cls, run: Trial, images: ImageSet, nodes: int, networks: int) -> Images:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from scipy.stats import chi2
 
@@ -21,7 +21,7 @@ from shoal.claims.shared.figures import key
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import worst
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Flags, Floats
 from shoal.verdicts.proportion import compare_fraction
 
 SCALE = 1e-4  # of the initialisations: so small that nearly every neuron is decided before any margin counts
@@ -39,7 +39,7 @@ KNOWN = 10_000  # networks of each number of units on antipodal data whose neuro
 # Probability that initial weights exceed what the bound on undecided neurons takes them to be; added to that bound.
 RARE = 1e-12
 
-Trained = tuple[Counts, NDArray[np.bool_]]
+Trained = tuple[Counts, Flags]
 """Counts of all networks of a condition, and which of the first ones had learnt every sample at the end."""
 
 

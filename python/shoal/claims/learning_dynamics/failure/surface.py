@@ -10,14 +10,13 @@ from itertools import product
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from shoal import Gaussian, GradientDescent, Network, Record, compare_fraction, plot, tasks
 from shoal.claims.shared.deaths import Counts, certain_failures, enough, proportion
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
 from shoal.verdicts.comparison import worst
-from shoal.verdicts.layout import Floats
+from shoal.verdicts.layout import Flags, Floats
 from shoal.verdicts.proportion import compare_least
 
 TASK = tasks.modes((1.0, 1.0))
@@ -68,7 +67,7 @@ def _cell(run: Trial, depth: int, width: int, count: int, seed: int) -> dict[str
     return found | {"turned": (half != end).mean(), "other": other.mean()}
 
 
-def lost_classes(active: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def lost_classes(active: Flags) -> Flags:
     """Return which initialisations surely lose a class, (networks,), from active units (networks, units, classes)."""
     serving = active.sum(axis=1)
     shared = np.all(serving == 1, axis=1) & np.any(active.all(axis=2), axis=1)

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from shoal import Explicit, Init, Network, Task, theory
 from shoal.claims.shared import flows
 from shoal.claims.trial import Trial
-from shoal.verdicts.layout import Floats
-
-Flags = NDArray[np.bool_]
+from shoal.verdicts.layout import Flags, Floats
 
 NORM, LABEL = 1.25, -1
 TASK, NETWORK = Task([[NORM]], [LABEL]), Network((1, 1, 1))
