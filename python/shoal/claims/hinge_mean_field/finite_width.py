@@ -66,12 +66,7 @@ def finite_width(run: Trial) -> Figure:
 
 
 def train(
-    run: Trial,
-    condition: Condition,
-    networks: int,
-    steps: Integers,
-    part: int,
-    samples_part: int | None = None,
+    run: Trial, condition: Condition, networks: int, steps: Integers, part: int, samples_part: int | None = None
 ) -> Measured:
     """Train networks on one stratified dataset, drawn with the seed of `part` unless another part is given.
 

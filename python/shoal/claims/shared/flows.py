@@ -100,7 +100,7 @@ def exponent_weights(conditions: Floats) -> Floats:
     return np.asarray(centred / (centred @ centred))
 
 
-def compare_slope(descents: Floats, flow: Floats, slope: float = 1.0) -> Comparison:
+def compare_slope(descents: Floats, flow: Floats) -> Comparison:
     """Return the comparison of the slope with which ``descents``, at three rates, tend to flow, in the rate, with 1.
 
     The distance d(rate), the root of the mean over time of (descent - flow)^2, is a series in the rate if no kink is
@@ -110,4 +110,4 @@ def compare_slope(descents: Floats, flow: Floats, slope: float = 1.0) -> Compari
     """
     distance = np.sqrt(((descents - flow) ** 2).mean(axis=2))
     first, second = np.log2(distance[:-1] / distance[1:])
-    return compare_arrivals(2 * second - first, slope, np.abs(second - first).max(axis=0))
+    return compare_arrivals(2 * second - first, 1.0, np.abs(second - first).max(axis=0))

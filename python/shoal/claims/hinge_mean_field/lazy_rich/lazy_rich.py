@@ -88,20 +88,19 @@ def lazy_rich(run: Trial) -> Figure:
 
 def measure_point(run: Trial, point: Point, datasets: int, number: int) -> dict[str, Limit]:
     """Return ``time``, ``movement`` and ``kernel`` movement of one scale, each over the theory's."""
-    change, due, way = point.change, point.time, point.movement
 
     def measure(condition: Condition, factor: int, part: int) -> Measured:
         coarse = np.arange(0, condition.steps + 1, max(1, 4 // factor))
         times = np.asarray(coarse * condition.rate, np.float64)
         data = condition.train(run, steps=coarse, measure=("margin", "trajectory"), networks=NETWORKS, part=part)
-        before, after = (weights(data, at) for at in (0, int(np.argmin(np.abs(times - due)))))
+        before, after = (weights(data, at) for at in (0, int(np.argmin(np.abs(times - point.time)))))
         own = own_unsatisfied(condition, before, data["inputs"].values[:, 0], times)
         unsatisfied = (data["margin"].values < condition.threshold).mean(axis=2)
         reached, expected = (crossing(times, fraction.mean(axis=0), LEFT) for fraction in (unsatisfied, own))
         return {
             "time": np.asarray(reached / expected),
-            "movement": movement(before, after).mean() / way,
-            "kernel": kernel_along(before, after, POINTS, change).mean(),
+            "movement": movement(before, after).mean() / point.movement,
+            "kernel": kernel_along(before, after, POINTS, point.change).mean(),
         }
 
     return measure_limits(run, point.condition(run.quick), datasets, measure, first=1 + number * 7 * datasets)
