@@ -188,12 +188,21 @@ int pack_networks(const std::vector<int>& widths, const std::string& dtype) {
     return with_pack(widths, dtype, [](const auto&, auto lanes) { return decltype(lanes)::count; });
 }
 
-std::int64_t wide_bytes(const std::vector<int>& widths, bool bias, bool centred, int samples, int test_samples, std::int64_t networks, int threads,
+std::int64_t alone_bytes(const std::vector<int>& widths, bool bias, bool centred, int samples, int test_samples, std::int64_t networks, int threads,
                         const std::string& dtype) {
     check_widths(widths);
     check_counts(samples, test_samples, networks, threads);
     const shoal::Network network(widths, shoal::Relu(), 0.0, bias, {}, {}, centred);
-    return with_dtype(dtype, [&](auto number) { return shoal::wide::bytes<decltype(number)>(network, samples, test_samples, networks, threads); });
+    return with_dtype(dtype, [&](auto number) { return shoal::alone::bytes<decltype(number)>(network, samples, test_samples, networks, threads); });
+}
+
+std::int64_t networks_alone(const std::vector<int>& widths, bool bias, int samples, std::int64_t networks, int threads, const std::string& engine, bool flows,
+                            const std::string& dtype) {
+    check_widths(widths);
+    check_counts(samples, 0, networks, threads);
+    const shoal::Network network(widths, shoal::Relu(), 0.0, bias);
+    const shoal::Engine named = shoal::engine_named(engine);
+    return with_dtype(dtype, [&](auto number) { return shoal::networks_alone<decltype(number)>(network, samples, networks, threads, named, flows); });
 }
 
 // Returns the features that CPU and operating system support, among those that shoal's instruction sets need.
@@ -254,7 +263,8 @@ PYBIND11_MODULE(SHOAL_BEHIND, m, py::mod_gil_not_used()) {
     m.def("fixed_shapes", &fixed_shapes);
     m.def("is_fixed", &is_fixed, "widths"_a, "activation"_a);
     m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
-    m.def("wide_bytes", &wide_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
+    m.def("networks_alone", &networks_alone, "widths"_a, "bias"_a, "samples"_a, "networks"_a, "threads"_a, "engine"_a, "flows"_a, "dtype"_a);
+    m.def("alone_bytes", &alone_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
           "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a,
           "reduction"_a = py::dict(), "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a, "tuning"_a = py::none());

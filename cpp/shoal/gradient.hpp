@@ -19,6 +19,7 @@
 #include "shoal/loss.hpp"
 #include "shoal/pack.hpp"
 #include "shoal/shapes.hpp"
+#include "shoal/shares.hpp"
 #include "shoal/task.hpp"
 
 namespace shoal {
@@ -121,6 +122,7 @@ class Gradient {
     void forward_with_rates(const Pack<V>& parameters, const Pack<V>& velocity, int layer, int first, const BlockPlan& plan);
     int gather_pulling(const T* inputs, int count);
     void add_biases(int layer, int first, int count);
+    void end_share();
     void gate_last_hidden(int first, int count);
     void backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan, const T* inputs);
     template <class Take>
@@ -138,7 +140,9 @@ class Gradient {
     T decay_;  // L
     bool homogeneous_;
     int shape_;  // index in the list of shapes.hpp, or -1
-    Blocks blocks_, rest_;  // of the samples that are learnt, and of the others
+    int shares_;                   // of the samples that are learnt (shares.hpp)
+    Blocks large_, small_, rest_;  // of a share, of a share that has one sample less, and of the samples of weight 0
+    int share_first_ = 0;          // the first sample of the current share
     V lost_ = 0;
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
@@ -146,7 +150,8 @@ class Gradient {
     Pack<V> exponentials_;  // of one sample's logits, if there are several outputs
     std::vector<std::int64_t> rows_;  // distance between the rows of values_
     std::vector<T> pulling_inputs_;  // inputs of a block's samples with a residual other than 0; empty if no sample is ever left out
-    Pack<V> slope_;  // the gradient; for the last hidden layer Q, if the head is homogeneous
+    Pack<V> slope_;  // the gradient of a share, at the end of all; for the last hidden layer Q, if the head is homogeneous
+    Pack<V> total_;  // of the shares before, if there are several
     Pack<V> scaled_;  // z W of the last hidden layer
     std::vector<T> scales_;  // of each parameter; empty if all are 1
     std::vector<T> gains_, shrinks_;  // r s (biases: r) and r L of each parameter; empty if all scales and rates are 1

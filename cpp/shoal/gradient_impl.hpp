@@ -13,12 +13,16 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
       decay_(T(penalty.weight_decay)),
       homogeneous_(network.homogeneous_head()),
       shape_(tuning.fixed_shapes ? fixed_shape<V>(network) : -1),
-      blocks_(Blocks::of<V>(network, cut_samples<V>(network, task.learnt, tuning))),
-      rest_(task.learnt < task.samples ? Blocks::of<V>(network, Cut::of(task.samples - task.learnt, blocks_.cut.size)) : Blocks{}),
-      slope_(network.parameters) {
+      shares_(shares(network, task.learnt)),
+      large_(Blocks::of<V>(network, cut_samples<V>(network, Share::of(task.learnt, shares_, 0).samples, tuning))),
+      small_(Blocks::of<V>(network, cut_samples<V>(network, Share::of(task.learnt, shares_, shares_ - 1).samples, tuning))),
+      rest_(task.learnt < task.samples ? Blocks::of<V>(network, Cut::of(task.samples - task.learnt, large_.cut.size)) : Blocks{}),
+      slope_(network.parameters),
+      total_(shares_ > 1 ? network.parameters : 0) {
+    const int longest = std::max(large_.cut.size, small_.cut.size);
     for (const Layer& layer : network.layers) {
         rows_.push_back(row_length(layer.outputs));
-        values_.emplace_back(blocks_.cut.size * rows_.back());
+        values_.emplace_back(longest * rows_.back());
     }
     for (int s = 0; s < task.samples; ++s) {
         signs_.push_back(T(task.labels[s]));
@@ -37,7 +41,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
     }
     // Packs with several registers per number hold networks so small that a search for samples to leave out costs more than it saves.
     if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty())
-        pulling_inputs_.resize(std::int64_t(blocks_.cut.size) * task.dimension);
+        pulling_inputs_.resize(std::int64_t(longest) * task.dimension);
     if (network.outputs() > 1) exponentials_ = Pack<V>(network.outputs());
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
@@ -55,14 +59,20 @@ template <class Do>
 bool Gradient<V>::for_each_block(Do&& act) {
     lost_ = 0;
     int first = 0;
-    for (const Blocks* const blocks : {&blocks_, &rest_})
-        for (int block = 0; block < blocks->cut.large + blocks->cut.small; ++block) {
-            const bool large = block < blocks->cut.large;
-            const int count = large ? blocks->cut.size : blocks->cut.size - 1;
-            if (!act(first, count, large ? blocks->large : blocks->small)) return false;
+    const auto walk = [&](const Blocks& blocks) {
+        for (int block = 0; block < blocks.cut.large + blocks.cut.small; ++block) {
+            const bool large = block < blocks.cut.large;
+            const int count = large ? blocks.cut.size : blocks.cut.size - 1;
+            if (!act(first, count, large ? blocks.large : blocks.small)) return false;
             first += count;
         }
-    return true;
+        return true;
+    };
+    for (int share = 0; share < shares_; ++share) {
+        share_first_ = first;
+        if (!walk(share < task_.learnt % shares_ ? large_ : small_)) return false;
+    }
+    return walk(rest_);
 }
 
 // Returns the effective weights, and the biases: the parameters themselves if all scales are 1.
@@ -236,7 +246,7 @@ void Gradient<V>::add_biases(int l, int first, int count) {
     const Layer& layer = network_.layers[l];
     if (layer.biases < 0) return;
     for (int o = 0; o < layer.outputs; ++o) {
-        V sum = first == 0 ? V(0) : slope_[layer.biases + o];
+        V sum = first == share_first_ ? V(0) : slope_[layer.biases + o];
         for (int s = 0; s < count; ++s) sum = sum + (l == 0 && gated() ? through(value(l, s, o), values_.back()[s]) : value(l, s, o));
         sum.store(slope_.at(layer.biases + o));
     }
@@ -264,16 +274,26 @@ void Gradient<V>::gate_last_hidden(int first, int count) {
     with_piecewise_linear(network_.activation, [&](auto phi) { for_each([&](V h, V delta) { return phi.times_derivative(h, delta, slope); }); });
 }
 
+// Adds the gradient of the share that ends to those of the shares before.
+template <AnyLanes V>
+void Gradient<V>::end_share() {
+    if (share_first_ == Share::of(task_.learnt, shares_, 1).first)
+        std::swap(total_, slope_);
+    else
+        total_.add(slope_);
+}
+
 template <AnyLanes V>
 void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan, const T* inputs) {
     const Activation phi = network_.activation;
     int l = network_.hidden_layers();
+    if (first == share_first_ && first > 0) end_share();
     if (homogeneous_) {
         add_biases(l, first, count);
         if (!gated()) gate_last_hidden(first, count);
         --l;
     }
-    const Begin begin = first == 0 ? Begin::zero : Begin::stored;
+    const Begin begin = first == share_first_ ? Begin::zero : Begin::stored;
     for (; l >= 0; --l) {
         const Layer& layer = network_.layers[l];
         const Product<T> weights{.a = values_[l].at(0),
@@ -316,6 +336,7 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
 template <AnyLanes V>
 template <class Take>
 void Gradient<V>::hand_over(const Pack<V>& parameters, const Pack<V>& effective, Take& taker) {
+    if (shares_ > 1) total_.add(slope_), std::swap(total_, slope_);
     if (!gains_.empty()) {
         const T *const gains = gains_.data(), *const shrinks = shrinks_.data();
         if (decay_ == 0) return hand_over_as(parameters, effective, [=](int n, V, V slope) { return V(gains[n]) * slope; }, taker);

@@ -183,13 +183,14 @@ template <class T, class Method>
 void train_reduced(const Run<T>& run, const Method& method, const Reduction<T>& reduction, Engine engine, int threads,
                    const std::function<void(std::int64_t)>& poll) {
     const std::int64_t cells = Stretch<T>::cells(run, reduction);
-    if (engine == Engine::wide) {
+    constexpr bool flows = !std::is_same_v<Method, DescentMethod<T>>;
+    if (networks_alone<T>(run.network, run.task.learnt, run.networks, threads, engine, flows) == run.networks) {
         Stretch<T> stretch(run, reduction);
         Queue queue(cells);
         std::int64_t before = 0, done = 0;
         for (Queue::Some next; (next = queue.take(reduction.stretch)).count > 0; before += done) {
             stretch.begin(next);
-            train(stretch.run(), method, engine, threads, [&](std::int64_t now) { poll(before + (done = now)); });
+            train(stretch.run(), method, Engine::alone, threads, [&](std::int64_t now) { poll(before + (done = now)); });
             stretch.reduce();
         }
         return stretch.add_counts();

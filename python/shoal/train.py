@@ -50,9 +50,8 @@ def train(
         rule. For a flow ``stopped_at`` is the time at which a network diverged or was given up, and ``accepted`` and
         ``rejected`` count its steps.
 
-        The attributes: ``engine`` that was used; ``condensed``, the numbers of samples and inputs that were given and
-        trained on, as JSON; ``specification``, which with the arrays of the dataset repeats the training
-        (``shoal.specification``).
+        The attributes: ``condensed``, the numbers of samples and inputs that were given and trained on, as JSON;
+        ``specification``, which with the arrays of the dataset repeats the training (``shoal.specification``).
 
     Raises
     ------

@@ -15,7 +15,17 @@ def lanes(dtype: str) -> int: ...
 def fma_peak(threads: int, dtype: str, seconds: float) -> float: ...
 def span(inputs: NDArray[np.float64], most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None: ...
 def pack_bytes(widths: Sequence[int], samples: int, dtype: str) -> int: ...
-def wide_bytes(
+def networks_alone(
+    widths: Sequence[int],
+    bias: bool,
+    samples: int,
+    networks: int,
+    threads: int,
+    engine: str,
+    flows: bool,
+    dtype: str,
+) -> int: ...
+def alone_bytes(
     widths: Sequence[int],
     bias: bool,
     centred: bool,

@@ -40,6 +40,9 @@ KEYWORDS = {
 }
 """Former arguments, by the name of the class or function that took them."""
 
+REMOVED = {"engine": "networks have the same bits on every engine, and the fastest is chosen"}
+"""Former arguments of ``train`` and ``sweep`` that nothing replaces, and why."""
+
 FIELDS = {
     "start": "init",
     "start.scale": "init.std",
@@ -66,6 +69,8 @@ def refuse_keywords(owner: str, given: Iterable[str]) -> None:
     for name in given:
         if name in renamed:
             raise TypeError(f"{name} is now {renamed[name]}: {owner} takes {renamed[name]}=")
+        if name in REMOVED and owner in ("train", "sweep"):
+            raise TypeError(f"{name} is no argument of {owner} any more: {REMOVED[name]}")
 
 
 def knows(function: Callable[P, T]) -> Callable[P, T]:

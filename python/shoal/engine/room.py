@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from shoal.engine import memory
 from shoal.engine.histogram import bins
-from shoal.engine.run import Run
+from shoal.engine.run import Run, engine
 from shoal.spec.measures import REDUCIBLE, REGISTRY, any_of
 from shoal.spec.method import GradientFlow, Method
 from shoal.spec.network import Network
@@ -83,15 +85,22 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     span, beside = run.condensed.bytes_beside(network.widths[1], keeps, lanes)
     of_gradient, of_init = (any_of(training.record.measure, trait) for trait in ("of_gradient", "of_init"))
     copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network
-    if run.engine == "wide":
-        sizes = (task.samples, task.test_samples, networks, threads)
-        wide = _core.wide_bytes(network.widths, network.bias, network.centred, *sizes, training.dtype)
-        return threads, wide + task_bytes(task, itemsize) + span + min(threads, networks) * (beside + copies)
-    started = min(threads, -(-networks // lanes))  # the core starts no thread that would have no pack
+    flows, learnt = isinstance(training.method, GradientFlow), int(np.count_nonzero(task.sample_weight))
+    alone = _core.networks_alone(
+        network.widths, network.bias, learnt, networks, threads, engine(), flows, training.dtype
+    )
+    work_alone = 0
+    if alone:
+        sizes = (task.samples, task.test_samples, alone, threads)
+        work_alone = _core.alone_bytes(network.widths, network.bias, network.centred, *sizes, training.dtype)
+        work_alone += task_bytes(task, itemsize) + span + min(threads, alone) * (beside + copies)
+    if alone == networks:
+        return threads, work_alone
+    started = min(threads, -(-(networks - alone) // lanes))  # the core starts no thread that would have no pack
     passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
     pack = sum(_core.pack_bytes(network.widths, samples, training.dtype) for samples in passes)
     work = work_bytes(network, task, training.method, pack, passes, lanes, started, itemsize)
-    return started, work + span + started * (beside + copies * lanes)
+    return started, max(work_alone, work + span + started * (beside + copies * lanes))
 
 
 def work_bytes(

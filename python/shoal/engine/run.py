@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.base import checks
 from shoal.engine import custom, dataset
 from shoal.engine.condense import OF_SAMPLES, Condensed
 from shoal.engine.merged import Cut, Merged, ranges, together
@@ -20,7 +22,6 @@ from shoal.spec.measures import REGISTRY, any_of
 from shoal.spec.record import Function
 from shoal.spec.statistics import Statistics
 from shoal.spec.training import Training
-from shoal.spec.validate import resolve_engine
 from shoal.version import VERSION
 
 if TYPE_CHECKING:
@@ -42,15 +43,13 @@ class Run:
 
     training: Training
     condensed: Condensed
-    engine: str
     resumed: Explicit | None = None
 
     @classmethod
     def of(cls, training: Training, condensed: Condensed | None = None) -> Run:
         """Return the run of a training; ``condensed`` may be known from another one."""
         condensed = condensed or Condensed.of(training)
-        engine = resolve_engine(training.engine, condensed.network, condensed.task, training.method)
-        run = cls(training, condensed, engine)
+        run = cls(training, condensed)
         _ = run.custom_shapes  # calls the functions of custom statistics, to report what is wrong with them now
         return run
 
@@ -132,7 +131,6 @@ class Run:
             "specification": to_json(self.training),
             "shoal_version": VERSION,
             "isa": _core.isa,
-            "engine": self.engine,
             "condensed": self.condensed.sizes(),
         }
 
@@ -199,7 +197,7 @@ class Run:
             first=training.first_network + begin,
             seed=training.seed,
             threads=threads,
-            engine=self.engine,
+            engine=engine(),
             dtype=training.dtype,
             progress=progress,
         )
@@ -266,6 +264,11 @@ class Run:
         size = (len(training.records), self.itemsize)
         each = sum(REGISTRY[name].bytes(training.network, task, *size) for task, names in kept for name in names)
         return networks * (each + len(kept) * _STATUS_BYTES)
+
+
+def engine() -> str:
+    """Return the engine that the environment asks for, to test or time it: SHOAL_ENGINE is auto, lanes or alone."""
+    return checks.choice("SHOAL_ENGINE", os.environ.get("SHOAL_ENGINE", "auto"), ("auto", "lanes", "alone"))
 
 
 def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -50,11 +50,6 @@ class Training(Frozen):
         0 to 2**64 - 1. Network i draws its initialisation from (seed, i).
     first_network
         Index of the first network: ``first_network=i, networks=1`` is network i alone.
-    engine
-        ``lanes`` trains small networks in parallel, one per SIMD lane. ``wide`` trains networks one at a time,
-        vectorised over their units; if there are fewer networks than threads, these divide the samples. Both give the
-        same result but for rounding. ``auto`` chooses by the sizes of network and task, never by the number of
-        networks. Only gradient descent of networks with hidden units can be ``wide``.
     condense
         Whether to train on fewer samples and inputs, with the same result but for rounding. Samples whose inputs and
         label are equal to the bit are merged into one with the sum of their weights. Inputs (of test samples too) that
@@ -94,7 +89,6 @@ class Training(Frozen):
     networks: int = None  # type: ignore[assignment]
     seed: int = 0
     first_network: int = 0
-    engine: str = "auto"
     condense: str | bool = "auto"
     dtype: str = "float64"
 
@@ -116,7 +110,6 @@ class Training(Frozen):
             spectral_decoupling=checks.not_negative("spectral_decoupling", self.spectral_decoupling),
         )
         validate.check_condense(self.condense)
-        validate.resolve_engine(self.engine, self.network, self.task, self.method)
         validate.check_method(self.method, self.networks, self.dtype)
         if self.dtype == "float32":
             _check_range(self)

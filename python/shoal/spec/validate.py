@@ -1,4 +1,4 @@
-"""Whether the fields of a training fit each other, and which engine trains it."""
+"""Whether the fields of a training fit each other."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ from shoal.base import checks
 from shoal.spec.init import INITS
 from shoal.spec.loss import Loss
 from shoal.spec.measures import REGISTRY
-from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method
+from shoal.spec.method import METHODS, GradientFlow, Method
 from shoal.spec.network import Network
 from shoal.spec.record import Record
 from shoal.spec.task import Task
 
 _MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
-
-ENGINES = ("auto", "lanes", "wide")
-
-# Parameters and samples from which on networks are wide. Measured on AVX2 in float64, one thread (docs/core.md).
-_WIDE_FROM = (
-    (10_000, 256),  # packs leave the cache: many networks train as fast one by one, one alone 4 times as fast
-    (1_000, 20_000),  # a call seldom has the networks to fill lanes and threads; many would lose up to half
-)
 
 
 def check_types(network: object, task: object, init: object, method: object, record: object) -> None:
@@ -86,20 +78,6 @@ def check_stop(method: Method, network: Network, loss: Loss) -> None:
             "stop must not hold 'dead' unless the network has hidden units with activation relu, "
             f"got widths={network.widths}, activation={network.activation!r}"
         )
-
-
-def resolve_engine(engine: str, network: Network, task: Task, method: Method) -> str:
-    """Return ``lanes`` or ``wide``; ``auto`` depends on what fixes a network's bits, not on the number of networks."""
-    checks.choice("engine", engine, ENGINES)
-    can_be_wide = isinstance(method, GradientDescent) and network.units > 0
-    if engine == "wide" and not can_be_wide:
-        trouble = "a flow" if network.units else f"a network without hidden units, widths={network.widths}"
-        raise ValueError(f"engine must be 'lanes' or 'auto' for {trouble}, got 'wide'")
-    if engine != "auto":
-        return engine
-    learnt = int(np.count_nonzero(task.sample_weight))  # samples of weight 0 change no bit
-    large = any(network.parameters >= parameters and learnt >= samples for parameters, samples in _WIDE_FROM)
-    return "wide" if can_be_wide and large else "lanes"
 
 
 def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:

@@ -118,8 +118,9 @@ def attrs(plan: Plan, networks: int, *, complete: bool) -> dict[str, Any]:
     else:
         whole = {"networks": networks, "first_network": plan.first_network}
         told["specification"] = json.dumps({**json.loads(told["specification"]), **whole})
-    texts = {"engine": [run.engine for run in plan.runs], "condensed": [run.condensed.sizes() for run in plan.runs]}
-    told |= {name: json.dumps(each) for name, each in texts.items() if len(set(each)) > 1}
+    condensed = [run.condensed.sizes() for run in plan.runs]
+    if len(set(condensed)) > 1:
+        told["condensed"] = json.dumps(condensed)
     return {**told, "complete": int(complete)}
 
 

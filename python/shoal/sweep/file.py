@@ -108,6 +108,8 @@ def _check_keys(where: str, table: Table, needed: Mapping[str, bool], make: Make
             former_names = former.KEYWORDS.get(make.__name__, {})
             if name in former_names:
                 raise ValueError(f"{prefix}{name} is now {prefix}{former_names[name]}")
+            if make is sweep and name in former.REMOVED:
+                raise ValueError(f"{name} is no key any more: {former.REMOVED[name]}")
             raise ValueError(f"{prefix}{_key(name)} is not known here; allowed: {', '.join(needed) or 'no key'}")
     for name, must in needed.items():
         if must and name not in table:

@@ -35,7 +35,7 @@ def open_sweep(stores: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         and NaN. Statistics are those of the networks trained so far; ``networks`` counts them at each condition.
         Coordinates that differ between conditions also have their dimensions. If the times do, they are called
         ``times``, and ``step`` remains. Those of tasks of different sizes are left out. Attributes: ``complete`` (1
-        or 0), ``shoal_version``, ``isa``, ``engine``, ``condensed`` and ``specification`` of ``train``; with swept
+        or 0), ``shoal_version``, ``isa``, ``condensed`` and ``specification`` of ``train``; with swept
         fields ``specification`` is that of the sweep.
 
     Raises

@@ -32,13 +32,13 @@ def train(run: Trial, condition: Condition) -> tuple[xr.Dataset, str]:
     size = f"N = {condition.samples}, d = {condition.inputs}, M = {condition.nodes}"
     run.say(f"figure 1: {size}, {condition.steps} steps")
     measure = ("trajectory", "margin", "error", "test_error")
-    data = condition.train(run, steps=spread_steps(condition.steps, 90), measure=measure, part=PART, engine="wide")
+    data = condition.train(run, steps=spread_steps(condition.steps, 90), measure=measure, part=PART)
     meanings = [meaning("beta*/M", condition, data)]
     for formula, factor, fewer in (("beta*/d", condition.nodes / condition.inputs, 5), ("beta*", condition.nodes, 50)):
         other = replace(condition, rate=condition.rate * factor, steps=condition.steps // fewer)
         run.say(f"the same with beta = {formula} = {other.rate:g}")
         steps = spread_steps(other.steps, 40)
-        short = other.train(run, steps=steps, measure=measure[1:], part=PART, engine="wide")
+        short = other.train(run, steps=steps, measure=measure[1:], part=PART)
         meanings.append(meaning(formula, other, short))
     scale = "" if condition == FULL else " (at the reduced scale of a quick run, its rate chosen to be like it)"
     return data, f"Figure 1, {size}, {condition.steps} steps; what beta* = 1000 may mean{scale}: {'; '.join(meanings)}."

@@ -1,10 +1,10 @@
-// Records all requested measures of one wide network: the measures of packs, on packs with one lane in use.
+// Records one network that trains alone, by the measures of lanes, on packs of which one lane is wanted.
 #pragma once
 
 #include "shoal/measure.hpp"
-#include "shoal/wide_gradient.hpp"
+#include "shoal/alone_passes.hpp"
 
-namespace shoal::wide {
+namespace shoal::alone {
 
 template <class T>
 class Recorder {
@@ -36,12 +36,11 @@ class Recorder {
     // Begins record number `time`, at these parameters.
     void begin(std::int64_t time, const std::vector<T>& parameters) {
         sight_.times[0] = time;
-        if (record_.gradient_norm) gradient_ = parameters;
         parameters_.write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_);
     }
 
-    // Records the gradient of all shares at those parameters; other threads may move the model's parameters meanwhile.
-    void see_gradient(const Model<T>& model, const std::vector<Slopes<T>>& shares) {
+    // Records the gradient at those parameters, of all shares.
+    void see_gradient(const Model<T>& model, const std::vector<Rows<T>>& shares) {
         model.write_gradient(shares, gradient_);
         parameters_.write_gradient(Numbers{gradient_.data()}, sight_);
     }
@@ -118,4 +117,4 @@ class Recorder {
     SampleMeasure<V> test_;
 };
 
-}  // namespace shoal::wide
+}  // namespace shoal::alone

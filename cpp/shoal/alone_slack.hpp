@@ -18,12 +18,13 @@
 // Which samples rest changes no bit. The sums still have a fixed order, so that the time does not depend on the threads.
 #pragma once
 
-#include "shoal/wide_gradient.hpp"
+#include "shoal/alone_passes.hpp"
 
 #include <cmath>
+#include <numeric>
 #include <span>
 
-namespace shoal::wide {
+namespace shoal::alone {
 
 template <class T>
 class Slack {
@@ -40,8 +41,8 @@ class Slack {
         kept_ = run.loss.kink() != Kink::none && network.hidden_layers() == 1 && network.outputs() == 1 && is_piecewise_linear(network.activation) &&
                 std::abs(network.slope) <= 1 && run.penalty.spectral_decoupling == 0 && rounding_ < 0.25;
         if (!kept_) return;
-        before_ = Pack<V>(std::int64_t(groups<V>(network.layers[0].outputs)) * network.inputs());
-        units_.resize(filled<T>(network.layers[0].outputs));
+        before_ = Pack<V>(packs_of<V>(network.inputs()) * std::int64_t(network.layers[0].outputs));
+        units_.resize(network.layers[0].outputs);
         reach_.resize(run.task.samples);
         awake_.resize(run.task.samples);
         norms_.reserve(run.task.samples);
@@ -64,42 +65,43 @@ class Slack {
         for (Unit& unit : units_) unit = {};
         before_.clear();
         bias_ = moved_ = moved_by_biases_ = size_ = size_by_biases_ = 0;
-        for (int group = 0; group < groups<V>(network_.layers[0].outputs); ++group) follow(group, model);
+        for (int unit = 0; unit < network_.layers[0].outputs; ++unit) follow(unit, model);
         step(model);
         if (std::isfinite(moved_)) moved_ = moved_by_biases_ = 0;
     }
 
-    // Stores how far the weights and biases into one group of units moved. Threads take groups as they come.
-    void follow(int group, const Model<T>& model) {
-        const int inputs = network_.inputs();
-        if (!kept_ || group >= groups<V>(network_.layers[0].outputs)) return;
+    // Notes how far the weights into a unit moved. Threads take units as they come.
+    void follow(int unit, const Model<T>& model) {
+        if (!kept_) return;
+        const int inputs = network_.inputs(), packs = packs_of<V>(inputs);
+        const T* const row = model.rows(0) + unit * row_of<V>(network_.layers[0]);
         V size = 0, change = 0;
-        for (std::int64_t n = std::int64_t(group) * inputs; n < std::int64_t(group + 1) * inputs; ++n) {
-            const V now = model.above[0][n], by = now - before_[n];
+        for (int k = 0; k < packs; ++k) {
+            V now = V::load(row + k * L);
+            if (inputs - k * L < L) now = first_numbers(now, inputs - k * L);  // the bias is followed by `step`
+            const std::int64_t n = std::int64_t(unit) * packs + k;
+            const V by = now - before_[n];
             size = fma(now, now, size);
             change = fma(by, by, change);
             now.store(before_.at(n));
         }
-        alignas(64) T sizes[L], changes[L];
-        size.store(sizes);
-        change.store(changes);
-        for (int lane = 0; lane < L; ++lane) {
-            Unit& unit = units_[group * L + lane];
-            unit.size_before = unit.size;
-            unit.size = norm(double(sizes[lane])), unit.change = norm(double(changes[lane]));
-        }
+        Unit& of_unit = units_[unit];
+        of_unit.size_before = of_unit.size;
+        of_unit.size = norm(sum(size)), of_unit.change = norm(sum(change));
     }
 
     // Ends a step, when all its groups have been followed.
     void step(const Model<T>& model) {
         if (!kept_) return;
         const bool biased = network_.layers[0].biases >= 0;
-        const double c = network_.layers[1].biases >= 0 ? double(model.biases[1].at(0)[0]) : 0.0;
+        const int inputs = network_.inputs(), units = network_.layers[0].outputs;
+        const std::int64_t row = row_of<V>(network_.layers[0]);
+        const double c = network_.layers[1].biases >= 0 ? double(model.rows(1)[units]) : 0.0;
         double a = 0, b = 0, p = 0, q = 0;
         bool small = std::abs(c) <= large_;  // false for a NaN
-        for (int i = 0; i < network_.layers[0].outputs; ++i) {
+        for (int i = 0; i < units; ++i) {
             Unit& unit = units_[i];
-            const double head = model.below[1].at(0)[i], bias = biased ? double(model.biases[0].at(0)[i]) : 0.0;
+            const double head = model.rows(1)[i], bias = biased ? double(model.rows(0)[i * row + inputs]) : 0.0;
             const double by = std::abs(head - unit.head), z = std::abs(head);
             a += z * unit.change + by * unit.size_before;
             b += z * std::abs(bias - unit.bias) + by * (std::abs(unit.bias) + tiny);
@@ -137,8 +139,8 @@ class Slack {
     }
 
     static std::int64_t bytes(const Network& network, int samples) {
-        const std::int64_t units = filled<T>(network.layers[0].outputs);
-        return units * (network.inputs() * std::int64_t(sizeof(T)) + std::int64_t(sizeof(Unit))) + std::int64_t(2 * sizeof(double) + sizeof(int)) * samples;
+        const std::int64_t units = network.layers[0].outputs, row = std::int64_t(packs_of<V>(network.inputs())) * L;
+        return units * (row * std::int64_t(sizeof(T)) + std::int64_t(sizeof(Unit))) + std::int64_t(2 * sizeof(double) + sizeof(int)) * samples;
     }
 
   private:
@@ -152,7 +154,19 @@ class Slack {
         double size = 0, change = 0, size_before = 0, head = 0, bias = 0;
     };
 
-    // At least the norm whose square was summed, in T, from terms that may have underflowed.
+    static V first_numbers(V numbers, int count) {
+        alignas(64) T held[L];
+        numbers.store(held);
+        std::fill(held + count, held + L, T(0));
+        return V::load(held);
+    }
+    static double sum(V squares) {
+        alignas(64) T numbers[L];
+        squares.store(numbers);
+        return std::accumulate(numbers, numbers + L, 0.0);
+    }
+
+    // At least the norm whose square was summed up, in T, from terms that may have underflowed.
     double norm(double square) const { return (1 + rounding_) * std::sqrt(square + lost_); }
     // At least a + b.
     static double above(double a, double b) { return std::nextafter(a + b, never); }
@@ -170,4 +184,4 @@ class Slack {
     std::vector<int> awake_;  // the samples of each share that have to be seen, beginning at its first sample
 };
 
-}  // namespace shoal::wide
+}  // namespace shoal::alone

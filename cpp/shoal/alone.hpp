@@ -1,16 +1,22 @@
-// Descent of wide networks, one network at a time. A team of threads takes the shares of its samples as they come, then moves its parameters part by part.
+// Descent of networks that train alone, one at a time, with their samples in the lanes. A team of threads takes the shares of its samples as they come, then moves its parameters part by part.
 #pragma once
 
 #include "shoal/descent.hpp"
 #include "shoal/schedule.hpp"
-#include "shoal/wide_recorder.hpp"
-#include "shoal/wide_slack.hpp"
-#include "shoal/wide_stop.hpp"
+#include "shoal/alone_recorder.hpp"
+#include "shoal/alone_slack.hpp"
+#include "shoal/alone_stop.hpp"
 
 #include <barrier>
 #include <numeric>
 
-namespace shoal::wide {
+namespace shoal::alone {
+
+// The most samples of which a block may be cut.
+template <class T>
+int most_samples(const Run<T>& run) {
+    return std::max(run.task.samples, run.test ? run.test->samples : 0);
+}
 
 // State that the threads of a team share. One thread runs `turn` at the barrier, while the others wait; it makes all scalar decisions.
 template <class T>
@@ -26,6 +32,8 @@ class Training {
           recorder_(run),
           slack_(run),
           drawing_(run.network, run.span),
+          parameters_(run.network.parameters),
+          block_(Passes<T>::block_samples(run.network, most_samples(run), run.tuning)),
           shares_(shares(run.network, run.task.learnt)),
           rest_shares_(run.task.learnt < run.task.samples ? shares(run.network, run.task.samples - run.task.learnt) : 0),
           stops_(run, method.stop, shares_) {
@@ -35,7 +43,7 @@ class Training {
         seen_.assign(shares_, 0);
         for (Activity<T>& activity : activity_)
             for (int l = 0; run.record.looks_at_units() && l < run.network.hidden_layers(); ++l)
-                activity.counts.emplace_back(filled<T>(run.network.layers[l].outputs));
+                activity.counts.emplace_back(run.network.layers[l].outputs);
         if (run.test && run.record.test.wanted()) test_.emplace(run.network, *run.test, 0.0);
         test_shares_ = test_ ? shares(run.network, test_->task.samples) : 0;
     }
@@ -49,11 +57,10 @@ class Training {
             if (leave_) return;
             if (run_.network.centred && !centre(leads, monitor, passes, meet)) return;
             while (true) {
-                if (leads && recorded_) recorder_.begin(record_, model_.parameters);
+                if (leads && recorded_) model_.write(parameters_), recorder_.begin(record_, parameters_);
                 take_shares(monitor, passes);
                 meet();
                 if (leave_) return;
-                if (leads && wants_gradient()) recorder_.see_gradient(model_, slopes_);
                 if (leads && recorded_) recorder_.end(samples_, test_ ? &*test_ : nullptr, activity_);
                 if (leads && recorded_ && stopped()) recorder_.hold();
                 if (last_) break;
@@ -61,7 +68,7 @@ class Training {
                 meet();
                 if (leave_) return;
             }
-            if (leads) recorder_.write_end(model_.parameters);
+            if (leads) model_.write(parameters_), recorder_.write_end(parameters_);
         }
     }
 
@@ -81,6 +88,7 @@ class Training {
             case Stage::centred: stage_ = Stage::shares, plan_step(monitor); break;
             case Stage::centre: stage_ = Stage::centred; break;
             case Stage::shares:
+                if (wants_gradient()) recorder_.see_gradient(model_, slopes_);
                 if (lost_.exchange(false) && !stopped()) stop(Status::diverged);
                 if (stops_.any() && !stopped()) stop(stops_.status(samples_));
                 stage_ = last_ ? Stage::start : Stage::move;
@@ -114,10 +122,12 @@ class Training {
     Recorder<T> recorder_;
     Slack<T> slack_;
     Drawing drawing_;
-    int shares_, rest_shares_, test_shares_ = 0;  // of the learnt samples, of the others, of the test samples
+    std::vector<T> parameters_;  // as Network numbers them, when they are drawn or recorded
+    int block_;                  // samples of a block
+    int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
     Stops<T> stops_;
-    std::vector<Slopes<T>> slopes_;   // per share; a team of one keeps only their sum,
-    std::vector<Slopes<T>> current_;  // and the share being added
+    std::vector<Rows<T>> slopes_;   // of each share; a member alone adds them up as they come,
+    std::vector<Rows<T>> current_;  // one after the other
     std::vector<Activity<T>> activity_;
     std::vector<std::int64_t> seen_;  // per share: how many samples forward passes have seen
 
@@ -135,16 +145,16 @@ class Training {
         recorder_.lanes.status[0] = Status::ok;
         recorder_.lanes.stopped_at[0] = -1;
         load(run_.start);
-        recorder_.start(model_.parameters);
+        recorder_.start(parameters_);
         if (run_.resumed && !run_.network.centred) load(*run_.resumed);
     }
 
     void load(const Start& start) {
         const std::int64_t network = recorder_.lanes.network[0];
         const double largest = drawing_.draw(start, run_.seed, run_.first + network, run_.position + network);
-        std::transform(drawing_.trained().begin(), drawing_.trained().end(), model_.parameters.begin(), [](double number) { return T(number); });
+        std::transform(drawing_.trained().begin(), drawing_.trained().end(), parameters_.begin(), [](double number) { return T(number); });
         recorder_.lanes.unmet.take(0, drawing_);
-        model_.load();
+        model_.load(parameters_);
         slack_.start(model_);
         lost_ = !std::isfinite(T(largest));
     }
@@ -200,7 +210,7 @@ class Training {
     // Ends a network that has diverged: its remaining records are empty.
     void give_up(Monitor& monitor) {
         stop(Status::diverged);
-        for (; record_ < std::int64_t(method_.record_steps.size()); ++record_) recorder_.forget(record_, model_.parameters, test_ ? &*test_ : nullptr);
+        for (; record_ < std::int64_t(method_.record_steps.size()); ++record_) recorder_.forget(record_, parameters_, test_ ? &*test_ : nullptr);
         monitor.stepped(method_.steps - step_);
         recorded_ = false, last_ = true, first_item_ = items_ = 0;
     }
@@ -240,7 +250,7 @@ class Training {
     void take_share(int share, Monitor& monitor, Passes<T>& passes) {
         const bool back = stage_ == Stage::shares && (!last_ || wants_gradient()), looks = begin_activity(rest_shares_ + share);
         const bool adds = !current_.empty() && share > 0;
-        Slopes<T>& slopes = adds ? current_[0] : slopes_[current_.empty() ? share : 0];
+        Rows<T>& slopes = adds ? current_[0] : slopes_[current_.empty() ? share : 0];
         const bool rests = back && slack_.kept() && !stops_.looks_at_units() && !(recorded_ && run_.record.looks_at_samples());
         const Share samples = Share::of(run_.task.learnt, shares_, share);
         Begin begin = Begin::zero;
@@ -263,16 +273,21 @@ class Training {
         if (back && adds) slopes_[0].add(slopes);
     }
 
+    // act(first, count) for each block of so many samples.
+    template <class Act>
+    void for_each_block(int samples, Act&& act) const {
+        for (int first = 0; first < samples; first += block_) act(first, std::min(block_, samples - first));
+    }
     template <class Act>
     void see_blocks(const Monitor& monitor, Share share, Act&& act) {
-        for_each_piece(Cut::of(share.samples, most_block_samples), [&](int first, int count) {
+        for_each_block(share.samples, [&](int first, int count) {
             if (!monitor.stopped()) act(Block{share.first + first, count});
         });
     }
     template <class Act>
     void see_blocks(const Monitor& monitor, std::span<const int> chosen, Act&& act) {
         if (chosen.empty()) return;
-        for_each_piece(Cut::of(int(chosen.size()), most_block_samples), [&](int first, int count) {
+        for_each_block(int(chosen.size()), [&](int first, int count) {
             const int* const members = chosen.data() + first;
             const bool side_by_side = members[count - 1] - members[0] == count - 1;
             if (!monitor.stopped()) act(Block{members[0], count, side_by_side ? nullptr : members});
@@ -283,7 +298,7 @@ class Training {
         V seen = 0;
         for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < model_.parts();) {
             seen = seen + model_.move(part, slopes_, V(-method_.rate_of(run_.position + recorder_.lanes.network[0])));
-            slack_.follow(part, model_);
+            if (slack_.kept()) model_.for_each_first_row(part, [&](int unit) { slack_.follow(unit, model_); });
         }
         if (gathered(seen)) lost_.store(true, std::memory_order_relaxed);
     }
@@ -293,7 +308,7 @@ class Training {
 template <class T>
 class Alone {
   public:
-    Alone(const Run<T>& run, const DescentMethod<T>& method) : training_(run, method, 1), passes_(run.network, run.loss, run.tuning) {}
+    Alone(const Run<T>& run, const DescentMethod<T>& method) : training_(run, method, 1), passes_(run.network, run.loss, most_samples(run), run.tuning) {}
 
     void train(std::int64_t network, Monitor& monitor) {
         training_.take_part(network, network + 1, true, monitor, passes_, [&] { training_.turn(monitor); });
@@ -314,7 +329,7 @@ inline int members(const Network& network, int samples, int test_samples, std::i
 template <class T>
 std::int64_t bytes(const Network& network, int samples, int test_samples, std::int64_t networks, int threads) {
     const int together = members(network, samples, test_samples, networks, threads), cut = shares(network, samples);
-    const std::int64_t teams = together == 1 ? std::min<std::int64_t>(networks, threads) : 1, slopes = Slopes<T>::numbers(network);
+    const std::int64_t teams = together == 1 ? std::min<std::int64_t>(networks, threads) : 1, slopes = Rows<T>::numbers(network);
     const std::int64_t effective = 3 * slopes + 2 * network.parameters, outputs = (1 + network.centred) * std::int64_t(network.outputs());
     std::int64_t numbers = (together == 1 ? std::min(2, cut) : cut) * slopes + effective + 2 * std::int64_t(cut) * network.units();
     numbers += (samples + std::int64_t(test_samples)) * (outputs + 3);
@@ -322,16 +337,17 @@ std::int64_t bytes(const Network& network, int samples, int test_samples, std::i
                     together * Passes<T>::bytes(network));
 }
 
-// Trains all networks of the run: one per thread if there are as many as threads, else one after another on all threads.
+// Trains the networks of the run from `first` on: one per thread if there are as many as threads, else one after another on all threads.
 template <class T>
-void train(const Run<T>& run, const DescentMethod<T>& method, int threads, const std::function<void(std::int64_t)>& poll) {
-    const int together = members(run.network, run.task.samples, run.test ? run.test->samples : 0, run.networks, threads);
+void train(const Run<T>& run, const DescentMethod<T>& method, std::int64_t first, int threads, const std::function<void(std::int64_t)>& poll) {
+    const std::int64_t networks = run.networks - first;
+    const int together = members(run.network, run.task.samples, run.test ? run.test->samples : 0, networks, threads);
     if (together == 1) {
         const auto make_worker = [&] {
             auto trainer = std::make_shared<Alone<T>>(run, method);
-            return [trainer](std::int64_t network, Monitor& monitor) { trainer->train(network, monitor); };
+            return [trainer, first](std::int64_t network, Monitor& monitor) { trainer->train(first + network, monitor); };
         };
-        return schedule(run.networks, threads, make_worker, poll);
+        return schedule(networks, threads, make_worker, poll);
     }
     Training<T> training(run, method, together);
     Progress progress;
@@ -340,8 +356,8 @@ void train(const Run<T>& run, const DescentMethod<T>& method, int threads, const
     std::barrier meeting(together, turn);
     const auto body = [&](int member) {
         try {
-            Passes<T> passes(run.network, run.loss, run.tuning);
-            training.take_part(0, run.networks, member == 0, monitor, passes, [&] { meeting.arrive_and_wait(); });
+            Passes<T> passes(run.network, run.loss, most_samples(run), run.tuning);
+            training.take_part(first, run.networks, member == 0, monitor, passes, [&] { meeting.arrive_and_wait(); });
         } catch (...) {
             progress.stop();
             meeting.arrive_and_drop();
@@ -351,4 +367,4 @@ void train(const Run<T>& run, const DescentMethod<T>& method, int threads, const
     run_threads(together, progress, body, [&] { meeting.arrive_and_drop(); }, poll);
 }
 
-}  // namespace shoal::wide
+}  // namespace shoal::alone

@@ -1,13 +1,13 @@
-// The rules of stop.hpp for one wide network. Its margins follow from the stored outputs, and each share notes which layers have an active unit.
+// The rules of stop.hpp for one network that trains alone. Its margins follow from the outputs that are kept; shares note which layers have an active unit.
 //
-// A sample that rests (wide_slack.hpp) keeps the output at which it met its hinge. Its margin was above the threshold, which is positive, and still is. So it
-// counts as fitted and satisfied, as if it had been seen. The units that it activates are unknown, so no sample rests under the rule `dead`.
+// A sample that rests (alone_slack.hpp) keeps the output with which it met its hinge: its margin was above the threshold, which is positive, and still is. So
+// it counts as fitted and satisfied, as if it had been seen. Which units it activates is not known: with `dead` no sample rests.
 #pragma once
 
 #include "shoal/stop.hpp"
-#include "shoal/wide_gradient.hpp"
+#include "shoal/alone_passes.hpp"
 
-namespace shoal::wide {
+namespace shoal::alone {
 
 template <class T>
 class Stops {
@@ -62,4 +62,4 @@ class Stops {
     std::vector<char> lives_;  // per share and hidden layer: whether some unit is active on some sample
 };
 
-}  // namespace shoal::wide
+}  // namespace shoal::alone

@@ -1,0 +1,333 @@
+// The passes of alone_passes.hpp, in the order in which a block walks through them.
+#pragma once
+
+#include "shoal/alone_passes.hpp"
+
+namespace shoal::alone {
+
+template <class T>
+int Passes<T>::block_samples(const Network& network, int samples, const Tuning& tuning) {
+    std::int64_t numbers = network.inputs();
+    for (const Layer& layer : network.layers) numbers += layer.outputs;
+    const std::int64_t fit = tuning.block_bytes(false) / (2 * numbers * std::int64_t(sizeof(T)));
+    const int most = int(std::clamp<std::int64_t>(fit, 64, 256)), blocks = (samples + most - 1) / most;
+    return packs_of<V>((samples + blocks - 1) / std::max(blocks, 1)) * L;
+}
+
+template <class T>
+Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const Tuning& tuning)
+    : network_(network),
+      loss_(loss),
+      homogeneous_(network.homogeneous_head()),
+      samples_(block_samples(network, samples, tuning)),
+      row_(row_length(packs_of<V>(samples_))),
+      most_terms_(int(tuning.nearest_cache / 2 / (4 * 64))) {
+    std::int64_t widest = 0, longest = row_of<V>(network.layers[0]) / L;
+    for (int l = 0; l < network.hidden_layers(); ++l) {
+        const Layer& layer = network.layers[l];
+        values_.emplace_back(layer.outputs * row_);
+        if (l + 1 < network.hidden_layers() || !homogeneous_) {
+            widest = std::max<std::int64_t>(widest, layer.outputs);
+            longest = std::max<std::int64_t>(longest, packs_of<V>(layer.outputs + 1));
+        }
+    }
+    back_ = Pack<V>(widest * row_);
+    rows_ = Pack<V>(longest * samples_);
+    outputs_ = Pack<V>(network.outputs() * row_);
+    exponentials_ = Pack<V>(network.outputs() > 1 ? network.outputs() : 0);
+    inputs_ = {Pack<V>(row_of<V>(network.layers[0]) / L * samples_), Pack<V>(network.inputs() * row_)};
+    pulling_.reserve(samples_);
+    tilings_.resize(network.layers.size());
+}
+
+template <class T>
+std::int64_t Passes<T>::bytes(const Network& network, int samples, const Tuning& tuning) {
+    const std::int64_t block = block_samples(network, samples, tuning), row = row_length(packs_of<V>(block)) * L;
+    std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (network.outputs() + 1) * row, widest = 0;
+    for (int l = 0; l < network.hidden_layers(); ++l) {
+        numbers += network.layers[l].outputs * row;
+        widest = std::max<std::int64_t>(widest, network.layers[l].outputs);
+    }
+    return (numbers + 2 * widest * row) * std::int64_t(sizeof(T));
+}
+
+template <class T>
+typename Passes<T>::V Passes<T>::numbers_of(const std::vector<T>& list, const Block& block, int pack) const {
+    alignas(64) T numbers[L] = {};
+    const int first = pack * L, count = std::min(L, block.count - first);
+    if (block.members)
+        for (int n = 0; n < count; ++n) numbers[n] = list[block.members[first + n]];
+    else
+        std::copy_n(list.data() + block.first + first, count, numbers);
+    return V::load(numbers);
+}
+
+template <class T>
+void Passes<T>::find_inputs(const Task<T>& task, const Block& block) {
+    if (!block.members && seen_of_ == &task && seen_.first == block.first && seen_.count == block.count) return;
+    seen_ = block, seen_of_ = block.members ? nullptr : &task;
+    const int dimension = network_.inputs();
+    const std::int64_t row = row_of<V>(network_.layers[0]);
+    for (int n = 0; n < block.count; ++n) {
+        T* const to = inputs_.rows.at(0) + n * row;
+        std::copy_n(task.inputs.data() + std::int64_t(block.sample(n)) * dimension, dimension, to);
+        if (network_.layers[0].biases >= 0) to[dimension] = 1;
+    }
+    transpose<V>(inputs_.rows.at(0), row, dimension, block.count, inputs_.columns.at(0), row_ * L);
+}
+
+template <class T>
+typename Passes<T>::Tilings Passes<T>::tilings_of(int l, int count) const {
+    const Layer& layer = network_.layers[l];
+    const int packs = packs_of<V>(count);
+    return {Tiling::of<V>(packs, layer.outputs, layer.inputs), Tiling::of<V>(int(row_of<V>(layer)) / L, layer.outputs, count),
+            Tiling::of<V>(packs, layer.inputs, layer.outputs)};
+}
+
+template <class T>
+void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block& block) {
+    find_inputs(samples.task, block);
+    if (tiled_ != block.count) {
+        tiled_ = block.count;
+        for (std::size_t l = 0; l < tilings_.size(); ++l) tilings_[l] = tilings_of(int(l), block.count);
+    }
+    const Activation phi = network_.activation;
+    for (int l = 0; l < int(network_.layers.size()); ++l) {
+        const Layer& layer = network_.layers[l];
+        const bool hidden = l < network_.hidden_layers();
+        Pack<V>& to = hidden ? values_[l] : outputs_;
+        const std::int64_t row = row_of<V>(layer);
+        multiply<V>(tilings_[l].forward, Stays::scalars, most_terms_,
+                    {.packs = (l == 0 ? inputs_.columns : values_[l - 1]).at(0),
+                     .scalars = model.rows(l),
+                     .sums = to.at(0),
+                     .packs_i = L,
+                     .packs_r = row_ * L,
+                     .scalars_j = row,
+                     .scalars_r = 1,
+                     .sums_i = L,
+                     .sums_j = row_ * L,
+                     .terms = layer.inputs,
+                     .begin = layer.biases < 0 ? Begin::zero : Begin::column,
+                     .column = model.rows(l) + layer.inputs,
+                     .column_j = row,
+                     .rectified = hidden && phi.is<Relu>()});
+        if (hidden && !phi.is<Relu>() && !phi.is<Linear>()) {
+            const int packs = packs_of<V>(block.count);
+            phi.with([&](auto kind) {
+                for (int o = 0; o < layer.outputs; ++o)
+                    for (int n = 0; n < packs; ++n) kind.value(value(to, o, n), V(T(network_.slope))).store(to.at(o * row_ + n));
+            });
+        }
+    }
+    put_outputs(samples, block);
+}
+
+template <class T>
+void Passes<T>::put_outputs(Samples<T>& samples, const Block& block) {
+    const int outputs = network_.outputs();
+    for (int k = 0; k < outputs; ++k) {
+        T* const of_output = outputs_.at(k * row_);
+        for (int n = 0; n < block.count; ++n) {
+            const std::int64_t at = std::int64_t(block.sample(n)) * outputs + k;
+            if (network_.centred) of_output[n] -= samples.at_start[at];
+            samples.outputs[at] = of_output[n];
+        }
+    }
+}
+
+template <class T>
+bool Passes<T>::lost(const Samples<T>& samples, const Block& block) {
+    const int outputs = network_.outputs();
+    V seen = 0;
+    for (int n = 0; outputs == 1 && n < packs_of<V>(block.count); ++n) {
+        alignas(64) T margins[L] = {};
+        (numbers_of(samples.signs, block, n) * outputs_[n]).store(margins);
+        std::fill(margins + std::min(L, block.count - n * L), margins + L, T(0));
+        seen = gather_not_finite(seen, loss_.witness(V::load(margins)));
+    }
+    for (int n = 0; outputs > 1 && n < block.count; ++n) {
+        const int sample = block.sample(n);
+        const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
+        seen = gather_not_finite(seen, V(witness_of_logits(outputs, int(samples.task.labels[sample]), [o](int k) { return o[k]; })));
+    }
+    return gathered(seen);
+}
+
+template <class T>
+bool Passes<T>::some_active(int layer, const Block& block) const {
+    for (int o = 0; o < network_.layers[layer].outputs; ++o) {
+        const T* const h = values_[layer].at(o * row_);
+        if (std::any_of(h, h + block.count, [&](T value) { return value > active_above(network_.activation); })) return true;
+    }
+    return false;
+}
+
+template <class T>
+void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>& activity) const {
+    const T above = T(active_above(network_.activation));
+    std::int64_t before = 0;
+    for (int l = 0; l < network_.hidden_layers(); before += network_.layers[l++].outputs)
+        for (int o = 0; o < network_.layers[l].outputs; ++o) {
+            const T* const h = values_[l].at(o * row_);
+            double active = 0;
+            for (int s = 0; s < count; ++s) active += h[s] > above ? task.repeats[first + s] : 0.0;
+            activity.counts[l][o] += active;
+            for (int s = 0; activity.pattern && s < count; ++s) activity.pattern[(before + o) * task.samples + task.place[first + s]] = h[s] > above;
+        }
+}
+
+// f -> delta = -p y r(y f) + S p f.
+template <class T>
+template <bool decoupled>
+void Passes<T>::residuals(const Samples<T>& samples, const Block& block) {
+    loss_.kind.with([&](auto kind) {
+        const V threshold = T(loss_.threshold);
+        for (int n = 0; n < packs_of<V>(block.count); ++n) {
+            const V f = outputs_[n], m = numbers_of(samples.signs, block, n) * f;
+            V delta = numbers_of(samples.pulls, block, n) * kind.residual(threshold, m);
+            if constexpr (decoupled) delta = fma(numbers_of(samples.decouples, block, n), f, delta);
+            delta.store(outputs_.at(n));
+        }
+    });
+}
+
+// o_k -> delta_k = p (softmax_k - 1[k = own]) + S p o_k. Of a pack each lane has a class of its own.
+template <class T>
+template <bool decoupled>
+void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& block) {
+    const int outputs = network_.outputs();
+    for (int n = 0; n < packs_of<V>(block.count); ++n) {
+        const V own = numbers_of(samples.signs, block, n);
+        alignas(64) T weights[L] = {};
+        for (int lane = 0; lane < std::min(L, block.count - n * L); ++lane) weights[lane] = samples.task.weights[block.sample(n * L + lane)];
+        V top = outputs_[n];
+        for (int k = 1; k < outputs; ++k) top = max(top, outputs_[k * row_ + n]);
+        V sum = 0, others = 0;
+        const auto is_own = [&](int k, V x, V y) { return where_less(V(T(k)) - own, V(T(0.5)), where_less(own - V(T(k)), V(T(0.5)), x, y), y); };
+        for (int k = 0; k < outputs; ++k) {
+            const V e = exp(outputs_[k * row_ + n] - top);
+            e.store(exponentials_.at(k));
+            sum = sum + e;
+            others = is_own(k, others, others + e);
+        }
+        const V scale = V::load(weights) / sum;
+        for (int k = 0; k < outputs; ++k) {
+            V delta = is_own(k, -(scale * others), scale * exponentials_[k]);
+            if constexpr (decoupled) delta = fma(numbers_of(samples.decouples, block, n), outputs_[k * row_ + n], delta);
+            delta.store(outputs_.at(k * row_ + n));
+        }
+    }
+}
+
+// Moves the samples that pull together, if they are fewer than half of the block, and returns how many there are then.
+template <class T>
+int Passes<T>::gather_pulling(int count) {
+    const int outputs = network_.outputs();
+    pulling_.clear();
+    for (int s = 0; s < count; ++s) {
+        bool pulls = false;
+        for (int k = 0; k < outputs; ++k) pulls |= outputs_.at(k * row_)[s] != 0;
+        if (pulls) pulling_.push_back(s);
+    }
+    const int pulling = int(pulling_.size());
+    if (2 * pulling > count) return count;
+    const auto gather = [&](Pack<V>& matrix, int rows) {
+        for (int o = 0; o < rows; ++o) {
+            T* const row = matrix.at(o * row_);
+            for (int n = 0; n < pulling; ++n) row[n] = row[pulling_[n]];
+        }
+    };
+    for (int l = 0; l < network_.hidden_layers(); ++l) gather(values_[l], network_.layers[l].outputs);
+    gather(outputs_, outputs);
+    return pulling;
+}
+
+// The values below a layer of the samples that pull, row by row, with 1 for the bias.
+template <class T>
+const T* Passes<T>::rows_below(int l, int count) {
+    const Layer& layer = network_.layers[l];
+    const std::int64_t row = row_of<V>(layer);
+    if (l == 0) {
+        if (count == tiled_) return inputs_.rows.at(0);
+        for (int n = 0; n < count; ++n) std::copy_n(inputs_.rows.at(0) + pulling_[n] * row, row, rows_.at(0) + n * row);
+        return rows_.at(0);
+    }
+    transpose<V>(values_[l - 1].at(0), row_ * L, count, layer.inputs, rows_.at(0), row);
+    if (row > std::int64_t(packs_of<V>(layer.inputs)) * L)  // the bias has a pack of its own
+        for (int s = 0; s < count; ++s) V(0).store(rows_.at(0) + (s + 1) * row - L);
+    if (layer.biases >= 0)
+        for (int s = 0; s < count; ++s) rows_.at(0)[s * row + layer.inputs] = 1;
+    return rows_.at(0);
+}
+
+template <class T>
+void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Rows<T>& slopes, Begin begin) {
+    const bool decoupled = !samples.decouples.empty();
+    int count = 0;
+    if (block.count > 0) {
+        if (network_.outputs() == 1)
+            decoupled ? residuals<true>(samples, block) : residuals<false>(samples, block);
+        else
+            decoupled ? residuals_of_logits<true>(samples, block) : residuals_of_logits<false>(samples, block);
+        count = gather_pulling(block.count);
+    }
+    if (count == 0) {
+        if (begin == Begin::zero)
+            for (Pack<V>& layer : slopes.layers) layer.clear();
+        return;
+    }
+    const int last = network_.hidden_layers() - 1, packs = packs_of<V>(count);
+    const V slope = T(network_.slope);
+    int l = last + 1;
+    if (homogeneous_) {
+        const Layer& head = network_.layers[l];
+        if (head.biases >= 0) {
+            T& sum = slopes.layers[l].at(0)[head.inputs];
+            if (begin == Begin::zero) sum = 0;
+            for (int s = 0; s < count; ++s) sum += outputs_.at(0)[s];
+        }
+        with_piecewise_linear(network_.activation, [&](auto phi) {
+            for (int o = 0; o < head.inputs; ++o)
+                for (int n = 0; n < packs; ++n) phi.times_derivative(value(values_[last], o, n), outputs_[n], slope).store(values_[last].at(o * row_ + n));
+        });
+        --l;
+    }
+    for (; l >= 0; --l) {
+        const Layer& layer = network_.layers[l];
+        const Pack<V>& pulls = l > last ? outputs_ : values_[l];
+        const std::int64_t row = row_of<V>(layer);
+        const Tilings tilings = count == tiled_ ? tilings_[l] : tilings_of(l, count);
+        multiply<V>(tilings.weights, Stays::packs, count,
+                    {.packs = rows_below(l, count),
+                     .scalars = pulls.at(0),
+                     .sums = slopes.layers[l].at(0),
+                     .packs_i = L,
+                     .packs_r = row,
+                     .scalars_j = row_ * L,
+                     .scalars_r = 1,
+                     .sums_i = L,
+                     .sums_j = row,
+                     .terms = count,
+                     .begin = begin});
+        if (l == 0) break;
+        multiply<V>(tilings.inputs, Stays::scalars, most_terms_,
+                    {.packs = pulls.at(0),
+                     .scalars = model.rows_back(l),
+                     .sums = back_.at(0),
+                     .packs_i = L,
+                     .packs_r = row_ * L,
+                     .scalars_j = 1,
+                     .scalars_r = row,
+                     .sums_i = L,
+                     .sums_j = row_ * L,
+                     .terms = layer.outputs});
+        Pack<V>& to = values_[l - 1];
+        network_.activation.with([&](auto phi) {
+            for (int o = 0; o < layer.inputs; ++o)
+                for (int n = 0; n < packs; ++n) phi.times_derivative(value(to, o, n), value(back_, o, n), slope).store(to.at(o * row_ + n));
+        });
+    }
+}
+
+}  // namespace shoal::alone

@@ -1,0 +1,194 @@
+// The one loop in which a network trains alone: its samples, or the units of a layer, stand in the lanes.
+//
+//   C[i][j] = begin[i][j] + sum_r P[i][r] q[j][r],    r ascending, one fused multiply-add per term
+//
+//   forward            i pack of samples, j unit,   r input    P = h,          q = W
+//   input gradient     i pack of samples, j input,  r unit     P = delta,      q = W
+//   weight gradient    i pack of inputs,  j unit,   r sample   P = h (rows),   q = delta
+//
+// P and C hold packs of L numbers, q holds scalars. Each number of C is a sum of the same terms in the same order as in lanes across networks (tiles.hpp), so
+// both engines have the same bits. Tiles, panels and pieces of a sum change the speed, never the bits.
+#pragma once
+
+#include "shoal/plan.hpp"
+
+#include <algorithm>
+
+namespace shoal::alone {
+
+// An operand lies at `first + i of_i + r of_r`, counted in numbers.
+template <class T>
+struct Product {
+    const T *packs, *scalars;
+    T* sums;
+    std::int64_t packs_i, packs_r, scalars_j, scalars_r, sums_i, sums_j;
+    int terms;
+    Begin begin = Begin::zero;
+    const T* column = nullptr;     // of Begin::column: a number for each j,
+    std::int64_t column_j = 0;     // so far apart
+    bool rectified = false;        // whether relu(C) is stored in place of C
+};
+
+namespace tiles {
+
+constexpr int most_packs = 8, most_scalars = 12;
+
+template <AnyLanes V>
+constexpr bool fits(int i, int j) {
+    return i * j + std::min(i, j) + 1 <= shoal::tiles::machine_registers;
+}
+
+// The tile of I x J sums from (row, column) on.
+template <AnyLanes V, int I, int J>
+void tile(const Product<typename V::Scalar>& given, int row, int column) {
+    using T = typename V::Scalar;
+    const Product<T> p = given;  // a copy that no store can change
+    const T *packs = p.packs + row * p.packs_i, *scalars = p.scalars + column * p.scalars_j;
+    T* const to = p.sums + row * p.sums_i + column * p.sums_j;
+    V sum[I * J];
+    if (p.begin == Begin::column) {
+        SHOAL_UNROLL for (int j = 0; j < J; ++j) {
+            const V first = p.column[(column + j) * p.column_j];
+            SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i * J + j] = first;
+        }
+    } else if (p.begin == Begin::stored) {
+        SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V::load(to + (n / J) * p.sums_i + (n % J) * p.sums_j);
+    } else {
+        SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V(0);
+    }
+    SHOAL_UNROLL_TWICE for (int r = p.terms; r > 0; --r) {
+        // The shorter side is held in registers; each number of the longer side is read once, then used up.
+        if constexpr (I <= J) {
+            V held[I];
+            SHOAL_UNROLL for (int i = 0; i < I; ++i) held[i] = V::load(packs + i * p.packs_i);
+            SHOAL_UNROLL for (int j = 0; j < J; ++j) {
+                const V other = scalars[j * p.scalars_j];
+                SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i * J + j] = fma(held[i], other, sum[i * J + j]);
+            }
+        } else {
+            V held[J];
+            SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = scalars[j * p.scalars_j];
+            SHOAL_UNROLL for (int i = 0; i < I; ++i) {
+                V other = V::load(packs + i * p.packs_i);
+                if constexpr (J > 1) stay_in_register(other);
+                SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
+            }
+        }
+        packs += p.packs_r;
+        scalars += p.scalars_r;
+    }
+    if (p.rectified)
+        SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = relu(sum[n]);
+    SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n].store(to + (n / J) * p.sums_i + (n % J) * p.sums_j);
+}
+
+template <class T>
+using Tile = void (*)(const Product<T>&, int, int);
+
+// The tiles of all sizes, [I - 1][J - 1]; null where one would not fit the registers.
+template <AnyLanes V, int... index>
+constexpr std::array<Tile<typename V::Scalar>, sizeof...(index)> make_table(std::integer_sequence<int, index...>) {
+    return {[] {
+        if constexpr (constexpr int i = index / most_scalars + 1, j = index % most_scalars + 1; fits<V>(i, j))
+            return &tile<V, i, j>;
+        else
+            return Tile<typename V::Scalar>(nullptr);
+    }()...};
+}
+
+template <AnyLanes V>
+constexpr auto table = make_table<V>(std::make_integer_sequence<int, most_packs * most_scalars>{});
+
+}  // namespace tiles
+
+// How a product is cut into tiles: by the model of the machine's ports of plan.hpp.
+struct Tiling {
+    Cut packs, scalars;
+
+    template <AnyLanes V>
+    static Tiling of(int packs, int scalars, int terms) {
+        Tiling best{};
+        double fewest = 1e300;
+        for (int i = 1; i <= tiles::most_packs; ++i)
+            for (int j = 1; j <= tiles::most_scalars; ++j) {
+                if (!tiles::fits<V>(i, j)) continue;
+                const Tiling tiling{Cut::of(packs, i), Cut::of(scalars, j)};
+                const double cycles = tiling.cycles(terms);
+                if (cycles < fewest) fewest = cycles, best = tiling;
+            }
+        return best;
+    }
+
+    double cycles(int terms) const {
+        double sum = 0;
+        for (int a = 0; a < 2; ++a)
+            for (int b = 0; b < 2; ++b)
+                sum += double(a ? packs.small : packs.large) * (b ? scalars.small : scalars.large) *
+                       Plan::tile_cycles(Pass::forward, packs.size - a, scalars.size - b, terms);
+        return sum;
+    }
+};
+
+// Pieces of one axis of a product: act(first, size).
+template <class Act>
+void for_each_piece(const Cut& cut, Act&& act) {
+    for (int piece = 0, first = 0; piece < cut.large + cut.small; ++piece) {
+        const int size = piece < cut.large ? cut.size : cut.size - 1;
+        act(first, size);
+        first += size;
+    }
+}
+
+// The side of which a panel stays in the nearest cache while all of the other side passes it.
+enum class Stays { packs, scalars };
+
+// Carries out a product as it is cut. At most `most_terms` terms of a sum are added up at a time.
+template <AnyLanes V>
+void multiply(const Tiling& tiling, Stays stays, int most_terms, const Product<typename V::Scalar>& product) {
+    using T = typename V::Scalar;
+    const auto tile = [](const Product<T>& piece, int row, int i, int column, int j) {
+        tiles::table<V>[(i - 1) * tiles::most_scalars + j - 1](piece, row, column);
+    };
+    if (product.terms <= most_terms) {
+        if (stays == Stays::packs)
+            for_each_piece(tiling.packs, [&](int row, int i) { for_each_piece(tiling.scalars, [&](int column, int j) { tile(product, row, i, column, j); }); });
+        else
+            for_each_piece(tiling.scalars, [&](int column, int j) { for_each_piece(tiling.packs, [&](int row, int i) { tile(product, row, i, column, j); }); });
+        return;
+    }
+    const Cut terms = Cut::of(product.terms, most_terms);
+    for_each_piece(tiling.scalars, [&](int column, int j) {
+        for_each_piece(terms, [&](int term, int count) {
+            Product<T> piece = product;
+            piece.packs += term * product.packs_r;
+            piece.scalars += term * product.scalars_r;
+            piece.terms = count;
+            if (term > 0) piece.begin = Begin::stored;
+            piece.rectified = product.rectified && term + count == product.terms;
+            for_each_piece(tiling.packs, [&](int row, int i) { tile(piece, row, i, column, j); });
+        });
+    });
+}
+
+// Packs that hold so many numbers.
+template <AnyLanes V>
+constexpr int packs_of(std::int64_t numbers) {
+    return int((numbers + V::count - 1) / V::count);
+}
+
+// to[r][c] = from[c][r], of `rows` x `columns` numbers of `to`, whose rows are filled up with 0 to whole packs. Both have rows of whole packs; those of `from`
+// may hold anything behind its `rows` numbers.
+template <AnyLanes V>
+void transpose(const typename V::Scalar* from, std::int64_t from_row, int rows, int columns, typename V::Scalar* to, std::int64_t to_row) {
+    constexpr int L = V::count;
+    using Packet = typename V::Packet;
+    for (int column = 0; column < columns; column += L)
+        for (int row = 0; row < rows; row += L) {
+            packet::PacketBlock<Packet, L> block;
+            for (int n = 0; n < L; ++n) block.packet[n] = (column + n < columns ? V::load(from + (column + n) * from_row + row) : V(0)).value[0];
+            packet::ptranspose(block);
+            for (int n = 0; n < std::min(L, rows - row); ++n) packet::pstore(to + (row + n) * to_row + column, block.packet[n]);
+        }
+}
+
+}  // namespace shoal::alone
