@@ -334,7 +334,7 @@ std::int64_t bytes(const Network& network, int samples, int test_samples, std::i
     std::int64_t numbers = (together == 1 ? std::min(2, cut) : cut) * slopes + effective + 2 * std::int64_t(cut) * network.units();
     numbers += (samples + std::int64_t(test_samples)) * (outputs + 3);
     return teams * (numbers * std::int64_t(sizeof(T)) + Slack<T>::bytes(network, samples) + 8 * std::int64_t(network.parameters) +
-                    together * Passes<T>::bytes(network));
+                    together * Passes<T>::bytes(network, std::max(samples, test_samples)));
 }
 
 // Trains the networks of the run from `first` on: one per thread if there are as many as threads, else one after another on all threads.

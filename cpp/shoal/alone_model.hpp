@@ -68,8 +68,9 @@ class Model {
         if (homogeneous_ && network.layers.back().biases >= 0) add_to_parts({layers, 0}, 0);
     }
 
-    // Takes all parameters, as Network numbers them.
+    // Takes all parameters, as Network numbers them. Behind the rows a network that diverged leaves NaNs, which would count as its successor's.
     void load(const std::vector<T>& numbers) {
+        for (Pack<V>& layer : parameters_.layers) layer.clear();
         for_each_number([&](int l, std::int64_t at, int number) { parameters_.layers[l].at(0)[at] = numbers[number]; });
         for (int l = 0; l < int(network_.layers.size()); ++l)
             for (std::int64_t n = 0; has_scales_ && n < packs(l) * network_.layers[l].outputs; ++n)

@@ -23,9 +23,6 @@ struct Tuning {
     // all sizes from 56 to 112 KiB are equally good; smaller blocks have more ends of sums and wait more for the cache. In packs of tiny networks a value
     // serves few multiply-adds, and 12 to 40 KiB are best.
     std::int64_t block_bytes(bool tiny) const { return tiny ? nearest_cache : std::min(second_cache / 8, 4 * nearest_cache); }
-
-    // Bytes of a panel of lanes that the tiles of a wide network read repeatedly.
-    std::int64_t panel_bytes() const { return nearest_cache * 5 / 8; }
 };
 
 }  // namespace shoal
