@@ -1,10 +1,12 @@
-// Wide networks: the same bits however many threads share one, a prompt end if the caller or a member fails. Samples that do not pull, or certainly still meet
-// their hinge, are left out without a change of bits.
+// Networks that train alone have the bits of networks in lanes, however many threads share one. They end promptly if the caller or a member fails. Samples that do
+// not pull, or certainly still meet their hinge, are left out without a change of bits. Products and transpositions equal plain loops.
 #include "check.hpp"
 #include "runs.hpp"
 #include "trainings/trainings.hpp"
 
+#include <bit>
 #include <chrono>
+#include <cmath>
 #include <stdexcept>
 
 namespace {
@@ -12,7 +14,10 @@ namespace {
 using runs::Outcome;
 using runs::Setting;
 using shoal::Begin;
-namespace wide = shoal::wide;
+using shoal::AnyLanes;
+using shoal::Lanes;
+using shoal::Pack;
+namespace alone = shoal::alone;
 
 #ifdef __SANITIZE_THREAD__
 constexpr bool only_threads = true;
@@ -43,11 +48,11 @@ void same_bits() {
     for (const Setting& setting : settings()) {
         const auto trained = [&](int threads) {
             Outcome<T> outcome(setting);
-            wide::train(outcome.run, outcome.method, threads, ignore);
+            alone::train(outcome.run, outcome.method, 0, threads, ignore);
             return outcome.hash();
         };
-        const std::uint64_t alone = trained(1);
-        for (const int threads : {2, 5}) CHECK(trained(threads) == alone, "%s with %d threads", setting.activation.c_str(), threads);
+        const std::uint64_t one = trained(1);
+        for (const int threads : {2, 5}) CHECK(trained(threads) == one, "%s with %d threads", setting.activation.c_str(), threads);
     }
 }
 
@@ -59,7 +64,7 @@ void progress_is_complete() {
             setting.rate = rate, setting.loss = "squared";
             Outcome<double> outcome(setting);
             std::vector<std::int64_t> seen;
-            wide::train(outcome.run, outcome.method, threads, [&](std::int64_t done) { seen.push_back(done); });
+            alone::train(outcome.run, outcome.method, 0, threads, [&](std::int64_t done) { seen.push_back(done); });
             CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "ends at %lld",
                   static_cast<long long>(seen.back()));
             for (const shoal::Status status : outcome.status) CHECK((status == shoal::Status::diverged) == (rate > 1), "rate %g", rate);
@@ -71,15 +76,15 @@ void rules_end_networks() {
     Setting setting = of({6, 2, 1}, "relu", "hinge", true, 7);
     setting.stop.dead = true;
     setting.rate = 8, setting.steps = 40, setting.record_steps = {0, 10, 40}, setting.penalty = {};
-    Outcome<double> alone(setting);
-    wide::train(alone.run, alone.method, 1, ignore);
-    const auto dead = std::count(alone.status.begin(), alone.status.end(), shoal::Status::dead);
+    Outcome<double> one(setting);
+    alone::train(one.run, one.method, 0, 1, ignore);
+    const auto dead = std::count(one.status.begin(), one.status.end(), shoal::Status::dead);
     CHECK(dead > 0 && dead < setting.networks, "%d died", int(dead));
     for (const int threads : {2, 5, 8}) {  // 8: all on one network
         Outcome<double> outcome(setting);
         std::int64_t done = 0;
-        wide::train(outcome.run, outcome.method, threads, [&](std::int64_t steps) { done = steps; });
-        CHECK(outcome.hash() == alone.hash() && done == setting.networks * setting.steps, "%d threads", threads);
+        alone::train(outcome.run, outcome.method, 0, threads, [&](std::int64_t steps) { done = steps; });
+        CHECK(outcome.hash() == one.hash() && done == setting.networks * setting.steps, "%d threads", threads);
     }
 }
 
@@ -92,7 +97,7 @@ void caller_stops() {
         const auto begin = std::chrono::steady_clock::now();
         bool thrown = false;
         try {
-            wide::train(outcome.run, outcome.method, threads, [&](std::int64_t) {
+            alone::train(outcome.run, outcome.method, 0, threads, [&](std::int64_t) {
                 if (++polls == 3) throw std::runtime_error("enough");
             });
         } catch (const std::runtime_error&) { thrown = true; }
@@ -105,53 +110,53 @@ void caller_stops() {
 void members_may_be_missing() {
     Setting setting = settings()[0];
     Outcome<double> outcome(setting);
-    const std::uint64_t alone = (wide::train(outcome.run, outcome.method, 1, ignore), outcome.hash());
+    const std::uint64_t one = (alone::train(outcome.run, outcome.method, 0, 1, ignore), outcome.hash());
     Outcome<double> again(setting);
-    wide::Training<double> training(again.run, again.method, 3);
+    alone::Training<double> training(again.run, again.method, 3);
     shoal::Progress progress;
     shoal::Monitor monitor(progress);
     const auto turn = [&]() noexcept { training.turn(monitor); };
     std::barrier meeting(3, turn);
     const auto body = [&](int member) {
         if (member == 2) return void(meeting.arrive_and_drop());
-        wide::Passes<double> passes(again.run.network, again.run.loss);
+        alone::Passes<double> passes(again.run.network, again.run.loss, alone::most_samples(again.run));
         training.take_part(0, again.run.networks, member == 0, monitor, passes, [&] { meeting.arrive_and_wait(); });
     };
     shoal::run_threads(3, progress, body, [] {}, ignore);
-    CHECK(again.hash() == alone, "two of three members");
+    CHECK(again.hash() == one, "two of three members");
 }
 
-// The gradient of one network over all samples, in blocks of the given size.
+// The gradient of one network over all samples, in blocks of the given size; 0 takes the largest that there is.
 template <class T>
-wide::Slopes<T> gradient(const Outcome<T>& outcome, const shoal::Task<T>& task, int block) {
+alone::Rows<T> gradient(const Outcome<T>& outcome, const shoal::Task<T>& task, int block) {
     const shoal::Network& network = outcome.run.network;
-    wide::Model<T> model(network, {});
+    alone::Model<T> model(network, {});
     std::vector<double> start(network.parameters);
     outcome.run.start.draw(network, 7, 0, 0, start.data());
-    std::copy(start.begin(), start.end(), model.parameters.begin());
-    model.load();
-    wide::Samples<T> samples(network, task, 0.0);
-    wide::Passes<T> passes(network, outcome.run.loss);
-    wide::Slopes<T> slopes(network);
-    for (int first = 0; first < task.samples; first += block) {
-        const int count = std::min(block, task.samples - first);
+    model.load(std::vector<T>(start.begin(), start.end()));
+    alone::Samples<T> samples(network, task, 0.0);
+    const int most = alone::Passes<T>::block_samples(network, task.samples, outcome.run.tuning), each = block > 0 ? block : most;
+    CHECK(each <= most, "blocks of %d samples, where %d fit", each, most);
+    alone::Passes<T> passes(network, outcome.run.loss, task.samples, outcome.run.tuning);
+    alone::Rows<T> slopes(network);
+    for (int first = 0; first < task.samples; first += each) {
+        const int count = std::min(each, task.samples - first);
         passes.forward(model, samples, {first, count});
         passes.backward(model, samples, {first, count}, slopes, first == 0 ? Begin::zero : Begin::stored);
     }
     return slopes;
 }
 
+// Whether two gradients are equal. Of a homogeneous head only the bias counts: the gradient of its weights follows from the layer below.
 template <class T>
-bool same(const wide::Slopes<T>& a, const wide::Slopes<T>& b, const shoal::Network& network) {
+bool same(const alone::Rows<T>& a, const alone::Rows<T>& b, const shoal::Network& network) {
     bool equal = true;
-    const auto compare = [&](const auto& one, const auto& other, std::int64_t numbers) {
-        equal &= std::memcmp(one.at(0), other.at(0), numbers * sizeof(T)) == 0;
-    };
     for (int l = 0; l <= network.hidden_layers(); ++l) {
         const shoal::Layer& layer = network.layers[l];
-        const bool head = l == network.hidden_layers();
-        compare(a.weights[l], b.weights[l], head ? wide::filled<T>(layer.inputs) * layer.outputs : wide::filled<T>(layer.outputs) * layer.inputs);
-        if (layer.biases >= 0) compare(a.biases[l], b.biases[l], wide::filled<T>(layer.outputs));
+        const bool of_bias = network.homogeneous_head() && l == network.hidden_layers();
+        if (of_bias && layer.biases < 0) continue;
+        const std::int64_t first = of_bias ? layer.inputs : 0, numbers = of_bias ? 1 : alone::row_of<Lanes<T>>(layer) * layer.outputs;
+        equal &= std::memcmp(a.layers[l].at(0) + first, b.layers[l].at(0) + first, numbers * sizeof(T)) == 0;
     }
     return equal;
 }
@@ -162,8 +167,8 @@ void blocks_and_gaps_change_no_bit() {
     for (const Setting& setting : settings()) {
         const Outcome<T> outcome(setting);
         const shoal::Task<T>& task = outcome.run.task;
-        const wide::Slopes<T> whole = gradient(outcome, task, 128);
-        for (const int block : {1, 7, 100}) CHECK(same(gradient(outcome, task, block), whole, outcome.run.network), "blocks of %d", block);
+        const alone::Rows<T> whole = gradient(outcome, task, 0);
+        for (const int block : {1, 7, 50}) CHECK(same(gradient(outcome, task, block), whole, outcome.run.network), "blocks of %d", block);
 
         const int dimension = task.dimension, gap = 3;
         shoal::Task<T> sparse = task;
@@ -176,8 +181,8 @@ void blocks_and_gaps_change_no_bit() {
                 sparse.labels.push_back(task.labels[s]);
                 sparse.weights.push_back(copy == 1 ? task.weights[s] : T(0));
             }
-        CHECK(same(gradient(outcome, sparse, 128), whole, outcome.run.network), "%s among samples that do not pull", setting.activation.c_str());
-        const bool some = std::any_of(whole.weights[0].at(0), whole.weights[0].at(0) + 8, [](T slope) { return slope != 0; });
+        CHECK(same(gradient(outcome, sparse, 0), whole, outcome.run.network), "%s among samples that do not pull", setting.activation.c_str());
+        const bool some = std::any_of(whole.layers[0].at(0), whole.layers[0].at(0) + 8, [](T slope) { return slope != 0; });
         CHECK(some, "no gradient in %s", setting.activation.c_str());
     }
 }
@@ -185,8 +190,8 @@ void blocks_and_gaps_change_no_bit() {
 // Trains the one network of a run on this thread, and returns how many samples it saw.
 template <class T>
 std::int64_t train_and_count(Outcome<T>& outcome) {
-    wide::Training<T> training(outcome.run, outcome.method, 1);
-    wide::Passes<T> passes(outcome.run.network, outcome.run.loss);
+    alone::Training<T> training(outcome.run, outcome.method, 1);
+    alone::Passes<T> passes(outcome.run.network, outcome.run.loss, alone::most_samples(outcome.run));
     shoal::Progress progress;
     shoal::Monitor monitor(progress);
     training.take_part(0, 1, true, monitor, passes, [&] { training.turn(monitor); });
@@ -214,6 +219,209 @@ void satisfied_samples_rest() {
     }
 }
 
+// A random setting: any widths, activation, loss, penalties, scales and rates; of some the samples are cut in shares.
+Setting random_setting(std::uint32_t& seed) {
+    const auto below = [&](int count) {
+        seed = seed * 1664525u + 1013904223u;
+        return int((std::uint64_t(seed) * std::uint64_t(count)) >> 32);
+    };
+    const auto one_of = [&](auto... names) { return std::array{names...}[below(int(sizeof...(names)))]; };
+    const int hidden = below(4), outputs = below(4) == 0 ? 2 + below(4) : 1;
+    std::vector<int> widths{1 + below(12)};
+    for (int l = 0; l < hidden; ++l) widths.push_back(1 + below(hidden == 1 ? 40 : 20));
+    widths.push_back(outputs);
+    Setting s{widths, one_of("relu", "leaky_relu", "linear", "tanh", "softplus")};
+    s.loss = outputs > 1 ? "cross_entropy" : one_of("cross_entropy", "hinge", "squared_hinge", "exponential", "squared");
+    s.bias = below(2);
+    s.samples = 1 + below(below(2) ? 8 : 300), s.networks = 1 + below(5), s.test_samples = below(4) ? 1 + below(60) : 0;
+    s.rate = one_of(1.0 / 32, 1.0 / 4, 2.0);
+    s.seed = std::uint64_t(below(1000));
+    if (below(2)) s.penalty = {one_of(0.0, 0.0625), one_of(0.0, 0.125)};
+    if (below(2))
+        for (std::size_t l = 0; l + 1 < widths.size(); ++l) s.scales.push_back(one_of(0.25, 1.0, 1.5));
+    if (below(2))
+        for (std::size_t l = 0; l + 1 < widths.size(); ++l) s.rates.push_back(one_of(0.5, 1.0, 3.0));
+    s.centred = below(4) == 0;
+    const bool hinge = s.loss == "hinge" || s.loss == "squared_hinge", relu = s.activation == "relu" && hidden > 0;
+    if (below(3) == 0) s.stop = {below(2) == 1, hinge && below(2) == 1, relu && below(2) == 1};
+    if (below(8) == 0) {  // in shares
+        s.widths.front() = 40, s.samples = 700 + below(40), s.networks = 2;
+        if (hidden > 0) s.widths[1] = 60;
+    }
+    if (below(10) == 0) s.rate = 1e200;  // networks diverge
+    return s;
+}
+
+// The bits are those of networks in lanes, whatever the setting, the threads, and the networks that are left to train alone.
+template <class T>
+void same_bits_as_lanes() {
+    std::uint32_t seed = 2018;
+    int shared = 0, without_hidden = 0, stopped = 0, lost = 0;
+    for (int n = 0; n < 250; ++n) {
+        Setting setting = random_setting(seed);
+        if (setting.rate > 1e38 && sizeof(T) == 4) setting.rate = 1e30;
+        Outcome<T> lanes(setting), samples(setting);
+        const int threads = 1 + n % 3;
+        runs::train_with<Lanes<T>>(lanes.run, lanes.method);
+        alone::train(samples.run, samples.method, 0, threads, ignore);
+        CHECK(lanes.hash() == samples.hash(), "setting %d: %zu layers, %d inputs, %d samples, %s, %s, %d threads", n, setting.widths.size() - 1,
+              setting.widths[0], setting.samples, setting.activation.c_str(), setting.loss.c_str(), threads);
+        shared += shoal::shares(lanes.run.network, setting.samples) > 1, without_hidden += setting.widths.size() == 2;
+        for (const shoal::Status status : lanes.status) stopped += status >= shoal::Status::fitted, lost += status == shoal::Status::diverged;
+    }
+    CHECK(shared > 9 && without_hidden > 29 && stopped > 29 && lost > 29, "%d in shares, %d without hidden units, %d stopped, %d diverged", shared,
+          without_hidden, stopped, lost);
+}
+
+// The automatic choice leaves some networks to train alone, all, or none; the bits are those of lanes, and progress is complete.
+template <class T>
+void any_networks_may_be_alone() {
+    const int count = Lanes<T>::count;
+    Setting small{{5, 20, 1}}, tiny{{2, 1}}, large{{60, 200, 1}};
+    small.samples = 40, large.samples = 300, large.networks = 2;
+    for (const int networks : {1, count - 1, count + 1, 2 * count + 2, 9 * count + 1}) {
+        small.networks = tiny.networks = networks;
+        for (const Setting& setting : {small, tiny, large})
+            for (const int threads : {1, 2}) {
+                Outcome<T> lanes(setting), chosen(setting);
+                const auto by_itself = shoal::networks_alone<T>(lanes.run.network, setting.samples, setting.networks, threads, shoal::Engine::automatic, false);
+                const std::int64_t rest = setting.networks % (count * threads);
+                const bool few = setting.networks < shoal::few_rounds * count * threads && rest <= 2 * threads;
+                CHECK(by_itself == (setting.widths[0] == 60 ? 2 : setting.widths[0] == 5 && few ? rest : 0), "%d networks, %d threads: %d alone", networks,
+                      threads, int(by_itself));
+                runs::train_with<Lanes<T>>(lanes.run, lanes.method);
+                std::vector<std::int64_t> seen;
+                shoal::train(chosen.run, chosen.method, shoal::Engine::automatic, threads, [&](std::int64_t done) { seen.push_back(done); });
+                CHECK(lanes.hash() == chosen.hash(), "%d of %d networks alone, %d threads", int(by_itself), int(setting.networks), threads);
+                CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "progress ends at %d", int(seen.back()));
+            }
+    }
+}
+
+// a b + c as the lanes compute it: fused if the machine can.
+template <class T>
+T multiply_add(T a, T b, T c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return std::fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+template <AnyLanes V>
+Pack<V> numbers(std::int64_t count, std::uint32_t seed) {
+    Pack<V> pack((count + V::count - 1) / V::count);
+    for (std::int64_t n = 0; n < count; ++n) {
+        seed = seed * 1664525u + 1013904223u;
+        pack.at(0)[n] = typename V::Scalar(double(seed >> 8) * 0x1p-23 - 1.0);
+    }
+    return pack;
+}
+
+// A product with rows further apart than they are long; the plain loop gives all that is stored, also what has to stay.
+template <AnyLanes V>
+struct Case {
+    using T = typename V::Scalar;
+    static constexpr int L = V::count;
+
+    int rows, columns;  // packs of C, and scalars
+    std::int64_t numbers_of_sums;
+    Pack<V> packs, scalars, column, before;
+    alone::Product<T> product;
+
+    Case(int rows, int columns, int terms, Begin begin, bool rectified, bool scalars_in_rows) : rows(rows), columns(columns) {
+        const std::int64_t row = (rows + 1) * L;
+        numbers_of_sums = (columns + 1) * row;
+        packs = numbers<V>(terms * row, 1), scalars = numbers<V>((terms + 2) * (columns + 3), 2);
+        column = numbers<V>(3 * columns, 3), before = numbers<V>(numbers_of_sums, 4);
+        product = {.packs = packs.at(0),
+                   .scalars = scalars.at(0),
+                   .sums = nullptr,
+                   .packs_i = L,
+                   .packs_r = row,
+                   .scalars_j = scalars_in_rows ? terms + 2 : 1,
+                   .scalars_r = scalars_in_rows ? 1 : columns + 3,
+                   .sums_i = L,
+                   .sums_j = row,
+                   .terms = terms,
+                   .begin = begin,
+                   .column = column.at(0),
+                   .column_j = 3,
+                   .rectified = rectified};
+    }
+
+    Pack<V> expected() const {
+        Pack<V> sums = before;
+        for (int j = 0; j < columns; ++j)
+            for (int i = 0; i < rows * L; ++i) {
+                T& to = sums.at(0)[j * product.sums_j + i];
+                T sum = product.begin == Begin::zero ? T(0) : product.begin == Begin::stored ? to : column.at(0)[3 * j];
+                for (int r = 0; r < product.terms; ++r)
+                    sum = multiply_add(packs.at(0)[r * product.packs_r + i], scalars.at(0)[j * product.scalars_j + r * product.scalars_r], sum);
+                to = product.rectified && !(sum > 0) ? T(0) : sum;
+            }
+        return sums;
+    }
+
+    // Whether `act`, given the product, computes all of it, and changes nothing else.
+    template <class Act>
+    bool right(Act&& act) {
+        Pack<V> sums = before;
+        product.sums = sums.at(0);
+        act(product);
+        return std::memcmp(sums.at(0), expected().at(0), numbers_of_sums * sizeof(T)) == 0;
+    }
+};
+
+template <AnyLanes V>
+void products_are_plain_loops() {
+    int tested = 0;
+    for (const Begin begin : {Begin::zero, Begin::column, Begin::stored})
+        for (const bool rectified : {false, true}) {
+            for (int i = 1; i <= alone::tiles::most_packs; ++i)
+                for (int j = 1; j <= alone::tiles::most_scalars; ++j) {
+                    const auto tile = alone::tiles::table<V>[(i - 1) * alone::tiles::most_scalars + j - 1];
+                    CHECK((tile != nullptr) == alone::tiles::fits<V>(i, j), "%d x %d", i, j);
+                    for (const int terms : {1, 2, 7}) {
+                        Case<V> made(i, j, terms, begin, rectified, terms == 2);
+                        CHECK(!tile || made.right([&](const auto& product) { tile(product, 0, 0); }), "a tile of %d x %d, %d terms, begin %d", i, j, terms,
+                              int(begin));
+                        tested += tile != nullptr;
+                    }
+                }
+            for (int rows = 1; rows <= 19; rows += 1 + rows / 4)
+                for (int columns = 1; columns <= 29; ++columns)
+                    for (const int terms : {1, 5, 40})
+                        for (const alone::Stays stays : {alone::Stays::packs, alone::Stays::scalars})
+                            for (const int most_terms : {3, 1000}) {
+                                const auto tiling = alone::Tiling::of<V>(rows, columns, terms);
+                                Case<V> made(rows, columns, terms, begin, rectified, columns % 2);
+                                const bool right = made.right([&](const auto& product) { alone::multiply<V>(tiling, stays, most_terms, product); });
+                                CHECK(right, "%d x %d packs, %d terms, at most %d at a time, begin %d", rows, columns, terms, most_terms, int(begin));
+                                ++tested;
+                            }
+        }
+    std::printf("%d products, %d x %zu-byte lanes\n", tested, V::count, sizeof(typename V::Scalar));
+}
+
+// Whatever lies behind the numbers of a row is not read as a number, and the rows that are written end in 0.
+template <AnyLanes V>
+void transposes_are_plain_loops() {
+    using T = typename V::Scalar;
+    constexpr int L = V::count;
+    for (int rows = 1; rows <= 3 * L + 1; ++rows)
+        for (int columns = 1; columns <= 3 * L + 1; ++columns) {
+            const std::int64_t from_row = (alone::packs_of<V>(rows) + 1) * L, to_row = (alone::packs_of<V>(columns) + 1) * L;
+            Pack<V> from = numbers<V>(columns * from_row, 5), to = numbers<V>((rows + 1) * to_row, 6), expected = to;
+            for (int c = 0; c < columns; ++c) std::fill(from.at(0) + c * from_row + rows, from.at(0) + (c + 1) * from_row, std::numeric_limits<T>::quiet_NaN());
+            for (int r = 0; r < rows; ++r)
+                for (int c = 0; c < alone::packs_of<V>(columns) * L; ++c)
+                    expected.at(0)[r * to_row + c] = c < columns ? from.at(0)[c * from_row + r] : T(0);
+            alone::transpose<V>(from.at(0), from_row, rows, columns, to.at(0), to_row);
+            CHECK(std::memcmp(to.at(0), expected.at(0), (rows + 1) * to_row * sizeof(T)) == 0, "%d x %d", rows, columns);
+        }
+}
+
 }  // namespace
 
 void run_tests() {
@@ -228,4 +436,12 @@ void run_tests() {
     blocks_and_gaps_change_no_bit<float>();
     satisfied_samples_rest<double>();
     satisfied_samples_rest<float>();
+    same_bits_as_lanes<double>();
+    same_bits_as_lanes<float>();
+    any_networks_may_be_alone<double>();
+    any_networks_may_be_alone<float>();
+    products_are_plain_loops<Lanes<double>>();
+    products_are_plain_loops<Lanes<float>>();
+    transposes_are_plain_loops<Lanes<double>>();
+    transposes_are_plain_loops<Lanes<float>>();
 }

@@ -131,5 +131,5 @@ void run_tests() {
     for (const auto& [name, setting] : {std::pair{"tiny", &tiny}, std::pair{"stopping", &stopping}, std::pair{"diverging", &diverging}})
         same_as_of_records<double>(name, *setting, shoal::Engine::lanes);
     stopping.networks = 20;
-    same_as_of_records<double>("wide", stopping, shoal::Engine::wide);
+    same_as_of_records<double>("alone", stopping, shoal::Engine::alone);
 }

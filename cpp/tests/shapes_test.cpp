@@ -85,7 +85,7 @@ void others_are_general() {
         CHECK(!taken(widths, Relu()), "a network of %zu layers takes a fixed shape", widths.size() - 1);
 }
 
-// Whole trainings: with blocks of 8 samples, of many, and of the size for this machine; and with panels of one wide network.
+// Whole trainings: with blocks of 8 samples, of many, and of the size for this machine; in lanes, and of networks that train alone.
 template <class T>
 void any_caches() {
     std::vector<runs::Setting> settings{{{5, 9, 1}, "relu", "hinge", true},
@@ -95,10 +95,10 @@ void any_caches() {
                                         {{5, 9, 4, 1}, "relu", "cross_entropy", false}};
     for (runs::Setting& setting : settings) {
         setting.samples = 333, setting.test_samples = 270, setting.networks = 70;
-        for (const Engine engine : {Engine::lanes, Engine::wide}) {
+        for (const Engine engine : {Engine::lanes, Engine::alone}) {
             const auto hash = [&](const Tuning& tuning) {
                 runs::Setting own = setting;
-                if (engine == Engine::wide) own.networks = 2;
+                if (engine == Engine::alone) own.networks = 2;
                 runs::Outcome<T> outcome(own);
                 outcome.run.tuning = tuning;
                 train(outcome.run, outcome.method, engine, 1, [](std::int64_t) {});
