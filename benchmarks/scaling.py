@@ -103,7 +103,6 @@ def seconds_of(point: Point) -> float:
         record=shoal.Record(steps=[point.steps], measure=("loss",), reduce="moments"),
         networks=point.case.networks,
         threads=point.threads,
-        engine="lanes",
     )
     return time.perf_counter() - begin
 

@@ -32,7 +32,7 @@ STEPS = 20
 def test_train(benchmark: Any, name: str, dtype: str, threads: int) -> None:
     """Time a call of `shoal.train` whose answer is right."""
     case = replace(CASES[name], networks=CASES[name].networks // 8)
-    trainer = Shoal(case, dtype, threads, "auto")
+    trainer = Shoal(case, dtype, threads)
     trainer.reset(check_weights(case))
     trainer.steps = CHECK_STEPS
     assert compare(reference(case, dtype, CHECK_STEPS), trainer.weights()).passed

@@ -1,6 +1,5 @@
 """shoal, through its public API: explicit weights for the answer, Gaussian ones (drawn in the call) for timing."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,7 @@ from benchmarks.cases import Array, Case, dataset
 from benchmarks.peers import Trainer, Variants, Way
 
 
-def train(
-    case: Case, dtype: str, threads: int, steps: int, init: Any, measure: tuple[str, ...], engine: str = "auto"
-) -> Any:
+def train(case: Case, dtype: str, threads: int, steps: int, init: Any, measure: tuple[str, ...]) -> Any:
     """Return the data set of one `shoal.train` call that records `measure` after the last step only."""
     inputs, labels = dataset(case)
     return shoal.train(
@@ -25,7 +22,6 @@ def train(
         networks=case.networks,
         seed=0,
         threads=threads,
-        engine=engine,
         dtype=dtype,
     )
 
@@ -35,8 +31,8 @@ class Shoal:
 
     chunk = 1
 
-    def __init__(self, case: Case, dtype: str, threads: int, engine: str) -> None:
-        self.case, self.dtype, self.threads, self.engine = case, dtype, threads, engine
+    def __init__(self, case: Case, dtype: str, threads: int) -> None:
+        self.case, self.dtype, self.threads = case, dtype, threads
         self.begun: list[Array] = []
         self.steps = 0
 
@@ -47,12 +43,12 @@ class Shoal:
     def advance(self, steps: int) -> None:
         """Train from a Gaussian initialisation."""
         self.steps += steps
-        train(self.case, self.dtype, self.threads, steps, shoal.Gaussian(gain=np.sqrt(2.0)), ("loss",), self.engine)
+        train(self.case, self.dtype, self.threads, steps, shoal.Gaussian(gain=np.sqrt(2.0)), ("loss",))
 
     def weights(self) -> list[Array]:
         """Train from the weights given to `reset`, as many steps as were made since."""
         init = shoal.Explicit(self.begun)
-        data = train(self.case, self.dtype, self.threads, self.steps, init, ("weights",), self.engine)
+        data = train(self.case, self.dtype, self.threads, self.steps, init, ("weights",))
         return final_weights(data, len(self.case.widths) - 1)
 
 
@@ -62,12 +58,9 @@ def final_weights(data: Any, layers: int) -> list[Array]:
 
 
 def variants(case: Case, dtype: str, threads: int) -> Variants:
-    """Return the ways shoal runs a case: as it chooses, and a network alone also with its units in the lanes."""
+    """Return the one way shoal runs a case: it chooses itself what the lanes hold."""
 
-    def make(engine: str) -> Trainer:
-        return Shoal(case, dtype, threads, engine)
+    def make() -> Trainer:
+        return Shoal(case, dtype, threads)
 
-    found: Variants = {"shoal.train": Way(partial(make, "auto"), by_hand=False)}
-    if case.networks == 1:
-        found['shoal.train, engine="wide"'] = Way(partial(make, "wide"), by_hand=False)
-    return found
+    return {"shoal.train": Way(make, by_hand=False)}

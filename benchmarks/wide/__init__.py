@@ -1,1 +1,1 @@
-"""One wide network, `shoal.train(engine="wide")` against torch: ``python -m benchmarks wide``."""
+"""One wide network, which shoal trains alone, against torch: ``python -m benchmarks wide``."""

@@ -43,7 +43,7 @@ class WideWorker(Worker):
 
 def arguments(words: list[str]) -> argparse.Namespace:
     """Parse the command line."""
-    about = "Time shoal's wide engine against torch: the step of Figure 1 of arXiv:2006.11209, every sample active."
+    about = "Time one wide network against torch: the step of Figure 1 of arXiv:2006.11209, every sample active."
     parser = argparse.ArgumentParser(prog="python -m benchmarks wide", description=about)
     parser.add_argument("--dtype", type=choice(("float64", "float32")), default=["float64"], help="default: float64")
     parser.add_argument("--threads", type=counts, default=[min(2, cpus())], help="such as 1,2; default: 2")

@@ -36,7 +36,6 @@ def of_shoal(case: WideCase, dtype: str, threads: int) -> dict[str, Callable[[],
                 record=shoal.Record(steps=[steps], measure=("weights",)),
                 threads=threads,
                 dtype=dtype,
-                engine="wide",
             )
             return data.weights_1.values[0], data.weights_2.values[0]
 

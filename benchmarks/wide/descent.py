@@ -19,9 +19,7 @@ ROUNDS = {"smoke": 1, "quick": 2, "full": 3}
 
 def arguments(words: list[str]) -> argparse.Namespace:
     """Parse the command line."""
-    about = (
-        "Time whole descents of shoal's wide engine, on which ever more samples are satisfied, against torch's steps."
-    )
+    about = "Time whole descents of one wide network, on which ever more samples are satisfied, against torch's steps."
     parser = argparse.ArgumentParser(prog="python -m benchmarks descent", description=about)
     parser.add_argument("--dtype", type=choice(("float64", "float32")), default=["float64"], help="default: float64")
     parser.add_argument("--threads", type=counts, default=[min(2, cpus())], help="such as 1,2; default: 2")
