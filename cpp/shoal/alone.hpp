@@ -34,6 +34,7 @@ class Training {
           drawing_(run.network, run.span),
           parameters_(run.network.parameters),
           block_(Passes<T>::block_samples(run.network, most_samples(run), run.tuning)),
+          slow_(std::int64_t(run.network.parameters) * run.task.samples > 1 << 16),
           shares_(shares(run.network, run.task.learnt)),
           rest_shares_(run.task.learnt < run.task.samples ? shares(run.network, run.task.samples - run.task.learnt) : 0),
           stops_(run, method.stop, shares_) {
@@ -89,7 +90,7 @@ class Training {
             case Stage::centre: stage_ = Stage::centred; break;
             case Stage::shares:
                 if (wants_gradient()) recorder_.see_gradient(model_, slopes_);
-                if (lost_.exchange(false) && !stopped()) stop(Status::diverged);
+                if (take_lost() && !stopped()) stop(Status::diverged);
                 if (stops_.any() && !stopped()) stop(stops_.status(samples_));
                 stage_ = last_ ? Stage::start : Stage::move;
                 break;
@@ -105,7 +106,7 @@ class Training {
                 plan_step(monitor);
                 break;
         }
-        monitor.report();
+        if (slow_) monitor.report();
     }
 
     // The number of learnt samples that forward passes have seen so far.
@@ -124,6 +125,7 @@ class Training {
     Drawing drawing_;
     std::vector<T> parameters_;  // as Network numbers them, when they are drawn or recorded
     int block_;                  // samples of a block
+    bool slow_;                  // whether a step takes so long that each is reported
     int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
     Stops<T> stops_;
     std::vector<Rows<T>> slopes_;   // of each share; a member alone adds them up as they come,
@@ -137,6 +139,8 @@ class Training {
     bool recorded_ = false, last_ = false, leave_ = false;
     std::atomic<bool> lost_{false};  // whether a parameter, or the loss, is not finite
     std::atomic<int> next_{0};
+
+    bool take_lost() { return lost_.load(std::memory_order_relaxed) && lost_.exchange(false); }
 
     void start(std::int64_t network) {
         std::fill(samples_.at_start.begin(), samples_.at_start.end(), T(0));
@@ -176,7 +180,7 @@ class Training {
 
     // Plans this step: whether it is recorded, whether it is the last, which shares have to be seen.
     void plan_step(Monitor& monitor) {
-        if (lost_.exchange(false)) return give_up(monitor);
+        if (take_lost()) return give_up(monitor);
         const std::vector<std::int64_t>& steps = method_.record_steps;
         recorded_ = record_ < std::int64_t(steps.size()) && steps[record_] == step_;
         last_ = step_ == method_.steps;

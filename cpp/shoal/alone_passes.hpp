@@ -44,10 +44,11 @@ struct Activity {
     bool* pattern = nullptr;                  // (hidden units, samples); null if nobody asks
 };
 
-// The inputs of a block as its passes read them: rows of whole packs, a sample's inputs and then 1 for the bias; and an input's samples side by side.
+// What the passes read of a block, side by side: rows of whole packs, a sample's inputs and then 1 for the bias; an input's samples; and a number for each sample,
+// 0 behind the last.
 template <class T>
 struct Inputs {
-    Pack<Lanes<T>> rows, columns;
+    Pack<Lanes<T>> rows, columns, signs, pulls, decouples;
 };
 
 template <class T>
@@ -82,12 +83,10 @@ class Passes {
     };
 
     V value(const Pack<V>& values, int unit, int pack) const { return values[unit * row_ + pack]; }
-    // Numbers of the samples of one pack, from a list with one for each sample; 0 behind the last.
-    V numbers_of(const std::vector<T>& list, const Block& block, int pack) const;
-    void find_inputs(const Task<T>& task, const Block& block);
+    void find_inputs(const Samples<T>& samples, const Block& block);
     void put_outputs(Samples<T>& samples, const Block& block);
     template <bool decoupled>
-    void residuals(const Samples<T>& samples, const Block& block);
+    void residuals(const Block& block);
     template <bool decoupled>
     void residuals_of_logits(const Samples<T>& samples, const Block& block);
     int gather_pulling(int count);
@@ -103,8 +102,8 @@ class Passes {
     std::vector<Tilings> tilings_;  // of blocks of `tiled_` samples
     int tiled_ = 0;
     Inputs<T> inputs_;
-    Block seen_{-1, 0};            // whose inputs these are
-    const Task<T>* seen_of_ = nullptr;
+    Block seen_{-1, 0};            // whose inputs these are, and of which samples
+    const Samples<T>* seen_of_ = nullptr;
     std::vector<Pack<V>> values_;  // of hidden layers: h, then dL/da
     Pack<V> back_;                 // dL/dh of a hidden layer
     Pack<V> outputs_;              // f, then dL/df

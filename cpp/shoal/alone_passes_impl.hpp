@@ -35,7 +35,7 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
     rows_ = Pack<V>(longest * samples_);
     outputs_ = Pack<V>(network.outputs() * row_);
     exponentials_ = Pack<V>(network.outputs() > 1 ? network.outputs() : 0);
-    inputs_ = {Pack<V>(row_of<V>(network.layers[0]) / L * samples_), Pack<V>(network.inputs() * row_)};
+    inputs_ = {Pack<V>(row_of<V>(network.layers[0]) / L * samples_), Pack<V>(network.inputs() * row_), Pack<V>(row_), Pack<V>(row_), Pack<V>(row_)};
     pulling_.reserve(samples_);
     tilings_.resize(network.layers.size());
 }
@@ -52,28 +52,24 @@ std::int64_t Passes<T>::bytes(const Network& network, int samples, const Tuning&
 }
 
 template <class T>
-typename Passes<T>::V Passes<T>::numbers_of(const std::vector<T>& list, const Block& block, int pack) const {
-    alignas(64) T numbers[L] = {};
-    const int first = pack * L, count = std::min(L, block.count - first);
-    if (block.members)
-        for (int n = 0; n < count; ++n) numbers[n] = list[block.members[first + n]];
-    else
-        std::copy_n(list.data() + block.first + first, count, numbers);
-    return V::load(numbers);
-}
-
-template <class T>
-void Passes<T>::find_inputs(const Task<T>& task, const Block& block) {
-    if (!block.members && seen_of_ == &task && seen_.first == block.first && seen_.count == block.count) return;
-    seen_ = block, seen_of_ = block.members ? nullptr : &task;
+void Passes<T>::find_inputs(const Samples<T>& samples, const Block& block) {
+    if (!block.members && seen_of_ == &samples && seen_.first == block.first && seen_.count == block.count) return;
+    seen_ = block, seen_of_ = block.members ? nullptr : &samples;
     const int dimension = network_.inputs();
     const std::int64_t row = row_of<V>(network_.layers[0]);
     for (int n = 0; n < block.count; ++n) {
         T* const to = inputs_.rows.at(0) + n * row;
-        std::copy_n(task.inputs.data() + std::int64_t(block.sample(n)) * dimension, dimension, to);
+        std::copy_n(samples.task.inputs.data() + std::int64_t(block.sample(n)) * dimension, dimension, to);
         if (network_.layers[0].biases >= 0) to[dimension] = 1;
     }
     transpose<V>(inputs_.rows.at(0), row, dimension, block.count, inputs_.columns.at(0), row_ * L);
+    const auto take = [&](const std::vector<T>& list, Pack<V>& to) {
+        to.clear();
+        for (int n = 0; n < block.count && !list.empty(); ++n) to.at(0)[n] = list[block.sample(n)];
+    };
+    take(samples.signs, inputs_.signs);
+    take(samples.pulls, inputs_.pulls);
+    take(samples.decouples, inputs_.decouples);
 }
 
 template <class T>
@@ -86,7 +82,7 @@ typename Passes<T>::Tilings Passes<T>::tilings_of(int l, int count) const {
 
 template <class T>
 void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block& block) {
-    find_inputs(samples.task, block);
+    find_inputs(samples, block);
     if (tiled_ != block.count) {
         tiled_ = block.count;
         for (std::size_t l = 0; l < tilings_.size(); ++l) tilings_[l] = tilings_of(int(l), block.count);
@@ -126,6 +122,7 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
 template <class T>
 void Passes<T>::put_outputs(Samples<T>& samples, const Block& block) {
     const int outputs = network_.outputs();
+    if (outputs == 1 && !network_.centred && !block.members) return void(std::copy_n(outputs_.at(0), block.count, samples.outputs.data() + block.first));
     for (int k = 0; k < outputs; ++k) {
         T* const of_output = outputs_.at(k * row_);
         for (int n = 0; n < block.count; ++n) {
@@ -140,12 +137,14 @@ template <class T>
 bool Passes<T>::lost(const Samples<T>& samples, const Block& block) {
     const int outputs = network_.outputs();
     V seen = 0;
-    for (int n = 0; outputs == 1 && n < packs_of<V>(block.count); ++n) {
-        alignas(64) T margins[L] = {};
-        (numbers_of(samples.signs, block, n) * outputs_[n]).store(margins);
-        std::fill(margins + std::min(L, block.count - n * L), margins + L, T(0));
-        seen = gather_not_finite(seen, loss_.witness(V::load(margins)));
-    }
+    if (outputs == 1)
+        loss_.kind.with([&](auto kind) {
+            const V threshold = T(loss_.threshold);
+            for (int n = 0; n < packs_of<V>(block.count); ++n) {
+                const V y = inputs_.signs[n], m = where_less(V(0), y * y, y * outputs_[n], V(0));  // behind the last sample 0
+                seen = gather_not_finite(seen, kind.witness(threshold, kind.residual(threshold, m), m));
+            }
+        });
     for (int n = 0; outputs > 1 && n < block.count; ++n) {
         const int sample = block.sample(n);
         const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
@@ -180,13 +179,13 @@ void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>
 // f -> delta = -p y r(y f) + S p f.
 template <class T>
 template <bool decoupled>
-void Passes<T>::residuals(const Samples<T>& samples, const Block& block) {
+void Passes<T>::residuals(const Block& block) {
     loss_.kind.with([&](auto kind) {
         const V threshold = T(loss_.threshold);
         for (int n = 0; n < packs_of<V>(block.count); ++n) {
-            const V f = outputs_[n], m = numbers_of(samples.signs, block, n) * f;
-            V delta = numbers_of(samples.pulls, block, n) * kind.residual(threshold, m);
-            if constexpr (decoupled) delta = fma(numbers_of(samples.decouples, block, n), f, delta);
+            const V f = outputs_[n], m = inputs_.signs[n] * f;
+            V delta = inputs_.pulls[n] * kind.residual(threshold, m);
+            if constexpr (decoupled) delta = fma(inputs_.decouples[n], f, delta);
             delta.store(outputs_.at(n));
         }
     });
@@ -198,7 +197,7 @@ template <bool decoupled>
 void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& block) {
     const int outputs = network_.outputs();
     for (int n = 0; n < packs_of<V>(block.count); ++n) {
-        const V own = numbers_of(samples.signs, block, n);
+        const V own = inputs_.signs[n];
         alignas(64) T weights[L] = {};
         for (int lane = 0; lane < std::min(L, block.count - n * L); ++lane) weights[lane] = samples.task.weights[block.sample(n * L + lane)];
         V top = outputs_[n];
@@ -214,7 +213,7 @@ void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& bloc
         const V scale = V::load(weights) / sum;
         for (int k = 0; k < outputs; ++k) {
             V delta = is_own(k, -(scale * others), scale * exponentials_[k]);
-            if constexpr (decoupled) delta = fma(numbers_of(samples.decouples, block, n), outputs_[k * row_ + n], delta);
+            if constexpr (decoupled) delta = fma(inputs_.decouples[n], outputs_[k * row_ + n], delta);
             delta.store(outputs_.at(k * row_ + n));
         }
     }
@@ -267,10 +266,10 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
     int count = 0;
     if (block.count > 0) {
         if (network_.outputs() == 1)
-            decoupled ? residuals<true>(samples, block) : residuals<false>(samples, block);
+            decoupled ? residuals<true>(block) : residuals<false>(block);
         else
             decoupled ? residuals_of_logits<true>(samples, block) : residuals_of_logits<false>(samples, block);
-        count = gather_pulling(block.count);
+        count = loss_.kink() == Kink::none ? block.count : gather_pulling(block.count);
     }
     if (count == 0) {
         if (begin == Begin::zero)

@@ -40,9 +40,8 @@ constexpr bool fits(int i, int j) {
 
 // The tile of I x J sums from (row, column) on.
 template <AnyLanes V, int I, int J>
-void tile(const Product<typename V::Scalar>& given, int row, int column) {
+EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, int row, int column) {
     using T = typename V::Scalar;
-    const Product<T> p = given;  // a copy that no store can change
     const T *packs = p.packs + row * p.packs_i, *scalars = p.scalars + column * p.scalars_j;
     T* const to = p.sums + row * p.sums_i + column * p.sums_j;
     V sum[I * J];
@@ -82,17 +81,25 @@ void tile(const Product<typename V::Scalar>& given, int row, int column) {
     SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n].store(to + (n / J) * p.sums_i + (n % J) * p.sums_j);
 }
 
-template <class T>
-using Tile = void (*)(const Product<T>&, int, int);
+// All tiles of one size: `rows` x `columns` of them from (row, column) on.
+template <AnyLanes V, int I, int J>
+void grid(const Product<typename V::Scalar>& product, int row, int rows, int column, int columns) {
+    const Product<typename V::Scalar> p = product;  // a copy that no store can change
+    for (int j = 0; j < columns; ++j)
+        for (int i = 0; i < rows; ++i) tile<V, I, J>(p, row + i * I, column + j * J);
+}
 
-// The tiles of all sizes, [I - 1][J - 1]; null where one would not fit the registers.
+template <class T>
+using Grid = void (*)(const Product<T>&, int, int, int, int);
+
+// The grids of all sizes of tiles, [I - 1][J - 1]; null if a tile would not fit the registers.
 template <AnyLanes V, int... index>
-constexpr std::array<Tile<typename V::Scalar>, sizeof...(index)> make_table(std::integer_sequence<int, index...>) {
+constexpr std::array<Grid<typename V::Scalar>, sizeof...(index)> make_table(std::integer_sequence<int, index...>) {
     return {[] {
         if constexpr (constexpr int i = index / most_scalars + 1, j = index % most_scalars + 1; fits<V>(i, j))
-            return &tile<V, i, j>;
+            return &grid<V, i, j>;
         else
-            return Tile<typename V::Scalar>(nullptr);
+            return Grid<typename V::Scalar>(nullptr);
     }()...};
 }
 
@@ -129,14 +136,11 @@ struct Tiling {
     }
 };
 
-// Pieces of one axis of a product: act(first, size).
+// act(first, size, count) for each of the two sizes of pieces of one axis: `count` pieces from `first` on.
 template <class Act>
-void for_each_piece(const Cut& cut, Act&& act) {
-    for (int piece = 0, first = 0; piece < cut.large + cut.small; ++piece) {
-        const int size = piece < cut.large ? cut.size : cut.size - 1;
-        act(first, size);
-        first += size;
-    }
+void for_each_size(const Cut& cut, Act&& act) {
+    if (cut.large > 0) act(0, cut.size, cut.large);
+    if (cut.small > 0) act(cut.large * cut.size, cut.size - 1, cut.small);
 }
 
 // The side of which a panel stays in the nearest cache while all of the other side passes it.
@@ -146,26 +150,30 @@ enum class Stays { packs, scalars };
 template <AnyLanes V>
 void multiply(const Tiling& tiling, Stays stays, int most_terms, const Product<typename V::Scalar>& product) {
     using T = typename V::Scalar;
-    const auto tile = [](const Product<T>& piece, int row, int i, int column, int j) {
-        tiles::table<V>[(i - 1) * tiles::most_scalars + j - 1](piece, row, column);
+    const auto grid = [](const Product<T>& piece, int row, int i, int rows, int column, int j, int columns) {
+        tiles::table<V>[(i - 1) * tiles::most_scalars + j - 1](piece, row, rows, column, columns);
     };
-    if (product.terms <= most_terms) {
-        if (stays == Stays::packs)
-            for_each_piece(tiling.packs, [&](int row, int i) { for_each_piece(tiling.scalars, [&](int column, int j) { tile(product, row, i, column, j); }); });
-        else
-            for_each_piece(tiling.scalars, [&](int column, int j) { for_each_piece(tiling.packs, [&](int row, int i) { tile(product, row, i, column, j); }); });
-        return;
-    }
-    const Cut terms = Cut::of(product.terms, most_terms);
-    for_each_piece(tiling.scalars, [&](int column, int j) {
-        for_each_piece(terms, [&](int term, int count) {
-            Product<T> piece = product;
-            piece.packs += term * product.packs_r;
-            piece.scalars += term * product.scalars_r;
-            piece.terms = count;
-            if (term > 0) piece.begin = Begin::stored;
-            piece.rectified = product.rectified && term + count == product.terms;
-            for_each_piece(tiling.packs, [&](int row, int i) { tile(piece, row, i, column, j); });
+    const bool whole = product.terms <= most_terms;
+    const Cut terms = Cut::of(product.terms, whole ? std::max(product.terms, 1) : most_terms);
+    for_each_size(tiling.scalars, [&](int column, int j, int columns) {
+        for_each_size(tiling.packs, [&](int row, int i, int rows) {
+            if (whole && stays == Stays::scalars) return grid(product, row, i, rows, column, j, columns);
+            if (whole) {
+                for (int n = 0; n < rows; ++n) grid(product, row + n * i, i, 1, column, j, columns);
+                return;
+            }
+            for (int n = 0; n < columns; ++n)
+                for (int piece = 0, term = 0; piece < terms.large + terms.small; ++piece) {
+                    const int count = piece < terms.large ? terms.size : terms.size - 1;
+                    Product<T> part = product;
+                    part.packs += term * product.packs_r;
+                    part.scalars += term * product.scalars_r;
+                    part.terms = count;
+                    if (term > 0) part.begin = Begin::stored;
+                    term += count;
+                    part.rectified = product.rectified && term == product.terms;
+                    grid(part, row, i, rows, column + n * j, j, 1);
+                }
         });
     });
 }
