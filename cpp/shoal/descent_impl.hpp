@@ -81,6 +81,9 @@ bool Descent<V>::attend(Queue& queue, Monitor& monitor) {
         for (int lane = 0; lane < L; ++lane) some |= cohort_.lanes.wanted(lane) && (leaves_[lane] || step_of(lane) == method_.steps);
     }
     wanted_ = cohort_.lanes.wanted();
+    alignas(64) T trained[L];
+    for (int lane = 0; lane < L; ++lane) trained[lane] = T(cohort_.lanes.wanted(lane));
+    gradient_.train_in(gate_where_less(V(0), V::load(trained)));
     return wanted_ > 0;
 }
 

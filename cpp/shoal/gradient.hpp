@@ -74,6 +74,9 @@ class Gradient {
         });
     }
 
+    // Says which lanes are trained, by bits that are all set there and none elsewhere; at first all. Samples that pull in no other lane may be left out.
+    void train_in(V lanes) { trained_ = lanes; }
+
     // Holds all gates at these values, whatever the parameters say; nullptr: gates follow the parameters again.
     void hold(const HeldGates<V>* gates);
 
@@ -144,6 +147,7 @@ class Gradient {
     Blocks large_, small_, rest_;  // of a share, of a share that has one sample less, and of the samples of weight 0
     int share_first_ = 0;          // the first sample of the current share
     V lost_ = 0;
+    V trained_ = gate_where_less(V(0), V(1));
     std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
     std::vector<Pack<V>> values_;  // one per layer: h (or gates) after the forward pass, delta after the backward pass

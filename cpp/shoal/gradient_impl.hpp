@@ -219,17 +219,18 @@ void Gradient<V>::residuals_of_logits(int first, int count) {
     }
 }
 
-// A sample whose hinge every network of the pack meets adds exactly 0 to each sum of the backward pass. Moves the gates and delta_s of the other samples up,
+// A sample whose hinge every trained network of the pack meets adds exactly 0 to each sum of the backward pass. Moves the gates and delta_s of the other samples up,
 // copies their inputs, and returns their number. If more than three in four are left, all stay: copying would cost more than it saves.
 template <AnyLanes V>
 int Gradient<V>::gather_pulling(const T* inputs, int count) {
     Pack<V>& delta = values_.back();
     int pulling = 0;
-    for (int s = 0; s < count; ++s) pulling += any(delta[s]);
+    const auto pulls = [&](int s) { return gathered(through(trained_, abs(delta[s]))); };
+    for (int s = 0; s < count; ++s) pulling += pulls(s);
     if (4 * pulling > 3 * count) return count;
     const int units = network_.last_hidden().outputs, dimension = task_.dimension;
     for (int s = 0, to = 0; to < pulling; ++s) {
-        if (!any(delta[s])) continue;
+        if (!pulls(s)) continue;
         std::copy_n(inputs + std::int64_t(s) * dimension, dimension, pulling_inputs_.data() + std::int64_t(to) * dimension);
         if (to < s) {
             std::copy_n(values_[0].at(s * rows_[0]), units * V::count, values_[0].at(to * rows_[0]));
@@ -240,19 +241,35 @@ int Gradient<V>::gather_pulling(const T* inputs, int count) {
     return pulling;
 }
 
-// db_l += sum_s delta_l.
+// db_l += sum_s delta_l. Several units at a time hide the latency of their sums.
 template <AnyLanes V>
 void Gradient<V>::add_biases(int l, int first, int count) {
     const Layer& layer = network_.layers[l];
     if (layer.biases < 0) return;
-    for (int o = 0; o < layer.outputs; ++o) {
-        V sum = first == share_first_ ? V(0) : slope_[layer.biases + o];
-        for (int s = 0; s < count; ++s) sum = sum + (l == 0 && gated() ? through(value(l, s, o), values_.back()[s]) : value(l, s, o));
-        sum.store(slope_.at(layer.biases + o));
-    }
+    const T *const delta = values_.back().at(0), *const values = values_[l].at(0);
+    const std::int64_t row = rows_[l] * V::count;
+    const auto add = [&]<int together>(std::integral_constant<int, together>, int o, auto gated) __attribute__((always_inline)) {
+        T* const to = slope_.at(layer.biases + o);
+        V sum[together];
+        SHOAL_UNROLL for (int u = 0; u < together; ++u) sum[u] = first == share_first_ ? V(0) : V::load(to + u * V::count);
+        const T* from = values + std::int64_t(o) * V::count;
+        for (int s = 0; s < count; ++s, from += row)
+            SHOAL_UNROLL for (int u = 0; u < together; ++u) {
+                V term = V::load(from + u * V::count);
+                if constexpr (gated) term = through(term, V::load(delta + std::int64_t(s) * V::count));
+                sum[u] = sum[u] + term;
+            }
+        SHOAL_UNROLL for (int u = 0; u < together; ++u) sum[u].store(to + u * V::count);
+    };
+    const auto add_all = [&](auto gated) {
+        constexpr int together = 8 / V::registers;
+        int o = 0;
+        for (; o + together <= layer.outputs; o += together) add(std::integral_constant<int, together>(), o, gated);
+        for (; o < layer.outputs; ++o) add(std::integral_constant<int, 1>(), o, gated);
+    };
+    l == 0 && gated() ? add_all(std::true_type()) : add_all(std::false_type());
 }
 
-// Replaces h, or the gates, by phi'(a) delta_s in the last hidden layer.
 template <AnyLanes V>
 void Gradient<V>::gate_last_hidden(int first, int count) {
     const int l = network_.hidden_layers() - 1, units = network_.layers[l].outputs;

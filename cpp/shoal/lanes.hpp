@@ -222,14 +222,4 @@ EIGEN_ALWAYS_INLINE bool gathered(V seen) {
     return packet_choice::some_bit(all);
 }
 
-// Whether any lane is not zero.
-template <AnyLanes V>
-EIGEN_ALWAYS_INLINE bool any(V seen) {
-    alignas(64) typename V::Scalar lanes[V::count];
-    seen.store(lanes);
-    bool found = false;
-    for (int lane = 0; lane < V::count; ++lane) found |= lanes[lane] != 0;
-    return found;
-}
-
 }  // namespace shoal

@@ -14,8 +14,9 @@ class Progress {
     std::int64_t done() const { return done_.load(std::memory_order_relaxed); }
 
   private:
-    std::atomic<bool> stopped_{false};
-    std::atomic<std::int64_t> done_{0};
+    // On cache lines of their own: all threads read the first at each block of samples, and write the second.
+    alignas(64) std::atomic<bool> stopped_{false};
+    alignas(64) std::atomic<std::int64_t> done_{0};
 };
 
 // One thread's view. It counts by itself and reports in batches, so that two threads seldom touch the same cache line.
