@@ -86,13 +86,14 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     of_gradient, of_init = (any_of(training.record.measure, trait) for trait in ("of_gradient", "of_init"))
     copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network
     flows, learnt = isinstance(training.method, GradientFlow), int(np.count_nonzero(task.sample_weight))
-    alone = _core.networks_alone(
-        network.widths, network.bias, learnt, networks, threads, engine(), flows, training.dtype
-    )
-    work_alone = 0
+    work_alone = alone = 0
+    if threads:  # none where workers elsewhere train
+        sizes = (network.widths, network.bias, learnt, networks, threads)
+        alone = _core.networks_alone(*sizes, engine(), flows, training.dtype)
     if alone:
-        sizes = (task.samples, task.test_samples, alone, threads)
-        work_alone = _core.alone_bytes(network.widths, network.bias, network.centred, *sizes, training.dtype)
+        of_network = (network.widths, network.bias, network.centred)
+        counts = (task.samples, task.test_samples, alone, threads)
+        work_alone = _core.alone_bytes(*of_network, *counts, training.dtype)
         work_alone += task_bytes(task, itemsize) + span + min(threads, alone) * (beside + copies)
     if alone == networks:
         return threads, work_alone
