@@ -30,6 +30,13 @@ def generator() -> np.random.Generator:
     return np.random.default_rng(20180918)
 
 
+@pytest.fixture(params=("lanes", "alone"))
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each engine in turn, on which the test trains."""
+    monkeypatch.setenv("SHOAL_ENGINE", request.param)
+    return str(request.param)
+
+
 @pytest.fixture(autouse=True)
 def closed_figures() -> Iterator[None]:
     """Close the figures that a test leaves in pyplot, which warns of more than twenty."""

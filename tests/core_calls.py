@@ -42,7 +42,7 @@ REDUCIBLE = (
 )
 MEASURES = (*REDUCIBLE, "pattern", "trajectory", "weights")
 OF_TEST = ("test_loss", "test_error", "test_margin")
-WORDS = (*ACTIVATIONS, *LOSSES, *MEASURES, *OF_TEST, "flow", "descent", "explicit", "separated", "wide", "float32")
+WORDS = (*ACTIVATIONS, *LOSSES, *MEASURES, *OF_TEST, "flow", "descent", "explicit", "separated", "alone", "float32")
 DTYPES = ("f2", "f4", "i1", "u8", "c16", "U8", "O", "?")
 LIMIT = 6 * 2**30
 SECONDS = 0.3
@@ -150,7 +150,7 @@ def good_call(r: random.Random) -> dict[str, Any]:
         "first": r.choice((0, 5, 2**40)),
         "seed": r.getrandbits(64),
         "threads": r.randint(1, 4),
-        "engine": "wide" if not flows and len(widths) > 2 and r.random() < 0.4 else "lanes",
+        "engine": r.choice(("auto", "lanes")) if flows else r.choice(("auto", "lanes", "alone")),
         "dtype": dtype,
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 
 import shoal
 from reference import Array
-from support import ACTIVATIONS, LOSSES, random_init
+from support import ACTIVATIONS, ENGINES, LOSSES, random_init, train_on
 
 UNITS = ("balance", "active", "unit_active", "pattern")
 ON_SAMPLES = ("loss", "error", "soft_error", "margin")
@@ -19,10 +19,14 @@ _MOST_NUMBERS, _MOST_RECORDED = 2_000_000, 12
 
 @dataclass(frozen=True)
 class Case:
-    """The arguments of ``train`` but for its record and threads; the steps to look at; numbers for what comes after."""
+    """The arguments of ``train`` but for its record and threads; the engine that trains it; the steps to look at.
+
+    ``draw`` gives the numbers for what comes after.
+    """
 
     seed: int
     arguments: dict[str, Any]
+    engine: str
     steps: tuple[int, ...]
     draw: np.random.Generator
     wild: bool
@@ -55,11 +59,11 @@ class Case:
         return tuple(name for name in self.measures if name not in ("trajectory", "weights", "pattern"))
 
     def train(self, record: shoal.Record, **changed: Any) -> Any:
-        return shoal.train(**{**self.arguments, "record": record, **changed})
+        return train_on(self.engine, **{**self.arguments, "record": record, **changed})
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
-        return f"fuzz_cases.case({self.seed}, most={self.networks}): {told}, steps {self.steps}"
+        return f"fuzz_cases.case({self.seed}, most={self.networks}): {told}, engine {self.engine}, steps {self.steps}"
 
 
 def case(seed: int, most: int = 24) -> Case:
@@ -92,10 +96,10 @@ def case(seed: int, most: int = 24) -> Case:
         "first_network": int(_one(draw, 0, 0, draw.integers(1000), draw.integers(2**60))),
         "weight_decay": penalties[0],
         "spectral_decoupling": penalties[1],
-        "engine": _one(draw, "auto", "lanes", "wide") if network.units else "auto",
-        "condense": _one(draw, "auto", False, True),
     }
-    return Case(seed, arguments, steps, draw, wild)
+    engine = _one(draw if network.units else own, "auto", *ENGINES)
+    arguments["condense"] = _one(draw, "auto", False, True)
+    return Case(seed, arguments, engine, steps, draw, wild)
 
 
 def _chance(draw: np.random.Generator, probability: float) -> bool:

@@ -41,7 +41,6 @@ def flow(case: Case) -> int:
         "networks": networks,
         "method": shoal.GradientFlow(until, RTOL, ATOL),
         "dtype": "float64",
-        "engine": "auto",
         "condense": False,
     }
     data = shoal.train(**given, record=shoal.Record(times=times, measure=("trajectory",)))

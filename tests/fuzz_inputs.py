@@ -186,7 +186,6 @@ def _every_argument() -> Arguments:
         **_training(),
         **given,
         "threads": 1,
-        "engine": "auto",
         "condense": "auto",
         "dtype": "float64",
         "progress": None,

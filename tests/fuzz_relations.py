@@ -16,7 +16,7 @@ import shoal
 from batched import State, exactly
 from fuzz_cases import Case
 from fuzz_checks import DIVERGED, check, problem
-from support import FUSED, layers, on
+from support import ENGINES, FUSED, layers, on
 
 Relation = Callable[[Case], None]
 
@@ -41,6 +41,14 @@ def threads(case: Case) -> None:
     """Any number of threads gives the same bits."""
     one = case.train(everything(case), threads=1)
     same_bits(case.train(everything(case), threads=int(case.draw.integers(2, 6))), one, case)
+
+
+def engines(case: Case) -> None:
+    """Networks in the lanes, and the samples of each network alone, give the same bits, on any threads."""
+    one = case.train(everything(case))
+    for engine in ENGINES:
+        other = replace(case, engine=engine).train(everything(case), threads=int(case.draw.integers(1, 4)))
+        same_bits(other, one, case)
 
 
 def parts(case: Case) -> None:
@@ -119,11 +127,11 @@ def resumed(case: Case) -> None:
 
 
 def permuted(case: Case) -> None:
-    """Samples in another order are trained as the oracle trains them, too; so are they by another engine."""
+    """Samples in another order are trained as the oracle trains them, too, by any engine."""
     task, order = case.task, case.draw.permutation(case.task.samples)
     shuffled = shoal.Task(task.inputs[order], task.labels[order], task.sample_weight[order], task.test)
-    engine = "wide" if case.network.units and case.draw.uniform() < 0.5 else "lanes"
-    check(replace(case, arguments={**case.arguments, "task": shuffled, "engine": engine}))
+    engine = str(case.draw.choice(ENGINES))
+    check(replace(case, arguments={**case.arguments, "task": shuffled}, engine=engine))
 
 
 def from_the_start(case: Case) -> None:
@@ -155,10 +163,11 @@ def from_the_start(case: Case) -> None:
 
 def flows(case: Case) -> None:
     """A flow, along kinks too, has the same bits on any threads, with any neighbours and other times recorded."""
+    case = replace(case, engine="auto")
     until = 2.0 / max(1.0, *case.network.rates)
     method = shoal.GradientFlow(until, rtol=1e-5, atol=1e-8, max_steps=400)
     times = np.linspace(0, until, 4)
-    given = {"method": method, "dtype": "float64", "engine": "auto"}
+    given = {"method": method, "dtype": "float64"}
     names = tuple(name for name in case.measures if name not in ("trajectory", "weights"))
     whole = case.train(shoal.Record(times=times, measure=names), threads=1, **given)
     same_bits(case.train(shoal.Record(times=times, measure=names), threads=3, **given), whole, case)
@@ -174,5 +183,5 @@ def flows(case: Case) -> None:
 
 
 RELATIONS: tuple[Relation, ...] = (
-    threads, parts, records, instruction_sets, again, resumed, permuted, from_the_start, flows,
+    threads, engines, parts, records, instruction_sets, again, resumed, permuted, from_the_start, flows,
 )  # fmt: skip

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
+ENGINES = ("lanes", "alone")
 SETS = _core.choice.supported
 # The instruction sets with fused multiply-add, on which a network's bits are promised to be the same.
 FUSED = tuple(isa for isa in SETS if isa in ("avx2", "avx512", "neon"))
@@ -132,10 +133,17 @@ def python(
     )
 
 
+def train_on(engine: str, *arguments: Any, **given: Any) -> xarray.Dataset:
+    """Train on one engine: networks in the lanes, or the samples of each network alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOAL_ENGINE", engine)
+        return shoal.train(*arguments, **given)
+
+
 def on(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train on one instruction set for the rest of the test."""
     module = _core.load(isa)
-    for name in ("train", "pack_bytes", "wide_bytes", "lanes", "isa"):
+    for name in ("train", "pack_bytes", "networks_alone", "alone_bytes", "lanes", "isa"):
         monkeypatch.setattr(_core, name, getattr(module, name))
 
 

@@ -1,7 +1,7 @@
-"""Samples of a wide network that surely meet their hinge are not looked at, and no bit shows it.
+"""Samples of a network that trains alone and surely meet their hinge are not looked at, and no bit shows it.
 
 A step at which something is recorded of the samples looks at all of them. So a training that records at every step is
-what one that records nothing until its end has to repeat. That samples do rest is counted in cpp/tests/wide_test.cpp.
+what one that records nothing until its end has to repeat. That samples do rest is counted in cpp/tests/alone_test.cpp.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 import xarray
 
 import shoal
-from support import same_bits
+from support import same_bits, train_on
 
 STEPS = 200
 
@@ -26,9 +26,14 @@ def learnable(**changed: Any) -> dict[str, Any]:
         "init": shoal.Gaussian(std=1.0),
         "loss": "hinge",
         "method": shoal.GradientDescent(0.5, STEPS),
-        "engine": "wide",
         **changed,
     }
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each network train alone."""
+    monkeypatch.setenv("SHOAL_ENGINE", "alone")
 
 
 def looked_at(given: dict[str, Any], **changed: Any) -> xarray.Dataset:
@@ -87,6 +92,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 def test_resting_samples_change_no_bit(change: str, dtype: str) -> None:
     given = learnable(**CHANGES[change], dtype=dtype)
     all_seen = looked_at(given)
+    final = shoal.Record(steps=[STEPS], measure=("margin", "weights"))
+    lanes = train_on("lanes", **given, record=final)
+    same_bits(train_on("alone", **given, record=final), lanes)
     margins = all_seen.margin.values[0]
     threshold = getattr(given["loss"], "threshold", 1.0)
     assert (margins[0] < threshold).mean() > 0.2

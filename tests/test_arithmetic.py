@@ -14,7 +14,7 @@ import pytest
 
 import shoal
 from shoal import _core
-from support import same_bits
+from support import same_bits, train_on
 
 X86 = platform.machine() in ("x86_64", "AMD64")
 if not X86 or not platform.system() == "Linux":
@@ -62,8 +62,8 @@ def arguments(**changed: Any) -> dict[str, Any]:
 
 CASES: dict[str, dict[str, Any]] = {
     "lanes": {},
-    "wide": {"engine": "wide"},
-    "wide, a team": {"engine": "wide", "threads": 2, "networks": 1, "init": shoal.Gaussian(1e-155)},
+    "alone": {"engine": "alone"},
+    "alone, a team": {"engine": "alone", "threads": 2, "networks": 1, "init": shoal.Gaussian(1e-155)},
     "float32": {"dtype": "float32", "init": shoal.Gaussian(0.37), "task": shoal.tasks.modes((0.7, 0.3))},
     "flow": {"method": shoal.GradientFlow(1.0), "init": shoal.Gaussian(0.37), "task": shoal.tasks.modes((0.7, 0.3))},
     "separated": {"init": shoal.Separated(0.3), "task": shoal.tasks.modes((0.7, 0.3))},
@@ -75,13 +75,14 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_callers_arithmetic_changes_no_bit(name: str) -> None:
     given = arguments(**CASES[name])
+    engine = given.pop("engine", "lanes")
     if name == "statistics":
         given["record"] = shoal.Record(measure=("loss", "margin"), reduce="moments")
     calls: list[dict[str, Any]] = []
     core = _core.train
     with pytest.MonkeyPatch.context() as patch:  # what Python itself computes is not the core's
         patch.setattr(_core, "train", lambda **asked: calls.append(asked) or core(**asked))
-        shoal.train(**given)
+        train_on(engine, **given)
     first = [core(**asked) for asked in calls]
     for bits in MODES.values():
         with mode(bits):

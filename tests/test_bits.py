@@ -1,4 +1,4 @@
-"""A network has the same bits whatever the threads, the other networks, and the instruction set that has FMA."""
+"""A network has the same bits whatever threads, other networks, engine, and instruction set that has FMA."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import xarray
 
 import shoal
-from support import ACTIVATIONS, ALL_MEASURES, FUSED, LOSSES, on, same_bits
+from support import ACTIVATIONS, ALL_MEASURES, ENGINES, FUSED, LOSSES, on, same_bits, train_on
 
 NETWORKS = 1000
 RECORDED = Path(__file__).with_name("bits.json")
@@ -51,6 +51,13 @@ def test_a_network_alone_is_the_same_as_among_a_thousand(init: str, dtype: str) 
         same_bits(alone, together.sel(network=[i]))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_engine_does_not_change_a_bit(activation: str, dtype: str) -> None:
+    one, other = (train_on(engine, **arguments(activation, dtype=dtype), threads=2) for engine in ENGINES)
+    same_bits(one, other)
+
+
 @pytest.mark.parametrize("cut", [1, 3, 8, 15, 16, 17, 500])
 def test_a_batch_split_in_two_is_the_same_as_whole(cut: int) -> None:
     whole = shoal.train(**arguments())
@@ -77,12 +84,12 @@ def test_statistics_do_not_depend_on_the_threads() -> None:
 
 
 def wide_cases() -> dict[str, dict[str, Any]]:
-    """Return trainings of single wide networks, on inputs whose bits no library decides."""
+    """Return trainings of wide networks, on inputs whose bits no library decides."""
     sample, axis = np.indices((300, 20))
     inputs = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 307 - 153) / 128  # no two samples are equal
     labels = np.where(inputs[:, 0] + inputs[:, 1] * inputs[:, 2] > 0, 1, -1)
     task, classes = shoal.Task(inputs, labels), shoal.Task(inputs, np.arange(300) % 3)
-    given = {"engine": "wide", "init": shoal.Gaussian(0.3), "networks": 2}
+    given = {"init": shoal.Gaussian(0.3), "networks": 2}
     return {
         f"wide {name}": arguments(**given, **changed)
         for name, changed in {
@@ -91,6 +98,7 @@ def wide_cases() -> dict[str, dict[str, Any]]:
             "deep": {"network": shoal.Network((20, 40, 24, 1), "leaky_relu"), "task": task},
             "tanh": {"network": shoal.Network((20, 70, 1), "tanh"), "task": task},
             "classes": {"network": shoal.Network((20, 70, 3)), "task": classes},
+            "in shares": {"network": shoal.Network((20, 70, 60, 1), bias=True), "task": task},
             "mean field": {
                 "network": shoal.Network.mean_field(20, 90, centred=True),
                 "task": task,
@@ -103,7 +111,7 @@ def wide_cases() -> dict[str, dict[str, Any]]:
 
 
 def digests() -> dict[str, str]:
-    """Return a digest of the bits of every activation, loss, initialisation, depth, engine and dtype, by name."""
+    """Return a digest of the bits of every activation, loss, initialisation, depth, width and dtype, by name."""
     one = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1))
     several = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1), classes=3)
     cases: dict[str, dict[str, Any]] = {}
@@ -148,12 +156,13 @@ def digests() -> dict[str, str]:
     return found
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("isa", FUSED)
 def test_every_instruction_set_with_fma_gives_the_recorded_bits(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare the bits of each set of this CPU with those in bits.json, which names the set that it was made on.
+    """Compare the bits of each engine and each set of this CPU with those in bits.json.
 
-    So all sets are compared with each other, those too that no one CPU has. Where the arithmetic changes on purpose,
-    run this file as a script to record anew.
+    The file names the set that it was made on. So all sets are compared with each other, those too that no one CPU has.
+    Where the arithmetic changes on purpose, run this file as a script to record anew.
     """
     on(isa, monkeypatch)
     recorded = json.loads(RECORDED.read_text())["digests"]

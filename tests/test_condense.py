@@ -14,7 +14,7 @@ import shoal
 from shoal import _core
 from shoal.engine import memory
 from shoal.spec.measures import MEASURES, REDUCIBLE
-from support import LOSSES, SETS, layers, random_init, same_bits
+from support import ENGINES, LOSSES, SETS, layers, random_init, same_bits, train_on
 
 SAMPLES, INPUTS, RANK, DISTINCT = 20, 12, 3, 7
 
@@ -79,12 +79,10 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_measure_is_the_same_to_rounding(
-    name: str, engine: str, dtype: str, generator: np.random.Generator
-) -> None:
-    given = arguments(generator, network=NETWORKS[name], engine=engine, dtype=dtype)
+def test_every_measure_is_the_same_to_rounding(name: str, dtype: str, generator: np.random.Generator) -> None:
+    given = arguments(generator, network=NETWORKS[name], dtype=dtype)
     condensed, whole = both(**given)
     assert json.loads(condensed.attrs["condensed"]) == {"samples": [SAMPLES, DISTINCT], "inputs": [INPUTS, RANK]}
     assert condensed.trajectory_1.shape == (11, STEPS + 1, NETWORKS[name].widths[1], INPUTS)
@@ -195,12 +193,12 @@ def test_what_no_input_meets_stays_as_it_was_drawn(generator: np.random.Generato
     assert np.abs(condensed.trajectory_1.values[:, 0] - drawn.weights_1.values).max() < 1e-15
 
 
-def test_a_network_alone_and_other_threads_give_the_same_bits(generator: np.random.Generator) -> None:
-    for engine in ("lanes", "wide"):
-        given = arguments(generator, engine=engine, condense=True)
-        together = shoal.train(**given, threads=1)
-        same_bits(shoal.train(**given, threads=3), together)
-        same_bits(shoal.train(**{**given, "first_network": 5, "networks": 1}), together.sel(network=[5]))
+def test_a_network_alone_other_threads_and_other_engines_give_the_same_bits(generator: np.random.Generator) -> None:
+    given = arguments(generator, condense=True)
+    together = shoal.train(**given, threads=1)
+    for engine in ENGINES:
+        same_bits(train_on(engine, **given, threads=3), together)
+        same_bits(train_on(engine, **{**given, "first_network": 5, "networks": 1}), together.sel(network=[5]))
 
 
 @pytest.mark.parametrize("isa", SETS)

@@ -13,9 +13,9 @@ from shoal import _core
 MANY, FEW = 2**24, 100
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("many_are_active", [False, True])
-def test_single_precision_counts_beyond_2_to_the_24_samples(engine: str, many_are_active: bool) -> None:
+def test_single_precision_counts_beyond_2_to_the_24_samples(many_are_active: bool) -> None:
     """One sample stands for 2**24 equal ones; a unit is active on it, or not, and on a hundred more."""
     points = np.concatenate([[1.0 if many_are_active else -1.0], np.ones(FEW), [-1.0] * FEW])
     task = shoal.Task(points[:, None], np.ones(len(points), dtype=int))
@@ -35,7 +35,6 @@ def test_single_precision_counts_beyond_2_to_the_24_samples(engine: str, many_ar
             method=shoal.GradientDescent(0.1, 0),
             record=shoal.Record(measure=("unit_active", "active")),
             dtype="float32",
-            engine=engine,
             condense=False,
         )
     active, every = FEW + MANY * many_are_active, MANY + 2 * FEW

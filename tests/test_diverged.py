@@ -11,9 +11,8 @@ import reference
 import shoal
 from shoal.spec.loss import resolve_loss
 from shoal.spec.measures import MEASURES
-from support import LOSSES, random_init, random_task, same_bits, started
+from support import ENGINES, LOSSES, random_init, random_task, same_bits, started, train_on
 
-ENGINES = ("lanes", "wide")
 EVERY = tuple(name for name in MEASURES if not name.startswith("test_"))
 
 
@@ -36,8 +35,8 @@ def exploding(loss: str, outputs: int = 1, activation: str = "linear", **changed
     }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_margin_that_is_no_number_meets_no_hinge(engine: str) -> None:
+@pytest.mark.usefixtures("engine")
+def test_a_margin_that_is_no_number_meets_no_hinge() -> None:
     init = shoal.Explicit([[[[1e200], [1e200]]], [[[1.0, -1.0]]]])
     for loss in LOSSES:
         data = shoal.train(
@@ -48,7 +47,6 @@ def test_a_margin_that_is_no_number_meets_no_hinge(engine: str) -> None:
             method=shoal.GradientDescent(
                 0.1, 100, stop=("fitted", "satisfied", "dead") if "hinge" in loss else "fitted"
             ),
-            engine=engine,
         )
         assert data.status.item() == 1, loss
         assert data.diverged_at.item() == 0, loss
@@ -79,9 +77,8 @@ def linear(**changed: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_a_hinge_network_whose_output_is_infinity_less_infinity_has_diverged(engine: str) -> None:
-    data = shoal.train(**linear(engine=engine, networks=1000 if engine == "lanes" else 100))
+    data = shoal.train(**linear(networks=1000 if engine == "lanes" else 100))
     lost = (data.status == 1).values
     assert lost.mean() > 0.2
     assert np.isfinite(data.loss.values[~lost]).all()
@@ -108,12 +105,12 @@ def test_an_exploded_network_is_neither_dead_nor_fitted_nor_satisfied() -> None:
         assert np.isfinite(data.loss.values[~lost]).all()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("activation", ["linear", "relu", "softplus"])
 @pytest.mark.parametrize("loss", [*LOSSES, "three classes"])
-def test_networks_diverge_where_the_oracle_does(loss: str, activation: str, engine: str) -> None:
+def test_networks_diverge_where_the_oracle_does(loss: str, activation: str) -> None:
     outputs = 3 if loss == "three classes" else 1
-    given = exploding("cross_entropy" if outputs == 3 else loss, outputs, activation, engine=engine)
+    given = exploding("cross_entropy" if outputs == 3 else loss, outputs, activation)
     data = shoal.train(**given)
     setup = reference.problem(given["network"], given["task"], resolve_loss(given["loss"]))
     with np.errstate(all="ignore"):
@@ -132,10 +129,10 @@ def test_networks_diverge_where_the_oracle_does(loss: str, activation: str, engi
     assert np.isnan(data.layer_norm.values[~ok, -1]).all()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_how_a_network_ended_does_not_depend_on_what_is_recorded(engine: str, dtype: str) -> None:
-    given = exploding("squared", engine=engine, dtype="float64")
+def test_how_a_network_ended_does_not_depend_on_what_is_recorded(dtype: str) -> None:
+    given = exploding("squared", dtype="float64")
     if dtype == "float32":
         start = [np.clip(array, -1e30, 1e30) for array in given["init"].weights]
         biases = [np.clip(array, -1e30, 1e30) for array in given["init"].biases]
@@ -160,8 +157,6 @@ def test_a_network_that_explodes_in_its_last_step_has_diverged() -> None:
     assert step > 1
     for record in (shoal.Record(measure=("loss",), steps=[0]), shoal.Record(measure=("loss",), steps=[step])):
         for engine in ENGINES:
-            short = shoal.train(
-                **{**given, "method": shoal.GradientDescent(0.5, step), "record": record, "engine": engine}
-            )
+            short = train_on(engine, **{**given, "method": shoal.GradientDescent(0.5, step), "record": record})
             assert (short.diverged_at == step).any()
             np.testing.assert_array_equal(short.diverged_at, long.diverged_at)

@@ -14,13 +14,13 @@ from shoal import _core
 
 case, threads, told, times = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "told", int(sys.argv[4])
 small = dict(network=shoal.Network((2, 8, 1)), task=shoal.tasks.modes((1.7, 0.9)), init=shoal.Gaussian(0.1))
-wide = {**small, "network": shoal.Network((20, 1000, 1)), "task": shoal.tasks.gaussian(1000, 20, separation=1.0)}
+alone = {**small, "network": shoal.Network((20, 1000, 1)), "task": shoal.tasks.gaussian(1000, 20, separation=1.0)}
 TRAININGS = {
     "descent": lambda: shoal.train(**small, method=shoal.GradientDescent(1e-9, 10**12), networks=200, **given),
     "moments": lambda: shoal.train(**small, method=shoal.GradientDescent(1e-9, 10**12), networks=200,
                                    record=shoal.Record(reduce="moments"), **given),
     "flow": lambda: shoal.train(**small, method=shoal.GradientFlow(1e6, rtol=1e-12), networks=10**4, **given),
-    "wide": lambda: shoal.train(**wide, method=shoal.GradientDescent(1e-9, 10**12), **given),
+    "alone": lambda: shoal.train(**alone, method=shoal.GradientDescent(1e-9, 10**12), **given),
     "short ones": lambda: shoal.train(**small, method=shoal.GradientDescent(0.1, 20), networks=20, **given),
 }
 given = {"threads": threads}
@@ -49,7 +49,7 @@ for k in range(times):
         sys.exit(7)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-CASES = ("descent", "moments", "flow", "wide", "short ones")
+CASES = ("descent", "moments", "flow", "alone", "short ones")
 
 
 def ends_well(case: str, threads: int, told: str, times: int) -> None:
@@ -60,7 +60,7 @@ def ends_well(case: str, threads: int, told: str, times: int) -> None:
 
 @pytest.mark.parametrize(
     ("case", "threads", "told"),
-    [("descent", 1, "untold"), *((case, 2, "told") for case in ("descent", "flow", "wide"))],
+    [("descent", 1, "untold"), *((case, 2, "told") for case in ("descent", "flow", "alone"))],
 )
 def test_a_process_ends_while_a_daemon_thread_trains(case: str, threads: int, told: str) -> None:
     """In half of them, Python works until it ends, so that the training waits for its turns."""

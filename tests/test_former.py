@@ -45,6 +45,14 @@ def test_a_former_argument_says_its_name_of_today(owner: str, old: str) -> None:
         CALLS[owner](**{old: 1.0})
 
 
+@pytest.mark.parametrize("owner", ["sweep", "train"])
+def test_an_argument_that_nothing_replaces_says_why(owner: str) -> None:
+    with pytest.raises(TypeError, match=rf"^engine is no argument of {owner} any more: networks have the same "):
+        CALLS[owner](engine="lanes")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'engine'"):
+        shoal.Training(engine="lanes")  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize("name", [new for old, new in former.NAMES.items() if " " not in new])
 def test_the_names_of_today_are_there(name: str) -> None:
     assert eval(name).__name__ == name.split(".")[-1]

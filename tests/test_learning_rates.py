@@ -51,12 +51,12 @@ def one_by_one(arguments: dict[str, Any]) -> list[xarray.Dataset]:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("stop", [None, ("satisfied", "dead")])
 def test_each_network_has_the_bits_that_it_has_alone_at_its_rate(
-    stop: Any, engine: str, dtype: str, generator: np.random.Generator
+    stop: Any, dtype: str, generator: np.random.Generator
 ) -> None:
-    arguments = given(generator, engine=engine, dtype=dtype, method=shoal.GradientDescent(RATES, STEPS, stop))
+    arguments = given(generator, dtype=dtype, method=shoal.GradientDescent(RATES, STEPS, stop))
     together = shoal.train(**arguments)
     for threads in (1, 3):
         same_bits(shoal.train(**arguments, threads=threads), together)
@@ -95,13 +95,11 @@ def test_times_have_the_dimensions_of_networks_and_records(generator: np.random.
     assert shoal.train(**given(generator, record=None)).sizes["time"] == 101
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
-def test_statistics_are_those_of_the_networks_whatever_the_blocks(engine: str, generator: np.random.Generator) -> None:
+@pytest.mark.usefixtures("engine")
+def test_statistics_are_those_of_the_networks_whatever_the_blocks(generator: np.random.Generator) -> None:
     count = 700
     rates = np.random.default_rng(3).uniform(0.01, 0.4, count)
-    arguments = given(
-        generator, method=shoal.GradientDescent(rates, 20), engine=engine, network=shoal.Network((3, 4, 1))
-    )
+    arguments = given(generator, method=shoal.GradientDescent(rates, 20), network=shoal.Network((3, 4, 1)))
     single = shoal.train(**{**arguments, "record": shoal.Record(steps=[0, 20], measure=REDUCIBLE)})
     record = shoal.Record(steps=[0, 20], measure=REDUCIBLE, reduce=shoal.Statistics(events=("error > 0",)))
     kept = shoal.train(**{**arguments, "record": record})
@@ -142,10 +140,10 @@ def test_a_dataset_is_trained_again_whole_in_part_and_joined(tmp_path: Path, gen
         shoal.specification(data.drop_vars("learning_rate"))
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
-def test_resumed_networks_go_on_at_their_rates(engine: str, generator: np.random.Generator) -> None:
+@pytest.mark.usefixtures("engine")
+def test_resumed_networks_go_on_at_their_rates(generator: np.random.Generator) -> None:
     measure = ("loss", "distance", "weights")
-    arguments = given(generator, engine=engine, record=shoal.Record(steps=[0, 50, 80, STEPS], measure=measure))
+    arguments = given(generator, record=shoal.Record(steps=[0, 50, 80, STEPS], measure=measure))
     whole = shoal.train(**arguments)
     half = shoal.train(
         **{**arguments, "method": shoal.GradientDescent(RATES, 50), "record": shoal.Record(steps=[50], measure=measure)}

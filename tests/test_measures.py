@@ -93,6 +93,7 @@ def test_every_measure_of_the_table_is_a_variable_with_its_dimensions_and_meanin
         assert (data[name].dtype == bool) == measure.flags
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", SETTINGS)
 def test_norms_are_the_oracles_of_the_weights_at_each_record(
@@ -100,10 +101,6 @@ def test_norms_are_the_oracles_of_the_weights_at_each_record(
 ) -> None:
     given = trained(case, generator, dtype=dtype)
     assert_norms_of_the_trajectory(shoal.train(**given), given, float(np.finfo(dtype).eps))
-    if given["network"].units:
-        wide = shoal.train(**given, engine="wide")
-        assert wide.engine == "wide"
-        assert_norms_of_the_trajectory(wide, given, float(np.finfo(dtype).eps))
 
 
 @pytest.mark.parametrize("case", SETTINGS)
@@ -120,12 +117,12 @@ def test_the_first_distance_is_zero_and_a_step_is_as_long_as_the_gradient(genera
     np.testing.assert_allclose(data.distance[:, 1], 0.25 * data.gradient_norm[:, 0], rtol=1e-13)
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_norms_have_the_same_bits_whatever_is_recorded_beside_them_and_whoever_is_trained(
-    engine: str, dtype: str, generator: np.random.Generator
+    dtype: str, generator: np.random.Generator
 ) -> None:
-    given = trained("rates and scales", generator, 40, engine=engine, dtype=dtype)
+    given = trained("rates and scales", generator, 40, dtype=dtype)
     given |= {"init": shoal.Gaussian(0.7), "networks": 40, "method": shoal.GradientDescent(0.25, 40)}
     given["record"] = shoal.Record(steps=[0, 3, 40], measure=(*NORMS, "weights"))
     data = shoal.train(**given, threads=1)
@@ -140,8 +137,8 @@ def test_norms_have_the_same_bits_whatever_is_recorded_beside_them_and_whoever_i
         assert few[name].values.tobytes() == np.ascontiguousarray(data[name].values[:, 1:]).tobytes()
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
-def test_networks_that_stop_keep_their_norms_and_those_that_diverge_have_none(engine: str) -> None:
+@pytest.mark.usefixtures("engine")
+def test_networks_that_stop_keep_their_norms_and_those_that_diverge_have_none() -> None:
     """Of 60 networks in the lanes of a few, so that lanes are refilled and records are held."""
     task = shoal.Task([[1.0, 0.3], [-0.4, 1.1], [0.2, -0.9]], [1, -1, 1])
     given: dict[str, Any] = {
@@ -149,7 +146,6 @@ def test_networks_that_stop_keep_their_norms_and_those_that_diverge_have_none(en
         "task": task,
         "init": shoal.Gaussian(1.0),
         "networks": 60,
-        "engine": engine,
     }
     rules = shoal.GradientDescent(0.05, 80, stop=("fitted", "dead"))
     record = shoal.Record(steps=range(0, 81, 7), measure=(*NORMS, "loss", "trajectory"))
@@ -205,12 +201,10 @@ def test_norms_in_condensed_inputs_and_samples_are_those_of_the_whole(generator:
                 np.testing.assert_allclose(resumed[name], whole[name][:, 20:], rtol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("case", ["rates, centred", "penalties", "three classes"])
-def test_a_resumed_descent_counts_from_the_initialisation(
-    case: str, engine: str, generator: np.random.Generator
-) -> None:
-    given = trained(case, generator, engine=engine, record=shoal.Record(measure=(*NORMS, "weights")))
+def test_a_resumed_descent_counts_from_the_initialisation(case: str, generator: np.random.Generator) -> None:
+    given = trained(case, generator, record=shoal.Record(measure=(*NORMS, "weights")))
     whole = shoal.train(**given)
     half = shoal.train(**{**given, "method": shoal.GradientDescent(0.25, 5)})
     same_bits(shoal.resume(half, steps=7), whole.isel(time=slice(5, None)))

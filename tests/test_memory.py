@@ -56,6 +56,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch, available: int) -> None:
 
 def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     no_training(monkeypatch, 10**10)
+    monkeypatch.setenv("SHOAL_ENGINE", "lanes")
     network = shoal.Network((50000, 20000, 1))
     wide: dict[str, Any] = {"network": network, "task": shoal.Task(np.ones((2, 50000)), [1, -1]), "condense": False}
     # Parameters and gradient of the networks of a pack: the least that can be asked for. A pack takes one thread.
@@ -69,6 +70,13 @@ def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatc
         assert workers * least * 0.99 < float(needed[1]) < workers * least * 1.5
     with pytest.raises(ValueError, match="use fewer threads or smaller networks"):
         train(**wide, networks=1000, threads=2)
+    monkeypatch.setenv("SHOAL_ENGINE", "alone")
+    with pytest.raises(ValueError, match=r"to train in on threads=2; ") as raised:
+        train(**wide, networks=1, threads=2)
+    needed = re.search(r" needs (\S+) GB of memory, 10 GB is available", str(raised.value))
+    assert needed is not None
+    # Parameters and gradient of one network; beside that, less than twice as much again.
+    assert least / _core.lanes("float64") < float(needed[1]) < least
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -147,7 +155,8 @@ def test_records_take_the_bytes_of_the_arrays_that_come_back() -> None:
             assert 9 * 7 <= asked - held <= 33 * 7, measure
 
 
-def test_test_samples_are_asked_for_before_training() -> None:
+def test_test_samples_are_asked_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_ENGINE", "lanes")
     network, lanes = shoal.Network((50, 40, 1)), _core.lanes("float64")
     tests = (None, (np.ones((10**5, 50)), np.ones(10**5)))
     asked = [need(network=network, task=shoal.Task(np.eye(50), [1] * 50, test=test), networks=1).work for test in tests]

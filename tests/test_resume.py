@@ -29,7 +29,7 @@ def settings() -> dict[str, dict[str, Any]]:
         "centred from some network on": {**one, "first_network": 41, "seed": 9},
         "centred, with biases and depth": {**one, "network": biased},
         "centred, float32": {**one, "dtype": "float32"},
-        "centred, wide": {**one, "engine": "wide"},
+        "centred, alone": {**one, "engine": "alone"},
         "centred, penalised": {**one, "weight_decay": 0.01, "spectral_decoupling": 0.1},
         "centred, weights given": {
             **one,
@@ -51,11 +51,13 @@ def whole_and_resumed(
 ) -> tuple[xarray.Dataset, xarray.Dataset]:
     given = {"task": TASK, "networks": 20, **settings()[name]}
     method = given.pop("method")
-    whole = shoal.train(**given, method=method, record=shoal.Record(measure=measures))
-    first = shoal.GradientDescent(method.learning_rate, pieces[0], method.stop)
-    data = shoal.train(**given, method=first, record=shoal.Record(measure=measures))
-    for more in pieces[1:]:
-        data = shoal.resume(data, steps=more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOAL_ENGINE", given.pop("engine", "auto"))
+        whole = shoal.train(**given, method=method, record=shoal.Record(measure=measures))
+        first = shoal.GradientDescent(method.learning_rate, pieces[0], method.stop)
+        data = shoal.train(**given, method=first, record=shoal.Record(measure=measures))
+        for more in pieces[1:]:
+            data = shoal.resume(data, steps=more)
     return whole, data
 
 

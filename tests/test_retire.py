@@ -152,11 +152,11 @@ def first_step(met: xarray.DataArray) -> np.ndarray[Any, Any]:
     return np.where(met.any("time"), met.step.values[met.argmax("time").values], -1)
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("rule", ["fitted", "satisfied", "dead"])
 def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
-    rule: str, outputs: int, engine: str, generator: np.random.Generator
+    rule: str, outputs: int, generator: np.random.Generator
 ) -> None:
     """Compare it with a training without rules that records every step."""
     if outputs > 1 and rule == "satisfied":
@@ -171,7 +171,6 @@ def test_a_rule_ends_a_network_at_the_first_step_that_meets_it(
         record=shoal.Record(measure=MEASURES, steps=range(STEPS + 1)),
         method=shoal.GradientDescent(5.0 if rule == "dead" else 0.1, STEPS),
         weight_decay=1e-3,
-        engine=engine,
     )
     free = shoal.train(**given)
     learnt = free.margin.isel(sample=np.flatnonzero(given["task"].sample_weight > 0))

@@ -15,7 +15,7 @@ from scipy.special import ndtr
 import shoal
 from shoal.engine.histogram import edges
 from shoal.spec.method import STOP_RULES
-from support import random_init, random_task, same_bits
+from support import random_init, random_task, same_bits, train_on
 
 EPS = float(np.finfo(np.float64).eps)
 RESOLUTION = 3
@@ -85,11 +85,11 @@ def descents(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
         "one network": {**one, "networks": 1},
         "two networks of two cells": {**one, "networks": 2, "first_network": 255},
         "float32": {**one, "dtype": "float32"},
-        "the wide engine": {**one, "engine": "wide", "networks": 300},
+        "each network alone": {**one, "engine": "alone", "networks": 300},
         "rules to stop": {**narrow, "method": shoal.GradientDescent(0.1, 60, stop=("fitted", "dead"))},
         "rules of a hinge": hinge,
         "rules to stop, one network": {**hinge, "networks": 1},
-        "rules to stop, wide": {**hinge, "engine": "wide", "networks": 300},
+        "rules to stop, each network alone": {**hinge, "engine": "alone", "networks": 300},
         "networks that diverge": {**linear, "init": scaled(explicit, [3, 255, 256, 529], 1e3), "networks": 530},
         "a cell that diverges": {**linear, "init": scaled(explicit, slice(0, 256), 1e3), "networks": 530},
         "all networks diverge": {**linear, "init": scaled(explicit, slice(None), 1e3), "networks": 530},
@@ -109,9 +109,11 @@ def run(arguments: dict[str, Any]) -> Both:
     measures = MEASURES + (TESTED if tested else ())
     until = arguments["method"].t_end
     times: dict[str, Any] = {"times": [0, until / 2, until], "measure": measures}
+    given = dict(arguments)
+    engine = given.pop("engine", "auto")
     return Both(
-        shoal.train(**arguments, record=shoal.Record(**times)),
-        shoal.train(**arguments, record=shoal.Record(**times, reduce=asked(measures))),
+        train_on(engine, **given, record=shoal.Record(**times)),
+        train_on(engine, **given, record=shoal.Record(**times, reduce=asked(measures))),
     )
 
 
@@ -311,13 +313,14 @@ def test_of_networks_that_met_a_rule_the_steps_are_kept(both: Both) -> None:
             )
 
 
-@pytest.mark.parametrize("name", ["several cells", "the wide engine", "rules of a hinge", "networks that diverge"])
+@pytest.mark.parametrize("name", ["several cells", "each network alone", "rules of a hinge", "networks that diverge"])
 def test_no_bit_depends_on_the_threads(name: str, generator: np.random.Generator) -> None:
     arguments = descents(generator)[name]
+    engine = arguments.pop("engine", "auto")
     record = shoal.Record(measure=MEASURES, reduce=asked())
-    one = shoal.train(**arguments, record=record, threads=1)
+    one = train_on(engine, **arguments, record=record, threads=1)
     for threads in (2, 5):
-        same_bits(shoal.train(**arguments, record=record, threads=threads), one)
+        same_bits(train_on(engine, **arguments, record=record, threads=threads), one)
 
 
 def test_moments_is_the_short_name_of_no_more_than_moments(generator: np.random.Generator) -> None:

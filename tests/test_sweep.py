@@ -218,7 +218,7 @@ def cut(store: Path, record: shoal.Record, blocks: int) -> None:
     """Write the first blocks of the sweep of GRID only."""
     told: Any = {"network": NETWORK, "task": TASK, "init": START, "method": METHOD, "networks": 700, "record": record}
     told |= {"loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0}
-    plan = Plan.of(**told, engine="auto", condense="auto", dtype="float64", over=GRID, block=256)
+    plan = Plan.of(**told, condense="auto", dtype="float64", over=GRID, block=256)
     with stores.Store.opened(store, plan) as held:
         for block in list(plan.blocks(held.there))[:blocks]:
             held.write(block, trained(plan.runs[block.condition], block.begin, block.end, 1, None))
@@ -251,7 +251,7 @@ def test_what_is_foretold_of_a_training_is_what_it_returns(method: Any, record: 
         "seed": 0,
         "first_network": 0,
     }
-    plan = Plan.of(network=network, task=task, init=START, **told, **rest, engine="auto", condense="auto", over=None)
+    plan = Plan.of(network=network, task=task, init=START, **told, **rest, condense="auto", over=None)
     foretold = template.Template.of(plan.runs[0]).variables
     assert list(foretold) == list(data)
     for name, (dims, values, attrs) in foretold.items():

@@ -42,7 +42,7 @@ def plan_of(**changed: Any) -> Plan:
     told: dict[str, Any] = {
         "network": NETWORK, "task": TASK, "init": START, "method": METHOD, "networks": 700, "record": REDUCED,
         "loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0,
-        "engine": "auto", "condense": "auto", "dtype": "float64", "over": GRID, "block": 256,
+        "condense": "auto", "dtype": "float64", "over": GRID, "block": 256,
     }  # fmt: skip
     return Plan.of(**{**told, **changed})
 
@@ -68,12 +68,12 @@ def test_workers_give_the_bits_of_this_process(tmp_path: Path, record: shoal.Rec
     [
         {"method": shoal.GradientFlow(t_end=2.0), "record": shoal.Record(times=[0, 1, 2], reduce="moments")},
         {"dtype": "float32"},
-        {"engine": "wide", "block": 512, "threads": 2},
+        {"block": 512, "threads": 2},
     ],
-    ids=["flow", "float32", "wide"],
+    ids=["flow", "float32", "threads"],
 )
 def test_workers_train_whatever_can_be_swept(tmp_path: Path, client: Client, changed: dict[str, Any]) -> None:
-    """A gradient flow, single precision, and networks that share their threads."""
+    """A gradient flow, single precision, and several threads per block."""
     here = swept(tmp_path / "near", **changed)
     assert_same(here, swept(tmp_path / "far", client=client, **changed))
 

@@ -41,7 +41,7 @@ MODES = 'kind = "modes"\nnorms = [1.7, 0.9]'
 DEFAULTS: dict[str, Any] = {
     "loss": "cross_entropy", "weight_decay": 0.0, "spectral_decoupling": 0.0, "record": None, "seed": 0,
     "first_network": 0,
-    "engine": "auto", "condense": "auto", "dtype": "float64", "over": None, "block": None,
+    "condense": "auto", "dtype": "float64", "over": None, "block": None,
 }  # fmt: skip
 
 
@@ -155,6 +155,7 @@ def test_the_store(tmp_path: Path) -> None:
     [
         ("networks = 700", "networks = 700\nnetwroks = 3", ValueError, "^netwroks is not known here; allowed: netw"),
         ("networks = 700", "networks = 700\nclient = 3", ValueError, "^client is not known here"),
+        ("networks = 700", "networks = 700\nengine = 'lanes'", ValueError, "^engine is no key any more: networks have"),
         ("networks = 700\n", "", ValueError, "^networks is missing$"),
         ("learning_rate = 0.1", "rates = 0.1", ValueError, "^method.rates is not known here; allowed: learning_rate"),
         ("learning_rate = 0.1", "rate = 0.1", ValueError, "^method.rate is now method.learning_rate$"),

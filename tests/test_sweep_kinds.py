@@ -22,15 +22,17 @@ from test_sweep import METHOD, NETWORK, RAW, RECORDS, REDUCED, START, TASK, asse
     ("method", "engine", "dtype"),
     [
         (shoal.GradientDescent(0.1, 9), "lanes", "float32"),
-        (shoal.GradientDescent(0.1, 9, stop=("fitted", "dead")), "wide", "float64"),
+        (shoal.GradientDescent(0.1, 9, stop=("fitted", "dead")), "alone", "float64"),
         (shoal.GradientFlow(1.0), "auto", "float64"),
     ],
+    indirect=["engine"],
 )
-def test_methods_engines_and_types(tmp_path: Path, method: Any, engine: str, dtype: str, reduce: str | None) -> None:
+@pytest.mark.usefixtures("engine")
+def test_methods_engines_and_types(tmp_path: Path, method: Any, dtype: str, reduce: str | None) -> None:
     """Variables, attributes and coordinates are those of the training, but for its mark."""
     network = shoal.Network((2, 4, 1), bias=True)
     record = shoal.Record(measure=("loss", "margin", "layer_norm", "unit_active"), reduce=reduce)
-    told: Any = {"method": method, "engine": engine, "dtype": dtype, "record": record, "networks": 300}
+    told: Any = {"method": method, "dtype": dtype, "record": record, "networks": 300}
     alone = shoal.train(network, TASK, START, **told)
     data = shoal.sweep(network, TASK, START, store=tmp_path / "s", **told)
     assert_same(alone, data)
@@ -81,7 +83,7 @@ def test_the_default_block_is_a_function_of_sizes() -> None:
     """It asks no clock: the same on every machine, smaller for more work."""
     told: Any = {"network": NETWORK, "task": TASK, "init": START, "loss": "hinge", "record": REDUCED, "over": None}
     told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0, "networks": 10**7}
-    told |= {"engine": "auto", "condense": "auto", "dtype": "float64"}
+    told |= {"condense": "auto", "dtype": "float64"}
     sizes = [Plan.of(**told, method=shoal.GradientDescent(0.1, steps)).block for steps in (20, 1000, 10**6, 10**9)]
     assert sizes == [
         2**22,
@@ -102,7 +104,7 @@ def test_a_sweep_of_many_conditions_has_few_blocks() -> None:
         "networks": 10**5,
         "dtype": "float64",
     }
-    told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0, "engine": "auto"}
+    told |= {"weight_decay": 0.0, "spectral_decoupling": 0.0, "seed": 0, "first_network": 0}
     told |= {"condense": "auto", "method": shoal.GradientDescent(0.05, 4000, stop="fitted")}
     over = {"network.width": list(range(1, 33)), "network.depth": [1, 2, 3, 4, 5, 6]}
     reduced = shoal.Record(steps=[0, 4000], measure=("loss", "error"), reduce="moments")

@@ -13,19 +13,21 @@ import shoal
 from shoal import _core
 from shoal.spec.measures import MEASURES
 from shoal.spec.network import ACTIVATIONS
-from support import LOSSES, same_bits
+from support import LOSSES, same_bits, train_on
 
 KIB = 1024
 USUAL = (32 * KIB, 512 * KIB)
 SHAPES = [(inputs, units, 1) for inputs, units in _core.fixed_shapes()]
 
 
-def trained(monkeypatch: pytest.MonkeyPatch, tuning: tuple[int, int, bool], **given: Any) -> xarray.Dataset:
+def trained(
+    monkeypatch: pytest.MonkeyPatch, tuning: tuple[int, int, bool], engine: str = "lanes", **given: Any
+) -> xarray.Dataset:
     """Return what a training gives that is told its caches (L1 and L2, in bytes) and whether to use fixed shapes."""
     kernel = _core.load(_core.choice.isa)
     with monkeypatch.context() as patch:
         patch.setattr(_core, "train", partial(kernel.train, tuning=tuning))
-        return shoal.train(**given)
+        return train_on(engine, **given)
 
 
 def task(generator: np.random.Generator, inputs: int, samples: int, classes: int = 2) -> shoal.Task:
@@ -89,15 +91,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "classes": {"network": shoal.Network((5, 9, 3), "softplus", bias=True)},
     "tiny": {"network": shoal.Network((2, 4, 1)), "loss": "exponential"},
     "float32": {"network": shoal.Network((5, 40, 1), "leaky_relu"), "dtype": "float32"},
-    "wide": {"network": shoal.Network((5, 90, 70, 1)), "networks": 2, "engine": "wide"},
-    "wide, hinges that are met": {
+    "alone": {"network": shoal.Network((5, 90, 70, 1)), "networks": 2, "engine": "alone"},
+    "alone, hinges that are met": {
         "network": shoal.Network((40, 90, 1)),
         "networks": 2,
-        "engine": "wide",
+        "engine": "alone",
         "loss": "hinge",
         "method": shoal.GradientDescent(0.5, 200),
     },
-    "wide classes": {"network": shoal.Network((5, 90, 70, 3), "tanh"), "networks": 2, "engine": "wide"},
+    "alone, classes": {"network": shoal.Network((5, 90, 70, 3), "tanh"), "networks": 2, "engine": "alone"},
 }
 
 
@@ -113,9 +115,10 @@ def test_caches_of_any_size_give_the_same_bits(changed: dict[str, Any], monkeypa
     }
     network = given["network"]
     points = task(np.random.default_rng(1), network.widths[0], 500, network.widths[-1])
-    expected = shoal.train(task=points, **given)
+    engine = given.pop("engine", "lanes")
+    expected = train_on(engine, task=points, **given)
     for nearest, second in [(KIB, KIB), (16 * KIB, 128 * KIB), (48 * KIB, 2048 * KIB), (2**30, 2**30)]:
-        same_bits(trained(monkeypatch, (nearest, second, True), task=points, **given), expected)
+        same_bits(trained(monkeypatch, (nearest, second, True), engine, task=points, **given), expected)
 
 
 def test_the_caches_of_this_machine_are_known_within_reason() -> None:

@@ -64,49 +64,49 @@ def test_a_sample_of_weight_0_whose_loss_is_infinite_ends_nothing() -> None:
 
 
 @pytest.mark.parametrize("huge", [1.0, 1e160, 1e300])
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_samples_of_weight_0_change_no_bit(activation: str, engine: str, huge: float) -> None:
+def test_samples_of_weight_0_change_no_bit(activation: str, huge: float) -> None:
     few, every, learnt = tasks(huge=huge)
     for loss in LOSSES:
-        given = {"network": shoal.Network((3, 7, 4, 1), activation, bias=True), "loss": loss, "engine": engine}
+        given = {"network": shoal.Network((3, 7, 4, 1), activation, bias=True), "loss": loss}
         together = shoal.train(**arguments(every, **given))
         assert_learns_the_same(together, shoal.train(**arguments(few, **given)), learnt)
         assert (together.status == 0).any()
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_samples_of_weight_0_change_no_bit_of_classes_and_parametrisations(outputs: int, engine: str) -> None:
+def test_samples_of_weight_0_change_no_bit_of_classes_and_parametrisations(outputs: int) -> None:
     few, every, learnt = tasks(outputs, huge=1e200)
     for penalties in ({}, {"weight_decay": 0.01, "spectral_decoupling": 0.1}):
         network = shoal.Network((3, 7, outputs), bias=True, scales=(0.5, 2.0), rates=(1.0, 3.0), centred=True)
-        given = {"outputs": outputs, "network": network, "engine": engine, "dtype": "float64", **penalties}
+        given = {"outputs": outputs, "network": network, "dtype": "float64", **penalties}
         assert_learns_the_same(shoal.train(**arguments(every, **given)), shoal.train(**arguments(few, **given)), learnt)
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
-def test_many_samples_of_weight_0_change_no_bit(engine: str) -> None:
+@pytest.mark.usefixtures("engine")
+def test_many_samples_of_weight_0_change_no_bit() -> None:
     few, every, learnt = tasks(samples=1500)
-    given = {"network": shoal.Network((3, 7, 1)), "engine": engine, "networks": 3, "threads": 2}
+    given = {"network": shoal.Network((3, 7, 1)), "networks": 3, "threads": 2}
     assert_learns_the_same(shoal.train(**arguments(every, **given)), shoal.train(**arguments(few, **given)), learnt)
 
 
 @pytest.mark.parametrize("rule", ["fitted", "satisfied", "dead"])
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
-def test_samples_of_weight_0_move_no_rule(rule: str, engine: str) -> None:
+@pytest.mark.usefixtures("engine")
+def test_samples_of_weight_0_move_no_rule(rule: str) -> None:
     few, every, learnt = tasks(huge=1e200)
-    given = {"loss": "hinge", "method": shoal.GradientDescent(0.5, 300, stop=rule), "engine": engine, "networks": 40}
+    given = {"loss": "hinge", "method": shoal.GradientDescent(0.5, 300, stop=rule), "networks": 40}
     given |= {"network": shoal.Network((3, 7, 1)), "record": shoal.Record(measure=MEASURES, steps=[0, 300])}
     together = shoal.train(**arguments(every, **given))
     assert_learns_the_same(together, shoal.train(**arguments(few, **given)), learnt)
 
 
-@pytest.mark.parametrize("engine", ["lanes", "wide"])
-def test_samples_of_weight_0_are_measured(engine: str) -> None:
+@pytest.mark.usefixtures("engine")
+def test_samples_of_weight_0_are_measured() -> None:
     _, every, _ = tasks()
     record = shoal.Record(measure=("loss", "margin", "pattern", "unit_active", "active", "weights"), steps=[0, STEPS])
-    given = arguments(every, record=record, engine=engine, init=shoal.Gaussian(0.8))
+    given = arguments(every, record=record, init=shoal.Gaussian(0.8))
     data = shoal.train(**given)
     setup = reference.problem(given["network"], every, shoal.CrossEntropy())
     drawn = shoal.train(
