@@ -189,7 +189,7 @@ int pack_networks(const std::vector<int>& widths, const std::string& dtype) {
 }
 
 std::int64_t alone_bytes(const std::vector<int>& widths, bool bias, bool centred, int samples, int test_samples, std::int64_t networks, int threads,
-                        const std::string& dtype) {
+                         const std::string& dtype) {
     check_widths(widths);
     check_counts(samples, test_samples, networks, threads);
     const shoal::Network network(widths, shoal::Relu(), 0.0, bias, {}, {}, centred);

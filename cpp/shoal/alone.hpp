@@ -1,11 +1,11 @@
 // Descent of networks that train alone, one at a time, with their samples in the lanes. A team of threads takes the shares of its samples as they come, then moves its parameters part by part.
 #pragma once
 
-#include "shoal/descent.hpp"
-#include "shoal/schedule.hpp"
 #include "shoal/alone_recorder.hpp"
 #include "shoal/alone_slack.hpp"
 #include "shoal/alone_stop.hpp"
+#include "shoal/descent.hpp"
+#include "shoal/schedule.hpp"
 
 #include <barrier>
 #include <numeric>
@@ -43,8 +43,7 @@ class Training {
         activity_.resize(shares_ + rest_shares_);
         seen_.assign(shares_, 0);
         for (Activity<T>& activity : activity_)
-            for (int l = 0; run.record.looks_at_units() && l < run.network.hidden_layers(); ++l)
-                activity.counts.emplace_back(run.network.layers[l].outputs);
+            for (int l = 0; run.record.looks_at_units() && l < run.network.hidden_layers(); ++l) activity.counts.emplace_back(run.network.layers[l].outputs);
         if (run.test && run.record.test.wanted()) test_.emplace(run.network, *run.test, 0.0);
         test_shares_ = test_ ? shares(run.network, test_->task.samples) : 0;
     }
@@ -124,11 +123,11 @@ class Training {
     Slack<T> slack_;
     Drawing drawing_;
     std::vector<T> parameters_;  // as Network numbers them, when they are drawn or recorded
-    int block_;                  // samples of a block
-    bool slow_;                  // whether a step takes so long that each is reported
+    int block_;  // samples of a block
+    bool slow_;  // whether a step takes so long that each is reported
     int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
     Stops<T> stops_;
-    std::vector<Rows<T>> slopes_;   // of each share; a member alone adds them up as they come,
+    std::vector<Rows<T>> slopes_;  // of each share; a member alone adds them up as they come,
     std::vector<Rows<T>> current_;  // one after the other
     std::vector<Activity<T>> activity_;
     std::vector<std::int64_t> seen_;  // per share: how many samples forward passes have seen

@@ -33,15 +33,15 @@ struct Samples {
 
     const Task<T>& task;
     std::vector<T> outputs, at_start;  // samples x outputs
-    std::vector<T> signs, pulls;       // y_s and -p_s y_s
-    std::vector<T> decouples;          // S p_s; empty if S is 0
+    std::vector<T> signs, pulls;  // y_s and -p_s y_s
+    std::vector<T> decouples;  // S p_s; empty if S is 0
 };
 
 // Whether units are active on the samples of one share.
 template <class T>
 struct Activity {
     std::vector<std::vector<double>> counts;  // of samples, a number for each unit of each hidden layer; empty if nobody asks
-    bool* pattern = nullptr;                  // (hidden units, samples); null if nobody asks
+    bool* pattern = nullptr;  // (hidden units, samples); null if nobody asks
 };
 
 // What the passes read of a block, side by side: rows of whole packs, a sample's inputs and then 1 for the bias; an input's samples; and a number for each sample,
@@ -96,20 +96,20 @@ class Passes {
     const Network& network_;
     Loss loss_;
     bool homogeneous_;
-    int samples_;       // of the largest block
+    int samples_;  // of the largest block
     std::int64_t row_;  // packs that a row of units x samples takes
     int most_terms_;
     std::vector<Tilings> tilings_;  // of blocks of `tiled_` samples
     int tiled_ = 0;
     Inputs<T> inputs_;
-    Block seen_{-1, 0};            // whose inputs these are, and of which samples
+    Block seen_{-1, 0};  // whose inputs these are, and of which samples
     const Samples<T>* seen_of_ = nullptr;
     std::vector<Pack<V>> values_;  // of hidden layers: h, then dL/da
-    Pack<V> back_;                 // dL/dh of a hidden layer
-    Pack<V> outputs_;              // f, then dL/df
-    Pack<V> exponentials_;         // of one pack's logits, if there are several
-    Pack<V> rows_;                 // h of a hidden layer, row by row
-    std::vector<int> pulling_;     // the samples of the block that pull
+    Pack<V> back_;  // dL/dh of a hidden layer
+    Pack<V> outputs_;  // f, then dL/df
+    Pack<V> exponentials_;  // of one pack's logits, if there are several
+    Pack<V> rows_;  // h of a hidden layer, row by row
+    std::vector<int> pulling_;  // the samples of the block that pull
 };
 
 }  // namespace shoal::alone

@@ -76,8 +76,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, int row, int
         packs += p.packs_r;
         scalars += p.scalars_r;
     }
-    if (p.rectified)
-        SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = relu(sum[n]);
+    if (p.rectified) SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = relu(sum[n]);
     SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n].store(to + (n / J) * p.sums_i + (n % J) * p.sums_j);
 }
 

@@ -1,8 +1,8 @@
 // Records one network that trains alone, by the measures of lanes, on packs of which one lane is wanted.
 #pragma once
 
-#include "shoal/measure.hpp"
 #include "shoal/alone_passes.hpp"
+#include "shoal/measure.hpp"
 
 namespace shoal::alone {
 

@@ -4,8 +4,8 @@
 // it counts as fitted and satisfied, as if it had been seen. Which units it activates is not known: with `dead` no sample rests.
 #pragma once
 
-#include "shoal/stop.hpp"
 #include "shoal/alone_passes.hpp"
+#include "shoal/stop.hpp"
 
 namespace shoal::alone {
 

@@ -40,8 +40,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         shrinks_ = network.for_each_parameter<T>(shrink, shrink);
     }
     // Packs with several registers per number hold networks so small that a search for samples to leave out costs more than it saves.
-    if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty())
-        pulling_inputs_.resize(std::int64_t(longest) * task.dimension);
+    if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty()) pulling_inputs_.resize(std::int64_t(longest) * task.dimension);
     if (network.outputs() > 1) exponentials_ = Pack<V>(network.outputs());
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
@@ -253,8 +252,7 @@ void Gradient<V>::add_biases(int l, int first, int count) {
         V sum[together];
         SHOAL_UNROLL for (int u = 0; u < together; ++u) sum[u] = first == share_first_ ? V(0) : V::load(to + u * V::count);
         const T* from = values + std::int64_t(o) * V::count;
-        for (int s = 0; s < count; ++s, from += row)
-            SHOAL_UNROLL for (int u = 0; u < together; ++u) {
+        for (int s = 0; s < count; ++s, from += row) SHOAL_UNROLL for (int u = 0; u < together; ++u) {
                 V term = V::load(from + u * V::count);
                 if constexpr (gated) term = through(term, V::load(delta + std::int64_t(s) * V::count));
                 sum[u] = sum[u] + term;

@@ -1,10 +1,10 @@
 // One call of training: chooses the engine and the pack for the networks, and distributes packs over threads.
 #pragma once
 
+#include "shoal/alone.hpp"
 #include "shoal/descent.hpp"
 #include "shoal/flow.hpp"
 #include "shoal/schedule.hpp"
-#include "shoal/alone.hpp"
 
 namespace shoal {
 

@@ -13,8 +13,8 @@ namespace {
 
 using runs::Outcome;
 using runs::Setting;
-using shoal::Begin;
 using shoal::AnyLanes;
+using shoal::Begin;
 using shoal::Lanes;
 using shoal::Pack;
 namespace alone = shoal::alone;
@@ -287,8 +287,10 @@ void any_networks_may_be_alone() {
                 const auto by_itself = shoal::networks_alone<T>(lanes.run.network, setting.samples, setting.networks, threads, shoal::Engine::automatic, false);
                 const std::int64_t rest = setting.networks % (count * threads);
                 const bool few = setting.networks < shoal::few_rounds * count * threads && rest <= 2 * threads;
-                CHECK(by_itself == (setting.widths[0] == 60 ? 2 : setting.widths[0] == 5 && few ? rest : 0), "%d networks, %d threads: %d alone", networks,
-                      threads, int(by_itself));
+                CHECK(by_itself == (setting.widths[0] == 60         ? 2
+                                    : setting.widths[0] == 5 && few ? rest
+                                                                    : 0),
+                      "%d networks, %d threads: %d alone", networks, threads, int(by_itself));
                 runs::train_with<Lanes<T>>(lanes.run, lanes.method);
                 std::vector<std::int64_t> seen;
                 shoal::train(chosen.run, chosen.method, shoal::Engine::automatic, threads, [&](std::int64_t done) { seen.push_back(done); });
@@ -415,8 +417,7 @@ void transposes_are_plain_loops() {
             Pack<V> from = numbers<V>(columns * from_row, 5), to = numbers<V>((rows + 1) * to_row, 6), expected = to;
             for (int c = 0; c < columns; ++c) std::fill(from.at(0) + c * from_row + rows, from.at(0) + (c + 1) * from_row, std::numeric_limits<T>::quiet_NaN());
             for (int r = 0; r < rows; ++r)
-                for (int c = 0; c < alone::packs_of<V>(columns) * L; ++c)
-                    expected.at(0)[r * to_row + c] = c < columns ? from.at(0)[c * from_row + r] : T(0);
+                for (int c = 0; c < alone::packs_of<V>(columns) * L; ++c) expected.at(0)[r * to_row + c] = c < columns ? from.at(0)[c * from_row + r] : T(0);
             alone::transpose<V>(from.at(0), from_row, rows, columns, to.at(0), to_row);
             CHECK(std::memcmp(to.at(0), expected.at(0), (rows + 1) * to_row * sizeof(T)) == 0, "%d x %d", rows, columns);
         }
