@@ -261,6 +261,10 @@ def test_the_core_chooses_how_many_networks_train_alone(dtype: str) -> None:
         assert chosen((5, 20, 1), 40, 2 * lanes + rest) == (rest if rest <= 2 else 0)
         assert chosen((5, 20, 1), 40, 4 * lanes + rest) == 0
         assert chosen((5, 20, 1), 40, lanes * 3 + rest, threads=3) == (rest if rest <= 6 else 0)
+    for samples, most in ((9, 0), (10, 1), (25, 2), (250, lanes // 2)):  # of 40 parameters
+        assert [chosen((4, 8, 1), samples, rest) for rest in range(1, lanes)] == [
+            rest if rest <= most else 0 for rest in range(1, lanes)
+        ]
     assert chosen((2, 1), 40, 1) == 0
     assert chosen((60, 400, 1), 256, 9, flows=True) == chosen((60, 400, 1), 256, 9, engine="lanes") == 0
     assert chosen((2, 1), 40, 9, engine="alone") == 9
