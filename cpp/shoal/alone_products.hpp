@@ -1,4 +1,4 @@
-// The one loop in which a network trains alone: its samples, or the units of a layer, stand in the lanes.
+// The one loop in which a network trains alone, whose samples or inputs are in the lanes.
 //
 //   C[i][j] = begin[i][j] + sum_r P[i][r] q[j][r],    r ascending, one fused multiply-add per term
 //
@@ -191,7 +191,10 @@ void transpose(const typename V::Scalar* from, std::int64_t from_row, int rows, 
     using Packet = typename V::Packet;
     for (int column = 0; column < columns; column += L)
         for (int row = 0; row < rows; row += L) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"  // those of a vector type, which its alignment does not need
             packet::PacketBlock<Packet, L> block;
+#pragma GCC diagnostic pop
             for (int n = 0; n < L; ++n) block.packet[n] = (column + n < columns ? V::load(from + (column + n) * from_row + row) : V(0)).value[0];
             packet::ptranspose(block);
             for (int n = 0; n < std::min(L, rows - row); ++n) packet::pstore(to + (row + n) * to_row + column, block.packet[n]);

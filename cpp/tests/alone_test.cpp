@@ -4,9 +4,11 @@
 #include "runs.hpp"
 #include "trainings/trainings.hpp"
 
-#include <bit>
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 
 namespace {
@@ -382,13 +384,13 @@ void products_are_plain_loops() {
         for (const bool rectified : {false, true}) {
             for (int i = 1; i <= alone::tiles::most_packs; ++i)
                 for (int j = 1; j <= alone::tiles::most_scalars; ++j) {
-                    const auto tile = alone::tiles::table<V>[(i - 1) * alone::tiles::most_scalars + j - 1];
-                    CHECK((tile != nullptr) == alone::tiles::fits<V>(i, j), "%d x %d", i, j);
+                    const auto grid = alone::tiles::table<V>[(i - 1) * alone::tiles::most_scalars + j - 1];
+                    CHECK((grid != nullptr) == alone::tiles::fits<V>(i, j), "%d x %d", i, j);
                     for (const int terms : {1, 2, 7}) {
                         Case<V> made(i, j, terms, begin, rectified, terms == 2);
-                        CHECK(!tile || made.right([&](const auto& product) { tile(product, 0, 0); }), "a tile of %d x %d, %d terms, begin %d", i, j, terms,
-                              int(begin));
-                        tested += tile != nullptr;
+                        CHECK(!grid || made.right([&](const auto& product) { grid(product, 0, 1, 0, 1); }), "a tile of %d x %d, %d terms, begin %d", i, j,
+                              terms, int(begin));
+                        tested += grid != nullptr;
                     }
                 }
             for (int rows = 1; rows <= 19; rows += 1 + rows / 4)
