@@ -174,8 +174,8 @@ def test_the_confidence_is_read_where_the_last_training_sample_is_fit():
 def test_connected_starts_have_the_same_logits_at_every_depth(layers):
     network = shoal.Network((2, *[64] * (layers - 1), 1))
     data = shoal.train(
-        network, shoal.Task([[1.0, 1.0]], [1]), shoal.Gaussian(gain=connected.gain_of(layers, 0.03)),
+        network, shoal.Task([[1.0, 1.0]], [1]), shoal.Gaussian(gain=connected.gain_of(layers)),
         method=shoal.GradientDescent(0.1, 0), record=shoal.Record(steps=[0], measure=("margin",)), networks=4000,
     )  # fmt: skip
     square = data["margin"].values.ravel() ** 2
-    assert abs(square.mean() - 0.03**2) < 4 * square.std() / np.sqrt(len(square))
+    assert abs(square.mean() - separate.START**2) < 4 * square.std() / np.sqrt(len(square))

@@ -217,7 +217,7 @@ def _data(trained: dict[tuple[str, str], Trained], initial: dict[str, Floats]) -
         coords = {"layers": list(DEPTHS), "level": list(LEVELS[loss]), "norm": ("mode", list(NORMS))}
         parts.append(xr.Dataset({f"{loss}_{kind}_{name}": column for name, column in table.items()}, coords=coords))
     # Under the hinge the second level is never reached: NaN.
-    return xr.merge(parts, join="outer").transpose("record", "layers", "mode", "level")
+    return xr.merge(parts, join="outer", compat="no_conflicts").transpose("record", "layers", "mode", "level")
 
 
 def _figure(data: xr.Dataset) -> Figure:
