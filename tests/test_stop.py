@@ -170,7 +170,7 @@ def call():
     if sys.argv[1] == "train":
         return shoal.train(**given)
     if sys.argv[1] == "theory":
-        return shoal.compare([1.0, 2.0], shoal.theory.Mode(1.0, 0.5, 0.1).margin([0.0, 1.0]), standard_error=9.0)
+        return shoal.compare_flow([0.1, 0.5], shoal.theory.Mode(1.0, 0.5, 0.1).margin([0.0, 1.0]), tolerance=1e-6)
     with tempfile.TemporaryDirectory() as folder:
         return shoal.sweep(**given, over={"init.std": [0.1, 0.2]}, store=folder + "/s").load()
 
@@ -206,6 +206,7 @@ print(*(ended(interrupted_after, seconds * (k + 0.5) / times) for k in range(tim
     [
         ("train", 4),
         ("sweep", 4),
+        ("theory", 4),
         *(pytest.param(call, 60, marks=pytest.mark.slow) for call in ("train", "sweep", "theory")),
     ],
 )
