@@ -1,38 +1,17 @@
 // Every tile of every table equals a plain loop, to the bit; and plans cover every product exactly once.
 #include "check.hpp"
+#include "plain.hpp"
 #include "shoal/plan.hpp"
 
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <vector>
-
-#include "shoal/pack.hpp"
 
 namespace {
 
 using namespace shoal;
-
-// a b + c as the lanes compute it: fused if the machine can.
-template <class T>
-T multiply_add(T a, T b, T c) {
-#if defined(__FMA__) || defined(__aarch64__)
-    return std::fma(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
-// Numbers of either sign; no two operands share one.
-template <AnyLanes V>
-Pack<V> numbers(std::int64_t count, std::uint32_t seed) {
-    Pack<V> pack(count);
-    for (std::int64_t n = 0; n < count * V::count; ++n) {
-        seed = seed * 1664525u + 1013904223u;
-        pack.at(0)[n] = typename V::Scalar(double(seed >> 8) * 0x1p-23 - 1.0);
-    }
-    return pack;
-}
+using plain::multiply_add;
+using plain::numbers;
 
 // The gate of a number as the lanes store it.
 template <class T>
