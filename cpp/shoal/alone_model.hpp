@@ -107,14 +107,15 @@ class Model {
                 continue;
             }
             const V head = for_each_pack(l, o, shares, [&, l = l](std::int64_t n, int k, V slope) {
-                const V moved = fma(minus_rate, downhill(l, k, parameters_.layers[l][n], slope), parameters_.layers[l][n]);
+                const V theta = parameters_.layers[l][n];
+                const V moved = fma(minus_rate, downhill(factors_[l].gain[k], factors_[l].shrink[k], theta, slope), theta);
                 moved.store(parameters_.layers[l].at(n));
                 if (has_scales_) (factors_[l].scale[k] * moved).store(effective_->layers[l].at(n));
                 seen = gather_not_finite(seen, moved);
             });
-            if (homogeneous_) {
-                if (l == last) seen = move_head(o, head, minus_rate, seen);
-                if (l == last) scale_row(o);
+            if (homogeneous_ && l == last) {
+                seen = move_head(o, head, minus_rate, seen);
+                scale_row(o);
             }
         }
         return seen;
@@ -222,9 +223,9 @@ class Model {
     }
 
     // What is handed over in gradient.hpp: the slope of the weights themselves times the rate, with the pull of weight decay.
-    V downhill(int l, int k, V theta, V slope) const {
-        if (has_gains_) slope = factors_[l].gain[k] * slope;
-        return decay_ == 0 ? slope : fma(has_gains_ ? factors_[l].shrink[k] : V(T(decay_)), theta, slope);
+    V downhill(V gain, V shrink, V theta, V slope) const {
+        if (has_gains_) slope = gain * slope;
+        return decay_ == 0 ? slope : fma(has_gains_ ? shrink : V(T(decay_)), theta, slope);
     }
 
     // One number of a homogeneous head: the weight of a unit, or the bias behind them.
@@ -232,9 +233,7 @@ class Model {
         const int l = network_.hidden_layers(), lane = number % L;
         T* const theta = parameters_.layers[l].at(0) + number;
         const auto factor = [&](const Pack<V>& of_row) { return V(of_row.at(0)[number]); };
-        if (has_gains_) slope = factor(factors_[l].gain) * slope;
-        if (decay_ != 0) slope = fma(has_gains_ ? factor(factors_[l].shrink) : V(T(decay_)), V(*theta), slope);
-        const V moved = fma(minus_rate, slope, V(*theta));
+        const V before = *theta, moved = fma(minus_rate, downhill(factor(factors_[l].gain), factor(factors_[l].shrink), before, slope), before);
         alignas(64) T numbers[L];
         moved.store(numbers);
         *theta = numbers[lane];

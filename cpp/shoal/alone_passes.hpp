@@ -78,8 +78,8 @@ class Passes {
 
   private:
     // How the products of one layer are cut.
-    struct Tilings {
-        Tiling forward, weights, inputs;
+    struct Plans {
+        Plan forward, weights, inputs;
     };
 
     V value(const Pack<V>& values, int unit, int pack) const { return values[unit * row_ + pack]; }
@@ -91,7 +91,7 @@ class Passes {
     void residuals_of_logits(const Samples<T>& samples, const Block& block);
     int gather_pulling(int count);
     const T* rows_below(int layer, int count);
-    Tilings tilings_of(int layer, int count) const;
+    Plans plans_of(int layer, int count) const;
 
     const Network& network_;
     Loss loss_;
@@ -99,8 +99,8 @@ class Passes {
     int samples_;  // of the largest block
     std::int64_t row_;  // packs that a row of units x samples takes
     int most_terms_;
-    std::vector<Tilings> tilings_;  // of blocks of `tiled_` samples
-    int tiled_ = 0;
+    std::vector<Plans> plans_;  // of blocks of `planned_` samples
+    int planned_ = 0;
     Inputs<T> inputs_;
     Block seen_{-1, 0};  // whose inputs these are, and of which samples
     const Samples<T>* seen_of_ = nullptr;

@@ -21,7 +21,7 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
       homogeneous_(network.homogeneous_head()),
       samples_(block_samples(network, samples, tuning)),
       row_(row_length(packs_of<V>(samples_))),
-      most_terms_(int(tuning.nearest_cache / 2 / (4 * 64))) {
+      most_terms_(int(tuning.nearest_cache / 2 / (4 * 64))) {  // half of the cache holds a panel of some 4 cache lines per term
     std::int64_t widest = 0, longest = row_of<V>(network.layers[0]) / L;
     for (int l = 0; l < network.hidden_layers(); ++l) {
         const Layer& layer = network.layers[l];
@@ -37,7 +37,7 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
     exponentials_ = Pack<V>(network.outputs() > 1 ? network.outputs() : 0);
     inputs_ = {Pack<V>(row_of<V>(network.layers[0]) / L * samples_), Pack<V>(network.inputs() * row_), Pack<V>(row_), Pack<V>(row_), Pack<V>(row_)};
     pulling_.reserve(samples_);
-    tilings_.resize(network.layers.size());
+    plans_.resize(network.layers.size());
 }
 
 template <class T>
@@ -73,19 +73,19 @@ void Passes<T>::find_inputs(const Samples<T>& samples, const Block& block) {
 }
 
 template <class T>
-typename Passes<T>::Tilings Passes<T>::tilings_of(int l, int count) const {
+typename Passes<T>::Plans Passes<T>::plans_of(int l, int count) const {
     const Layer& layer = network_.layers[l];
     const int packs = packs_of<V>(count);
-    return {Tiling::of<V>(packs, layer.outputs, layer.inputs), Tiling::of<V>(int(row_of<V>(layer)) / L, layer.outputs, count),
-            Tiling::of<V>(packs, layer.inputs, layer.outputs)};
+    return {plan_of<V>(packs, layer.outputs, layer.inputs), plan_of<V>(int(row_of<V>(layer)) / L, layer.outputs, count),
+            plan_of<V>(packs, layer.inputs, layer.outputs)};
 }
 
 template <class T>
 void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block& block) {
     find_inputs(samples, block);
-    if (tiled_ != block.count) {
-        tiled_ = block.count;
-        for (std::size_t l = 0; l < tilings_.size(); ++l) tilings_[l] = tilings_of(int(l), block.count);
+    if (planned_ != block.count) {
+        planned_ = block.count;
+        for (std::size_t l = 0; l < plans_.size(); ++l) plans_[l] = plans_of(int(l), block.count);
     }
     const Activation phi = network_.activation;
     for (int l = 0; l < int(network_.layers.size()); ++l) {
@@ -93,7 +93,7 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
         const bool hidden = l < network_.hidden_layers();
         Pack<V>& to = hidden ? values_[l] : outputs_;
         const std::int64_t row = row_of<V>(layer);
-        multiply<V>(tilings_[l].forward, Stays::scalars, most_terms_,
+        multiply<V>(plans_[l].forward, Stays::scalars, most_terms_,
                     {.packs = (l == 0 ? inputs_.columns : values_[l - 1]).at(0),
                      .scalars = model.rows(l),
                      .sums = to.at(0),
@@ -248,7 +248,7 @@ const T* Passes<T>::rows_below(int l, int count) {
     const Layer& layer = network_.layers[l];
     const std::int64_t row = row_of<V>(layer);
     if (l == 0) {
-        if (count == tiled_) return inputs_.rows.at(0);
+        if (count == planned_) return inputs_.rows.at(0);
         for (int n = 0; n < count; ++n) std::copy_n(inputs_.rows.at(0) + pulling_[n] * row, row, rows_.at(0) + n * row);
         return rows_.at(0);
     }
@@ -296,8 +296,8 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
         const Layer& layer = network_.layers[l];
         const Pack<V>& pulls = l > last ? outputs_ : values_[l];
         const std::int64_t row = row_of<V>(layer);
-        const Tilings tilings = count == tiled_ ? tilings_[l] : tilings_of(l, count);
-        multiply<V>(tilings.weights, Stays::packs, count,
+        const Plans plans = count == planned_ ? plans_[l] : plans_of(l, count);
+        multiply<V>(plans.weights, Stays::packs, count,
                     {.packs = rows_below(l, count),
                      .scalars = pulls.at(0),
                      .sums = slopes.layers[l].at(0),
@@ -310,7 +310,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
                      .terms = count,
                      .begin = begin});
         if (l == 0) break;
-        multiply<V>(tilings.inputs, Stays::scalars, most_terms_,
+        multiply<V>(plans.inputs, Stays::scalars, most_terms_,
                     {.packs = pulls.at(0),
                      .scalars = model.rows_back(l),
                      .sums = back_.at(0),

@@ -107,33 +107,11 @@ constexpr auto table = make_table<V>(std::make_integer_sequence<int, most_packs 
 
 }  // namespace tiles
 
-// How a product is cut into tiles: by the model of the machine's ports of plan.hpp.
-struct Tiling {
-    Cut packs, scalars;
-
-    template <AnyLanes V>
-    static Tiling of(int packs, int scalars, int terms) {
-        Tiling best{};
-        double fewest = 1e300;
-        for (int i = 1; i <= tiles::most_packs; ++i)
-            for (int j = 1; j <= tiles::most_scalars; ++j) {
-                if (!tiles::fits<V>(i, j)) continue;
-                const Tiling tiling{Cut::of(packs, i), Cut::of(scalars, j)};
-                const double cycles = tiling.cycles(terms);
-                if (cycles < fewest) fewest = cycles, best = tiling;
-            }
-        return best;
-    }
-
-    double cycles(int terms) const {
-        double sum = 0;
-        for (int a = 0; a < 2; ++a)
-            for (int b = 0; b < 2; ++b)
-                sum += double(a ? packs.small : packs.large) * (b ? scalars.small : scalars.large) *
-                       Plan::tile_cycles(Pass::forward, packs.size - a, scalars.size - b, terms);
-        return sum;
-    }
-};
+// How a product is cut into tiles: packs in the rows of the plan, scalars in its columns.
+template <AnyLanes V>
+Plan plan_of(int packs, int scalars, int terms) {
+    return Plan::best(Pass::forward, packs, scalars, terms, tiles::most_packs, tiles::most_scalars, tiles::fits<V>);
+}
 
 // act(first, size, count) for each of the two sizes of pieces of one axis: `count` pieces from `first` on.
 template <class Act>
@@ -147,15 +125,15 @@ enum class Stays { packs, scalars };
 
 // Carries out a product as it is cut. At most `most_terms` terms of a sum are added up at a time.
 template <AnyLanes V>
-void multiply(const Tiling& tiling, Stays stays, int most_terms, const Product<typename V::Scalar>& product) {
+void multiply(const Plan& plan, Stays stays, int most_terms, const Product<typename V::Scalar>& product) {
     using T = typename V::Scalar;
     const auto grid = [](const Product<T>& piece, int row, int i, int rows, int column, int j, int columns) {
         tiles::table<V>[(i - 1) * tiles::most_scalars + j - 1](piece, row, rows, column, columns);
     };
     const bool whole = product.terms <= most_terms;
     const Cut terms = Cut::of(product.terms, whole ? std::max(product.terms, 1) : most_terms);
-    for_each_size(tiling.scalars, [&](int column, int j, int columns) {
-        for_each_size(tiling.packs, [&](int row, int i, int rows) {
+    for_each_size(plan.columns, [&](int column, int j, int columns) {
+        for_each_size(plan.rows, [&](int row, int i, int rows) {
             if (whole && stays == Stays::scalars) return grid(product, row, i, rows, column, j, columns);
             if (whole) {
                 for (int n = 0; n < rows; ++n) grid(product, row + n * i, i, 1, column, j, columns);

@@ -34,10 +34,16 @@ struct Plan {
 
     template <AnyLanes V>
     static constexpr Plan of(Pass pass, int rows, int columns, int terms) {
+        return best(pass, rows, columns, terms, tiles::longest, tiles::longest, [=](int i, int j) { return tiles::fits<V>(pass, i, j); });
+    }
+
+    // The plan of the fewest cycles among tiles up to `most_rows` x `most_columns` that fit.
+    template <class Fits>
+    static constexpr Plan best(Pass pass, int rows, int columns, int terms, int most_rows, int most_columns, const Fits& fits) {
         Plan best{{}, {}, 1e300};
-        for (int i = 1; i <= tiles::longest; ++i)
-            for (int j = 1; j <= tiles::longest; ++j) {
-                if (!tiles::fits<V>(pass, i, j)) continue;
+        for (int i = 1; i <= most_rows; ++i)
+            for (int j = 1; j <= most_columns; ++j) {
+                if (!fits(i, j)) continue;
                 const Plan plan{Cut::of(rows, i), Cut::of(columns, j), 0.0};
                 const double cycles = plan.count(pass, terms);
                 if (cycles < best.cycles) best = {plan.rows, plan.columns, cycles};

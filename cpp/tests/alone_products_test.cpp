@@ -97,9 +97,9 @@ void products_are_plain_loops() {
                     for (const int terms : {1, 5, 40})
                         for (const alone::Stays stays : {alone::Stays::packs, alone::Stays::scalars})
                             for (const int most_terms : {3, 1000}) {
-                                const auto tiling = alone::Tiling::of<V>(rows, columns, terms);
+                                const auto plan = alone::plan_of<V>(rows, columns, terms);
                                 Case<V> made(rows, columns, terms, begin, rectified, columns % 2);
-                                const bool right = made.right([&](const auto& product) { alone::multiply<V>(tiling, stays, most_terms, product); });
+                                const bool right = made.right([&](const auto& product) { alone::multiply<V>(plan, stays, most_terms, product); });
                                 CHECK(right, "%d x %d packs, %d terms, at most %d at a time, begin %d", rows, columns, terms, most_terms, int(begin));
                                 ++tested;
                             }
