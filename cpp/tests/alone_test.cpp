@@ -15,6 +15,7 @@ namespace {
 using runs::Outcome;
 using runs::Setting;
 using shoal::Begin;
+using shoal::Engine;
 using shoal::Lanes;
 namespace alone = shoal::alone;
 
@@ -47,7 +48,7 @@ void same_bits() {
     for (const Setting& setting : settings()) {
         const auto trained = [&](int threads) {
             Outcome<T> outcome(setting);
-            alone::train(outcome.run, outcome.method, 0, threads, ignore);
+            shoal::train(outcome.run, outcome.method, Engine::alone, threads, ignore);
             return outcome.hash();
         };
         const std::uint64_t one = trained(1);
@@ -63,7 +64,7 @@ void progress_is_complete() {
             setting.rate = rate, setting.loss = "squared";
             Outcome<double> outcome(setting);
             std::vector<std::int64_t> seen;
-            alone::train(outcome.run, outcome.method, 0, threads, [&](std::int64_t done) { seen.push_back(done); });
+            shoal::train(outcome.run, outcome.method, Engine::alone, threads, [&](std::int64_t done) { seen.push_back(done); });
             CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "ends at %lld",
                   static_cast<long long>(seen.back()));
             for (const shoal::Status status : outcome.status) CHECK((status == shoal::Status::diverged) == (rate > 1), "rate %g", rate);
@@ -76,13 +77,13 @@ void rules_end_networks() {
     setting.stop.dead = true;
     setting.rate = 8, setting.steps = 40, setting.record_steps = {0, 10, 40}, setting.penalty = {};
     Outcome<double> one(setting);
-    alone::train(one.run, one.method, 0, 1, ignore);
+    shoal::train(one.run, one.method, Engine::alone, 1, ignore);
     const auto dead = std::count(one.status.begin(), one.status.end(), shoal::Status::dead);
     CHECK(dead > 0 && dead < setting.networks, "%d died", int(dead));
     for (const int threads : {2, 5, 8}) {  // 8: all on one network
         Outcome<double> outcome(setting);
         std::int64_t done = 0;
-        alone::train(outcome.run, outcome.method, 0, threads, [&](std::int64_t steps) { done = steps; });
+        shoal::train(outcome.run, outcome.method, Engine::alone, threads, [&](std::int64_t steps) { done = steps; });
         CHECK(outcome.hash() == one.hash() && done == setting.networks * setting.steps, "%d threads", threads);
     }
 }
@@ -96,7 +97,7 @@ void caller_stops() {
         const auto begin = std::chrono::steady_clock::now();
         bool thrown = false;
         try {
-            alone::train(outcome.run, outcome.method, 0, threads, [&](std::int64_t) {
+            shoal::train(outcome.run, outcome.method, Engine::alone, threads, [&](std::int64_t) {
                 if (++polls == 3) throw std::runtime_error("enough");
             });
         } catch (const std::runtime_error&) { thrown = true; }
@@ -109,7 +110,7 @@ void caller_stops() {
 void members_may_be_missing() {
     Setting setting = settings()[0];
     Outcome<double> outcome(setting);
-    const std::uint64_t one = (alone::train(outcome.run, outcome.method, 0, 1, ignore), outcome.hash());
+    const std::uint64_t one = (shoal::train(outcome.run, outcome.method, Engine::alone, 1, ignore), outcome.hash());
     Outcome<double> again(setting);
     alone::Training<double> training(again.run, again.method, 3);
     shoal::Progress progress;
@@ -261,8 +262,8 @@ void same_bits_as_lanes() {
         if (setting.rate > 1e38 && sizeof(T) == 4) setting.rate = 1e30;
         Outcome<T> lanes(setting), samples(setting);
         const int threads = 1 + n % 3;
-        runs::train_with<Lanes<T>>(lanes.run, lanes.method);
-        alone::train(samples.run, samples.method, 0, threads, ignore);
+        shoal::train(lanes.run, lanes.method, Engine::lanes, 1, ignore);
+        shoal::train(samples.run, samples.method, Engine::alone, threads, ignore);
         CHECK(lanes.hash() == samples.hash(), "setting %d: %zu layers, %d inputs, %d samples, %s, %s, %d threads", n, setting.widths.size() - 1,
               setting.widths[0], setting.samples, setting.activation.c_str(), setting.loss.c_str(), threads);
         shared += shoal::shares(lanes.run.network, setting.samples) > 1, without_hidden += setting.widths.size() == 2;
@@ -283,16 +284,16 @@ void any_networks_may_be_alone() {
         for (const Setting& setting : {small, tiny, large})
             for (const int threads : {1, 2}) {
                 Outcome<T> lanes(setting), chosen(setting);
-                const auto by_itself = shoal::networks_alone<T>(lanes.run.network, setting.samples, setting.networks, threads, shoal::Engine::automatic, false);
+                const auto by_itself = shoal::networks_alone<T>(lanes.run.network, setting.samples, setting.networks, threads, Engine::automatic, false);
                 const std::int64_t rest = setting.networks % (count * threads);
                 const bool few = setting.networks < shoal::few_rounds * count * threads && rest <= 2 * threads;
                 CHECK(by_itself == (setting.widths[0] == 60         ? 2
                                     : setting.widths[0] == 5 && few ? rest
                                                                     : 0),
                       "%d networks, %d threads: %d alone", networks, threads, int(by_itself));
-                runs::train_with<Lanes<T>>(lanes.run, lanes.method);
+                shoal::train(lanes.run, lanes.method, Engine::lanes, 1, ignore);
                 std::vector<std::int64_t> seen;
-                shoal::train(chosen.run, chosen.method, shoal::Engine::automatic, threads, [&](std::int64_t done) { seen.push_back(done); });
+                shoal::train(chosen.run, chosen.method, Engine::automatic, threads, [&](std::int64_t done) { seen.push_back(done); });
                 CHECK(lanes.hash() == chosen.hash(), "%d of %d networks alone, %d threads", int(by_itself), int(setting.networks), threads);
                 CHECK(std::is_sorted(seen.begin(), seen.end()) && seen.back() == setting.networks * setting.steps, "progress ends at %d", int(seen.back()));
             }

@@ -2,6 +2,7 @@
 // gradient, and everything that whole trainings write.
 #include "check.hpp"
 #include "runs.hpp"
+#include "trainings/trainings.hpp"
 
 #include <cstring>
 
