@@ -63,7 +63,7 @@ def test_the_law_tends_to_that_of_all_samples():
 def test_the_claim_passes_and_can_be_saved(monkeypatch, tmp_path):
     monkeypatch.setattr(overfitting, "QUICK_SAMPLES", (30, 300))
     monkeypatch.setattr(overfitting, "NODES", 24)
-    outcome = overfitting.overfitting.run(Setting(networks=128, quick=True, seed=1, threads=1))
+    outcome = overfitting.overfitting.run(Setting(networks=64, quick=True, seed=1, threads=1))
     passes(outcome)
     is_labelled(outcome.figure)
     can_be_read_back(outcome, tmp_path)

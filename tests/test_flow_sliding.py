@@ -146,7 +146,7 @@ def smoothed(
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
 def test_smoothed_kinks_tend_to_the_sliding_flow_with_their_width(loss: str, network: shoal.Network) -> None:
     """An independent stiff integration of the flow with kinks of width 1e-3, 1e-4, 1e-5, on which all is smooth."""
-    task, until, networks = correlated(), 6.0, 4
+    task, until, networks = correlated(), 6.0, 2
     given: dict[str, Any] = {
         "network": network, "task": task, "init": shoal.Gaussian(0.6), "networks": networks,
         "first_network": 2 if network.rates == (1.0, 3.0) else 0,  # network 1 comes to where the flow is not determined

@@ -204,9 +204,7 @@ print(*(ended(interrupted_after, seconds * (k + 0.5) / times) for k in range(tim
 @pytest.mark.parametrize(
     ("call", "times"),
     [
-        ("train", 4),
-        ("sweep", 4),
-        ("theory", 4),
+        *((call, 2) for call in ("train", "sweep", "theory")),
         *(pytest.param(call, 60, marks=pytest.mark.slow) for call in ("train", "sweep", "theory")),
     ],
 )

@@ -24,6 +24,7 @@ from support import random_init
 from test_sweep import GRID, NETWORK, RAW, RECORDS, REDUCED, swept
 from test_sweep_ends import ended, started
 
+SLOW = pytest.mark.slow
 LARGER = {"init.std": [0.05, 0.1, 0.2, 0.4], "network.width": [5, 2]}
 
 
@@ -69,7 +70,7 @@ def began(done: int) -> Any:
 
 
 @RECORDS
-@pytest.mark.parametrize(("block", "first"), [(None, 0), (None, 256 * 3), (256, 512)])
+@pytest.mark.parametrize(("block", "first"), [(None, 0), pytest.param(None, 768, marks=SLOW), (256, 512)])
 def test_networks(tmp_path: Path, record: shoal.Record, block: int | None, first: int, trained: list[int]) -> None:
     """Several times, also from one block. Of statistics 700 - 512 networks of each condition are trained again."""
     told: dict[str, Any] = {"over": GRID, "block": block, "first_network": first}
@@ -153,7 +154,7 @@ def test_a_damaged_block_is_not_taken_over(tmp_path: Path) -> None:
     assert not [name for name in os.listdir(tmp_path) if "shoal" in name]
 
 
-@RECORDS
+@pytest.mark.parametrize("record", [pytest.param(RAW, marks=SLOW, id="raw"), pytest.param(REDUCED, id="reduced")])
 def test_killed_between_any_two_files(tmp_path: Path, record: shoal.Record, generator: np.random.Generator) -> None:
     """The store is as before, or as after; the same call ends with the same bits."""
     name, folder = ("raw" if record is RAW else "reduced"), tmp_path / "stores"
