@@ -41,14 +41,6 @@ class Cohort {
         if (run.record.distance) lanes.initial = Pack<V>(run.network.parameters);
     }
 
-    // Draws the initial weights of `count` networks, the first at `position`. Lanes beyond the last network hold a copy of it, which nobody reads.
-    void begin(std::int64_t position, int count) {
-        for (int lane = 0; lane < L; ++lane) {
-            begin_lane(lane, position + std::min(lane, count - 1));
-            if (lane >= count) lanes.network[lane] = -1;
-        }
-    }
-
     // Draws the initial weights of one network into a lane.
     void begin_lane(int lane, std::int64_t network) {
         lanes.network[lane] = network;

@@ -5,6 +5,8 @@
 //   k_i = -grad(theta + h sum_j a_ij k_j),   theta' = theta + h sum_i b_i k_i,   error = h sum_i e_i k_i,   k_1 of the next step = k_7
 //   ratio = 16 max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|));   accept if ratio <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
 //
+// A network that is done leaves, and the next one of the queue takes its lane.
+//
 // A unit that switches, or a hinge that is met, is an event (kinks.hpp). All stages of an attempt hold the gates that the network has at its beginning, so that
 // they see a smooth gradient. If a height would fall through its surface within the attempt, the attempt is repeated, with the length that ends on the surface.
 // There active_set.hpp decides how the network continues. So no step crosses a kink, and its error estimate holds.
@@ -68,12 +70,10 @@ class Flow {
 
     Flow(const Run<T>& run, const FlowMethod& method);
 
-    // Trains networks from the queue, one pack at a time, until it is empty or the monitor says stop.
+    // Trains networks from the queue until it is empty or the monitor says stop.
     void train(Queue& queue, Monitor& monitor);
 
   private:
-    void train(std::int64_t position, int count, Monitor& monitor);
-
     // The clock of one network.
     struct Clock {
         double now = 0, length = 0;  // time; length of the next step
@@ -100,8 +100,13 @@ class Flow {
     // The shortest step that floating-point time resolves.
     double shortest(const Clock& clock) const { return std::max(4 * std::numeric_limits<double>::epsilon() * clock.now, 1e-30 * method_.until); }
     bool moves(int lane) const { return clocks_[lane].now < method_.until && cohort_.lanes.status[lane] == Status::ok && cohort_.lanes.wanted(lane); }
+    bool attempt(Monitor& monitor);
+    bool finish(Monitor& monitor);
+    void leave(int lane);
+    bool fill(Queue& queue, Monitor& monitor);
     bool begin(Monitor& monitor);
     bool is_finite(const Pack<V>& pack, int lane) const;
+    bool descend(const Pack<V>& at, Pack<V>& into, Monitor& monitor);
     bool slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool last = false);
     bool find_heights(const Pack<V>& at, const Pack<V>& velocity, Pack<V>& heights, Pack<V>& rates, Monitor& monitor);
     double first_step(int lane) const;
@@ -132,6 +137,7 @@ class Flow {
     Clock clocks_[L];
     alignas(64) T attempt_[L], taken_[L];  // lengths of the attempt and of the step just taken; 0 if there is none. A lane at rest attempts steps of length 0
     alignas(64) T lost_[L];  // not 0 if the loss was not finite when slopes were last computed
+    alignas(64) T fresh_[L];  // not 0 if a network has just come
     bool settles_[L];  // whether it has reached a surface
     Pack<V> trial_, seen_;  // theta', and theta at a recorded time
     std::vector<Pack<V>> k_;

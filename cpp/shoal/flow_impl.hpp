@@ -23,52 +23,82 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
 
 template <AnyLanes V>
 void Flow<V>::train(Queue& queue, Monitor& monitor) {
-    while (!monitor.stopped()) {
-        const auto [first, count] = queue.take(L);
-        if (count == 0) return;
-        train(first, count, monitor);
+    for (int lane = 0; lane < L; ++lane) leave(lane);
+    while (fill(queue, monitor) && (!aim() || attempt(monitor)) && finish(monitor)) {
     }
+}
+
+// Attempts one step in all lanes. Returns false if the monitor says stop.
+template <AnyLanes V>
+bool Flow<V>::attempt(Monitor& monitor) {
+    for (int stage = 1; stage < tsitouras::stages; ++stage) {
+        combine(tsitouras::a[stage], stage);
+        if (!slopes(trial_, k_[stage], monitor, stage == tsitouras::stages - 1)) return false;
+    }
+    if (!find_heights(trial_, k_.back(), heights_after_, rates_after_, monitor)) return false;
+    judge(error_ratio());
+    if (!record_taken(monitor)) return false;
+    move();
+    return settle(monitor);
+}
+
+// Writes how the networks ended that move no more, and frees their lanes.
+template <AnyLanes V>
+bool Flow<V>::finish(Monitor& monitor) {
+    if (!record_stopped(monitor)) return false;
+    for (int lane = 0; lane < L; ++lane) {
+        if (!cohort_.lanes.wanted(lane) || moves(lane)) continue;
+        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
+        const Clock& clock = clocks_[lane];
+        const std::int64_t network = cohort_.lanes.network[lane];
+        const bool arrived = cohort_.lanes.status[lane] == Status::ok;
+        run_.record.stopped_time[network] = arrived ? std::numeric_limits<double>::quiet_NaN() : clock.now;
+        run_.record.accepted[network] = clock.accepted;
+        run_.record.rejected[network] = clock.tried - clock.accepted;
+        if (run_.record.gave_up) run_.record.gave_up[network] = clock.gave_up;
+        leave(lane);
+        monitor.stepped(1);
+        monitor.report();
+    }
+    return true;
 }
 
 template <AnyLanes V>
-void Flow<V>::train(std::int64_t position, int count, Monitor& monitor) {
-    cohort_.begin(position, count);
-    if (!begin(monitor) || !record_start(monitor)) return;
-    while (aim()) {
-        for (int stage = 1; stage < tsitouras::stages; ++stage) {
-            combine(tsitouras::a[stage], stage);
-            if (!slopes(trial_, k_[stage], monitor, stage == tsitouras::stages - 1)) return;
-        }
-        if (!find_heights(trial_, k_.back(), heights_after_, rates_after_, monitor)) return;
-        judge(error_ratio());
-        if (!record_taken(monitor)) return;
-        move();
-        if (!settle(monitor)) return;
-    }
-    if (!record_stopped(monitor)) return;
-    for (int lane = 0; lane < count; ++lane) {
-        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
-        const Clock& clock = clocks_[lane];
-        const bool arrived = cohort_.lanes.status[lane] == Status::ok;
-        run_.record.stopped_time[position + lane] = arrived ? std::numeric_limits<double>::quiet_NaN() : clock.now;
-        run_.record.accepted[position + lane] = clock.accepted;
-        run_.record.rejected[position + lane] = clock.tried - clock.accepted;
-        if (run_.record.gave_up) run_.record.gave_up[position + lane] = clock.gave_up;
-    }
-    monitor.stepped(count);
-    monitor.report();
+void Flow<V>::leave(int lane) {
+    cohort_.leave(lane);
+    active_.forget(lane);
+    attempt_[lane] = taken_[lane] = 0;
 }
 
-// Computes the velocities at initialisation, and the side of each surface on which the networks are.
+// Takes networks from the queue into free lanes. Each time costs passes of the whole pack, so of many lanes some wait for others. Returns false if no lane has a
+// network, or the monitor says stop.
+template <AnyLanes V>
+bool Flow<V>::fill(Queue& queue, Monitor& monitor) {
+    if (monitor.stopped()) return false;
+    const int free = L - cohort_.lanes.wanted();
+    if (free < std::max(1, L / 8)) return true;
+    const auto [first, count] = queue.take(free);
+    for (int lane = 0, taken = 0; lane < L; ++lane) {
+        fresh_[lane] = taken < count && !cohort_.lanes.wanted(lane);
+        if (fresh_[lane] != 0) cohort_.begin_lane(lane, first + taken++);
+    }
+    if (count == 0) return free < L;
+    return begin(monitor) && record_start(monitor);
+}
+
+// Computes the velocities of fresh networks at initialisation, and the side of each surface on which they are.
 template <AnyLanes V>
 bool Flow<V>::begin(Monitor& monitor) {
     const Pack<V>& theta = cohort_.parameters;
+    const V fresh = V::load(fresh_), zero = 0;
     const auto go_on = [&] { return !monitor.stopped(); };
     gradient_.hold(nullptr);
-    if (!gradient_.centre(theta, V(1), go_on) || !recorder_.centre(theta, V(1), monitor)) return false;
-    for (int lane = 0; lane < L; ++lane)
-        if (cohort_.lanes.wanted(lane)) cohort_.resume_lane(lane);
+    if (!gradient_.centre(theta, fresh, go_on) || !recorder_.centre(theta, fresh, monitor)) return false;
     for (int lane = 0; lane < L; ++lane) {
+        taken_[lane] = 0;
+        settles_[lane] = false;
+        if (fresh_[lane] == 0) continue;
+        cohort_.resume_lane(lane);
         Clock& clock = clocks_[lane];
         clock.now = clock.length = clock.resume = clock.left = 0;
         clock.accepted = clock.tried = clock.next_record = 0;
@@ -80,14 +110,16 @@ bool Flow<V>::begin(Monitor& monitor) {
         active_.begin(lane, theta);
     }
     gradient_.hold(active_.map().any() ? &active_.held : nullptr);
-    if (!slopes(theta, k_[0], monitor)) return false;
+    if (!descend(theta, k_[1], monitor)) return false;
+    for (int n = 0; n < run_.network.parameters; ++n) where_less(zero, fresh, k_[1][n], k_[0][n]).store(k_[0].at(n));
     for (int lane = 0; lane < L; ++lane) {
+        if (fresh_[lane] == 0) continue;
         if (!is_finite(k_[0], lane) || lost_[lane] != 0) cohort_.stop(lane, Status::diverged, 0);
-        taken_[lane] = 0;
         settles_[lane] = active_.map().any() && moves(lane);
     }
     if (!settle(monitor)) return false;
-    for (int lane = 0; lane < L; ++lane) clocks_[lane].length = first_step(lane);
+    for (int lane = 0; lane < L; ++lane)
+        if (fresh_[lane] != 0) clocks_[lane].length = first_step(lane);
     return true;
 }
 
@@ -98,12 +130,19 @@ bool Flow<V>::is_finite(const Pack<V>& pack, int lane) const {
     return true;
 }
 
-// Computes the velocity with the held gates, along the surfaces on which a lane slides.
+// Computes the velocity with the held gates.
 template <AnyLanes V>
-bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool last) {
+bool Flow<V>::descend(const Pack<V>& at, Pack<V>& into, Monitor& monitor) {
     Downhill downhill{into.at(0)};
     if (!gradient_(at, [&](int, int, const Gradient<V>&) { return !monitor.stopped(); }, downhill)) return false;
     gradient_.lost().store(lost_);
+    return true;
+}
+
+// The same, along the surfaces on which a lane slides.
+template <AnyLanes V>
+bool Flow<V>::slopes(const Pack<V>& at, Pack<V>& into, Monitor& monitor, bool last) {
+    if (!descend(at, into, monitor)) return false;
     for (int lane = 0; lane < L; ++lane)
         if (active_.slides(lane)) active_.follow(lane, at, into, last);
     return true;

@@ -31,12 +31,15 @@ bool Flow<V>::look(const std::int64_t (&times)[L], const Pack<V>& parameters, Mo
     return whole;
 }
 
-// Makes the record at time 0, if there is one.
+// Makes the records of fresh networks at time 0, if there are any.
 template <AnyLanes V>
 bool Flow<V>::record_start(Monitor& monitor) {
     if (method_.record_times.empty() || method_.record_times[0] > 0) return true;
-    std::int64_t times[L] = {};
-    for (Clock& clock : clocks_) clock.next_record = 1;
+    std::int64_t times[L];
+    for (int lane = 0; lane < L; ++lane) {
+        times[lane] = fresh_[lane] != 0 ? 0 : -1;
+        if (fresh_[lane] != 0) clocks_[lane].next_record = 1;
+    }
     return look(times, cohort_.parameters, monitor);
 }
 
@@ -69,7 +72,7 @@ bool Flow<V>::record_stopped(Monitor& monitor) {
     bool some = false;
     for (int lane = 0; lane < L; ++lane) {
         const std::int64_t next = clocks_[lane].next_record;
-        const bool due = cohort_.lanes.status[lane] != Status::ok && next < run_.record.times;
+        const bool due = cohort_.lanes.wanted(lane) && cohort_.lanes.status[lane] != Status::ok && next < run_.record.times;
         times[lane] = due ? next : -1;
         some |= due;
     }
