@@ -6,6 +6,7 @@ MODULES = {
     "wide": "benchmarks.wide.command",
     "descent": "benchmarks.wide.descent",
     "exact": "benchmarks.exact.command",
+    "costs": "benchmarks.costs",
     "flow": "benchmarks.flow.command",
     "startup": "benchmarks.startup",
     "scaling": "benchmarks.scaling",

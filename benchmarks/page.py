@@ -27,6 +27,7 @@ TITLES = {
     "wide": "One wide network against torch, every sample active",
     "descent": "One wide network against torch, a whole descent",
     "exact": "Work that need not be done",
+    "costs": "What biases, records and few networks cost",
     "flow": "Gradient flow against diffrax",
     "startup": "Start-up",
     "scaling": "Scaling",

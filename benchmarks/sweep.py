@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from benchmarks.cases import CASES, dataset
 from benchmarks.options import console, cpus, parsed, size_of
 from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
+from benchmarks.turns import in_turns
 
 STEPS, TIMES = 1_000, 11
 
@@ -77,14 +79,9 @@ def sweep_seconds(networks: int, threads: int) -> float:
 def measure(networks: int, rounds: int, threads: int, say: Any) -> dict[str, list[float]]:
     """Return the seconds of core and sweep, round after round in alternating order, after one that warms up."""
     calls = {"core": core_seconds, "sweep": sweep_seconds}
-    found: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call(min(networks, 4_096), threads)
-    for number in range(rounds):
-        for name in calls if number % 2 == 0 else reversed(calls):
-            say(f"{name}, round {number + 1} of {rounds}")
-            found[name].append(calls[name](networks, threads))
-    return found
+    return in_turns({name: partial(call, networks, threads) for name, call in calls.items()}, rounds, say)
 
 
 def overheads(seconds: dict[str, list[float]]) -> list[float]:

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmarks.exact.cases import JOBS, Job
 from benchmarks.options import choice, console, share, size_of
 from benchmarks.report import band, held, median_and_band, tell
 from benchmarks.results import Result
+from benchmarks.turns import in_turns
 from shoal import _core
 
 CHECKED_STEPS = 10
@@ -87,12 +89,10 @@ def measure(name: str, options: argparse.Namespace, say: Any) -> dict[str, Any]:
     say(f"{name}: answers")
     gap = gap_of(job, networks, steps)
     found: dict[str, Any] = {"case": name, "about": job.about, "networks": networks, "steps": steps, "gap": gap}
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for number in range(options.rounds):
-        say(f"{name}: round {number + 1} of {options.rounds}")
-        for saving in (True, False) if number % 2 == 0 else (False, True):
-            times[saving].append(seconds_of(job, saving, networks, steps))
-    return {**found, "passed": gap <= ALLOWED, "with": times[True], "without": times[False]}
+    calls = {
+        way: partial(seconds_of, job, saving, networks, steps) for way, saving in (("with", True), ("without", False))
+    }
+    return {**found, "passed": gap <= ALLOWED, **in_turns(calls, options.rounds, lambda text: say(f"{name}: {text}"))}
 
 
 def table_of(results: list[dict[str, Any]], claims: bool) -> Table:

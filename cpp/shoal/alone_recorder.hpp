@@ -16,15 +16,13 @@ class Recorder {
           record_(run.record),
           initial_(run.record.distance ? run.network.parameters : 0),
           gradient_(run.record.gradient_norm ? run.network.parameters : 0),
+          sight_(run.record.times),
           parameters_(run.network, run.record),
           samples_(run.network, run.task, run.loss, run.record),
           units_(run.network, run.task, run.record),
           test_(run.network, run.test ? *run.test : run.task, run.loss, run.record.test) {
-        sight_.records = run.record.times;
-        sight_.lanes = &lanes;
         lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
         std::fill_n(lanes.status, V::count, Status::ok);
-        std::fill_n(sight_.times, V::count, std::int64_t(-1));
     }
     Recorder(const Recorder&) = delete;
 
@@ -35,7 +33,10 @@ class Recorder {
 
     // Begins record number `time`, at these parameters.
     void begin(std::int64_t time, const std::vector<T>& parameters) {
-        sight_.times[0] = time;
+        std::int64_t times[V::count];
+        std::fill_n(times, V::count, std::int64_t(-1));
+        times[0] = time;
+        sight_.begin(lanes, times);
         parameters_.write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_);
     }
 

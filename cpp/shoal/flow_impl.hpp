@@ -24,8 +24,7 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
 template <AnyLanes V>
 void Flow<V>::train(Queue& queue, Monitor& monitor) {
     for (int lane = 0; lane < L; ++lane) leave(lane);
-    while (fill(queue, monitor) && (!aim() || attempt(monitor)) && finish(monitor)) {
-    }
+    while (fill(queue, monitor) && (!aim() || attempt(monitor)) && finish(monitor)) {}
 }
 
 // Attempts one step in all lanes. Returns false if the monitor says stop.

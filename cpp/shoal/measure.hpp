@@ -129,6 +129,7 @@ class UnitMeasure {
     void take(int unit, double count) { std::fill_n(&counted(unit, 0), V::count, count); }
 
     void write(const Sight<V>& sight) const {
+        if (!record_.looks_at_units()) return;
         for (int l = 0, unit = 0; l < network_.hidden_layers(); ++l) {
             double layer[V::count] = {};
             for (int o = 0; o < network_.layers[l].outputs; ++o, ++unit) {
@@ -226,7 +227,7 @@ class ParameterMeasure {
     void write_first(const PackLanes<V>& lanes, int lane, const Parameters& parameters, T* to) const;
     template <class Act>
     void for_each_array(const Sight<V>& sight, Act&& act) const;
-    std::int64_t first_size(const Sight<V>& sight) const { return first_size(*sight.lanes); }
+    std::int64_t first_size(const Sight<V>& sight) const { return first_size(sight.lanes()); }
     std::int64_t first_size(const PackLanes<V>& lanes) const {
         const Layer& layer = network_.layers.front();
         return std::int64_t(lanes.unmet.span ? lanes.unmet.span->dimension : layer.inputs) * layer.outputs;
@@ -244,7 +245,7 @@ void ParameterMeasure<V>::write_norms(const Parameters& parameters, const Sight<
     for (std::int64_t l = 0; l < layers; ++l) {
         const Layer& layer = network_.layers[l];
         V sum = 0;
-        for (int unit = 0; l == 0 && unit < layer.outputs; ++unit) sum = sum + sight.lanes->unmet.square(unit);
+        for (int unit = 0; l == 0 && unit < layer.outputs; ++unit) sum = sum + sight.lanes().unmet.square(unit);
         for (int n = 0; n < layer.inputs * layer.outputs; ++n) sum = fma(parameters[layer.weights + n], parameters[layer.weights + n], sum);
         sight.put(record_.layer_norm, layers, l, sqrt(sum));
     }
@@ -260,7 +261,7 @@ void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sigh
         const Layer &in = network_.layers[l], &out = network_.layers[l + 1];
         const V ratio = T(in.rate / out.rate);
         for (int unit = 0; unit < in.outputs; ++unit) {
-            V incoming = l == 0 ? sight.lanes->unmet.square(unit) : V(0), outgoing = 0;
+            V incoming = l == 0 ? sight.lanes().unmet.square(unit) : V(0), outgoing = 0;
             const auto add_square = [&](V& sum, int number) { sum = fma(parameters[number], parameters[number], sum); };
             for (int k = 0; k < in.inputs; ++k) add_square(incoming, in.weights + unit * in.inputs + k);
             if (in.biases >= 0) add_square(incoming, in.biases + unit);
@@ -278,7 +279,7 @@ void ParameterMeasure<V>::write_trajectory(const Parameters& parameters, const S
     };
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
-        if (l == 0 && sight.lanes->unmet.span)
+        if (l == 0 && sight.lanes().unmet.span)
             write_whole(parameters, sight);
         else
             copy(record_.trajectory[l], layer.weights, std::int64_t(layer.inputs) * layer.outputs);
@@ -291,7 +292,7 @@ template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_whole(const Parameters& parameters, const Sight<V>& sight) const {
     const std::int64_t size = first_size(sight);
-    sight.each_lane(record_.trajectory[0], size, [&](int lane, T* to) { write_first(*sight.lanes, lane, parameters, to); });
+    sight.each_lane(record_.trajectory[0], size, [&](int lane, T* to) { write_first(sight.lanes(), lane, parameters, to); });
 }
 
 template <AnyLanes V>

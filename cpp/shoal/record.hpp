@@ -135,11 +135,24 @@ struct PackLanes {
     }
 };
 
-// One record of a pack: lane by lane, record number `times[lane]` of `records`; none if negative, as in unused lanes.
+// One record of a pack, of those lanes that have one: where it goes in the caller's arrays.
 template <AnyLanes V>
-struct Sight {
-    const PackLanes<V>* lanes = nullptr;
-    std::int64_t records = 0, times[V::count];
+class Sight {
+  public:
+    explicit Sight(std::int64_t records) : records_(records) {}
+
+    // Begins record number times[lane] of each lane; none if negative, or if the lane is unused.
+    void begin(const PackLanes<V>& lanes, const std::int64_t (&times)[V::count]) {
+        lanes_ = &lanes;
+        count_ = 0;
+        for (int lane = 0; lane < V::count; ++lane)
+            if (times[lane] >= 0 && lanes.wanted(lane)) {
+                lane_[count_] = lane;
+                slots_[count_] = lanes.network[lane] * records_ + times[lane];
+                later_[count_++] = records_ - times[lane] - 1;
+            }
+    }
+    const PackLanes<V>& lanes() const { return *lanes_; }
 
     // Writes one item of a measure in every lane with a record; the array has `each` items per network and time.
     template <class Number>
@@ -147,8 +160,7 @@ struct Sight {
         if (!array) return;
         alignas(64) typename V::Scalar numbers[V::count];
         value.store(numbers);
-        for (int lane = 0; lane < V::count; ++lane)
-            if (times[lane] >= 0) array[slot(lane) * each + item] = Number(numbers[lane]);
+        for (int n = 0; n < count_; ++n) array[slots_[n] * each + item] = Number(numbers[lane_[n]]);
     }
 
     // Writes NaN, or false, for lanes that are lost.
@@ -156,30 +168,32 @@ struct Sight {
     void forget(Number* array, std::int64_t each) const {
         constexpr Number nothing = std::is_same_v<Number, bool> ? Number(0) : std::numeric_limits<Number>::quiet_NaN();
         if (!array) return;
-        for (int lane = 0; lane < V::count; ++lane)
-            if (times[lane] >= 0 && is_lost(lanes->status[lane])) std::fill_n(array + slot(lane) * each, each, nothing);
+        for (int n = 0; n < count_; ++n)
+            if (is_lost(lanes_->status[lane_[n]])) std::fill_n(array + slots_[n] * each, each, nothing);
     }
 
     // Copies this record to all later ones.
     template <class Number>
     void hold(Number* array, std::int64_t each) const {
         if (!array) return;
-        for (int lane = 0; lane < V::count; ++lane) {
-            if (times[lane] < 0) continue;
-            Number* const from = array + slot(lane) * each;
-            for (std::int64_t later = 1; later < records - times[lane]; ++later) std::copy_n(from, each, from + later * each);
+        for (int n = 0; n < count_; ++n) {
+            Number* const from = array + slots_[n] * each;
+            for (std::int64_t later = 1; later <= later_[n]; ++later) std::copy_n(from, each, from + later * each);
         }
     }
 
     // Calls act(lane, address of its `each` numbers) for each lane that has a record.
     template <class Number, class Act>
     void each_lane(Number* array, std::int64_t each, Act&& act) const {
-        for (int lane = 0; lane < V::count; ++lane)
-            if (times[lane] >= 0) act(lane, array + slot(lane) * each);
+        for (int n = 0; n < count_; ++n) act(lane_[n], array + slots_[n] * each);
     }
 
   private:
-    std::int64_t slot(int lane) const { return lanes->network[lane] * records + times[lane]; }
+    const PackLanes<V>* lanes_ = nullptr;
+    const std::int64_t records_;
+    int count_ = 0;                                 // lanes with a record, and of each:
+    int lane_[V::count];                            // which it is
+    std::int64_t slots_[V::count], later_[V::count];  // the place of the record, in records; how many come after it
 };
 
 }  // namespace shoal

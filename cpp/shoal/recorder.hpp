@@ -17,10 +17,10 @@ class Recorder {
 
     explicit Recorder(const Run<T>& run)
         : record_(run.record),
+          sight_(run.record.times),
           parameters_(run.network, run.record),
           samples_(run.network, run.task, run.loss, run.record),
           units_(run.network, run.task, run.record) {
-        sight_.records = record_.times;
         if (record_.gradient_norm) slope_.emplace(run);
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }
@@ -34,8 +34,7 @@ class Recorder {
     // Begins record number times[lane] of each lane, none if negative. Then call `see` for each block of a forward pass at these parameters, then `end`.
     // Returns false if the monitor says stop.
     bool begin(const PackLanes<V>& lanes, const std::int64_t (&times)[L], const Pack<V>& parameters, const Monitor& monitor) {
-        sight_.lanes = &lanes;
-        for (int lane = 0; lane < L; ++lane) sight_.times[lane] = lanes.wanted(lane) ? times[lane] : -1;
+        sight_.begin(lanes, times);
         parameters_.write(parameters, lanes.initial, sight_);
         if (slope_ && !slope_->look(parameters, monitor)) return false;
         if (slope_) parameters_.write_gradient(slope_->numbers, sight_);
