@@ -75,6 +75,9 @@ def pairs(small: bool) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
         for kept, more in (("each network", {}), ("statistics", {"reduce": "moments"})):
             one, many = ({"steps": at, "measure": measure, **more} for at in ([steps], times))
             found[f"{RECORDS} records, {kept}: {name}"] = arguments(case, steps, one), arguments(case, steps, many)
+    case, steps = sizes["tiny"] if small else (replace(CASES["tiny"], networks=1024, rate=0.1), 3_000)
+    plain = {**arguments(case, steps), "dtype": "float32"}
+    found["weight decay to subnormal numbers, float32: tiny"] = plain, {**plain, "weight_decay": 0.5}
     return found
 
 

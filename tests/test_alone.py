@@ -296,7 +296,7 @@ def test_another_value_of_the_environment_is_refused(engine: str) -> None:
 
 def test_a_flow_cannot_train_alone() -> None:
     given = without_units(everything((3, 5, 1), 9, method=shoal.GradientFlow(1.0)))
-    with pytest.raises(ValueError, match="engine must be auto or lanes for a flow"):
+    with pytest.raises(ValueError, match="SHOAL_ENGINE must be one of auto, lanes, got 'alone'"):
         train_on("alone", **{**given, "record": shoal.Record()})
 
 

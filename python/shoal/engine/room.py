@@ -89,7 +89,7 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     work_alone = alone = 0
     if threads:  # none where workers elsewhere train
         sizes = (network.widths, network.bias, learnt, networks, threads)
-        alone = _core.networks_alone(*sizes, engine(), flows, training.dtype)
+        alone = _core.networks_alone(*sizes, engine(training.method), flows, training.dtype)
     if alone:
         of_network = (network.widths, network.bias, network.centred)
         counts = (task.samples, task.test_samples, alone, threads)

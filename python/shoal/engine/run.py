@@ -19,6 +19,7 @@ from shoal.engine.merged import Cut, Merged, ranges, together
 from shoal.spec.encoding import fingerprint, to_json
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import REGISTRY, any_of
+from shoal.spec.method import GradientFlow, Method
 from shoal.spec.record import Function
 from shoal.spec.statistics import Statistics
 from shoal.spec.training import Training
@@ -197,7 +198,7 @@ class Run:
             first=training.first_network + begin,
             seed=training.seed,
             threads=threads,
-            engine=engine(),
+            engine=engine(training.method),
             dtype=training.dtype,
             progress=progress,
         )
@@ -266,9 +267,10 @@ class Run:
         return networks * (each + len(kept) * _STATUS_BYTES)
 
 
-def engine() -> str:
+def engine(method: Method) -> str:
     """Return the engine that the environment asks for, to test or time it: SHOAL_ENGINE is auto, lanes or alone."""
-    return checks.choice("SHOAL_ENGINE", os.environ.get("SHOAL_ENGINE", "auto"), ("auto", "lanes", "alone"))
+    allowed = ("auto", "lanes") if isinstance(method, GradientFlow) else ("auto", "lanes", "alone")
+    return checks.choice("SHOAL_ENGINE", os.environ.get("SHOAL_ENGINE", "auto"), allowed)
 
 
 def shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
