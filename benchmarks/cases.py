@@ -83,7 +83,7 @@ SINGLE = {
         Case("one-deep", inputs=4, hidden=(32, 16), samples=200, networks=1),
     )
 }
-"""One network alone, of the sizes that SimpleChains was made for: it fills one lane, or its units the lanes."""
+"""One network alone, of the sizes that SimpleChains was made for: it fills one lane, or its samples the lanes."""
 
 ALL = CASES | SINGLE
 

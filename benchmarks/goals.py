@@ -1,8 +1,8 @@
 """What shoal is meant to reach, and whether the results of a run say that it did.
 
-A goal of speed is a ratio to the best peer, a fraction of the measured multiply-add peak, or both. With AVX2 the ratios
-are halved and the fraction is 65%, or the case's own where that is less. A ratio counts as reached where its median is
-at least the goal and every round was faster than the peer.
+A goal of speed is a ratio to the best peer, a fraction of the measured multiply-add peak, or both. Of many networks
+without AVX-512 the ratios are halved and the fraction is 65%, or the case's own if that is less. A ratio counts as
+reached if its median is at least the goal and every round was faster than the peer.
 """
 
 from __future__ import annotations

@@ -36,21 +36,21 @@ TITLES = {
 
 HEAD = """# Performance
 
-Made by `python -m benchmarks page` from saved results; no number here is typed. Everything again, on another machine:
-`python -m benchmarks all --out DIR` (needs `pip install '.[bench]'`).
+Made by `python -m benchmarks page` from saved results. Two lists are written by hand, *Goals that were missed* and
+*Where shoal is slow*; no other number is typed. `python -m benchmarks all --out DIR` makes everything anew on another
+machine (needs `pip install '.[bench]'`).
 
 Each contender runs in its best form of several, warmed, with the same dtype, threads and data set, its answer checked
 against a bound on rounding. Times are taken in interleaved rounds of alternating order. Numbers are medians over the
-rounds with the smallest and the largest in brackets. A ratio is taken round by round, and is a `win` (or `loss`) only
-where every round says so; else it is `open`. FLOPs are counted by one rule for all ([kernels.md](kernels.md)), and the
+rounds with the smallest and the largest in brackets. A ratio is taken round by round. It is a `win` (or `loss`) only if
+every round says so; else it is `open`. FLOPs are counted by one rule for all ([kernels.md](kernels.md)), and the
 multiply-add peak is measured between the rounds of the same run.
 """
 
-GOALS = """Ratios against the best peer in its best form, fractions of the measured multiply-add peak. Where the
-instruction set is not AVX-512 the goals are half the ratio, and 65% of the peak or the case's own fraction where that
-is less. Goals of the flow were set for other networks (10-20-1 to time 40); with ReLUs and correlated samples diffrax
-was not done with 256 of those after eight minutes, so `modes` replaces it: its kinks are solved exactly. Its ratios
-are those at the worst error that shoal reaches with rtol 1e-8."""
+GOALS = """Ratios to the best peer in its best form, fractions of the measured multiply-add peak. For many networks on
+other instruction sets than AVX-512 the goals are half the ratio, and 65% of the peak or the case's own fraction if that
+is less. The ratios of flows are those at the worst error that shoal reaches with rtol 1e-8; their goals were set for
+other networks."""
 
 SMOKE = """> Made from smoke runs: sizes so small that the numbers mean nothing. It only shows that everything works.
 """
