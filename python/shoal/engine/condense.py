@@ -40,7 +40,7 @@ class Condensed:
     def of(cls, training: Training) -> Condensed:
         """Condense as the training says.
 
-        A flow cannot tell the kinks of equal samples apart, so it merges them however few they are. With weight decay
+        Equal samples are equal kinks of a flow, which therefore merges them however few they are. With weight decay
         inputs stay as they are: the part of the weights that no input meets would shrink.
         """
         network, task, how = training.network, training.task, training.condense

@@ -48,9 +48,9 @@ class GradientDescent(Frozen):
 
     Notes
     -----
-    A network that an update leaves unchanged to the bit is not trained further: its hinge is met on every sample, or
-    all its units are dead. Its lane goes to the next network. That changes no bit of the result, but ``progress``
-    receives its remaining steps at once.
+    A network in the lanes that an update leaves unchanged to the bit is not trained further: its hinge is met on every
+    sample, or all its units are dead. Its lane goes to the next network. That changes no bit of the result, but
+    ``progress`` receives its remaining steps at once.
 
     Examples
     --------
