@@ -1,4 +1,5 @@
-// Descent of networks that train alone, one at a time, with their samples in the lanes. A team of threads takes the shares of its samples as they come, then moves its parameters part by part.
+// Descent of networks that train alone, with their samples in the lanes: one per thread, or one after the other by a team of threads, which take the shares of
+// its samples as they come, then move its parameters part by part.
 #pragma once
 
 #include "shoal/alone_recorder.hpp"

@@ -1,4 +1,4 @@
-// The parts of one attempted step of Flow, in order.
+// The parts of Flow: networks that come and leave, and one attempted step, in order.
 #pragma once
 
 #include "shoal/flow.hpp"

@@ -1,4 +1,5 @@
-// The full gradient of one pack: L networks, all samples, in blocks of samples that stay in the cache from forward to backward pass.
+// The full gradient of one pack: L networks, all samples, in blocks of samples that stay in the cache from forward to backward pass. Each share of the samples
+// (shares.hpp) has a gradient of its own; they are added in their order.
 //
 //   forward    h_l = phi(b_l + W_l h_{l-1}) for each layer, f = a_N (if centred, minus its value at initialisation)
 //   residual   delta_N = -p_s y_s r(y_s f_s)    (K outputs: p_s (softmax - 1[k=y]))

@@ -1,4 +1,5 @@
-// One number per network, for L networks: the SIMD value on which all training arithmetic runs.
+// One number per network, for L networks: the SIMD value on which all training arithmetic runs. For a network that trains alone (alone.hpp), one number per
+// sample, or input, of L.
 //
 // Lanes<T, R> holds R of the widest packets that Eigen has for T on the instruction set of this translation unit (2, 4 or 8 doubles each, twice as many
 // floats). Every operation acts on each lane separately, and `fma` is a true fused multiply-add if the machine has one: the bits of a network do not depend on

@@ -1,4 +1,4 @@
-// An array of packs, each one number per network of L networks, aligned for whole-register loads.
+// An array of packs, each one number for each of L lanes (lanes.hpp), aligned for whole-register loads.
 #pragma once
 
 #include "shoal/lanes.hpp"

@@ -1,4 +1,4 @@
-// One call of training: chooses the engine and the pack for the networks, and distributes packs over threads.
+// One call of training: chooses which networks train alone, and the pack for the others, and distributes them over threads.
 #pragma once
 
 #include "shoal/alone.hpp"
