@@ -214,7 +214,7 @@ class Explicit(Init):
     """Given initial weights, one row per network.
 
     The outputs of a centred network are relative to these weights. To continue a training from its final weights, use
-    ``shoal.resume``: final weights that are given here start a new training, in which the outputs so far count as 0.
+    ``shoal.resume``: final weights that are given here begin a new training, in which the outputs so far count as 0.
 
     Parameters
     ----------

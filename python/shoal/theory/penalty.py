@@ -84,7 +84,7 @@ def decoupled_margin(spectral_decoupling: ArrayLike, loss: str | Loss = "cross_e
 
 @dataclass(frozen=True)
 class PenalisedMode:
-    """One balanced mode with penalties: where its margin comes to rest, and from which starts it gets there.
+    """One balanced mode with penalties: where its margin comes to rest, and from which initial margins.
 
     m' = N p rho^(2/N) m^(2-2/N) [r(m) - zeta m] - N lambda m is at rest at m = 0 (depth > 1) and where
     psi(m) = m^gamma (r(m) - zeta m) equals lambda/(p rho^(2/N)).
@@ -174,8 +174,8 @@ class PenalisedMode:
     def unstable(self) -> float:
         """The initial margin m_- above which the mode is learnt, and below which it decays to 0.
 
-        0.0 at depth 2 and, without weight decay, above: every positive start is learnt; -inf at depth 1, where every
-        start is; inf where no start is. Source: formula (6.15) of the theory book.
+        0.0 at depth 2 and, without weight decay, above: every positive initial margin is learnt; -inf at depth 1,
+        where every one is; inf where none is. Source: formula (6.15) of the theory book.
         """
         if self.weight_decay >= self.largest_decay:
             return math.inf

@@ -42,7 +42,7 @@ DISTRIBUTIONS = ("gaussian", "sphere")
 class MeanFieldHinge(Knows):
     """The training of f(x) = (alpha/M) sum_i a_i relu(w_i.x / sqrt d) on y = sign(w*.x) with the loss <(h - y f)_+>.
 
-    All a_i and w_ij start from N(0, 1), x is isotropic, the number of samples infinite. Gradient flow at the rate
+    All a_i and w_ij are drawn from N(0, 1), x is isotropic, the number of samples infinite. Gradient flow at the rate
     beta M/alpha on both layers turns every node by the same angle gamma(t),
 
         a_i = a_i0 cosh gamma + w_i0 sinh gamma,   w_i = w_i0 cosh gamma + a_i0 sinh gamma   (w_i along the teacher),

@@ -42,7 +42,7 @@ class MislabelledHinge:
 
         gamma' = beta/(2 sqrt d) {(1 - q) E[abs(x_par); abs(x_par) < x_c] - q E abs(x_par)}.
 
-    The start is slower by 1 - 2q, and gamma comes to rest where S = q/(1 - q): for Gaussian inputs at
+    The beginning is slower by 1 - 2q, and gamma comes to rest where S = q/(1 - q): for Gaussian inputs at
     x_c = sqrt(2 ln((1 - q)/(1 - 2q))). Measured by the clock of clean labels, ds/dt = 1 - q - q/S(s): wrong labels only
     slow the clock, and stop it; everything else is what clean labels give at the time s.
 

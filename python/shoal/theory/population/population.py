@@ -45,7 +45,7 @@ class MeanFieldPopulation:
 
         a' = beta/sqrt d <U y relu(w.x)>,     w' = beta/sqrt d a <U y theta(w.x) x>.
 
-    Every node here stands for a ring: all nodes of one a, one w_par = w.w*/abs(w*) and one length w_perp of the rest of
+    Every node here is a ring: all nodes of one a, one w_par = w.w*/abs(w*) and one length w_perp of the rest of
     w, whose direction is uniform across w*. Any initialisation whose distribution is symmetric under rotations about w*
     is a population of rings, and stays one. If it is also symmetric under (a, w_par) -> (-a, -w_par), the output is
     odd, w_perp stays and `MeanFieldHinge` has the solution in closed form; here it need not be.
