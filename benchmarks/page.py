@@ -47,10 +47,8 @@ every round says so; else it is `open`. FLOPs are counted by one rule for all ([
 multiply-add peak is measured between the rounds of the same run.
 """
 
-GOALS = """Ratios to the best peer in its best form, fractions of the measured multiply-add peak. For many networks on
-other instruction sets than AVX-512 the goals are half the ratio, and 65% of the peak or the case's own fraction if that
-is less. The ratios of flows are those at the worst error that shoal reaches with rtol 1e-8; their goals were set for
-other networks."""
+GOALS = """Ratios to the best peer in its best form, fractions of the measured multiply-add peak. The ratios of flows
+are those at the worst error that shoal reaches with rtol 1e-8."""
 
 SMOKE = """> Made from smoke runs: sizes so small that the numbers mean nothing. It only shows that everything works.
 """
