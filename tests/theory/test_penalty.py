@@ -201,6 +201,24 @@ def test_penalised_linear_is_the_minimum(loss, samples, inputs, decay, zeta):
     assert np.abs(slope(rest.weights)).max() < 1e-14
 
 
+@pytest.mark.parametrize("penalty", [1e-40, 1e-50, 1e-100])
+@pytest.mark.parametrize("loss", SMOOTH)
+@pytest.mark.parametrize("penalised", ["weight_decay", "spectral_decoupling"])
+def test_penalised_linear_reaches_minima_far_from_zero(loss, penalty, penalised):
+    one = SimpleNamespace(inputs=np.ones((1, 1)), labels=np.ones(1), sample_weight=np.ones(1))
+    margins = penalised_linear(one, **{penalised: penalty}, loss=loss).margins
+    assert margins == pytest.approx(float(decoupled_margin(penalty, loss)), rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_penalised_linear_knows_each_of_two_modes_of_very_different_norms(loss):
+    norms = np.array([1.0, 1e-9])
+    task = SimpleNamespace(inputs=np.diag(norms), labels=np.ones(2), sample_weight=np.full(2, 0.5))
+    margins = penalised_linear(task, weight_decay=1e-90, loss=loss).margins
+    each = [PenalisedMode(norm, 0.5, 1e-90, depth=1, loss=loss).stable for norm in norms]
+    assert margins == pytest.approx(each, rel=1e-13)
+
+
 @pytest.mark.parametrize(("samples", "inputs"), [(4, 7), (12, 3)])
 def test_dual_fixed_point_in_the_convention_of_the_paper(samples, inputs):
     task = random_task(samples, inputs, 11, equal=True)
