@@ -40,6 +40,17 @@ def test_methods_engines_and_types(tmp_path: Path, method: Any, dtype: str, redu
     assert dict(alone.attrs) == {name: data.attrs[name] for name in alone.attrs}
 
 
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("seeds", [[2**53, 2**53 + 1], [2**64 - 1, 2**64 - 2, 2]])
+def test_seeds_that_no_float_tells_apart(tmp_path: Path, seeds: list[int], stored: bool) -> None:
+    """They are different conditions, and the coordinate holds each exactly."""
+    told: Any = {"method": METHOD, "record": RAW, "networks": 3}
+    data = shoal.sweep(NETWORK, TASK, START, over={"seed": seeds}, store=tmp_path / "s" if stored else None, **told)
+    assert data.seed.values.tolist() == seeds
+    for i, seed in enumerate(seeds):
+        assert_same(shoal.train(NETWORK, TASK, START, seed=seed, **told), data.isel(seed=i))
+
+
 def test_ranges_of_starts_that_are_given(tmp_path: Path) -> None:
     """An explicit initialisation is cut like the networks, and kept in the store."""
     generator = np.random.default_rng(0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import shoal
@@ -44,6 +46,13 @@ MANY = shoal.tasks.modes((1.7, 0.9, 0.5))
         ({"task": {(1,): TASK}}, TypeError, "must have texts or numbers as labels"),
         ({"init.gain": [1.0]}, ValueError, "either std or gain"),
         ({"seed": [0, -1]}, ValueError, "over: at seed=-1: seed must be between 0"),
+        ({"init.std": [10**400]}, ValueError, "std must be finite, got inf"),
+        ({"network.width": [10**400]}, ValueError, "widths must make a network of at most"),
+        ({"init.std": b"ab"}, TypeError, r"over\['init.std'\] must be a sequence of values, .* got b'ab'"),
+        ({"init.std": np.array(0.1)}, TypeError, r"over\['init.std'\] must be a sequence of values, .* got array"),
+        ({"init.std": {math.nan: 0.1}}, ValueError, r"over\['init.std'\] must have finite numbers as labels, got nan"),
+        ({"init.std": {10**400: 0.1}}, ValueError, "must have finite numbers as labels, got 1000"),
+        ({"init.std": {"1": 0.1, 1: 0.2}}, ValueError, "must have labels that differ as texts, got 1 twice"),
     ],
 )
 def test_over(tmp_path: Path, over: Any, kind: type[Exception], message: str) -> None:

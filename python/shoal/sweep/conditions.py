@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -186,10 +187,10 @@ def _widths(base: Network, width: int | None = None, depth: int | None = None) -
 def _grid_axis(field: str, values: object) -> Axis:
     if isinstance(values, Mapping):
         held, labels = list(values.values()), list(values)
-        for label in labels:
-            if not isinstance(label, (str, int, float)):
-                raise TypeError(f"over[{field!r}] must have texts or numbers as labels, got {label!r}")
-    elif isinstance(values, str) or not isinstance(values, (Sequence, np.ndarray)):
+        _check_labels(f"over[{field!r}]", labels)
+    elif isinstance(values, (str, bytes, bytearray)) or not (
+        isinstance(values, Sequence) or (isinstance(values, np.ndarray) and values.ndim)
+    ):
         raise TypeError(f"over[{field!r}] must be a sequence of values, or a mapping label -> value, got {values!r}")
     else:
         held = [_plain(field, value) for value in values]
@@ -231,6 +232,18 @@ def _check_names(fields: Mapping[Any, Any]) -> None:
         raise ValueError("over must not sweep 'network.widths' together with 'network.width' or 'network.depth'")
 
 
+def _check_labels(name: str, labels: Sequence[object]) -> None:
+    seen: set[str] = set()
+    for label in labels:
+        if not isinstance(label, (str, int, float)):
+            raise TypeError(f"{name} must have texts or numbers as labels, got {label!r}")
+        if not isinstance(label, str) and not abs(label) <= sys.float_info.max:
+            raise ValueError(f"{name} must have finite numbers as labels, got {label!r:.200}")
+        if str(label) in seen:
+            raise ValueError(f"{name} must have labels that differ as texts, got {label} twice")
+        seen.add(str(label))
+
+
 def _check_distinct(name: str, values: Sequence[Any], labels: Sequence[Any]) -> None:
     seen: set[str] = set()
     for value, label in zip(values, labels, strict=True):
@@ -243,7 +256,8 @@ def _check_distinct(name: str, values: Sequence[Any], labels: Sequence[Any]) -> 
 def _text(value: Any) -> str:
     """Return a text that two values share only if they are the same."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return repr(float(value))
+        whole = isinstance(value, int) or value.is_integer()
+        return hex(int(value)) if whole else repr(value)  # not as floats, for seeds have up to 64 bits
     try:
         return canonical(encode(value, {}))
     except (TypeError, ValueError):  # of a type that no field takes, which the field's own check reports
@@ -271,5 +285,7 @@ def _labels(values: Sequence[Any]) -> list[Any]:
 def _as_coordinate(labels: Sequence[Any]) -> NDArray[Any]:
     flags = {isinstance(label, bool) for label in labels}
     if len(flags) == 1 and all(isinstance(label, (int, float)) for label in labels):
-        return np.array(labels)
+        whole = all(isinstance(label, int) and 0 <= label < 2**64 for label in labels)
+        large = max(labels) >= 2**63  # such integers beside smaller ones would become floats
+        return np.array(labels, dtype=np.uint64 if whole and large else np.float64 if large else None)
     return np.array([str(label) for label in labels], dtype=object)
