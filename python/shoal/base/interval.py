@@ -40,10 +40,10 @@ def wilson_interval(
     successes: NDArray[np.int64], trials: int | NDArray[np.int64], deviations: float = DEVIATIONS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the ends of the Wilson intervals of many counts, broadcast against ``trials``; 0 and 1 of no trials."""
-    n = np.maximum(trials, 1)
+    n = np.maximum(trials, 1).astype(float)  # twice an integer may overflow
     fraction, square = successes / n, deviations**2
     centre = (fraction + square / (2 * n)) / (1 + square / n)
-    half = deviations / (1 + square / n) * np.sqrt(fraction * (1 - fraction) / n + square / (4 * n.astype(float) ** 2))
+    half = deviations / (1 + square / n) * np.sqrt(fraction * (1 - fraction) / n + square / (4 * n**2))
     low, high = np.maximum(0.0, centre - half), np.minimum(1.0, centre + half)
     none = np.equal(trials, 0)
     return np.where((successes == 0) | none, 0.0, low), np.where((successes == trials) | none, 1.0, high)

@@ -90,7 +90,7 @@ def _same(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 
 def values_of(name: str, given: Values) -> Floats:
     """Return the numbers as float64; a prediction must be finite, a bias or an error also not negative."""
-    values = np.asarray(checks.plain(name, given), dtype=np.float64)
+    values = checks.real_numbers(name, given, flags=True)
     if name in ("predicted", "expected", "estimate", "bias", "standard_error") and not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
     if name in ("bias", "standard_error") and (values < 0).any():

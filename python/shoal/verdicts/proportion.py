@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from shoal.base import checks
 from shoal.base.interval import wilson
 from shoal.verdicts.catch import UNKNOWN, Catch, smallest_bound, smallest_probability
 from shoal.verdicts.comparison import Comparison, ratio_of
@@ -37,6 +39,8 @@ def compare_fraction(count: int, total: int, probability: float, *, bias: float 
 
     Raises
     ------
+    TypeError
+        A count that is not an integer, a probability or a bias that is not a number.
     ValueError
         Counts or a probability outside their range; a negative bias.
 
@@ -48,11 +52,11 @@ def compare_fraction(count: int, total: int, probability: float, *, bias: float 
     >>> compare_fraction(5_500, 10_000, 0.5).verdict
     'FAIL'
     """
+    total = checks.integer("total", _one("total", total), least=1)
+    count = checks.integer("count", _one("count", count), least=0, most=total)
+    probability = checks.real("probability", _one("probability", probability), least=0.0, most=1.0)
+    bias = checks.not_negative("bias", _one("bias", bias))
     low, high = wilson(count, total)
-    if not 0.0 <= probability <= 1.0:
-        raise ValueError(f"probability must lie between 0 and 1, got {probability}")
-    if not (math.isfinite(bias) and bias >= 0):
-        raise ValueError(f"bias must be finite and not negative, got {bias}")
     fraction = count / total
     error = math.sqrt(fraction * (1 - fraction) / total)
 
@@ -64,6 +68,11 @@ def compare_fraction(count: int, total: int, probability: float, *, bias: float 
 
     catches = smallest_probability(lambda wrong: judge(wrong).passed, probability)
     return replace(judge(probability), catches=catches)
+
+
+def _one(name: str, given: Any) -> object:
+    """Return the entry of an array without axes, such as of a dataset's variable; anything else as it is."""
+    return checks.plain(name, given).item() if np.ndim(given) == 0 else given
 
 
 def compare_least(count: int, total: int, least: float) -> Comparison:
