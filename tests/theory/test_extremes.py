@@ -79,6 +79,15 @@ def test_a_margin_that_crosses_zero_has_a_positive_time_however_small():
     assert float(mode.time(5e-171)) == pytest.approx(1.5e-170 / 5e-6, rel=1e-12)
 
 
+@pytest.mark.parametrize("loss", ["exponential", "cross_entropy"])
+@pytest.mark.parametrize("strong", [1e70, 1e100])
+def test_a_margin_beyond_a_thousand_is_that_of_one_layer(strong, loss):
+    times = np.array([1e100, 1e250, 1e300])  # the weak layer grows alone: m' = strong^2 r(m)
+    with np.errstate(all="raise", under="ignore"):
+        margins = Chain((strong, 1.0 / strong), loss=loss).margin(times)
+    assert margins == pytest.approx(2.0 * math.log(strong) + np.log(times), rel=1e-12)
+
+
 def test_a_hinge_far_beyond_the_start_is_reached_in_its_own_time():
     """Depth 2, balanced: m = m_0 e^(2 p rho t)."""
     mode = Mode(1.0, 0.5, 1e-60, loss=Hinge(1e90))

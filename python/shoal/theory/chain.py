@@ -297,7 +297,8 @@ class Chain:
         x, left, shift = np.empty(theta.shape), np.ones(theta.shape, dtype=np.bool_), self._base
         while left.any():
             furthest = float(self._strand.v(self._strand.position(np.asarray(shift + LARGE))))
-            x[left] = self._clock(shift).margin(theta[left] * math.exp(-shift), furthest)
+            scaled = theta[left] * math.exp(-0.5 * shift) * math.exp(-0.5 * shift)  # where e^-shift alone would be 0
+            x[left] = self._clock(shift).margin(scaled, furthest)
             left &= self._strand.margin(x) > shift + LARGE - 1.0
             shift += LARGE - 200.0
         return x

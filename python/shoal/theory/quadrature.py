@@ -193,6 +193,7 @@ class QuadratureClock:
         half = 0.5 * (right - left)
         series = panels.series(self.coordinate.pace(panels.nodes(left, right), self.shift))
         ends = self.coordinate.pace(left, self.shift), self.coordinate.pace(right, self.shift)
+        theta = np.minimum(theta, clocks[-1])  # beyond it is `furthest`, where the quotient below might overflow
         area = (theta - clocks[panel]) / half[panel]
         xi = panels.invert(series, ends, panel, area)
         x = left[panel] + half[panel] * (xi + 1.0)
