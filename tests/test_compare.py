@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import xarray as xr
@@ -299,6 +300,13 @@ def test_counts_may_be_entries_of_a_dataset_and_as_large_as_integers_are():
     assert compare_fraction(xr.DataArray(np.int64(5)), np.array(10), np.float32(0.5)).measured == 0.5
     assert compare_fraction(2**60, 2**62, 0.25).verdict == "PASS"
     assert compare_fraction(2**60, 2**62, 0.2500001).verdict == "FAIL"
+
+
+def test_numbers_of_mpmath_are_taken():
+    measured, exact = np.array([[1.0, 2.0]]), [mpmath.mpf(1), mpmath.mpf(2)]
+    assert shoal.compare_flow(measured, exact, tolerance=1e-9) == shoal.compare_flow(measured, [1, 2], tolerance=1e-9)
+    with pytest.raises(TypeError, match="predicted must hold real numbers, got dtype object"):
+        shoal.compare_flow(measured, [mpmath.mpf(1), mpmath.mpc(2, 1)], tolerance=1e-9)
 
 
 @pytest.mark.parametrize(

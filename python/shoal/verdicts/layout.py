@@ -5,6 +5,7 @@ Only this file looks at names of dimensions and at coordinates.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,10 @@ def _same(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 
 def values_of(name: str, given: Values) -> Floats:
     """Return the numbers as float64; a prediction must be finite, a bias or an error also not negative."""
-    values = checks.real_numbers(name, given, flags=True)
+    held = checks.plain(name, given)
+    if held.dtype.kind == "O" and all(isinstance(each, numbers.Real) for each in held.flat):
+        held = held.astype(np.float64)  # mpmath's, say
+    values = checks.real_numbers(name, held, flags=True)
     if name in ("predicted", "expected", "estimate", "bias", "standard_error") and not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got {values[~np.isfinite(values)][0]}")
     if name in ("bias", "standard_error") and (values < 0).any():
