@@ -119,7 +119,7 @@ def test_the_wheel_holds_modules_types_and_licences_and_no_sources(wheels):
     assert {"shoal/py.typed", "shoal/_core/_kernel.pyi", f"{info}/licenses/LICENSE"} <= held.keys()
     assert {f"{info}/licenses/third_party/eigen/{name}" for name in EIGEN_LICENCES} <= held.keys()
     package = {name for name in held if not name.startswith(f"{info}/")} - modules
-    assert all(re.fullmatch(r"shoal/[\w/]+\.(py|pyi|typed|css)", name) for name in package), package
+    assert all(re.fullmatch(r"shoal/[\w/]+\.(py|pyi|typed|css|html|bib)", name) for name in package), package
     sources = {path.relative_to(ROOT / "python").as_posix() for path in (ROOT / "python").rglob("*.py")}
     assert sources <= package
     assert b"shoal = shoal.cli:app" in held[f"{info}/entry_points.txt"]

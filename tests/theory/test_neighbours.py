@@ -53,6 +53,15 @@ def test_power_modes_follow_their_equation(depth):
     assert np.allclose(power_mode(times, 0.05, 1.5, depth), u**depth, rtol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("level", "start", "says"),
+    [(0.0, 0.1, "at least start, 0.1, got 0.0"), ([2.5, 5.0], 3.0, "at most start, 3.0, got 5.0")],
+)
+def test_a_level_behind_the_start_is_refused_by_its_name(level, start, says):
+    with pytest.raises(ValueError, match=f"level must be {says}"):
+        learning_time(level, start, 2.0)
+
+
 def test_learning_times_from_tiny_starts_have_their_leading_order():
     """The rest is a constant at depth 2, and above it falls like a power of the initial strength."""
     s, tau = 1.3, 0.7

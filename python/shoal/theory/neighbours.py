@@ -99,7 +99,12 @@ def learning_time(level: ArrayLike, start: float, target: float, depth: int = 2,
     1.323326
     """
     mode, goal = _mode(start, target, depth, constant)
-    return mode.time(real_numbers("level", level) / goal)
+    levels, way = real_numbers("level", level), -1.0 if mode.start_margin > 1 else 1.0
+    behind = ~(way * (levels / goal - mode.start_margin) >= 0)
+    if behind.any():
+        side = "at most" if way < 0 else "at least"
+        raise ValueError(f"level must be {side} start, {float(start)}, got {levels[behind].flat[0]}")
+    return mode.time(levels / goal)
 
 
 def power_mode(times: ArrayLike, start: float, target: float, depth: int = 2) -> Array:
