@@ -212,7 +212,7 @@ def test_the_flow_grows_along_the_separator_and_its_loss_falls_like_its_square_o
         (lambda: linear_mode([1.0], 0.1, -1.0), "target must be positive"),
         (lambda: linear_mode([1.0], 0.0, 1.0), "start must be positive when depth > 1"),
         (lambda: linear_mode([-1.0], 0.1, 1.0), "times must not be negative"),
-        (lambda: learning_time(0.05, 0.1, 1.0), "margin must be at least the initial margin"),
+        (lambda: learning_time(0.05, 0.1, 1.0), "level must be at least start, 0.1, got 0.05"),
         (lambda: power_mode([1.0], 0.1, 1.0, depth=0), "depth must be at least 1"),
         (lambda: descend_mode([-0.1], 1.0, 0.1, 5), "start must lie between 0 and"),
         (lambda: descend_mode(0.1, 1.0, 0.0, 5), "rate must be positive"),
