@@ -6,6 +6,7 @@ same for the weight gradients, and the same for the input gradients except into 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,3 +109,18 @@ def initial_weights(case: Case) -> list[Array]:
 def check_weights(case: Case) -> list[Array]:
     """Return the weights of the answer check, half of `initial_weights`: so rounding bounds stay sharp."""
     return [0.5 * w for w in initial_weights(case)]
+
+
+def training(case: Case, steps: int, record: dict[str, Any], *, bias: bool = False) -> dict[str, Any]:
+    """Return the arguments of ``shoal.train`` for a case; `record` are those of ``shoal.Record``."""
+    import shoal  # which the processes of peers do not load
+
+    inputs, labels = dataset(case)
+    return {
+        "network": shoal.Network(case.widths, bias=bias),
+        "task": shoal.Task(inputs, labels),
+        "init": shoal.Gaussian(gain=np.sqrt(2.0)),
+        "method": shoal.GradientDescent(case.rate, steps),
+        "record": shoal.Record(**record),
+        "networks": case.networks,
+    }

@@ -17,7 +17,7 @@ import numpy as np
 from rich.table import Table
 
 import shoal
-from benchmarks.cases import ALL, CASES, Case, dataset
+from benchmarks.cases import ALL, CASES, training
 from benchmarks.options import console, parsed, size_of
 from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
@@ -37,26 +37,12 @@ approximate tanh, on another machine. shoal's steps are gradient descent on cros
 units in the last place."""
 
 
-def arguments(case: Case, steps: int, record: dict[str, Any] | None = None, *, bias: bool = False) -> dict[str, Any]:
-    """Return the arguments of ``shoal.train`` for one call."""
-    inputs, labels = dataset(case)
-    return {
-        "network": shoal.Network(case.widths, bias=bias),
-        "task": shoal.Task(inputs, labels),
-        "init": shoal.Gaussian(gain=np.sqrt(2.0)),
-        "method": shoal.GradientDescent(case.rate, steps),
-        "record": shoal.Record(**({"steps": [steps], "measure": ("loss",)} | (record or {}))),
-        "networks": case.networks,
-        "threads": 1,
-    }
-
-
 def timed(given: dict[str, Any]) -> Callable[[], float]:
     """Return a call that trains and tells its CPU time."""
 
     def call() -> float:
         begun = time.process_time()
-        shoal.train(**given)
+        shoal.train(**given, threads=1)
         return time.process_time() - begun
 
     return call
@@ -67,16 +53,17 @@ def pairs(small: bool) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     sizes = {name: (replace(case, networks=64), 10) if small else (case, STEPS[name]) for name, case in CASES.items()}
     found = {}
     for name, (case, steps) in sizes.items():
-        found[f"biases: {name}"] = arguments(case, steps), arguments(case, steps, bias=True)
+        last = {"steps": [steps], "measure": ("loss",)}
+        found[f"biases: {name}"] = training(case, steps, last), training(case, steps, last, bias=True)
     for name in ("tiny", "paper"):
         case, steps = sizes[name]
         times = np.unique(np.linspace(0, steps, RECORDS).astype(int)).tolist()
         measure = ("loss", "error", "margin")
         for kept, more in (("each network", {}), ("statistics", {"reduce": "moments"})):
             one, many = ({"steps": at, "measure": measure, **more} for at in ([steps], times))
-            found[f"{RECORDS} records, {kept}: {name}"] = arguments(case, steps, one), arguments(case, steps, many)
+            found[f"{RECORDS} records, {kept}: {name}"] = training(case, steps, one), training(case, steps, many)
     case, steps = sizes["tiny"] if small else (replace(CASES["tiny"], networks=1024, rate=0.1), 3_000)
-    plain = {**arguments(case, steps), "dtype": "float32"}
+    plain = {**training(case, steps, {"steps": [steps], "measure": ("loss",)}), "dtype": "float32"}
     found["weight decay to subnormal numbers, float32: tiny"] = plain, {**plain, "weight_decay": 0.5}
     return found
 
@@ -109,7 +96,8 @@ def few(name: str, small: bool, rounds: int, say: Callable[[str], Any]) -> dict[
     calls, steps = {}, {}
     for count in COUNTS:
         steps[count] = 10 if small else max(FEW[name] // count, 200)
-        calls[f"{name}, {count} networks"] = timed(arguments(replace(ALL[name], networks=count), steps[count]))
+        last = {"steps": [steps[count]], "measure": ("loss",)}
+        calls[f"{name}, {count} networks"] = timed(training(replace(ALL[name], networks=count), steps[count], last))
     found = in_turns(calls, rounds, say)
     return {
         count: [1e6 * s / (count * steps[count]) for s in seconds]
@@ -129,7 +117,6 @@ def chains(dtype: str, small: bool) -> dict[str, Any]:
         "method": shoal.GradientDescent(0.05, steps),
         "record": shoal.Record(steps=[steps], measure=("loss",)),
         "networks": 1,
-        "threads": 1,
         "dtype": dtype,
     }
 

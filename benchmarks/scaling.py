@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from rich.table import Table
 
-from benchmarks.cases import Case, dataset
+from benchmarks.cases import Case, training
 from benchmarks.options import console, cpus, parsed, size_of
 from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
@@ -93,17 +93,9 @@ def seconds_of(point: Point) -> float:
     """Return the seconds of the call."""
     import shoal
 
-    inputs, labels = dataset(point.case)
+    given = training(point.case, point.steps, {"steps": [point.steps], "measure": ("loss",), "reduce": "moments"})
     begin = time.perf_counter()
-    shoal.train(
-        shoal.Network(point.case.widths),
-        shoal.Task(inputs, labels),
-        shoal.Gaussian(gain=np.sqrt(2.0)),
-        method=shoal.GradientDescent(point.case.rate, point.steps),
-        record=shoal.Record(steps=[point.steps], measure=("loss",), reduce="moments"),
-        networks=point.case.networks,
-        threads=point.threads,
-    )
+    shoal.train(**given, threads=point.threads)
     return time.perf_counter() - begin
 
 

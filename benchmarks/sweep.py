@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.cases import CASES, dataset
+from benchmarks.cases import CASES, training
 from benchmarks.options import console, cpus, parsed, size_of
 from benchmarks.report import band, median_and_band
 from benchmarks.results import Result
@@ -36,19 +37,8 @@ ROUNDS = {"smoke": 2, "quick": 5, "full": 9}
 
 def arguments(networks: int) -> dict[str, Any]:
     """Return the arguments of ``shoal.sweep``, but for its store and threads."""
-    import shoal
-
-    case = CASES["tiny"]
-    inputs, labels = dataset(case)
     steps = np.linspace(0, STEPS, TIMES).astype(int).tolist()
-    return {
-        "network": shoal.Network(case.widths),
-        "task": shoal.Task(inputs, labels),
-        "init": shoal.Gaussian(gain=np.sqrt(2.0)),
-        "method": shoal.GradientDescent(case.rate, STEPS),
-        "record": shoal.Record(steps=steps, reduce="moments"),
-        "networks": networks,
-    }
+    return training(replace(CASES["tiny"], networks=networks), STEPS, {"steps": steps, "reduce": "moments"})
 
 
 def core_seconds(networks: int, threads: int) -> float:

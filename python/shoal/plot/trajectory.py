@@ -27,15 +27,21 @@ _MOST_FRAMES = 200
 
 
 @overload
-def trajectory(
+def trajectory(  # noqa: D418
     data: xarray.Dataset, network: int = ..., *, directions: ArrayLike | None = ..., animate: Literal[False] = ...,
     axes: Axes | None = ...,
-) -> Axes: ...  # fmt: skip
+) -> Axes:  # fmt: skip
+    """Return the axes of the picture."""
+
+
 @overload
-def trajectory(
+def trajectory(  # noqa: D418
     data: xarray.Dataset, network: int = ..., *, directions: ArrayLike | None = ..., animate: Literal[True],
     axes: Axes | None = ...,
-) -> FuncAnimation: ...  # fmt: skip
+) -> FuncAnimation:  # fmt: skip
+    """Return the animation."""
+
+
 def trajectory(
     data: xarray.Dataset,
     network: int = 0,
