@@ -264,3 +264,11 @@ def test_a_flow_takes_neither_steps_nor_times_beyond_its_end_nor_single_precisio
         flown(record=shoal.Record(times=[0.0, 61.0]))
     with pytest.raises(ValueError, match="dtype must be float64 for a GradientFlow"):
         flown(dtype="float32")
+
+
+def test_smooth_flows_take_high_order_where_the_tolerance_is_tight() -> None:
+    """The number of steps grows with tolerance^(-1/order): by 10^(4/8) = 3.2 over four decades, or 6.3."""
+    smooth = {"network": shoal.Network((2, 6, 1), "tanh"), "init": shoal.Gaussian(0.5), "networks": 20}
+    steps = {rtol: float(flown(20.0, rtol, **smooth).accepted.mean()) for rtol in (1.01e-7, 1e-7, 1e-8, 1e-12)}
+    assert steps[1e-12] / steps[1e-8] < 4
+    assert steps[1.01e-7] > 2 * steps[1e-7]

@@ -23,20 +23,20 @@ class Solution:
     ----------
     margins : (networks, times, samples) float64
         y f(x) at the case's times.
-    tried : (networks,) int64
-        Steps tried, accepted or not, each of six gradients: the first of seven is the last of the step before.
+    of_steps : (networks,) int64
+        Gradients of all steps tried, accepted or not. The last of a step is the first of the next, and counts once.
     finished : bool
         Whether every network arrived.
     """
 
     margins: Array
-    tried: NDArray[np.int64]
+    of_steps: NDArray[np.int64]
     finished: bool
 
     @property
     def gradients(self) -> float:
-        """Gradients a network, on average: six for each step tried, and that of the initialisation."""
-        return float(np.mean(6 * self.tried + 1))
+        """Gradients per network, on average: those of steps and that of the initialisation, none of records."""
+        return float(np.mean(self.of_steps + 1))
 
 
 Solve = Callable[[float], Solution]

@@ -1,4 +1,6 @@
-"""diffrax in its best form of several: Tsit5, adaptive steps, under vmap and jit; the tolerance is passed at run time.
+"""diffrax in its best form of several: Tsit5 or Dopri8, adaptive steps, under vmap and jit.
+
+The tolerance is passed at run time.
 
 The ways differ in who shares a step size (every network its own under vmap, or a block of networks one), in how many
 networks stand in a block (blocks one after the other), in the step controller, and in the devices: one device with
@@ -27,11 +29,14 @@ diffrax: Any = import_module("diffrax")
 PID = {"I": {}, "PI": {"pcoeff": 0.3, "icoeff": 0.4}}
 """Step controllers: diffrax's default, and the PI coefficients that its documentation suggests to try."""
 
+GRADIENTS = {"Tsit5": 6, "Dopri8": 13}
+"""Gradients of a step of each solver: its last slope is the first of the next step."""
+
 Flow = Callable[[list[Any], Any], tuple[Any, Any, Any]]
 """From initial weights, (networks, out, in) a layer, and rtol to margins (networks, times, samples), tried, success."""
 
 
-def flow_of(case: FlowCase, controller: str, shared: bool) -> Flow:
+def flow_of(case: FlowCase, solver: str, controller: str, shared: bool) -> Flow:
     """Return the flow of some networks: with steps of their own, or in one step size as one system."""
     inputs, signs = dataset(case)
     x, labels = jnp.asarray(inputs), jnp.asarray(signs, jnp.float64)
@@ -52,7 +57,7 @@ def flow_of(case: FlowCase, controller: str, shared: bool) -> Flow:
     def solve(weights: list[Any], rtol: Any) -> tuple[Any, Any, Any]:
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, args: slopes(y)),
-            diffrax.Tsit5(),
+            getattr(diffrax, solver)(),
             t0=0.0,
             t1=case.until,
             dt0=None,
@@ -83,8 +88,8 @@ def in_blocks(flow: Flow, size: int) -> Flow:
     return mapped
 
 
-def compiled(case: FlowCase, flow: Flow, devices: int) -> Solve:
-    """Return the flow as a jitted function, the networks spread over so many devices."""
+def compiled(case: FlowCase, flow: Flow, gradients: int, devices: int) -> Solve:
+    """Return the flow, with so many gradients per step, jitted, its networks spread over so many devices."""
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("networks",))
     split, everywhere = jax.sharding.PartitionSpec("networks"), jax.sharding.PartitionSpec()
     # The loops start from unsharded constants; the varying-axes check would want each of them marked.
@@ -94,7 +99,7 @@ def compiled(case: FlowCase, flow: Flow, devices: int) -> Solve:
 
     def solve(rtol: float) -> Solution:
         margins, tried, done = (np.asarray(found) for found in run(init, rtol))
-        return Solution(margins, tried.astype(np.int64), bool(np.all(done)))
+        return Solution(margins, gradients * tried.astype(np.int64), bool(np.all(done)))
 
     return solve
 
@@ -105,18 +110,19 @@ def variants(case: FlowCase, threads: int) -> Variants:
     devices = threads if case.networks % threads == 0 else 1
     size = blocks(case.networks // devices, 64)
     # The first is what a smoke run tries.
-    ways = [("I", False, size, devices), ("I", False, None, 1), ("PI", False, size, devices)]
+    ways = [("Tsit5", "I", False, size, devices), ("Tsit5", "I", False, None, 1), ("Tsit5", "PI", False, size, devices)]
     if case.activation != "relu":
-        # With kinks a step size that networks share has to stop at those of all of them.
-        ways += [("I", True, None, devices), ("I", True, size, devices)]
+        # With kinks a step size that networks share has to stop at those of all of them, and high orders gain nothing.
+        ways += [("Tsit5", "I", True, None, devices), ("Tsit5", "I", True, size, devices)]
+        ways += [("Dopri8", "I", False, size, devices), ("Dopri8", "I", True, size, devices)]
     found: Variants = {}
-    for controller, shared, block, count in ways:
-        name = "one step size" if shared else f"vmap, {controller}"
+    for solver, controller, shared, block, count in ways:
+        name = f"{solver}, " + ("one step size" if shared else f"vmap, {controller}")
         name += (f", blocks of {block}" if block else "") + (f", {count} devices" if count > 1 else "")
-        found[name] = partial(_make, case, controller, shared, block, count)
+        found[name] = partial(_make, case, solver, controller, shared, block, count)
     return found
 
 
-def _make(case: FlowCase, controller: str, shared: bool, block: int | None, devices: int) -> Solve:
-    flow = flow_of(case, controller, shared)
-    return compiled(case, flow if block is None else in_blocks(flow, block), devices)
+def _make(case: FlowCase, solver: str, controller: str, shared: bool, block: int | None, devices: int) -> Solve:
+    flow = flow_of(case, solver, controller, shared)
+    return compiled(case, flow if block is None else in_blocks(flow, block), GRADIENTS[solver], devices)
