@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def case(seed: int, most: int = 24) -> Case:
     own = np.random.default_rng([20181128, seed, 1])
     if _chance(own, 0.2):  # a learning rate per network
         rates = method.learning_rate * np.exp(own.uniform(-1, 1, networks))
-        method = shoal.GradientDescent(rates, method.steps, method.stop)
+        method = replace(method, learning_rate=rates)
     arguments: dict[str, Any] = {
         "network": network,
         "task": task,
@@ -207,4 +207,4 @@ def _method(
         steps = int(draw.integers(40, 400))
         begins = draw.integers(steps, size=3)
         looked_at = {0, 1, 2, steps - 1, steps, *(int(k) for k in begins), *(int(k) + 1 for k in begins)}
-    return shoal.GradientDescent(rate, steps, stop or None), tuple(sorted(looked_at))
+    return shoal.GradientDescent(rate, steps, stop=stop or None), tuple(sorted(looked_at))

@@ -126,6 +126,27 @@ def resumed(case: Case) -> None:
         same_bits(rest[names], whole.isel(network=rows)[names], case)
 
 
+def moving(case: Case) -> None:
+    """With momentum and a schedule: the same bits on every engine, and from where training is resumed."""
+    method = replace(
+        case.method,
+        momentum=float(case.draw.uniform(0.1, 0.95)),
+        nesterov=bool(case.draw.integers(2)),
+        schedule=[None, "inverse_sqrt"][int(case.draw.integers(2))],
+    )
+    case = replace(case, arguments={**case.arguments, "method": method})
+    ends = ("weights", "velocity")
+    record = shoal.Record(steps=case.steps, measure=(*case.measures, "velocity"))
+    whole = case.train(record)
+    for engine in ENGINES:
+        other = replace(case, engine=engine).train(record, threads=int(case.draw.integers(1, 4)))
+        same_bits(other, whole, case)
+    cut = int(case.draw.integers(method.steps + 1))
+    last = shoal.Record(steps=[method.steps], measure=ends)
+    begun = case.train(shoal.Record(steps=[cut], measure=ends), method=replace(method, steps=cut), condense=False)
+    same_bits(shoal.resume(begun, steps=method.steps - cut, record=last), case.train(last, condense=False), case)
+
+
 def permuted(case: Case) -> None:
     """Samples in another order are trained as the oracle trains them, too, by any engine."""
     task, order = case.task, case.draw.permutation(case.task.samples)
@@ -183,5 +204,5 @@ def flows(case: Case) -> None:
 
 
 RELATIONS: tuple[Relation, ...] = (
-    threads, engines, parts, records, instruction_sets, again, resumed, permuted, from_the_start, flows,
+    threads, engines, parts, records, instruction_sets, again, resumed, moving, permuted, from_the_start, flows,
 )  # fmt: skip

@@ -22,7 +22,7 @@ STOPS = ("fitted", "dead")
 
 def method(networks: int = 700, begin: int = 0) -> shoal.GradientDescent:
     """Return a descent at a rate for each network, which stops networks at many steps."""
-    return shoal.GradientDescent(RATES[begin : begin + networks], 20, STOPS)
+    return shoal.GradientDescent(RATES[begin : begin + networks], 20, stop=STOPS)
 
 
 def trained(record: shoal.Record, **changed: Any) -> xarray.Dataset:

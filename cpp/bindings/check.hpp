@@ -135,6 +135,12 @@ std::int64_t check_method(const Request& request) {
         const auto steps = read<std::int64_t>(method, "method", "steps");
         require(steps >= 0, "method['steps']", "not negative", steps);
         times(request.networks, steps, "networks x steps");
+        const auto schedule = read_array<double>(entry(method, "method", "schedule"), "method['schedule']", {-1});
+        require(schedule.size() == 0 || schedule.size() == steps, "method['schedule']", "one number per step, or none", schedule.size());
+        for (py::ssize_t n = 0; n < schedule.size(); ++n) check_number<T>(schedule.data()[n], "method['schedule']", false);
+        const auto momentum = read<double>(method, "method", "momentum");
+        require(momentum >= 0 && momentum < 1, "method['momentum']", "from 0 to 1, without 1", momentum);
+        read<bool>(method, "method", "nesterov");
         const auto records = read_array<std::int64_t>(entry(method, "method", "record_steps"), "method['record_steps']", {-1});
         check_records(records, steps, "method['record_steps']");
         for (const char* rule : {"fitted", "satisfied", "dead", "retire"}) read<bool>(method, "method", rule);
@@ -211,10 +217,12 @@ void check(const Request& request) {
     check_tuning(request.tuning);
     check_task<T>(request);
     check_start(request, request.start);
-    if (request.start.contains("resumed")) {
-        const auto resumed = read<py::dict>(request.start, "start", "resumed");
-        require(read<std::string>(resumed, "resumed", "kind") == "explicit", "resumed kind", "explicit", read<std::string>(resumed, "resumed", "kind"));
-        check_start(request, resumed);
+    for (const char* name : {"resumed", "velocity"}) {
+        if (!request.start.contains(name)) continue;
+        const auto given = read<py::dict>(request.start, "start", name);
+        const auto kind = read<std::string>(given, name, "kind");
+        require(kind == "explicit", std::string(name) + " kind", "explicit", kind);
+        check_start(request, given);
     }
     require_distinct(request.measures, "measures");
     check_reduction(request);

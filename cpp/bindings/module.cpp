@@ -56,9 +56,11 @@ py::dict train_as(const Request& request) {
     const py::dict& method = request.method;
     const auto kind = method["kind"].cast<std::string>();
     if (kind == "descent") {
-        std::vector<T> rates;
-        for (const double rate : vector_of(method["rates"].cast<Array<double>>())) rates.push_back(T(rate));
-        const shoal::DescentMethod<T> descent{std::move(rates),
+        std::vector<Array<double>> keep;
+        shoal::Moves<T> moves{numbers_of<T>(method["rates"]), numbers_of<T>(method["schedule"]), T(method["momentum"].cast<double>()),
+                              method["nesterov"].cast<bool>()};
+        if (request.start.contains("velocity")) moves.velocity = read_start(request.start["velocity"], keep);
+        const shoal::DescentMethod<T> descent{std::move(moves),
                                               method["steps"].cast<std::int64_t>(),
                                               vector_of(method["record_steps"].cast<Array<std::int64_t>>()),
                                               {method["fitted"].cast<bool>(), method["satisfied"].cast<bool>(), method["dead"].cast<bool>()},

@@ -42,6 +42,8 @@ std::map<std::string, shoal::Place<T>> places(const Request& request, const shoa
 }
 
 inline void check_measure(const Request& request, const std::string& measure) {
+    if (measure == "velocity" && !(request.method.contains("momentum") && request.method["momentum"].cast<double>() != 0))
+        throw py::value_error("measures must not hold velocity without momentum");
     if (measure.starts_with("test_") && !request.test) throw py::value_error("measures must not hold " + measure + " without test samples");
 }
 
@@ -71,6 +73,9 @@ py::dict allocate(const Request& request, std::int64_t times, const shoal::Netwo
         } else if (measure == "weights") {
             record.weights = add_layers<T>(out, "weights", request, network, {networks}, false);
             if (request.bias) record.biases = add_layers<T>(out, "biases", request, network, {networks}, true);
+        } else if (measure == "velocity") {
+            record.velocity = add_layers<T>(out, "velocity", request, network, {networks}, false);
+            if (request.bias) record.velocity_biases = add_layers<T>(out, "velocity_bias", request, network, {networks}, true);
         } else {
             throw py::value_error("measures holds an unknown name: " + measure);
         }

@@ -48,6 +48,13 @@ std::vector<Number> vector_of(const Array<Number>& array) {
     return {array.data(), array.data() + array.size()};
 }
 
+template <class T>
+std::vector<T> numbers_of(const py::handle& array) {
+    std::vector<T> numbers;
+    for (const double number : vector_of(array.cast<Array<double>>())) numbers.push_back(T(number));
+    return numbers;
+}
+
 inline shoal::Start read_start(const py::dict& start, std::vector<Array<double>>& keep) {
     const auto kind = start["kind"].cast<std::string>();
     shoal::Start read{};

@@ -28,12 +28,13 @@ class Training {
     Training(const Run<T>& run, const DescentMethod<T>& method, int members)
         : run_(run),
           method_(method),
-          model_(run.network, run.penalty),
+          model_(run.network, run.penalty, method.moves.momentum != 0),
           samples_(run.network, run.task, run.penalty.spectral_decoupling),
           recorder_(run),
           slack_(run),
           drawing_(run.network, run.span),
           parameters_(run.network.parameters),
+          velocity_(run.record.velocity.empty() ? 0 : run.network.parameters),
           block_(Passes<T>::block_samples(run.network, most_samples(run), run.tuning)),
           slow_(std::int64_t(run.network.parameters) * run.task.samples > 1 << 16),
           shares_(shares(run.network, run.task.learnt)),
@@ -69,7 +70,10 @@ class Training {
                 meet();
                 if (leave_) return;
             }
-            if (leads) model_.write(parameters_), recorder_.write_end(parameters_);
+            if (!leads) continue;
+            model_.write(parameters_);
+            if (!run_.record.velocity.empty()) model_.write_velocity(velocity_);
+            recorder_.write_end(parameters_, velocity_);
         }
     }
 
@@ -123,7 +127,7 @@ class Training {
     Recorder<T> recorder_;
     Slack<T> slack_;
     Drawing drawing_;
-    std::vector<T> parameters_;  // as Network numbers them, when they are drawn or recorded
+    std::vector<T> parameters_, velocity_;  // as Network numbers them, when they are drawn or recorded
     int block_;  // samples of a block
     bool slow_;  // whether a step takes so long that each is reported
     int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
@@ -151,6 +155,14 @@ class Training {
         load(run_.start);
         recorder_.start(parameters_);
         if (run_.resumed && !run_.network.centred) load(*run_.resumed);
+        if (method_.moves.momentum != 0) load_velocity();
+    }
+
+    void load_velocity() {
+        const std::optional<Start>& given = method_.moves.velocity;
+        const std::int64_t network = recorder_.lanes.network[0];
+        if (given) drawing_.draw(*given, run_.seed, run_.first + network, run_.position + network);
+        model_.load_velocity(given ? &drawing_.trained() : nullptr);
     }
 
     void load(const Start& start) {
@@ -299,9 +311,11 @@ class Training {
     }
 
     void move_parts() {
+        const Moves<T>& moves = method_.moves;
+        const Update<V> update{V(-moves.rate(run_.position + recorder_.lanes.network[0], step_)), V(moves.momentum), moves.nesterov};
         V seen = 0;
         for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < model_.parts();) {
-            seen = seen + model_.move(part, slopes_, V(-method_.rate_of(run_.position + recorder_.lanes.network[0])));
+            seen = seen + model_.move(part, slopes_, update);
             if (slack_.kept()) model_.for_each_first_row(part, [&](int unit) { slack_.follow(unit, model_); });
         }
         if (gathered(seen)) lost_.store(true, std::memory_order_relaxed);

@@ -6,6 +6,7 @@
 #include "shoal/alone_products.hpp"
 #include "shoal/cohort.hpp"
 #include "shoal/shares.hpp"
+#include "shoal/update.hpp"
 
 namespace shoal::alone {
 
@@ -43,7 +44,7 @@ class Model {
     using V = Lanes<T>;
     static constexpr int L = V::count;
 
-    Model(const Network& network, const Penalty& penalty)
+    Model(const Network& network, const Penalty& penalty, bool with_velocity)
         : network_(network),
           decay_(penalty.weight_decay),
           homogeneous_(network.homogeneous_head()),
@@ -51,6 +52,7 @@ class Model {
           has_gains_(has_scales_ || network.has_rates()),
           parameters_(network) {
         if (has_scales_) effective_.emplace(network);
+        if (with_velocity) velocity_.emplace(network);
         if (homogeneous_ && network.hidden_layers() > 1) {
             const Layer& last = network.last_hidden();
             scaled_ = Pack<V>(row_of<V>(last) / L * last.outputs);
@@ -83,6 +85,15 @@ class Model {
         for_each_number([&](int l, std::int64_t at, int number) { numbers[number] = parameters_.layers[l].at(0)[at]; });
     }
 
+    // Where there is momentum: the velocity, likewise; 0 if no numbers are given.
+    void load_velocity(const std::vector<double>* numbers) {
+        for (Pack<V>& layer : velocity_->layers) layer.clear();
+        if (numbers) for_each_number([&](int l, std::int64_t at, int number) { velocity_->layers[l].at(0)[at] = T((*numbers)[number]); });
+    }
+    void write_velocity(std::vector<T>& numbers) const {
+        for_each_number([&](int l, std::int64_t at, int number) { numbers[number] = velocity_->layers[l].at(0)[at]; });
+    }
+
     // The effective weights and the biases of a layer; with the weights behind a homogeneous head's last hidden layer times those of the head.
     const T* rows(int l) const { return (has_scales_ ? *effective_ : parameters_).layers[l].at(0); }
     const T* rows_back(int l) const { return homogeneous_ && l == network_.hidden_layers() - 1 ? scaled_.at(0) : rows(l); }
@@ -98,23 +109,23 @@ class Model {
     }
 
     // One step of a part of the parameters, by the gradients of all shares, summed in their order. Returns what `gather_not_finite` saw.
-    V move(int part, const std::vector<Rows<T>>& shares, V minus_rate) {
+    V move(int part, const std::vector<Rows<T>>& shares, const Update<V>& update) {
         V seen = 0;
         const int last = network_.hidden_layers() - 1;
         for (const auto [l, o] : parts_[part]) {
             if (homogeneous_ && l > last) {
-                seen = move_head(network_.layers[l].inputs, of_shares(shares, l, network_.layers[l].inputs), minus_rate, seen);
+                seen = move_head(network_.layers[l].inputs, of_shares(shares, l, network_.layers[l].inputs), update, seen);
                 continue;
             }
             const V head = for_each_pack(l, o, shares, [&, l = l](std::int64_t n, int k, V slope) {
                 const V theta = parameters_.layers[l][n];
-                const V moved = fma(minus_rate, downhill(factors_[l].gain[k], factors_[l].shrink[k], theta, slope), theta);
+                const V moved = advance(l, n, theta, downhill(factors_[l].gain[k], factors_[l].shrink[k], theta, slope), update);
                 moved.store(parameters_.layers[l].at(n));
                 if (has_scales_) (factors_[l].scale[k] * moved).store(effective_->layers[l].at(n));
                 seen = gather_not_finite(seen, moved);
             });
             if (homogeneous_ && l == last) {
-                seen = move_head(o, head, minus_rate, seen);
+                seen = move_head(o, head, update, seen);
                 scale_row(o);
             }
         }
@@ -228,13 +239,32 @@ class Model {
         return decay_ == 0 ? slope : fma(has_gains_ ? shrink : V(T(decay_)), theta, slope);
     }
 
+    // Where pack n of a layer moves to.
+    V advance(int l, std::int64_t n, V theta, V slope, const Update<V>& update) {
+        if (!velocity_) return update(theta, slope);
+        V velocity = velocity_->layers[l][n];
+        const V moved = update(theta, slope, velocity);
+        velocity.store(velocity_->layers[l].at(n));
+        return moved;
+    }
+
     // One number of a homogeneous head: the weight of a unit, or the bias behind them.
-    V move_head(int number, V slope, V minus_rate, V seen) {
+    V move_head(int number, V slope, const Update<V>& update, V seen) {
         const int l = network_.hidden_layers(), lane = number % L;
         T* const theta = parameters_.layers[l].at(0) + number;
         const auto factor = [&](const Pack<V>& of_row) { return V(of_row.at(0)[number]); };
-        const V before = *theta, moved = fma(minus_rate, downhill(factor(factors_[l].gain), factor(factors_[l].shrink), before, slope), before);
+        const V before = *theta, down = downhill(factor(factors_[l].gain), factor(factors_[l].shrink), before, slope);
         alignas(64) T numbers[L];
+        V moved;
+        if (velocity_) {
+            T* const held = velocity_->layers[l].at(0) + number;
+            V velocity = *held;
+            moved = update(before, down, velocity);
+            velocity.store(numbers);
+            *held = numbers[lane];
+        } else {
+            moved = update(before, down);
+        }
         moved.store(numbers);
         *theta = numbers[lane];
         if (has_scales_) {
@@ -257,6 +287,7 @@ class Model {
     bool homogeneous_, has_scales_, has_gains_;
     Rows<T> parameters_;
     std::optional<Rows<T>> effective_;  // where there are scales
+    std::optional<Rows<T>> velocity_;   // where there is momentum
     Pack<V> scaled_;                    // z W of the last hidden layer, where another one lies below it
     std::vector<Factors> factors_;
     std::vector<std::vector<Row>> parts_;

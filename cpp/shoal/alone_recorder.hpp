@@ -79,7 +79,9 @@ class Recorder {
         test_.hold(sight_);
     }
 
-    void write_end(const std::vector<T>& parameters) const { parameters_.write_end(lanes, 0, Numbers{parameters.data()}); }
+    void write_end(const std::vector<T>& parameters, const std::vector<T>& velocity) const {
+        parameters_.write_end(lanes, 0, Numbers{parameters.data()}, Numbers{velocity.data()});
+    }
 
     // The address of this record's patterns of units, (hidden units, samples).
     bool* pattern(const Record<T>& record, std::int64_t time, int samples) const {

@@ -55,6 +55,12 @@ class Cohort {
         if (run_.resumed) take(lane, *run_.resumed);
     }
 
+    // Sets a lane of `velocity` to that from which training resumes, or to 0.
+    void begin_velocity(int lane, const std::optional<Start>& given, Pack<V>& velocity) {
+        if (given) drawing_.draw(*given, run_.seed, run_.first + lanes.network[lane], run_.position + lanes.network[lane]);
+        for (int n = 0; n < run_.network.parameters; ++n) velocity.lane(n, lane) = given ? T(drawing_.trained()[n]) : T(0);
+    }
+
     // Empties a lane: its parameters become 0.
     void leave(int lane) {
         lanes.network[lane] = -1;

@@ -31,8 +31,8 @@ void Descent<V>::train(Queue& queue, Monitor& monitor) {
         const bool attended = clock_ >= due_;
         if (attended && !(attend(queue, monitor) && begin_records(monitor))) return;
         if (method_.stop.any()) stops_.clear();
-        const bool watchful = method_.retire && clock_ % watch_every == watch_every - 1;
-        if (!(watchful ? step<true>(monitor) : step<false>(monitor))) {
+        const bool watchful = method_.retire && method_.moves.schedule.empty() && clock_ % watch_every == watch_every - 1;
+        if (!step(watchful, monitor)) {
             if (!met_) return;
             let_go_of_those_who_meet_a_rule();  // before their step; the others then take theirs
         } else if (attended && due_ < clock_) {
@@ -43,9 +43,17 @@ void Descent<V>::train(Queue& queue, Monitor& monitor) {
 
 // Takes one step in all lanes. Returns false if it was not taken, because a network meets a rule or the monitor says stop.
 template <AnyLanes V>
-template <bool watchful>
+bool Descent<V>::step(bool watchful, Monitor& monitor) {
+    for (int lane = 0; !method_.moves.schedule.empty() && lane < L; ++lane)
+        if (cohort_.lanes.wanted(lane)) set_rate(lane);
+    if (method_.moves.momentum == 0) return watchful ? step<true, false>(monitor) : step<false, false>(monitor);
+    return watchful ? step<true, true>(monitor) : step<false, true>(monitor);
+}
+
+template <AnyLanes V>
+template <bool watchful, bool with_velocity>
 bool Descent<V>::step(Monitor& monitor) {
-    Move<watchful> move{cohort_.parameters.at(0), V::load(minus_rates_)};
+    Move<watchful, with_velocity> move{cohort_.parameters.at(0), velocity_.at(0), {V::load(minus_rates_), V(method_.moves.momentum), method_.moves.nesterov}};
     if (!gradient_(cohort_.parameters, [&](int first, int count, const Gradient<V>& pass) { return see(first, count, pass, monitor); }, move)) return false;
     const bool lost = gathered(gather_not_finite(move.not_finite, gradient_.lost()));
     bool leave = lost && let_go_of_those_who_diverged(gradient_.lost());  // judged by the loss before the step, which may be recorded now
@@ -104,7 +112,7 @@ bool Descent<V>::finish(Monitor& monitor) {
     for (int lane = 0; lane < L; ++lane) {
         if (!leaves_[lane]) continue;
         if (method_.stop.any() && stops_.status(lane) != Status::ok) cohort_.stop(lane, stops_.status(lane), step_of(lane));
-        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
+        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters, velocity_);
         monitor.stepped(method_.steps - step_of(lane));
         leave(lane);
     }
@@ -131,9 +139,10 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
         if (cohort_.lanes.wanted(lane)) continue;
         cohort_.begin_lane(lane, first + taken++);
         fresh[lane] = 1;
-        minus_rates_[lane] = -method_.rate_of(run_.position + cohort_.lanes.network[lane]);
         begun_[lane] = clock_;
         next_[lane] = 0;
+        if (method_.steps > 0) set_rate(lane);
+        if (method_.moves.momentum != 0) cohort_.begin_velocity(lane, method_.moves.velocity, velocity_);  // an empty lane gathers one, too
     }
     if (count == 0) return true;
     const V lanes = V::load(fresh);

@@ -49,7 +49,7 @@ bool Flow<V>::finish(Monitor& monitor) {
     if (!record_stopped(monitor)) return false;
     for (int lane = 0; lane < L; ++lane) {
         if (!cohort_.lanes.wanted(lane) || moves(lane)) continue;
-        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters);
+        recorder_.write_end(cohort_.lanes, lane, cohort_.parameters, k_[0]);
         const Clock& clock = clocks_[lane];
         const std::int64_t network = cohort_.lanes.network[lane];
         const bool arrived = cohort_.lanes.status[lane] == Status::ok;

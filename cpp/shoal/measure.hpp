@@ -211,8 +211,14 @@ class ParameterMeasure {
     void hold(const Sight<V>& sight) const {
         for_each_array(sight, [&](T* array, std::int64_t size) { sight.hold(array, size); });
     }
+    // `velocity` is read only if it is recorded.
     template <class Parameters>
-    void write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const;
+    void write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters, const Parameters& velocity) const {
+        write_layers(lanes, lane, false, parameters, record_.weights, record_.biases);
+        write_layers(lanes, lane, true, velocity, record_.velocity, record_.velocity_biases);
+        record_.status[lanes.network[lane]] = lanes.status[lane];
+        record_.stopped_at[lanes.network[lane]] = lanes.stopped_at[lane];
+    }
 
   private:
     template <class Parameters>
@@ -224,7 +230,10 @@ class ParameterMeasure {
     template <class Parameters>
     void write_whole(const Parameters& parameters, const Sight<V>& sight) const;
     template <class Parameters>
-    void write_first(const PackLanes<V>& lanes, int lane, const Parameters& parameters, T* to) const;
+    void write_first(const PackLanes<V>& lanes, int lane, bool moving, const Parameters& parameters, T* to) const;
+    template <class Parameters>
+    void write_layers(const PackLanes<V>& lanes, int lane, bool moving, const Parameters& parameters, const std::vector<T*>& weights,
+                      const std::vector<T*>& biases) const;
     template <class Act>
     void for_each_array(const Sight<V>& sight, Act&& act) const;
     std::int64_t first_size(const Sight<V>& sight) const { return first_size(sight.lanes()); }
@@ -292,15 +301,15 @@ template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_whole(const Parameters& parameters, const Sight<V>& sight) const {
     const std::int64_t size = first_size(sight);
-    sight.each_lane(record_.trajectory[0], size, [&](int lane, T* to) { write_first(sight.lanes(), lane, parameters, to); });
+    sight.each_lane(record_.trajectory[0], size, [&](int lane, T* to) { write_first(sight.lanes(), lane, false, parameters, to); });
 }
 
 template <AnyLanes V>
 template <class Parameters>
-void ParameterMeasure<V>::write_first(const PackLanes<V>& lanes, int lane, const Parameters& parameters, T* to) const {
+void ParameterMeasure<V>::write_first(const PackLanes<V>& lanes, int lane, bool moving, const Parameters& parameters, T* to) const {
     const Layer& layer = network_.layers.front();
     for (int o = 0; o < layer.outputs; ++o)
-        lanes.unmet.write(lane, o, layer.outputs, parameters.at(layer.weights + o * layer.inputs) + lane, Parameters::apart,
+        lanes.unmet.write(lane, o, layer.outputs, moving, parameters.at(layer.weights + o * layer.inputs) + lane, Parameters::apart,
                           to + std::int64_t(o) * lanes.unmet.span->dimension);
 }
 
@@ -318,25 +327,24 @@ void ParameterMeasure<V>::for_each_array(const Sight<V>& sight, Act&& act) const
     }
 }
 
-// Writes one lane's weights after its last step, and how its training ended.
+// Writes one lane's weights after its last step, or their velocity.
 template <AnyLanes V>
 template <class Parameters>
-void ParameterMeasure<V>::write_end(const PackLanes<V>& lanes, int lane, const Parameters& parameters) const {
+void ParameterMeasure<V>::write_layers(const PackLanes<V>& lanes, int lane, bool moving, const Parameters& parameters, const std::vector<T*>& weights,
+                                       const std::vector<T*>& biases) const {
     const std::int64_t network = lanes.network[lane];
     const bool lost = lanes.status[lane] == Status::diverged;  // a flow that gave up has a last state, from which it can be resumed
     const auto copy = [&](T* array, int from, std::int64_t size) {
         for (std::int64_t n = 0; n < size; ++n) array[network * size + n] = lost ? std::numeric_limits<T>::quiet_NaN() : parameters.at(from + n)[lane];
     };
-    for (std::size_t l = 0; l < record_.weights.size(); ++l) {
+    for (std::size_t l = 0; l < weights.size(); ++l) {
         const Layer& layer = network_.layers[l];
         if (l == 0 && lanes.unmet.span && !lost)
-            write_first(lanes, lane, parameters, record_.weights[0] + network * first_size(lanes));
+            write_first(lanes, lane, moving, parameters, weights[0] + network * first_size(lanes));
         else
-            copy(record_.weights[l], layer.weights, l == 0 ? first_size(lanes) : std::int64_t(layer.inputs) * layer.outputs);
-        if (!record_.biases.empty()) copy(record_.biases[l], layer.biases, layer.outputs);
+            copy(weights[l], layer.weights, l == 0 ? first_size(lanes) : std::int64_t(layer.inputs) * layer.outputs);
+        if (!biases.empty()) copy(biases[l], layer.biases, layer.outputs);
     }
-    record_.status[network] = lanes.status[lane];
-    record_.stopped_at[network] = lanes.stopped_at[lane];
 }
 
 }  // namespace shoal

@@ -37,6 +37,7 @@ struct Record : SampleRecord<T> {
     bool* pattern = nullptr;                             // (networks, times, hidden units, samples)
     std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); in all inputs, as the weights
     std::vector<T*> weights, biases;                     // after the last step: (networks, outputs, inputs), (networks, outputs)
+    std::vector<T*> velocity, velocity_biases;           // likewise, where there is momentum
     Status* status = nullptr;                            // (networks,)
     std::int64_t* stopped_at = nullptr;                  // (networks,): number of steps after which it diverged, gave up or met a rule; -1 if it did not
     double* stopped_time = nullptr;                      // of a flow (networks,): the time of that; NaN if it did not
@@ -105,12 +106,13 @@ struct Unmet {
 
     V square(int unit) const { return span ? squares[unit] : V(0); }
 
-    // Writes the whole weights of unit `unit`. `row` begins its trained coordinates; consecutive numbers of a lane are `apart` apart.
+    // Writes the whole weights of unit `unit`, or their velocity, whose part orthogonal to all inputs is 0. `row` begins its trained coordinates; consecutive
+    // numbers of a lane are `apart` apart.
     template <class T>
-    void write(int lane, int unit, int outputs, const T* row, int apart, T* to) const {
-        const double* const from = rest.data() + (std::int64_t(lane) * outputs + unit) * span->dimension;
+    void write(int lane, int unit, int outputs, bool moving, const T* row, int apart, T* to) const {
+        const double* const from = moving ? nullptr : rest.data() + (std::int64_t(lane) * outputs + unit) * span->dimension;
         for (int k = 0; k < span->dimension; ++k) {
-            double sum = from[k];
+            double sum = moving ? 0.0 : from[k];
             for (int j = 0; j < span->rank; ++j) sum += double(row[std::int64_t(j) * apart]) * span->basis[std::int64_t(j) * span->dimension + k];
             to[k] = T(sum);
         }

@@ -76,7 +76,10 @@ class Recorder {
         if (test_) test_->measure.hold(sight_);
     }
 
-    void write_end(const PackLanes<V>& lanes, int lane, const Pack<V>& parameters) const { parameters_.write_end(lanes, lane, parameters); }
+    // `velocity` is read only if it is recorded.
+    void write_end(const PackLanes<V>& lanes, int lane, const Pack<V>& parameters, const Pack<V>& velocity) const {
+        parameters_.write_end(lanes, lane, parameters, velocity);
+    }
 
   private:
     // The gradient at the parameters of a record, by passes of its own: with rates of 1 and without held gates.

@@ -27,6 +27,8 @@ struct Setting {
     std::vector<double> scales = {}, rates = {};  // per layer
     bool centred = false;
     shoal::StopRules stop = {};
+    double momentum = 0;
+    bool nesterov = false;
 };
 
 // A run and the arrays that it writes. `Run` points into them, so an Outcome must not move.
@@ -44,7 +46,7 @@ struct Outcome {
 
     explicit Outcome(const Setting& s)
         : run{network(s), task(s), shoal::Loss(s.loss, 1.0), start(s), {}, s.networks, s.first, s.seed, s.penalty, {}},
-          method{{T(s.rate)}, s.steps, s.record_steps, s.stop},
+          method{{{T(s.rate)}, {}, T(s.momentum), s.nesterov}, s.steps, s.record_steps, s.stop},
           flow(s.flow) {
         const shoal::Network& net = run.network;
         const std::int64_t times = std::int64_t(s.record_steps.size()), layers = std::int64_t(net.layers.size());

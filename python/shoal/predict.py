@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from shoal.base import checks
 from shoal.spec.encoding import specification
 from shoal.spec.forward import outputs
+from shoal.spec.measures import REGISTRY
 from shoal.spec.network import Network
 
 if TYPE_CHECKING:
@@ -79,17 +80,24 @@ def final_parameters(data: xarray.Dataset, network: Network) -> Parameters:
         raise ValueError(
             "data must keep each network, got statistics or a single network: select one with a list or slice"
         )
-    kinds = ("weights", "biases") if network.bias else ("weights",)
-    names = {kind: [f"{kind}_{layer}" for layer in range(1, network.layers + 1)] for kind in kinds}
-    missing = [name for held in names.values() for name in held if name not in data]
+    return _final(data, network, "weights", "final weights")
+
+
+def final_velocity(data: xarray.Dataset, network: Network) -> Parameters:
+    """Return the final velocity of weights and biases, or raise a ValueError if it was not recorded."""
+    return _final(data, network, "velocity", "final velocity of momentum")
+
+
+def _final(data: xarray.Dataset, network: Network, measure: str, meaning: str) -> Parameters:
+    kinds = REGISTRY[measure].arrays if network.bias else REGISTRY[measure].arrays[:1]
+    names = [[f"{kind}_{layer}" for layer in range(1, network.layers + 1)] for kind in kinds]
+    missing = [name for held in names for name in held if name not in data]
     if missing:
         raise ValueError(
-            f"data must hold the final weights, recorded by measure=('weights', ...): it lacks {', '.join(missing)}"
+            f"data must hold the {meaning}, recorded by measure=({measure!r}, ...): it lacks {', '.join(missing)}"
         )
-    weights, biases = (
-        [np.asarray(data[name].values, np.float64) for name in names.get(kind, ())] for kind in ("weights", "biases")
-    )
-    return weights, biases
+    weights, *biases = [[np.asarray(data[name].values, np.float64) for name in held] for held in names]
+    return weights, biases[0] if biases else []
 
 
 def with_networks(data: Any) -> tuple[Any, bool]:

@@ -12,7 +12,7 @@ from shoal.base import checks
 from shoal.engine import custom, room
 from shoal.engine.run import Progress, Run
 from shoal.engine.threads import thread_count
-from shoal.predict import Parameters, final_parameters
+from shoal.predict import Parameters, final_parameters, final_velocity
 from shoal.spec import validate
 from shoal.spec.encoding import specification
 from shoal.spec.init import Explicit
@@ -45,9 +45,10 @@ def resume(
     ----------
     data
         What ``train`` or ``resume`` returned, in memory or opened from a file, with the final weights of its networks:
-        ``Record(measure=("weights", ...))``. Some consecutive networks of it are enough.
+        ``Record(measure=("weights", ...))``; with momentum ``"velocity"`` too. Some consecutive networks are enough.
     steps
-        For gradient descent: number of further updates.
+        For gradient descent: number of further updates. The schedule must be constant or ``"inverse_sqrt"``: others say
+        nothing of them.
     t_end
         For a flow: time at which training ends, later than the end of ``data``.
     record
@@ -65,8 +66,8 @@ def resume(
     Raises
     ------
     TypeError, ValueError
-        As in ``specification`` and ``train``; ``data`` has no final weights, or keeps statistics only; steps for a
-        flow, a time for descent, or neither; an end or a record before the end of ``data``.
+        As in ``specification`` and ``train``; ``data`` has no final weights, or no velocity, or keeps statistics only;
+        steps for a flow, a time for descent, or neither; an end or a record before the end of ``data``.
 
     Notes
     -----
@@ -85,6 +86,7 @@ def resume(
     given = specification(data)
     network, method = given.network, given.method
     final = final_parameters(data, network)
+    velocity = final_velocity(data, network) if getattr(method, "momentum", 0) else None
     longer = _longer(method, steps, t_end)
     record = _record(record, given.record, method, longer)
     validate.check_progress(progress)
@@ -93,7 +95,7 @@ def resume(
     room.require(run, given.networks, workers)
     if isinstance(method, GradientFlow) and network.centred:
         return run.dataset(workers, progress)
-    going = _going(run, final, method)
+    going = _going(run, final, velocity, method)
     arrays = going.arrays(0, given.networks, workers, progress)
     return run.of_arrays(_carried(arrays, data, run, method))
 
@@ -108,6 +110,11 @@ def _longer(method: Method, steps: int | None, t_end: float | None) -> Method:
             f"{name} must be given for a training by {kind}, and {other} left out, got {other}={given[other]!r}"
         )
     if isinstance(method, GradientDescent):
+        if isinstance(method.schedule, np.ndarray) or method.schedule not in (None, "inverse_sqrt"):
+            raise ValueError(
+                "data must be of a constant or inverse_sqrt schedule, which say how training goes on, got "
+                f"{method.schedule!r:.100}"
+            )
         return dataclasses.replace(method, steps=method.steps + checks.integer("steps", steps, least=0))
     end = checks.positive("t_end", t_end)
     if end <= method.t_end:
@@ -125,7 +132,7 @@ def _record(record: Record | None, kept: Record, before: Method, longer: Method)
     first = _end(before)
     if asked.times is None and asked.steps is None:
         if isinstance(longer, GradientDescent):
-            rest = GradientDescent(longer.learning_rate, longer.steps - int(first))
+            rest = dataclasses.replace(longer, steps=longer.steps - int(first))
             return dataclasses.replace(asked, steps=Record().at(rest) + int(first))
         return dataclasses.replace(asked, times=np.linspace(first, longer.t_end, 101))
     at = asked.at(longer)
@@ -139,17 +146,25 @@ def _end(method: Method) -> Any:
     return getattr(method, method.length)
 
 
-def _going(run: Run, final: Parameters, before: Method) -> Run:
-    """Return the training of what is left, from the final weights."""
-    # A network that has diverged has nothing left to train: 0 in its place, and its end is carried over.
-    weights, biases = ([np.where(np.isfinite(array), array, 0.0) for array in held] for held in final)
+def _going(run: Run, final: Parameters, velocity: Parameters | None, before: Method) -> Run:
+    """Return the training of what is left, from the final weights and velocity."""
     training, first = run.training, _end(before)
     left = _end(training.method) - first
-    method = dataclasses.replace(training.method, **{before.length: left})
+    changed: dict[str, Any] = {before.length: left}
+    if isinstance(training.method, GradientDescent) and training.method.factors is not None:
+        changed["schedule"] = training.method.factors[first:] if left else None
+    method = dataclasses.replace(training.method, **changed)
     at = np.minimum(training.records - first, left)  # a difference of times may be a rounding more
     asked: dict[str, Any] = {"times": None, "steps": None, "steps" if before.length == "steps" else "times": at}
     rest = dataclasses.replace(training, method=method, record=dataclasses.replace(training.record, **asked))
-    return dataclasses.replace(run, training=rest, resumed=Explicit(weights, biases or None))
+    moving = None if velocity is None else _explicit(velocity)
+    return dataclasses.replace(run, training=rest, resumed=_explicit(final), velocity=moving)
+
+
+def _explicit(held: Parameters) -> Explicit:
+    """Return arrays as those to go on from; 0 for a network that has diverged: nothing of it is left to train."""
+    weights, biases = ([np.where(np.isfinite(array), array, 0.0) for array in arrays] for arrays in held)
+    return Explicit(weights, biases or None)
 
 
 def _carried(arrays: dict[str, Any], data: xarray.Dataset, run: Run, before: Method) -> dict[str, Any]:
@@ -180,6 +195,6 @@ def _lost(given: Any, lost: NDArray[np.bool_], data: xarray.Dataset, name: str) 
     if isinstance(given, list):
         return [_lost(array, lost, data, f"{name}_{layer}") for layer, array in enumerate(given, start=1)]
     array = np.array(given)
-    final = name.startswith(("weights_", "biases_"))
+    final = name.startswith(("weights_", "biases_", "velocity_"))
     array[lost] = data[name].values[lost] if final else (False if array.dtype == np.bool_ else np.nan)
     return array

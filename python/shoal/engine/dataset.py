@@ -209,13 +209,14 @@ def _clock(method: Method, records: NDArray[Any], leading: str) -> dict[str, Any
     if isinstance(method, GradientFlow):
         return {"time": (("time",), records, _attrs("training time"))}
     step: dict[str, Any] = {"step": (("time",), records, _attrs("number of updates"))}
-    about = _attrs("training time, step x learning rate")
+    clock = method.clock(records)
+    about = _attrs(f"training time, {'step' if method.schedule is None else 'sum of factors'} x learning rate")
     if method.rates is None:
-        return {"time": (("time",), records * method.learning_rate, about), **step}
+        return {"time": (("time",), clock * method.learning_rate, about), **step}
     step["learning_rate"] = ((leading,), method.rates, _attrs("learning rate of the network"))
     if leading == "network":
         # Not "time": xarray keeps the name of a dimension for coordinates along it alone.
-        step["times"] = (("network", "time"), records * method.rates[:, None], about)
+        step["times"] = (("network", "time"), clock * method.rates[:, None], about)
     return step
 
 

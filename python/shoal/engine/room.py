@@ -94,6 +94,8 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
         of_network = (network.widths, network.bias, network.centred)
         counts = (task.samples, task.test_samples, alone, threads)
         work_alone = _core.alone_bytes(*of_network, *counts, training.dtype)
+        if getattr(training.method, "momentum", 0):  # the velocity, in rows of whole packs, and recorded
+            work_alone += min(threads, alone) * 2 * itemsize * (network.parameters + lanes * (network.units + 1))
         work_alone += task_bytes(task, itemsize) + span + min(threads, alone) * (beside + copies)
     if alone == networks:
         return threads, work_alone
@@ -120,6 +122,8 @@ def work_bytes(
     numbers = 2 * len(passes) * (sum(network.widths[1:]) if network.bias else 0) * lanes + 3 * sum(passes)
     if set((*network.scales, *network.rates)) != {1.0}:
         numbers += len(passes) * parameters * (lanes + 3)
+    if getattr(method, "momentum", 0):
+        numbers += parameters * lanes  # the velocity
     if network.centred:
         numbers += sum(passes) * network.outputs * lanes
     each = pack + 8 * (parameters + network.units * lanes)

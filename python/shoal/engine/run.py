@@ -38,13 +38,14 @@ _STATUS_BYTES = 33
 class Run:
     """A training as the core carries it out.
 
-    ``resumed`` are weights from which it is resumed; outputs of centred networks and distances remain relative to its
-    initialisation.
+    ``resumed`` are weights from which it is resumed, ``velocity`` that of momentum; outputs of centred networks and
+    distances remain relative to its initialisation.
     """
 
     training: Training
     condensed: Condensed
     resumed: Explicit | None = None
+    velocity: Explicit | None = None
 
     @classmethod
     def of(cls, training: Training, condensed: Condensed | None = None) -> Run:
@@ -209,11 +210,12 @@ class Run:
         def for_core(init: Init) -> dict[str, Any]:
             return init.block(begin, end).for_core(self.training.network, self.training.task, end - begin)
 
+        moving = {} if self.velocity is None else {"velocity": for_core(self.velocity)}
         if self.resumed is None:
             return for_core(self.training.init)
         if not (self.training.network.centred or any_of(self.training.record.measure, "of_init")):
-            return for_core(self.resumed)
-        return {**for_core(self.training.init), "resumed": for_core(self.resumed)}
+            return for_core(self.resumed) | moving
+        return {**for_core(self.training.init), "resumed": for_core(self.resumed)} | moving
 
     def merged(self, begin: int, end: int, threads: int, progress: Progress | None) -> Merged:
         """Train networks ``begin`` to ``end`` - 1, counted from the first, and return their statistics."""

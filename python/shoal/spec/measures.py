@@ -127,6 +127,14 @@ _ALL = (
         timed=False,
     ),
     Measure(
+        "velocity",
+        "final velocity",
+        "with momentum, the final velocity v, arrays as of the weights; ``resume`` needs both.",
+        layers=(("velocity", "final velocity of weights"), ("velocity_bias", "final velocity of biases")),
+        reducible=False,
+        timed=False,
+    ),
+    Measure(
         "trajectory",
         "weights",
         "the weights (and biases) at every record, one array per layer, (networks, times, outputs, inputs).",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
@@ -19,10 +19,10 @@ OUTCOMES = ("completed", "diverged", "exhausted", *STOP_RULES)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GradientDescent(Frozen):
-    """Full-batch gradient descent: theta <- theta - learning_rate * gradient, ``steps`` times.
+    """Full-batch gradient descent: theta <- theta - learning_rate * gradient, ``steps`` times; also with momentum.
 
-    Time is step x learning rate. Descent differs from gradient flow by an amount proportional to the learning rate
-    (theory book, chapter 0).
+    Time is step x learning rate, or the sum of the rates of all steps so far. Descent differs from gradient flow by an
+    amount proportional to the learning rate (theory book, chapter 0).
 
     Parameters
     ----------
@@ -31,6 +31,14 @@ class GradientDescent(Frozen):
         as the rows of ``Explicit`` do. Each network has the bits that it has alone at its rate.
     steps
         Number of updates, not negative. With 0 steps the initial weights are measured.
+    momentum
+        beta of heavy-ball momentum, from 0 to 1, without 1: v <- beta v + gradient, theta <- theta - learning_rate v,
+        from v = 0. Small rates follow the gradient flow in time t / (1 - beta).
+    nesterov
+        Whether the momentum is Nesterov's: theta <- theta - learning_rate (gradient + beta v), with the new v.
+    schedule : str, or array_like of shape (steps,), optional
+        What multiplies the learning rate at each step k = 0, 1, ..., steps - 1: an array of positive numbers, or
+        ``"constant"``, 1, the default; ``"cosine"``, (1 + cos(pi k / steps)) / 2; ``"inverse_sqrt"``, 1 / sqrt(1 + k).
     stop
         One or several of the rules below. A network is frozen at the first step that meets a rule, step 0 included. Its
         later records are those of that step, and ``stopped_at`` is the step. Its status is that of the first rule below
@@ -43,14 +51,14 @@ class GradientDescent(Frozen):
     Raises
     ------
     TypeError, ValueError
-        An argument has the wrong type or is out of range, the array has more than one dimension, or a rule is unknown
-        or named twice.
+        An argument has the wrong type or is out of range, an array has more than one dimension or the schedule another
+        length than ``steps``, or a rule is unknown or named twice; ``nesterov`` without momentum.
 
     Notes
     -----
-    A network in the lanes that an update leaves unchanged to the bit is not trained further: its hinge is met on every
-    sample, or all its units are dead. Its lane goes to the next network. That changes no bit of the result, but
-    ``progress`` receives its remaining steps at once.
+    Without a schedule, a network in the lanes that an update leaves unchanged to the bit is not trained further: its
+    hinge is met on every sample, or all its units are dead. Its lane goes to the next network. That changes no bit of
+    the result, but ``progress`` receives its remaining steps at once.
 
     Examples
     --------
@@ -60,10 +68,15 @@ class GradientDescent(Frozen):
     GradientDescent(learning_rate=0.05, steps=4000, stop=('fitted', 'dead'))
     >>> GradientDescent(learning_rate=np.geomspace(0.01, 1, 200), steps=4000)
     GradientDescent(learning_rate=<float64 (200,)>, steps=4000, stop=None)
+    >>> GradientDescent(0.05, steps=4000, momentum=0.9, schedule="cosine")
+    GradientDescent(learning_rate=0.05, steps=4000, momentum=0.9, schedule='cosine', stop=None)
     """
 
     learning_rate: float | NDArray[np.float64]
     steps: int
+    momentum: float = 0.0
+    nesterov: bool = False
+    schedule: str | ArrayLike | None = None
     stop: str | Sequence[str] | None = None
     length: ClassVar[str] = "steps"  # the field that says how long networks train
 
@@ -73,7 +86,45 @@ class GradientDescent(Frozen):
             stop=_stop_rules(self.stop),
             learning_rate=_learning_rate(self.learning_rate),
             steps=checks.integer("steps", self.steps, least=0, most=2**62),
+            momentum=checks.not_negative("momentum", self.momentum),
+            nesterov=checks.flag("nesterov", self.nesterov),
         )
+        if self.momentum >= 1:
+            raise ValueError(f"momentum must be from 0 to 1, without 1, got {self.momentum!r}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov must be left out without momentum, got nesterov=True with momentum=0")
+        self._fill(schedule=_schedule(self.schedule, self.steps))
+
+    @property
+    def _unsaid(self) -> dict[str, Any]:
+        return {"momentum": 0.0, "nesterov": False, "schedule": None}
+
+    @property
+    def factors(self) -> NDArray[np.float64] | None:
+        """The schedule: what multiplies the learning rate at each step, shape (steps,), or None if nothing does."""
+        if not isinstance(self.schedule, str):
+            return self.schedule  # type: ignore[return-value]
+        return SCHEDULES[self.schedule](np.arange(self.steps), self.steps)
+
+    @property
+    def elapsed(self) -> NDArray[np.float64] | None:
+        """Time after each number of steps over the learning rate, shape (steps + 1,); None without a schedule: step."""
+        factors = self.factors
+        return None if factors is None else np.concatenate([[0.0], np.cumsum(factors)])
+
+    def clock(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the time after numbers of steps, over the learning rate: the steps if it is constant."""
+        elapsed = self.elapsed
+        found: NDArray[np.float64] = np.asarray(steps if elapsed is None else elapsed[steps], dtype=np.float64)
+        return found
+
+    def nearest(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the steps nearest to times, for one learning rate; one beyond the last if a time is past the end."""
+        units, elapsed = times / self.learning_rate, self.elapsed
+        if elapsed is None:
+            return np.rint(units)
+        late = units > elapsed[-1] * (1 + 4 * np.finfo(np.float64).eps)
+        return np.searchsorted((elapsed[1:] + elapsed[:-1]) / 2, units).astype(np.float64) + late
 
     @property
     def rates(self) -> NDArray[np.float64] | None:
@@ -82,8 +133,9 @@ class GradientDescent(Frozen):
 
     @property
     def t_end(self) -> float | NDArray[np.float64]:
-        """Time of the last step: steps x learning rate; one for each network if their rates differ."""
-        return self.steps * self.learning_rate
+        """Time of the last step, steps x learning rate if constant; one for each network if their rates differ."""
+        elapsed = self.elapsed
+        return (self.steps if elapsed is None else float(elapsed[-1])) * self.learning_rate
 
     def block(self, begin: int, end: int) -> GradientDescent:
         """Return the method of networks ``begin`` to ``end`` - 1 alone, counted from the first of the call."""
@@ -99,9 +151,18 @@ class GradientDescent(Frozen):
     def for_core(self, steps: NDArray[np.int64]) -> dict[str, Any]:
         """Return what the core takes: the method, and the steps to record."""
         rules = {rule: rule in (self.stop or ()) for rule in STOP_RULES}
-        rates = np.atleast_1d(np.asarray(self.learning_rate, dtype=np.float64))
-        # The benchmarks ask the core not to retire networks, which changes no bit.
-        return {"kind": "descent", "rates": rates, "steps": self.steps, "record_steps": steps, **rules, "retire": True}
+        factors = self.factors
+        return {
+            "kind": "descent",
+            "rates": np.atleast_1d(np.asarray(self.learning_rate, dtype=np.float64)),
+            "schedule": np.empty(0) if factors is None else factors,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "steps": self.steps,
+            "record_steps": steps,
+            **rules,
+            "retire": True,  # the benchmarks ask the core not to retire networks, which changes no bit
+        }
 
 
 def _learning_rate(given: Any) -> Any:
@@ -114,6 +175,29 @@ def _learning_rate(given: Any) -> Any:
         at = int(np.argmin(rates > 0))
         raise ValueError(f"learning_rate must be positive, got {rates[at]:g} at index {at}")
     return rates
+
+
+SCHEDULES: dict[str, Callable[[NDArray[np.int64], int], NDArray[np.float64]]] = {
+    "cosine": lambda step, steps: np.cos(np.pi * step / (2 * max(steps, 1))) ** 2,  # positive at every step
+    "inverse_sqrt": lambda step, steps: 1 / np.sqrt(1.0 + step),
+}
+"""The schedules that have names, as factors of the learning rate by step and number of steps."""
+_MOST_SCHEDULED = 10**8  # steps: each factor takes memory
+
+
+def _schedule(given: Any, steps: int) -> Any:
+    if given is None or isinstance(given, str):
+        name = checks.choice("schedule", "constant" if given is None else given, ("constant", *SCHEDULES))
+        if name != "constant" and steps > _MOST_SCHEDULED:
+            raise ValueError(f"schedule must be constant beyond {_MOST_SCHEDULED} steps, got {name!r} for {steps}")
+        return None if name == "constant" else name
+    factors = checks.real_array("schedule", given, dimensions=1, shape="(steps,)")
+    if len(factors) != steps:
+        raise ValueError(f"schedule must have one factor per step, {steps}, got {len(factors)}")
+    if not (factors > 0).all():
+        at = int(np.argmin(factors > 0))
+        raise ValueError(f"schedule must be positive, got {factors[at]:g} at index {at}")
+    return factors
 
 
 def _stop_rules(stop: object) -> tuple[str, ...] | None:

@@ -150,11 +150,10 @@ class Record(Frozen):
                 f"give steps, got times={self.times!r:.200}"
             )
         if self.times is not None:
-            nearest = np.rint(np.asarray(self.times) / method.learning_rate)
+            nearest = method.nearest(np.asarray(self.times))
             if nearest[-1] > method.steps * ROUNDED:
                 raise ValueError(
-                    f"times must not exceed the end of training, learning_rate x steps = {method.t_end!r}, "
-                    f"got {self.times[-1]!r}"
+                    f"times must not exceed the end of training, t_end={method.t_end!r}, got {self.times[-1]!r}"
                 )
             return np.unique(np.minimum(nearest.astype(np.int64), method.steps))
         if self.steps is not None:

@@ -97,6 +97,7 @@ class Training(Frozen):
         validate.check_types(self.network, self.task, self.init, self.method, self.record)
         self._fill(loss=resolve_loss(self.loss), record=self.record or Record())
         validate.check_fit(self.network, self.task, self.loss, self.record)
+        validate.check_measured(self.method, self.record)
         validate.check_stop(self.method, self.network, self.loss)
         networks, rates = self.networks, self.method.rates
         if networks is None:
@@ -179,6 +180,8 @@ def _check_range(training: Training) -> None:
         rates = np.atleast_1d(method.learning_rate)
         outside = rates[(rates < least) | (rates > largest)]
         scalars["learning_rate"] = float(outside[0] if len(outside) else rates[0])
+        if method.factors is not None and method.steps:
+            scalars |= {"schedule": float(method.factors.max()), "the least of schedule": float(method.factors.min())}
     if training.loss.is_hinge:
         scalars["threshold"] = training.loss.threshold
     if network.slope > 0:

@@ -62,7 +62,13 @@ def of_networks(plan: Plan, variables: Mapping[str, Any], networks: int, attrs: 
 
     coordinates = template.stacked(plan.conditions, plan.templates) | _rates(plan, "network")
     if "learning_rate" in coordinates:
-        times = xarray.Variable(*coordinates["learning_rate"]) * xarray.Variable(*coordinates["step"])
+        clocks: list[Labelled] = [
+            (("time",), run.training.method.clock(run.training.records), {})
+            for run in plan.runs
+            if isinstance(run.training.method, GradientDescent)
+        ]
+        clock = xarray.Variable(*template.along(plan.conditions, clocks))
+        times = xarray.Variable(*coordinates["learning_rate"]) * clock
         dims = tuple(name for name in (*plan.conditions.names, "network", "time") if name in times.dims)
         about = {"long_name": "training time, step x learning rate", "units": "1"}
         coordinates["times"] = dims, times.transpose(*dims).values, about
