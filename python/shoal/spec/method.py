@@ -115,16 +115,17 @@ class GradientDescent(Frozen):
     def clock(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the time after numbers of steps, over the learning rate: the steps if it is constant."""
         elapsed = self.elapsed
-        found: NDArray[np.float64] = np.asarray(steps if elapsed is None else elapsed[steps], dtype=np.float64)
-        return found
+        return steps.astype(np.float64) if elapsed is None else elapsed[steps]
 
     def nearest(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the steps nearest to times, for one learning rate; one beyond the last if a time is past the end."""
-        units, elapsed = times / self.learning_rate, self.elapsed
+        units: NDArray[np.float64] = times / self.learning_rate
+        elapsed = self.elapsed
         if elapsed is None:
-            return np.rint(units)
+            return np.asarray(np.rint(units), dtype=np.float64)
         late = units > elapsed[-1] * (1 + 4 * np.finfo(np.float64).eps)
-        return np.searchsorted((elapsed[1:] + elapsed[:-1]) / 2, units).astype(np.float64) + late
+        found = np.searchsorted((elapsed[1:] + elapsed[:-1]) / 2, units)
+        return np.asarray(found + late, dtype=np.float64)
 
     @property
     def rates(self) -> NDArray[np.float64] | None:
