@@ -168,6 +168,11 @@ def slopes(setup: Problem, a: Ball, form: Format) -> Ball:
 def sample_losses(setup: Problem, outputs: Ball, form: Format) -> Ball:
     """Return l of each sample."""
     own = FUNCTION_UNITS * form.eps
+    if setup.targets is not None:
+        gap = gaps(outputs, setup.targets, form)
+        mid = (gap.mid**2).sum(axis=-1) / 2
+        rad = (gap.most * gap.rad).sum(axis=-1) + own * mid + form.tiny
+        return form.ball(mid, rad, mid)
     if outputs.mid.shape[-1] > 1:
         losses = _log_sum_exp(outputs.mid) - _own(outputs.mid, setup.labels)
         spread = 4 * form.eps * np.abs(outputs.mid).max(axis=-1)
@@ -177,6 +182,12 @@ def sample_losses(setup: Problem, outputs: Ball, form: Format) -> Ball:
     mid = reference.loss_of_margin(setup.loss, setup.threshold, m.mid)
     rad = r.most * m.rad + own * (np.abs(mid) + 1) + form.tiny
     return form.ball(mid, rad, np.abs(mid))
+
+
+def gaps(outputs: Ball, targets: Array, form: Format) -> Ball:
+    """Return outputs less targets, each rounded once."""
+    mid = outputs.mid - targets
+    return form.ball(mid, outputs.rad + form.eps * np.abs(mid), np.abs(mid))
 
 
 def residuals(setup: Problem, m: Ball, form: Format) -> Ball:
@@ -215,7 +226,10 @@ def softmax(outputs: Ball, form: Format) -> Ball:
 def output_errors(setup: Problem, outputs: Ball, form: Format) -> Ball:
     """Return the derivative of what is descended by each output; samples of weight 0 have none."""
     share = setup.weights
-    if outputs.mid.shape[-1] > 1:
+    if setup.targets is not None:
+        gap = gaps(outputs, setup.targets, form)
+        delta = Ball(gap.mid, gap.rad + 2 * form.eps * np.abs(gap.mid)).times(share[:, None])
+    elif outputs.mid.shape[-1] > 1:
         chances = softmax(outputs, form)
         mid = chances.mid - np.eye(outputs.mid.shape[-1])[setup.labels]
         delta = Ball(mid, chances.rad + 2 * form.eps).times(share[:, None])
@@ -282,8 +296,8 @@ def descend(setup: Problem, state: State, slope: State, rate: float | Array, for
     return State(after(state.weights, slope.weights), after(state.biases, slope.biases))
 
 
-def with_samples(setup: Problem, inputs: Array, labels: Array, weights: Array) -> Problem:
-    return replace(setup, inputs=inputs, labels=labels, weights=weights)
+def with_samples(setup: Problem, inputs: Array, labels: Array | None, targets: Array | None, weights: Array) -> Problem:
+    return replace(setup, inputs=inputs, labels=labels, targets=targets, weights=weights)
 
 
 def _own(values: Array, labels: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from batched import Ball, Format, Pass, State, confidences, exactly, sample_losses, undecided
+from batched import Ball, Format, Pass, State, confidences, exactly, gaps, sample_losses, undecided
 from reference import Array, Problem
 
 
@@ -44,15 +44,27 @@ def _weighted(setup: Problem, values: Ball, form: Format) -> Ball:
 def of_samples(setup: Problem, outputs: Ball, form: Format, prefix: str = "") -> dict[str, Ball]:
     """Return what is measured on samples, of a pass over those of ``setup``."""
     with np.errstate(all="ignore"):
-        chances = confidences(setup, outputs, form)
-        unsure = Ball(1 - chances.mid, chances.rad + form.eps)
         found = {
             "loss": _weighted(setup, sample_losses(setup, outputs, form), form),
-            "error": _weighted(setup, errors(setup, outputs, form), form),
-            "soft_error": _weighted(setup, unsure, form),
-            "margin": margins(setup, outputs, form),
+            "output": _per_sample(outputs),
         }
+        if (targets := setup.squares()) is not None:
+            found["residual"] = _per_sample(gaps(outputs, targets, form))
+        if setup.labels is not None:
+            chances = confidences(setup, outputs, form)
+            unsure = Ball(1 - chances.mid, chances.rad + form.eps)
+            found |= {
+                "error": _weighted(setup, errors(setup, outputs, form), form),
+                "soft_error": _weighted(setup, unsure, form),
+                "margin": margins(setup, outputs, form),
+            }
     return {prefix + name: ball for name, ball in found.items()}
+
+
+def _per_sample(outputs: Ball) -> Ball:
+    """Return numbers of outputs as they are recorded: without an axis of a single one."""
+    one = outputs.mid.shape[-1] == 1
+    return Ball(outputs.mid[..., 0], outputs.rad[..., 0]) if one else outputs
 
 
 def of_units(run: Pass, form: Format) -> dict[str, Ball]:

@@ -15,6 +15,7 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ REDUCIBLE = (
     "error",
     "soft_error",
     "margin",
+    "output",
+    "residual",
     "layer_norm",
     "balance",
     "active",
@@ -41,7 +44,8 @@ REDUCIBLE = (
     "distance",
 )
 MEASURES = (*REDUCIBLE, "pattern", "trajectory", "weights")
-OF_TEST = ("test_loss", "test_error", "test_margin")
+OF_TEST = ("test_loss", "test_error", "test_margin", "test_output", "test_residual")
+OF_LABELS = ("error", "soft_error", "margin", "test_error", "test_margin")
 WORDS = (*ACTIVATIONS, *LOSSES, *MEASURES, *OF_TEST, "flow", "descent", "explicit", "separated", "alone", "float32")
 DTYPES = ("f2", "f4", "i1", "u8", "c16", "U8", "O", "?")
 LIMIT = 6 * 2**30
@@ -52,7 +56,7 @@ class EnoughError(Exception):
     """A call takes long."""
 
 
-def some(r: random.Random, of: tuple[str, ...]) -> list[str]:
+def some(r: random.Random, of: Sequence[str]) -> list[str]:
     return r.sample(of, r.randrange(len(of)))
 
 
@@ -82,22 +86,31 @@ def good_start(r: random.Random, widths: list[int], bias: bool, networks: int) -
     }
 
 
-def good_samples(r: random.Random, count: int, widths: list[int]) -> dict[str, Any]:
+def good_samples(r: random.Random, count: int, widths: list[int], kind: str) -> dict[str, Any]:
+    """Return samples with labels, with targets, or with labels and their unit vectors."""
     drawn, outputs = np.random.default_rng(r.getrandbits(32)), widths[-1]
     labels = drawn.choice([-1, 1], count) if outputs == 1 else drawn.integers(outputs, size=count)
+    targets = {"regression": drawn.standard_normal((count, outputs)), "vectors": np.eye(max(2, outputs))[labels]}
     weights = drawn.integers(0, 3, count) + 0.0
     weights[0] += 1
     inputs = r.choice((1.0, 1.0, 1e18)) * drawn.standard_normal((count, widths[0]))
-    return {"inputs": inputs, "labels": labels, "weights": weights / weights.sum()}
+    return {
+        "inputs": inputs,
+        "labels": None if kind == "regression" else labels,
+        "targets": targets.get(kind),
+        "weights": weights / weights.sum(),
+    }
 
 
-def good_method(r: random.Random, flows: bool, networks: int) -> dict[str, Any]:
+def good_method(r: random.Random, flows: bool, networks: int, kind: str) -> dict[str, Any]:
     steps = r.randint(0, 40)
     record = np.array(sorted(r.sample(range(steps + 1), min(steps, r.randint(0, 4)))), dtype=np.int64)
     if flows:
         given = {"kind": "flow", "until": 1.0, "rtol": 1e-6, "atol": r.choice((0.0, 1e-9)), "max_steps": 300}
         return {**given, "record_times": record / max(steps, 1)}
     rules = {name: r.random() < 0.3 for name in ("fitted", "satisfied", "dead", "retire")}
+    if kind == "regression":
+        rules |= {"fitted": False, "satisfied": False}
     rates = np.array([r.choice((0.1, 3.0, 1e30)) for _ in range(r.choice((1, networks)))])
     return {"kind": "descent", "rates": rates, "steps": steps, "record_steps": record, **rules}
 
@@ -112,11 +125,17 @@ def good_call(r: random.Random) -> dict[str, Any]:
         r.random() < 0.5,
     )
     flows = dtype == "float64" and r.random() < 0.25
-    test = good_samples(r, r.randint(1, 5), widths) if r.random() < 0.5 else {}
+    loss = r.choice(LOSSES if widths[-1] == 1 else ("cross_entropy", "squared"))
+    kind = "regression" if loss == "squared" and r.random() < 0.5 else "labels"
+    if widths[-1] > 1 and loss == "squared" and kind == "labels":
+        kind = "vectors"
+    test = good_samples(r, r.randint(1, 5), widths, kind) if r.random() < 0.5 else {}
     reduction: dict[str, Any] = {}
-    measures = some(r, (*MEASURES, *(OF_TEST if test else ())))
+    refused = OF_LABELS if kind == "regression" else () if loss == "squared" else ("residual", "test_residual")
+    known = [name for name in (*MEASURES, *(OF_TEST if test else ())) if name not in refused]
+    measures = some(r, known)
     if r.random() < 0.5:
-        measures = some(r, REDUCIBLE)
+        measures = some(r, [name for name in known if name in REDUCIBLE])
         reduction = {
             "cell": r.randint(1, 20),
             "stretch": r.randint(1, 4),
@@ -134,16 +153,16 @@ def good_call(r: random.Random) -> dict[str, Any]:
         "scales": r.choice(([], factors[0])),
         "rates": r.choice(([], factors[1])),
         "centred": r.random() < 0.3,
-        **good_samples(r, samples, widths),
+        **good_samples(r, samples, widths, kind),
         "repeats": np.array([r.randint(1, 4) + 0.0 for _ in range(samples)]),
         "span": np.zeros((0, widths[0])),
         "test": test,
-        "loss": r.choice(LOSSES) if widths[-1] == 1 else "cross_entropy",
+        "loss": loss,
         "threshold": 1.0,
         "weight_decay": r.choice((0.0, 0.1)),
         "spectral_decoupling": r.choice((0.0, 0.1)),
         "start": good_start(r, widths, bias, networks),
-        "method": good_method(r, flows, networks),
+        "method": good_method(r, flows, networks, kind),
         "measures": measures,
         "reduction": reduction,
         "networks": networks,

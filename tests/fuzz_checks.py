@@ -48,7 +48,8 @@ def problem(case: Case) -> Problem:
     penalties = {name: given[name] for name in ("weight_decay", "spectral_decoupling")}
     made = reference.problem(case.network, case.task, resolve_loss(given["loss"]), **penalties)
     held = {name: float(np.dtype(dtype).type(getattr(made, name))) for name in ("slope", "threshold")}
-    return replace(made, inputs=held_by(dtype, made.inputs), **held)
+    targets = None if made.targets is None else held_by(dtype, made.targets)
+    return replace(made, inputs=held_by(dtype, made.inputs), targets=targets, **held)
 
 
 def held_by(dtype: str, values: Array) -> Array:
@@ -201,10 +202,12 @@ def check_measures(trained: Trained) -> None:
     expected = batched_measures.all_measures(trained.setup, trained.state, trained.run, form)
     expected |= batched_measures.of_norms(trained.state, trained.slope, form)
     if case.task.test is not None:
-        inputs, labels = case.task.test
-        shares = np.full(len(labels), 1 / len(labels))
+        inputs, given = case.task.test
+        shares = np.full(len(inputs), 1 / len(inputs))
         inputs = held_by(case.arguments["dtype"], inputs)
-        setup = batched.with_samples(trained.setup, inputs, labels, shares)
+        labels, targets = reference.answers(case.network, resolve_loss(case.arguments["loss"]), given)
+        targets = None if targets is None else held_by(case.arguments["dtype"], targets)
+        setup = batched.with_samples(trained.setup, inputs, labels, targets, shares)
         expected |= batched_measures.of_samples(setup, trained.passed(inputs).leaving[-1], form, "test_")
     for name in case.measures:
         if name in ("trajectory", "weights"):

@@ -18,7 +18,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is trained, in plain arrays. ``labels`` are -1/+1 for one output, 0..K-1 for K."""
+    """What is trained, in plain arrays. ``labels`` are -1/+1 for one output, 0..K-1 for K, None for a regression.
+
+    The loss is half the squared distance of the outputs from ``targets`` (samples, outputs), where there are some.
+    """
 
     activation: str
     slope: float
@@ -35,6 +38,7 @@ class Problem:
     centred: bool = False
     # Where a centred network started: its outputs there are taken off.
     start: Parameters | None = None
+    targets: Array | None = None
 
     def scale(self, layer: int) -> float:
         return self.scales[layer] if self.scales else 1.0
@@ -48,7 +52,14 @@ class Problem:
     def learnt(self) -> Problem:
         """Return it without the samples of weight 0, which are measured and not learnt."""
         kept = self.weights > 0
-        return replace(self, inputs=self.inputs[kept], labels=self.labels[kept], weights=self.weights[kept])
+        labels, targets = (None if given is None else given[kept] for given in (self.labels, self.targets))
+        return replace(self, inputs=self.inputs[kept], labels=labels, weights=self.weights[kept], targets=targets)
+
+    def squares(self) -> Array | None:
+        """Return what the squared loss takes each output from, (samples, outputs); None for other losses."""
+        if self.targets is not None or self.loss != "squared":
+            return self.targets
+        return self.labels[:, None].astype(float)
 
 
 @dataclass(frozen=True)
@@ -64,17 +75,26 @@ class Parameters:
 
 def problem(network: Any, task: Any, loss: Any, **penalties: float) -> Problem:
     """Return the problem that shoal's own specifications describe."""
-    given = (task.inputs, task.labels, task.sample_weight)
+    labels, targets = answers(network, loss, task.answers)
+    given = (task.inputs, labels, task.sample_weight)
     made = Problem(network.activation, network.slope, loss.name, loss.threshold, *given, **penalties)
-    return replace(made, scales=network.scales, rates=network.rates, centred=network.centred)
+    return replace(made, scales=network.scales, rates=network.rates, centred=network.centred, targets=targets)
+
+
+def answers(network: Any, loss: Any, given: Array) -> tuple[Array | None, Array | None]:
+    """Return the labels and the targets that labels, or the targets of a regression, stand for."""
+    if given.dtype.kind == "f":
+        return None, given.reshape(len(given), -1)
+    unit_vectors = network.outputs > 1 and loss.name == "squared"
+    return given, np.eye(network.outputs)[given] if unit_vectors else None
 
 
 def problem_of_test(network: Any, task: Any, loss: Any) -> Problem:
     """Return the problem whose samples are the test samples of a task, all of the same weight."""
-    inputs, labels = task.test
-    return replace(
-        problem(network, task, loss), inputs=inputs, labels=labels, weights=np.full(len(labels), 1 / len(labels))
-    )
+    inputs, given = task.test
+    labels, targets = answers(network, loss, given)
+    equal = np.full(len(inputs), 1 / len(inputs))
+    return replace(problem(network, task, loss), inputs=inputs, labels=labels, targets=targets, weights=equal)
 
 
 def activate(kind: str, slope: float, a: Array) -> Array:
@@ -161,6 +181,8 @@ def forward(setup: Problem, parameters: Parameters) -> tuple[list[Array], list[A
 
 
 def sample_losses(setup: Problem, outputs: Array) -> Array:
+    if setup.targets is not None:
+        return ((outputs - setup.targets) ** 2).sum(axis=1) / 2
     if outputs.shape[1] == 1:
         return loss_of_margin(setup.loss, setup.threshold, setup.labels * outputs[:, 0])
     return _log_sum_exp(outputs) - outputs[np.arange(len(outputs)), setup.labels]
@@ -180,7 +202,9 @@ def gradient(setup: Problem, parameters: Parameters) -> Parameters:
     setup = setup.learnt()
     entering, leaving = forward(setup, parameters)
     outputs = leaving[-1]
-    if outputs.shape[1] == 1:
+    if setup.targets is not None:
+        delta = setup.weights[:, None] * (outputs - setup.targets)
+    elif outputs.shape[1] == 1:
         margins = setup.labels * outputs[:, 0]
         error = -setup.labels * residual_of_margin(setup.loss, setup.threshold, margins)
         delta = (setup.weights * error)[:, None]
@@ -241,21 +265,6 @@ def measures(setup: Problem, parameters: Parameters, initial: Parameters | None 
     """Return every measure of one network; the distance only where the initialisation is given."""
     _, leaving = forward(setup, parameters)
     outputs = leaving[-1]
-    margins = margins_of(setup, outputs)
-    kept = setup.weights > 0  # 0 times an infinite loss is no number
-
-    def mean(values: Array) -> Any:
-        return (setup.weights[kept] * values[kept]).sum()
-
-    if outputs.shape[1] == 1:
-        wrong = np.where(margins < 0, 1.0, np.where(margins == 0, 0.5, 0.0))
-        confidence = _sigmoid(margins)
-    else:
-        rows = np.arange(len(outputs))
-        own = outputs[rows, setup.labels]
-        ties = (outputs == own[:, None]).sum(axis=1) - 1
-        wrong = np.where(margins < 0, 1.0, np.where(margins == 0, ties / (ties + 1), 0.0))
-        confidence = _softmax(outputs)[rows, setup.labels]
     pairs = list(zip(parameters.weights[:-1], parameters.weights[1:], strict=True))
     balance = [
         (w**2).sum(axis=1) - setup.rate(i) / setup.rate(i + 1) * (after**2).sum(axis=0)
@@ -268,16 +277,41 @@ def measures(setup: Problem, parameters: Parameters, initial: Parameters | None 
     return {
         **distance,
         "gradient_norm": norm(gradient(setup, parameters)),
-        "loss": mean(sample_losses(setup, outputs)),
-        "error": mean(wrong),
-        "soft_error": mean(1 - confidence),
-        "margin": margins,
+        **measures_of_outputs(setup, outputs),
         "layer_norm": np.array([np.sqrt((w**2).sum()) for w in parameters.weights]),
         "balance": np.concatenate([*balance, np.zeros(0)]),
         "active": np.array([(a > 0).mean() for a in leaving[:-1]]),
         "unit_active": np.concatenate([*((a > 0).mean(axis=0) for a in leaving[:-1]), np.zeros(0)]),
         "pattern": np.concatenate([*((a > 0).T for a in leaving[:-1]), np.zeros((0, len(outputs)), bool)]),
     }
+
+
+def measures_of_outputs(setup: Problem, outputs: Array) -> dict[str, Array]:
+    """Return what is measured of the samples' outputs (samples, outputs): classes where there are labels."""
+    kept = setup.weights > 0  # 0 times an infinite loss is no number
+
+    def mean(values: Array) -> Any:
+        return (setup.weights[kept] * values[kept]).sum()
+
+    def per_sample(values: Array) -> Array:
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    found = {"loss": mean(sample_losses(setup, outputs)), "output": per_sample(outputs)}
+    if (targets := setup.squares()) is not None:
+        found["residual"] = per_sample(outputs - targets)
+    if setup.labels is None:
+        return found
+    margins = margins_of(setup, outputs)
+    if outputs.shape[1] == 1:
+        wrong = np.where(margins < 0, 1.0, np.where(margins == 0, 0.5, 0.0))
+        confidence = _sigmoid(margins)
+    else:
+        rows = np.arange(len(outputs))
+        own = outputs[rows, setup.labels]
+        ties = (outputs == own[:, None]).sum(axis=1) - 1
+        wrong = np.where(margins < 0, 1.0, np.where(margins == 0, ties / (ties + 1), 0.0))
+        confidence = _softmax(outputs)[rows, setup.labels]
+    return {**found, "error": mean(wrong), "soft_error": mean(1 - confidence), "margin": margins}
 
 
 def diverged(setup: Problem, parameters: Parameters) -> bool:

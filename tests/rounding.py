@@ -117,9 +117,15 @@ def _output_errors(setup: Problem, outputs: Array, off: Array, eps: float) -> tu
     """Return the output error delta, its bound, and the bounds of the samples' losses and confidences."""
     own = FUNCTION_UNITS * eps
     share = setup.weights
+    if setup.targets is not None:
+        residual = outputs - setup.targets
+        off_residual = off + eps * np.abs(residual)
+        losses = (residual**2).sum(axis=1) / 2
+        off_losses = ((np.abs(residual) + off_residual) * off_residual).sum(axis=1) + own * losses
+        delta, off_delta = share[:, None] * residual, share[:, None] * (off_residual + 2 * eps * np.abs(residual))
+        return delta, off_delta, off_losses, _off_confidence(setup, outputs, off, eps)
     if outputs.shape[1] > 1:
         top = off.max(axis=1, keepdims=True)
-        chance = np.exp(-reference.sample_losses(setup, outputs))
         shifted = outputs - outputs.max(axis=1, keepdims=True)
         raised = np.exp(shifted)
         chances = raised / raised.sum(axis=1, keepdims=True)
@@ -130,7 +136,7 @@ def _output_errors(setup: Problem, outputs: Array, off: Array, eps: float) -> tu
         off_delta = share[:, None] * (off_chances + 2 * eps)
         losses = np.abs(reference.sample_losses(setup, outputs))
         off_losses = 2 * top[:, 0] + own * (1 + losses) + eps * np.abs(outputs).max(axis=1) * 4
-        return delta, off_delta, off_losses, 2 * chance * (2 * top[:, 0] + eps * spread[:, 0]) + own
+        return delta, off_delta, off_losses, _off_confidence(setup, outputs, off, eps)
     margins = setup.labels * outputs[:, 0]
     off_margin = off[:, 0]
     residual = reference.residual_of_margin(setup.loss, setup.threshold, margins)
@@ -144,7 +150,20 @@ def _output_errors(setup: Problem, outputs: Array, off: Array, eps: float) -> tu
     off_losses = (np.abs(residual) + off_residual) * off_margin + own * (np.abs(values) + 1)
     delta = -(share * setup.labels * residual)[:, None]
     off_delta = (share * (off_residual + 2 * eps * np.abs(residual)))[:, None]
-    return delta, off_delta, off_losses, off_margin / 4 + own
+    return delta, off_delta, off_losses, _off_confidence(setup, outputs, off, eps)
+
+
+def _off_confidence(setup: Problem, outputs: Array, off: Array, eps: float) -> Array:
+    """Return the bound of the probability of each sample's label; a regression has none."""
+    own = FUNCTION_UNITS * eps
+    if setup.labels is None:
+        return np.zeros(len(outputs))
+    if outputs.shape[1] == 1:
+        return off[:, 0] / 4 + own
+    shifted = outputs - outputs.max(axis=1, keepdims=True)
+    raised = np.exp(shifted)
+    chance = raised[np.arange(len(outputs)), setup.labels] / raised.sum(axis=1)
+    return 2 * chance * (2 * off.max(axis=1) + eps * np.abs(shifted).max(axis=1)) + own
 
 
 def _hinged(setup: Problem) -> float:
@@ -165,5 +184,7 @@ def clear_of_kinks(setup: Problem, parameters: Parameters, eps: float) -> bool:
         near = [np.abs(a) <= o for a, o in zip(leaving[:-1], off.leaving[:-1], strict=True)]
         if any(n.any() for n in near):
             return False
+    if "hinge" not in setup.loss:
+        return True
     margins = reference.margins_of(setup, leaving[-1])
-    return "hinge" not in setup.loss or bool((np.abs(margins - setup.threshold) > off.outputs[:, 0]).all())
+    return bool((np.abs(margins - setup.threshold) > off.outputs[:, 0]).all())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import shoal
 from reference import Array, Parameters
 from shoal import _core
+from shoal.spec.measures import REGISTRY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
+MEASURES = tuple(name for name, measure in REGISTRY.items() if not measure.of_squares)  # of every loss
+REDUCIBLE = tuple(name for name in MEASURES if REGISTRY[name].reducible)
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
 ENGINES = ("lanes", "alone")
@@ -48,12 +51,28 @@ def random_init(
 
 
 def random_task(
-    samples: int, inputs: int, outputs: int, generator: np.random.Generator, dtype: str = "float64"
+    samples: int,
+    inputs: int,
+    outputs: int,
+    generator: np.random.Generator,
+    dtype: str = "float64",
+    *,
+    regression: bool = False,
 ) -> shoal.Task:
-    """Return normal inputs that ``dtype`` holds exactly, random labels and unequal weights."""
+    """Return normal inputs that ``dtype`` holds exactly, random labels (or such targets) and unequal weights."""
     points = generator.standard_normal((samples, inputs)).astype(dtype)
+    if regression:
+        targets = generator.standard_normal((samples, outputs)).astype(dtype)
+        return shoal.Task.regression(points, targets, generator.uniform(0.5, 2, samples))
     labels = generator.choice([-1, 1], samples) if outputs == 1 else generator.integers(outputs, size=samples)
     return shoal.Task(points, labels, generator.uniform(0.5, 2, samples))
+
+
+def measures_of(task: shoal.Task, loss: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the names of measures that a task has under a loss."""
+    held = [REGISTRY[name] for name in names]
+    labelled, squared = task.answer == "labels", loss == "squared"
+    return tuple(one.name for one in held if (labelled or not one.of_labels) and (squared or not one.of_squares))
 
 
 def started(init: shoal.Explicit, k: int) -> Parameters:

@@ -14,12 +14,12 @@ import rounding
 import shoal
 from shoal import _core
 from shoal.spec.loss import resolve_loss
-from shoal.spec.measures import MEASURES
 from support import (
     ACTIVATIONS,
     ENGINES,
     FUSED,
     LOSSES,
+    MEASURES,
     final,
     on,
     python,

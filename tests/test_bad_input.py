@@ -249,7 +249,7 @@ TRAININGS: list[Case] = [
     (
         lambda: train(network=shoal.Network((2, 3)), task=shoal.Task(np.eye(2), [0, 1]), loss="hinge"),
         ValueError,
-        "loss must be cross_entropy for a network of 3 outputs, got hinge",
+        "loss must be cross_entropy or squared for a network of 3 outputs, got hinge",
     ),
     (
         lambda: train(record=shoal.Record(times=[0, 0.6])),

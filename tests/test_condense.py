@@ -13,8 +13,7 @@ import xarray
 import shoal
 from shoal import _core
 from shoal.engine import memory
-from shoal.spec.measures import MEASURES, REDUCIBLE
-from support import ENGINES, LOSSES, SETS, layers, random_init, same_bits, train_on
+from support import ENGINES, LOSSES, MEASURES, REDUCIBLE, SETS, layers, random_init, same_bits, train_on
 
 SAMPLES, INPUTS, RANK, DISTINCT = 20, 12, 3, 7
 

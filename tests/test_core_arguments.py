@@ -24,6 +24,7 @@ def call(**changed: Any) -> Any:
         "centred": False,
         "inputs": np.array([[1.0, 2.0], [-1.0, 0.5], [0.3, 0.1]]),
         "labels": np.array([1, -1, 1]),
+        "targets": None,
         "weights": np.array([0.5, 0.25, 0.25]),
         "repeats": np.ones(3),
         "span": np.zeros((0, 2)),
@@ -87,7 +88,13 @@ def reduction(**changed: Any) -> dict[str, Any]:
 
 
 def test(**changed: Any) -> dict[str, Any]:
-    return {"inputs": np.zeros((2, 2)), "labels": np.array([1, -1]), "weights": np.array([0.5, 0.5]), **changed}
+    return {
+        "inputs": np.zeros((2, 2)),
+        "labels": np.array([1, -1]),
+        "targets": None,
+        "weights": np.array([0.5, 0.5]),
+        **changed,
+    }
 
 
 test.__test__ = False  # type: ignore[attr-defined]
@@ -106,6 +113,14 @@ GOOD: dict[str, dict[str, Any]] = {
         "start": {"kind": "gaussian", "scales": [0.5]},
     },
     "three classes": {"widths": [2, 3, 3], "labels": np.array([0, 2, 1]), "loss": "cross_entropy"},
+    "regression": {"labels": None, "targets": np.ones((3, 1)), "loss": "squared", "measures": ["loss", "residual"]},
+    "unit vectors": {
+        "widths": [2, 3, 3],
+        "labels": np.array([0, 2, 1]),
+        "targets": np.eye(3),
+        "loss": "squared",
+        "measures": ["error", "residual"],
+    },
     "span": {"span": np.eye(2, 5)},
     "nothing recorded": {"measures": [], "method": descent(record_steps=np.zeros(0, dtype=int))},
 }
@@ -120,7 +135,11 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"rates": [1.0, -1.0]}, ValueError, "rates must be finite and positive, got -1"),
     ({"inputs": np.ones((3, 3))}, ValueError, "inputs must be of shape (any, 2), got shape (3, 3)"),
     ({"inputs": np.ones(6)}, ValueError, "inputs must be of shape (any, 2), got shape (6)"),
-    ({"inputs": np.ones((0, 2))}, ValueError, "samples must be from 1 to 2147483647, got 0"),
+    (
+        {"inputs": np.ones((0, 2)), "labels": np.ones(0, int), "weights": np.ones(0)},
+        ValueError,
+        "samples must be from 1 to 2147483647, got 0",
+    ),
     ({"inputs": np.full((3, 2), math.nan)}, ValueError, "inputs must be finite in the dtype, got nan"),
     ({"inputs": np.full((3, 2), 1e39), "dtype": "float32"}, ValueError, "inputs must be finite in the dtype, got"),
     ({"inputs": np.ones((3, 2), dtype=complex)}, TypeError, "inputs must be an array of numbers, got dtype complex128"),
@@ -133,8 +152,30 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {**GOOD["three classes"], "loss": "hinge"},
         ValueError,
-        "loss must be cross_entropy for several outputs, got hinge",
+        "loss must be cross_entropy or squared for several outputs, got hinge",
     ),
+    ({**GOOD["three classes"], "loss": "squared"}, ValueError, "targets must be given for the squared loss of several"),
+    ({"labels": None}, ValueError, "labels must be given unless targets are, got neither"),
+    ({"targets": np.ones((3, 1))}, ValueError, "labels must be left out where a single output has targets, got both"),
+    ({**GOOD["regression"], "loss": "hinge"}, ValueError, "loss must be squared with targets, got hinge"),
+    (
+        {**GOOD["regression"], "targets": np.ones((3, 2))},
+        ValueError,
+        "targets must be of shape (3, 1), got shape (3, 2)",
+    ),
+    ({**GOOD["regression"], "targets": np.full((3, 1), math.inf)}, ValueError, "targets must be finite in the dtype"),
+    (
+        {**GOOD["regression"], "measures": ["margin"]},
+        ValueError,
+        "measures must be of outputs without labels, got margin",
+    ),
+    (
+        {"measures": ["residual"]},
+        ValueError,
+        "measures must be without residual unless the loss is squared, got residual",
+    ),
+    ({**GOOD["regression"], "method": descent(fitted=True)}, ValueError, "method must be without a rule on margins"),
+    ({**GOOD["regression"], "test": test()}, ValueError, "test targets must be given if and only if targets are"),
     ({"weights": np.array([0.5, 0.5])}, ValueError, "weights must be of shape (3), got shape (2)"),
     ({"weights": np.array([1.5, -0.5, 0.0])}, ValueError, "weights must be finite and not negative, got -0.5"),
     ({"weights": np.array([0.5, 0.5, 0.5])}, ValueError, "weights must be of sum 1, got 1.5"),

@@ -10,8 +10,7 @@ import pytest
 import reference
 import shoal
 from shoal.spec.loss import resolve_loss
-from shoal.spec.measures import MEASURES
-from support import ENGINES, LOSSES, random_init, random_task, same_bits, started, train_on
+from support import ENGINES, LOSSES, MEASURES, random_init, random_task, same_bits, started, train_on
 
 EVERY = tuple(name for name in MEASURES if not name.startswith("test_"))
 

@@ -14,7 +14,7 @@ import reference
 import shoal
 from reference import Parameters
 from shoal.spec.loss import resolve_loss
-from support import ALL_MEASURES, LOSSES, layers, random_init, random_task, same_bits, started
+from support import ALL_MEASURES, LOSSES, layers, measures_of, random_init, random_task, same_bits, started
 
 TASK = shoal.tasks.modes((1.7, 0.9), (0.6, 0.4))
 NETWORK = shoal.Network((2, 6, 1))
@@ -69,17 +69,27 @@ def test_chains_of_every_depth_follow_the_closed_form(depth: int, loss: str) -> 
 )
 @pytest.mark.parametrize(
     ("activation", "outputs", "loss"),
-    [("tanh", 1, "squared"), ("softplus", 1, "exponential"), ("tanh", 3, "cross_entropy"), ("linear", 1, "hinge")],
+    [
+        ("tanh", 1, "squared"),
+        ("softplus", 1, "exponential"),
+        ("tanh", 3, "cross_entropy"),
+        ("linear", 1, "hinge"),
+        ("softplus", 3, "squared"),
+        ("tanh", 1, "regression"),
+        ("tanh", 3, "regression"),
+    ],
 )
 def test_general_networks_agree_with_an_independent_integration(
     activation: str, outputs: int, loss: str, given: dict[str, Any], generator: np.random.Generator
 ) -> None:
     """The oracle's gradient integrated by SciPy's method of order 8. One sample under the hinge: it meets it once."""
     network = shoal.Network((3, 5, 4, outputs), activation, bias=True, **given)
-    task = random_task(1 if loss == "hinge" else 7, 3, outputs, generator)
+    task = random_task(1 if loss == "hinge" else 7, 3, outputs, generator, regression=loss == "regression")
+    loss = "squared" if loss == "regression" else loss
     init = random_init(network, 3, generator)
     setup = reference.problem(network, task, resolve_loss(loss))
-    record = shoal.Record(times=[0.0, 0.7, 2.0], measure=("margin", "loss"))
+    names = measures_of(task, loss, ("loss", "margin", "output", "residual"))
+    record = shoal.Record(times=[0.0, 0.7, 2.0], measure=names)
     data = flown(2.0, 1e-9, network=network, task=task, init=init, loss=loss, record=record, networks=3)
     for k in range(3):
         begun = started(init, k)
@@ -103,10 +113,10 @@ def test_general_networks_agree_with_an_independent_integration(
         )
         for i in range(3):
             expected = reference.measures(own, unpacked(solved.y[:, i]))
-            scale = max(1.0, np.abs(expected["margin"]).max())
+            scale = max(1.0, np.abs(expected["output"]).max())
             # The independent method steps over the hinge: at most its longest step times the tolerance it kept.
-            np.testing.assert_allclose(data.margin.values[k, i], expected["margin"], atol=2e-8 * scale, rtol=0)
-            np.testing.assert_allclose(data.loss.values[k, i], expected["loss"], atol=2e-8 * scale, rtol=0)
+            for name in names:
+                np.testing.assert_allclose(data[name].values[k, i], expected[name], atol=2e-8 * scale, rtol=0)
 
 
 def test_descent_tends_to_the_flow_with_slope_one_in_the_rate(generator: np.random.Generator) -> None:

@@ -12,8 +12,7 @@ import pytest
 import xarray
 
 import shoal
-from shoal.spec.measures import MEASURES, REDUCIBLE
-from support import random_task, same_bits
+from support import MEASURES, REDUCIBLE, random_task, same_bits
 
 NETWORKS, STEPS = 43, 120
 RATES = np.geomspace(0.01, 0.9, NETWORKS)[np.random.default_rng(5).permutation(NETWORKS)]

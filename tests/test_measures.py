@@ -72,13 +72,16 @@ def assert_norms_of_the_trajectory(data: xarray.Dataset, given: dict[str, Any], 
     assert 2 * clear > data.sizes["network"] * data.sizes["time"], "flows may slide along kinks, but not most"
 
 
-def test_every_measure_of_the_table_is_a_variable_with_its_dimensions_and_meaning() -> None:
-    network = shoal.Network((3, 5, 4, 1), bias=True)
-    task = shoal.Task(np.eye(3), [1, -1, 1], test=(np.ones((2, 3)), [1, 1]))
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_every_measure_of_the_table_is_a_variable_with_its_dimensions_and_meaning(outputs: int) -> None:
+    network = shoal.Network((3, 5, 4, outputs), bias=True)
+    labels = [1, -1, 1] if outputs == 1 else [1, 2, 0]
+    task = shoal.Task(np.eye(3), labels, test=(np.ones((2, 3)), [1, 1]))
     record = shoal.Record(steps=[0, 1, 4], measure=MEASURES)
     data = shoal.train(
-        network, task, shoal.Gaussian(0.5), method=shoal.GradientDescent(0.1, 4), record=record, networks=7
-    )
+        network, task, shoal.Gaussian(0.5), method=shoal.GradientDescent(0.1, 4), loss="squared", record=record,
+        networks=7,
+    )  # fmt: skip
     for name, measure in REGISTRY.items():
         assert f"``{name}``" in str(shoal.Record.__doc__)
         leading = (7, 3) if measure.timed else (7,)
@@ -87,7 +90,7 @@ def test_every_measure_of_the_table_is_a_variable_with_its_dimensions_and_meanin
                 assert data[f"{array}_1"].attrs["long_name"] == f"{meaning} of layer 1"
                 assert data[f"{array}_1"].shape[: len(leading)] == leading
             continue
-        assert data[name].dims == ("network", "time", *measure.dims)
+        assert data[name].dims == ("network", "time", *measure.dims_of(network))
         assert data[name].shape == (*leading, *measure.shape(network, task))
         assert data[name].attrs["long_name"] == measure.meaning
         assert (data[name].dtype == bool) == measure.flags

@@ -143,16 +143,33 @@ def test_statistics_need_no_more_memory_for_more_networks() -> None:
     assert few == many
 
 
-def test_records_take_the_bytes_of_the_arrays_that_come_back() -> None:
-    network = shoal.Network((3, 5, 4, 1), bias=True)
-    task = shoal.Task(np.eye(3), [1, -1, 1], test=(np.ones((11, 3)), np.ones(11)))
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_records_take_the_bytes_of_the_arrays_that_come_back(outputs: int) -> None:
+    network = shoal.Network((3, 5, 4, outputs), bias=True)
+    task = shoal.Task(np.eye(3), [1, -1, 1] if outputs == 1 else [0, 1, 2], test=(np.ones((11, 3)), np.ones(11)))
     for dtype in ("float64", "float32"):
         for measure in MEASURES:
             record = shoal.Record(steps=[0, 1, 4], measure=(measure,))
-            data = train(network=network, task=task, record=record, networks=7, dtype=dtype)
+            data = train(network=network, task=task, record=record, networks=7, dtype=dtype, loss="squared")
             held = sum(data[name].nbytes for name in data if name not in ("status", "diverged_at"))
-            asked = need(network=network, task=task, record=record, networks=7, dtype=dtype).records
+            asked = need(network=network, task=task, record=record, networks=7, dtype=dtype, loss="squared").records
             assert 9 * 7 <= asked - held <= 33 * 7, measure
+
+
+def test_targets_are_asked_for_too() -> None:
+    inputs, targets = np.ones((10**5, 50)), np.ones((10**5, 3))
+    inputs[:, 0] = np.arange(10**5)
+    labelled = shoal.Task(inputs, np.zeros(10**5))
+    network = shoal.Network((50, 4, 3))
+    asked = [
+        need(network=network, task=task, networks=1, loss=loss).work
+        for task, loss in (
+            (labelled, "cross_entropy"),
+            (labelled, "squared"),
+            (shoal.Task.regression(inputs, targets), "squared"),
+        )
+    ]
+    assert asked[1] == asked[2] == asked[0] + 10**5 * 3 * 8
 
 
 def test_test_samples_are_asked_for_before_training(monkeypatch: pytest.MonkeyPatch) -> None:

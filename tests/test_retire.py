@@ -10,8 +10,7 @@ import pytest
 import xarray
 
 import shoal
-from shoal.spec.measures import MEASURES
-from support import layers, same_bits
+from support import MEASURES, layers, same_bits
 
 STEPS = 500
 WATCHED = 31  # the core looks every 32 steps for networks that no longer move: a call of fewer never looks

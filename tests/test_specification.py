@@ -14,8 +14,7 @@ import pytest
 import xarray
 
 import shoal
-from shoal.spec.measures import MEASURES
-from support import ALL_MEASURES, random_init, random_task, same_bits
+from support import ALL_MEASURES, MEASURES, random_init, random_task, same_bits
 
 
 def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import rounding
 import shoal
 from reference import Array, Parameters, Problem
 from shoal.spec.loss import resolve_loss
-from support import ACTIVATIONS, ALL_MEASURES, LOSSES, final, random_init, random_task, same_bits, started
+from support import ACTIVATIONS, ALL_MEASURES, LOSSES, final, measures_of, random_init, random_task, same_bits, started
 
 EPS = float(np.finfo(float).eps)
 PARAMETRISED = {"scales": (0.7, 1.6, 0.8), "rates": (1.5, 0.4, 0.9), "centred": True}
@@ -22,7 +22,9 @@ PARAMETRISED = {"scales": (0.7, 1.6, 0.8), "rates": (1.5, 0.4, 0.9), "centred": 
 
 def train_to(step: int, **arguments: Any) -> xarray.Dataset:
     """Return all measures after exactly that many steps."""
-    record = shoal.Record(steps=[step], measure=(*ALL_MEASURES, "gradient_norm", "distance"))
+    every = (*ALL_MEASURES, "output", "residual", "gradient_norm", "distance")
+    loss = arguments.get("loss", "cross_entropy")
+    record = shoal.Record(steps=[step], measure=measures_of(arguments["task"], loss, every))
     return shoal.train(**arguments, method=shoal.GradientDescent(0.3, step), record=record)
 
 
@@ -47,23 +49,31 @@ def assert_measured(
     """Assert that network k's one record is what the oracle measures at the same weights, to rounding."""
     expected = reference.measures(setup, parameters)
     off = rounding.bounds(setup, parameters, eps)
-    samples = len(setup.labels)
+    samples = len(setup.inputs)
     share, whole = setup.weights, samples * eps
     ratio = max([1.0, *(before / after for before, after in pairwise(setup.rates))])
     losses = reference.sample_losses(setup, reference.forward(setup, parameters)[1][-1])
+    outputs = off.outputs if off.outputs.shape[1] > 1 else off.outputs[:, 0]
     allowed = {
-        "margin": 2 * off.outputs.max(axis=1),
+        "output": outputs,
         "loss": share @ off.sample_losses + whole * (share @ np.abs(losses)),
-        "soft_error": share @ off.confidence + whole,
         "layer_norm": np.array([(w.size + 2) * eps * np.linalg.norm(w) for w in parameters.weights]),
         "balance": ratio * sum((w.size + 4) * eps * np.linalg.norm(w) ** 2 for w in parameters.weights)
         + sum(4 * eps * (b**2).sum() for b in parameters.biases),
-        "error": whole,
         "active": eps,
     }
-    if not (np.abs(expected["margin"]) > allowed["margin"]).all():
+    if "residual" in expected:
+        allowed["residual"] = outputs + eps * np.abs(expected["residual"])
+    if setup.labels is not None:
+        allowed |= {
+            "margin": 2 * off.outputs.max(axis=1),
+            "error": whole,
+            "soft_error": share @ off.confidence + whole,
+        }
+    if setup.labels is not None and not (np.abs(expected["margin"]) > allowed["margin"]).all():
         # A sample so near the boundary that rounding decides on which side: its whole weight may go either way.
         allowed["error"] = whole + share[np.abs(expected["margin"]) <= allowed["margin"]].sum()
+    assert set(allowed) | {"gradient_norm", "distance"} <= set(data)
     for name, bound in allowed.items():
         gap = np.abs(data[name].values[k, 0] - expected[name])
         assert (gap <= bound).all(), f"{name}: {gap} against {bound}"
@@ -75,14 +85,18 @@ def assert_measured(
 
 @pytest.mark.parametrize("parametrised", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(("loss", "outputs"), [*((loss, 1) for loss in LOSSES), ("cross_entropy", 3)])
+@pytest.mark.parametrize(
+    ("loss", "outputs"),
+    [*((loss, 1) for loss in LOSSES), ("cross_entropy", 3), ("squared", 3), ("regression", 1), ("regression", 3)],
+)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_step_and_every_measure_is_the_oracles_to_rounding(
     activation: str, loss: str, outputs: int, dtype: str, parametrised: bool, generator: np.random.Generator
 ) -> None:
     given: dict[str, Any] = PARAMETRISED if parametrised else {}
     network = shoal.Network((3, 5, 4, outputs), activation, bias=activation in ("relu", "tanh"), **given)
-    task = random_task(11, 3, outputs, generator, "float32")
+    task = random_task(11, 3, outputs, generator, "float32", regression=loss == "regression")
+    loss = "squared" if loss == "regression" else loss
     init = random_init(network, 3, generator, "float32", scale=0.8)
     setups = [reference.problem(network, task, resolve_loss(loss)).started(started(init, k)) for k in range(3)]
     eps = float(np.finfo(dtype).eps)

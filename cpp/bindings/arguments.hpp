@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -63,6 +64,18 @@ Array<Number> read_array(const py::handle& given, const std::string& name, const
     for (std::size_t at; (at = allowed.find("-1")) != std::string::npos;) allowed.replace(at, 2, "any");
     require(fits, name, "of shape " + allowed, "shape " + shown(found));
     return read;
+}
+
+// The same; nullopt for None.
+template <class Number>
+std::optional<Array<Number>> read_array_or_none(const py::handle& given, const std::string& name, const std::vector<py::ssize_t>& shape) {
+    if (given.is_none()) return {};
+    return read_array<Number>(given, name, shape);
+}
+
+template <class Number>
+const Number* data_or_null(const std::optional<Array<Number>>& array) {
+    return array ? array->data() : nullptr;
 }
 
 template <class Number>

@@ -42,12 +42,21 @@ inline void check_one_a_layer(const std::vector<double>& numbers, std::size_t la
     for (const double number : numbers) require(std::isfinite(number) && number > 0, name, "finite and positive", number);
 }
 
+template <class T>
+void check_finite(const Array<double>& numbers, const std::string& name) {
+    const double largest = std::numeric_limits<T>::max();
+    for (const double* x = numbers.data(); x != numbers.data() + numbers.size(); ++x) require(std::abs(*x) <= largest, name, "finite in the dtype", *x);
+}
+
 // Checks that the arrays of samples fit each other and the network.
 template <class T>
-void check_samples(const std::string& of, const Array<double>& inputs, const Array<std::int64_t>& labels, const Array<double>& weights, int outputs) {
-    const double largest = std::numeric_limits<T>::max();
-    for (const double* x = inputs.data(); x != inputs.data() + inputs.size(); ++x) require(std::abs(*x) <= largest, of + "inputs", "finite in the dtype", *x);
-    for (const std::int64_t* y = labels.data(); y != labels.data() + labels.size(); ++y) {
+void check_samples(const std::string& of, const Samples& samples, int outputs) {
+    const auto& [inputs, labels, targets, weights] = samples;
+    check_finite<T>(inputs, of + "inputs");
+    if (targets) check_finite<T>(*targets, of + "targets");
+    require(labels.has_value() || targets.has_value(), of + "labels", "given unless targets are", "neither");
+    require(outputs > 1 || !labels || !targets, of + "labels", "left out where a single output has targets", "both");
+    for (const std::int64_t* y = labels ? labels->data() : nullptr; labels && y != labels->data() + labels->size(); ++y) {
         const bool known = outputs == 1 ? *y == -1 || *y == 1 : *y >= 0 && *y < outputs;
         require(known, of + "labels", outputs == 1 ? "-1 or +1 for one output" : "from 0 to " + std::to_string(outputs - 1), *y);
     }
@@ -59,14 +68,32 @@ void check_samples(const std::string& of, const Array<double>& inputs, const Arr
     require(std::abs(sum - 1) <= 1e-6, of + "weights", "of sum 1", sum);
 }
 
+// Checks that the loss is one of the labels, or of the targets, and that nothing is asked that only labels have.
+inline void check_loss(const Request& request) {
+    const bool one = request.widths.back() == 1, squared = request.loss == "squared", targets = request.task.targets.has_value();
+    require(one || squared || request.loss == "cross_entropy", "loss", "cross_entropy or squared for several outputs", request.loss);
+    require(squared || !targets, "loss", "squared with targets", request.loss);
+    require(targets || one || !squared, "targets", "given for the squared loss of several outputs", "none");
+    if (request.test) {
+        require(request.test->targets.has_value() == targets, "test targets", "given if and only if targets are", targets ? "none" : "some");
+        require(request.test->labels.has_value() == request.task.labels.has_value(), "test labels", "given if and only if labels are", "another choice");
+    }
+    for (const std::string& measure : request.measures) {
+        const std::string plain = measure.starts_with("test_") ? measure.substr(5) : measure;
+        require(plain != "residual" || squared, "measures", "without residual unless the loss is squared", measure);
+        require(request.task.labels || (plain != "error" && plain != "soft_error" && plain != "margin"), "measures", "of outputs without labels", measure);
+    }
+}
+
 template <class T>
 void check_task(const Request& request) {
-    check_samples<T>("", request.inputs, request.labels, request.weights, request.widths.back());
+    check_samples<T>("", request.task, request.widths.back());
     for (py::ssize_t s = 0; s < request.repeats.size(); ++s) {
         const double repeats = request.repeats.data()[s];
         require(repeats >= 1 && repeats <= 0x1p53, "repeats", "from 1 to 2^53", repeats);
     }
-    if (request.test) check_samples<T>("test ", request.test->inputs, request.test->labels, request.test->weights, request.widths.back());
+    if (request.test) check_samples<T>("test ", *request.test, request.widths.back());
+    check_loss(request);
     const py::ssize_t rank = request.span.shape(0);
     if (rank == 0) return;
     require(rank == request.widths.front() && rank <= request.span.shape(1), "span", "of as many rows as there are inputs, and no more than columns",
@@ -143,7 +170,10 @@ std::int64_t check_method(const Request& request) {
         read<bool>(method, "method", "nesterov");
         const auto records = read_array<std::int64_t>(entry(method, "method", "record_steps"), "method['record_steps']", {-1});
         check_records(records, steps, "method['record_steps']");
-        for (const char* rule : {"fitted", "satisfied", "dead", "retire"}) read<bool>(method, "method", rule);
+        for (const char* rule : {"fitted", "satisfied", "dead", "retire"}) {
+            const bool holds = read<bool>(method, "method", rule);
+            require(!holds || request.task.labels || (*rule != 'f' && *rule != 's'), "method", "without a rule on margins if there are no labels", rule);
+        }
         return records.size();
     }
     require(kind == "flow" && std::is_same_v<T, double>, "method", "descent, or flow in float64", kind);
@@ -183,14 +213,15 @@ inline void check_reduction(const Request& request) {
 
 // Checks that the bytes of all results can be counted.
 inline void check_size(const Request& request, std::int64_t records) {
-    std::int64_t largest = request.inputs.shape(0), units = 0;  // numbers per network and time
+    std::int64_t largest = request.task.inputs.shape(0), units = 0;  // numbers per network and time
     if (request.test) largest = std::max<std::int64_t>(largest, request.test->inputs.shape(0));
+    largest = times(largest, request.widths.back(), "samples x outputs");
     for (std::size_t l = 0; l + 1 < request.widths.size(); ++l) {
         const std::int64_t inputs = l == 0 && request.span.shape(0) > 0 ? request.span.shape(1) : request.widths[l];
         largest = std::max(largest, times(inputs, request.widths[l + 1], "widths"));
         if (l > 0) units += request.widths[l];
     }
-    largest = std::max(largest, times(units, request.inputs.shape(0), "samples x hidden units"));
+    largest = std::max(largest, times(units, request.task.inputs.shape(0), "samples x hidden units"));
     const std::int64_t each = times(times(largest, std::max<std::int64_t>(records, 1), "numbers x records"), 4 * sizeof(double), "numbers x records");
     std::int64_t together = request.networks;
     if (!request.reduction.empty()) {
@@ -210,7 +241,6 @@ void check(const Request& request) {
     check_number<T>(request.threshold, "threshold", false);
     check_number<T>(request.weight_decay, "weight_decay", true);
     check_number<T>(request.spectral_decoupling, "spectral_decoupling", true);
-    require(request.widths.back() == 1 || request.loss == "cross_entropy", "loss", "cross_entropy for several outputs", request.loss);
     require(request.first >= 0 && request.first <= std::numeric_limits<std::int64_t>::max() - request.networks, "first",
             "not negative, and countable with the networks", request.first);
     require(request.progress.is_none() || PyCallable_Check(request.progress.ptr()), "progress", "a function or None", type_of(request.progress));

@@ -17,8 +17,7 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
     shoal::Run<T> run{
         shoal::Network(request.widths, shoal::Activation("activation", request.activation), request.slope, request.bias, request.scales, request.rates,
                        request.centred),
-        shoal::Task<T>(int(request.inputs.shape(0)), int(request.inputs.shape(1)), request.inputs.data(), request.labels.data(), request.weights.data(),
-                       request.repeats.data()),
+        task_of<T>(request.task, request.widths.back(), request.repeats.data()),
         shoal::Loss(request.loss, request.threshold),
         read_start(request.start, keep),
         {},
@@ -26,10 +25,11 @@ py::dict train_by(const Request& request, const Method& method, std::int64_t rec
         request.first,
         request.seed,
         {request.weight_decay, request.spectral_decoupling},
-        task_of<T>(request.test),
+        {},
         read_span(request.span),
         request.tuning,
     };
+    if (request.test) run.test = task_of<T>(*request.test, request.widths.back());
     if (request.start.contains("resumed")) run.resumed = read_start(request.start["resumed"], keep);
     py::dict out;
     std::optional<shoal::Reduction<T>> reduction;
@@ -96,15 +96,15 @@ shoal::Tuning read_tuning(const py::object& tuning) {
 }
 
 py::dict train(std::vector<int> widths, std::string activation, double slope, bool bias, std::vector<double> scales, std::vector<double> rates, bool centred,
-               const py::object& inputs, const py::object& labels, const py::object& weights, const py::object& repeats, const py::object& span,
-               const py::dict& test, std::string loss, double threshold, double weight_decay, double spectral_decoupling, py::dict start, py::dict method,
-               std::vector<std::string> measures, py::dict reduction, std::int64_t networks, std::int64_t first, std::uint64_t seed, int threads,
-               const std::string& engine, const std::string& dtype, py::object progress, const py::object& tuning) {
+               const py::object& inputs, const py::object& labels, const py::object& targets, const py::object& weights, const py::object& repeats,
+               const py::object& span, const py::dict& test, std::string loss, double threshold, double weight_decay, double spectral_decoupling,
+               py::dict start, py::dict method, std::vector<std::string> measures, py::dict reduction, std::int64_t networks, std::int64_t first,
+               std::uint64_t seed, int threads, const std::string& engine, const std::string& dtype, py::object progress, const py::object& tuning) {
     const shoal::Arithmetic arithmetic;
     check_widths(widths);
-    const auto points = read_array<double>(inputs, "inputs", {-1, widths.front()});
-    const py::ssize_t samples = points.shape(0);
-    auto tested = read_test(test, widths.front());
+    auto task = read_samples("", widths, inputs, labels, targets, weights);
+    const py::ssize_t samples = task.inputs.shape(0);
+    auto tested = read_test(test, widths);
     check_counts(samples, tested ? tested->inputs.shape(0) : 0, networks, threads);
     const Request request{std::move(widths),
                           std::move(activation),
@@ -113,9 +113,7 @@ py::dict train(std::vector<int> widths, std::string activation, double slope, bo
                           std::move(scales),
                           std::move(rates),
                           centred,
-                          points,
-                          read_array<std::int64_t>(labels, "labels", {samples}),
-                          read_array<double>(weights, "weights", {samples}),
+                          std::move(task),
                           read_array<double>(repeats, "repeats", {samples}),
                           read_array<double>(span, "span", {-1, -1}),
                           std::move(tested),
@@ -268,6 +266,7 @@ PYBIND11_MODULE(SHOAL_BEHIND, m, py::mod_gil_not_used()) {
     m.def("networks_alone", &networks_alone, "widths"_a, "bias"_a, "samples"_a, "networks"_a, "threads"_a, "engine"_a, "flows"_a, "dtype"_a);
     m.def("alone_bytes", &alone_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
-          "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a, "measures"_a,
-          "reduction"_a = py::dict(), "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a, "tuning"_a = py::none());
+          "targets"_a, "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a,
+          "measures"_a, "reduction"_a = py::dict(), "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a,
+          "tuning"_a = py::none());
 }

@@ -36,7 +36,7 @@ std::vector<T*> add_layers(py::dict& out, const char* name, const Request& reque
 template <class T>
 std::map<std::string, shoal::Place<T>> places(const Request& request, const shoal::Network& network) {
     std::map<std::string, shoal::Place<T>> named;
-    for (const shoal::Place<T>& place : shoal::places<T>(network, request.inputs.shape(0), request.test ? request.test->inputs.shape(0) : 0))
+    for (const shoal::Place<T>& place : shoal::places<T>(network, request.task.inputs.shape(0), request.test ? request.test->inputs.shape(0) : 0))
         named.emplace(place.name, place);
     return named;
 }
@@ -58,7 +58,7 @@ inline std::vector<py::ssize_t> shape_of(std::vector<py::ssize_t> leading, std::
 template <class T>
 py::dict allocate(const Request& request, std::int64_t times, const shoal::Network& network, shoal::Record<T>& record) {
     py::dict out;
-    const py::ssize_t networks = request.networks, samples = request.inputs.shape(0), units = network.units();
+    const py::ssize_t networks = request.networks, samples = request.task.inputs.shape(0), units = network.units();
     const auto known = places<T>(request, network);
     record.times = times;
     for (const std::string& measure : request.measures) {

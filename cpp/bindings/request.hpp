@@ -8,10 +8,11 @@
 
 namespace shoal::bindings {
 
-// Samples that are only measured.
-struct TestSamples {
+// Samples with labels, targets (samples, outputs) or both.
+struct Samples {
     Array<double> inputs;
-    Array<std::int64_t> labels;
+    std::optional<Array<std::int64_t>> labels;
+    std::optional<Array<double>> targets;
     Array<double> weights;
 };
 
@@ -23,11 +24,10 @@ struct Request {
     bool bias;
     std::vector<double> scales, rates;
     bool centred;
-    Array<double> inputs;
-    Array<std::int64_t> labels;
-    Array<double> weights, repeats;
+    Samples task;
+    Array<double> repeats;
     Array<double> span;  // (rank, all inputs): the directions whose coordinates network and inputs have; no rows if inputs are as given
-    std::optional<TestSamples> test;
+    std::optional<Samples> test;  // that are only measured
     std::string loss;
     double threshold, weight_decay, spectral_decoupling;
     py::dict start;
@@ -81,20 +81,29 @@ inline shoal::Start read_start(const py::dict& start, std::vector<Array<double>>
     return read;
 }
 
+// Reads samples of a network of these widths; errors call them `of`.
+inline Samples read_samples(const std::string& of, const std::vector<int>& widths, const py::handle& inputs, const py::handle& labels,
+                            const py::handle& targets, const py::handle& weights) {
+    auto points = read_array<double>(inputs, of + "inputs", {-1, widths.front()});
+    const py::ssize_t samples = points.shape(0);
+    return {std::move(points), read_array_or_none<std::int64_t>(labels, of + "labels", {samples}),
+            read_array_or_none<double>(targets, of + "targets", {samples, widths.back()}), read_array<double>(weights, of + "weights", {samples})};
+}
+
 // Returns nullopt if the dict is empty.
-inline std::optional<TestSamples> read_test(const py::dict& test, py::ssize_t dimension) {
+inline std::optional<Samples> read_test(const py::dict& test, const std::vector<int>& widths) {
     if (test.empty()) return {};
-    TestSamples read{read_array<double>(entry(test, "test", "inputs"), "test inputs", {-1, dimension}), {}, {}};
-    const py::ssize_t samples = read.inputs.shape(0);
-    read.labels = read_array<std::int64_t>(entry(test, "test", "labels"), "test labels", {samples});
-    read.weights = read_array<double>(entry(test, "test", "weights"), "test weights", {samples});
-    return read;
+    const auto held = [&](const char* name) { return entry(test, "test", name); };
+    const py::object inputs = held("inputs"), labels = held("labels"), targets = held("targets"), weights = held("weights");
+    return read_samples("test ", widths, inputs, labels, targets, weights);
 }
 
 template <class T>
-std::optional<shoal::Task<T>> task_of(const std::optional<TestSamples>& test) {
-    if (!test) return {};
-    return shoal::Task<T>(int(test->inputs.shape(0)), int(test->inputs.shape(1)), test->inputs.data(), test->labels.data(), test->weights.data());
+shoal::Task<T> task_of(const Samples& given, int outputs, const double* repeats = nullptr) {
+    return {int(given.inputs.shape(0)),  int(given.inputs.shape(1)),
+            given.inputs.data(),         data_or_null(given.labels),
+            given.weights.data(),        repeats,
+            data_or_null(given.targets), outputs};
 }
 
 inline std::optional<shoal::Span> read_span(const Array<double>& span) {

@@ -25,7 +25,7 @@ struct Samples {
     Samples(const Network& network, const Task<T>& task, double spectral_decoupling)
         : task(task), outputs(std::int64_t(task.samples) * network.outputs()), at_start(network.centred ? outputs.size() : 0) {
         for (int s = 0; s < task.samples; ++s) {
-            signs.push_back(T(task.labels[s]));
+            signs.push_back(task.sign(s));
             pulls.push_back(-signs.back() * task.weights[s]);
             if (spectral_decoupling != 0) decouples.push_back(T(spectral_decoupling) * task.weights[s]);
         }
@@ -33,7 +33,7 @@ struct Samples {
 
     const Task<T>& task;
     std::vector<T> outputs, at_start;  // samples x outputs
-    std::vector<T> signs, pulls;  // y_s and -p_s y_s
+    std::vector<T> signs, pulls;  // y_s (1 with targets) and -p_s y_s
     std::vector<T> decouples;  // S p_s; empty if S is 0
 };
 
@@ -45,10 +45,10 @@ struct Activity {
 };
 
 // What the passes read of a block, side by side: rows of whole packs, a sample's inputs and then 1 for the bias; an input's samples; and a number for each sample,
-// 0 behind the last.
+// 0 behind the last; targets in rows, one per output.
 template <class T>
 struct Inputs {
-    Pack<Lanes<T>> rows, columns, signs, pulls, decouples;
+    Pack<Lanes<T>> rows, columns, signs, pulls, decouples, targets;
 };
 
 template <class T>
@@ -89,6 +89,9 @@ class Passes {
     void residuals(const Block& block);
     template <bool decoupled>
     void residuals_of_logits(const Samples<T>& samples, const Block& block);
+    template <bool decoupled>
+    void residuals_of_targets(const Block& block);
+    bool lost_targets(const Block& block) const;
     int gather_pulling(int count);
     const T* rows_below(int layer, int count);
     Plans plans_of(int layer, int count) const;

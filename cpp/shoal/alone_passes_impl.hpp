@@ -35,7 +35,9 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
     rows_ = Pack<V>(longest * samples_);
     outputs_ = Pack<V>(network.outputs() * row_);
     exponentials_ = Pack<V>(network.outputs() > 1 ? network.outputs() : 0);
-    inputs_ = {Pack<V>(row_of<V>(network.layers[0]) / L * samples_), Pack<V>(network.inputs() * row_), Pack<V>(row_), Pack<V>(row_), Pack<V>(row_)};
+    const std::int64_t targets = loss.kind.is<Squared>() ? network.outputs() * row_ : 0;
+    inputs_ = {
+        Pack<V>(row_of<V>(network.layers[0]) / L * samples_), Pack<V>(network.inputs() * row_), Pack<V>(row_), Pack<V>(row_), Pack<V>(row_), Pack<V>(targets)};
     pulling_.reserve(samples_);
     plans_.resize(network.layers.size());
 }
@@ -43,7 +45,7 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
 template <class T>
 std::int64_t Passes<T>::bytes(const Network& network, int samples, const Tuning& tuning) {
     const std::int64_t block = block_samples(network, samples, tuning), row = row_length(packs_of<V>(block)) * L;
-    std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (network.outputs() + 1) * row, widest = 0;
+    std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (2 * network.outputs() + 1) * row, widest = 0;
     for (int l = 0; l < network.hidden_layers(); ++l) {
         numbers += network.layers[l].outputs * row;
         widest = std::max<std::int64_t>(widest, network.layers[l].outputs);
@@ -70,6 +72,10 @@ void Passes<T>::find_inputs(const Samples<T>& samples, const Block& block) {
     take(samples.signs, inputs_.signs);
     take(samples.pulls, inputs_.pulls);
     take(samples.decouples, inputs_.decouples);
+    if (samples.task.targets.empty()) return;
+    inputs_.targets.clear();
+    for (int k = 0; k < network_.outputs(); ++k)
+        for (int n = 0; n < block.count; ++n) inputs_.targets.at(k * row_)[n] = samples.task.target(block.sample(n), k);
 }
 
 template <class T>
@@ -135,6 +141,7 @@ void Passes<T>::put_outputs(Samples<T>& samples, const Block& block) {
 
 template <class T>
 bool Passes<T>::lost(const Samples<T>& samples, const Block& block) {
+    if (!samples.task.targets.empty()) return lost_targets(block);
     const int outputs = network_.outputs();
     V seen = 0;
     if (outputs == 1)
@@ -149,6 +156,17 @@ bool Passes<T>::lost(const Samples<T>& samples, const Block& block) {
         const int sample = block.sample(n);
         const T* const o = samples.outputs.data() + std::int64_t(sample) * outputs;
         seen = gather_not_finite(seen, V(witness_of_logits(outputs, int(samples.task.labels[sample]), [o](int k) { return o[k]; })));
+    }
+    return gathered(seen);
+}
+
+template <class T>
+bool Passes<T>::lost_targets(const Block& block) const {
+    V seen = 0;
+    for (int n = 0; n < packs_of<V>(block.count); ++n) {
+        const V there = inputs_.signs[n];  // behind the last sample 0
+        const auto output = [&](int k) { return where_less(V(0), there, outputs_[k * row_ + n], V(0)); };
+        seen = gather_not_finite(seen, loss_of_targets<V>(network_.outputs(), [&](int k) { return inputs_.targets[k * row_ + n]; }, output));
     }
     return gathered(seen);
 }
@@ -219,6 +237,20 @@ void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& bloc
     }
 }
 
+// o_k -> delta_k = -p (t_k - o_k) + S p o_k.
+template <class T>
+template <bool decoupled>
+void Passes<T>::residuals_of_targets(const Block& block) {
+    for (int k = 0; k < network_.outputs(); ++k)
+        for (int n = 0; n < packs_of<V>(block.count); ++n) {
+            const std::int64_t at = k * row_ + n;
+            const V o = outputs_[at];
+            V delta = inputs_.pulls[n] * Squared::residual(V(inputs_.targets[at]), o);
+            if constexpr (decoupled) delta = fma(inputs_.decouples[n], o, delta);
+            delta.store(outputs_.at(at));
+        }
+}
+
 // Moves the samples that pull together, if they are fewer than half of the block, and returns how many there are then.
 template <class T>
 int Passes<T>::gather_pulling(int count) {
@@ -265,7 +297,9 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
     const bool decoupled = !samples.decouples.empty();
     int count = 0;
     if (block.count > 0) {
-        if (network_.outputs() == 1)
+        if (!samples.task.targets.empty())
+            decoupled ? residuals_of_targets<true>(block) : residuals_of_targets<false>(block);
+        else if (network_.outputs() == 1)
             decoupled ? residuals<true>(block) : residuals<false>(block);
         else
             decoupled ? residuals_of_logits<true>(samples, block) : residuals_of_logits<false>(samples, block);

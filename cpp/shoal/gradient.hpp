@@ -2,7 +2,7 @@
 // (shares.hpp) has a gradient of its own; they are added in their order.
 //
 //   forward    h_l = phi(b_l + W_l h_{l-1}) for each layer, f = a_N (if centred, minus its value at initialisation)
-//   residual   delta_N = -p_s y_s r(y_s f_s)    (K outputs: p_s (softmax - 1[k=y]))
+//   residual   delta_N = -p_s y_s r(y_s f_s)    (K outputs: p_s (softmax - 1[k=y]); with targets t: -p_s (t_sk - o_sk))
 //   backward   dW_l += delta_l^T h_{l-1},   delta_{l-1} = phi'(a_{l-1}) (delta_l W_l)
 //
 // Samples of weight 0 have blocks of their own, which only pass forward.
@@ -119,6 +119,8 @@ class Gradient {
     template <bool decoupled>
     void residuals_of_logits(int first, int count);
     template <bool decoupled>
+    void residuals_of_targets(int first, int count);
+    template <bool decoupled>
     void held_residuals(int first, int count);
     void pass_held_gates(int layer, int first, int count);
     void differentiate_held(int layer, int first, int count);
@@ -149,7 +151,7 @@ class Gradient {
     int share_first_ = 0;          // the first sample of the current share
     V lost_ = 0;
     V trained_ = gate_where_less(V(0), V(1));
-    std::vector<T> signs_, pulls_;  // y_s and -p_s y_s
+    std::vector<T> signs_, pulls_;  // y_s (1 with targets) and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
     std::vector<Pack<V>> values_;  // one per layer: h (or gates) after the forward pass, delta after the backward pass
     Pack<V> exponentials_;  // of one sample's logits, if there are several outputs
@@ -171,3 +173,4 @@ class Gradient {
 
 #include "shoal/gradient_held.hpp"
 #include "shoal/gradient_impl.hpp"
+#include "shoal/gradient_residuals.hpp"

@@ -25,7 +25,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
         values_.emplace_back(longest * rows_.back());
     }
     for (int s = 0; s < task.samples; ++s) {
-        signs_.push_back(T(task.labels[s]));
+        signs_.push_back(task.sign(s));
         pulls_.push_back(-signs_.back() * task.weights[s]);
         if (penalty.spectral_decoupling != 0) decouples_.push_back(T(penalty.spectral_decoupling) * task.weights[s]);
     }
@@ -41,7 +41,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
     }
     // Packs with several registers per number hold networks so small that a search for samples to leave out costs more than it saves.
     if (loss.kink() != Kink::none && V::registers == 1 && network.gated() && decouples_.empty()) pulling_inputs_.resize(std::int64_t(longest) * task.dimension);
-    if (network.outputs() > 1) exponentials_ = Pack<V>(network.outputs());
+    if (network.outputs() > 1 && task.targets.empty()) exponentials_ = Pack<V>(network.outputs());
     if (network.centred) at_start_ = Pack<V>(std::int64_t(task.samples) * network.outputs());
 }
 
@@ -158,64 +158,6 @@ template <AnyLanes V>
 V Gradient<V>::active(int layer, int sample, int unit) const {
     const V one = 1, held = value(layer, sample, unit);
     return holds_gates(layer) ? through(held, one) : where_less(V(T(active_above(network_.activation))), held, one, V(0));
-}
-
-template <AnyLanes V>
-V Gradient<V>::witness(int first, int sample) const {
-    const int own = int(task_.labels[first + sample]);
-    if (network_.outputs() == 1) return loss_.witness(V(T(own)) * output(sample, 0));
-    return witness_of_logits(network_.outputs(), own, [&](int k) { return output(sample, k); });
-}
-
-template <AnyLanes V>
-template <bool decoupled>
-void Gradient<V>::residuals(int first, int count) {
-    if (held_ && held_->map.hinge >= 0) return held_residuals<decoupled>(first, count);
-    if (network_.outputs() > 1) return residuals_of_logits<decoupled>(first, count);
-    loss_.kind.with([&](auto loss) { residuals_of<decltype(loss), decoupled>(first, count); });
-}
-
-// f -> delta = -p y r(y f) + S p f. Takes four samples at a time if a pack has one register per number: exponential and division are long dependency chains,
-// and four of them hide the latency.
-template <AnyLanes V>
-template <class Kind, bool decoupled>
-void Gradient<V>::residuals_of(int first, int count) {
-    V lost = lost_;
-    const auto some = [&]<class Several>(Several, int s) __attribute__((always_inline)) {
-        T* const at = values_.back().at(s);
-        const Several y = Several::template spread<V::registers>(&signs_[first + s]), minus_yp = Several::template spread<V::registers>(&pulls_[first + s]);
-        const Several threshold = T(loss_.threshold), f = Several::load(at), m = y * f, r = Kind::residual(threshold, m), delta = minus_yp * r;
-        lost = gather_not_finite(lost, Kind::witness(threshold, r, m));
-        if constexpr (decoupled)
-            fma(Several::template spread<V::registers>(&decouples_[first + s]), f, delta).store(at);
-        else
-            delta.store(at);
-    };
-    constexpr int together = V::registers == 1 ? 4 : 1;
-    int s = 0;
-    for (; s + together <= count; s += together) some(Lanes<T, together * V::registers>(), s);
-    for (; s < count; ++s) some(V(), s);
-    lost_ = lost;
-}
-
-// o_k -> delta_k = p (softmax_k - 1[own]) + S p o_k.
-template <AnyLanes V>
-template <bool decoupled>
-void Gradient<V>::residuals_of_logits(int first, int count) {
-    Pack<V>& values = values_.back();
-    const int outputs = network_.outputs();
-    for (int s = 0; s < count; ++s) {
-        const std::int64_t row = s * rows_.back();
-        lost_ = gather_not_finite(lost_, witness(first, s));
-        V top = values[row];
-        for (int k = 1; k < outputs; ++k) top = max(top, values[row + k]);
-        for (int k = 0; k < outputs; ++k) exp(values[row + k] - top).store(exponentials_.at(k));
-        const auto put = [&](int k, V delta) {
-            if constexpr (decoupled) delta = fma(V(decouples_[first + s]), values[row + k], delta);
-            delta.store(values.at(row + k));
-        };
-        softmax_residuals(outputs, int(task_.labels[first + s]), V(task_.weights[first + s]), [&](int k) { return exponentials_[k]; }, put);
-    }
 }
 
 // A sample whose hinge every trained network of the pack meets adds exactly 0 to each sum of the backward pass. Moves the gates and delta_s of the other samples up,

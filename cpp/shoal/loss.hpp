@@ -1,9 +1,11 @@
 // The losses l(m) of the margin m = y f, and the residual r(m) = -l'(m) that drives learning. Each loss with its residual:
 //
-//   cross_entropy ln(1 + e^-m), 1/(1 + e^m)     exponential e^-m, e^-m     squared (1-m)^2/2, 1-m
+//   cross_entropy ln(1 + e^-m), 1/(1 + e^m)     exponential e^-m, e^-m     squared (h-m)^2/2, h-m, with h = 1
 //   hinge (h-m)_+, 1[m<h]                       squared_hinge (h-m)_+^2/2, (h-m)_+
 //
 // Each loss is one type below and one entry of LossKind. With K outputs the loss is cross-entropy; its residuals, margin and witness follow from the K logits.
+//
+// If a task has targets (task.hpp), the loss is the squared one of each output, added up, with the output in place of m and its target in place of h.
 #pragma once
 
 #include "shoal/choice.hpp"
@@ -108,13 +110,13 @@ struct Squared {
     static constexpr Kink kink = Kink::none;
 
     template <AnyLanes V>
-    static EIGEN_ALWAYS_INLINE V value(V, V m) {
-        const V short_of = V(1) - m;
+    static EIGEN_ALWAYS_INLINE V value(V h, V m) {
+        const V short_of = h - m;
         return V(0.5) * short_of * short_of;
     }
     template <AnyLanes V>
-    static EIGEN_ALWAYS_INLINE V residual(V, V m) {
-        return V(1) - m;
+    static EIGEN_ALWAYS_INLINE V residual(V h, V m) {
+        return h - m;
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V witness(V, V r, V) {
@@ -152,6 +154,14 @@ struct Loss {
         return V(typename V::Scalar(threshold));
     }
 };
+
+// The loss of outputs that have targets: finite if and only if it and all outputs are.
+template <class V, class Target, class Output>
+EIGEN_ALWAYS_INLINE V loss_of_targets(int outputs, const Target& target, const Output& output) {
+    V sum = Squared::value(V(target(0)), V(output(0)));
+    for (int k = 1; k < outputs; ++k) sum = sum + Squared::value(V(target(k)), V(output(k)));
+    return sum;
+}
 
 // K outputs. A logit is a number of one network, or lanes with one number per network.
 

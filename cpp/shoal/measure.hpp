@@ -6,7 +6,7 @@
 
 namespace shoal {
 
-// Loss, error, soft error and margins on the samples of one task: call `clear`, `see` per block, `write`.
+// Loss, error, soft error, margins, outputs and residuals on the samples of one task: call `clear`, `see` per block, `write`.
 template <AnyLanes V>
 class SampleMeasure {
   public:
@@ -20,7 +20,13 @@ class SampleMeasure {
     template <class Pass>  // the gradient, or anything else with its `output`
     void see(int first, int count, const Pass& pass, const Sight<V>& sight) {
         if (!record_.wanted()) return;
-        for (int s = 0; s < count; ++s) network_.outputs() == 1 ? see_logit(first + s, pass.output(s, 0), sight) : see_logits(first + s, pass, s, sight);
+        for (int s = 0; s < count; ++s) {
+            put_outputs(first + s, pass, s, sight);
+            if (task_.labels.empty())
+                add(first + s, V(0), loss_of_sample(first + s, pass, s), V(0), V(0), sight);
+            else
+                network_.outputs() == 1 ? see_logit(first + s, pass.output(s, 0), sight) : see_logits(first + s, pass, s, sight);
+        }
     }
 
     void write(const Sight<V>& sight) const {
@@ -44,6 +50,7 @@ class SampleMeasure {
     void for_each_array(Act&& act) const {
         for (T* array : {record_.loss, record_.error, record_.soft_error}) act(array, 1);
         act(record_.margin, task_.samples);
+        for (T* array : {record_.output, record_.residual}) act(array, task_.samples * std::int64_t(network_.outputs()));
     }
 
     struct Sums {
@@ -58,6 +65,13 @@ class SampleMeasure {
         }
         sight.put(record_.margin, task_.samples, task_.place[sample], margin);
     }
+    // The loss of a sample that has targets.
+    template <class Pass>
+    V loss_of_sample(int sample, const Pass& pass, int row) const {
+        return loss_of_targets<V>(network_.outputs(), [&](int k) { return task_.target(sample, k); }, [&](int k) { return pass.output(row, k); });
+    }
+    template <class Pass>
+    void put_outputs(int sample, const Pass& pass, int row, const Sight<V>& sight) const;
     void see_logit(int sample, V logit, const Sight<V>& sight);
     template <class Pass>
     void see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight);
@@ -69,6 +83,18 @@ class SampleMeasure {
     Sums sums_;
 };
 
+// The outputs o, and o - y: what they are more than their targets, or a single one more than its label.
+template <AnyLanes V>
+template <class Pass>
+void SampleMeasure<V>::put_outputs(int sample, const Pass& pass, int row, const Sight<V>& sight) const {
+    const std::int64_t outputs = network_.outputs(), place = task_.place[sample] * outputs, each = task_.samples * outputs;
+    for (int k = 0; k < outputs && (record_.output || record_.residual); ++k) {
+        const V o = pass.output(row, k);
+        sight.put(record_.output, each, place + k, o);
+        if (record_.residual) sight.put(record_.residual, each, place + k, o - V(task_.target(sample, k)));
+    }
+}
+
 // One output: the margin is y f; a margin of exactly 0 counts as half an error.
 template <AnyLanes V>
 void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
@@ -78,8 +104,8 @@ void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
     add(sample, m, record_.loss ? loss_.value(m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
 }
 
-// K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v) and the soft error 1/(1 + e^-v). A tie with j others at the top counts as an error
-// of j/(j+1).
+// K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v), unless there are targets, and the soft error 1/(1 + e^-v). A tie with j others at
+// the top counts as an error of j/(j+1).
 template <AnyLanes V>
 template <class Pass>
 void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight) {
@@ -97,7 +123,8 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     // sum - sum is 0, or NaN if an output is not finite: log alone may return a number there.
     const V v = top + (log(sum) + (sum - sum)) - o, m = o - top;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, ties / (ties + one)));
-    add(sample, m, CrossEntropy::value(zero, -v), error, sigmoid_of_minus(-v), sight);
+    const V loss = task_.targets.empty() ? CrossEntropy::value(zero, -v) : loss_of_sample(sample, pass, row);
+    add(sample, m, loss, error, sigmoid_of_minus(-v), sight);
 }
 
 // The training samples on which each hidden unit is active: call `clear`, `see` per block, `write`. Counts are in double precision, which holds all integers up

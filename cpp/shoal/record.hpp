@@ -23,7 +23,8 @@ template <class T>
 struct SampleRecord {
     T *loss = nullptr, *error = nullptr, *soft_error = nullptr;  // (networks, times)
     T* margin = nullptr;                                         // (networks, times, samples)
-    bool wanted() const { return loss || error || soft_error || margin; }
+    T *output = nullptr, *residual = nullptr;                    // (networks, times, samples, outputs)
+    bool wanted() const { return loss || error || soft_error || margin || output || residual; }
 };
 
 // Where all measures go: those of the training samples, the test samples, the hidden units, and the parameters.
@@ -60,11 +61,16 @@ struct Place {
 template <class T>
 std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::int64_t test_samples) {
     const std::int64_t layers = std::int64_t(network.layers.size()), hidden = network.hidden_layers(), units = network.units();
+    const auto of_outputs = [&](std::int64_t count) {  // a single output has no axis
+        return network.outputs() == 1 ? std::vector{count} : std::vector{count, std::int64_t(network.outputs())};
+    };
 #define SHOAL_IN(field) [](Record<T>& record) -> T*& { return record.field; }
     return {{"loss", SHOAL_IN(loss), {}},
             {"error", SHOAL_IN(error), {}},
             {"soft_error", SHOAL_IN(soft_error), {}},
             {"margin", SHOAL_IN(margin), {samples}},
+            {"output", SHOAL_IN(output), of_outputs(samples)},
+            {"residual", SHOAL_IN(residual), of_outputs(samples)},
             {"layer_norm", SHOAL_IN(layer_norm), {layers}},
             {"balance", SHOAL_IN(balance), {units}},
             {"active", SHOAL_IN(active), {hidden}},
@@ -74,7 +80,9 @@ std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::
             {"test_loss", SHOAL_IN(test.loss), {}},
             {"test_error", SHOAL_IN(test.error), {}},
             {"test_soft_error", SHOAL_IN(test.soft_error), {}},
-            {"test_margin", SHOAL_IN(test.margin), {test_samples}}};
+            {"test_margin", SHOAL_IN(test.margin), {test_samples}},
+            {"test_output", SHOAL_IN(test.output), of_outputs(test_samples)},
+            {"test_residual", SHOAL_IN(test.residual), of_outputs(test_samples)}};
 #undef SHOAL_IN
 }
 

@@ -127,7 +127,7 @@ void Single<V>::run_forward(int sample, Gates* gates) {
                     values_[l][o] = value[0];
                 }
             } else {
-                const double start = gradient_.at_start(sample, o, lane_), y = double(run_.task.labels[sample]);
+                const double start = gradient_.at_start(sample, o, lane_), y = run_.task.sign(sample);
                 values_[l][o] = a - start;
                 heights_[l][o] = run_.loss.threshold - y * values_[l][o];
                 sizes_[l][o] = size + std::abs(start) + std::abs(run_.loss.threshold);
@@ -176,11 +176,13 @@ void Single<V>::find_output_signal(int sample, const double* gates) {
     const int top = map_.hidden_layers, outputs = run_.network.outputs();
     const std::vector<double>& f = values_[top];
     std::vector<double>& signal = signals_[top];
-    const double p = run_.task.weights[sample], y = double(run_.task.labels[sample]);
+    const double p = run_.task.weights[sample], y = run_.task.sign(sample);
     alignas(64) T number[Lanes<T>::count];
     if (map_.hinge >= 0) {
         const double gate = gates[map_.hinge];
         signal[0] = p * y * (map_.jumps ? gate : gate * (run_.loss.threshold - y * f[0]));
+    } else if (!run_.task.targets.empty()) {
+        for (int k = 0; k < outputs; ++k) signal[k] = p * (run_.task.target(sample, k) - f[k]);
     } else if (outputs == 1) {
         run_.loss.residual(Lanes<T>(T(y * f[0]))).store(number);
         signal[0] = p * y * number[0];

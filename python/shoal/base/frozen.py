@@ -34,7 +34,8 @@ class Frozen(Knows):
         unsaid = self._unsaid
         given = {name: getattr(self, name) for name in _names(self)}
         said = {name: value for name, value in given.items() if name not in unsaid or value != unsaid[name]}
-        return f"{type(self).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in said.items())})"
+        called = getattr(self, "called", type(self).__name__)  # what makes it, where that is not the class itself
+        return f"{called}({', '.join(f'{name}={_shown(value)}' for name, value in said.items())})"
 
     @property
     def _unsaid(self) -> Mapping[str, Any]:

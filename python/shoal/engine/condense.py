@@ -56,12 +56,20 @@ class Condensed:
         network = replace(network, widths=(len(span), *network.widths[1:]))
         return cls(network, merged, task, span, sample_of, repeats)
 
-    def expand(self, arrays: Mapping[str, Any], prefix: str = "", axis: int = -1) -> dict[str, Any]:
-        """Return arrays with the measures of all samples, along an axis, from those of the rows of the task."""
+    def expand(self, arrays: Mapping[str, Any], prefix: str = "", behind: int = 0) -> dict[str, Any]:
+        """Return arrays with the measures of all samples, from those of the rows of the task.
+
+        ``behind`` is the number of axes behind the measures' own.
+        """
         if self.sample_of is None:
             return dict(arrays)
-        names = [f"{prefix}{name}" for name in OF_SAMPLES if f"{prefix}{name}" in arrays]
-        return {**arrays, **{name: np.take(arrays[name], self.sample_of, axis=axis) for name in names}}
+        expanded = dict(arrays)
+        for name in OF_SAMPLES:
+            if (key := f"{prefix}{name}") in arrays:
+                dims = REGISTRY[name].dims_of(self.network)
+                axis = dims.index("sample") - len(dims) - behind
+                expanded[key] = np.take(arrays[key], self.sample_of, axis=axis)
+        return expanded
 
     def sizes(self) -> str:
         """Return how many samples and inputs there were and are, as JSON."""
@@ -86,7 +94,7 @@ def _merge(task: Task, how: str | bool) -> tuple[Task, NDArray[np.int64] | None]
         return task, None
     most = learnt // 2 if how == "auto" else task.samples - 1
     order = np.argsort(task.sample_weight == 0, kind="stable")
-    keys = np.column_stack([task.inputs.view(np.uint64), task.labels.view(np.uint64)])[order]
+    keys = np.column_stack([task.inputs.view(np.uint64), task.answers.view(np.uint64)])[order]
 
     def too_many(first: NDArray[np.int64]) -> bool:
         return (int(np.count_nonzero(first < learnt)) if how == "auto" else len(first)) > most
@@ -102,7 +110,8 @@ def _merge(task: Task, how: str | bool) -> tuple[Task, NDArray[np.int64] | None]
     row = np.empty_like(place)
     row[order] = place
     weights = np.bincount(row, weights=task.sample_weight)
-    return Task(task.inputs[order[first]], task.labels[order[first]], weights, task.test), row
+    kept = order[first]
+    return type(task)(task.inputs[kept], task.answers[kept], weights, task.test), row
 
 
 def _groups(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -131,5 +140,5 @@ def _turn(task: Task, how: str | bool, largest: float) -> tuple[NDArray[np.float
     if found is None or len(found[0]) == 0 or not np.abs(found[1]).max() <= largest:
         return None
     span, coordinates = found
-    test = None if task.test is None else (coordinates[task.samples :], task.test.labels)
-    return span, Task(coordinates[: task.samples], task.labels, task.sample_weight, test)
+    test = None if task.test is None else (coordinates[task.samples :], task.test[1])
+    return span, type(task)(coordinates[: task.samples], task.answers, task.sample_weight, test)

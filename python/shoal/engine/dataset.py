@@ -13,6 +13,7 @@ from shoal.engine.histogram import edges
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import REGISTRY
 from shoal.spec.method import OUTCOMES, STOP_RULES, GradientFlow, Method
+from shoal.spec.network import Network
 from shoal.spec.statistics import STATISTICS, Statistics
 from shoal.spec.training import Training
 
@@ -23,13 +24,14 @@ EVENT_RULE = "one that has diverged is above every threshold, one that exhausted
 """Which networks an event counts, by the rule of the claims, in which a network that diverges fails."""
 
 
-def measured(arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
+def measured(network: Network, arrays: Mapping[str, Any], measures: Sequence[str], leading: str) -> dict[str, Any]:
     """Return the variables of the measures; ``leading`` is the first dimension, "network" or "statistic"."""
     variables: dict[str, Any] = {}
     for measure in (REGISTRY[name] for name in measures):
         before = (leading, "time") if measure.timed else (leading,)
         if not measure.layers:
-            variables[measure.name] = ((*before, *measure.dims), arrays[measure.name], _attrs(measure.meaning))
+            dims = (*before, *measure.dims_of(network))
+            variables[measure.name] = (dims, arrays[measure.name], _attrs(measure.meaning))
         for name, meaning in measure.layers:
             if name in arrays:  # without biases there are none
                 variables |= layer_variables(name, arrays[name], meaning, before)
@@ -90,7 +92,7 @@ def counted(method: Method, asked: Statistics, status: NDArray[np.int64]) -> dic
 
 
 def kept(
-    method: Method, asked: Statistics, sums: Mapping[str, NDArray[Any]], counts: Mapping[str, NDArray[np.int64]]
+    training: Training, asked: Statistics, sums: Mapping[str, NDArray[Any]], counts: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, Any]:
     """Return the variables of what was kept beside moments, and of when networks met rules to stop."""
     count = int(sums["kept"][0])
@@ -105,9 +107,10 @@ def kept(
         known = int(counts["status"].sum() - counts["status"][OUTCOMES.index("exhausted")])
         variables |= _fractions("event", ("event", "time"), met, known, asked, f"; {EVENT_RULE}")
     for name in asked.distribution:
-        dims, about = ("time", *REGISTRY[name].dims, "bin"), _attrs(f"networks by {REGISTRY[name].meaning}")
+        dims = ("time", *REGISTRY[name].dims_of(training.network), "bin")
+        about = _attrs(f"networks by {REGISTRY[name].meaning}")
         variables[f"{name}_histogram"] = (dims, counts[f"histogram_{name}"], about)
-    if rules := [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in method.stop or ()]:
+    if rules := [STOP_RULES[rule] - min(STOP_RULES.values()) for rule in training.method.stop or ()]:
         stopped = sums["stopped"][0]
         steps = np.stack([_statistics(int(stopped[rule]), sums["stop_moments"][0, rule]) for rule in rules], axis=1)
         variables["stopped_at"] = (("statistic", "rule"), steps, _attrs("first step at which the rule is met"))
@@ -167,15 +170,17 @@ def coordinates(training: Training, variables: Mapping[str, Any], index: NDArray
     ``index`` holds the network indices, or is None for statistics over networks.
     """
     network, task = training.network, training.task
+    per_sample = ("output_unit",)[: task.answers.ndim - 1]
     named: dict[str, Any] = {
         **_clock(training.method, training.records, "network" if index is not None else "init_network"),
         "inputs": (("sample", "input"), task.inputs, _attrs("inputs of the task")),
-        "labels": (("sample",), task.labels, _attrs("labels of the task")),
+        task.answer: (("sample", *per_sample), task.answers, _attrs(f"{task.answer} of the task")),
         "sample_weight": (("sample",), task.sample_weight, _attrs("weights of the samples in the loss")),
     }
     if task.test is not None:
         named["test_inputs"] = (("test_sample", "input"), task.test.inputs, _attrs("inputs of the test samples"))
-        named["test_labels"] = (("test_sample",), task.test.labels, _attrs("labels of the test samples"))
+        about = _attrs(f"{task.answer} of the test samples")
+        named[f"test_{task.answer}"] = (("test_sample", *per_sample), task.test[1], about)
     if index is None:
         # Python strings: NumPy's fixed-length ones have no settled form in Zarr.
         names = np.array(STATISTICS, dtype=object)

@@ -64,7 +64,7 @@ def need_of(run: Run, networks: int, threads: int) -> Need:
         counted = sum(REGISTRY[name].bytes(training.network, training.task, times, 1) for name in run.kept.distribution)
         records += 3 * 8 * cells * (4 + len(run.kept.covariance)) * numbers  # thrice while they are merged
         records += 8 * (started + 2) * counted * bins(run.kept.resolution)
-        work += started * task_bytes(run.condensed.task, run.itemsize)  # each thread's own copy
+        work += started * task_bytes(run.condensed.task, run.itemsize, run.targets)  # each thread's own copy
     elif training.method.rates is not None:
         records += 8 * networks * times  # the times of each network
     if run.functions:
@@ -96,27 +96,35 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
         work_alone = _core.alone_bytes(*of_network, *counts, training.dtype)
         if getattr(training.method, "momentum", 0):  # the velocity, in rows of whole packs, and recorded
             work_alone += min(threads, alone) * 2 * itemsize * (network.parameters + lanes * (network.units + 1))
-        work_alone += task_bytes(task, itemsize) + span + min(threads, alone) * (beside + copies)
+        work_alone += task_bytes(task, itemsize, run.targets) + span + min(threads, alone) * (beside + copies)
     if alone == networks:
         return threads, work_alone
     started = min(threads, -(-(networks - alone) // lanes))  # the core starts no thread that would have no pack
     passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
     pack = sum(_core.pack_bytes(network.widths, samples, training.dtype) for samples in passes)
-    work = work_bytes(network, task, training.method, pack, passes, lanes, started, itemsize)
+    work = work_bytes(network, task, training.method, pack, passes, lanes, started, itemsize, run.targets)
     return started, max(work_alone, work + span + started * (beside + copies * lanes))
 
 
 def work_bytes(
-    network: Network, task: Task, method: Method, pack: int, passes: Sequence[int], lanes: int, threads: int, size: int
+    network: Network,
+    task: Task,
+    method: Method,
+    pack: int,
+    passes: Sequence[int],
+    lanes: int,
+    threads: int,
+    size: int,
+    targets: int = 0,
 ) -> int:
     """Return the bytes in which the core trains: the task in its dtype of ``size``, and a working set for each thread.
 
     ``passes`` are the samples of each of its passes: those of the task, the test samples, and those of the task once
     more if the norm of the gradient is recorded. ``pack`` is the core's count of parameters, gradient and the values
     of a block of samples, all without biases, of all passes. To these it adds the biases and their gradient, a count
-    for each hidden unit and the initial weights of one network in float64, three numbers per sample, and what the
-    method keeps; for networks with scales or rates their scaled weights and three factors per parameter; for centred
-    networks their first outputs.
+    for each hidden unit and the initial weights of one network in float64, three numbers per sample and its targets,
+    and what the method keeps; for networks with scales or rates their scaled weights and three factors per parameter;
+    for centred networks their first outputs.
     """
     parameters = network.parameters
     numbers = 2 * len(passes) * (sum(network.widths[1:]) if network.bias else 0) * lanes + 3 * sum(passes)
@@ -133,9 +141,9 @@ def work_bytes(
         # network slides, twice, and their products.
         kinks, surfaces = task.samples * (network.units + 1), min(parameters, 512, max(1, 2**22 // parameters)) + 1
         each += 8 * (lanes * (6 * kinks + 2 * parameters) + surfaces * (2 * parameters + surfaces))
-    return threads * (each + numbers * size) + task_bytes(task, size)
+    return threads * (each + numbers * size) + task_bytes(task, size, targets)
 
 
-def task_bytes(task: Task, itemsize: int) -> int:
-    """Return the bytes of the core's copy of the task, in its dtype."""
-    return (task.samples + task.test_samples) * (task.dimension * itemsize + itemsize + 8 + 8 + 4)
+def task_bytes(task: Task, itemsize: int, targets: int = 0) -> int:
+    """Return the bytes of the core's copy of the task, in its dtype, with so many targets per sample."""
+    return (task.samples + task.test_samples) * ((task.dimension + targets) * itemsize + itemsize + 8 + 8 + 4)

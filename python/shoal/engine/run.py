@@ -22,6 +22,7 @@ from shoal.spec.measures import REGISTRY, any_of
 from shoal.spec.method import GradientFlow, Method
 from shoal.spec.record import Function
 from shoal.spec.statistics import Statistics
+from shoal.spec.task import Regression
 from shoal.spec.training import Training
 from shoal.version import VERSION
 
@@ -101,13 +102,13 @@ class Run:
 
     def variables(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Return the variables of arrays of networks, in the given samples."""
-        variables = dataset.measured(arrays, self.training.record.measure, "network")
+        variables = dataset.measured(self.training.network, arrays, self.training.record.measure, "network")
         variables |= custom.variables(self.functions, arrays, "network")
         return variables | dataset.status(self.training.method, arrays)
 
     def expanded(self, merged: Merged) -> Merged:
         """Return statistics in the given samples."""
-        counts = self.condensed.expand(merged.counts, "histogram_", axis=-2)
+        counts = self.condensed.expand(merged.counts, "histogram_", behind=1)
         return dataclasses.replace(merged, sums=self.condensed.expand(merged.sums), counts=counts)
 
     def statistics(self, merged: Merged) -> dict[str, Any]:
@@ -115,10 +116,10 @@ class Run:
         method, measures = self.training.method, self.training.record.measure
         keys = [custom.key(name) for name, _ in self.functions]
         results = dataset.moments(merged.sums, (*measures, *keys))
-        variables = dataset.measured(results, measures, "statistic")
+        variables = dataset.measured(self.training.network, results, measures, "statistic")
         variables |= custom.variables(self.functions, results, "statistic")
         variables |= dataset.counted(method, self.kept, merged.counts["status"])
-        return variables | dataset.kept(method, self.kept, merged.sums, merged.counts)
+        return variables | dataset.kept(self.training, self.kept, merged.sums, merged.counts)
 
     def part(self, begin: int, end: int) -> Run:
         """Return the run of networks ``begin`` to ``end`` - 1, counted from the first, alone."""
@@ -175,14 +176,17 @@ class Run:
         from shoal import _core
 
         training, network, trained = self.training, self.condensed.network, self.condensed.task
-        test: dict[str, NDArray[Any]] = {}
+        test: dict[str, NDArray[Any] | None] = {}
         if trained.test is not None:
             equal = np.full(trained.test_samples, 1 / trained.test_samples)
-            test = {"inputs": trained.test.inputs, "labels": trained.test.labels, "weights": equal}
+            tested = dict(zip(("labels", "targets"), self._answers(trained.test[1]), strict=True))
+            test = {"inputs": trained.test.inputs, **tested, "weights": equal}
+        labels, targets = self._answers(trained.answers)
         return _core.train(
             **{field.name: getattr(network, field.name) for field in dataclasses.fields(network)},
             inputs=trained.inputs,
-            labels=trained.labels,
+            labels=labels,
+            targets=targets,
             weights=trained.sample_weight,
             repeats=self.condensed.repeats,
             span=self.condensed.span,
@@ -203,6 +207,19 @@ class Run:
             dtype=training.dtype,
             progress=progress,
         )
+
+    @property
+    def targets(self) -> int:
+        """The number of targets of each sample, from which the squared loss takes the outputs; 0 for other losses."""
+        training, outputs = self.training, self.training.network.outputs
+        squares = training.loss.name == "squared" and (outputs > 1 or isinstance(training.task, Regression))
+        return outputs if squares else 0
+
+    def _answers(self, given: NDArray[Any]) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+        """Return labels and targets as the core takes them: classes under the squared loss have unit vectors."""
+        if isinstance(self.training.task, Regression):
+            return None, given.reshape(len(given), -1)
+        return given, np.eye(self.targets)[given] if self.targets else None
 
     def _start(self, begin: int, end: int) -> dict[str, Any]:
         """Return where networks ``begin`` to ``end`` - 1 begin, or are resumed."""

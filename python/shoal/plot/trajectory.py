@@ -133,7 +133,7 @@ class _Units:
             at=weights[known] @ plane.T,
             output=output[known],
             inputs=data["inputs"].values @ plane.T,
-            labels=data["labels"].values,
+            labels=data["labels"].values if "labels" in data else np.zeros(data.sizes["sample"], np.int64),
             along="from the {} input" if directions is None else "along the {} direction",
         )
 
@@ -147,7 +147,7 @@ class _Units:
         ends = 0.97 * reach * self.inputs / longest
         for label in np.unique(self.labels):
             colour = {1: _POSITIVE, -1: _NEGATIVE}.get(int(label), _ZERO)
-            said = f"inputs with label {label:+d}"
+            said = f"inputs with label {label:+d}" if label else "inputs"
             chosen = ends[self.labels == label]
             axes.plot(*chosen.T, ls="none", marker="x", ms=6.0, mew=1.5, color=colour, alpha=0.7, zorder=2, label=said)
             for end in chosen if len(ends) <= _MOST_RAYS else ():

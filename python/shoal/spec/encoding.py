@@ -20,14 +20,14 @@ from shoal.spec.method import METHODS
 from shoal.spec.network import Network
 from shoal.spec.record import Record
 from shoal.spec.statistics import Statistics
-from shoal.spec.task import Task
+from shoal.spec.task import Regression, Task
 from shoal.spec.training import Training
 
 if TYPE_CHECKING:
     import xarray
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Network, Task, Record, Statistics, *INITS, *METHODS, *LOSSES.values())
+    kind.__name__: kind for kind in (Network, Task, Regression, Record, Statistics, *INITS, *METHODS, *LOSSES.values())
 }
 
 
@@ -114,8 +114,7 @@ def fingerprint(text: str, task: Task) -> int:
     """
     fixed = {name: value for name, value in json.loads(text).items() if name not in ("networks", "first_network")}
     digest = hashlib.blake2b(json.dumps(fixed, sort_keys=True).encode(), digest_size=8)
-    tests = () if task.test is None else (task.test.inputs, task.test.labels)
-    for array in (task.inputs, task.labels, task.sample_weight, *tests):
+    for array in (task.inputs, task.answers, task.sample_weight, *(task.test or ())):
         digest.update(np.ascontiguousarray(array).tobytes())
     return int.from_bytes(digest.digest(), "little") >> 33
 
@@ -201,12 +200,13 @@ def _networks(data: xarray.Dataset) -> dict[str, int]:
 
 
 def _task(data: xarray.Dataset, samples: int, tested: int) -> Task:
-    tests = ("test_inputs", "test_labels") if tested else ()
-    inputs, labels, weights, *test = _held(data, "inputs", "labels", "sample_weight", *tests)
-    _check_whole("samples", labels.size, samples)
+    kind = Regression if "targets" in data else Task
+    tests = ("test_inputs", f"test_{kind.answer}") if tested else ()
+    inputs, answers, weights, *test = _held(data, "inputs", kind.answer, "sample_weight", *tests)
+    _check_whole("samples", weights.size, samples)
     if tested:
-        _check_whole("test samples", test[1].size, tested)
-    return Task(inputs, labels, weights, (test[0], test[1]) if tested else None)
+        _check_whole("test samples", len(np.atleast_2d(test[0])), tested)
+    return kind(inputs, answers, weights, (test[0], test[1]) if tested else None)
 
 
 def _check_whole(name: str, found: int, expected: int) -> None:

@@ -1,4 +1,4 @@
-"""The losses, all of them functions l of the margin m; the residual is r(m) = -l'(m)."""
+"""The losses, all of them functions l of the margin m; the residual is r(m) = -l'(m). One is of targets too."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ class Exponential(_Smooth):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Squared(_Smooth):
-    """l(m) = (1 - m)^2 / 2, r(m) = 1 - m."""
+    """l(m) = (1 - m)^2 / 2, r(m) = 1 - m.
+
+    For K outputs, and for targets y of ``Task.regression``, 1/2 |f(x) - y|^2: the target of a label k is 1 for output k
+    and 0 for the others.
+    """
 
     name: ClassVar[str] = "squared"
 

@@ -17,11 +17,13 @@ class Measure:
     name: str  # for ``Record(measure=...)``, and of the variable of the dataset
     meaning: str  # in a few words: ``long_name`` of the variable
     about: str = ""  # for the docstring of ``Record``, if that says more
-    dims: tuple[str, ...] = ()  # after (network, time)
+    dims: tuple[str, ...] = ()  # after (network, time); a single output has no ``output_unit``
     layers: tuple[tuple[str, str], ...] = ()  # of one array per layer: names and meanings of weights and biases
     of_test: bool = False  # needs test samples
     of_init: bool = False  # is relative to the initial weights
     of_gradient: bool = False  # needs another gradient
+    of_labels: bool = False  # has no meaning for a regression
+    of_squares: bool = False  # needs the squared loss
     reducible: bool = True  # has meaningful statistics over networks
     timed: bool = True  # is recorded at each time, not only after the last step
     flags: bool = False  # holds bools
@@ -33,24 +35,29 @@ class Measure:
 
     @property
     def of_samples(self) -> bool:
-        """Whether its last dimension is that of the training samples."""
-        return self.dims[-1:] == ("sample",)
+        """Whether it has numbers of each training sample."""
+        return "sample" in self.dims
 
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays in which the core returns it."""
         return tuple(name for name, _ in self.layers) or (self.name,)
 
+    def dims_of(self, network: Network) -> tuple[str, ...]:
+        """Return ``dims`` as a network has them."""
+        return tuple(name for name in self.dims if name != "output_unit" or network.outputs > 1)
+
     def shape(self, network: Network, task: Task) -> tuple[int, ...]:
-        """Return the lengths of ``dims``."""
+        """Return the lengths of ``dims_of``."""
         lengths = {
             "sample": task.samples,
             "test_sample": task.test_samples,
             "layer": network.layers,
             "hidden_layer": network.layers - 1,
             "unit": network.units,
+            "output_unit": network.outputs,
         }
-        return tuple(lengths[dimension] for dimension in self.dims)
+        return tuple(lengths[dimension] for dimension in self.dims_of(network))
 
     def bytes(self, network: Network, task: Task, times: int, itemsize: int) -> int:
         """Return the bytes of one network's numbers, each of ``itemsize``."""
@@ -58,8 +65,10 @@ class Measure:
         return (times if self.timed else 1) * numbers * (1 if self.flags else itemsize)
 
 
-def _tested(name: str, meaning: str, about: str, dims: tuple[str, ...] = ()) -> Measure:
-    return Measure(name, meaning, about, dims, of_test=True)
+def _tested(
+    name: str, meaning: str, about: str, dims: tuple[str, ...] = (), of_labels: bool = False, of_squares: bool = False
+) -> Measure:
+    return Measure(name, meaning, about, dims, of_test=True, of_labels=of_labels, of_squares=of_squares)
 
 
 _ALL = (
@@ -69,17 +78,34 @@ _ALL = (
         "0-1 classification error, weighted over samples",
         "weight of the samples on the wrong side; a tie counts its probability, which is 1/2 for one output, and "
         "j / (j + 1) if j other outputs tie with the label's at the top.",
+        of_labels=True,
     ),
     Measure(
         "soft_error",
         "1 - probability of the label, weighted over samples",
         "1 - sigmoid(margin), or 1 - the softmax probability of the label, averaged by weight.",
+        of_labels=True,
     ),
     Measure(
         "margin",
         "margin y f(x), or label's output less the largest other",
         "y f(x), or o_label - max of the other outputs.",
         ("sample",),
+        of_labels=True,
+    ),
+    Measure(
+        "output",
+        "output f(x)",
+        "output f(x), of a centred network less that at its initialisation.",
+        ("sample", "output_unit"),
+    ),
+    Measure(
+        "residual",
+        "output less target",
+        "f(x) - y, output less target. Only with the squared loss: the target of a label -1/+1 is the label, that of "
+        "a label k is 1 for output k and 0 for the others.",
+        ("sample", "output_unit"),
+        of_squares=True,
     ),
     Measure("layer_norm", "Frobenius norm of the weight matrix", dims=("layer",)),
     Measure(
@@ -110,13 +136,34 @@ _ALL = (
         of_init=True,
     ),
     _tested("test_loss", "loss, mean over test samples", "loss of the test samples, which all count the same."),
-    _tested("test_error", "0-1 classification error, mean over test samples", "error of the test samples."),
-    _tested("test_soft_error", "1 - probability of the label, mean over test samples", "soft error of these."),
+    _tested(
+        "test_error",
+        "0-1 classification error, mean over test samples",
+        "error of the test samples.",
+        of_labels=True,
+    ),
+    _tested(
+        "test_soft_error",
+        "1 - probability of the label, mean over test samples",
+        "soft error of these.",
+        of_labels=True,
+    ),
     _tested(
         "test_margin",
         "margin y f(x), or label's output less the largest other, of test samples",
         "margin of each test sample.",
         ("test_sample",),
+        of_labels=True,
+    ),
+    _tested(
+        "test_output", "output f(x) of test samples", "output of each test sample.", ("test_sample", "output_unit")
+    ),
+    _tested(
+        "test_residual",
+        "output less target, of test samples",
+        "residual of each test sample.",
+        ("test_sample", "output_unit"),
+        of_squares=True,
     ),
     Measure(
         "weights",
@@ -155,6 +202,9 @@ MEASURES = tuple(REGISTRY)
 REDUCIBLE = tuple(name for name, measure in REGISTRY.items() if measure.reducible)
 OF_TIME = tuple(name for name in REDUCIBLE if REGISTRY[name].is_one_number)
 """Measures of one number for each network and time."""
+DEFAULT = ("loss", "error", "margin")
+DEFAULT_OF_TARGETS = ("loss",)
+"""What is measured if nothing is asked for, of a task with labels and of a regression."""
 
 
 def any_of(names: Iterable[str], trait: str) -> bool:
@@ -169,7 +219,8 @@ def listed(indent: int) -> str:
     lines = []
     for measure in _ALL:
         dims = [*measure.dims] if not measure.layers else []
-        shape = f", shape (network, {', '.join(['time', *dims])})" if dims else ""
+        said = ", ".join(["time", *dims]).replace(", output_unit", "[, output_unit]")
+        shape = f", shape (network, {said})" if dims else ""
         text = f"- ``{measure.name}``{shape}: {measure.about or f'{measure.meaning}.'}"
         lines.append(textwrap.fill(text, 120, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)))
     return "\n".join(lines).lstrip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
-from shoal.spec.measures import MEASURES, REDUCIBLE, REGISTRY, listed
+from shoal.spec.measures import DEFAULT, DEFAULT_OF_TARGETS, MEASURES, REDUCIBLE, REGISTRY, listed
 from shoal.spec.method import GradientDescent, GradientFlow, Method
 from shoal.spec.statistics import Statistics
+from shoal.spec.task import Regression, Task
 
 Function = Callable[[list[NDArray[Any]], list[NDArray[Any]]], ArrayLike]
 """From weights (networks, outputs, inputs) and biases (networks, outputs), one array per layer, to numbers."""
 
 TAKEN = frozenset(
-    "network time times statistic step sample test_sample input layer hidden_layer unit unit_layer training inputs "
-    "labels targets sample_weight test_inputs test_labels test_targets init_network learning_rate status diverged_at "
-    "stopped_at gave_up accepted rejected networks completed diverged exhausted fitted satisfied dead covariance pair "
-    "event event_count event_fraction event_low event_high outcome outcome_count outcome_fraction outcome_low "
-    "outcome_high rule bin bin_low bin_high".split()
+    "network time times statistic step sample test_sample input layer hidden_layer unit unit_layer output_unit "
+    "training inputs labels targets sample_weight test_inputs test_labels test_targets init_network learning_rate "
+    "status diverged_at stopped_at gave_up accepted rejected networks completed diverged exhausted fitted satisfied "
+    "dead covariance pair event event_count event_fraction event_low event_high outcome outcome_count "
+    "outcome_fraction outcome_low outcome_high rule bin bin_low bin_high".split()
 ) | {name for measure in REGISTRY.values() for name in (measure.name, *measure.arrays)}
 """What a dataset may hold: measures, other variables, coordinates and dimensions."""
 _NUMBERED = re.compile(r".*_\d+|.*_histogram")  # layers and units, dimensions of custom statistics, histograms
@@ -47,7 +48,8 @@ class Record(Frozen):
         For gradient descent, in place of times. Strictly increasing; step k is after k updates, step 0 is the
         initialisation. Without times and steps, 101 of them are spread evenly from first to last, or all are recorded.
     measure
-        Name of what to measure, or several names:
+        Name of what to measure, or several names. When left out ``("loss", "error", "margin")``, and for a regression
+        ``("loss",)``:
 
         {measures}
     reduce
@@ -89,7 +91,8 @@ class Record(Frozen):
 
     times: Sequence[float] | NDArray[Any] | None = None
     steps: Sequence[int] | NDArray[Any] | None = None
-    measure: str | Sequence[str] = ("loss", "error", "margin")
+    # A training replaces None by what it stands for.
+    measure: str | Sequence[str] = None  # type: ignore[assignment]
     reduce: str | Statistics | None = None
     custom: Mapping[str, Function] | Sequence[tuple[str, Function]] | None = ()
 
@@ -101,19 +104,27 @@ class Record(Frozen):
             if getattr(self, name) is not None:
                 self._fill(**{name: _increasing(name, getattr(self, name))})
         what = "a name or a tuple of names such as ('loss', 'error')"
-        self._fill(measure=checks.choices("measure", self.measure, MEASURES, what), custom=_custom(self.custom))
-        if not self.measure:
-            raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
+        self._fill(custom=_custom(self.custom))
+        if self.measure is not None:
+            self._fill(measure=checks.choices("measure", self.measure, MEASURES, what))
+            if not self.measure:
+                raise ValueError(f"measure must name at least one of {', '.join(MEASURES)}, got none")
         if self.reduce is None:
             return
         if not isinstance(self.reduce, Statistics):
             checks.choice("reduce", self.reduce, ("moments",))
-        shown = repr(self.reduce) if isinstance(self.reduce, str) else "Statistics"
-        for name in self.measure:
+        shown, measured = repr(self.reduce) if isinstance(self.reduce, str) else "Statistics", self.measure or DEFAULT
+        for name in measured:
             if name not in REDUCIBLE:
                 raise ValueError(f"measure must not hold {name!r} with reduce={shown}: it is of single networks")
         if isinstance(self.reduce, Statistics):
-            self.reduce.check(self.measure)
+            self.reduce.check(measured)
+
+    def of(self, task: Task) -> Record:
+        """Return the record with its measures named, where they were left out."""
+        if self.measure is not None:
+            return self
+        return replace(self, measure=DEFAULT_OF_TARGETS if isinstance(task, Regression) else DEFAULT)
 
     @property
     def kept(self) -> Statistics | None:

@@ -1,10 +1,10 @@
-"""What is learnt: inputs, labels and how much each sample counts."""
+"""What is learnt: inputs, labels or targets, and how much each sample counts."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,11 +20,19 @@ class Samples(NamedTuple):
     labels: NDArray[np.int64]
 
 
+class Targets(NamedTuple):
+    """Inputs (samples, inputs) and targets (samples,) or (samples, outputs), of float64 and read-only."""
+
+    inputs: NDArray[np.float64]
+    targets: NDArray[np.float64]
+
+
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Task(Frozen):
     """Labelled samples, each with a weight.
 
-    It accepts lists and arrays of any order, stride and real dtype, and keeps read-only copies.
+    It accepts lists and arrays of any order, stride and real dtype, and keeps read-only copies. ``Task.regression``
+    makes a task with real targets in place of labels.
 
     Parameters
     ----------
@@ -67,6 +75,9 @@ class Task(Frozen):
     sample_weight: NDArray[np.float64]
     test: Samples | None
 
+    answer: ClassVar[str] = "labels"
+    """Name of the array of what each sample is to give: ``labels``, of a regression ``targets``."""
+
     def __init__(
         self,
         inputs: ArrayLike,
@@ -81,25 +92,74 @@ class Task(Frozen):
         if (given := checks.pair("test", test, "(inputs, labels)")) is None:
             return
         tested = _samples(*given, of="test ")
-        if tested.inputs.shape[1] != self.dimension:
-            columns = tested.inputs.shape[1]
-            raise ValueError(f"test inputs must have the {self.dimension} columns that inputs has, got {columns}")
+        _check_columns(tested.inputs, self.inputs)
         _check_labels("labels and test labels together", np.concatenate([self.labels, tested.labels]))
         self._fill(test=tested)
+
+    @classmethod
+    def regression(
+        cls,
+        inputs: ArrayLike,
+        targets: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        test: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Regression:
+        """Return a task with real targets in place of labels, to be learnt with ``loss="squared"``.
+
+        The loss of a sample is half its squared distance from its target, 1/2 |f(x) - y|^2, summed over the outputs.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (samples, inputs)
+            Finite.
+        targets : array_like, shape (samples,) or (samples, K)
+            Finite: one number per sample for a network of one output, or K for one of K outputs.
+        sample_weight : array_like, shape (samples,), optional
+            As for a task with labels.
+        test : pair of array_like, shapes (test samples, inputs) and (test samples,) or (test samples, K), optional
+            Inputs and targets on which networks are measured and never trained, by the measures ``test_loss``,
+            ``test_output`` and ``test_residual``. All test samples have the same weight.
+
+        Returns
+        -------
+        Task
+            With ``targets`` in place of ``labels``, float64 of shape (samples,), or (samples, K) for K > 1. ``test``
+            is a pair (inputs, targets) or None.
+
+        Raises
+        ------
+        TypeError
+            Something in an argument is not a real number or is masked, targets are bools, or ``test`` is not a pair.
+        ValueError
+            Shapes that do not fit each other, tables (of pandas or xarray) whose rows have different labels, NaN or
+            infinite values, negative weights, or weights that are all zero.
+
+        Examples
+        --------
+        >>> Task.regression([[2, 0], [0, 1]], [0.5, -3]).targets
+        array([ 0.5, -3. ])
+        """
+        return Regression(inputs, targets, sample_weight, test)
 
     @property
     def _unsaid(self) -> dict[str, Any]:
         return {"test": None}
 
     @property
+    def answers(self) -> NDArray[Any]:
+        """The labels, or of a regression the targets."""
+        answers: NDArray[Any] = getattr(self, self.answer)
+        return answers
+
+    @property
     def samples(self) -> int:
         """Number of samples."""
-        return len(self.labels)
+        return len(self.inputs)
 
     @property
     def test_samples(self) -> int:
         """Number of test samples."""
-        return 0 if self.test is None else len(self.test.labels)
+        return 0 if self.test is None else len(self.test.inputs)
 
     @property
     def dimension(self) -> int:
@@ -107,17 +167,83 @@ class Task(Frozen):
         return int(self.inputs.shape[1])
 
 
+def _no_labels(_: Regression) -> NoReturn:
+    raise AttributeError("a regression has no labels, its targets are in task.targets")
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Regression(Task):
+    """What ``Task.regression`` returns: samples with targets (samples,) or (samples, K) in place of labels."""
+
+    targets: NDArray[np.float64]
+    test: Targets | None  # type: ignore[assignment]
+    labels: ClassVar[Any] = property(_no_labels)  # type: ignore[misc]  # no field, as dataclasses see it
+
+    answer: ClassVar[str] = "targets"
+    called: ClassVar[str] = "Task.regression"
+
+    def __init__(
+        self,
+        inputs: ArrayLike,
+        targets: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        test: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        checks.same_order(("inputs", "sample_weight"), inputs, sample_weight)
+        samples = _targets(inputs, targets)
+        weights = _weights(sample_weight, len(samples.inputs))
+        self._fill(inputs=samples.inputs, targets=samples.targets, sample_weight=weights, test=None)
+        if (given := checks.pair("test", test, "(inputs, targets)")) is None:
+            return
+        tested = _targets(*given, of="test ")
+        _check_columns(tested.inputs, self.inputs)
+        if (found := _width(tested.targets)) != self.outputs:
+            raise ValueError(f"test targets must have {self.outputs} per sample, as many as targets, got {found}")
+        self._fill(test=tested)
+
+    @property
+    def outputs(self) -> int:
+        """Number of targets of one sample."""
+        return _width(self.targets)
+
+
+def _width(targets: NDArray[np.float64]) -> int:
+    return 1 if targets.ndim == 1 else targets.shape[1]
+
+
+def _targets(inputs: ArrayLike, targets: ArrayLike, of: str = "") -> Targets:
+    names = f"{of}inputs", f"{of}targets"
+    points = _points(names, inputs, targets)
+    one = np.ndim(checks.plain(names[1], targets)) == 1
+    shape = "(samples,)" if one else "(samples,) or (samples, outputs)"
+    given = checks.real_array(names[1], targets, dimensions=1 if one else 2, shape=shape)
+    if len(given) != len(points):
+        raise ValueError(f"{names[1]} must have one row per sample, {len(points)}, got {len(given)}")
+    return Targets(points, read_only(given[:, 0] if given.shape[1:] == (1,) else given))
+
+
 def _samples(inputs: ArrayLike, labels: ArrayLike, of: str = "") -> Samples:
     names = f"{of}inputs", f"{of}labels"
-    if getattr(inputs, "dims", None) in (("input", "sample"), ("input", "test_sample")):
-        raise ValueError(
-            f"{of}inputs must have shape (samples, inputs), got dimensions (input, sample): transpose them"
-        )
-    checks.same_order(names, inputs, labels)
-    points = checks.real_array(names[0], inputs, dimensions=2, shape="(samples, inputs)", flags=True)
+    points = _points(names, inputs, labels)
     given = checks.vector(names[1], labels, "sample", len(points))
     _check_labels(names[1], given)
     return Samples(points, read_only(given.astype(np.int64)))
+
+
+def _points(names: tuple[str, str], inputs: ArrayLike, answers: ArrayLike) -> NDArray[np.float64]:
+    """Return the inputs; ``answers`` are their labels or targets."""
+    if getattr(inputs, "dims", None) in (("input", "sample"), ("input", "test_sample")):
+        raise ValueError(
+            f"{names[0]} must have shape (samples, inputs), got dimensions (input, sample): transpose them"
+        )
+    checks.same_order(names, inputs, answers)
+    return checks.real_array(names[0], inputs, dimensions=2, shape="(samples, inputs)", flags=True)
+
+
+def _check_columns(tested: NDArray[np.float64], inputs: NDArray[np.float64]) -> None:
+    if tested.shape[1] != inputs.shape[1]:
+        columns = inputs.shape[1]
+        raise ValueError(f"test inputs must have the {columns} columns that inputs has, got {tested.shape[1]}")
 
 
 def _check_labels(name: str, labels: NDArray[np.floating | np.int64]) -> None:

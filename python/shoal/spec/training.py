@@ -38,7 +38,8 @@ class Training(Frozen):
         ``GradientDescent(learning_rate, steps)`` or ``GradientFlow(t_end)``.
     loss
         ``cross_entropy``, ``hinge``, ``squared_hinge``, ``exponential``, ``squared``, or a loss such as
-        ``Hinge(threshold=2.0)``. Networks of K outputs take cross-entropy only.
+        ``Hinge(threshold=2.0)``. Networks of K outputs take cross-entropy or the squared loss, a regression takes the
+        squared loss.
     weight_decay, spectral_decoupling
         L and S, not negative. Training minimises the loss + L/2 |theta|^2 + S/2 sum_s p_s |f(x_s)|^2. theta holds all
         weights and biases, p_s are the sample weights and f the outputs. The measure ``loss`` is the loss alone.
@@ -52,10 +53,10 @@ class Training(Frozen):
         Index of the first network: ``first_network=i, networks=1`` is network i alone.
     condense
         Whether to train on fewer samples and inputs, with the same result but for rounding. Samples whose inputs and
-        label are equal to the bit are merged into one with the sum of their weights. Inputs (of test samples too) that
-        span fewer dimensions than they have become coordinates in an orthonormal basis of that span, but not with
-        weight decay. ``auto`` condenses from 32 samples or inputs on, if that saves at least half of them; with a
-        ``GradientFlow`` it merges all equal samples. True condenses whenever that saves any, False never. The
+        labels (or targets) are equal to the bit are merged into one with the sum of their weights. Inputs (of test
+        samples too) that span fewer dimensions than they have become coordinates in an orthonormal basis of that span,
+        but not with weight decay. ``auto`` condenses from 32 samples or inputs on, if that saves at least half of them;
+        with a ``GradientFlow`` it merges all equal samples. True condenses whenever that saves any, False never. The
         tolerances of a ``GradientFlow`` apply to the coordinates of the first layer's weights.
     dtype
         ``float64`` or, for descent, ``float32``.
@@ -95,10 +96,10 @@ class Training(Frozen):
     def __post_init__(self) -> None:
         """Check the fields, each by itself and together."""
         validate.check_types(self.network, self.task, self.init, self.method, self.record)
-        self._fill(loss=resolve_loss(self.loss), record=self.record or Record())
+        self._fill(loss=resolve_loss(self.loss), record=(self.record or Record()).of(self.task))
         validate.check_fit(self.network, self.task, self.loss, self.record)
         validate.check_measured(self.method, self.record)
-        validate.check_stop(self.method, self.network, self.loss)
+        validate.check_stop(self.method, self.network, self.task, self.loss)
         networks, rates = self.networks, self.method.rates
         if networks is None:
             networks = self.init.networks or (1 if rates is None else len(rates))
@@ -171,8 +172,10 @@ def _check_range(training: Training) -> None:
     network, task, init, method = training.network, training.task, training.init, training.method
     limits = np.finfo(np.float32)
     largest, least = float(limits.max), float(limits.smallest_subnormal)
-    test = {} if task.test is None else {"test inputs": task.test.inputs}
-    for name, array in {"inputs": task.inputs, **test, **init.arrays}.items():
+    samples = {"inputs": task.inputs, task.answer: task.answers}
+    if task.test is not None:
+        samples |= {f"test {name}": array for name, array in zip(samples, task.test, strict=True)}
+    for name, array in {**samples, **init.arrays}.items():
         if np.abs(array).max() > largest:
             raise ValueError(f"{name} must lie within the range of float32, got {np.abs(array).max():g}")
     scalars = dict(init.scalars(network))

@@ -12,7 +12,7 @@ from shoal.spec.measures import REGISTRY
 from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method
 from shoal.spec.network import Network
 from shoal.spec.record import Record
-from shoal.spec.task import Task
+from shoal.spec.task import Regression, Task
 
 _MOST_NETWORK_STEPS = 2**63 - 1  # the core counts them with 64 bits
 
@@ -36,14 +36,17 @@ def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
     """Refuse a network, task, loss and measures that do not go together."""
     if task.dimension != network.inputs:
         raise ValueError(f"inputs must have the {network.inputs} columns that the network takes, got {task.dimension}")
-    _check_labels("labels", task.labels, network.outputs)
-    if task.test is not None:
-        _check_labels("test labels", task.test.labels, network.outputs)
-    for name in record.measure if task.test is None else ():
-        if REGISTRY[name].of_test:
-            raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
-    if network.outputs > 1 and loss.name != "cross_entropy":
-        raise ValueError(f"loss must be cross_entropy for a network of {network.outputs} outputs, got {loss.name}")
+    if isinstance(task, Regression):
+        _check_targets(task, network.outputs, loss)
+    else:
+        _check_labels("labels", task.labels, network.outputs)
+        if task.test is not None:
+            _check_labels("test labels", task.test.labels, network.outputs)
+        if network.outputs > 1 and loss.name not in ("cross_entropy", "squared"):
+            allowed = f"cross_entropy or squared for a network of {network.outputs} outputs"
+            raise ValueError(f"loss must be {allowed}, got {loss.name}")
+    for name in record.measure:
+        _check_measure(name, task, loss)
 
 
 def check_measured(method: Method, record: Record) -> None:
@@ -74,15 +77,45 @@ def check_method(method: Method, networks: int, dtype: str) -> None:
         )
 
 
-def check_stop(method: Method, network: Network, loss: Loss) -> None:
-    """Refuse rules that have no meaning for the network or the loss."""
+def check_stop(method: Method, network: Network, task: Task, loss: Loss) -> None:
+    """Refuse rules that have no meaning for the network, the task or the loss."""
     rules = method.stop or ()
+    if "fitted" in rules and isinstance(task, Regression):
+        raise ValueError("stop must not hold 'fitted' for a regression, whose targets have no right side")
     if "satisfied" in rules and not loss.is_hinge:
         raise ValueError(f"stop must not hold 'satisfied' unless loss is hinge or squared_hinge, got {loss.name}")
     if "dead" in rules and (network.activation != "relu" or not network.units):
         raise ValueError(
             "stop must not hold 'dead' unless the network has hidden units with activation relu, "
             f"got widths={network.widths}, activation={network.activation!r}"
+        )
+
+
+def _check_targets(task: Regression, outputs: int, loss: Loss) -> None:
+    if task.outputs != outputs:
+        shape = "(samples,)" if outputs == 1 else f"(samples, {outputs})"
+        raise ValueError(
+            f"targets must have shape {shape} for a network of {outputs} output{'s' * (outputs > 1)}, "
+            f"got shape {task.targets.shape}"
+        )
+    if loss.name != "squared":
+        raise ValueError(f"loss must be squared for a regression, got {loss.name}: give loss='squared'")
+
+
+def _check_measure(name: str, task: Task, loss: Loss) -> None:
+    measure = REGISTRY[name]
+    if measure.of_test and task.test is None:
+        raise ValueError(f"measure must not hold {name!r} without test samples: give Task(..., test=...)")
+    if measure.of_labels and isinstance(task, Regression):
+        instead = "'test_residual'" if measure.of_test else "'residual'"
+        raise ValueError(
+            f"measure must not hold {name!r} for a regression, whose samples have targets and no labels: "
+            f"{instead} is how far each output is from its target"
+        )
+    if measure.of_squares and loss.name != "squared":
+        raise ValueError(
+            f"measure must not hold {name!r} unless loss is squared, got {loss.name}: "
+            "no other loss has targets for the outputs"
         )
 
 

@@ -27,6 +27,7 @@ from shoal.sweep.sweep import sweep
 
 _NOT_OF_FILES = ("client", "progress")
 _TASK_ARRAYS = ("inputs", "labels", "sample_weight", "test_inputs", "test_labels")
+_REGRESSION_ARRAYS = ("inputs", "targets", "sample_weight", "test_inputs", "test_targets")
 _PATHS = {"file": ("file",), "idx": ("images", "labels", "test")}
 
 Table = dict[str, Any]
@@ -165,11 +166,13 @@ def _condition(where: str, told: Table, folder: Path) -> Table:
 
 def _task_of(file: Path) -> Task:
     arrays = _arrays(file)
-    _check_names(file, arrays, _TASK_ARRAYS, _TASK_ARRAYS[:2])
-    test = [arrays[name] for name in ("test_inputs", "test_labels") if name in arrays]
+    make, names = (Task.regression, _REGRESSION_ARRAYS) if "targets" in arrays else (Task, _TASK_ARRAYS)
+    _check_names(file, arrays, names, names[:2])
+    *_, weight, first, second = names
+    test = [arrays[name] for name in (first, second) if name in arrays]
     if len(test) == 1:
-        raise ValueError(f"file must hold both test_inputs and test_labels or neither, got one of them in {file}")
-    return Task(arrays["inputs"], arrays["labels"], arrays.get("sample_weight"), (test[0], test[1]) if test else None)
+        raise ValueError(f"file must hold both {first} and {second} or neither, got one of them in {file}")
+    return make(arrays[names[0]], arrays[names[1]], arrays.get(weight), (test[0], test[1]) if test else None)
 
 
 def _init_of(file: Path) -> Explicit:
@@ -235,6 +238,7 @@ _KINDS: dict[str, dict[str, Make]] = {
     "task": {
         **{name: getattr(tasks, name) for name in tasks.__all__ if name != "separated_by"},
         "task": Task,
+        "regression": Task.regression,
         "file": _task_of,
     },
     "init": {**{kind.__name__.lower(): kind for kind in INITS}, "file": _init_of},

@@ -143,6 +143,8 @@ def separated_by(task: Task, teacher: ArrayLike | None = None) -> Floats:
     """
     checks.kind("task", task, Task)
     direction = _direction(teacher, task.dimension)
+    if task.answer != "labels":
+        raise ValueError("task must have labels -1/+1, got a regression, which has targets")
     if not np.isin(task.labels, (-1, 1)).all():
         raise ValueError(f"task must have labels -1/+1, got {', '.join(map(str, np.unique(task.labels)[:6]))}")
     distances: Floats = task.labels * (task.inputs @ direction)
