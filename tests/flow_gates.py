@@ -63,10 +63,13 @@ class Gated:
         self.activation = network.activation
         self.slope = network.slope if network.activation == "leaky_relu" else 0.0
         self.loss, self.threshold = loss, threshold
-        # Equal samples of one label are one sample: the loss is the same.
-        rows = np.column_stack([task.inputs, task.labels])
+        # Equal samples of one label, or target, are one sample: the loss is the same.
+        rows = np.column_stack([task.inputs, task.answers])
         distinct, which = np.unique(rows, axis=0, return_inverse=True)
-        self.inputs, self.labels = distinct[:, :-1].copy(), distinct[:, -1].copy()
+        self.inputs, answers = distinct[:, : task.dimension].copy(), distinct[:, task.dimension :].copy()
+        self.labels, self.targets = answers[:, 0], answers if task.answer == "targets" else None
+        if self.widths[-1] > 1 and loss == "squared" and self.targets is None:
+            self.targets = np.eye(self.widths[-1])[self.labels.astype(int)]
         self.shares = np.bincount(which.ravel(), task.sample_weight)
         self.task = task
         self.samples = len(self.inputs)
@@ -117,6 +120,8 @@ class Gated:
 
     def pull(self, outputs: Array, pulls: Array) -> Array:
         """Return minus the derivative of the loss by the outputs, (samples, outputs)."""
+        if self.targets is not None:
+            return self.shares[:, None] * (self.targets - outputs)
         if outputs.shape[1] > 1:
             raised = np.exp(outputs - outputs.max(axis=1, keepdims=True))
             soft = raised / raised.sum(axis=1, keepdims=True)
@@ -229,7 +234,7 @@ class Gated:
         return mode
 
     def margins(self, flat: Array) -> Array:
-        """Return the margins of the task's samples as the network itself has them."""
+        """Return the margins of the task's samples as the network itself has them; of a regression all outputs."""
         weights, biases = self.unpacked(flat)
         h = self.task.inputs
         for layer, weight in enumerate(weights):
@@ -237,6 +242,8 @@ class Gated:
             if layer + 1 < self.layers:
                 kinked = np.where(h > 0, h, self.slope * h)
                 h = kinked if self.kinked else np.tanh(h) if self.activation == "tanh" else h
+        if self.task.answer == "targets":
+            return h.ravel()
         if h.shape[1] == 1:
             return np.asarray(self.task.labels * h[:, 0])
         rows, others = np.arange(len(h)), h.copy()

@@ -47,6 +47,11 @@ class Problem:
     def seed(self) -> int:
         return zlib.crc32(self.kind.encode()) * 1000 + self.index
 
+    @property
+    def measure(self) -> str:
+        """What is compared."""
+        return "output" if self.task.answer == "targets" else "margin"
+
     def starts(self, networks: int) -> tuple[list[Array], list[Array]]:
         """Return weights and biases of each layer, (networks, ...), normal of standard deviation ``scale``.
 
@@ -67,7 +72,7 @@ class Problem:
         return stacked if self.network.bias else (stacked[0], [])
 
     def __str__(self) -> str:
-        task = f"{self.task.inputs.tolist()}, {self.task.labels.tolist()}"
+        task = f"{self.task.inputs.tolist()}, {self.task.answers.tolist()}"
         return f"{self.kind} {self.index}: {self.network}, {self.loss}, scale {self.scale:.3g}, Task({task})"
 
 
@@ -109,6 +114,10 @@ def structured_task(g: np.random.Generator, samples: int, inputs: int) -> shoal.
     return shoal.Task(points, g.choice([-1, 1], samples))
 
 
+def regression_task(g: np.random.Generator, samples: int, inputs: int, outputs: int) -> shoal.Task:
+    return shoal.Task.regression(g.standard_normal((samples, inputs)), g.standard_normal((samples, outputs)))
+
+
 def classes_task(g: np.random.Generator, samples: int, inputs: int, classes: int) -> shoal.Task:
     return shoal.Task(g.standard_normal((samples, inputs)), g.integers(classes, size=samples))
 
@@ -120,7 +129,10 @@ TASKS: dict[str, Callable[[np.random.Generator, int, int], shoal.Task]] = {
     "duplicates": duplicates_task,
     "collinear": collinear_task,
 }
-KINDS = (*TASKS, "deep", "leaky", "biases", "classes", "hinge", "squared_hinge", "tanh_hinge", "structured")
+KINDS = (
+    *TASKS, "deep", "leaky", "biases", "classes", "hinge", "squared_hinge", "tanh_hinge", "structured",
+    "regression", "squared_classes",
+)  # fmt: skip
 
 
 def problem(kind: str, index: int) -> Problem:
@@ -147,9 +159,13 @@ def problem(kind: str, index: int) -> Problem:
         options = {"bias": bool(g.integers(4) == 0)}
     if loss == "exponential":  # e^10 and more makes the beginning stiff
         scale /= 2
-    if kind == "classes":
+    if kind in ("classes", "squared_classes"):
         classes = int(g.integers(2, 5))
-        task, widths, loss = classes_task(g, samples, inputs, classes), (inputs, width, classes), "cross_entropy"
+        task, widths = classes_task(g, samples, inputs, classes), (inputs, width, classes)
+        loss = "cross_entropy" if kind == "classes" else "squared"
+    elif kind == "regression":
+        outputs = 1 + index % 2
+        task, widths, loss = regression_task(g, samples, inputs, outputs), (inputs, width, outputs), "squared"
     else:
         task = structured_task(g, min(samples, 8), inputs) if kind == "structured" else make(g, samples, inputs)
     return Problem(kind, index, shoal.Network(widths, **options), task, loss, scale)
@@ -169,7 +185,7 @@ def answer(posed: Problem, k: int, cache: Path | None = None, times: Sequence[fl
     try:
         found = integrate(gated, flat, np.array(times))
     except np.linalg.LinAlgError as failure:
-        nothing = np.full((len(times), len(posed.task.labels)), np.nan)
+        nothing = np.full((len(times), posed.task.answers.size), np.nan)
         found = Answer(nothing, flat, 0.0, f"not decided: {failure}", [])
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -194,11 +210,20 @@ def scales(margins: Array) -> Array:
 def flown(posed: Problem, networks: int, rtol: float, **options: Any) -> Any:
     """Return the flow of the core, atol = 1e-4 rtol."""
     weights, biases = posed.starts(networks)
-    return shoal.train(
+    data = shoal.train(
         posed.network, posed.task, shoal.Explicit(weights, biases or None), loss=posed.loss,
         method=shoal.GradientFlow(TIMES[-1], rtol=rtol, atol=1e-4 * rtol, **options),
-        record=shoal.Record(times=TIMES, measure=("margin",)), threads=1,
+        record=shoal.Record(times=TIMES, measure=(posed.measure,)), threads=1,
     )  # fmt: skip
+    return with_margin(data)
+
+
+def with_margin(data: Any) -> Any:
+    """Return the data; of a regression all outputs, (network, time, number), are what is compared as margins."""
+    if "margin" in data:
+        return data
+    values = data.output.values
+    return data.assign(margin=(("network", "time", "number"), values.reshape(*values.shape[:2], -1)))
 
 
 def error(margins: Array, right: Answer, until: float) -> float:
@@ -216,9 +241,9 @@ def descended(posed: Problem, k: int, times: Sequence[float], steps: int) -> Arr
     init = shoal.Explicit([w[k : k + 1] for w in weights], [b[k : k + 1] for b in biases] or None)
     data = shoal.train(
         posed.network, posed.task, init, loss=posed.loss, method=shoal.GradientDescent(times[-1] / steps, steps),
-        record=shoal.Record(steps=[round(time / times[-1] * steps) for time in times], measure=("margin",)),
+        record=shoal.Record(steps=[round(time / times[-1] * steps) for time in times], measure=(posed.measure,)),
     )  # fmt: skip
-    return np.asarray(data.margin.values[0])
+    return np.asarray(with_margin(data).margin.values[0])
 
 
 def is_nearer_to_descent(posed: Problem, k: int, margins: Array, right: Answer, until: float) -> bool:

@@ -186,7 +186,7 @@ class Integration:
 
 def integrate(gated: Gated, flat: Array, times: Array) -> Answer:
     """Return the margins at increasing times."""
-    margins = np.full((len(times), len(gated.task.labels)), np.nan)
+    margins = np.full((len(times), gated.task.answers.size), np.nan)
     events: list[str] = []
     flow = None
     try:
