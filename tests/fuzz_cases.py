@@ -9,10 +9,10 @@ import numpy as np
 
 import shoal
 from reference import Array
-from support import ACTIVATIONS, ENGINES, LOSSES, random_init, train_on
+from support import ACTIVATIONS, ENGINES, LOSSES, measures_of, random_init, train_on
 
 UNITS = ("balance", "active", "unit_active", "pattern")
-ON_SAMPLES = ("loss", "error", "soft_error", "margin")
+ON_SAMPLES = ("loss", "error", "soft_error", "margin", "output", "residual")
 # Numbers that the arrays of the oracle may have, and the steps of which each is recorded.
 _MOST_NUMBERS, _MOST_RECORDED = 2_000_000, 12
 
@@ -50,9 +50,10 @@ class Case:
     @property
     def measures(self) -> tuple[str, ...]:
         """Every measure that the network and the task have."""
-        tested = tuple(f"test_{name}" for name in ON_SAMPLES) if self.task.test is not None else ()
+        on_samples = measures_of(self.task, self.arguments["loss"], ON_SAMPLES)
+        tested = tuple(f"test_{name}" for name in on_samples) if self.task.test is not None else ()
         units = UNITS if self.network.units else ()
-        return (*ON_SAMPLES, "layer_norm", "gradient_norm", "distance", *units, *tested, "trajectory", "weights")
+        return (*on_samples, "layer_norm", "gradient_norm", "distance", *units, *tested, "trajectory", "weights")
 
     @property
     def reducible(self) -> tuple[str, ...]:
@@ -99,7 +100,24 @@ def case(seed: int, most: int = 24) -> Case:
     }
     engine = _one(draw if network.units else own, "auto", *ENGINES)
     arguments["condense"] = _one(draw, "auto", False, True)
+    _square(np.random.default_rng([20181128, seed, 2]), arguments)
     return Case(seed, arguments, engine, steps, draw, wild)
+
+
+def _square(draw: np.random.Generator, arguments: dict[str, Any]) -> None:
+    """Make some cases regressions, and some of classes trained by the squared loss."""
+    task, method, outputs = arguments["task"], arguments["method"], arguments["network"].outputs
+    kind = _one(draw, *["as it is"] * 5, "regression", "classes")
+    if kind == "classes" and outputs > 1:
+        arguments["loss"] = "squared"
+    if kind == "regression":
+        arguments["loss"] = "squared"
+        targets = _between(draw, 0.1, 30) * draw.standard_normal((task.samples + task.test_samples, outputs))
+        targets = targets[draw.integers(len(targets), size=len(targets))]  # some are equal
+        test = (task.test.inputs, targets[task.samples :]) if task.test else None
+        arguments["task"] = shoal.Task.regression(task.inputs, targets[: task.samples], task.sample_weight, test)
+        stop = [rule for rule in method.stop or () if rule == "dead"]
+        arguments["method"] = shoal.GradientDescent(method.learning_rate, method.steps, stop or None)
 
 
 def _chance(draw: np.random.Generator, probability: float) -> bool:

@@ -230,6 +230,11 @@ TARGETS: tuple[Target, ...] = tuple(
             shoal.Task,
             lambda: dict(inputs=np.eye(2), labels=[1, -1], sample_weight=[1, 2], test=(np.eye(2), [1, 1])),
         ),
+        (
+            "Task.regression",
+            shoal.Task.regression,
+            lambda: dict(inputs=np.eye(2), targets=[0.5, -2], sample_weight=[1, 2], test=(np.eye(2), [1.0, 0.0])),
+        ),
         ("Gaussian", shoal.Gaussian, lambda: dict(std=0.1)),
         ("Gaussian(gain)", shoal.Gaussian, lambda: dict(gain=0.1)),
         ("Balanced", shoal.Balanced, lambda: dict(std=0.1)),

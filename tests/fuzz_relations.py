@@ -150,7 +150,7 @@ def moving(case: Case) -> None:
 def permuted(case: Case) -> None:
     """Samples in another order are trained as the oracle trains them, too, by any engine."""
     task, order = case.task, case.draw.permutation(case.task.samples)
-    shuffled = shoal.Task(task.inputs[order], task.labels[order], task.sample_weight[order], task.test)
+    shuffled = type(task)(task.inputs[order], task.answers[order], task.sample_weight[order], task.test)
     engine = str(case.draw.choice(ENGINES))
     check(replace(case, arguments={**case.arguments, "task": shuffled}, engine=engine))
 

@@ -33,7 +33,7 @@ def asked(case: Case, every: xarray.Dataset) -> shoal.Statistics:
         threshold = float(draw.choice(values)) if len(values) and draw.uniform() < 0.7 else float(draw.normal())
         events.append(f"{name} {draw.choice(['<', '<=', '>', '>='])} {threshold!r}")
     pairs = [(a, b) for a in names for b in names]
-    of = [name for name in case.reducible if name not in ("margin", "unit_active")]
+    of = [name for name in case.reducible if name not in ("margin", "output", "residual", "unit_active")]
     return shoal.Statistics(
         covariance=some(pairs, 2), events=events, distribution=some(of, 2), resolution=int(draw.integers(6))
     )
