@@ -110,6 +110,32 @@ def wide_cases() -> dict[str, dict[str, Any]]:
     }
 
 
+def target_cases() -> dict[str, dict[str, Any]]:
+    """Return trainings with targets in place of labels or made of them, with what is recorded of outputs."""
+    sample, axis = np.indices((300, 20))
+    inputs = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 307 - 153) / 128
+    targets = ((11 * sample[:, :3] ** 2 + 3 * sample[:, :3] * axis[:, :3] + axis[:, :3]) % 293 - 146) / 64
+    wide = shoal.Task.regression(inputs[:240], targets[:240, 0], test=(inputs[240:], targets[240:, 0]))
+    few, several = (
+        shoal.Task.regression(inputs[:9, :3], targets[:9, 0]),
+        shoal.Task.regression(inputs[:9, :3], targets[:9]),
+    )
+    classes = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1), classes=3)
+    measure = ("loss", "output", "residual", "gradient_norm", "weights")
+    given = {"loss": "squared", "record": shoal.Record(steps=[0, 1, 13, 25], measure=measure)}
+    tested = shoal.Record(steps=[0, 1, 13, 25], measure=(*measure, "test_loss", "test_output", "test_residual"))
+    penalised = {"weight_decay": 0.03125, "spectral_decoupling": 0.0625}
+    cases = {f"regression {activation}": arguments(activation, task=few, **given) for activation in ACTIVATIONS}
+    deep = shoal.Network((3, 9, 5, 3), "tanh", bias=True)
+    return cases | {
+        "regression, three outputs": arguments(network=deep, task=several, **given, **penalised),
+        "regression, wide": arguments(
+            network=shoal.Network((20, 70, 1)), task=wide, **{**given, "record": tested}, networks=2
+        ),
+        "squared, three classes": arguments(network=shoal.Network((3, 6, 3)), task=classes, **given, **penalised),
+    }
+
+
 def digests() -> dict[str, str]:
     """Return a digest of the bits of every activation, loss, initialisation, depth, width and dtype, by name."""
     one = shoal.tasks.modes((1.7, 0.9, 1.2), (3, 2, 1))
@@ -144,6 +170,7 @@ def digests() -> dict[str, str]:
     times = {"record": shoal.Record(times=[0, 0.3, 1, 4], measure=ALL_MEASURES), "networks": 40}
     for activation in ("relu", "tanh"):  # with kinks, and smooth: two integrators
         cases[f"{activation} flow"] = {**arguments(activation), "method": shoal.GradientFlow(4.0), **times}
+    cases |= target_cases()
     found = {}
     for (name, case), dtype in itertools.product(cases.items(), ("float64", "float32")):
         if dtype == "float32" and name.endswith(" flow"):
