@@ -21,13 +21,14 @@ SAYS = {
     "mode_against_theory": r"PASS \(flow\)",
     "own_claim": r"(?s).*PASS: all 1 claims",
     "pytorch": r"\[-1\.0, 1\.0, 1\.0, -1\.0\] \[-1, 1, 1, -1\]$",
+    "regression": r"\[\[-2\.    0\.76  0\.7\d\]\n",
     "starvation": r"PASS \(flow\)",
     "xor_failure": r"0\.8\d+ \(0\.\d{4} to 0\.\d{4}\)$",
 }
 
 
-def test_there_are_ten() -> None:
-    assert len(EXAMPLES) == 10
+def test_there_are_eleven() -> None:
+    assert len(EXAMPLES) == 11
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
