@@ -231,7 +231,7 @@ Setting random_setting(std::uint32_t& seed) {
     for (int l = 0; l < hidden; ++l) widths.push_back(1 + below(hidden == 1 ? 40 : 20));
     widths.push_back(outputs);
     Setting s{widths, one_of("relu", "leaky_relu", "linear", "tanh", "softplus")};
-    s.loss = outputs > 1 ? "cross_entropy" : one_of("cross_entropy", "hinge", "squared_hinge", "exponential", "squared");
+    s.loss = outputs > 1 ? one_of("cross_entropy", "squared") : one_of("cross_entropy", "hinge", "squared_hinge", "exponential", "squared");
     s.bias = below(2);
     s.samples = 1 + below(below(2) ? 8 : 300), s.networks = 1 + below(5), s.test_samples = below(4) ? 1 + below(60) : 0;
     s.rate = one_of(1.0 / 32, 1.0 / 4, 2.0);
@@ -243,7 +243,8 @@ Setting random_setting(std::uint32_t& seed) {
         for (std::size_t l = 0; l + 1 < widths.size(); ++l) s.rates.push_back(one_of(0.5, 1.0, 3.0));
     s.centred = below(4) == 0;
     const bool hinge = s.loss == "hinge" || s.loss == "squared_hinge", relu = s.activation == "relu" && hidden > 0;
-    if (below(3) == 0) s.stop = {below(2) == 1, hinge && below(2) == 1, relu && below(2) == 1};
+    s.regression = s.loss == "squared" && below(2);
+    if (below(3) == 0) s.stop = {!s.regression && below(2) == 1, hinge && below(2) == 1, relu && below(2) == 1};
     if (below(8) == 0) {  // in shares
         s.widths.front() = 40, s.samples = 700 + below(40), s.networks = 2;
         if (hidden > 0) s.widths[1] = 60;
@@ -257,7 +258,7 @@ template <class T>
 void same_bits_as_lanes() {
     std::uint32_t seed = 2018;
     int shared = 0, without_hidden = 0, stopped = 0, lost = 0;
-    for (int n = 0; n < 250; ++n) {
+    for (int n = 0; n < 300; ++n) {
         Setting setting = random_setting(seed);
         if (setting.rate > 1e38 && sizeof(T) == 4) setting.rate = 1e30;
         Outcome<T> lanes(setting), samples(setting);

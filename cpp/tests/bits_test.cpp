@@ -7,7 +7,8 @@ namespace {
 
 // Found on AVX2; the first also on AVX-512, and all in an emulator of NEON. A change of the arithmetic on purpose writes the new numbers here, and notes it in
 // the changelog.
-constexpr std::uint64_t recorded = 0x2eecb36fd388edbb, recorded_of_penalties = 0x585b19360ae950cc, recorded_of_parametrisations = 0xb400d44b9e600466;
+constexpr std::uint64_t recorded = 0x2eecb36fd388edbb, recorded_of_penalties = 0x585b19360ae950cc, recorded_of_parametrisations = 0xb400d44b9e600466,
+                        recorded_of_targets = 0x220dc60732fbafff;
 
 std::uint64_t total = 0xcbf29ce484222325;
 int trained = 0;
@@ -94,4 +95,18 @@ void run_tests() {
         add((std::string(activation) + ", parametrisations").c_str(), parametrised);
     }
     check_total(recorded_of_parametrisations);
+
+    total = 0xcbf29ce484222325;
+    for (const char* activation : {"relu", "leaky_relu", "tanh"}) {
+        std::vector<runs::Setting> targets;
+        for (const shoal::Penalty penalty : {shoal::Penalty{}, shoal::Penalty{0.0625, 0.125}})
+            for (const auto& widths : std::vector<std::vector<int>>{{3, 1}, {3, 5, 1}, {3, 6, 4, 1}, {3, 5, 3}})
+                for (const bool regression : {false, true}) {
+                    runs::Setting setting{widths, activation, "squared", true};
+                    setting.penalty = penalty, setting.test_samples = 70, setting.regression = regression;
+                    targets.push_back(setting);
+                }
+        add((std::string(activation) + ", targets").c_str(), targets);
+    }
+    check_total(recorded_of_targets);
 }

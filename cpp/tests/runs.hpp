@@ -29,6 +29,7 @@ struct Setting {
     shoal::StopRules stop = {};
     double momentum = 0;
     bool nesterov = false;
+    bool regression = false;  // real targets in place of labels; the loss is then the squared one
 };
 
 // A run and the arrays that it writes. `Run` points into them, so an Outcome must not move.
@@ -51,9 +52,11 @@ struct Outcome {
         const shoal::Network& net = run.network;
         const std::int64_t times = std::int64_t(s.record_steps.size()), layers = std::int64_t(net.layers.size());
         run.record.times = times;
-        arrays.reserve(12 + 4 * layers);
+        arrays.reserve(16 + 4 * layers);
         for (T** const scalar : {&run.record.loss, &run.record.error, &run.record.soft_error}) *scalar = array(s.networks * times);
         run.record.margin = array(s.networks * times * s.samples);
+        for (T** const of_outputs : {&run.record.output, &run.record.residual})
+            if (has_targets(s)) *of_outputs = array(s.networks * times * s.samples * s.widths.back());
         run.record.layer_norm = array(s.networks * times * layers);
         run.record.balance = array(s.networks * times * net.units());
         run.record.active = array(s.networks * times * net.hidden_layers());
@@ -99,22 +102,31 @@ struct Outcome {
         return {s.widths, shoal::Activation("activation", s.activation), 0.25, s.bias, s.scales, s.rates, s.centred};
     }
 
-    static shoal::Task<T> task(const Setting& s) { return task(s.widths, s.samples, 99); }
+    static shoal::Task<T> task(const Setting& s) { return task(s, s.samples, 99); }
 
-    static shoal::Task<T> task(const std::vector<int>& widths, int samples, std::uint64_t seed) {
-        const int dimension = widths.front(), outputs = widths.back();
+    static bool has_targets(const Setting& s) { return s.loss == "squared" && (s.regression || s.widths.back() > 1); }
+
+    // With labels, with targets, or with labels and their unit vectors as targets.
+    static shoal::Task<T> task(const Setting& s, int samples, std::uint64_t seed) {
+        const int dimension = s.widths.front(), outputs = s.widths.back();
         std::vector<double> inputs(std::int64_t(samples) * dimension), weights(samples, 1.0 / samples);
         std::vector<std::int64_t> labels;
         labels.reserve(samples);
         shoal::draw_normals(seed, 0, 0, std::int64_t(inputs.size()), inputs.data());
         for (int n = 0; n < samples; ++n) labels.push_back(outputs == 1 ? 1 - 2 * (n % 2) : n % outputs);
-        return {samples, dimension, inputs.data(), labels.data(), weights.data()};
+        std::vector<double> targets(has_targets(s) ? std::int64_t(samples) * outputs : 0);
+        if (s.regression)
+            shoal::draw_normals(seed, 1, 0, std::int64_t(targets.size()), targets.data());
+        else
+            for (int n = 0; n < samples && !targets.empty(); ++n) targets[n * outputs + labels[n]] = 1;
+        return {samples, dimension, inputs.data(), s.regression ? nullptr : labels.data(), weights.data(), nullptr, targets.empty() ? nullptr : targets.data(),
+                outputs};
     }
 
     void add_test(const Setting& s, std::int64_t times) {
         shoal::Record<T>& record = run.record;
         const shoal::Network& net = run.network;
-        run.test = task(s.widths, s.test_samples, 98);
+        run.test = task(s, s.test_samples, 98);
         for (T** const scalar : {&record.test.loss, &record.test.error, &record.test.soft_error}) *scalar = array(s.networks * times);
         record.test.margin = array(s.networks * times * s.test_samples);
         record.unit_active = array(s.networks * times * net.units());
