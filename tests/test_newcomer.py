@@ -27,8 +27,8 @@ SAYS = {
 }
 
 
-def test_there_are_eleven() -> None:
-    assert len(EXAMPLES) == 11
+def test_there_are_twelve() -> None:
+    assert len(EXAMPLES) == 12
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -250,6 +250,7 @@ Setting random_setting(std::uint32_t& seed) {
         if (hidden > 0) s.widths[1] = 60;
     }
     if (below(10) == 0) s.rate = 1e200;  // networks diverge
+    if (below(3) == 0) s.momentum = 0.75, s.nesterov = below(2) == 1;
     return s;
 }
 
