@@ -46,7 +46,19 @@ REDUCIBLE = (
 MEASURES = (*REDUCIBLE, "pattern", "trajectory", "weights")
 OF_TEST = ("test_loss", "test_error", "test_margin", "test_output", "test_residual")
 OF_LABELS = ("error", "soft_error", "margin", "test_error", "test_margin")
-WORDS = (*ACTIVATIONS, *LOSSES, *MEASURES, *OF_TEST, "flow", "descent", "explicit", "separated", "alone", "float32")
+WORDS = (
+    *ACTIVATIONS,
+    *LOSSES,
+    *MEASURES,
+    *OF_TEST,
+    "flow",
+    "descent",
+    "explicit",
+    "separated",
+    "unit",
+    "alone",
+    "float32",
+)
 DTYPES = ("f2", "f4", "i1", "u8", "c16", "U8", "O", "?")
 LIMIT = 6 * 2**30
 SECONDS = 0.3
@@ -61,12 +73,17 @@ def some(r: random.Random, of: Sequence[str]) -> list[str]:
 
 
 def good_start(r: random.Random, widths: list[int], bias: bool, networks: int) -> dict[str, Any]:
-    kind = r.choice(("gaussian", "balanced", "explicit", "separated" if len(widths) == 3 else "gaussian"))
+    kinds = ["gaussian", "balanced", "explicit", "separated" if len(widths) == 3 else "gaussian"]
+    kind = r.choice([*kinds, "unit"] if len(widths) == 3 and widths[2] == 1 else kinds)
     layers = list(pairwise(widths))
+    paired = {"paired": r.random() < 0.5} if len(widths) > 2 and widths[-2] % 2 == 0 else {}
     if kind == "gaussian":
-        return {"kind": kind, "scales": [r.choice((0.0, 0.5, 1e150)) for _ in layers]}
+        return {"kind": kind, "scales": [r.choice((0.0, 0.5, 1e150)) for _ in layers], **paired}
     if kind == "balanced":
-        return {"kind": kind, "scale": r.choice((0.0, 0.5, 1e200))}
+        return {"kind": kind, "scale": r.choice((0.0, 0.5, 1e200)), **paired}
+    if kind == "unit":
+        outputs = [r.choice((-1.0, 0.0, 1e200)) for _ in range(widths[1])] if r.random() < 0.5 else []
+        return {"kind": kind, "norms": [r.choice((0.0, 0.5, 1e30))] * widths[1], "outputs": outputs, **paired}
     if kind == "separated":
         rows = r.randint(1, widths[0])
         modes = [r.randrange(rows) for _ in range(r.randint(1, 4))]

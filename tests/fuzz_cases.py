@@ -193,7 +193,7 @@ def _task(draw: np.random.Generator, network: shoal.Network, wild: bool) -> shoa
 
 
 def _start(draw: np.random.Generator, network: shoal.Network, networks: int, wild: bool) -> shoal.Init:
-    kind = _one(draw, "explicit", "explicit", "lattice", "gaussian", "gain", "balanced")
+    kind = _one(draw, "explicit", "explicit", "lattice", "gaussian", "gain", "balanced", "unit", "symmetric")
     scale = _between(draw, 0.1, 2) * (2.0 ** draw.integers(5, 30) if wild and _chance(draw, 0.3) else 1)
     if kind == "gaussian":
         return shoal.Gaussian(scale)
@@ -201,6 +201,10 @@ def _start(draw: np.random.Generator, network: shoal.Network, networks: int, wil
         return shoal.Gaussian(gain=scale)
     if kind == "balanced":
         return shoal.Balanced(scale)
+    if kind == "unit" and network.layers == 2 and network.outputs == 1:
+        return shoal.Unit(scale)
+    if kind == "symmetric" and network.layers > 1 and network.widths[-2] % 2 == 0:
+        return shoal.Symmetric(_one(draw, shoal.Gaussian(scale), shoal.Balanced(scale)))
     init = random_init(network, networks, draw, "float32", scale)
     if kind == "explicit":
         return init

@@ -239,6 +239,8 @@ TARGETS: tuple[Target, ...] = tuple(
         ("Gaussian(gain)", shoal.Gaussian, lambda: dict(gain=0.1)),
         ("Balanced", shoal.Balanced, lambda: dict(std=0.1)),
         ("Separated", shoal.Separated, lambda: dict(std=0.1, output_std=0.2)),
+        ("Unit", shoal.Unit, lambda: dict(norm=0.1, output=[1.0, -1.0])),
+        ("Symmetric", shoal.Symmetric, lambda: dict(of=shoal.Gaussian(0.1))),
         ("Explicit", shoal.Explicit, lambda: dict(weights=_weights(), biases=[np.ones((2, 2)), np.ones((2, 1))])),
         ("GradientDescent", shoal.GradientDescent, lambda: dict(learning_rate=0.1, steps=4, stop=("fitted",))),
         ("GradientFlow", shoal.GradientFlow, lambda: dict(t_end=1.0, rtol=1e-6, atol=1e-9, max_steps=100)),

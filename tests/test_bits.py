@@ -17,7 +17,13 @@ from support import ACTIVATIONS, ALL_MEASURES, ENGINES, FUSED, LOSSES, on, same_
 
 NETWORKS = 1000
 RECORDED = Path(__file__).with_name("bits.json")
-INITS = {"gaussian": shoal.Gaussian(0.4), "balanced": shoal.Balanced(0.4), "separated": shoal.Separated(0.4)}
+INITS: dict[str, dict[str, Any]] = {
+    "gaussian": {"init": shoal.Gaussian(0.4)},
+    "balanced": {"init": shoal.Balanced(0.4)},
+    "separated": {"init": shoal.Separated(0.4)},
+    "unit": {"init": shoal.Unit(0.4)},
+    "symmetric": {"init": shoal.Symmetric(shoal.Balanced(0.4)), "network": shoal.Network((3, 5, 8, 1))},
+}
 
 
 def arguments(activation: str = "relu", loss: str = "cross_entropy", **changed: Any) -> dict[str, Any]:
@@ -44,7 +50,7 @@ def test_threads_do_not_change_a_bit(activation: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("init", INITS)
 def test_a_network_alone_is_the_same_as_among_a_thousand(init: str, dtype: str) -> None:
-    given = arguments(init=INITS[init], dtype=dtype)
+    given = arguments(**INITS[init], dtype=dtype)
     together = shoal.train(**given)
     for i in (0, 1, 7, 8, 500, 999):
         alone = shoal.train(**{**given, "first_network": i, "networks": 1})
@@ -148,8 +154,8 @@ def digests() -> dict[str, str]:
         cases[f"{activation} deep with biases"] = arguments(network=deep)
         classes = shoal.Network((3, 6, 3), activation)
         cases[f"{activation} three classes"] = arguments(network=classes, task=several)
-    for name, init in INITS.items():
-        cases[f"{name} initialisation"] = arguments(init=init, task=one)
+    for name, changed in INITS.items():
+        cases[f"{name} initialisation"] = arguments(**changed, task=one)
     cases["linear model"] = arguments(network=shoal.Network((3, 1)))
     sample, axis = np.indices((40, 64))
     repeated = ((7 * sample * sample + 5 * sample * axis + 3 * axis) % 307 - 153)[np.arange(40) % 20] / 128

@@ -30,6 +30,8 @@ MADE: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "Gaussian": (lambda: shoal.Gaussian(0.1), lambda: shoal.Gaussian(gain=0.1)),
     "Balanced": (lambda: shoal.Balanced(1), lambda: shoal.Balanced(2)),
     "Separated": (lambda: shoal.Separated(1.0), lambda: shoal.Separated(1.0, 2.0)),
+    "Unit": (lambda: shoal.Unit([1, 2]), lambda: shoal.Unit((1.0, 2.0), 1)),
+    "Symmetric": (lambda: shoal.Symmetric(shoal.Balanced(1)), lambda: shoal.Symmetric(shoal.Balanced(2))),
     "Network": (lambda: shoal.Network([2, 3, 1]), lambda: shoal.Network((2, 3, 1), centred=True)),
     "GradientDescent": (lambda: shoal.GradientDescent(0.1, 5, stop="dead"), lambda: shoal.GradientDescent(0.1, 5)),
     "GradientFlow": (lambda: shoal.GradientFlow(4), lambda: shoal.GradientFlow(4.0, rtol=1e-6)),

@@ -86,7 +86,11 @@ def test_networks_that_have_diverged_are_no_number() -> None:
     assert np.isnan(shoal.predict(data, POINTS)).all()
 
 
-@pytest.mark.parametrize("init", [shoal.Gaussian(0.7), shoal.Gaussian(gain=1.0), shoal.Balanced(0.5)], ids=str)
+@pytest.mark.parametrize(
+    "init",
+    [shoal.Gaussian(0.7), shoal.Gaussian(gain=1.0), shoal.Balanced(0.5), shoal.Symmetric(shoal.Balanced(0.5))],
+    ids=str,
+)
 @pytest.mark.parametrize("bias", [False, True])
 def test_drawn_weights_are_those_from_which_training_starts(init: Any, bias: bool) -> None:
     network = shoal.Network((3, 8, 4, 1), bias=bias)

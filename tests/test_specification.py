@@ -38,6 +38,12 @@ def runs(generator: np.random.Generator) -> dict[str, dict[str, Any]]:
             "loss": "exponential",
             "networks": 6,
         },
+        "unit": {
+            "network": shoal.Network((3, 4, 1)),
+            "task": random_task(5, 3, 1, generator),
+            "init": shoal.Symmetric(shoal.Unit((0.1, 0.1, 1 / 3, 1 / 3), 0.7)),
+            "networks": 6,
+        },
         "explicit": {
             "network": biased,
             "task": random_task(5, 3, 3, generator),

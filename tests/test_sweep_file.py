@@ -89,6 +89,10 @@ def test_the_file_is_the_call(tmp_path: Path) -> None:
          {"network": shoal.Network.mean_field(2, 4, 2.0)}),
         ('kind = "gaussian"', 'kind = "balanced"', {"init": shoal.Balanced(0.5)}),
         ('kind = "gaussian"', 'kind = "separated"', {"init": shoal.Separated(0.5)}),
+        ('kind = "gaussian"\nstd = 0.5', 'kind = "unit"\nnorm = [0.1, 0.1, 2, 2]',
+         {"init": shoal.Unit((0.1, 0.1, 2.0, 2.0))}),
+        ('kind = "gaussian"\nstd = 0.5', 'kind = "symmetric"\nof = {kind = "balanced", std = 0.5}',
+         {"init": shoal.Symmetric(shoal.Balanced(0.5))}),
         (MODES, 'inputs = [[1, 0], [0, 2]]\nlabels = [1, -1]\nsample_weight = [3, 1]',
          {"task": shoal.Task([[1, 0], [0, 2]], [1, -1], [3, 1])}),
         (MODES, 'kind = "antipodal"\ndimension = 2', {"task": shoal.tasks.antipodal(dimension=2)}),
@@ -130,6 +134,25 @@ def test_each_kind(tmp_path: Path, old: str, new: str, changed: Any) -> None:
 def test_what_is_swept(tmp_path: Path, text: str, over: Any) -> None:
     """Grids and lists, fields and whole objects, with labels and without."""
     assert swept(f"{TEXT}\n{text}\n", tmp_path) == called(over=over)
+
+
+@pytest.mark.parametrize(
+    ("text", "over"),
+    [
+        ("[over]\ninit.of.std = [0.1, 0.4]", {"init.of.std": [0.1, 0.4]}),
+        ('[over]\n"init.of.std" = [0.1, 0.4]', {"init.of.std": [0.1, 0.4]}),
+        ('[over]\ninit.of = [{kind = "gaussian", std = 0.1}, {kind = "unit", norm = 0.2}]',
+         {"init.of": [shoal.Gaussian(0.1), shoal.Unit(0.2)]}),
+        ("[[over]]\ninit.of.std = 0.1\n[[over]]\ninit.of.std = 0.4", [{"init.of.std": 0.1}, {"init.of.std": 0.4}]),
+        ('[[over]]\ninit.of = {kind = "balanced", std = 0.1}\n[[over]]\ninit.of = {kind = "gaussian", std = 0.4}',
+         [{"init.of": shoal.Balanced(0.1)}, {"init.of": shoal.Gaussian(0.4)}]),
+    ],
+)  # fmt: skip
+def test_what_is_swept_of_a_paired_initialisation(tmp_path: Path, text: str, over: Any) -> None:
+    """Fields of the initialisation in the table of another one, and that initialisation itself."""
+    symmetric = TEXT.replace('kind = "gaussian"\nstd = 0.5', 'kind = "symmetric"\nof = {kind = "gaussian", std = 0.5}')
+    init = shoal.Symmetric(shoal.Gaussian(0.5))
+    assert swept(f"{symmetric}\n{text}\n", tmp_path) == called(init=init, over=over)
 
 
 def test_tasks_and_starts_from_files(tmp_path: Path) -> None:

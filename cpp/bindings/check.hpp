@@ -126,6 +126,15 @@ inline void check_start(const Request& request, const py::dict& start) {
         for (py::ssize_t mode = 0; mode < rows.size(); ++mode)
             require(rows.data()[mode] >= 0 && rows.data()[mode] < directions.shape(0), "start['mode_direction']", "a row of start['directions']",
                     rows.data()[mode]);
+    } else if (kind == "unit") {
+        require(layers == 2 && request.widths.back() == 1, "widths", "of two layers and one output for start unit", std::to_string(layers) + " layers");
+        const auto norms = read<std::vector<double>>(start, "start", "norms"), outputs = read<std::vector<double>>(start, "start", "outputs");
+        const std::size_t units = std::size_t(request.widths[1]);
+        require(norms.size() == units, "start['norms']", "one number per hidden unit", std::to_string(norms.size()) + " numbers");
+        require(outputs.empty() || outputs.size() == units, "start['outputs']", "one number per hidden unit, or none",
+                std::to_string(outputs.size()) + " numbers");
+        for (const double norm : norms) check_number<double>(norm, "start['norms']", true);
+        for (const double output : outputs) require(std::isfinite(output), "start['outputs']", "finite", output);
     } else if (kind == "explicit") {
         const auto weights = read<py::list>(start, "start", "weights"), biases = read<py::list>(start, "start", "biases");
         require(weights.size() == layers, "start['weights']", "one array per layer", std::to_string(weights.size()) + " arrays");
@@ -137,8 +146,11 @@ inline void check_start(const Request& request, const py::dict& start) {
             if (request.bias) finite(read_array<double>(biases[l], "start['biases']", {request.networks, request.widths[l + 1]}), "start['biases']");
         }
     } else {
-        throw py::value_error("start kind must be gaussian, balanced, separated or explicit, got " + kind);
+        throw py::value_error("start kind must be gaussian, balanced, separated, unit or explicit, got " + kind);
     }
+    if (!start.contains("paired") || !read<bool>(start, "start", "paired")) return;
+    require(kind != "explicit", "start['paired']", "left out for start explicit", kind);
+    require(layers >= 2 && request.widths[layers - 1] % 2 == 0, "widths", "of an even last hidden layer for start['paired']", request.widths[layers - 1]);
 }
 
 template <class Number>

@@ -68,6 +68,10 @@ inline shoal::Start read_start(const py::dict& start, std::vector<Array<double>>
         read =
             shoal::Start::separated({start["scale"].cast<double>(), start["output_scale"].cast<double>()}, vector_of(start["directions"].cast<Array<double>>()),
                                     start["mode_direction"].cast<std::vector<std::int64_t>>(), start["mode_sign"].cast<std::vector<double>>());
+    } else if (kind == "unit") {
+        read.kind = shoal::StartKind::unit;
+        read.scales = start["norms"].cast<std::vector<double>>();
+        read.outputs = start["outputs"].cast<std::vector<double>>();
     } else if (kind == "explicit") {
         read.kind = shoal::StartKind::explicit_weights;
         for (const auto& [name, to] : {std::pair{"weights", &read.weights}, std::pair{"biases", &read.biases}})
@@ -76,8 +80,9 @@ inline shoal::Start read_start(const py::dict& start, std::vector<Array<double>>
                 to->push_back(keep.back().data());
             }
     } else {
-        throw py::value_error("start kind must be gaussian, balanced, separated or explicit, got " + kind);
+        throw py::value_error("start kind must be gaussian, balanced, separated, unit or explicit, got " + kind);
     }
+    if (start.contains("paired")) read.paired = start["paired"].cast<bool>();
     return read;
 }
 

@@ -11,8 +11,9 @@ from shoal.info import info
 from shoal.predict import predict
 from shoal.pytorch import to_torch
 from shoal.resume import resume
+from shoal.spec.drawn import Balanced, Gaussian, Separated, Symmetric, Unit
 from shoal.spec.encoding import specification
-from shoal.spec.init import Balanced, Explicit, Gaussian, Init, Separated
+from shoal.spec.init import Explicit, Init
 from shoal.spec.loss import CrossEntropy, Exponential, Hinge, Loss, Squared, SquaredHinge
 from shoal.spec.method import GradientDescent, GradientFlow
 from shoal.spec.network import Network
@@ -49,8 +50,10 @@ __all__ = [
     "Squared",
     "SquaredHinge",
     "Statistics",
+    "Symmetric",
     "Task",
     "Training",
+    "Unit",
     "__version__",
     "cite",
     "claim",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.spec.init import INITS, Explicit
+from shoal.spec.drawn import INITS
+from shoal.spec.init import Explicit
 from shoal.spec.loss import LOSSES
 from shoal.spec.method import METHODS
 from shoal.spec.network import Network

@@ -1,8 +1,7 @@
-"""Initialisation: distributions drawn in the core from (seed, network index), or weights given."""
+"""Initialisation: what every one is, and weights that are given."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.base import checks
 from shoal.base.frozen import Frozen
-from shoal.spec.directions import mode_directions
 from shoal.spec.network import Network
 from shoal.spec.task import Task
 
 
 class Init(Frozen, ABC):
-    """Base class of the initialisations: ``Gaussian``, ``Balanced``, ``Separated`` and ``Explicit``.
+    """Base class of the initialisations: those of ``drawn.py``, and ``Explicit``.
 
-    The core knows these four and no other.
+    The core knows these and no other.
     """
 
     @abstractmethod
@@ -72,7 +70,7 @@ class Init(Frozen, ABC):
         return Explicit([data[f"weights_{layer}"].values for layer in layers], biases)
 
     def scalars(self, network: Network) -> dict[str, float]:
-        """Return the standard deviations that weights are drawn with, by the name of what sets them."""
+        """Return the numbers that set the size of drawn weights, all positive, by the name of what sets them."""
         return {name: value for name, value in vars(self).items() if isinstance(value, float)}
 
     @property
@@ -88,125 +86,6 @@ class Init(Frozen, ABC):
     def block(self, begin: int, end: int) -> Init:
         """Return the initialisation of networks ``begin`` to ``end`` - 1 alone, counted from the first."""
         return self
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Gaussian(Init):
-    """Every weight is normal with mean 0, biases are 0. Give either ``std`` or ``gain``.
-
-    Parameters
-    ----------
-    std
-        Standard deviation of every weight, positive.
-    gain
-        Positive. The weights of a layer have the standard deviation gain / sqrt(fan_in); fan_in is its number of
-        inputs.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Both or neither are given, or the given one is not a positive, finite number.
-    """
-
-    std: float | None = None
-    gain: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        if (self.std is None) == (self.gain is None):
-            raise ValueError(f"Gaussian takes either std or gain, got std={self.std!r}, gain={self.gain!r}")
-        name = "gain" if self.std is None else "std"
-        self._fill(**{name: checks.positive(name, getattr(self, name))})
-
-    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the standard deviation of each layer's weights."""
-        if self.gain is None:
-            return {"kind": "gaussian", "scales": [self.std] * network.layers}
-        return {"kind": "gaussian", "scales": [self.gain / math.sqrt(width) for width in network.widths[:-1]]}
-
-    def scalars(self, network: Network) -> dict[str, float]:
-        """Return the standard deviation, or the gain over the root of each number of inputs."""
-        if self.gain is None:
-            return super().scalars(network)
-        fans = sorted(set(network.widths[:-1]))
-        return {f"gain / sqrt(fan-in {fan})": self.gain / math.sqrt(fan) for fan in fans}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Balanced(Init):
-    """The first layer is normal; the outgoing weights of each hidden unit have the norm of its incoming ones.
-
-    If the rates of the two layers differ, that norm is multiplied by sqrt(r_out / r_in). The direction of the outgoing
-    weights is isotropic, biases are 0. All balance invariants are 0 at initialisation, and for homogeneous activations
-    gradient flow keeps them at 0.
-
-    Parameters
-    ----------
-    std
-        Standard deviation of the first layer's weights, positive.
-
-    Raises
-    ------
-    TypeError, ValueError
-        ``std`` is not a positive, finite number.
-    """
-
-    std: float
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        self._fill(std=checks.positive("std", self.std))
-
-    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the standard deviation."""
-        return {"kind": "balanced", "scale": self.std}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Separated(Init):
-    """Two-layer networks of one output whose hidden units are each active on one mode of the task only.
-
-    The modes are the distinct directions of the inputs, in the order in which they come; they must be orthogonal or
-    antipodal to each other. Hidden unit i serves mode i % modes. Its incoming weights are normal and then reflected, so
-    that it is active along its own direction and inactive along those of other modes. Along a direction that carries an
-    antipodal pair of other modes they are set to 0, which is exact only on the coordinate axes and refused elsewhere.
-    The output weights are normal, of either sign. Every mode then learns alone (theory book, chapter 3).
-
-    Parameters
-    ----------
-    std
-        Standard deviation of the incoming weights, positive.
-    output_std
-        Standard deviation of the output weights, positive; ``std`` when left out.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A standard deviation is not a positive, finite number; when training: the task has no such modes.
-
-    Notes
-    -----
-    Source: the separated initialisation of Tachet et al. (2018), arXiv:1809.06848.
-    """
-
-    std: float
-    output_std: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        self._fill(std=checks.positive("std", self.std))
-        if self.output_std is not None:
-            self._fill(output_std=checks.positive("output_std", self.output_std))
-
-    def for_core(self, network: Network, task: Task, networks: int) -> dict[str, Any]:
-        """Return the standard deviations and the task's modes."""
-        if network.layers != 2 or network.outputs != 1:
-            raise ValueError(
-                f"init=Separated needs two weight layers and one output, got a network of widths {network.widths}"
-            )
-        modes = dict(zip(("directions", "mode_direction", "mode_sign"), mode_directions(task.inputs), strict=True))
-        output_std = self.std if self.output_std is None else self.output_std
-        return {"kind": "separated", "scale": self.std, "output_scale": output_std, **modes}
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -321,9 +200,6 @@ class Explicit(Init):
         return Explicit(
             [array[begin:end] for array in self.weights], [array[begin:end] for array in self.biases] or None
         )
-
-
-INITS: tuple[type[Init], ...] = (Gaussian, Balanced, Separated, Explicit)
 
 
 def _arrays(name: str, arrays: object, dimensions: int, shape: str) -> tuple[NDArray[np.float64], ...]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.base import checks
-from shoal.spec.init import INITS
+from shoal.spec.drawn import INITS
 from shoal.spec.loss import Loss
 from shoal.spec.measures import REGISTRY
 from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method

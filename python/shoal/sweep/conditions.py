@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from shoal.base import checks, former
 from shoal.spec.encoding import canonical, encode
+from shoal.spec.init import Init
 from shoal.spec.loss import resolve_loss
 from shoal.spec.network import Network
 
@@ -146,15 +147,30 @@ def check_fields(conditions: Conditions, arguments: Mapping[str, Any]) -> None:
     allowed = [*OBJECTS, *NUMBERS, *SHAPES]
     for owner in OBJECTS:
         held: Any = resolve_loss(arguments[owner]) if owner == "loss" else arguments[owner]
-        allowed += [f"{owner}.{field.name}" for field in dataclasses.fields(held)]
+        allowed += _fields_of(owner, held)
     for field in conditions.fields:
         if field not in allowed:
             now = f", which is now {former.FIELDS[field]!r}" if field in former.FIELDS else ""
             raise ValueError(f"over must name what can be swept here, {', '.join(allowed)}; got {field!r}{now}")
 
 
+def _fields_of(owner: str, held: Any) -> list[str]:
+    """Return the dotted names of the fields of an object, and of the initialisation in another one."""
+    names = []
+    for field in dataclasses.fields(held):
+        names.append(f"{owner}.{field.name}")
+        inner = getattr(held, field.name)
+        names += _fields_of(names[-1], inner) if isinstance(inner, Init) else []
+    return names
+
+
 def _replaced(owner: str, base: Any, parts: Settings) -> Any:
     if owner != "network":
+        nested: dict[str, Settings] = {}
+        for name in [name for name in parts if "." in name]:
+            outer, _, inner = name.partition(".")
+            nested.setdefault(outer, {})[inner] = parts.pop(name)
+        parts |= {outer: _replaced(outer, getattr(base, outer), inner) for outer, inner in nested.items()}
         return dataclasses.replace(base, **parts)
     shape = {name: parts.pop(name) for name in ("width", "depth") if name in parts}
     if shape:
@@ -225,9 +241,11 @@ def _check_names(fields: Mapping[Any, Any]) -> None:
     for field in fields:
         if not isinstance(field, str):
             raise TypeError(f"over must name fields by texts such as 'init.std', got {field!r}")
-        owner = field.partition(".")[0]
-        if owner != field and owner in fields:
-            raise ValueError(f"over must not sweep {owner!r} together with its field {field!r}")
+        owner = field
+        while "." in owner:
+            owner = owner.rpartition(".")[0]
+            if owner in fields:
+                raise ValueError(f"over must not sweep {owner!r} together with its field {field!r}")
     if "network.widths" in fields and any(name in fields for name in SHAPES):
         raise ValueError("over must not sweep 'network.widths' together with 'network.width' or 'network.depth'")
 

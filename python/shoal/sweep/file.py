@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from shoal import tasks
 from shoal.base import checks, former
-from shoal.spec.init import INITS, Explicit
+from shoal.spec.drawn import INITS
+from shoal.spec.init import Explicit
 from shoal.spec.loss import LOSSES
 from shoal.spec.method import METHODS
 from shoal.spec.network import Network
@@ -77,6 +78,8 @@ def _built(where: str, owner: str, told: object, folder: Path) -> Any:
     if "kind" not in table and assumed not in kinds:
         raise ValueError(f"{where}.kind is missing; it must be one of {', '.join(kinds)}")
     kind = checks.choice(f"{where}.kind", table.pop("kind", assumed), kinds)
+    if owner == "init" and "of" in table:
+        table["of"] = _built(f"{where}.of", owner, table["of"], folder)
     for name in _PATHS.get(kind, ()):
         if name in table:
             table[name] = _path(f"{where}.{name}", table[name], folder)
@@ -141,7 +144,9 @@ def _grid(told: Table, folder: Path) -> Table:
         elif isinstance(values, dict):
             # The name of an object: a table is such an object, by label; every other value is one of its fields.
             for inner, held in values.items():
-                if isinstance(held, dict) or (name == "loss" and isinstance(held, str)):
+                if (name, inner) == ("init", "of"):
+                    fields |= _of_paired(f"{where}.of", held, folder)
+                elif isinstance(held, dict) or (name == "loss" and isinstance(held, str)):
                     fields.setdefault(name, {})[inner] = _built(f"{where}.{_key(inner)}", name, held, folder)
                 else:
                     fields[f"{name}.{inner}"] = held
@@ -158,10 +163,21 @@ def _condition(where: str, told: Table, folder: Path) -> Table:
         if name not in OBJECTS:
             fields[name] = value
         elif isinstance(value, dict) and not {"kind", "file"} & set(value):
-            fields |= {f"{name}.{inner}": held for inner, held in value.items()}
+            for inner, held in value.items():
+                nested = (name, inner) == ("init", "of") and isinstance(held, dict)
+                fields |= _of_paired(f"{where}.init.of", held, folder) if nested else {f"{name}.{inner}": held}
         else:
             fields[name] = _built(f"{where}.{name}", name, value, folder)
     return fields
+
+
+def _of_paired(where: str, told: object, folder: Path) -> Table:
+    """Return the fields that ``init.of`` sets: those of its table, or initialisations, one or an array of them."""
+    if isinstance(told, list):
+        return {"init.of": [_built(f"{where}[{i}]", "init", held, folder) for i, held in enumerate(told)]}
+    if isinstance(told, dict) and not {"kind", "file"} & set(told):
+        return {f"init.of.{inner}": held for inner, held in told.items()}
+    return {"init.of": _built(where, "init", told, folder)}
 
 
 def _task_of(file: Path) -> Task:
