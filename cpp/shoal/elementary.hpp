@@ -1,12 +1,14 @@
-// exp, log, log1p, expm1, tanh, and sine and cosine of a turn, on lanes of double or float. Every machine with FMA gives the same bits.
+// exp, log, log1p, expm1, tanh, erf and its slope, and sine and cosine of a turn, on lanes of double or float. Every machine with FMA gives the same bits.
 //
 //   exp   x = n ln2 + r, |r| <= ln2/2:   e^x = 2^n (1 + r + r^2 q(r))
 //   log   x = 2^k f, sqrt(1/2) <= f < sqrt(2), s = (f-1)/(f+1):   ln x = k ln2 + 2 atanh(s)
 //   tanh  g = e^2|x| - 1:   tanh|x| = g / (g + 2), corrected for the rounding of the sum and of the quotient
+//   erf   |x| <= 0.9:   erf x = x + x q(x^2);   beyond:   erf |x| = 1 - e^-p(|x|)
 //
 // The coefficients are minimax fits made by cpp/tests/coefficients.py. The largest error of each function, in units in the last place (ulp), holds over the
 // range that its comment states, in double and in single precision. cpp/tests/elementary_test.cpp measures these errors and asserts the bounds:
 //   exp, exp_minus_abs 1.1   log, log1p 1.3   sine, cosine of a turn 1.6 (double only)   expm1 2.2   tanh 1.8 (without FMA 2.2)
+//   erf 1.2 (without FMA 1.3)   erf_slope 1.6 (without FMA 1.9)
 #pragma once
 
 #include "shoal/lanes.hpp"
@@ -29,6 +31,17 @@ struct Constants<double> {
                                           0x1.6c16c17f375c1p-10, 0x1.111111110e6e2p-7,  0x1.55555555520f4p-5,  0x1.555555555555cp-3,  0x1.0000000000005p-1};
     static constexpr double atanh_tail[] = {0x1.0f6313f724e2cp-4, 0x1.0f5cc8ca2db82p-4, 0x1.3b20ab923b967p-4, 0x1.745cde358e64ep-4,
                                             0x1.c71c7258fde87p-4, 0x1.249249242b410p-3, 0x1.9999999999dffp-3, 0x1.5555555555555p-2};
+    static constexpr double erf_edge = 0.9, erf_highest = 6.0;
+    static constexpr double erf_ratio[] = {-0x1.d2470a9e62b62p-31, 0x1.e29d2a4b062e8p-27, -0x1.5d833da2fe52bp-23, 0x1.b9b759f9a84d3p-20,
+                                           -0x1.f4cf58dbdb822p-17, 0x1.f9a306232586ap-14, -0x1.c02db313e3c70p-11, 0x1.565bcd0a30e77p-8,
+                                           -0x1.b82ce31271d80p-6,  0x1.ce2f21a0427e0p-4,  -0x1.812746b0379e2p-2,  0x1.06eba8214db69p-3};
+    static constexpr double erf_tail[] = {-0x1.7c83f617fa603p-40, 0x1.0a0eb2023166cp-34,  -0x1.5c702bf7d2f23p-30, 0x1.1bb3cdf6fe390p-26,
+                                          -0x1.4136689e01bd3p-23, 0x1.0b4ecdd8e33a1p-20,  -0x1.4f97350f60b22p-18, 0x1.3dee134a0c5f5p-16,
+                                          -0x1.b435f3507e1efp-15, 0x1.699b61500a054p-14,  0x1.0cfe8545c6714p-16,  -0x1.3a525a76cca3fp-11,
+                                          0x1.c33e8df129adap-10,  -0x1.f319d37ceb7d3p-13, -0x1.390ce630b649fp-6,  0x1.a4e9801265cfcp-4,
+                                          0x1.45f3825958107p-1,   0x1.20dd685b2c126p+0,   0x1.3136d0b3ecbc4p-24};
+    static constexpr double two_over_root_pi = 0x1.20dd750429b6dp+0, two_over_root_pi_lost = 0x1.f568818f505f6p-57, erf_slope_highest = 26.6;
+    static constexpr double to_half = 0x1.8p31;  // adding it rounds to a multiple of 2^-21: the square of such a number below 32 is exact
     static constexpr double sin_ratio[] = {0x1.e3ee524c95262p-25, -0x1.e3006234b57a7p-19, 0x1.50782fc8c2c8fp-13, -0x1.32d2cce2d3d67p-8,
                                            0x1.466bc677586edp-4,  -0x1.4abbce625be41p-1,  0x1.921fb54442d18p+0};
     static constexpr double cos_tail[] = {-0x1.b26f741b79361p-28, 0x1.f9cc695a995c2p-22, -0x1.a6d1ecb56e6f4p-16, 0x1.e1f50683b1f4ep-11,
@@ -45,6 +58,13 @@ struct Constants<float> {
     static constexpr float exp_lowest = -106.0f, exp_lowest_normal = -87.0f, exp_highest = 92.0f, tanh_highest = 10.0f;
     static constexpr float exp_tail[] = {0x1.6d990ad01db05p-10f, 0x1.1227fe30115f3p-7f, 0x1.555486d4cf27cp-5f, 0x1.5554af5725347p-3f, 0x1.0000003533d0fp-1f};
     static constexpr float atanh_tail[] = {0x1.e2f72229f6abfp-4f, 0x1.2438d2dcd027ep-3f, 0x1.999a7a9ca2387p-3f, 0x1.555554fd9385bp-2f};
+    static constexpr float erf_edge = 0.9f, erf_highest = 4.0f;
+    static constexpr float erf_ratio[] = {0x1.650d9cc4bd74ap-14f, -0x1.aca2b068f0752p-11f, 0x1.550a2d37b10f3p-8f, -0x1.b815211520d1fp-6f,
+                                          0x1.ce2e53ce0c394p-4f,  -0x1.8127440dceb0ap-2f,  0x1.06eba815eaf3cp-3f};
+    static constexpr float erf_tail[] = {0x1.5ecd7cd0e75b3p-16f, -0x1.c54d341674094p-12f, 0x1.10a9fd2678032p-8f, -0x1.9b19524c520cdp-6f,
+                                         0x1.bb564e362a447p-4f,  0x1.444b41978f0ffp-1f,   0x1.21269827b1dcap+0f, -0x1.65abce4c466bdp-13f};
+    static constexpr float two_over_root_pi = 0x1.20dd76p+0f, two_over_root_pi_lost = -0x1.be5e9a0000000p-25f, erf_slope_highest = 9.3f;
+    static constexpr float to_half = 0x1.8p15f;  // adding it rounds to a multiple of 2^-8: the square of such a number below 16 is exact
 };
 
 // The bits of one register as unsigned integers, for arithmetic on exponents (a vector extension of GCC and Clang).
@@ -218,6 +238,33 @@ EIGEN_ALWAYS_INLINE V tanh(V x) {
     const V lost_of_both = fma(-quotient, lost_of_sum, fma(-quotient, sum, grown));
     const V inverse = where_less(quotient, nearly_one, fma(quotient, V(-0.5), V(0.5)), V(0));
     return with_sign_of(x, fma(lost_of_both, inverse, quotient));
+}
+
+// erf x for every x, to 1.2 ulp (without FMA 1.3); NaN stays NaN. Beyond 0.9, where erf is above 0.79, what is subtracted from 1 has few of its digits.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V erf(V x) {
+    using C = Constants<typename V::Scalar>;
+    const V one = 1, magnitude = min(abs(x), V(C::erf_highest));
+    const V near = fma(magnitude, horner(C::erf_ratio, magnitude * magnitude), magnitude);
+    V tail;
+    const V scale = power_of_two(reduce_exp(-horner(C::erf_tail, magnitude), tail));
+    const V far = fma(-scale, tail, one - scale);
+    return with_sign_of(x, where_less(V(C::erf_edge), magnitude, far, near));
+}
+
+// 2/sqrt(pi) e^(-x^2), the slope of erf, to 1.6 ulp (without FMA 1.9) for |x| <= 26.6 (9.3 in single precision). Beyond, it stays at its value there, close to the smallest
+// normal number; NaN stays NaN. x is split in two numbers, so that the square of the first is exact: a rounded square would be off by x^2 ulp in the exponent.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V erf_slope(V x) {
+    using C = Constants<typename V::Scalar>;
+    const V magic = C::to_integer, magnitude = min(abs(x), V(C::erf_slope_highest));
+    const V high = (magnitude + V(C::to_half)) - V(C::to_half);
+    const V rest = (magnitude - high) * (magnitude + high);
+    const V n = fma(magnitude * magnitude, V(-C::log2e), magic) - magic;
+    const V r = fma(n, V(-C::ln2_high), -(high * high)) + fma(n, V(-C::ln2_low), -rest);
+    const V tail = fma(r * r, horner(C::exp_tail, r), r);
+    const V scale = power_of_two(n) * V(C::two_over_root_pi);
+    return fma(scale, tail + V(C::two_over_root_pi_lost), scale);
 }
 
 // sin and cos of 2 pi u for u in [0, 1), each to 1.6 ulp, in double precision.

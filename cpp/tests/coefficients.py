@@ -76,6 +76,8 @@ exp_tail = series(lambda r: (mp.expm1(r) - r) / r**2, mp.mpf(1) / 2)
 atanh_tail = series(lambda q: (mp.atanh(mp.sqrt(q)) / mp.sqrt(q) - 1) / q, mp.mpf(1) / 3)
 edge = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * mp.mpf("1.0001")
 half_pi = mp.pi / 2
+erf_edge = mp.mpf("0.9")
+erf_ratio = series(lambda q: mp.erf(mp.sqrt(q)) / mp.sqrt(q) - 1, 2 / mp.sqrt(mp.pi) - 1)
 sin_ratio = series(lambda q: mp.sin(half_pi * mp.sqrt(q)) / mp.sqrt(q), half_pi)
 cos_tail = series(lambda q: (mp.cos(half_pi * mp.sqrt(q)) - 1) / q, -(half_pi**2) / 2)
 
@@ -86,5 +88,14 @@ if __name__ == "__main__":
             remez(exp_tail, lambda r: abs(r) + mp.mpf("1e-9"), -half_log2, half_log2, exp_degree),
         )
         show(f"atanh(s) = s + s^3 q(s^2), {kind}", remez(atanh_tail, lambda q: q + mp.mpf("1e-9"), 0, edge, log_degree))
+    for kind, near_degree, far_degree, end in (("double", 11, 18, 6), ("float", 6, 7, 4)):
+        show(
+            f"erf(x) = x + x q(x^2), |x| <= 0.9, {kind}",
+            remez(erf_ratio, lambda q: 1 / (erf_ratio(q) + 1), 0, erf_edge**2 * mp.mpf("1.0001"), near_degree),
+        )
+        show(
+            f"1 - erf(x) = e^-p(x), 0.9 <= x <= {end}, {kind}",
+            remez(lambda x: -mp.log(mp.erfc(x)), mp.erfc, erf_edge, end, far_degree),
+        )
     show("sin(pi/2 x) = x q(x^2), |x| <= 1/2", remez(sin_ratio, lambda q: 1 / sin_ratio(q), 0, 0.2501, 6))
     show("cos(pi/2 x) = 1 + x^2 q(x^2), |x| <= 1/2", remez(cos_tail, lambda q: q + mp.mpf("1e-9"), 0, 0.2501, 6))

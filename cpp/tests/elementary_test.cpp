@@ -117,10 +117,17 @@ T at(Function function, T x) {
 #define ON_LANES(function) [](auto x) { return shoal::function(x); }
 
 #if defined(__FMA__) || defined(__aarch64__)
-constexpr double tanh_bound = 1.8;
+constexpr double tanh_bound = 1.8, erf_bound = 1.2, erf_slope_bound = 1.6;
 #else
 constexpr double tanh_bound = 2.2;  // the rounding of the quotient cannot be recovered
+constexpr double erf_bound = 1.3, erf_slope_bound = 1.9;
 #endif
+
+// The square of a number of 32 bits is exact, so that no rounding comes into the exponent.
+Exact erf_slope(Exact x) {
+    const Exact high = std::round(x * 0x1p26L) * 0x1p-26L, rest = (x - high) * (x + high);
+    return 2 / std::sqrt(std::numbers::pi_v<Exact>) * std::exp(-high * high) * std::exp(-rest);
+}
 
 template <class T>
 void accuracy() {
@@ -134,6 +141,9 @@ void accuracy() {
     measure<T>("log", least, most, {T(1)}, 1.3, ON_LANES(log), [](Exact x) { return std::log(x); });
     measure<T>("log1p", T(0), most, {T(1), std::numeric_limits<T>::epsilon()}, 1.3, ON_LANES(log1p), [](Exact x) { return std::log1p(x); });
     measure<T>("tanh", -most, most, {flat}, tanh_bound, ON_LANES(tanh), [](Exact x) { return std::tanh(x); });
+    const T edge = shoal::Constants<T>::erf_edge, steep = shoal::Constants<T>::erf_slope_highest;
+    measure<T>("erf", -most, most, {edge, shoal::Constants<T>::erf_highest}, erf_bound, ON_LANES(erf), [](Exact x) { return std::erf(x); });
+    measure<T>("erf_slope", -steep, steep, {}, erf_slope_bound, ON_LANES(erf_slope), erf_slope);
 }
 
 // Likewise for every 31st float from `low` to `high`, both of one sign, with double precision as reference. docs/kernels.md states the largest errors over
@@ -169,6 +179,9 @@ void accuracy_of_floats() {
     measure_floats("log", std::numeric_limits<float>::min(), most, 1.3, ON_LANES(log), [](double x) { return std::log(x); });
     measure_floats("log1p", small, most, 1.3, ON_LANES(log1p), [](double x) { return std::log1p(x); });
     measure_floats("tanh", small, 11.0f, tanh_bound, ON_LANES(tanh), [](double x) { return std::tanh(x); });
+    measure_floats("erf", small, 5.0f, erf_bound, ON_LANES(erf), [](double x) { return std::erf(x); });
+    measure_floats("erf_slope", small, shoal::Constants<float>::erf_slope_highest, erf_slope_bound, ON_LANES(erf_slope),
+                   [](double x) { return 2 / std::sqrt(std::numbers::pi) * std::exp(-x * x); });
 }
 
 // sin and cos of 2 pi u on the numbers that random.hpp makes, multiples of 2^-53. Quarter turns are subtracted exactly before libm gets the angle.
@@ -224,6 +237,16 @@ void edges() {
         {"tanh(inf)", at(ON_LANES(tanh), inf), 1},
         {"tanh(-inf)", at(ON_LANES(tanh), -inf), -1},
         {"1/tanh(-0)", 1 / at(ON_LANES(tanh), -T(0)), -inf},
+        {"erf(0)", at(ON_LANES(erf), T(0)), 0},
+        {"1/erf(-0)", 1 / at(ON_LANES(erf), -T(0)), -inf},
+        {"erf(subnormal)", at(ON_LANES(erf), -tiny), -tiny},
+        {"erf(inf)", at(ON_LANES(erf), inf), 1},
+        {"erf(-inf)", at(ON_LANES(erf), -inf), -1},
+        {"erf is odd", at(ON_LANES(erf), T(-0.7)), -at(ON_LANES(erf), T(0.7))},
+        {"erf is odd", at(ON_LANES(erf), T(-1.7)), -at(ON_LANES(erf), T(1.7))},
+        {"erf_slope is even", at(ON_LANES(erf_slope), T(-0.7)), at(ON_LANES(erf_slope), T(0.7))},
+        {"erf_slope(0)", at(ON_LANES(erf_slope), T(0)), T(2 / std::sqrt(std::numbers::pi_v<Exact>))},
+        {"erf_slope(-inf) saturates", at(ON_LANES(erf_slope), -inf), at(ON_LANES(erf_slope), shoal::Constants<T>::erf_slope_highest)},
         {"tanh is odd", at(ON_LANES(tanh), T(-0.7)), -at(ON_LANES(tanh), T(0.7))},
     };
     for (const auto& c : cases) CHECK(c.got == c.expected, "%s is %.17g, not %.17g", c.name, double(c.got), double(c.expected));
@@ -231,7 +254,9 @@ void edges() {
                                                      {"exp_minus_abs", at(ON_LANES(exp_minus_abs), nan)},
                                                      {"expm1", at(ON_LANES(expm1), nan)},
                                                      {"log1p", at(ON_LANES(log1p), nan)},
-                                                     {"tanh", at(ON_LANES(tanh), nan)}};
+                                                     {"tanh", at(ON_LANES(tanh), nan)},
+                                                     {"erf", at(ON_LANES(erf), nan)},
+                                                     {"erf_slope", at(ON_LANES(erf_slope), nan)}};
     for (const auto& [name, got] : not_numbers) CHECK(std::isnan(got), "%s(NaN) is %.17g", name, double(got));
 }
 
