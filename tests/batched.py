@@ -17,7 +17,7 @@ import numpy as np
 
 import reference
 from reference import Array, Problem
-from rounding import FUNCTION_UNITS, gamma
+from rounding import FUNCTION_UNITS, bend, gamma, largest, steepest
 
 PIECEWISE = ("relu", "leaky_relu", "linear")
 
@@ -145,12 +145,12 @@ def forward(setup: Problem, state: State, inputs: Ball, form: Format, first: Bal
 
 
 def activated(setup: Problem, a: Ball, size: Array, form: Format) -> tuple[Ball, Array]:
-    """Return the activations, whose slope is 1 at most, and the sizes that they were made of."""
+    """Return the activations, and the sizes that they were made of."""
     z = reference.activate(setup.activation, setup.slope, a.mid)
     # The slope of leaky_relu is itself rounded.
-    own = {"relu": 1, "linear": 1, "leaky_relu": 2}.get(setup.activation, FUNCTION_UNITS + 1)
-    rad = a.rad + own * form.eps * np.abs(z) + form.tiny * (z != 0)
-    size = size + (np.log(2) if setup.activation == "softplus" else 0.0)
+    own = {"relu": 1, "linear": 1, "leaky_relu": 2, "quadratic": 1}.get(setup.activation, FUNCTION_UNITS + 1)
+    rad = steepest(setup.activation, a.most) * a.rad + own * form.eps * np.abs(z) + form.tiny * (a.mid != 0)
+    size = largest(setup.activation, size)
     if jump_of_slope(setup) == 1:  # exactly 0 where it is surely off
         off = a.mid + a.rad <= 0
         rad, size = np.where(off, 0.0, rad), np.where(off, 0.0, size)
@@ -161,8 +161,10 @@ def slopes(setup: Problem, a: Ball, form: Format) -> Ball:
     mid = reference.derivative(setup.activation, setup.slope, a.mid)
     if setup.activation in PIECEWISE:
         return Ball(mid, jump_of_slope(setup) * undecided(a) + form.eps * mid)
-    steepest = {"tanh": 0.77, "softplus": 0.25}[setup.activation]
-    return Ball(mid, at_most_one(steepest * a.rad + (FUNCTION_UNITS + 1) * form.eps, a))
+    if setup.activation == "quadratic":
+        return Ball(mid, 2 * a.rad + form.eps * np.abs(mid))
+    # Slopes lie in 0..2: that of erf is up to 1.13.
+    return Ball(mid, 2 * at_most_one((bend(setup.activation) * a.rad + (FUNCTION_UNITS + 1) * form.eps) / 2, a))
 
 
 def sample_losses(setup: Problem, outputs: Ball, form: Format) -> Ball:

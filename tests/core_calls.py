@@ -27,7 +27,7 @@ from shoal import _core
 HUGE = (-(2**63), -1, 0, 1, 2, 7, 2**20, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1, 2**63, 2**70)
 ODD = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e-320, 5e-324, 1e-150, 0.5, 1.0, 1e30, 1e39, 1e200, 1.7e308)
 OTHER = (None, True, "", b"x", (), [], {}, [1, 2], (1, "a"), {"kind": "flow"}, np.zeros(3), np.zeros((2, 2)), 1j)
-ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
+ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus", "erf", "quadratic")
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
 REDUCIBLE = (
     "loss",

@@ -21,7 +21,7 @@ from shoal.spec.loss import resolve_loss
 from support import layers
 
 RTOL, ATOL = 1e-7, 1e-10
-_SMOOTH = ("linear", "tanh", "softplus")
+_SMOOTH = ("linear", "tanh", "softplus", "erf", "quadratic")
 _WITHOUT_KINK = ("cross_entropy", "exponential", "squared")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Array = NDArray[Any]
 
@@ -109,6 +110,10 @@ def activate(kind: str, slope: float, a: Array) -> Array:
         return np.tanh(a)
     if kind == "softplus":
         return _softplus(a)
+    if kind == "erf":
+        return np.asarray(special.erf(a))
+    if kind == "quadratic":
+        return a**2
     raise ValueError(kind)
 
 
@@ -123,6 +128,10 @@ def derivative(kind: str, slope: float, a: Array) -> Array:
         return 1 - np.tanh(a) ** 2
     if kind == "softplus":
         return _sigmoid(a)
+    if kind == "erf":
+        return 2 / np.sqrt(np.pi) * np.exp(-(a**2))
+    if kind == "quadratic":
+        return 2 * a
     raise ValueError(kind)
 
 

@@ -53,11 +53,10 @@ def bounds(setup: Problem, parameters: Parameters, eps: float) -> Bounds:
         off = off_entering[layer] @ np.abs(weight).T + gamma(weight.shape[1] + 1 + extra, eps) * size
         off_leaving.append(off)
         if layer + 1 < len(parameters.weights):
-            own = 0.0 if setup.activation in ("relu", "leaky_relu", "linear") else FUNCTION_UNITS * eps
+            own = 0.0 if setup.activation in ("relu", "leaky_relu", "linear", "quadratic") else FUNCTION_UNITS * eps
             z = np.abs(entering[layer + 1])
-            off_entering.append(off + own * z + eps * z)
-            # |phi(a)| <= |a| but for softplus, which adds at most log 2.
-            size_entering.append(size + (np.log(2) if setup.activation == "softplus" else 0.0))
+            off_entering.append(steepest(setup.activation, np.abs(leaving[layer]) + off) * off + own * z + eps * z)
+            size_entering.append(largest(setup.activation, size))
 
     if setup.start is not None:
         there = bounds(replace(setup, start=None), setup.start, eps).outputs
@@ -95,6 +94,23 @@ def bounds(setup: Problem, parameters: Parameters, eps: float) -> Bounds:
         ):
             offs[:] = [o + eps * np.abs(g) + shrunk * np.abs(v) for o, g, v in zip(offs, slopes, values, strict=True)]
     return Bounds(Parameters(weights, biases), slack, off_losses, off_confidence, off_leaving)
+
+
+def steepest(activation: str, size: Array) -> Array | float:
+    """Return the largest slope of phi for |a| <= ``size``."""
+    return 2 * size if activation == "quadratic" else 2 / np.sqrt(np.pi) if activation == "erf" else 1.0
+
+
+def largest(activation: str, size: Array) -> Array:
+    """Return a bound of |phi(a)| for |a| <= ``size``: that itself for most; softplus adds at most log 2."""
+    if activation == "quadratic":
+        return size**2
+    return size * 2 / np.sqrt(np.pi) if activation == "erf" else size + (np.log(2) if activation == "softplus" else 0.0)
+
+
+def bend(activation: str) -> float:
+    """Return the largest |phi''| of a curved activation, rounded up."""
+    return {"tanh": 0.77, "softplus": 0.25, "erf": 0.97, "quadratic": 2.0}[activation]
 
 
 def step_bounds(setup: Problem, parameters: Parameters, rate: float, eps: float) -> Parameters:
@@ -171,9 +187,9 @@ def _hinged(setup: Problem) -> float:
 
 
 def _slope_error(activation: str, off: Array, eps: float) -> Array:
-    steepest = {"relu": 0.0, "leaky_relu": 0.0, "linear": 0.0, "tanh": 0.77, "softplus": 0.25}[activation]
-    own = 0.0 if steepest == 0 else FUNCTION_UNITS * eps
-    return steepest * off + own + eps
+    if activation in ("relu", "leaky_relu", "linear"):
+        return 0.0 * off + eps
+    return bend(activation) * off + (FUNCTION_UNITS + 1) * eps
 
 
 def clear_of_kinks(setup: Problem, parameters: Parameters, eps: float) -> bool:

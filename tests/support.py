@@ -29,17 +29,23 @@ ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance"
 MEASURES = tuple(name for name, measure in REGISTRY.items() if not measure.of_squares)  # of every loss
 REDUCIBLE = tuple(name for name in MEASURES if REGISTRY[name].reducible)
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
-ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus")
+ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus", "erf", "quadratic")
 ENGINES = ("lanes", "alone")
 SETS = _core.choice.supported
 # The instruction sets with fused multiply-add, on which a network's bits are promised to be the same.
 FUSED = tuple(isa for isa in SETS if isa in ("avx2", "avx512", "neon"))
 
 
+def size_of_weights(activation: str) -> float:
+    """Return a factor for initial weights, such that squares of squares do not overflow within a few steps."""
+    return 0.4 if activation == "quadratic" else 1.0
+
+
 def random_init(
     network: shoal.Network, networks: int, generator: np.random.Generator, dtype: str = "float64", scale: float = 1.0
 ) -> shoal.Explicit:
-    """Return normal weights, scaled by the fan-in, that ``dtype`` holds exactly."""
+    """Return normal weights, scaled by the fan-in, that ``dtype`` holds exactly; smaller ones of quadratic units."""
+    scale *= size_of_weights(network.activation)
 
     def draw(*shape: int, spread: float) -> NDArray[np.float64]:
         return (spread * generator.standard_normal(shape)).astype(dtype).astype(np.float64)

@@ -77,6 +77,10 @@ def test_chains_of_every_depth_follow_the_closed_form(depth: int, loss: str) -> 
         ("softplus", 3, "squared"),
         ("tanh", 1, "regression"),
         ("tanh", 3, "regression"),
+        ("erf", 1, "squared"),
+        ("quadratic", 3, "cross_entropy"),
+        ("erf", 1, "hinge"),
+        ("quadratic", 1, "squared_hinge"),
     ],
 )
 def test_general_networks_agree_with_an_independent_integration(

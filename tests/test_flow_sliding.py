@@ -191,11 +191,15 @@ def test_a_network_that_slides_has_its_bits_whatever_its_neighbours_and_threads(
         same_bits(together.sel(network=[network]), flown(8.0, 1e-6, networks=1, first_network=network, **given))
 
 
-def test_descent_tends_to_the_sliding_flow_as_its_rate_does_to_zero() -> None:
+@pytest.mark.parametrize(
+    ("activation", "loss"), [("relu", "cross_entropy"), ("tanh", "hinge"), ("erf", "hinge"), ("quadratic", "hinge")]
+)
+def test_descent_tends_to_the_sliding_flow_as_its_rate_does_to_zero(activation: str, loss: str) -> None:
     given: dict[str, Any] = {
-        "network": shoal.Network((3, 6, 1)),
+        "network": shoal.Network((3, 6, 1), activation),
         "task": correlated(),
         "init": shoal.Gaussian(0.2),
+        "loss": loss,
         "networks": 32,
         "record": shoal.Record(times=np.linspace(0.0, 10.0, 6), measure=("margin",)),
     }

@@ -58,7 +58,8 @@ def test_scales_s_with_rates_of_their_inverse_squares_are_the_plain_network_to_t
     other = shoal.train(scaled, init=rescaled(init, scales), **given)
     for name in ("loss", "margin", "active"):
         assert one[name].values.tobytes() == other[name].values.tobytes(), name
-    assert np.ptp(one.loss.isel(time=-1).values) > 0
+    last = one.loss.isel(time=-1)
+    assert last.max() > last.min()  # of those that did not diverge
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])

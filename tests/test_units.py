@@ -12,7 +12,7 @@ import reference
 import rounding
 import shoal
 from reference import Parameters
-from support import ACTIVATIONS, layers, random_task, same_bits
+from support import ACTIVATIONS, layers, random_task, same_bits, size_of_weights
 
 STEPS = [0, 3, 11, 30]
 METHOD = shoal.GradientDescent(0.25, 30)
@@ -78,7 +78,8 @@ def test_active_units_are_the_oracles_to_rounding(
     activation: str, outputs: int, dtype: str, generator: np.random.Generator
 ) -> None:
     network = shoal.Network((3, 6, 5, outputs), activation, bias=outputs == 3)
-    given = arguments(network, generator, "trajectory", "pattern", "unit_active", "active", dtype=dtype)
+    init = shoal.Gaussian(0.6 * size_of_weights(activation))
+    given = arguments(network, generator, "trajectory", "pattern", "unit_active", "active", dtype=dtype, init=init)
     data = shoal.train(**given)
     assert data.pattern.dtype == bool
     assert data.pattern.dims == ("network", "time", "unit", "sample")

@@ -10,7 +10,7 @@ import xarray
 
 import reference
 import shoal
-from support import ACTIVATIONS, LOSSES, same_bits, started
+from support import ACTIVATIONS, LOSSES, same_bits, size_of_weights, started
 
 STEPS = 30
 OF_SAMPLES = ("margin", "pattern")
@@ -69,7 +69,8 @@ def test_a_sample_of_weight_0_whose_loss_is_infinite_ends_nothing() -> None:
 def test_samples_of_weight_0_change_no_bit(activation: str, huge: float) -> None:
     few, every, learnt = tasks(huge=huge)
     for loss in LOSSES:
-        given = {"network": shoal.Network((3, 7, 4, 1), activation, bias=True), "loss": loss}
+        init = shoal.Gaussian(0.8 * size_of_weights(activation))
+        given = {"network": shoal.Network((3, 7, 4, 1), activation, bias=True), "init": init, "loss": loss}
         together = shoal.train(**arguments(every, **given))
         assert_learns_the_same(together, shoal.train(**arguments(few, **given)), learnt)
         assert (together.status == 0).any()

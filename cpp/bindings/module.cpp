@@ -153,9 +153,9 @@ py::object span(const py::object& given, int most) {
 
 // Calls act(network, V()) with the lanes that suit very many such networks.
 template <class Act>
-auto with_pack(const std::vector<int>& widths, const std::string& dtype, Act&& act) {
+auto with_pack(const std::vector<int>& widths, const std::string& activation, const std::string& dtype, Act&& act) {
     check_widths(widths);
-    const shoal::Network network(widths, shoal::Relu(), 0.0, false);
+    const shoal::Network network(widths, shoal::Activation("activation", activation), 0.0, false);
     return with_dtype(dtype, [&](auto number) {
         constexpr auto many = std::numeric_limits<std::int64_t>::max();
         return shoal::with_lanes<decltype(number)>(network, many, 1, [&](auto lanes) { return act(network, lanes); });
@@ -179,20 +179,21 @@ std::pair<std::int64_t, std::int64_t> caches() {
     return {tuning.nearest_cache, tuning.second_cache};
 }
 
-std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::string& dtype) {
+std::int64_t pack_bytes(const std::vector<int>& widths, int samples, const std::string& dtype, const std::string& activation) {
     check_counts(samples, 0, 1, 1);
-    return with_pack(widths, dtype, [&](const auto& network, auto lanes) { return shoal::Gradient<decltype(lanes)>::working_set(network, samples); });
+    return with_pack(widths, activation, dtype,
+                     [&](const auto& network, auto lanes) { return shoal::Gradient<decltype(lanes)>::working_set(network, samples); });
 }
 
 int pack_networks(const std::vector<int>& widths, const std::string& dtype) {
-    return with_pack(widths, dtype, [](const auto&, auto lanes) { return decltype(lanes)::count; });
+    return with_pack(widths, "relu", dtype, [](const auto&, auto lanes) { return decltype(lanes)::count; });
 }
 
 std::int64_t alone_bytes(const std::vector<int>& widths, bool bias, bool centred, int samples, int test_samples, std::int64_t networks, int threads,
-                         const std::string& dtype) {
+                         const std::string& dtype, const std::string& activation) {
     check_widths(widths);
     check_counts(samples, test_samples, networks, threads);
-    const shoal::Network network(widths, shoal::Relu(), 0.0, bias, {}, {}, centred);
+    const shoal::Network network(widths, shoal::Activation("activation", activation), 0.0, bias, {}, {}, centred);
     return with_dtype(dtype, [&](auto number) { return shoal::alone::bytes<decltype(number)>(network, samples, test_samples, networks, threads); });
 }
 
@@ -258,13 +259,14 @@ PYBIND11_MODULE(SHOAL_BEHIND, m, py::mod_gil_not_used()) {
         },
         "threads"_a, "dtype"_a, "seconds"_a);
     m.def("span", &span, "inputs"_a, "most"_a);
-    m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a);
+    m.def("pack_bytes", &pack_bytes, "widths"_a, "samples"_a, "dtype"_a, "activation"_a = "relu");
     m.def("caches", &caches);
     m.def("fixed_shapes", &fixed_shapes);
     m.def("is_fixed", &is_fixed, "widths"_a, "activation"_a);
     m.def("pack_networks", &pack_networks, "widths"_a, "dtype"_a);
     m.def("networks_alone", &networks_alone, "widths"_a, "bias"_a, "samples"_a, "networks"_a, "threads"_a, "engine"_a, "flows"_a, "dtype"_a);
-    m.def("alone_bytes", &alone_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a);
+    m.def("alone_bytes", &alone_bytes, "widths"_a, "bias"_a, "centred"_a, "samples"_a, "test_samples"_a, "networks"_a, "threads"_a, "dtype"_a,
+          "activation"_a = "relu");
     m.def("train", &train, py::kw_only(), "widths"_a, "activation"_a, "slope"_a, "bias"_a, "scales"_a, "rates"_a, "centred"_a, "inputs"_a, "labels"_a,
           "targets"_a, "weights"_a, "repeats"_a, "span"_a, "test"_a, "loss"_a, "threshold"_a, "weight_decay"_a, "spectral_decoupling"_a, "start"_a, "method"_a,
           "measures"_a, "reduction"_a = py::dict(), "networks"_a, "first"_a, "seed"_a, "threads"_a, "engine"_a, "dtype"_a, "progress"_a,

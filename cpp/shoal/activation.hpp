@@ -1,7 +1,9 @@
 // The activations phi and their derivatives, on lanes. Each activation is one type below and one entry of Activation.
 //
-// The derivative is computed from the value h = phi(a), so that only h is stored between forward and backward pass:
+// Most derivatives are computed from the value h = phi(a), so that only h is stored between forward and backward pass:
 //   relu 1[h>0]   leaky_relu 1 or slope   linear 1   tanh 1 - h^2   softplus 1 - e^-h
+// Those of others need the pre-activation a, which is then kept beside h:
+//   erf 2/sqrt(pi) e^(-a^2)   quadratic 2a
 #pragma once
 
 #include "shoal/choice.hpp"
@@ -26,12 +28,13 @@ EIGEN_ALWAYS_INLINE V softplus(V a) {
     return where_less(V(0), a, larger(h, V(above_ln2<T>)), min(h, V(ln2<T>)));
 }
 
-// Each activation has `value`, phi(a); `times_derivative`, phi'(a) x given h = phi(a); and `active_above`, the value h above which a unit counts as active
-// because its pre-activation is positive. A kink is at a = 0; below it the derivative is `closed_gate`.
+// Each activation has `value`, phi(a); `times_derivative`, phi'(a) x given what is kept of a, which is a itself if `keeps_pre_activation`, else h = phi(a); and
+// `active_above`, the kept number above which a unit counts as active because its pre-activation is positive. A kink is at a = 0; below it the derivative is
+// `closed_gate`.
 
 struct Relu {
     static constexpr const char* name = "relu";
-    static constexpr bool is_piecewise_linear = true, has_kink = true;
+    static constexpr bool is_piecewise_linear = true, has_kink = true, keeps_pre_activation = false;
     static constexpr double active_above = 0;
 
     template <AnyLanes V>
@@ -47,7 +50,7 @@ struct Relu {
 
 struct LeakyRelu {
     static constexpr const char* name = "leaky_relu";
-    static constexpr bool is_piecewise_linear = true, has_kink = true;
+    static constexpr bool is_piecewise_linear = true, has_kink = true, keeps_pre_activation = false;
     static constexpr double active_above = 0;
 
     template <AnyLanes V>
@@ -63,7 +66,7 @@ struct LeakyRelu {
 
 struct Linear {
     static constexpr const char* name = "linear";
-    static constexpr bool is_piecewise_linear = true, has_kink = false;
+    static constexpr bool is_piecewise_linear = true, has_kink = false, keeps_pre_activation = false;
     static constexpr double active_above = 0;
 
     template <AnyLanes V>
@@ -78,7 +81,7 @@ struct Linear {
 
 struct Tanh {
     static constexpr const char* name = "tanh";
-    static constexpr bool is_piecewise_linear = false, has_kink = false;
+    static constexpr bool is_piecewise_linear = false, has_kink = false, keeps_pre_activation = false;
     static constexpr double active_above = 0;
 
     template <AnyLanes V>
@@ -93,7 +96,7 @@ struct Tanh {
 
 struct Softplus {
     static constexpr const char* name = "softplus";
-    static constexpr bool is_piecewise_linear = false, has_kink = false;
+    static constexpr bool is_piecewise_linear = false, has_kink = false, keeps_pre_activation = false;
     static constexpr double active_above = ln2<double>;
 
     template <AnyLanes V>
@@ -106,10 +109,43 @@ struct Softplus {
     }
 };
 
-using Activation = Choice<Relu, LeakyRelu, Linear, Tanh, Softplus>;
+struct Erf {
+    static constexpr const char* name = "erf";
+    static constexpr bool is_piecewise_linear = false, has_kink = false, keeps_pre_activation = true;
+    static constexpr double active_above = 0;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V a, V) {
+        return erf(a);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_derivative(V a, V x, V) {
+        return erf_slope(a) * x;
+    }
+};
+
+struct Quadratic {
+    static constexpr const char* name = "quadratic";
+    static constexpr bool is_piecewise_linear = false, has_kink = false, keeps_pre_activation = true;
+    static constexpr double active_above = 0;
+
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V value(V a, V) {
+        return a * a;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_derivative(V a, V x, V) {
+        return (a + a) * x;
+    }
+};
+
+using Activation = Choice<Relu, LeakyRelu, Linear, Tanh, Softplus, Erf, Quadratic>;
 
 inline bool is_piecewise_linear(Activation activation) {
     return activation.with([](auto phi) { return decltype(phi)::is_piecewise_linear; });
+}
+inline bool keeps_pre_activation(Activation activation) {
+    return activation.with([](auto phi) { return decltype(phi)::keeps_pre_activation; });
 }
 inline double active_above(Activation activation) {
     return activation.with([](auto phi) { return decltype(phi)::active_above; });
@@ -121,10 +157,10 @@ EIGEN_ALWAYS_INLINE V activate(Activation activation, V a, V slope) {
     return activation.with([=](auto phi) { return phi.value(a, slope); });
 }
 
-// phi'(a) x, given h = phi(a).
+// phi'(a) x, given what is kept of a.
 template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V times_derivative(Activation activation, V h, V x, V slope) {
-    return activation.with([=](auto phi) { return phi.times_derivative(h, x, slope); });
+EIGEN_ALWAYS_INLINE V times_derivative(Activation activation, V kept, V x, V slope) {
+    return activation.with([=](auto phi) { return phi.times_derivative(kept, x, slope); });
 }
 
 // Calls act(phi) if the activation is piecewise linear, or, in the second function, if it is curved; else does nothing.
@@ -141,21 +177,30 @@ EIGEN_ALWAYS_INLINE void with_curved(Activation activation, const Act& act) {
     });
 }
 
-// Replaces a by h = phi(a) in `rows` rows of `count` numbers, `row` numbers apart, for a curved activation; does nothing for others.
+// Replaces a by h = phi(a) in `rows` rows of `count` numbers, `row` numbers apart, for a curved activation; does nothing for others. If the activation keeps
+// pre-activations, they go to the same places of `kept`, which nobody looks at otherwise.
 template <AnyLanes V>
-void activate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
+void activate_all(Activation activation, typename V::Scalar* values, typename V::Scalar* kept, std::int64_t rows, std::int64_t count, std::int64_t row) {
     with_curved(activation, [=](auto phi) {
         for (auto* first = values; first != values + rows * row * V::count; first += row * V::count)
-            for (auto* at = first; at != first + count * V::count; at += V::count) phi.value(V::load(at), V(0)).store(at);
+            for (auto* at = first; at != first + count * V::count; at += V::count) {
+                const V a = V::load(at);
+                if constexpr (decltype(phi)::keeps_pre_activation) a.store(kept + (at - values));
+                phi.value(a, V(0)).store(at);
+            }
     });
 }
 
 // Replaces h by phi'(a), likewise.
 template <AnyLanes V>
-void differentiate_all(Activation activation, typename V::Scalar* values, std::int64_t rows, std::int64_t count, std::int64_t row) {
+void differentiate_all(Activation activation, typename V::Scalar* values, const typename V::Scalar* kept, std::int64_t rows, std::int64_t count,
+                       std::int64_t row) {
     with_curved(activation, [=](auto phi) {
         for (auto* first = values; first != values + rows * row * V::count; first += row * V::count)
-            for (auto* at = first; at != first + count * V::count; at += V::count) phi.times_derivative(V::load(at), V(1), V(0)).store(at);
+            for (auto* at = first; at != first + count * V::count; at += V::count) {
+                const auto* const from = decltype(phi)::keeps_pre_activation ? kept + (at - values) : at;
+                phi.times_derivative(V::load(from), V(1), V(0)).store(at);
+            }
     });
 }
 

@@ -83,6 +83,8 @@ class Passes {
     };
 
     V value(const Pack<V>& values, int unit, int pack) const { return values[unit * row_ + pack]; }
+    // What is kept of the pre-activations of a hidden layer (activation.hpp): a itself, or h.
+    const Pack<V>& kept(int layer) const { return kept_.empty() ? values_[layer] : kept_[layer]; }
     void find_inputs(const Samples<T>& samples, const Block& block);
     void put_outputs(Samples<T>& samples, const Block& block);
     template <bool decoupled>
@@ -108,6 +110,7 @@ class Passes {
     Block seen_{-1, 0};  // whose inputs these are, and of which samples
     const Samples<T>* seen_of_ = nullptr;
     std::vector<Pack<V>> values_;  // of hidden layers: h, then dL/da
+    std::vector<Pack<V>> kept_;  // of hidden layers: a, if the activation keeps pre-activations
     Pack<V> back_;  // dL/dh of a hidden layer
     Pack<V> outputs_;  // f, then dL/df
     Pack<V> exponentials_;  // of one pack's logits, if there are several

@@ -8,7 +8,7 @@ namespace shoal::alone {
 template <class T>
 int Passes<T>::block_samples(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t numbers = network.inputs();
-    for (const Layer& layer : network.layers) numbers += layer.outputs;
+    for (int l = 0; l < int(network.layers.size()); ++l) numbers += network.layers[l].outputs * (network.keeps_pre_activations(l) ? 2 : 1);
     const std::int64_t fit = tuning.block_bytes(false) / (2 * numbers * std::int64_t(sizeof(T)));
     const int most = int(std::clamp<std::int64_t>(fit, 64, 256)), blocks = (samples + most - 1) / most;
     return packs_of<V>((samples + blocks - 1) / std::max(blocks, 1)) * L;
@@ -26,6 +26,7 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
     for (int l = 0; l < network.hidden_layers(); ++l) {
         const Layer& layer = network.layers[l];
         values_.emplace_back(layer.outputs * row_);
+        if (network.keeps_pre_activations(l)) kept_.emplace_back(layer.outputs * row_);
         if (l + 1 < network.hidden_layers() || !homogeneous_) {
             widest = std::max<std::int64_t>(widest, layer.outputs);
             longest = std::max<std::int64_t>(longest, packs_of<V>(layer.outputs + 1));
@@ -47,7 +48,7 @@ std::int64_t Passes<T>::bytes(const Network& network, int samples, const Tuning&
     const std::int64_t block = block_samples(network, samples, tuning), row = row_length(packs_of<V>(block)) * L;
     std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (2 * network.outputs() + 1) * row, widest = 0;
     for (int l = 0; l < network.hidden_layers(); ++l) {
-        numbers += network.layers[l].outputs * row;
+        numbers += network.layers[l].outputs * row * (network.keeps_pre_activations(l) ? 2 : 1);
         widest = std::max<std::int64_t>(widest, network.layers[l].outputs);
     }
     return (numbers + 2 * widest * row) * std::int64_t(sizeof(T));
@@ -118,7 +119,11 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
             const int packs = packs_of<V>(block.count);
             phi.with([&](auto kind) {
                 for (int o = 0; o < layer.outputs; ++o)
-                    for (int n = 0; n < packs; ++n) kind.value(value(to, o, n), V(T(network_.slope))).store(to.at(o * row_ + n));
+                    for (int n = 0; n < packs; ++n) {
+                        const V a = value(to, o, n);
+                        if constexpr (decltype(kind)::keeps_pre_activation) a.store(kept_[l].at(o * row_ + n));
+                        kind.value(a, V(T(network_.slope))).store(to.at(o * row_ + n));
+                    }
             });
         }
     }
@@ -174,8 +179,8 @@ bool Passes<T>::lost_targets(const Block& block) const {
 template <class T>
 bool Passes<T>::some_active(int layer, const Block& block) const {
     for (int o = 0; o < network_.layers[layer].outputs; ++o) {
-        const T* const h = values_[layer].at(o * row_);
-        if (std::any_of(h, h + block.count, [&](T value) { return value > active_above(network_.activation); })) return true;
+        const T* const numbers = kept(layer).at(o * row_);
+        if (std::any_of(numbers, numbers + block.count, [&](T number) { return number > active_above(network_.activation); })) return true;
     }
     return false;
 }
@@ -186,11 +191,11 @@ void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>
     std::int64_t before = 0;
     for (int l = 0; l < network_.hidden_layers(); before += network_.layers[l++].outputs)
         for (int o = 0; o < network_.layers[l].outputs; ++o) {
-            const T* const h = values_[l].at(o * row_);
+            const T* const numbers = kept(l).at(o * row_);
             double active = 0;
-            for (int s = 0; s < count; ++s) active += h[s] > above ? task.repeats[first + s] : 0.0;
+            for (int s = 0; s < count; ++s) active += numbers[s] > above ? task.repeats[first + s] : 0.0;
             activity.counts[l][o] += active;
-            for (int s = 0; activity.pattern && s < count; ++s) activity.pattern[(before + o) * task.samples + task.place[first + s]] = h[s] > above;
+            for (int s = 0; activity.pattern && s < count; ++s) activity.pattern[(before + o) * task.samples + task.place[first + s]] = numbers[s] > above;
         }
 }
 
@@ -269,7 +274,10 @@ int Passes<T>::gather_pulling(int count) {
             for (int n = 0; n < pulling; ++n) row[n] = row[pulling_[n]];
         }
     };
-    for (int l = 0; l < network_.hidden_layers(); ++l) gather(values_[l], network_.layers[l].outputs);
+    for (int l = 0; l < network_.hidden_layers(); ++l) {
+        gather(values_[l], network_.layers[l].outputs);
+        if (!kept_.empty()) gather(kept_[l], network_.layers[l].outputs);
+    }
     gather(outputs_, outputs);
     return pulling;
 }
@@ -356,9 +364,10 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
                      .sums_j = row_ * L,
                      .terms = layer.outputs});
         Pack<V>& to = values_[l - 1];
+        const Pack<V>& from = kept(l - 1);
         network_.activation.with([&](auto phi) {
             for (int o = 0; o < layer.inputs; ++o)
-                for (int n = 0; n < packs; ++n) phi.times_derivative(value(to, o, n), value(back_, o, n), slope).store(to.at(o * row_ + n));
+                for (int n = 0; n < packs; ++n) phi.times_derivative(value(from, o, n), value(back_, o, n), slope).store(to.at(o * row_ + n));
         });
     }
 }

@@ -102,6 +102,9 @@ class Gradient {
 
   private:
     V value(int layer, int sample, int unit) const { return values_[layer][sample * rows_[layer] + unit]; }
+    // What is kept of the pre-activations of a hidden layer (activation.hpp): a itself, or h.
+    Pack<V>& kept(int layer) { return kept_.empty() ? values_[layer] : kept_[layer]; }
+    const Pack<V>& kept(int layer) const { return kept_.empty() ? values_[layer] : kept_[layer]; }
     bool holds_units() const { return held_ && held_->map.units; }
     bool gated() const { return network_.gated() && !holds_units(); }
     bool holds_gates(int layer) const { return network_.gates_last_hidden() && !holds_units() && layer == network_.hidden_layers() - 1; }
@@ -154,6 +157,7 @@ class Gradient {
     std::vector<T> signs_, pulls_;  // y_s (1 with targets) and -p_s y_s
     std::vector<T> decouples_;  // S p_s; empty where S is 0
     std::vector<Pack<V>> values_;  // one per layer: h (or gates) after the forward pass, delta after the backward pass
+    std::vector<Pack<V>> kept_;  // one per hidden layer: a, if the activation keeps pre-activations
     Pack<V> exponentials_;  // of one sample's logits, if there are several outputs
     std::vector<std::int64_t> rows_;  // distance between the rows of values_
     std::vector<T> pulling_inputs_;  // inputs of a block's samples with a residual other than 0; empty if no sample is ever left out

@@ -100,7 +100,7 @@ bool Gradient<V>::heights(const Pack<V>& parameters, const Pack<V>& velocity, Pa
     return for_each_block([&](int first, int count, const BlockPlan& plan) {
         for (int l = 0; l < network_.hidden_layers(); ++l) {
             forward_with_rates(effective, *moves, l, first, plan);
-            if (!is_piecewise_linear(phi)) activate_all<V>(phi, values_[l].at(0), count, network_.layers[l].outputs, rows_[l]);
+            if (!is_piecewise_linear(phi)) activate_all<V>(phi, values_[l].at(0), kept(l).at(0), count, network_.layers[l].outputs, rows_[l]);
             for (int s = 0; s < count; ++s)
                 for (int o = 0; o < network_.layers[l].outputs; ++o) {
                     const std::int64_t at = s * rows_[l] + o;
@@ -112,7 +112,7 @@ bool Gradient<V>::heights(const Pack<V>& parameters, const Pack<V>& velocity, Pa
                         (gate * a).store(values_[l].at(at));
                         (gate * rate).store(tangents_[l].at(at));
                     } else {
-                        times_derivative(phi, values_[l][at], tangents_[l][at], V(T(network_.slope))).store(tangents_[l].at(at));
+                        times_derivative(phi, kept(l)[at], tangents_[l][at], V(T(network_.slope))).store(tangents_[l].at(at));
                     }
                 }
         }

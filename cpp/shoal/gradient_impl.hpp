@@ -20,9 +20,10 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
       slope_(network.parameters),
       total_(shares_ > 1 ? network.parameters : 0) {
     const int longest = std::max(large_.cut.size, small_.cut.size);
-    for (const Layer& layer : network.layers) {
-        rows_.push_back(row_length(layer.outputs));
+    for (int l = 0; l < int(network.layers.size()); ++l) {
+        rows_.push_back(row_length(network.layers[l].outputs));
         values_.emplace_back(longest * rows_.back());
+        if (network.keeps_pre_activations(l)) kept_.emplace_back(longest * rows_.back());
     }
     for (int s = 0; s < task.samples; ++s) {
         signs_.push_back(task.sign(s));
@@ -48,7 +49,8 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
 template <AnyLanes V>
 std::int64_t Gradient<V>::working_set(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t numbers = 2 * std::int64_t(network.parameters);
-    for (const Layer& layer : network.layers) numbers += row_length(layer.outputs) * cut_samples<V>(network, samples, tuning).size;
+    const std::int64_t block = cut_samples<V>(network, samples, tuning).size;
+    for (int l = 0; l < int(network.layers.size()); ++l) numbers += row_length(network.layers[l].outputs) * block * (network.keeps_pre_activations(l) ? 2 : 1);
     if (network.homogeneous_head() && network.hidden_layers() > 1) numbers += network.last_hidden().inputs * std::int64_t(network.last_hidden().outputs);
     return numbers * V::count * std::int64_t(sizeof(T));
 }
@@ -139,7 +141,7 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
             multiply<V, Pass::forward, false>(plan.layers[l].forward, product);
         if (holds_gates(l)) return;
         if (hidden && holds_units()) pass_held_gates(l, first, count);
-        if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, values_[l].at(0), count, layer.outputs, rows_[l]);
+        if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, values_[l].at(0), kept(l).at(0), count, layer.outputs, rows_[l]);
     }
 }
 
@@ -156,7 +158,7 @@ void Gradient<V>::begin_output(const Pack<V>& parameters, int count, Product<T>&
 
 template <AnyLanes V>
 V Gradient<V>::active(int layer, int sample, int unit) const {
-    const V one = 1, held = value(layer, sample, unit);
+    const V one = 1, held = kept(layer)[sample * rows_[layer] + unit];
     return holds_gates(layer) ? through(held, one) : where_less(V(T(active_above(network_.activation))), held, one, V(0));
 }
 
@@ -272,7 +274,7 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
             multiply<V, Pass::weight_gradient, true>(plan.layers[l].weights, weights);
         add_biases(l, first, count);
         if (l == 0) break;
-        if (!is_piecewise_linear(phi)) differentiate_all<V>(phi, values_[l - 1].at(0), count, layer.inputs, rows_[l - 1]);
+        if (!is_piecewise_linear(phi)) differentiate_all<V>(phi, values_[l - 1].at(0), kept(l - 1).at(0), count, layer.inputs, rows_[l - 1]);
         if (holds_units()) differentiate_held(l - 1, first, count);
         const bool scaled = homogeneous_ && l == network_.hidden_layers() - 1;
         const T* const matrix = scaled ? scaled_.at(0) : parameters.at(layer.weights);

@@ -287,7 +287,7 @@ void ParameterMeasure<V>::write_norms(const Parameters& parameters, const Sight<
     }
 }
 
-// |weights and bias into a hidden unit|^2 - r_in / r_out |weights out of it|^2. Gradient flow conserves it for homogeneous activations, whatever the scales.
+// |weights and bias into a hidden unit|^2 - r_in / r_out |weights out of it|^2. Gradient flow conserves it where phi(a) = phi'(a) a, whatever the scales.
 template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sight<V>& sight) const {

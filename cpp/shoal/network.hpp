@@ -110,6 +110,9 @@ struct Network {
 
     // Whether there is just one such hidden layer: its gates are then applied within the weight gradient.
     bool gated() const { return gates_last_hidden() && hidden_layers() == 1; }
+
+    // Whether the passes keep the pre-activations of a layer beside its values.
+    bool keeps_pre_activations(int layer) const { return layer < hidden_layers() && keeps_pre_activation(activation); }
 };
 
 }  // namespace shoal

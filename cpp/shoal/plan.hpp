@@ -91,7 +91,8 @@ constexpr std::int64_t row_length(int units) { return units | 1; }
 template <AnyLanes V>
 Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t row = 0;
-    for (const Layer& layer : network.layers) row += row_length(layer.outputs) * V::count * std::int64_t(sizeof(typename V::Scalar));
+    for (int l = 0; l < int(network.layers.size()); ++l)
+        row += row_length(network.layers[l].outputs) * (network.keeps_pre_activations(l) ? 2 : 1) * V::count * std::int64_t(sizeof(typename V::Scalar));
     const int largest = std::min(samples, int(std::clamp<std::int64_t>(tuning.block_bytes(V::registers > 1) / std::max<std::int64_t>(row, 1), 8, 256)));
     Cut best = Cut::of(samples, largest);
     double fewest = 1e300;

@@ -142,7 +142,8 @@ template <AnyLanes V>
 double Single<V>::derivative(int layer, int unit, const double* gates) const {
     if (map_.units) return gates[map_.place(layer, unit)];
     alignas(64) T slope[Lanes<T>::count];
-    times_derivative(run_.network.activation, Lanes<T>(T(values_[layer][unit])), Lanes<T>(T(1)), Lanes<T>(T(run_.network.slope))).store(slope);
+    const double kept = (run_.network.keeps_pre_activations(layer) ? heights_ : values_)[layer][unit];
+    times_derivative(run_.network.activation, Lanes<T>(T(kept)), Lanes<T>(T(1)), Lanes<T>(T(run_.network.slope))).store(slope);
     return slope[0];
 }
 

@@ -230,7 +230,7 @@ Setting random_setting(std::uint32_t& seed) {
     std::vector<int> widths{1 + below(12)};
     for (int l = 0; l < hidden; ++l) widths.push_back(1 + below(hidden == 1 ? 40 : 20));
     widths.push_back(outputs);
-    Setting s{widths, one_of("relu", "leaky_relu", "linear", "tanh", "softplus")};
+    Setting s{widths, one_of("relu", "leaky_relu", "linear", "tanh", "softplus", "erf", "quadratic")};
     s.loss = outputs > 1 ? one_of("cross_entropy", "squared") : one_of("cross_entropy", "hinge", "squared_hinge", "exponential", "squared");
     s.bias = below(2);
     s.samples = 1 + below(below(2) ? 8 : 300), s.networks = 1 + below(5), s.test_samples = below(4) ? 1 + below(60) : 0;

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     import torch
     import xarray
 
+_OWN = {"Erf": "erf", "Quadratic": "square"}
+"""Modules of activations that ``torch.nn`` lacks, and the function of PyTorch that each applies."""
+
 
 def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
     """Return one network with its final weights as a PyTorch module.
 
     The module maps float64 tensors of shape (points, inputs) to (points, outputs). The scales of the layers are
-    multiplied into the weights. ``Explicit.from_torch`` is the way back.
+    multiplied into the weights. Activations that ``torch.nn`` lacks, ``erf`` and ``quadratic``, are modules of
+    ``shoal.pytorch``. ``Explicit.from_torch`` is the way back.
 
     Parameters
     ----------
@@ -60,7 +64,8 @@ def to_torch(data: xarray.Dataset, network: int) -> torch.nn.Sequential:
                 linear.bias.copy_(torch.from_numpy(biases[layer][0]))
         layers.append(linear)
         if layer < shape.layers - 1 and shape.activation != "linear":
-            module = getattr(torch.nn, REGISTRY[shape.activation].torch)
+            name = REGISTRY[shape.activation].torch
+            module = _own_module(name) if name in _OWN else getattr(torch.nn, name)
             layers.append(module(shape.slope) if shape.activation == "leaky_relu" else module())
     return torch.nn.Sequential(*layers)
 
@@ -95,6 +100,23 @@ def parameters_of_torch(modules: Any) -> tuple[list[Floats], list[Floats] | None
         return [np.stack(arrays).astype(np.float64) for arrays in held]
 
     return stacked("weight"), stacked("bias") if have == {True} else None
+
+
+def __getattr__(name: str) -> Any:
+    """Return a module of an activation; pickle finds it here, before ``to_torch`` has made any."""
+    if name in _OWN:
+        return _own_module(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _own_module(name: str) -> Any:
+    """Return the class of a module that applies a function of PyTorch, made when first asked for."""
+    if name not in globals():
+        torch = _torch(f"shoal.pytorch.{name}")
+        function = getattr(torch, _OWN[name])
+        said = {"__module__": __name__, "__doc__": f"Apply ``torch.{_OWN[name]}`` to each number."}
+        globals()[name] = type(name, (torch.nn.Module,), {**said, "forward": lambda _, a: function(a)})
+    return globals()[name]
 
 
 def _torch(name: str) -> Any:

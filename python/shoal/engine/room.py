@@ -93,7 +93,7 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     if alone:
         of_network = (network.widths, network.bias, network.centred)
         counts = (task.samples, task.test_samples, alone, threads)
-        work_alone = _core.alone_bytes(*of_network, *counts, training.dtype)
+        work_alone = _core.alone_bytes(*of_network, *counts, training.dtype, network.activation)
         if getattr(training.method, "momentum", 0):  # the velocity, in rows of whole packs, and recorded
             work_alone += min(threads, alone) * 2 * itemsize * (network.parameters + lanes * (network.units + 1))
         work_alone += task_bytes(task, itemsize, run.targets) + span + min(threads, alone) * (beside + copies)
@@ -101,7 +101,7 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
         return threads, work_alone
     started = min(threads, -(-(networks - alone) // lanes))  # the core starts no thread that would have no pack
     passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
-    pack = sum(_core.pack_bytes(network.widths, samples, training.dtype) for samples in passes)
+    pack = sum(_core.pack_bytes(network.widths, samples, training.dtype, network.activation) for samples in passes)
     work = work_bytes(network, task, training.method, pack, passes, lanes, started, itemsize, run.targets)
     return started, max(work_alone, work + span + started * (beside + copies * lanes))
 

@@ -63,8 +63,8 @@ class Balanced(Init):
     """The first layer is normal; the outgoing weights of each hidden unit have the norm of its incoming ones.
 
     If the rates of the two layers differ, that norm is multiplied by sqrt(r_out / r_in). The direction of the outgoing
-    weights is isotropic, biases are 0. All balance invariants are 0 at initialisation, and for homogeneous activations
-    gradient flow keeps them at 0.
+    weights is isotropic, biases are 0. All balance invariants are 0 at initialisation, and gradient flow keeps
+    them at 0 for relu, leaky_relu and linear.
 
     Parameters
     ----------

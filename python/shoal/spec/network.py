@@ -30,7 +30,8 @@ class Network(Frozen):
         Inputs, hidden units of each layer, outputs: at least two numbers. A network of one output learns labels -1/+1,
         one of K outputs labels 0..K-1.
     activation
-        ``relu``, ``leaky_relu``, ``linear``, ``tanh`` or ``softplus``.
+        ``relu``, ``leaky_relu``, ``linear``, ``tanh``, ``softplus``, ``erf`` or ``quadratic``. The last two are erf(a),
+        as ``torch.erf``, and a^2.
     slope
         Slope of ``leaky_relu`` below zero, between 0 and 1. The other activations have none.
     bias
@@ -65,6 +66,9 @@ class Network(Frozen):
     So the unit of time is the same for every width in the last two. The velocity of the output is -K times the
     residuals with the kernel K = sum_l r_l |df/dW_l|^2, of which the output layer has r s^2 sum_i h_i^2. That grows
     with n for s = r = 1; s^2 = 1/n and r = 1, or s = alpha/n and r = n/alpha, make it an average over units.
+
+    Soft committee machines have the activation erf(a / sqrt(2)) in place of erf(a) (Saad and Solla 1995, Phys. Rev. E
+    52, 4225). That is ``erf`` with a first scale of 1 / sqrt(2), or 1 / sqrt(2 d) if a = w.x / sqrt(d).
 
     Source: theory book, chapter 0.
 
