@@ -259,7 +259,7 @@ template <class T>
 void same_bits_as_lanes() {
     std::uint32_t seed = 2018;
     int shared = 0, without_hidden = 0, stopped = 0, lost = 0;
-    for (int n = 0; n < 300; ++n) {
+    for (int n = 0; n < 420; ++n) {
         Setting setting = random_setting(seed);
         if (setting.rate > 1e38 && sizeof(T) == 4) setting.rate = 1e30;
         Outcome<T> lanes(setting), samples(setting);
