@@ -129,7 +129,17 @@ def good_method(r: random.Random, flows: bool, networks: int, kind: str) -> dict
     if kind == "regression":
         rules |= {"fitted": False, "satisfied": False}
     rates = np.array([r.choice((0.1, 3.0, 1e30)) for _ in range(r.choice((1, networks)))])
-    return {"kind": "descent", "rates": rates, "steps": steps, "record_steps": record, **rules}
+    moving = {"momentum": r.choice((0.0, 0.5, 0.9)), "nesterov": r.random() < 0.5}
+    schedule = np.array([r.uniform(0.1, 2) for _ in range(steps if r.random() < 0.3 else 0)])
+    return {
+        "kind": "descent",
+        "rates": rates,
+        "schedule": schedule,
+        "steps": steps,
+        "record_steps": record,
+        **moving,
+        **rules,
+    }
 
 
 def good_call(r: random.Random) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _square(draw: np.random.Generator, arguments: dict[str, Any]) -> None:
         test = (task.test.inputs, targets[task.samples :]) if task.test else None
         arguments["task"] = shoal.Task.regression(task.inputs, targets[: task.samples], task.sample_weight, test)
         stop = [rule for rule in method.stop or () if rule == "dead"]
-        arguments["method"] = shoal.GradientDescent(method.learning_rate, method.steps, stop or None)
+        arguments["method"] = replace(method, stop=stop or None)
 
 
 def _chance(draw: np.random.Generator, probability: float) -> bool:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance", "active", "weights")
-MEASURES = tuple(name for name, measure in REGISTRY.items() if not measure.of_squares)  # of every loss
+MEASURES = tuple(  # of every loss and method
+    name for name, measure in REGISTRY.items() if not (measure.of_squares or measure.of_momentum)
+)
 REDUCIBLE = tuple(name for name in MEASURES if REGISTRY[name].reducible)
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus", "erf", "quadratic")

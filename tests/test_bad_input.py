@@ -254,7 +254,7 @@ TRAININGS: list[Case] = [
     (
         lambda: train(record=shoal.Record(times=[0, 0.6])),
         ValueError,
-        "times must not exceed the end of training, learning_rate x steps = 0.5, got 0.6",
+        "times must not exceed the end of training, t_end=0.5, got 0.6",
     ),
     (lambda: train(record=shoal.Record(steps=[6])), ValueError, "steps must not exceed the 5 steps of training, got 6"),
     (

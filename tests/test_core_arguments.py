@@ -53,6 +53,9 @@ def descent(**changed: Any) -> dict[str, Any]:
     return {
         "kind": "descent",
         "rates": np.array([0.1]),
+        "schedule": np.array([]),
+        "momentum": 0.0,
+        "nesterov": False,
         "steps": 4,
         "record_steps": np.array([0, 4]),
         "retire": True,
@@ -212,6 +215,11 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"method": descent(steps=0.5)}, TypeError, "method['steps'] must not be of type float"),
     ({"method": descent(steps=2**62)}, ValueError, "networks x steps must be small enough to be counted"),
     ({"method": descent(rates=np.array([math.nan]))}, ValueError, "method['rates'] must be finite and positive"),
+    ({"method": descent(schedule=np.ones(3))}, ValueError, "method['schedule'] must be one number per step, or none"),
+    ({"method": descent(schedule=np.zeros(4))}, ValueError, "method['schedule'] must be finite and positive"),
+    ({"method": descent(momentum=1.0)}, ValueError, "method['momentum'] must be from 0 to 1, without 1"),
+    ({"method": descent(momentum=math.nan)}, ValueError, "method['momentum'] must be from 0 to 1, without 1"),
+    ({"measures": ("velocity",)}, ValueError, "measures must not hold velocity without momentum"),
     (
         {"method": descent(rates=np.array([0.1] * 7))},
         ValueError,

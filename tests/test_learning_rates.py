@@ -40,7 +40,7 @@ def one_by_one(arguments: dict[str, Any]) -> list[xarray.Dataset]:
         shoal.train(
             **{
                 **arguments,
-                "method": shoal.GradientDescent(float(rate), method.steps, method.stop),
+                "method": shoal.GradientDescent(float(rate), method.steps, stop=method.stop),
                 "first_network": arguments["first_network"] + k,
                 "networks": 1,
             }
@@ -55,7 +55,7 @@ def one_by_one(arguments: dict[str, Any]) -> list[xarray.Dataset]:
 def test_each_network_has_the_bits_that_it_has_alone_at_its_rate(
     stop: Any, dtype: str, generator: np.random.Generator
 ) -> None:
-    arguments = given(generator, dtype=dtype, method=shoal.GradientDescent(RATES, STEPS, stop))
+    arguments = given(generator, dtype=dtype, method=shoal.GradientDescent(RATES, STEPS, stop=stop))
     together = shoal.train(**arguments)
     for threads in (1, 3):
         same_bits(shoal.train(**arguments, threads=threads), together)
@@ -163,7 +163,10 @@ def test_a_method_with_rates_is_a_value() -> None:
     assert method != shoal.GradientDescent([0.1, 0.2, 0.4], 5)
     assert method != shoal.GradientDescent(0.1, 5)
     assert repr(method) == "GradientDescent(learning_rate=<float64 (3,)>, steps=5, stop=None)"
-    assert repr(shoal.GradientDescent(0.1, 5, "dead")) == "GradientDescent(learning_rate=0.1, steps=5, stop=('dead',))"
+    assert (
+        repr(shoal.GradientDescent(0.1, 5, stop="dead"))
+        == "GradientDescent(learning_rate=0.1, steps=5, stop=('dead',))"
+    )
     np.testing.assert_array_equal(method.t_end, 5 * np.array([0.1, 0.2, 0.3]))
     assert copy.deepcopy(method) is method
     again = pickle.loads(pickle.dumps(method))

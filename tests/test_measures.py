@@ -79,8 +79,8 @@ def test_every_measure_of_the_table_is_a_variable_with_its_dimensions_and_meanin
     task = shoal.Task(np.eye(3), labels, test=(np.ones((2, 3)), [1, 1]))
     record = shoal.Record(steps=[0, 1, 4], measure=MEASURES)
     data = shoal.train(
-        network, task, shoal.Gaussian(0.5), method=shoal.GradientDescent(0.1, 4), loss="squared", record=record,
-        networks=7,
+        network, task, shoal.Gaussian(0.5), method=shoal.GradientDescent(0.1, 4, momentum=0.5), loss="squared",
+        record=record, networks=7,
     )  # fmt: skip
     for name, measure in REGISTRY.items():
         assert f"``{name}``" in str(shoal.Record.__doc__)

@@ -17,7 +17,7 @@ from shoal.spec.measures import MEASURES, REGISTRY
 from shoal.theory import neighbours
 from support import ENGINES, layers, measures_of, random_task, same_bits, train_on
 
-EVERY = tuple(name for name in MEASURES if not REGISTRY[name].of_test)
+EVERY = tuple(name for name in MEASURES if not (REGISTRY[name].of_test or REGISTRY[name].of_momentum))
 TESTED = tuple(name for name in MEASURES if REGISTRY[name].of_test)
 ON_SAMPLES = ("loss", "output", "residual")
 PENALTIES = {"weight_decay": 0.25, "spectral_decoupling": 0.125}

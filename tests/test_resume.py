@@ -54,7 +54,7 @@ def whole_and_resumed(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOAL_ENGINE", given.pop("engine", "auto"))
         whole = shoal.train(**given, method=method, record=shoal.Record(measure=measures))
-        first = shoal.GradientDescent(method.learning_rate, pieces[0], method.stop)
+        first = shoal.GradientDescent(method.learning_rate, pieces[0], stop=method.stop)
         data = shoal.train(**given, method=first, record=shoal.Record(measure=measures))
         for more in pieces[1:]:
             data = shoal.resume(data, steps=more)

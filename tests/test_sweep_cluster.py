@@ -143,7 +143,7 @@ def test_each_block_gets_its_learning_rates(tmp_path: Path, client: Client, gene
     """Those of its networks, beside the rows of given weights or without them."""
     weights = [generator.standard_normal((700, 4, 2)), generator.standard_normal((700, 1, 4))]
     rates = generator.uniform(0.01, 0.4, (2, 700))
-    told: dict[str, Any] = {"method": shoal.GradientDescent(rates[0], 20, "fitted"), "first_network": 512}
+    told: dict[str, Any] = {"method": shoal.GradientDescent(rates[0], 20, stop="fitted"), "first_network": 512}
     for record in (RAW, REDUCED):
         for init in (START, shoal.Explicit(weights)):
             near = swept(None, record, init=init, over={"method.learning_rate": rates}, **told)

@@ -97,7 +97,7 @@ def test_the_file_is_the_call(tmp_path: Path) -> None:
          {"task": shoal.Task([[1, 0], [0, 2]], [1, -1], [3, 1])}),
         (MODES, 'kind = "antipodal"\ndimension = 2', {"task": shoal.tasks.antipodal(dimension=2)}),
         ('steps = 20', 'steps = 20\nstop = ["fitted", "dead"]',
-         {"method": shoal.GradientDescent(0.1, 20, ("fitted", "dead"))}),
+         {"method": shoal.GradientDescent(0.1, 20, stop=("fitted", "dead"))}),
         ('networks = 700', 'networks = 700\nloss = "hinge"', {"loss": "hinge"}),
         ('[record]', '[loss]\nkind = "hinge"\nthreshold = 2.0\n[record]', {"loss": shoal.Hinge(2.0)}),
         ('networks = 700', 'networks = 700\nseed = 3\nfirst_network = 512\nweight_decay = 0.1\ndtype = "float32"',

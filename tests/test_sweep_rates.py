@@ -131,8 +131,8 @@ def test_a_stopped_sweep_resumes_at_the_same_rates(tmp_path: Path, record: shoal
         (0.1, r"method\.learning_rate: was \{.*\}, is 0\.1"),
     ):
         with pytest.raises(ValueError, match=f"holds another sweep(.|\n)*{line}"):
-            swept(tmp_path / "s", record, **told, method=shoal.GradientDescent(rates, 20, STOPS))
-    same = shoal.GradientDescent(RATES[:700].tolist(), 20, STOPS)
+            swept(tmp_path / "s", record, **told, method=shoal.GradientDescent(rates, 20, stop=STOPS))
+    same = shoal.GradientDescent(RATES[:700].tolist(), 20, stop=STOPS)
     data = swept(tmp_path / "s", record, **told, method=same)
     xarray.testing.assert_identical(swept(None, record, **told, method=method()), data.load())
 

@@ -11,9 +11,8 @@ import xarray
 
 import shoal
 from shoal import _core
-from shoal.spec.measures import MEASURES
 from shoal.spec.network import ACTIVATIONS
-from support import LOSSES, same_bits, train_on
+from support import LOSSES, MEASURES, same_bits, train_on
 
 KIB = 1024
 USUAL = (32 * KIB, 512 * KIB)

@@ -22,6 +22,7 @@ class Measure:
     of_test: bool = False  # needs test samples
     of_init: bool = False  # is relative to the initial weights
     of_gradient: bool = False  # needs another gradient
+    of_momentum: bool = False  # needs momentum
     of_labels: bool = False  # has no meaning for a regression
     of_squares: bool = False  # needs the squared loss
     reducible: bool = True  # has meaningful statistics over networks
@@ -179,6 +180,7 @@ _ALL = (
         "with momentum, the final velocity v, arrays as of the weights; ``resume`` needs both.",
         layers=(("velocity", "final velocity of weights"), ("velocity_bias", "final velocity of biases")),
         reducible=False,
+        of_momentum=True,
         timed=False,
     ),
     Measure(

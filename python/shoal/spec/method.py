@@ -86,11 +86,9 @@ class GradientDescent(Frozen):
             stop=_stop_rules(self.stop),
             learning_rate=_learning_rate(self.learning_rate),
             steps=checks.integer("steps", self.steps, least=0, most=2**62),
-            momentum=checks.not_negative("momentum", self.momentum),
+            momentum=_momentum(self.momentum),
             nesterov=checks.flag("nesterov", self.nesterov),
         )
-        if self.momentum >= 1:
-            raise ValueError(f"momentum must be from 0 to 1, without 1, got {self.momentum!r}")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov must be left out without momentum, got nesterov=True with momentum=0")
         self._fill(schedule=_schedule(self.schedule, self.steps))
@@ -164,6 +162,15 @@ class GradientDescent(Frozen):
             **rules,
             "retire": True,  # the benchmarks ask the core not to retire networks, which changes no bit
         }
+
+
+def _momentum(given: Any) -> float:
+    if isinstance(given, (str, tuple, list)):
+        raise TypeError(f"momentum must be a number, got {given!r:.200}: give rules by their name, stop={given!r:.200}")
+    momentum = checks.not_negative("momentum", given)
+    if momentum >= 1:
+        raise ValueError(f"momentum must be from 0 to 1, without 1, got {momentum!r}")
+    return momentum
 
 
 def _learning_rate(given: Any) -> Any:

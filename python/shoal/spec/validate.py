@@ -9,7 +9,7 @@ from shoal.base import checks
 from shoal.spec.drawn import INITS
 from shoal.spec.loss import Loss
 from shoal.spec.measures import REGISTRY
-from shoal.spec.method import METHODS, GradientDescent, GradientFlow, Method
+from shoal.spec.method import METHODS, GradientFlow, Method
 from shoal.spec.network import Network
 from shoal.spec.record import Record
 from shoal.spec.task import Regression, Task
@@ -51,8 +51,9 @@ def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
 
 def check_measured(method: Method, record: Record) -> None:
     """Refuse what a method does not have."""
-    if "velocity" in record.measure and not (isinstance(method, GradientDescent) and method.momentum):
-        raise ValueError(f"measure must not hold 'velocity' without momentum, got method={method!r:.200}")
+    for name in () if getattr(method, "momentum", 0) else record.measure:
+        if REGISTRY[name].of_momentum:
+            raise ValueError(f"measure must not hold {name!r} without momentum, got method={method!r:.200}")
 
 
 def check_condense(condense: object) -> None:
