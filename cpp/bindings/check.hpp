@@ -228,6 +228,8 @@ inline void check_size(const Request& request, std::int64_t records) {
     std::int64_t largest = request.task.inputs.shape(0), units = 0;  // numbers per network and time
     if (request.test) largest = std::max<std::int64_t>(largest, request.test->inputs.shape(0));
     largest = times(largest, request.widths.back(), "samples x outputs");
+    for (const std::string& measure : request.measures)
+        if (measure == "tangent_kernel") largest = std::max(largest, times(request.task.inputs.shape(0), request.task.inputs.shape(0), "samples x samples"));
     for (std::size_t l = 0; l + 1 < request.widths.size(); ++l) {
         const std::int64_t inputs = l == 0 && request.span.shape(0) > 0 ? request.span.shape(1) : request.widths[l];
         largest = std::max(largest, times(inputs, request.widths[l + 1], "widths"));

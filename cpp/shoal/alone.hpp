@@ -59,7 +59,7 @@ class Training {
             if (leave_) return;
             if (run_.network.centred && !centre(leads, monitor, passes, meet)) return;
             while (true) {
-                if (leads && recorded_) model_.write(parameters_), recorder_.begin(record_, parameters_);
+                if (leads && recorded_) model_.write(parameters_), recorder_.begin(record_, parameters_, monitor);
                 take_shares(monitor, passes);
                 meet();
                 if (leave_) return;
@@ -226,7 +226,7 @@ class Training {
     // Ends a network that has diverged: its remaining records are empty.
     void give_up(Monitor& monitor) {
         stop(Status::diverged);
-        for (; record_ < std::int64_t(method_.record_steps.size()); ++record_) recorder_.forget(record_, parameters_, test_ ? &*test_ : nullptr);
+        for (; record_ < std::int64_t(method_.record_steps.size()); ++record_) recorder_.forget(record_, parameters_, test_ ? &*test_ : nullptr, monitor);
         monitor.stepped(method_.steps - step_);
         recorded_ = false, last_ = true, first_item_ = items_ = 0;
     }

@@ -3,6 +3,9 @@
 
 #include "shoal/alone_passes.hpp"
 #include "shoal/measure.hpp"
+#include "shoal/tangent_kernel.hpp"
+
+#include <optional>
 
 namespace shoal::alone {
 
@@ -14,7 +17,7 @@ class Recorder {
     explicit Recorder(const Run<T>& run)
         : network_(run.network),
           record_(run.record),
-          initial_(run.record.distance ? run.network.parameters : 0),
+          initial_(run.record.looks_at_start() ? run.network.parameters : 0),
           gradient_(run.record.gradient_norm ? run.network.parameters : 0),
           sight_(run.record.times),
           parameters_(run.network, run.record),
@@ -23,21 +26,23 @@ class Recorder {
           test_(run.network, run.test ? *run.test : run.task, run.loss, run.record.test) {
         lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
         std::fill_n(lanes.status, V::count, Status::ok);
+        if (record_.looks_at_kernel()) kernel_.emplace(run.network, run.task, run.record);
     }
     Recorder(const Recorder&) = delete;
 
     // Takes these parameters as those at initialisation.
     void start(const std::vector<T>& parameters) {
-        if (record_.distance) initial_ = parameters;
+        if (record_.looks_at_start()) initial_ = parameters;
     }
 
-    // Begins record number `time`, at these parameters.
-    void begin(std::int64_t time, const std::vector<T>& parameters) {
+    // Begins record number `time`, at these parameters. It is not complete if the monitor says stop.
+    void begin(std::int64_t time, const std::vector<T>& parameters, const Monitor& monitor) {
         std::int64_t times[V::count];
         std::fill_n(times, V::count, std::int64_t(-1));
         times[0] = time;
         sight_.begin(lanes, times);
         parameters_.write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_);
+        if (kernel_) kernel_->write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_, monitor);
     }
 
     // Records the gradient at those parameters, of all shares.
@@ -49,6 +54,7 @@ class Recorder {
     // Ends the record, once all samples have been seen at those parameters. If they showed the network to be lost, the record is empty.
     void end(const Samples<T>& samples, const Samples<T>* test, const std::vector<Activity<T>>& shares) {
         parameters_.forget(sight_);
+        if (kernel_) kernel_->forget(sight_);
         measure(samples_, samples);
         if (test) measure(test_, *test);
         for (int l = 0, unit = 0; l < network_.hidden_layers() && !shares[0].counts.empty(); ++l)
@@ -61,8 +67,9 @@ class Recorder {
     }
 
     // Makes an empty record of a network that has diverged.
-    void forget(std::int64_t time, const std::vector<T>& parameters, const Samples<T>* test) {
-        begin(time, parameters);
+    void forget(std::int64_t time, const std::vector<T>& parameters, const Samples<T>* test, const Monitor& monitor) {
+        begin(time, parameters, monitor);
+        if (kernel_) kernel_->forget(sight_);
         samples_.clear();
         samples_.write(sight_);
         units_.clear();
@@ -74,6 +81,7 @@ class Recorder {
     // Copies the record just taken to all later ones.
     void hold() const {
         parameters_.hold(sight_);
+        if (kernel_) kernel_->hold(sight_);
         samples_.hold(sight_);
         units_.hold(sight_);
         test_.hold(sight_);
@@ -115,6 +123,7 @@ class Recorder {
     std::vector<T> initial_, gradient_;  // empty if distance, or gradient, is not recorded
     Sight<V> sight_;
     ParameterMeasure<V> parameters_;
+    std::optional<KernelMeasure<V>> kernel_;
     SampleMeasure<V> samples_;
     UnitMeasure<V> units_;
     SampleMeasure<V> test_;

@@ -38,7 +38,7 @@ class Cohort {
 
     explicit Cohort(const Run<T>& run) : parameters(run.network.parameters), run_(run), drawing_(run.network, run.span) {
         lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
-        if (run.record.distance) lanes.initial = Pack<V>(run.network.parameters);
+        if (run.record.looks_at_start()) lanes.initial = Pack<V>(run.network.parameters);
     }
 
     // Draws the initial weights of one network into a lane.
@@ -47,7 +47,7 @@ class Cohort {
         lanes.status[lane] = Status::ok;
         lanes.stopped_at[lane] = -1;
         take(lane, run_.start);
-        for (int n = 0; run_.record.distance && n < run_.network.parameters; ++n) lanes.initial.lane(n, lane) = parameters.lane(n, lane);
+        for (int n = 0; run_.record.looks_at_start() && n < run_.network.parameters; ++n) lanes.initial.lane(n, lane) = parameters.lane(n, lane);
     }
 
     // Sets a lane to the weights from which training resumes, once its outputs at initialisation are known.

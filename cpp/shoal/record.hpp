@@ -35,6 +35,7 @@ struct Record : SampleRecord<T> {
     T *layer_norm = nullptr, *balance = nullptr;         // (networks, times, layers), (networks, times, hidden units)
     T *active = nullptr, *unit_active = nullptr;         // (networks, times, hidden layers), (networks, times, hidden units)
     T *gradient_norm = nullptr, *distance = nullptr;     // (networks, times)
+    T *tangent_kernel = nullptr, *kernel_distance = nullptr;  // (networks, times, samples, samples), (networks, times)
     bool* pattern = nullptr;                             // (networks, times, hidden units, samples)
     std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); in all inputs, as the weights
     std::vector<T*> weights, biases;                     // after the last step: (networks, outputs, inputs), (networks, outputs)
@@ -44,6 +45,8 @@ struct Record : SampleRecord<T> {
     double* stopped_time = nullptr;                      // of a flow (networks,): the time of that; NaN if it did not
     std::int64_t *accepted = nullptr, *rejected = nullptr;  // of a flow (networks,): steps accepted, steps rejected
     GaveUp* gave_up = nullptr;                           // of a flow (networks,), or null
+    bool looks_at_start() const { return distance || kernel_distance; }
+    bool looks_at_kernel() const { return tangent_kernel || kernel_distance; }
     bool keeps_weights() const { return !trajectory.empty() || !weights.empty(); }
     bool looks_at_units() const { return active || unit_active || pattern; }
     bool looks_at_samples() const { return this->wanted() || looks_at_units(); }
@@ -77,6 +80,8 @@ std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::
             {"unit_active", SHOAL_IN(unit_active), {units}},
             {"gradient_norm", SHOAL_IN(gradient_norm), {}},
             {"distance", SHOAL_IN(distance), {}},
+            {"tangent_kernel", SHOAL_IN(tangent_kernel), {samples, samples}},
+            {"kernel_distance", SHOAL_IN(kernel_distance), {}},
             {"test_loss", SHOAL_IN(test.loss), {}},
             {"test_error", SHOAL_IN(test.error), {}},
             {"test_soft_error", SHOAL_IN(test.soft_error), {}},
@@ -134,7 +139,7 @@ struct PackLanes {
     Status status[V::count];
     std::int64_t stopped_at[V::count];
     Unmet<V> unmet;
-    Pack<V> initial;  // the parameters at initialisation, if the distance from them is recorded
+    Pack<V> initial;  // the parameters at initialisation, if something relative to them is recorded
 
     PackLanes() { std::fill_n(network, V::count, std::int64_t(-1)); }
     bool wanted(int lane) const { return network[lane] >= 0; }

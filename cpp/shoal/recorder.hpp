@@ -4,6 +4,7 @@
 #include "shoal/cohort.hpp"
 #include "shoal/measure.hpp"
 #include "shoal/monitor.hpp"
+#include "shoal/tangent_kernel.hpp"
 
 #include <optional>
 
@@ -22,6 +23,7 @@ class Recorder {
           samples_(run.network, run.task, run.loss, run.record),
           units_(run.network, run.task, run.record) {
         if (record_.gradient_norm) slope_.emplace(run);
+        if (record_.looks_at_kernel()) kernel_.emplace(run.network, run.task, run.record);
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }
 
@@ -38,6 +40,7 @@ class Recorder {
         parameters_.write(parameters, lanes.initial, sight_);
         if (slope_ && !slope_->look(parameters, monitor)) return false;
         if (slope_) parameters_.write_gradient(slope_->numbers, sight_);
+        if (kernel_ && !kernel_->write(parameters, lanes.initial, sight_, monitor)) return false;
         samples_.clear();
         units_.clear();
         return !test_ || test_->look(parameters, sight_, monitor);
@@ -51,6 +54,7 @@ class Recorder {
     // Ends the record. Lanes that the pass showed to be lost, and whose status says so, are left empty.
     void end() {
         parameters_.forget(sight_);
+        if (kernel_) kernel_->forget(sight_);
         if (test_) test_->measure.forget(sight_);
         samples_.write(sight_);
         units_.write(sight_);
@@ -71,6 +75,7 @@ class Recorder {
     // Fills all later records with the ones just taken.
     void hold() const {
         parameters_.hold(sight_);
+        if (kernel_) kernel_->hold(sight_);
         samples_.hold(sight_);
         units_.hold(sight_);
         if (test_) test_->measure.hold(sight_);
@@ -128,6 +133,7 @@ class Recorder {
     SampleMeasure<V> samples_;
     UnitMeasure<V> units_;
     std::optional<Slope> slope_;
+    std::optional<KernelMeasure<V>> kernel_;
     std::optional<Test> test_;
 };
 

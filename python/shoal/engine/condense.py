@@ -67,8 +67,8 @@ class Condensed:
         for name in OF_SAMPLES:
             if (key := f"{prefix}{name}") in arrays:
                 dims = REGISTRY[name].dims_of(self.network)
-                axis = dims.index("sample") - len(dims) - behind
-                expanded[key] = np.take(arrays[key], self.sample_of, axis=axis)
+                for axis in (at - len(dims) - behind for at, of in enumerate(dims) if of in ("sample", "other_sample")):
+                    expanded[key] = np.take(expanded[key], self.sample_of, axis=axis)
         return expanded
 
     def sizes(self) -> str:

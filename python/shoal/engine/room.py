@@ -102,6 +102,12 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     started = min(threads, -(-(networks - alone) // lanes))  # the core starts no thread that would have no pack
     passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
     pack = sum(_core.pack_bytes(network.widths, samples, training.dtype, network.activation) for samples in passes)
+    if any_of(training.record.measure, "of_kernel"):  # that of now, and that at initialisation
+        samples, layers = task.samples, network.layers
+        numbers = (
+            samples * (samples + 1) // 2 * (1 + layers) + 3 * samples * sum(network.widths[1:]) + network.parameters
+        )
+        beside += (1 + of_init) * numbers * lanes * itemsize
     work = work_bytes(network, task, training.method, pack, passes, lanes, started, itemsize, run.targets)
     return started, max(work_alone, work + span + started * (beside + copies * lanes))
 

@@ -23,6 +23,7 @@ class Measure:
     of_init: bool = False  # is relative to the initial weights
     of_gradient: bool = False  # needs another gradient
     of_momentum: bool = False  # needs momentum
+    of_kernel: bool = False  # needs the tangent kernel
     of_labels: bool = False  # has no meaning for a regression
     of_squares: bool = False  # needs the squared loss
     reducible: bool = True  # has meaningful statistics over networks
@@ -52,6 +53,7 @@ class Measure:
         """Return the lengths of ``dims_of``."""
         lengths = {
             "sample": task.samples,
+            "other_sample": task.samples,
             "test_sample": task.test_samples,
             "layer": network.layers,
             "hidden_layer": network.layers - 1,
@@ -135,6 +137,22 @@ _ALL = (
         "Euclidean distance of weights and biases from the initialisation",
         "Euclidean norm of all weights and biases less the initial ones, also after ``resume``.",
         of_init=True,
+    ),
+    Measure(
+        "tangent_kernel",
+        "tangent kernel of two samples",
+        "sum over weights and biases of the products of the output's derivatives at two samples, times the rates of "
+        "the layers: what gradient flow moves outputs by. For K outputs its trace over them.",
+        ("sample", "other_sample"),
+        of_kernel=True,
+    ),
+    Measure(
+        "kernel_distance",
+        "1 - cosine between the tangent kernel and that at initialisation",
+        "1 - <K, K_0> / (|K| |K_0|) of the tangent kernel and that at initialisation, also after ``resume``; NaN if "
+        "one of both is 0.",
+        of_init=True,
+        of_kernel=True,
     ),
     _tested("test_loss", "loss, mean over test samples", "loss of the test samples, which all count the same."),
     _tested(

@@ -21,7 +21,7 @@ Function = Callable[[list[NDArray[Any]], list[NDArray[Any]]], ArrayLike]
 """From weights (networks, outputs, inputs) and biases (networks, outputs), one array per layer, to numbers."""
 
 TAKEN = frozenset(
-    "network time times statistic step sample test_sample input layer hidden_layer unit unit_layer output_unit "
+    "network time times statistic step sample other_sample test_sample input layer hidden_layer unit unit_layer output_unit "
     "training inputs labels targets sample_weight test_inputs test_labels test_targets init_network learning_rate "
     "status diverged_at stopped_at gave_up accepted rejected networks completed diverged exhausted fitted satisfied "
     "dead covariance pair event event_count event_fraction event_low event_high outcome outcome_count "
