@@ -130,6 +130,7 @@ TARGETS: tuple[Target, ...] = tuple(
                 "TrainedNoise": dict(clean=HINGE),
                 "death_probability": dict(weight_std=1.0, output_std=2.0),
                 "decoupled_margin": dict(spectral_decoupling=[0.1, 1.0], loss="cross_entropy"),
+                "descend_cycle": dict(target=1.0, rate=1.1),
                 "descend_mode": dict(start=[0.1, 0.2], target=1.0, rate=0.5, steps=4),
                 "exponential_weight": dict(times=TIMES, start=0.1, norm=1.0, frequency=0.5),
                 "failure_probability": dict(neurons=[1, 2], weight_std=1.0, output_std=2.0, data="separated"),

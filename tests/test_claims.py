@@ -48,6 +48,9 @@ def test_the_claims_are_listed_in_the_order_in_which_they_run():
         "overfitting",
         "mislabelled",
         "realistic",
+        "linear",
+        "linear-descent",
+        "incremental",
     )
 
 

@@ -11,7 +11,8 @@
 | m_-, m_+ | where penalties bring one mode to rest | ``PenalisedMode`` | scalar |
 | z | where penalties bring a linear model to rest | ``penalised_linear`` | :class:`PenalisedLinear` |
 | xi | margin that spectral decoupling gives a sample | ``decoupled_margin`` | as ``spectral_decoupling`` |
-| u(t) | deep linear modes: flow, time, descent | ``linear_mode``, ``learning_time``, ``descend_mode`` | as the times |
+| u(t) | deep linear modes: flow and time | ``linear_mode``, ``learning_time`` | as the times |
+| u | descent of such modes: steps, cycle of two | ``descend_mode``, ``descend_cycle`` | steps first; two scalars |
 | w(t) | incremental learning; growth like ln t | ``power_mode``, ``exponential_weight`` | as the times |
 | w_hat | direction of that growth | ``separator`` | (inputs,) |
 | - | which neurons die, and when; which modes fail | ``separated_deaths`` | :class:`NeuronDeaths` |
@@ -33,6 +34,7 @@ from shoal.theory.mean_field.hinge import MeanFieldHinge
 from shoal.theory.mean_field.noise import TrainedNoise
 from shoal.theory.mode import Mode
 from shoal.theory.neighbours import (
+    descend_cycle,
     descend_mode,
     exponential_weight,
     learning_time,
@@ -62,6 +64,7 @@ __all__ = [
     "TrainedNoise",
     "death_probability",
     "decoupled_margin",
+    "descend_cycle",
     "descend_mode",
     "exponential_weight",
     "failure_probability",

@@ -199,6 +199,44 @@ def descend_mode(start: ArrayLike, target: float, rate: float, steps: int) -> Ar
     return states
 
 
+def descend_cycle(target: float, rate: float) -> tuple[float, float]:
+    """Return the two strengths, the smaller first, between which :func:`descend_mode` alternates at larger rates.
+
+    u = (s + 1/eta -+ sqrt((s + 1/eta)^2 - 4/eta^2))/2: their sum is s + 1/eta, their product 1/eta^2. Both are s at
+    eta s = 1. Other orbits come to the cycle while 1 < eta s < sqrt(5) - 1.
+
+    Parameters
+    ----------
+    target
+        s, from 1e-100 to 1e100.
+    rate
+        eta, from 1e-100 to 1e100, and eta s from 1 to 1e100.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        An argument is out of the range above.
+
+    Notes
+    -----
+    Source: formula (9.10) of the theory book.
+
+    Examples
+    --------
+    >>> tuple(round(each, 6) for each in descend_cycle(1.0, rate=1.2))
+    (0.587085, 1.182849)
+    """
+    goal, eta = size("target", target), size("rate", rate)
+    product = size("rate times target", eta * goal)
+    if product < 1:
+        raise ValueError(f"rate times target must be at least 1, got {product:g}")
+    # (eta s + 1)^2 - 4 = (eta s - 1)(eta s + 3); the smaller root from their product, which loses no digits.
+    larger = (product + 1 + np.sqrt((product - 1) * (product + 3))) / 2
+    return float(1 / larger / eta), float(larger / eta)
+
+
 def exponential_weight(times: ArrayLike, start: float, norm: float = 1.0, frequency: float = 1.0) -> Array:
     """Return the weight w(t) of one linear unit on one input under the exponential loss: w' = p rho e^(-rho w).
 
