@@ -7,10 +7,18 @@ import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 
 import shoal
-from shoal.theory import descend_mode, exponential_weight, learning_time, linear_mode, power_mode, separator
+from shoal.theory import (
+    descend_cycle,
+    descend_mode,
+    exponential_weight,
+    learning_time,
+    linear_mode,
+    power_mode,
+    separator,
+)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
@@ -263,3 +271,56 @@ def test_few_more_points_than_dimensions_are_told_apart_exactly(seed):
     w = separator(lifted, np.ones(5))
     assert (lifted @ w).min() >= 1 - 1e-3
     assert w[3] == pytest.approx(2.0**40, rel=1e-12)
+
+
+@pytest.mark.parametrize(("target", "rate"), [(1.0, 1.1), (0.5, 2.2), (3.0, 0.9), (1.0, 1.0 + 1e-9)])
+def test_the_cycle_of_two_is_where_two_steps_lead_back(target, rate):
+    found = descend_cycle(target, rate)
+    with mpmath.workdps(40):
+        s, eta = mpmath.mpf(target), mpmath.mpf(rate)
+        step = lambda u: u * (1 + eta * (s - u)) ** 2  # noqa: E731
+        roots = mpmath.polyroots([1, -(s + 1 / eta), 1 / eta**2])
+        low, high = sorted(mpmath.re(root) for root in roots)
+        assert abs(step(low) - high) < 1e-15
+        assert abs(step(high) - low) < 1e-15
+    assert found == pytest.approx((float(low), float(high)), rel=1e-14)
+    if 1.05 < rate * target < 1.2:
+        assert np.sort(descend_mode(0.1 * target, target, rate, 400)[-2:]) == pytest.approx(found, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((1.0, 0.9), "rate times target must be at least 1, got 0.9"),
+        ((0.0, 1.0), "target must be positive, got 0"),
+        ((1e60, 1e60), "rate times target must lie from 1e-100 to 1e[+]100, got 1e[+]120"),
+    ],
+)
+def test_a_cycle_that_is_not_there_is_refused(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        descend_cycle(*arguments)
+
+
+def test_descent_is_bounded_up_to_twice_its_largest_rate():
+    start = np.linspace(1e-3, 3.99, 400)
+    assert descend_mode(start, 1.0, 2.0, 2000).max() <= 4.0
+    assert descend_mode(start[:100], 1.0, 1.5, 2000).max() <= 3.5 / 1.5
+    assert np.isinf(descend_mode(start, 1.0, 2.1, 2000)[-1]).mean() > 0.99
+    assert np.isinf(descend_mode(1.01 * 3.5 / 1.5, 1.0, 1.5, 50)[-1])
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_the_largest_initial_size_falls_exponentially_or_as_a_power(depth):
+    gaps, lead = np.array([0.08, 0.04, 0.02]), 0.9 if depth == 2 else 1.0
+
+    def apart(log, gap):
+        first = learning_time(0.9, math.exp(log), 1.0, depth)
+        return float(first / learning_time(0.1 * (1 - gap), lead * math.exp(log), 1 - gap, depth)) - 1
+
+    logs = np.array([brentq(apart, -229.0, math.log(0.02), args=(gap,), xtol=1e-9) for gap in gaps])
+    if depth == 2:
+        scaled = -gaps * logs
+        assert 2 * scaled[-1] - scaled[-2] == pytest.approx(2 * math.log(9) + math.log(lead), rel=1e-3)
+    else:
+        slopes = np.diff(logs) / np.diff(np.log(gaps))
+        assert 2 * slopes[-1] - slopes[-2] == pytest.approx(depth / (depth - 2), rel=5e-3)

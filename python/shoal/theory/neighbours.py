@@ -7,6 +7,7 @@
 | L, N | weight layers | ``depth`` | scalar |
 | tau | time constant | ``constant`` | scalar |
 | eta | learning rate times p rho | ``rate`` | scalar |
+| u_-, u_+ | cycle of two of descent | - | scalars |
 | w_hat | separator of least norm with all margins at least 1 | ``separator`` | (d,) |
 
 Source: theory book, chapter 9.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -232,10 +233,10 @@ def _figure(data: xr.Dataset) -> Figure:
             plot.points(curves, times[::4] / learnt, found[::4, mode], color=colour, fmt=marker)
             right = theory.power_mode(line, SHOWN, goal, depth)
             plot.theory(curves, line / learnt, right, color=colour, ls=style, label=label)
-        gaps = np.geomspace(GAPS[-1], GAPS[0], 9)
+        gaps = np.geomspace(GAPS[-1], GAPS[0], 25 if depth == 2 else 9)
         sizes = np.exp([threshold(float(gap), 1.0, depth) for gap in gaps])
         measured = np.exp(data[f"log_size_{depth}"].values[0])
-        words = "exponential" if depth == 2 else f"power {depth}/{depth - 2}"
+        words = "exponential" if depth == 2 else f"power {Fraction(depth, depth - 2)}"
         for axes, x, at in ((powers, gaps, GAPS), (exponentials, 1 / gaps, 1 / GAPS)):
             plot.points(axes, at, measured, color=colour, fmt=marker)
             plot.theory(axes, x, sizes, color=colour, label=f"N = {depth}: {words}")

@@ -48,9 +48,9 @@ def compared(predicted: Floats, layers: int) -> NDArray[np.bool_]:
     Deeper modes are stiff at rest, while weaker ones wait: there the flow's steps keep to its tolerance, but what it
     interpolates between them does not. The last time is the end of a step.
     """
-    where = np.asarray(predicted <= RESTED * STRENGTHS) if layers > 3 else np.ones(predicted.shape, bool)
+    where = np.array(predicted <= RESTED * STRENGTHS) if layers > 3 else np.ones(predicted.shape, bool)
     where[:, -1] = True
-    return where
+    return np.asarray(where, bool)
 
 
 def draw_initial(networks: int, modes: int, draw: np.random.Generator, *, equal: bool = False) -> Floats:
@@ -74,7 +74,7 @@ def tree(splits: int) -> tuple[Floats, Floats]:
 
 def tree_strengths(splits: int) -> Floats:
     """Return the singular value (levels,) of each level: sqrt((2^k - 1)/items), k = splits + 1, .., 1."""
-    return np.sqrt((2.0 ** np.arange(splits + 1, 0, -1) - 1) / 2**splits)
+    return np.asarray(np.sqrt((2.0 ** np.arange(splits + 1, 0, -1) - 1) / 2**splits))
 
 
 @claim(
@@ -268,9 +268,10 @@ def _figure(data: xr.Dataset) -> Figure:
         plot.points(gaps, SIZES, found, color=colour, fmt=marker)
         plot.theory(gaps, SIZES, line, color=colour, label=f"$s_2/s_1$ = {ratio:.2g}: slope {2 * (1 - ratio):.2g}")
     curves.set(xlabel="time (gradient flow)", ylabel="strength, 2 layers", xlim=(-0.2, 7), ylim=(-0.1, 2.9))
-    depths.set(xlabel="time (gradient flow)", ylabel=f"strength of the mode {STRENGTHS[0]:g}", xlim=(-0.2, 5))
-    levels.set(xlabel="time (gradient flow)", ylabel="strength / singular value")
+    depths.set(xlabel="time (gradient flow)", ylabel=f"strength of the mode {STRENGTHS[0]:g}", xlim=(-0.2, 7.5))
+    levels.set(xlabel="time (gradient flow)", ylabel="strength / singular value", xlim=(-0.3, 11))
     gaps.set(xscale="log", yscale="log", xlabel="size of random weights", ylabel="gap to theory, stronger mode")
+    gaps.set(ylim=(1e-9, 3e-2))
     for axes in (curves, depths, levels, gaps):
         key(axes)
     plot.legend(curves, fontsize=10, ncols=2, loc="upper left")

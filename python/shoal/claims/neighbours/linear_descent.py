@@ -219,7 +219,7 @@ def _figure(data: xr.Dataset) -> Figure:
     titles = (
         "Every step is that of the map",
         "Beyond the stable rate: cycles, then chaos",
-        "To rounding, while it lasts",
+        "Gaps are rounding, which chaos amplifies",
     )
     made, (curves, diagram, rounding) = plot.figure(titles, width=4.9, height=4.3)
     steps = np.arange(STEPS + 1)
