@@ -219,7 +219,7 @@ def _figure(data: xr.Dataset) -> Figure:
     titles = (
         "Every step is that of the map",
         "Beyond the stable rate: cycles, then chaos",
-        "Gaps are rounding, which chaos amplifies",
+        "Chaos amplifies rounding",
     )
     made, (curves, diagram, rounding) = plot.figure(titles, width=4.9, height=4.3)
     steps = np.arange(STEPS + 1)
