@@ -279,8 +279,9 @@ def test_the_cycle_of_two_is_where_two_steps_lead_back(target, rate):
     with mpmath.workdps(40):
         s, eta = mpmath.mpf(target), mpmath.mpf(rate)
         step = lambda u: u * (1 + eta * (s - u)) ** 2  # noqa: E731
-        roots = mpmath.polyroots([1, -(s + 1 / eta), 1 / eta**2])
-        low, high = sorted(mpmath.re(root) for root in roots)
+        middle = (s + 1 / eta) / 2
+        apart = mpmath.sqrt(middle**2 - 1 / eta**2)
+        low, high = middle - apart, middle + apart
         assert abs(step(low) - high) < 1e-15
         assert abs(step(high) - low) < 1e-15
     assert found == pytest.approx((float(low), float(high)), rel=1e-14)
