@@ -51,6 +51,8 @@ def test_the_claims_are_listed_in_the_order_in_which_they_run():
         "linear",
         "linear-descent",
         "incremental",
+        "max-margin",
+        "early-alignment",
     )
 
 

@@ -15,6 +15,8 @@
 | u | descent of such modes: steps, cycle of two | ``descend_mode``, ``descend_cycle`` | steps first; two scalars |
 | w(t) | incremental learning; growth like ln t | ``power_mode``, ``exponential_weight`` | as the times |
 | w_hat | direction of that growth | ``separator`` | (inputs,) |
+| w_tilde | its offset, the same from all initial weights | ``separable_growth`` | :class:`Growth` |
+| w_i, z_i | ReLU neurons of small initial weights | ``early_alignment`` | :class:`EarlyAlignment` |
 | - | which neurons die, and when; which modes fail | ``separated_deaths`` | :class:`NeuronDeaths` |
 | P | probability that a neuron dies | ``death_probability`` | scalar |
 | P | probability that training fails | ``failure_probability`` | as ``neurons`` |
@@ -29,7 +31,9 @@ from typing import Any
 
 from shoal.base import former
 from shoal.theory.chain import Chain
+from shoal.theory.early_alignment import EarlyAlignment, early_alignment
 from shoal.theory.features.features import Features
+from shoal.theory.growth import Growth, separable_growth
 from shoal.theory.mean_field.hinge import MeanFieldHinge
 from shoal.theory.mean_field.noise import TrainedNoise
 from shoal.theory.mode import Mode
@@ -53,7 +57,9 @@ from shoal.theory.starvation import starved_strength
 __all__ = [
     "Chain",
     "ClassFlow",
+    "EarlyAlignment",
     "Features",
+    "Growth",
     "MeanFieldHinge",
     "MeanFieldPopulation",
     "Mode",
@@ -66,12 +72,14 @@ __all__ = [
     "decoupled_margin",
     "descend_cycle",
     "descend_mode",
+    "early_alignment",
     "exponential_weight",
     "failure_probability",
     "learning_time",
     "linear_mode",
     "penalised_linear",
     "power_mode",
+    "separable_growth",
     "separated_deaths",
     "separated_margins",
     "separator",

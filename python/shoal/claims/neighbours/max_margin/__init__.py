@@ -1,0 +1,1 @@
+"""The claim about growth towards the maximum margin: its trainings, its rows and its figure."""
