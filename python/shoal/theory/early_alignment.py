@@ -45,6 +45,10 @@ class EarlyAlignment:
         (networks, times, h, d) and (networks, times, h), float64: w_i and z_i.
     pattern
         (networks, times, h, samples) bool, whether w_i.x_s > 0.
+
+    Notes
+    -----
+    Source: theory book, chapter 9.
     """
 
     incoming: Array

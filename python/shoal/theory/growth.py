@@ -41,6 +41,10 @@ class Growth:
         gamma = 1/|w_hat|.
     order
         kappa, at most 1.
+
+    Notes
+    -----
+    Source: theory book, chapter 9.
     """
 
     separator: Array

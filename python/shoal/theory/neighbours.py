@@ -222,7 +222,7 @@ def descend_cycle(target: float, rate: float) -> tuple[float, float]:
 
     Notes
     -----
-    Source: formula (9.10) of the theory book.
+    Source: formula (9.21) of the theory book.
 
     Examples
     --------

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shoal import Gaussian, Network, Task, claim, compare_flow, theory
-from shoal.claims.neighbours.max_margin.figure import data_of, draw
 from shoal.claims.neighbours.max_margin.grown import LONG, TIMES, Grown, extrapolate, least_order, separable
+from shoal.claims.neighbours.max_margin.picture import data_of, draw
 from shoal.claims.shared.flows import TOLERANCE, flow
 from shoal.claims.shared.runs import far_seed
 from shoal.claims.trial import Trial
