@@ -234,7 +234,7 @@ def _figure(data: xr.Dataset) -> Figure:
     titles = (
         "Neurons turn to one of two directions, or die",
         "Each grows at a pace of its own",
-        "The gap to theory is eps²",
+        "The gap to theory falls as eps²",
     )
     made, panels = plot.figure(titles, width=4.8, height=4.2)
     turning, growing, gap = panels

@@ -69,7 +69,7 @@ def draw(data: xr.Dataset) -> Figure:
         xscale="log",
         ylim=(-0.2 * top, top),
         xlabel="time (gradient flow)",
-        ylabel="1 / tan(angle to the maximum margin)",
+        ylabel="1 / tan(angle to the limit)",
     )
     long = data["long_time"].values
     for layers, colour, marker in zip(LAYERS, plot.COLOURS, "os^", strict=False):
@@ -82,7 +82,7 @@ def draw(data: xr.Dataset) -> Figure:
         plot.points(loss, long[long >= 1][::6], part["scaled_loss_deep"].values[long >= 1][::6], **style)
     plot.theory(loss, long[long >= 1], np.ones((long >= 1).sum()), color="0.3", label="limit of theory")
     loss.set(xscale="log", xlabel="time (gradient flow)", ylabel="loss x time over its limit", ylim=(0, None))
-    rank.set(xscale="log", yscale="log", xlabel="time (gradient flow)", ylabel="fraction of |W₁|² beyond rank one")
+    rank.set(xscale="log", yscale="log", xlabel="time (gradient flow)", ylabel="fraction of |W|² beyond rank one")
     plot.legend(plane, fontsize=9, loc="lower left", ncol=2)
     legends((angle, loss, rank), fontsize=9)
     return made
