@@ -174,7 +174,7 @@ def digests() -> dict[str, str]:
     )
     cases["learning rates, wide"] |= {"networks": 2, "method": shoal.GradientDescent([0.05, 0.2], 25)}
     times = {"record": shoal.Record(times=[0, 0.3, 1, 4], measure=ALL_MEASURES), "networks": 40}
-    for activation in ("relu", "tanh"):  # with kinks, and smooth: two integrators
+    for activation in ("relu", "tanh"):  # with kinks, and smooth
         cases[f"{activation} flow"] = {**arguments(activation), "method": shoal.GradientFlow(4.0), **times}
     cases |= target_cases()
     found = {}

@@ -280,9 +280,28 @@ def test_a_flow_takes_neither_steps_nor_times_beyond_its_end_nor_single_precisio
         flown(dtype="float32")
 
 
-def test_smooth_flows_take_high_order_where_the_tolerance_is_tight() -> None:
-    """The number of steps grows with tolerance^(-1/order): by 10^(4/8) = 3.2 over four decades, or 6.3."""
-    smooth = {"network": shoal.Network((2, 6, 1), "tanh"), "init": shoal.Gaussian(0.5), "networks": 20}
-    steps = {rtol: float(flown(20.0, rtol, **smooth).accepted.mean()) for rtol in (1.01e-7, 1e-7, 1e-8, 1e-12)}
-    assert steps[1e-12] / steps[1e-8] < 4
-    assert steps[1.01e-7] > 2 * steps[1e-7]
+def stiff(networks: int = 4) -> dict[str, Any]:
+    """Five linear layers, of which the strongest mode rests long before the weakest is learnt."""
+    strengths, initial = np.array([2.0, 1.4, 0.9, 0.6]), np.linspace(0.01, 0.03, networks)
+    diagonal = initial[:, None, None] ** (1 / 5) * np.eye(4)
+    task = shoal.Task.regression(2.0 * np.eye(4), 2.0 * np.diag(strengths))  # the mean of x x^T is 1
+    return {
+        "network": shoal.Network((4, 4, 4, 4, 4, 4), "linear"),
+        "task": task,
+        "init": shoal.Explicit([diagonal] * 5),
+        "loss": "squared",
+        "networks": networks,
+    }
+
+
+@pytest.mark.parametrize("rtol", [1e-7, 1e-8, 1e-10])
+def test_records_between_the_steps_of_a_stiff_rest_are_as_exact_as_their_ends(rtol: float) -> None:
+    """At the limit of stability an extension may be off by far more than both ends of its step."""
+    times = np.linspace(0.0, 60.0, 1201)
+    data = flown(60.0, rtol, **stiff(), atol=1e-4 * rtol, record=shoal.Record(times=times, measure=("output",)))
+    assert (data.status == 0).all()
+    for k, start in enumerate(np.linspace(0.01, 0.03, 4)):
+        for mode, strength in enumerate((2.0, 1.4, 0.9, 0.6)):
+            predicted = shoal.theory.linear_mode(times, start, strength, 5)
+            gap = np.abs(data.output.values[k, :, mode, mode] / 2.0 - predicted).max()
+            assert gap <= 10 * rtol * strength

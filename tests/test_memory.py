@@ -80,7 +80,7 @@ def test_the_memory_that_threads_work_in_is_asked_for_before_training(monkeypatc
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("method", "packs"), [(shoal.GradientDescent(0.1, 5), 0), (shoal.GradientFlow(1.0), 18)])
+@pytest.mark.parametrize(("method", "packs"), [(shoal.GradientDescent(0.1, 5), 0), (shoal.GradientFlow(1.0), 9)])
 def test_what_a_thread_works_in_is_what_is_asked_for_beside_the_cores_count(
     bias: bool, method: shoal.GradientDescent | shoal.GradientFlow, packs: int
 ) -> None:

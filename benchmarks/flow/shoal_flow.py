@@ -6,9 +6,6 @@ import shoal
 from benchmarks.flow.cases import FlowCase, dataset, initial_weights
 from benchmarks.flow.contenders import ATOL, Solution, Solve, Variants
 
-HIGH_ORDER = 1e-7
-"""The rtol from which smooth flows take the pair of order 8, of twelve gradients a step, in place of six."""
-
 
 def variants(case: FlowCase, threads: int) -> Variants:
     """Return the one way shoal solves a case."""
@@ -29,8 +26,7 @@ def variants(case: FlowCase, threads: int) -> Variants:
                 threads=threads,
             )
             tried = np.asarray(data["accepted"] + data["rejected"], dtype=np.int64)
-            of_step = 12 if case.activation == "tanh" and rtol <= HIGH_ORDER else 6
-            return Solution(np.asarray(data["margin"]), of_step * tried, not np.any(data["status"]))
+            return Solution(np.asarray(data["margin"]), 6 * tried, not np.any(data["status"]))
 
         return solve
 

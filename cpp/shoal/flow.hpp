@@ -1,8 +1,9 @@
-// Gradient flow, dtheta/dt = -grad, by an embedded Runge-Kutta pair with a continuous extension (pairs.hpp), for one pack of L networks. Each network has its own
-// clock: time, step size and acceptance are per lane. So no network waits for another's accuracy, and none changes another's bits.
+// Gradient flow, dtheta/dt = -grad, by an embedded Runge-Kutta pair of order 5(4) with a continuous extension (Ch. Tsitouras, Comput. Math. Appl. 62 (2011)
+// 770), for one pack of L networks. Each network has its own clock: time, step size and acceptance are per lane. So no network waits for another's accuracy,
+// and none changes another's bits.
 //
-//   k_i = -grad(theta + h sum_j a_ij k_j),   theta' = theta + h sum_i b_i k_i,   error = h sum_i e_i k_i,   first k of the next step = last k of this one
-//   ratio = 16 max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|));   accept if ratio <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/order)))
+//   k_i = -grad(theta + h sum_j a_ij k_j),   theta' = theta + h sum_i b_i k_i,   error = h sum_i e_i k_i,   k_1 of the next step = k_7
+//   ratio = 16 max_n |error_n| / (atol + rtol max(|theta_n|, |theta'_n|));   accept if ratio <= 1;   h <- h min(5, max(1/5, 0.9 ratio^(-1/5)))
 //
 // A network that is done leaves, and the next one of the queue takes its lane.
 //
@@ -15,7 +16,6 @@
 
 #include "shoal/active_set.hpp"
 #include "shoal/flow_control.hpp"
-#include "shoal/pairs.hpp"
 #include "shoal/queue.hpp"
 #include "shoal/recorder.hpp"
 
@@ -33,24 +33,32 @@ struct FlowMethod {
     using Trainer = Flow<V>;
 };
 
-// A sum of weighted slopes.
-template <AnyLanes V>
-struct Combination {
-    V weights[Pair::most_slopes];
-    const typename V::Scalar* slopes[Pair::most_slopes];
-    int count = 0;
+namespace tsitouras {
 
-    void add(V weight, const Pack<V>& slope) {
-        weights[count] = weight;
-        slopes[count++] = slope.at(0);
-    }
-    EIGEN_ALWAYS_INLINE V operator()(int number) const {
-        const auto at = [&](int j) { return V::load(slopes[j] + std::int64_t(number) * V::count); };
-        V sum = weights[0] * at(0);
-        for (int j = 1; j < count; ++j) sum = fma(weights[j], at(j), sum);
-        return sum;
-    }
+constexpr int stages = 7;
+constexpr double a[stages][stages - 1] = {
+    {},
+    {0.161},
+    {-0.008480655492356989, 0.335480655492357},
+    {2.8971530571054935, -6.359448489975075, 4.3622954328695815},
+    {5.325864828439257, -11.748883564062828, 7.4955393428898365, -0.09249506636175525},
+    {5.86145544294642, -12.92096931784711, 8.159367898576159, -0.071584973281401, -0.028269050394068383},
+    {0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774},
 };
+constexpr double error[stages] = {
+    -0.00178001105222577714, -0.0008164344596567469, 0.007880878010261995, -0.1447110071732629, 0.5823571654525552, -0.45808210592918697, 1.0 / 66.0};
+// theta(t + x h) = theta + h sum_i c_i(x) k_i with c_1 = x (c10 + c11 x + ...) and the others x^2 (ci0 + ci1 x + ci2 x^2).
+constexpr double first[4] = {1.0, -2.763706197274826, 2.9132554618219126, -1.0530884977290216};
+constexpr double others[stages - 1][3] = {
+    {0.13169999999999998, -0.2234, 0.1017},
+    {3.9302962368947516, -5.941033872131505, 2.490627285651253},
+    {-12.411077166933676, 30.33818863028232, -16.548102889244902},
+    {37.50931341651104, -88.1789048947664, 47.37952196281928},
+    {-27.896526289197286, 65.09189467479366, -34.87065786149661},
+    {1.5, -4.0, 2.5},
+};
+
+}  // namespace tsitouras
 
 // One thread's workspace.
 template <AnyLanes V>
@@ -103,10 +111,9 @@ class Flow {
     bool find_heights(const Pack<V>& at, const Pack<V>& velocity, Pack<V>& heights, Pack<V>& rates, Monitor& monitor);
     double first_step(int lane) const;
     bool aim();
-    Combination<V> combine(const Terms& terms, V factor) const;
-    void go_to(int slope, V length, Pack<V>& to) const;
-    void find_errors(T (&errors)[L]) const;
-    void judge();
+    void combine(const double* a, int terms);
+    V error_ratio() const;
+    void judge(V error);
     V lowest_height() const;
     Attempt look_at(int lane, double error, double factor, bool may_fall);
     double find_falls(int lane);
@@ -115,8 +122,7 @@ class Flow {
     void give_up(int lane, GaveUp reason);
     void move();
     bool settle(Monitor& monitor);
-    bool extend(Monitor& monitor);
-    void interpolate(const T* fraction);
+    void interpolate(const T* fraction, const T* length);
     bool look(const std::int64_t (&times)[L], const Pack<V>& parameters, Monitor& monitor);
     bool record_start(Monitor& monitor);
     bool record_taken(Monitor& monitor);
@@ -134,7 +140,6 @@ class Flow {
     alignas(64) T fresh_[L];  // not 0 if a network has just come
     bool settles_[L];  // whether it has reached a surface
     Pack<V> trial_, seen_;  // theta', and theta at a recorded time
-    const Pair pair_;
     std::vector<Pack<V>> k_;
     Pack<V> heights_, rates_, heights_after_, rates_after_;  // of the kinks, at both ends of the attempt
 };

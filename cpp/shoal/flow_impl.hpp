@@ -14,10 +14,8 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
       recorder_(run),
       active_(run, gradient_, share * method.rtol, share * method.atol),
       trial_(run.network.parameters),
-      seen_(run.network.parameters),
-      pair_(active_.map().any(), method.rtol) {
-    const int slopes = (method.record_times.empty() ? pair_.last() : pair_.very_last()) + 1;
-    for (int i = 0; i < slopes; ++i) k_.emplace_back(run.network.parameters);
+      seen_(run.network.parameters) {
+    for (int i = 0; i < tsitouras::stages; ++i) k_.emplace_back(run.network.parameters);
     const std::int64_t kinks = std::int64_t(run.task.samples) * active_.map().per_sample;
     for (Pack<V>* heights : {&heights_, &rates_, &heights_after_, &rates_after_}) *heights = Pack<V>(kinks);
     for (Clock& clock : clocks_) clock.hits.reserve(16);
@@ -32,12 +30,12 @@ void Flow<V>::train(Queue& queue, Monitor& monitor) {
 // Attempts one step in all lanes. Returns false if the monitor says stop.
 template <AnyLanes V>
 bool Flow<V>::attempt(Monitor& monitor) {
-    for (int stage = 1; stage <= pair_.last(); ++stage) {
-        go_to(stage, V::load(attempt_), trial_);
-        if (!slopes(trial_, k_[stage], monitor, stage == pair_.last())) return false;
+    for (int stage = 1; stage < tsitouras::stages; ++stage) {
+        combine(tsitouras::a[stage], stage);
+        if (!slopes(trial_, k_[stage], monitor, stage == tsitouras::stages - 1)) return false;
     }
-    if (!find_heights(trial_, k_[pair_.last()], heights_after_, rates_after_, monitor)) return false;
-    judge();
+    if (!find_heights(trial_, k_.back(), heights_after_, rates_after_, monitor)) return false;
+    judge(error_ratio());
     if (!record_taken(monitor)) return false;
     move();
     return settle(monitor);
@@ -182,47 +180,42 @@ bool Flow<V>::aim() {
     return any_left;
 }
 
-// factor sum_j weight_j k_j.
+// trial = theta + h sum_j a_j k_j over the first `terms` slopes.
 template <AnyLanes V>
-Combination<V> Flow<V>::combine(const Terms& terms, V factor) const {
-    Combination<V> sum;
-    for (const auto [slope, weight] : terms) sum.add(factor * V(weight), k_[slope]);
-    return sum;
-}
-
-// Writes where a slope of a step of this length is taken.
-template <AnyLanes V>
-void Flow<V>::go_to(int slope, V length, Pack<V>& to) const {
-    const Combination<V> moved = combine(pair_.stage(slope), length);
-    for (int n = 0; n < run_.network.parameters; ++n) (cohort_.parameters[n] + moved(n)).store(to.at(n));
+void Flow<V>::combine(const double* a, int terms) {
+    const V h = V::load(attempt_);
+    V weight[tsitouras::stages];
+    for (int j = 0; j < terms; ++j) weight[j] = h * V(a[j]);
+    for (int n = 0; n < run_.network.parameters; ++n) {
+        V sum = weight[0] * k_[0][n];
+        for (int j = 1; j < terms; ++j) sum = fma(weight[j], k_[j][n], sum);
+        (cohort_.parameters[n] + sum).store(trial_.at(n));
+    }
 }
 
 // The ratio of flow.hpp: the largest error in tolerances of one step. It is NaN or infinite if a number of the attempt is not finite. An error of 0 is within
 // any tolerance.
 template <AnyLanes V>
-void Flow<V>::find_errors(T (&errors)[L]) const {
+V Flow<V>::error_ratio() const {
     const V h = V::load(attempt_), atol = share * method_.atol, rtol = share * method_.rtol, zero = 0;
-    alignas(64) T largest_of[2][L] = {};
-    for (std::size_t part = 0; part < pair_.errors().size(); ++part) {
-        const Combination<V> error_of = combine(pair_.errors()[part], V(1));
-        V largest = 0, bad = 0;
-        for (int n = 0; n < run_.network.parameters; ++n) {
-            const V error = abs(h * error_of(n)), moved = trial_[n], ratio = error / fma(rtol, max(abs(cohort_.parameters[n]), abs(moved)), atol);
-            largest = max(largest, where_less(zero, error, ratio, zero));
-            bad = gather_not_finite(bad, moved + error);
-        }
-        (largest + bad).store(largest_of[part]);
+    V largest = 0, bad = 0;
+    for (int n = 0; n < run_.network.parameters; ++n) {
+        V error = V(tsitouras::error[0]) * k_[0][n];
+        for (int j = 1; j < tsitouras::stages; ++j) error = fma(V(tsitouras::error[j]), k_[j][n], error);
+        error = abs(h * error);
+        const V moved = trial_[n], ratio = error / fma(rtol, max(abs(cohort_.parameters[n]), abs(moved)), atol);
+        largest = max(largest, where_less(zero, error, ratio, zero));
+        bad = gather_not_finite(bad, moved + error);
     }
-    for (int lane = 0; lane < L; ++lane) errors[lane] = pair_.error(largest_of[0][lane], largest_of[1][lane]);
+    return largest + bad;
 }
 
 // Accepts or rejects each lane's attempt, and sets its next length.
 template <AnyLanes V>
-void Flow<V>::judge() {
+void Flow<V>::judge(V error) {
     alignas(64) T errors[L], factors[L], lowest[L];
-    find_errors(errors);
-    const V error = V::load(errors);
-    (V(0.9) * exp(V(-1.0 / pair_.order()) * log(where_less(error, V(1e-10), V(1e-10), error)))).store(factors);
+    error.store(errors);
+    (V(0.9) * exp(V(-0.2) * log(where_less(error, V(1e-10), V(1e-10), error)))).store(factors);
     lowest_height().store(lowest);
     for (int lane = 0; lane < L; ++lane) {
         Clock& clock = clocks_[lane];
@@ -350,7 +343,7 @@ void Flow<V>::give_up(int lane, GaveUp reason) {
     clocks_[lane].gave_up = reason;
 }
 
-// theta <- theta', first slope <- last slope, and likewise the heights, in the lanes that took their attempt.
+// theta <- theta', k_1 <- k_7, and likewise the heights, in the lanes that took their attempt.
 template <AnyLanes V>
 void Flow<V>::move() {
     const V taken = V::load(taken_), zero = 0;
@@ -358,7 +351,7 @@ void Flow<V>::move() {
         for (std::int64_t n = 0; n < count; ++n) where_less(zero, taken, to[n], from[n]).store(from.at(n));
     };
     go_on(cohort_.parameters, trial_, run_.network.parameters);
-    go_on(k_[0], k_[pair_.last()], run_.network.parameters);
+    go_on(k_[0], k_[tsitouras::stages - 1], run_.network.parameters);
     const std::int64_t kinks = std::int64_t(run_.task.samples) * active_.map().per_sample;
     go_on(heights_, heights_after_, kinks);
     go_on(rates_, rates_after_, kinks);

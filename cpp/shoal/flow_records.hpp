@@ -5,25 +5,21 @@
 
 namespace shoal {
 
-// Computes the slopes that only records need, in the lanes that took their attempt.
+// seen = theta at a fraction x of an attempt of this length.
 template <AnyLanes V>
-bool Flow<V>::extend(Monitor& monitor) {
-    for (int slope = pair_.last() + 1; slope <= pair_.very_last(); ++slope) {
-        go_to(slope, V::load(taken_), seen_);
-        if (!descend(seen_, k_[slope], monitor)) return false;
+void Flow<V>::interpolate(const T* fraction, const T* length) {
+    const V x = V::load(fraction), h = V::load(length);
+    V weight[tsitouras::stages];
+    weight[0] = h * x * fma(fma(fma(V(tsitouras::first[3]), x, V(tsitouras::first[2])), x, V(tsitouras::first[1])), x, V(tsitouras::first[0]));
+    for (int j = 1; j < tsitouras::stages; ++j) {
+        const double* c = tsitouras::others[j - 1];
+        weight[j] = h * x * x * fma(fma(V(c[2]), x, V(c[1])), x, V(c[0]));
     }
-    return true;
-}
-
-// seen = theta at a fraction of the step just taken.
-template <AnyLanes V>
-void Flow<V>::interpolate(const T* fraction) {
-    V weights[Pair::most_slopes];
-    pair_.weights_within(V::load(fraction), V::load(taken_), weights);
-    Combination<V> moved;
-    for (int j = 0; j <= pair_.very_last(); ++j)
-        if (pair_.matters_within(j)) moved.add(weights[j], k_[j]);
-    for (int n = 0; n < run_.network.parameters; ++n) (cohort_.parameters[n] + moved(n)).store(seen_.at(n));
+    for (int n = 0; n < run_.network.parameters; ++n) {
+        V sum = weight[0] * k_[0][n];
+        for (int j = 1; j < tsitouras::stages; ++j) sum = fma(weight[j], k_[j][n], sum);
+        (cohort_.parameters[n] + sum).store(seen_.at(n));
+    }
 }
 
 // Makes a record by a forward pass of its own, with the gates that follow from the parameters.
@@ -50,7 +46,7 @@ bool Flow<V>::record_start(Monitor& monitor) {
 // Makes the records within the steps just taken, one per lane at a time.
 template <AnyLanes V>
 bool Flow<V>::record_taken(Monitor& monitor) {
-    for (bool extended = false;; extended = true) {
+    for (;;) {
         std::int64_t times[L];
         alignas(64) double fraction[L];
         bool some = false;
@@ -64,8 +60,7 @@ bool Flow<V>::record_taken(Monitor& monitor) {
             some |= due;
         }
         if (!some) return true;
-        if (!extended && !extend(monitor)) return false;
-        interpolate(fraction);
+        interpolate(fraction, taken_);
         if (!look(times, seen_, monitor)) return false;
     }
 }

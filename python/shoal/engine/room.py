@@ -142,7 +142,7 @@ def work_bytes(
         numbers += sum(passes) * network.outputs * lanes
     each = pack + 8 * (parameters + network.units * lanes)
     if isinstance(method, GradientFlow):
-        numbers += 18 * parameters * lanes  # at most sixteen slopes, a trial and a record
+        numbers += 9 * parameters * lanes  # seven slopes, a trial and a record
         # Six numbers for each kink and lane, and two velocities for each lane; normals of the surfaces along which one
         # network slides, twice, and their products.
         kinks, surfaces = task.samples * (network.units + 1), min(parameters, 512, max(1, 2**22 // parameters)) + 1

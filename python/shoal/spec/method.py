@@ -218,8 +218,7 @@ def _stop_rules(stop: object) -> tuple[str, ...] | None:
 class GradientFlow(Frozen):
     """Gradient flow, dtheta/dt = -gradient: the limit of descent as the learning rate goes to zero.
 
-    The integrator is an embedded Runge-Kutta pair with adaptive steps per network: of order 8(5,3) if ``rtol`` is at
-    most 1e-7 and nothing has a kink (no ReLU, leaky ReLU or hinge), of order 5(4) otherwise. It accepts a step if
+    The integrator is an embedded Runge-Kutta pair of order 5(4) with adaptive steps per network. It accepts a step if
     the estimated error of each weight is at most a sixteenth of ``atol + rtol |weight|``, because the errors of the
     steps add up. Recorded times are exact, by the continuous extension of the pair, and do not change the steps. The
     gradient jumps when a ReLU switches or a hinge loss is met. The integrator locates the time of the jump, and no step
@@ -252,8 +251,7 @@ class GradientFlow(Frozen):
     sample while its output weight changes sign: from then on the gradients on both sides point away from the kink. It
     also happens if a unit loses all its incoming weights while some direction would let them grow again.
 
-    Source: theory book, chapter 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770;
-    E. Hairer, S. P. Nørsett, G. Wanner, Solving Ordinary Differential Equations I, 2nd edition (1993), section II.10.
+    Source: theory book, chapter 0; Ch. Tsitouras, Computers & Mathematics with Applications 62 (2011) 770.
 
     Examples
     --------

@@ -21,11 +21,11 @@ Function = Callable[[list[NDArray[Any]], list[NDArray[Any]]], ArrayLike]
 """From weights (networks, outputs, inputs) and biases (networks, outputs), one array per layer, to numbers."""
 
 TAKEN = frozenset(
-    "network time times statistic step sample other_sample test_sample input layer hidden_layer unit unit_layer output_unit "
-    "training inputs labels targets sample_weight test_inputs test_labels test_targets init_network learning_rate "
-    "status diverged_at stopped_at gave_up accepted rejected networks completed diverged exhausted fitted satisfied "
-    "dead covariance pair event event_count event_fraction event_low event_high outcome outcome_count "
-    "outcome_fraction outcome_low outcome_high rule bin bin_low bin_high".split()
+    "network time times statistic step sample other_sample test_sample input layer hidden_layer unit unit_layer "
+    "output_unit training inputs labels targets sample_weight test_inputs test_labels test_targets init_network "
+    "learning_rate status diverged_at stopped_at gave_up accepted rejected networks completed diverged exhausted "
+    "fitted satisfied dead covariance pair event event_count event_fraction event_low event_high outcome "
+    "outcome_count outcome_fraction outcome_low outcome_high rule bin bin_low bin_high".split()
 ) | {name for measure in REGISTRY.values() for name in (measure.name, *measure.arrays)}
 """What a dataset may hold: measures, other variables, coordinates and dimensions."""
 _NUMBERED = re.compile(r".*_\d+|.*_histogram")  # layers and units, dimensions of custom statistics, histograms

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from shoal import Explicit, GradientFlow, Record, claim, compare_flow, plot, theory
 from shoal.claims.shared import linear as deep
@@ -22,7 +21,6 @@ STRENGTHS = np.array([2.0, 1.4, 0.9, 0.6])  # singular values of the random task
 HIDDEN = 6
 LEVEL = 0.5  # of its singular value, at which a mode counts as learnt
 TREE = 3  # levels of binary splits: eight items
-RESTED = 0.99  # of its singular value: from there on, modes of more than three layers are compared at the end alone
 RECORDS, EVERY = 2001, 20  # modes are compared at every 20th record, times are read from all
 RATIOS = (1 / 3, 1 / 2, 2 / 3)  # of the weaker to the stronger mode, in networks with random weights
 SIZES = 4.0 ** -np.arange(5, 9)  # of random weights: of the part that makes the stronger mode grow
@@ -40,17 +38,6 @@ def arrivals(initial: Floats, targets: Floats, layers: int) -> Floats:
     """Return when each mode is at `LEVEL` of its target, (networks, modes), by theory."""
     pairs = [zip(each, targets, strict=True) for each in initial]
     return np.array([[float(theory.learning_time(LEVEL * s, u, s, layers)) for u, s in each] for each in pairs])
-
-
-def compared(predicted: Floats, layers: int) -> NDArray[np.bool_]:
-    """Return where strengths (networks, times, modes) are compared: everywhere up to three layers.
-
-    Deeper modes are stiff at rest, while weaker ones wait: there the flow's steps keep to its tolerance, but what it
-    interpolates between them does not. The last time is the end of a step.
-    """
-    where = np.array(predicted <= RESTED * STRENGTHS) if layers > 3 else np.ones(predicted.shape, bool)
-    where[:, -1] = True
-    return np.asarray(where, bool)
 
 
 def draw_initial(networks: int, modes: int, draw: np.random.Generator, *, equal: bool = False) -> Floats:
@@ -91,8 +78,6 @@ def linear(run: Trial) -> Figure:
         "Inputs are whitened and initial weights aligned with the data, but for the last rows: those are of random"
         " weights of two layers. From them, strength u_0 of a mode is the squared size of the part of its weights that"
         " grows, orthogonal to those of stronger modes.",
-        f"Modes of five layers are compared up to {RESTED:.0%} of their singular value and at the end: a stiff mode at"
-        " rest is interpolated between the flow's steps less exactly than its tolerance.",
         "The order 2 (1 - s_2/s_1) is derived on the claim's page; it is not in the paper.",
         "No closed form is known for random weights of more than two layers.",
     )
@@ -116,13 +101,12 @@ def _modes(run: Trial) -> xr.Dataset:
         found = deep.mixing(data, left, right)
         predicted = predicted_strengths(times, initial, STRENGTHS, layers)
         strengths, mixed = deep.diagonal(found), deep.off_diagonal(found)
-        where = compared(predicted, layers)
-        run.compare_flow(f"{layers} layers: strength of each mode", strengths, predicted, TOLERANCE, where=where)
+        run.compare_flow(f"{layers} layers: strength of each mode", strengths, predicted, TOLERANCE)
         for wrong, curves in (
             ("one layer more", predicted_strengths(times, initial, STRENGTHS, layers + 1)),
             ("singular values larger by 1e-6", predicted_strengths(times, initial, (1 + 1e-6) * STRENGTHS, layers)),
         ):
-            run.must_fail(wrong, compare_flow(strengths, curves, TOLERANCE, where=where))
+            run.must_fail(wrong, compare_flow(strengths, curves, TOLERANCE))
         given: Any = {"tolerance": TOLERANCE, "bias": TOLERANCE * STRENGTHS[0]}
         run.compare_flow(f"{layers} layers: what one mode adds to another", mixed, np.zeros_like(mixed), **given)
         run.must_fail("1e-6 of a mode", compare_flow(mixed, np.full_like(mixed, 1e-6 * STRENGTHS.min()), **given))
