@@ -130,7 +130,7 @@ void members_may_be_missing() {
 template <class T>
 alone::Rows<T> gradient(const Outcome<T>& outcome, const shoal::Task<T>& task, int block) {
     const shoal::Network& network = outcome.run.network;
-    alone::Model<T> model(network, {});
+    alone::Model<T> model(network, {}, false);
     std::vector<double> start(network.parameters);
     outcome.run.start.draw(network, 7, 0, 0, start.data());
     model.load(std::vector<T>(start.begin(), start.end()));
