@@ -63,7 +63,8 @@ def stepwise(given: dict[str, Any], init: shoal.Explicit) -> list[xarray.Dataset
     steps = sorted({*RECORDED, *range(0, STEPS + 1, WATCHED - 1)})
     for begin, end in pairwise(steps):
         method = shoal.GradientDescent(given["method"].learning_rate, end - begin)
-        measures = [name for name in MEASURES if name != "distance"]  # that is from where each piece begins
+        # Distances are those from where each piece begins.
+        measures = [name for name in MEASURES if name not in ("distance", "kernel_distance")]
         record = shoal.Record(measure=measures, steps=[0, end - begin])
         piece = shoal.train(**{**given, "init": init, "method": method, "record": record})
         lost = (piece.status != 0).values

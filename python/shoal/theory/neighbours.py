@@ -227,7 +227,7 @@ def descend_cycle(target: float, rate: float) -> tuple[float, float]:
     Examples
     --------
     >>> tuple(round(each, 6) for each in descend_cycle(1.0, rate=1.2))
-    (0.587085, 1.182849)
+    (0.534785, 1.298548)
     """
     goal, eta = size("target", target), size("rate", rate)
     product = size("rate times target", eta * goal)
