@@ -158,6 +158,20 @@ def test_records_take_the_bytes_of_the_arrays_that_come_back(outputs: int) -> No
             assert 9 * 7 <= asked - held <= 33 * 7, measure
 
 
+@pytest.mark.parametrize("networks", [1, 1000])
+def test_the_tangent_kernel_is_asked_for_by_engine_and_measure(networks: int) -> None:
+    """Alone as well as in lanes: the kernel of pairs, the products of each layer, and once more that at the start."""
+    inputs = np.random.default_rng(0).normal(size=(400, 3))
+    given = {"task": shoal.Task(inputs, np.ones(400)), "network": shoal.Network((3, 5, 1)), "networks": networks}
+    none, kernel, both = (
+        need(**given, record=shoal.Record(steps=[1], measure=measure)).work
+        for measure in (("loss",), ("tangent_kernel",), ("kernel_distance",))
+    )
+    pairs = 400 * 401 // 2 * 3 * _core.lanes("float64") * 8
+    assert pairs < kernel - none < 1.2 * pairs * 2
+    assert 1.9 < (both - none) / (kernel - none) < 2.1
+
+
 def test_targets_are_asked_for_too() -> None:
     inputs, targets = np.ones((10**5, 50)), np.ones((10**5, 3))
     inputs[:, 0] = np.arange(10**5)

@@ -1,8 +1,9 @@
 // Full-batch gradient descent (update.hpp), in L lanes at once, each network from its first to its last step.
 //
-// A step is a deterministic function of the parameters, and of the velocity where there is momentum. A network that a step leaves unchanged to the bit, with its
-// velocity, never moves again, and all its later records equal the present one; if rates follow a schedule, that is not known. So it leaves, and the next network of the queue takes its lane; the same holds for networks that diverge or meet a rule (stop.hpp). Each
-// lane counts its own steps, from the time on the pack's clock at which its network came.
+// A step is a deterministic function of the parameters, and of the velocity where there is momentum. A network that a step leaves unchanged to the bit, with
+// its velocity, never moves again, and all its later records equal the present one (unless rates follow a schedule). So it leaves, and the next network of the
+// queue takes its lane; the same holds for networks that diverge or meet a rule (stop.hpp). Each lane counts its own steps, from the time on the pack's clock at
+// which its network came.
 #pragma once
 
 #include "shoal/queue.hpp"

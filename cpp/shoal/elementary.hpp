@@ -252,8 +252,9 @@ EIGEN_ALWAYS_INLINE V erf(V x) {
     return with_sign_of(x, where_less(V(C::erf_edge), magnitude, far, near));
 }
 
-// 2/sqrt(pi) e^(-x^2), the slope of erf, to 1.6 ulp (without FMA 1.9) for |x| <= 26.6 (9.3 in single precision). Beyond, it stays at its value there, close to the smallest
-// normal number; NaN stays NaN. x is split in two numbers, so that the square of the first is exact: a rounded square would be off by x^2 ulp in the exponent.
+// 2/sqrt(pi) e^(-x^2), the slope of erf, to 1.6 ulp (without FMA 1.9) for |x| <= 26.6 (9.3 in single precision). Beyond, it stays at its value there, close to
+// the smallest normal number; NaN stays NaN. x is split in two numbers, so that the square of the first is exact: a rounded square would be off by x^2 ulp in
+// the exponent.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V erf_slope(V x) {
     using C = Constants<typename V::Scalar>;

@@ -28,13 +28,6 @@ class TangentKernel {
         }
     }
 
-    // Numbers of each lane that this takes.
-    static std::int64_t size(const Network& network, std::int64_t samples) {
-        std::int64_t numbers = network.parameters + samples * (samples + 1) / 2 * (1 + std::int64_t(network.layers.size()));
-        for (const Layer& layer : network.layers) numbers += 3 * samples * layer.outputs;
-        return numbers;
-    }
-
     // Finds the kernel at these parameters. Returns false if the monitor says stop; it is then not found.
     template <class Parameters>
     bool find(const Parameters& parameters, const Monitor& monitor) {

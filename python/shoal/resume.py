@@ -86,7 +86,7 @@ def resume(
     given = specification(data)
     network, method = given.network, given.method
     final = final_parameters(data, network)
-    velocity = final_velocity(data, network) if getattr(method, "momentum", 0) else None
+    velocity = final_velocity(data, network) if method.momentum else None
     longer = _longer(method, steps, t_end)
     record = _record(record, given.record, method, longer)
     validate.check_progress(progress)

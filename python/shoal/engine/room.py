@@ -85,6 +85,7 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     span, beside = run.condensed.bytes_beside(network.widths[1], keeps, lanes)
     of_gradient, of_init = (any_of(training.record.measure, trait) for trait in ("of_gradient", "of_init"))
     copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network
+    beside += _kernel_numbers(training.record.measure, network, task.samples) * lanes * itemsize
     flows, learnt = isinstance(training.method, GradientFlow), int(np.count_nonzero(task.sample_weight))
     work_alone = alone = 0
     if threads:  # none where workers elsewhere train
@@ -94,7 +95,7 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
         of_network = (network.widths, network.bias, network.centred)
         counts = (task.samples, task.test_samples, alone, threads)
         work_alone = _core.alone_bytes(*of_network, *counts, training.dtype, network.activation)
-        if getattr(training.method, "momentum", 0):  # the velocity, in rows of whole packs, and recorded
+        if training.method.momentum:  # the velocity, in rows of whole packs, and recorded
             work_alone += min(threads, alone) * 2 * itemsize * (network.parameters + lanes * (network.units + 1))
         work_alone += task_bytes(task, itemsize, run.targets) + span + min(threads, alone) * (beside + copies)
     if alone == networks:
@@ -102,14 +103,15 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     started = min(threads, -(-(networks - alone) // lanes))  # the core starts no thread that would have no pack
     passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
     pack = sum(_core.pack_bytes(network.widths, samples, training.dtype, network.activation) for samples in passes)
-    if any_of(training.record.measure, "of_kernel"):  # that of now, and that at initialisation
-        samples, layers = task.samples, network.layers
-        numbers = (
-            samples * (samples + 1) // 2 * (1 + layers) + 3 * samples * sum(network.widths[1:]) + network.parameters
-        )
-        beside += (1 + of_init) * numbers * lanes * itemsize
     work = work_bytes(network, task, training.method, pack, passes, lanes, started, itemsize, run.targets)
     return started, max(work_alone, work + span + started * (beside + copies * lanes))
+
+
+def _kernel_numbers(measures: Sequence[str], network: Network, samples: int) -> int:
+    """Return the numbers in which one network's tangent kernel is found, and that at initialisation."""
+    pairs, units = samples * (samples + 1) // 2, 3 * sum(network.widths[1:])
+    kernels = any_of(measures, "of_kernel") + ("kernel_distance" in measures)
+    return kernels * (network.parameters + samples * units + pairs * (1 + network.layers))
 
 
 def work_bytes(
@@ -136,7 +138,7 @@ def work_bytes(
     numbers = 2 * len(passes) * (sum(network.widths[1:]) if network.bias else 0) * lanes + 3 * sum(passes)
     if set((*network.scales, *network.rates)) != {1.0}:
         numbers += len(passes) * parameters * (lanes + 3)
-    if getattr(method, "momentum", 0):
+    if method.momentum:
         numbers += parameters * lanes  # the velocity
     if network.centred:
         numbers += sum(passes) * network.outputs * lanes

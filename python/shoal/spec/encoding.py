@@ -102,8 +102,8 @@ def to_json(training: Training) -> str:
     encoded = {**encode(held, {}), "samples": task.samples, "test_samples": task.test_samples}
     if training.method.rates is not None:
         encoded["method"]["learning_rate"] = {"array": "learning_rate"}
-    if isinstance(getattr(training.method, "schedule", None), np.ndarray):
-        encoded["method"]["schedule"] = training.method.schedule.tolist()  # type: ignore[union-attr]
+    if isinstance(training.method.schedule, np.ndarray):
+        encoded["method"]["schedule"] = training.method.schedule.tolist()
     return json.dumps(encoded)
 
 

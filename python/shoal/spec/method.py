@@ -264,6 +264,8 @@ class GradientFlow(Frozen):
     atol: float = 1e-12
     max_steps: int = 10_000
     rates: ClassVar[None] = None
+    momentum: ClassVar[float] = 0.0
+    schedule: ClassVar[None] = None
     stop: ClassVar[None] = None
     length: ClassVar[str] = "t_end"  # the field that says how long networks train
 

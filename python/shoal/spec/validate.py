@@ -51,7 +51,7 @@ def check_fit(network: Network, task: Task, loss: Loss, record: Record) -> None:
 
 def check_measured(method: Method, record: Record) -> None:
     """Refuse what a method does not have."""
-    for name in () if getattr(method, "momentum", 0) else record.measure:
+    for name in () if method.momentum else record.measure:
         if REGISTRY[name].of_momentum:
             raise ValueError(f"measure must not hold {name!r} without momentum, got method={method!r:.200}")
 
