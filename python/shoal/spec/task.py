@@ -85,16 +85,34 @@ class Task(Frozen):
         sample_weight: ArrayLike | None = None,
         test: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
+        self._take(inputs, labels, sample_weight, test)
+
+    def _take(
+        self,
+        inputs: ArrayLike,
+        answers: ArrayLike,
+        sample_weight: ArrayLike | None,
+        test: tuple[ArrayLike, ArrayLike] | None,
+    ) -> None:
+        """Check the arguments and set the fields."""
         checks.same_order(("inputs", "sample_weight"), inputs, sample_weight)
-        samples = _samples(inputs, labels)
-        weights = _weights(sample_weight, len(samples.labels))
-        self._fill(inputs=samples.inputs, labels=samples.labels, sample_weight=weights, test=None)
-        if (given := checks.pair("test", test, "(inputs, labels)")) is None:
+        points, held = self._read(inputs, answers)
+        self._fill(inputs=points, sample_weight=_weights(sample_weight, len(points)), test=None, **{self.answer: held})
+        if (given := checks.pair("test", test, f"(inputs, {self.answer})")) is None:
             return
-        tested = _samples(*given, of="test ")
-        _check_columns(tested.inputs, self.inputs)
-        _check_labels("labels and test labels together", np.concatenate([self.labels, tested.labels]))
+        tested = self._read(*given, of="test ")
+        _check_columns(tested[0], self.inputs)
+        self._check_tested(tested[1])
         self._fill(test=tested)
+
+    @staticmethod
+    def _read(inputs: ArrayLike, answers: ArrayLike, of: str = "") -> Samples | Targets:
+        """Return samples, checked; errors call them ``of``."""
+        return _samples(inputs, answers, of)
+
+    def _check_tested(self, answers: NDArray[Any]) -> None:
+        """Refuse labels of test samples that do not go with the others."""
+        _check_labels("labels and test labels together", np.concatenate([self.labels, answers]))
 
     @classmethod
     def regression(
@@ -189,17 +207,17 @@ class Regression(Task):
         sample_weight: ArrayLike | None = None,
         test: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
-        checks.same_order(("inputs", "sample_weight"), inputs, sample_weight)
-        samples = _targets(inputs, targets)
-        weights = _weights(sample_weight, len(samples.inputs))
-        self._fill(inputs=samples.inputs, targets=samples.targets, sample_weight=weights, test=None)
-        if (given := checks.pair("test", test, "(inputs, targets)")) is None:
-            return
-        tested = _targets(*given, of="test ")
-        _check_columns(tested.inputs, self.inputs)
-        if (found := _width(tested.targets)) != self.outputs:
+        self._take(inputs, targets, sample_weight, test)
+
+    @staticmethod
+    def _read(inputs: ArrayLike, answers: ArrayLike, of: str = "") -> Targets:
+        """Return samples with targets, checked."""
+        return _targets(inputs, answers, of)
+
+    def _check_tested(self, answers: NDArray[Any]) -> None:
+        """Refuse another number of targets per test sample."""
+        if (found := _width(answers)) != self.outputs:
             raise ValueError(f"test targets must have {self.outputs} per sample, as many as targets, got {found}")
-        self._fill(test=tested)
 
     @property
     def outputs(self) -> int:
