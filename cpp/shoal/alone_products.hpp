@@ -110,7 +110,7 @@ constexpr auto table = make_table<V>(std::make_integer_sequence<int, most_packs 
 // How a product is cut into tiles: packs in the rows of the plan, scalars in its columns.
 template <AnyLanes V>
 Plan plan_of(int packs, int scalars, int terms) {
-    return Plan::best(Pass::forward, packs, scalars, terms, tiles::most_packs, tiles::most_scalars, tiles::fits<V>);
+    return Plan::best(packs, scalars, terms, tiles::most_packs, tiles::most_scalars, tiles::fits<V>);
 }
 
 // act(first, size, count) for each of the two sizes of pieces of one axis: `count` pieces from `first` on.

@@ -10,7 +10,7 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
     : run_(run),
       method_(method),
       cohort_(run),
-      gradient_(run.network, run.task, run.loss, run.penalty, run.tuning),
+      gradient_(run.network, run.task, run.loss, run.penalty, run.tuning.keeping_values()),
       recorder_(run),
       active_(run, gradient_, share * method.rtol, share * method.atol),
       trial_(run.network.parameters),

@@ -105,6 +105,9 @@ class Gradient {
     // What is kept of the pre-activations of a hidden layer (activation.hpp): a itself, or h.
     Pack<V>& kept(int layer) { return kept_.empty() ? values_[layer] : kept_[layer]; }
     const Pack<V>& kept(int layer) const { return kept_.empty() ? values_[layer] : kept_[layer]; }
+    // Where the gates of a hidden layer begin that the forward pass stored in place of h.
+    T* gates(int layer, std::int64_t number) { return values_[layer].at(0) + number * gate_size<V>; }
+    const T* gates(int layer, std::int64_t number) const { return values_[layer].at(0) + number * gate_size<V>; }
     bool holds_units() const { return held_ && held_->map.units; }
     bool gated() const { return network_.gated() && !holds_units(); }
     bool holds_gates(int layer) const { return network_.gates_last_hidden() && !holds_units() && layer == network_.hidden_layers() - 1; }

@@ -48,11 +48,12 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
 
 template <AnyLanes V>
 std::int64_t Gradient<V>::working_set(const Network& network, int samples, const Tuning& tuning) {
-    std::int64_t numbers = 2 * std::int64_t(network.parameters);
+    std::int64_t numbers = 2 * std::int64_t(network.parameters) * V::count;
     const std::int64_t block = cut_samples<V>(network, samples, tuning).size;
-    for (int l = 0; l < int(network.layers.size()); ++l) numbers += row_length(network.layers[l].outputs) * block * (network.keeps_pre_activations(l) ? 2 : 1);
-    if (network.homogeneous_head() && network.hidden_layers() > 1) numbers += network.last_hidden().inputs * std::int64_t(network.last_hidden().outputs);
-    return numbers * V::count * std::int64_t(sizeof(T));
+    for (int l = 0; l < int(network.layers.size()); ++l) numbers += row_length(network.layers[l].outputs) * block * value_numbers<V>(network, l, tuning);
+    if (network.homogeneous_head() && network.hidden_layers() > 1)
+        numbers += network.last_hidden().inputs * std::int64_t(network.last_hidden().outputs) * V::count;
+    return numbers * std::int64_t(sizeof(T));
 }
 
 template <AnyLanes V>
@@ -158,8 +159,9 @@ void Gradient<V>::begin_output(const Pack<V>& parameters, int count, Product<T>&
 
 template <AnyLanes V>
 V Gradient<V>::active(int layer, int sample, int unit) const {
-    const V one = 1, held = kept(layer)[sample * rows_[layer] + unit];
-    return holds_gates(layer) ? through(held, one) : where_less(V(T(active_above(network_.activation))), held, one, V(0));
+    const std::int64_t at = sample * rows_[layer] + unit;
+    if (holds_gates(layer)) return through_stored(gates(layer, at), V(1));
+    return where_less(V(T(active_above(network_.activation))), kept(layer)[at], V(1), V(0));
 }
 
 // A sample whose hinge every trained network of the pack meets adds exactly 0 to each sum of the backward pass. Moves the gates and delta_s of the other samples up,
@@ -176,7 +178,7 @@ int Gradient<V>::gather_pulling(const T* inputs, int count) {
         if (!pulls(s)) continue;
         std::copy_n(inputs + std::int64_t(s) * dimension, dimension, pulling_inputs_.data() + std::int64_t(to) * dimension);
         if (to < s) {
-            std::copy_n(values_[0].at(s * rows_[0]), units * V::count, values_[0].at(to * rows_[0]));
+            std::copy_n(gates(0, s * rows_[0]), units * gate_size<V>, gates(0, to * rows_[0]));
             delta[s].store(delta.at(to));
         }
         ++to;
@@ -190,16 +192,17 @@ void Gradient<V>::add_biases(int l, int first, int count) {
     const Layer& layer = network_.layers[l];
     if (layer.biases < 0) return;
     const T *const delta = values_.back().at(0), *const values = values_[l].at(0);
-    const std::int64_t row = rows_[l] * V::count;
     const auto add = [&]<int together>(std::integral_constant<int, together>, int o, auto gated) __attribute__((always_inline)) {
         T* const to = slope_.at(layer.biases + o);
         V sum[together];
         SHOAL_UNROLL for (int u = 0; u < together; ++u) sum[u] = first == share_first_ ? V(0) : V::load(to + u * V::count);
-        const T* from = values + std::int64_t(o) * V::count;
-        for (int s = 0; s < count; ++s, from += row) SHOAL_UNROLL for (int u = 0; u < together; ++u) {
-                V term = V::load(from + u * V::count);
-                if constexpr (gated) term = through(term, V::load(delta + std::int64_t(s) * V::count));
-                sum[u] = sum[u] + term;
+        constexpr int apart = gated ? gate_size<V> : V::count;
+        const T* from = values + std::int64_t(o) * apart;
+        for (int s = 0; s < count; ++s, from += rows_[l] * apart) SHOAL_UNROLL for (int u = 0; u < together; ++u) {
+                if constexpr (gated)
+                    sum[u] = sum[u] + through_stored(from + u * apart, V::load(delta + std::int64_t(s) * V::count));
+                else
+                    sum[u] = sum[u] + V::load(from + u * apart);
             }
         SHOAL_UNROLL for (int u = 0; u < together; ++u) sum[u].store(to + u * V::count);
     };
@@ -222,15 +225,22 @@ void Gradient<V>::gate_last_hidden(int first, int count) {
             for (int o = 0; o < units; ++o) (value(l, s, o) * values_.back()[s]).store(values_[l].at(s * rows_[l] + o));
         return;
     }
-    const auto for_each = [&](auto&& gated) {
+    if (network_.gates_last_hidden()) {  // from the last on: gates in memory take less room than what replaces them
+        for (std::int64_t s = count - 1; s >= 0; --s) {
+            const V delta = values_.back()[s];
+            const T* const from = gates(l, s * rows_[l]);
+            T* const to = values_[l].at(s * rows_[l]);
+            for (int o = units - 1; o >= 0; --o) through_stored(from + o * gate_size<V>, delta).store(to + o * V::count);
+        }
+        return;
+    }
+    with_piecewise_linear(network_.activation, [&](auto phi) {
         for (int s = 0; s < count; ++s) {
             const V delta = values_.back()[s];
             T* const row = values_[l].at(s * rows_[l]);
-            for (int o = 0; o < units; ++o) gated(V::load(row + o * V::count), delta).store(row + o * V::count);
+            for (int o = 0; o < units; ++o) phi.times_derivative(V::load(row + o * V::count), delta, slope).store(row + o * V::count);
         }
-    };
-    if (network_.gates_last_hidden()) return for_each([](V gate, V delta) { return through(gate, delta); });
-    with_piecewise_linear(network_.activation, [&](auto phi) { for_each([&](V h, V delta) { return phi.times_derivative(h, delta, slope); }); });
+    });
 }
 
 // Adds the gradient of the share that ends to those of the shares before.

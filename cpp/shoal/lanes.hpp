@@ -163,6 +163,38 @@ EIGEN_ALWAYS_INLINE bool some_bit(Packet a) {
 }
 #endif
 
+// A gate in memory: on AVX-512 a mask register, one bit per lane, in the first bytes of a number; elsewhere a number per lane, all bits set or none.
+#if defined(__AVX512F__)
+template <class T>
+constexpr int gate_numbers = 1;
+EIGEN_ALWAYS_INLINE __mmask8 mask_less(__m512d a, __m512d b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+EIGEN_ALWAYS_INLINE __mmask16 mask_less(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+EIGEN_ALWAYS_INLINE __m512d through_mask(__mmask8 mask, __m512d x) { return _mm512_maskz_mov_pd(mask, x); }
+EIGEN_ALWAYS_INLINE __m512 through_mask(__mmask16 mask, __m512 x) { return _mm512_maskz_mov_ps(mask, x); }
+template <class T, class Packet>
+EIGEN_ALWAYS_INLINE void store_gate(T* to, Packet a, Packet b) {
+    const auto mask = mask_less(a, b);
+    std::memcpy(to, &mask, sizeof mask);
+}
+template <class T, class Packet>
+EIGEN_ALWAYS_INLINE Packet through(const T* gate, Packet x) {
+    decltype(mask_less(x, x)) mask;
+    std::memcpy(&mask, gate, sizeof mask);
+    return through_mask(mask, x);
+}
+#else
+template <class T>
+constexpr int gate_numbers = Lanes<T>::width;
+template <class T, class Packet>
+EIGEN_ALWAYS_INLINE void store_gate(T* to, Packet a, Packet b) {
+    packet::pstore(to, packet::pcmp_lt(a, b));
+}
+template <class T, class Packet>
+EIGEN_ALWAYS_INLINE Packet through(const T* gate, Packet x) {
+    return packet::pand(packet::pload<Packet>(gate), x);
+}
+#endif
+
 }  // namespace packet_choice
 
 // a < b ? x : y per lane; y if a or b is NaN.
@@ -180,6 +212,21 @@ EIGEN_ALWAYS_INLINE V gate_where_less(V a, V b) SHOAL_EACH(V, r, packet::pcmp_lt
 // x if the gate is open, else 0: one instruction; `keep_where_positive` takes two.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V through(V gate, V x) SHOAL_EACH(V, r, packet::pand(gate.value[r], x.value[r]));
+
+// Numbers that the gates of one unit take in memory, for all lanes of V.
+template <AnyLanes V>
+constexpr int gate_size = packet_choice::gate_numbers<typename V::Scalar> * V::registers;
+
+// Stores the gates 1[a < b], `gate_size` numbers.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE void store_gates(typename V::Scalar* to, V a, V b) {
+    SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) packet_choice::store_gate(to + r * gate_size<V> / V::registers, a.value[r], b.value[r]);
+}
+
+// The same as `through`, with gates that were stored.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V through_stored(const typename V::Scalar* gates, V x)
+    SHOAL_EACH(V, r, packet_choice::through(gates + r * gate_size<V> / V::registers, x.value[r]));
 
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V max(V a, V b) {

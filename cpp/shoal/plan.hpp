@@ -26,37 +26,37 @@ struct Plan {
     double cycles;
 
     // Cycles of one tile. The model allows two multiply-adds or two loads per cycle, a dependency chain of latency 4 per term, and a fixed cost per sum. Loads
-    // and gates cost a little even if they hide behind arithmetic.
-    static constexpr double tile_cycles(Pass pass, int i, int j, int terms) {
-        const double arithmetic = i * j / 2.0, loads = (i + j) / 2.0, gates = pass == Pass::gated_weight_gradient ? i / 2.0 : 0;
-        return terms * (std::max({arithmetic, loads, 4.0}) + 0.1 * (loads + gates)) + 1.5 * i * j + 6.0;
+    // cost a little even if they hide behind arithmetic. docs/kernels.md says how far its choices are from the fastest tiles.
+    static constexpr double tile_cycles(int i, int j, int terms) {
+        const double arithmetic = i * j / 2.0, loads = (i + j) / 2.0;
+        return terms * (std::max({arithmetic, loads, 4.0}) + 0.1 * loads) + 1.5 * i * j + 6.0;
     }
 
     template <AnyLanes V>
     static constexpr Plan of(Pass pass, int rows, int columns, int terms) {
-        return best(pass, rows, columns, terms, tiles::longest, tiles::longest, [=](int i, int j) { return tiles::fits<V>(pass, i, j); });
+        return best(rows, columns, terms, tiles::longest, tiles::longest, [=](int i, int j) { return tiles::fits<V>(pass, i, j); });
     }
 
     // The plan of the fewest cycles among tiles up to `most_rows` x `most_columns` that fit.
     template <class Fits>
-    static constexpr Plan best(Pass pass, int rows, int columns, int terms, int most_rows, int most_columns, const Fits& fits) {
+    static constexpr Plan best(int rows, int columns, int terms, int most_rows, int most_columns, const Fits& fits) {
         Plan best{{}, {}, 1e300};
         for (int i = 1; i <= most_rows; ++i)
             for (int j = 1; j <= most_columns; ++j) {
                 if (!fits(i, j)) continue;
                 const Plan plan{Cut::of(rows, i), Cut::of(columns, j), 0.0};
-                const double cycles = plan.count(pass, terms);
+                const double cycles = plan.count(terms);
                 if (cycles < best.cycles) best = {plan.rows, plan.columns, cycles};
             }
         return best;
     }
 
   private:
-    constexpr double count(Pass pass, int terms) const {
+    constexpr double count(int terms) const {
         double sum = 0.0;
         for (int a = 0; a < 2; ++a)
             for (int b = 0; b < 2; ++b)
-                sum += double(a ? rows.small : rows.large) * (b ? columns.small : columns.large) * tile_cycles(pass, rows.size - a, columns.size - b, terms);
+                sum += double(a ? rows.small : rows.large) * (b ? columns.small : columns.large) * tile_cycles(rows.size - a, columns.size - b, terms);
         return sum;
     }
 };
@@ -87,12 +87,19 @@ struct BlockPlan {
 // Rows of values are an odd number of packs apart, so that a column of them spreads over all sets of the cache.
 constexpr std::int64_t row_length(int units) { return units | 1; }
 
+// Numbers between the values of two units of a layer, for all lanes of V: of gates, which are small on AVX-512, or of h, beside which some activations keep a.
+template <AnyLanes V>
+std::int64_t value_numbers(const Network& network, int layer, const Tuning& tuning) {
+    if (layer == 0 && network.gated() && !tuning.keeps_values) return gate_size<V>;
+    return V::count * (network.keeps_pre_activations(layer) ? 2 : 1);
+}
+
 // Returns the cut of the samples that the model finds cheapest among those whose blocks stay in the cache.
 template <AnyLanes V>
 Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     std::int64_t row = 0;
     for (int l = 0; l < int(network.layers.size()); ++l)
-        row += row_length(network.layers[l].outputs) * (network.keeps_pre_activations(l) ? 2 : 1) * V::count * std::int64_t(sizeof(typename V::Scalar));
+        row += row_length(network.layers[l].outputs) * value_numbers<V>(network, l, tuning) * std::int64_t(sizeof(typename V::Scalar));
     const int largest = std::min(samples, int(std::clamp<std::int64_t>(tuning.block_bytes(V::registers > 1) / std::max<std::int64_t>(row, 1), 8, 256)));
     Cut best = Cut::of(samples, largest);
     double fewest = 1e300;

@@ -45,11 +45,11 @@ class Fixed {
         for (int part = 0; part < V::registers; ++part) {
             for (int i = 0; i < rows; ++i)
                 for (int j = 0; j < tiles; ++j) tile<Part, I, J, pass, true, forward ? shape.inputs : 0, V::count>(p, row + i * I, column + j * J);
-            p.c += Part::count;
+            p.c += forward ? gate_size<Part> : Part::count;
             if constexpr (forward)
                 p.b += Part::count, p.column += Part::count, p.head += Part::count, p.output += Part::count;
             else
-                p.a += Part::count, p.delta += Part::count;
+                p.a += gate_size<Part>, p.delta += Part::count;
         }
     }
 

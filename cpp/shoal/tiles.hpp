@@ -71,18 +71,23 @@ EIGEN_ALWAYS_INLINE V operand(const typename V::Scalar* from) {
         return V::load(from);
 }
 
+// Numbers from one unit's gates to the next one's, in a pack of L networks.
+template <AnyLanes V, int L>
+constexpr int gates_apart = L / V::count * gate_size<V>;
+
 // Finish::gates of the tile at (row, column). The output of a sample adds its units in ascending order, one tile after another.
 template <AnyLanes V, int I, int J, int L>
-EIGEN_ALWAYS_INLINE void finish_gates(const Product<typename V::Scalar>& p, const V (&sum)[I * J], typename V::Scalar* c, std::int64_t c_row, std::int64_t row,
-                                      std::int64_t column) {
-    typename V::Scalar* const output = p.output + row * L;
+EIGEN_ALWAYS_INLINE void finish_gates(const Product<typename V::Scalar>& p, const V (&sum)[I * J], std::int64_t row, std::int64_t column) {
+    constexpr int apart = gates_apart<V, L>;
+    const std::int64_t c_row = p.above * apart;
+    typename V::Scalar *c = p.c + row * c_row + column * apart, *const output = p.output + row * L;
     const typename V::Scalar* const head = p.head + column * L;
     const V zero = zero_made_here<V>();
     SHOAL_UNROLL for (int i = 0; i < I; ++i, c += c_row) {
         V f = V::load(output + i * L);
         SHOAL_UNROLL for (int j = 0; j < J; ++j) {
             const V a = sum[i * J + j];
-            gate_where_less(zero, a).store(c + j * L);
+            store_gates(c + j * apart, zero, a);
             f = fma(larger(a, zero), V::load(head + j * L), f);
         }
         f.store(output + i * L);
@@ -106,7 +111,7 @@ EIGEN_ALWAYS_INLINE void finish(const Product<typename V::Scalar>& p, const V (&
     }                                              \
     return
     if constexpr (pass == Pass::forward) {
-        if (p.finish == Finish::gates) return finish_gates<V, I, J, L>(p, sum, c, c_row, row, column);
+        if (p.finish == Finish::gates) return finish_gates<V, I, J, L>(p, sum, row, column);
         if (p.finish == Finish::activate)
             return with_piecewise_linear(p.activation, [&](auto phi) __attribute__((always_inline)) { SHOAL_FINISH(phi.value(sum[n], slope)); });
     }
@@ -127,7 +132,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
     using T = typename V::Scalar;
     constexpr bool forward = pass == Pass::forward, weights = is_weight_gradient(pass), gated = pass == Pass::gated_weight_gradient;
     constexpr bool shared_a = shared && forward, shared_b = shared && weights;
-    constexpr int unit_a = shared_a ? 1 : L, unit_b = shared_b ? 1 : L;
+    constexpr int unit_a = shared_a ? 1 : gated ? gates_apart<V, L> : L, unit_b = shared_b ? 1 : L;
     const std::int64_t a_row = (forward ? p.below : weights ? 1 : p.above) * unit_a, a_term = (weights ? p.above : 1) * unit_a;
     const std::int64_t b_column = (forward ? p.inputs : 1) * unit_b, b_term = (forward ? 1 : weights ? p.below : p.inputs) * unit_b;
     const std::int64_t c_row = (forward ? p.above : weights ? p.inputs : p.below) * L;
@@ -152,8 +157,10 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
         if constexpr (I <= J) {
             V held[I];
             SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-                held[i] = operand<V, shared_a>(a + i * a_row);
-                if constexpr (gated) held[i] = through(held[i], delta_s);
+                if constexpr (gated)
+                    held[i] = through_stored(a + i * a_row, delta_s);
+                else
+                    held[i] = operand<V, shared_a>(a + i * a_row);
             }
             SHOAL_UNROLL for (int j = 0; j < J; ++j) {
                 V other = operand<V, shared_b>(b + j * b_column);
@@ -164,9 +171,12 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
             V held[J];
             SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = operand<V, shared_b>(b + j * b_column);
             SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-                V other = operand<V, shared_a>(a + i * a_row);
+                V other;
+                if constexpr (gated)
+                    other = through_stored(a + i * a_row, delta_s);
+                else
+                    other = operand<V, shared_a>(a + i * a_row);
                 if constexpr (!shared_a && !gated && J > 1) stay_in_register(other);
-                if constexpr (gated) other = through(other, delta_s);
                 SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
             }
         }

@@ -11,12 +11,19 @@ namespace shoal {
 struct Tuning {
     std::int64_t nearest_cache, second_cache;  // bytes of the L1 data cache and of the L2 cache of one core
     bool fixed_shapes = true;                  // whether the sizes in shapes.hpp use their own instances
+    bool keeps_values = false;                 // whether values of units are kept where gates could be: a flow multiplies them by the gates that it holds
 
     // Eigen asks the CPU once, and guesses if the CPU does not say. The results are clamped because virtual machines may report anything.
     static const Tuning& of_this_machine() {
         static const Tuning found{std::clamp<std::int64_t>(Eigen::l1CacheSize(), 16 * 1024, 256 * 1024),
                                   std::clamp<std::int64_t>(Eigen::l2CacheSize(), 128 * 1024, 4 * 1024 * 1024)};
         return found;
+    }
+
+    Tuning keeping_values() const {
+        Tuning kept = *this;
+        kept.keeps_values = true;
+        return kept;
     }
 
     // Bytes that the values of a block of samples may take: the forward pass writes them, the backward pass reads them. Measured with caches of 32 and 512 KiB,
