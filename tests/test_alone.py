@@ -255,15 +255,20 @@ def test_the_core_chooses_how_many_networks_train_alone(dtype: str) -> None:
         given = {"engine": "auto", "flows": False, "dtype": dtype, **changed}
         return _core.networks_alone(widths, False, samples, networks, threads, **given)
 
+    def most(work: int) -> int:  # the model of docs/core.md
+        return min(lanes - 1, int((work + 300) / (700 + work * (1.2 / lanes + 0.06))))
+
     assert chosen((60, 400, 1), 256, 1000) == chosen((10, 100, 1), 20_000, 1000) == 1000
     assert chosen((60, 400, 1), 255, 100 * lanes + 1) == 0
+    few = most(120 * 40)
+    assert few > 0
     for rest in range(lanes):
-        assert chosen((5, 20, 1), 40, 2 * lanes + rest) == (rest if rest <= 2 else 0)
+        assert chosen((5, 20, 1), 40, 2 * lanes + rest) == (rest if rest <= few else 0)
         assert chosen((5, 20, 1), 40, 4 * lanes + rest) == 0
-        assert chosen((5, 20, 1), 40, lanes * 3 + rest, threads=3) == (rest if rest <= 6 else 0)
-    for samples, most in ((9, 0), (10, 1), (25, 2), (250, lanes // 2)):  # of 40 parameters
+        assert chosen((5, 20, 1), 40, lanes * 3 + rest, threads=3) == (rest if rest <= 3 * few else 0)
+    for samples in (5, 9, 15, 25, 100, 250):  # of 40 parameters
         assert [chosen((4, 8, 1), samples, rest) for rest in range(1, lanes)] == [
-            rest if rest <= most else 0 for rest in range(1, lanes)
+            rest if rest <= most(40 * samples) else 0 for rest in range(1, lanes)
         ]
     assert chosen((2, 1), 40, 1) == 0
     assert chosen((60, 400, 1), 256, 9, flows=True) == chosen((60, 400, 1), 256, 9, engine="lanes") == 0

@@ -64,7 +64,8 @@ py::dict train_as(const Request& request) {
                                               method["steps"].cast<std::int64_t>(),
                                               vector_of(method["record_steps"].cast<Array<std::int64_t>>()),
                                               {method["fitted"].cast<bool>(), method["satisfied"].cast<bool>(), method["dead"].cast<bool>()},
-                                              method["retire"].cast<bool>()};
+                                              method["retire"].cast<bool>(),
+                                              request.engine == shoal::Engine::automatic ? -1 : 0};
         return train_by<T>(request, descent, std::int64_t(descent.record_steps.size()), request.networks * descent.steps);
     }
     if constexpr (std::is_same_v<T, double>)

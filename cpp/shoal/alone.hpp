@@ -5,10 +5,11 @@
 #include "shoal/alone_recorder.hpp"
 #include "shoal/alone_slack.hpp"
 #include "shoal/alone_stop.hpp"
-#include "shoal/descent.hpp"
+#include "shoal/descent_method.hpp"
 #include "shoal/schedule.hpp"
 
 #include <barrier>
+#include <cstring>
 #include <numeric>
 
 namespace shoal::alone {
@@ -18,6 +19,14 @@ template <class T>
 int most_samples(const Run<T>& run) {
     return std::max(run.task.samples, run.test ? run.test->samples : 0);
 }
+
+// A network between two steps of its training, which another engine began.
+template <class T>
+struct Straggler {
+    std::int64_t network, step, record;  // its number, the steps it has taken, its next record
+    std::vector<T> parameters;
+    std::vector<double> velocity;  // where there is momentum
+};
 
 // State that the threads of a team share. One thread runs `turn` at the barrier, while the others wait; it makes all scalar decisions.
 template <class T>
@@ -35,6 +44,8 @@ class Training {
           drawing_(run.network, run.span),
           parameters_(run.network.parameters),
           velocity_(run.record.velocity.empty() ? 0 : run.network.parameters),
+          before_{std::vector<T>(run.network.parameters), std::vector<T>(method.moves.momentum != 0 ? run.network.parameters : 0)},
+          after_(before_),
           block_(Passes<T>::block_samples(run.network, most_samples(run), run.tuning)),
           slow_(std::int64_t(run.network.parameters) * run.task.samples > 1 << 16),
           shares_(shares(run.network, run.task.learnt)),
@@ -64,9 +75,9 @@ class Training {
                 meet();
                 if (leave_) return;
                 if (leads && recorded_) recorder_.end(samples_, test_ ? &*test_ : nullptr, activity_);
-                if (leads && recorded_ && stopped()) recorder_.hold();
+                if (leads && recorded_ && done()) recorder_.hold();
                 if (last_) break;
-                if (!stopped()) move_parts();
+                if (!done()) move_parts();
                 meet();
                 if (leave_) return;
             }
@@ -77,6 +88,9 @@ class Training {
         }
     }
 
+    // Lets the next network that begins be this one, from where it is; nullptr: one that is drawn.
+    void continue_from(const Straggler<T>* straggler) { straggler_ = straggler; }
+
     // Runs between two stages, while no member works.
     void turn(Monitor& monitor) noexcept {
         next_.store(0, std::memory_order_relaxed);
@@ -84,7 +98,8 @@ class Training {
         if (leave_) return void(stage_ = Stage::start);
         switch (stage_) {
             case Stage::start:
-                step_ = record_ = 0, recorded_ = false;
+                step_ = straggler_ ? straggler_->step : 0, record_ = straggler_ ? straggler_->record : 0;
+                recorded_ = rests_ = false;
                 if (run_.network.centred) {
                     stage_ = Stage::centre, first_item_ = 0, items_ = shares_ + rest_shares_ + test_shares_;
                     break;
@@ -97,6 +112,7 @@ class Training {
                 if (take_lost() && !stopped()) stop(Status::diverged);
                 if (stops_.any() && !stopped()) stop(stops_.status(samples_));
                 stage_ = last_ ? Stage::start : Stage::move;
+                if (!last_ && watches()) before_.take(model_);
                 break;
             case Stage::move:
                 stage_ = Stage::shares;
@@ -105,8 +121,14 @@ class Training {
                     break;
                 }
                 slack_.step(model_);
+                if (watches()) after_.take(model_), rests_ = after_ == before_;
                 ++step_, record_ += recorded_;
                 monitor.stepped(1);
+                if (rests_) {
+                    recorded_ = false;
+                    end_early(monitor);
+                    break;
+                }
                 plan_step(monitor);
                 break;
         }
@@ -119,6 +141,20 @@ class Training {
   private:
     enum class Stage { start, centre, centred, shares, move };
 
+    // What a step moves.
+    struct Place {
+        std::vector<T> parameters, velocity;
+
+        void take(const Model<T>& model) {
+            model.write(parameters);
+            if (!velocity.empty()) model.write_velocity(velocity);
+        }
+        bool operator==(const Place& other) const {
+            const auto same = [](const std::vector<T>& a, const std::vector<T>& b) { return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0; };
+            return same(parameters, other.parameters) && same(velocity, other.velocity);
+        }
+    };
+
     const Run<T>& run_;
     const DescentMethod<T>& method_;
     Model<T> model_;
@@ -128,6 +164,7 @@ class Training {
     Slack<T> slack_;
     Drawing drawing_;
     std::vector<T> parameters_, velocity_;  // as Network numbers them, when they are drawn or recorded
+    Place before_, after_;  // a step that checks
     int block_;  // samples of a block
     bool slow_;  // whether a step takes so long that each is reported
     int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
@@ -140,7 +177,8 @@ class Training {
     Stage stage_ = Stage::start;
     std::int64_t step_ = 0, record_ = 0;
     int first_item_ = 0, items_ = 0;  // range of shares to be seen
-    bool recorded_ = false, last_ = false, leave_ = false;
+    bool recorded_ = false, last_ = false, leave_ = false, rests_ = false;
+    const Straggler<T>* straggler_ = nullptr;
     std::atomic<bool> lost_{false};  // whether a parameter, or the loss, is not finite
     std::atomic<int> next_{0};
 
@@ -154,11 +192,18 @@ class Training {
         recorder_.lanes.stopped_at[0] = -1;
         load(run_.start);
         recorder_.start(parameters_);
-        if (run_.resumed && !run_.network.centred) load(*run_.resumed);
+        if (!run_.network.centred) load_present();
         if (method_.moves.momentum != 0) load_velocity();
     }
 
+    // Loads the weights from which training goes on, where those are not the initial ones.
+    void load_present() {
+        if (run_.resumed) load(*run_.resumed);
+        if (straggler_) load(straggler_->parameters);
+    }
+
     void load_velocity() {
+        if (straggler_) return model_.load_velocity(&straggler_->velocity);
         const std::optional<Start>& given = method_.moves.velocity;
         const std::int64_t network = recorder_.lanes.network[0];
         if (given) drawing_.draw(*given, run_.seed, run_.first + network, run_.position + network);
@@ -170,9 +215,13 @@ class Training {
         const double largest = drawing_.draw(start, run_.seed, run_.first + network, run_.position + network);
         std::transform(drawing_.trained().begin(), drawing_.trained().end(), parameters_.begin(), [](double number) { return T(number); });
         recorder_.lanes.unmet.take(0, drawing_);
-        model_.load(parameters_);
-        slack_.start(model_);
+        load(parameters_);
         lost_ = !std::isfinite(T(largest));
+    }
+
+    void load(const std::vector<T>& parameters) {
+        model_.load(parameters);
+        slack_.start(model_);
     }
 
     // Takes the outputs at initialisation as those from which a centred network counts.
@@ -184,7 +233,7 @@ class Training {
         if (leads) {
             samples_.at_start = samples_.outputs;
             if (test_) test_->at_start = test_->outputs;
-            if (run_.resumed) load(*run_.resumed);
+            load_present();
         }
         meet();
         return !leave_;
@@ -216,7 +265,12 @@ class Training {
         recorder_.lanes.stopped_at[0] = step_;
     }
 
-    // Ends a network that meets a rule, without its step. The remaining records equal the present: they are copied, or one more pass is made for them.
+    bool done() const { return stopped() || rests_; }
+
+    // Whether this step also checks whether the network still moves.
+    bool watches() const { return method_.watches(step_); }
+
+    // Ends a network that meets a rule, without its step, or that no step moves any more. The remaining records equal the present: they are copied, or one more pass is made for them.
     void end_early(Monitor& monitor) {
         recorded_ = !recorded_ && record_ < run_.record.times, last_ = true;
         plan_shares(false);
@@ -332,6 +386,12 @@ class Alone {
         training_.take_part(network, network + 1, true, monitor, passes_, [&] { training_.turn(monitor); });
     }
 
+    void go_on(const Straggler<T>& straggler, Monitor& monitor) {
+        training_.continue_from(&straggler);
+        train(straggler.network, monitor);
+        training_.continue_from(nullptr);
+    }
+
   private:
     Training<T> training_;
     Passes<T> passes_;
@@ -348,7 +408,7 @@ template <class T>
 std::int64_t bytes(const Network& network, int samples, int test_samples, std::int64_t networks, int threads) {
     const int together = members(network, samples, test_samples, networks, threads), cut = shares(network, samples);
     const std::int64_t teams = together == 1 ? std::min<std::int64_t>(networks, threads) : 1, slopes = Rows<T>::numbers(network);
-    const std::int64_t effective = 3 * slopes + 2 * network.parameters, outputs = (1 + network.centred) * std::int64_t(network.outputs());
+    const std::int64_t effective = 3 * slopes + 6 * network.parameters, outputs = (1 + network.centred) * std::int64_t(network.outputs());
     std::int64_t numbers = (together == 1 ? std::min(2, cut) : cut) * slopes + effective + 2 * std::int64_t(cut) * network.units();
     numbers += (samples + std::int64_t(test_samples)) * (outputs + 3);
     return teams * (numbers * std::int64_t(sizeof(T)) + Slack<T>::bytes(network, samples) + 8 * std::int64_t(network.parameters) +

@@ -3,32 +3,17 @@
 // A step is a deterministic function of the parameters, and of the velocity where there is momentum. A network that a step leaves unchanged to the bit, with
 // its velocity, never moves again, and all its later records equal the present one (unless rates follow a schedule). So it leaves, and the next network of the
 // queue takes its lane; the same holds for networks that diverge or meet a rule (stop.hpp). Each lane counts its own steps, from the time on the pack's clock at
-// which its network came.
+// which its network came. Once the queue is empty and few networks are left, they leave the pack and go on alone, one after the other (alone.hpp).
 #pragma once
 
+#include "shoal/alone.hpp"
 #include "shoal/queue.hpp"
 #include "shoal/recorder.hpp"
-#include "shoal/stop.hpp"
-#include "shoal/update.hpp"
 
 #include <bit>
+#include <memory>
 
 namespace shoal {
-
-template <AnyLanes V>
-class Descent;
-
-template <class T>
-struct DescentMethod {
-    Moves<T> moves;
-    std::int64_t steps;
-    std::vector<std::int64_t> record_steps;  // increasing, 0..steps
-    StopRules stop = {};
-    bool retire = true;  // whether networks that are done leave before their last step; changes the time, never a bit
-
-    template <AnyLanes V>
-    using Trainer = Descent<V>;
-};
 
 // One thread's workspace; nothing is allocated after its construction.
 template <AnyLanes V>
@@ -45,14 +30,13 @@ class Descent {
           recorder_(run),
           stops_(run.network, run.task, run.loss, method.stop),
           period_(refill_period(run, method)),
-          velocity_(method.moves.momentum != 0 ? run.network.parameters : 0) {}
+          velocity_(method.moves.momentum != 0 ? run.network.parameters : 0),
+          few_(method.leaving < 0 ? most_alone(double(run.network.parameters) * run.task.learnt, V::width, V::registers) : method.leaving) {}
 
     // Trains networks from the queue until it is empty or the monitor says stop.
     void train(Queue& queue, Monitor& monitor);
 
   private:
-    // One step in `watch_every` also checks whether networks still move.
-    static constexpr std::int64_t watch_every = 32;
     static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
     // Moves theta, with a check that it is finite; a watchful step also checks whether it, or its velocity, moved.
@@ -90,6 +74,7 @@ class Descent {
     bool attend(Queue& queue, Monitor& monitor);
     bool finish(Monitor& monitor);
     bool fill(Queue& queue, Monitor& monitor);
+    bool go_on_alone(Monitor& monitor);
     void leave(int lane);
     bool look(const std::int64_t (&times)[L], Monitor& monitor);
     bool begin_records(const Monitor& monitor);
@@ -107,6 +92,8 @@ class Descent {
     Stops<V> stops_;
     const std::int64_t period_;  // networks come at multiples of this; if it is 0, when all lanes are free
     Pack<V> velocity_;  // where there is momentum
+    const int few_;  // so many networks, or fewer, train faster alone
+    std::unique_ptr<alone::Alone<T>> alone_;  // made when it is first needed
 
     std::int64_t clock_ = 0, due_ = 0;  // steps of the pack; the step at which a lane next has something to record, or ends
     std::int64_t begun_[L], next_[L], times_[L];  // per lane: when its network came, its next record, and the record it takes now

@@ -31,8 +31,7 @@ void Descent<V>::train(Queue& queue, Monitor& monitor) {
         const bool attended = clock_ >= due_;
         if (attended && !(attend(queue, monitor) && begin_records(monitor))) return;
         if (method_.stop.any()) stops_.clear();
-        const bool watchful = method_.retire && method_.moves.schedule.empty() && clock_ % watch_every == watch_every - 1;
-        if (!step(watchful, monitor)) {
+        if (!step(method_.watches(clock_), monitor)) {
             if (!met_) return;
             let_go_of_those_who_meet_a_rule();  // before their step; the others then take theirs
         } else if (attended && due_ < clock_) {
@@ -88,6 +87,7 @@ bool Descent<V>::attend(Queue& queue, Monitor& monitor) {
         some = false;  // a network that comes may end at once
         for (int lane = 0; lane < L; ++lane) some |= cohort_.lanes.wanted(lane) && (leaves_[lane] || step_of(lane) == method_.steps);
     }
+    if (last_come_ && cohort_.lanes.wanted() <= few_ && !go_on_alone(monitor)) return false;
     wanted_ = cohort_.lanes.wanted();
     alignas(64) T trained[L];
     for (int lane = 0; lane < L; ++lane) trained[lane] = T(cohort_.lanes.wanted(lane));
@@ -151,6 +151,24 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
         if (fresh[lane] == 0) continue;
         cohort_.resume_lane(lane);
         leaves_[lane] = method_.retire && cohort_.lanes.status[lane] != Status::ok;
+    }
+    return true;
+}
+
+// Trains the networks that are left to their end, outside of the pack. Returns false if the monitor says stop.
+template <AnyLanes V>
+bool Descent<V>::go_on_alone(Monitor& monitor) {
+    for (int lane = 0; lane < L; ++lane) {
+        if (!cohort_.lanes.wanted(lane)) continue;
+        if (!alone_) alone_ = std::make_unique<alone::Alone<T>>(run_, method_);
+        alone::Straggler<T> straggler{cohort_.lanes.network[lane], step_of(lane), next_[lane], {}, {}};
+        for (int n = 0; n < run_.network.parameters; ++n) {
+            straggler.parameters.push_back(cohort_.parameters.lane(n, lane));
+            if (method_.moves.momentum != 0) straggler.velocity.push_back(velocity_.lane(n, lane));
+        }
+        alone_->go_on(straggler, monitor);
+        if (monitor.stopped()) return false;
+        leave(lane);
     }
     return true;
 }

@@ -16,10 +16,7 @@ auto with_lanes(const Network& network, std::int64_t networks, int threads, Act&
     return act(Lanes<T>());
 }
 
-// Parameters x samples from which on a network trains faster alone than in a pack with empty lanes. Measured with AVX-512 on one thread: from 1,000 on two
-// networks do, from 10,000 on as many as half a pack. The last networks of a call, which do not fill a pack, train alone if there are no more packs per thread
-// than `few_rounds`.
-constexpr double least_alone_work = 400;
+// The last networks of a call, which do not fill a pack, train alone if there are no more packs per thread than this.
 constexpr int few_rounds = 4;
 
 // What the lanes hold: networks, or the samples of one network (descent only). All engines have the same bits; `automatic` is the fastest by a model.
@@ -39,7 +36,7 @@ std::int64_t networks_alone(const Network& network, int samples, std::int64_t ne
     if (engine == Engine::alone) return networks;
     const double work = double(network.parameters) * samples;
     if ((network.parameters >= 10'000 && samples >= 256) || (network.parameters >= 1'000 && samples >= 20'000)) return networks;
-    const int most = work < least_alone_work ? 0 : work < 1000 ? 1 : work < 10'000 ? 2 : Lanes<T>::count / 2;
+    const int most = most_alone(work, Lanes<T>::count);
     const std::int64_t together = std::int64_t(Lanes<T>::count) * threads, rest = networks % together, each = (rest + threads - 1) / threads;
     return networks < few_rounds * together && each <= most ? rest : 0;
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <set>
 #include <stdexcept>
 
 namespace {
@@ -268,11 +269,39 @@ void same_bits_as_lanes() {
         shoal::train(samples.run, samples.method, Engine::alone, threads, ignore);
         CHECK(lanes.hash() == samples.hash(), "setting %d: %zu layers, %d inputs, %d samples, %s, %s, %d threads", n, setting.widths.size() - 1,
               setting.widths[0], setting.samples, setting.activation.c_str(), setting.loss.c_str(), threads);
+        Outcome<T> leaving(setting);
+        leaving.method.leaving = 1 + n % Lanes<T>::count;
+        shoal::train(leaving.run, leaving.method, Engine::lanes, 1 + n % 2, ignore);
+        CHECK(lanes.hash() == leaving.hash(), "setting %d: when %d are left, they leave", n, leaving.method.leaving);
         shared += shoal::shares(lanes.run.network, setting.samples) > 1, without_hidden += setting.widths.size() == 2;
         for (const shoal::Status status : lanes.status) stopped += status >= shoal::Status::fitted, lost += status == shoal::Status::diverged;
     }
     CHECK(shared > 9 && without_hidden > 29 && stopped > 29 && lost > 29, "%d in shares, %d without hidden units, %d stopped, %d diverged", shared,
           without_hidden, stopped, lost);
+}
+
+// Networks that go on in their pack, at rest, and end by rules, leave it when few are left: progress is complete, and each bit is that of lanes.
+template <class T>
+void stragglers_go_on_alone() {
+    Setting usual{{5, 20, 1}}, curved{{4, 8, 6, 1}, "tanh"}, moving{{5, 20, 1}}, centred{{5, 12, 12, 1}};
+    moving.momentum = 0.5, moving.nesterov = true, centred.centred = true, usual.start = shoal::StartKind::separated;
+    for (Setting setting : {usual, curved, moving, centred}) {
+        setting.samples = 20, setting.steps = 200, setting.record_steps = {0, 37, 64, 150, 200}, setting.stop = {true, false, true};
+        setting.networks = 3 * Lanes<T>::count, setting.test_samples = 4;
+        Outcome<T> lanes(setting);
+        shoal::train(lanes.run, lanes.method, Engine::lanes, 1, ignore);
+        const std::set<std::int64_t> ends(lanes.stopped_at.begin(), lanes.stopped_at.end());
+        CHECK(ends.size() > 5, "networks end at %zu different steps", ends.size());
+        for (const int leaving : {1, 2, Lanes<T>::count, -1})
+            for (const int threads : {1, 2}) {
+                Outcome<T> some(setting);
+                some.method.leaving = leaving;
+                std::int64_t done = 0;
+                shoal::train(some.run, some.method, Engine::lanes, threads, [&](std::int64_t now) { done = now; });
+                CHECK(some.hash() == lanes.hash() && done == setting.networks * setting.steps, "%s, when %d are left, %d threads: %d steps",
+                      setting.activation.c_str(), leaving, threads, int(done));
+            }
+    }
 }
 
 // The automatic choice leaves some networks to train alone, all, or none; the bits are those of lanes, and progress is complete.
@@ -288,7 +317,8 @@ void any_networks_may_be_alone() {
                 Outcome<T> lanes(setting), chosen(setting);
                 const auto by_itself = shoal::networks_alone<T>(lanes.run.network, setting.samples, setting.networks, threads, Engine::automatic, false);
                 const std::int64_t rest = setting.networks % (count * threads);
-                const bool few = setting.networks < shoal::few_rounds * count * threads && rest <= 2 * threads;
+                const int most = shoal::most_alone(double(lanes.run.network.parameters) * setting.samples, count);
+                const bool few = setting.networks < shoal::few_rounds * count * threads && (rest + threads - 1) / threads <= most;
                 CHECK(by_itself == (setting.widths[0] == 60         ? 2
                                     : setting.widths[0] == 5 && few ? rest
                                                                     : 0),
@@ -318,6 +348,8 @@ void run_tests() {
     satisfied_samples_rest<float>();
     same_bits_as_lanes<double>();
     same_bits_as_lanes<float>();
+    stragglers_go_on_alone<double>();
+    stragglers_go_on_alone<float>();
     any_networks_may_be_alone<double>();
     any_networks_may_be_alone<float>();
 }

@@ -87,24 +87,31 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network
     beside += _kernel_numbers(training.record.measure, network, task.samples) * lanes * itemsize
     flows, learnt = isinstance(training.method, GradientFlow), int(np.count_nonzero(task.sample_weight))
-    work_alone = alone = 0
+    alone = 0
     if threads:  # none where workers elsewhere train
         sizes = (network.widths, network.bias, learnt, networks, threads)
         alone = _core.networks_alone(*sizes, engine(training.method), flows, training.dtype)
-    if alone:
-        of_network = (network.widths, network.bias, network.centred)
-        counts = (task.samples, task.test_samples, alone, threads)
-        work_alone = _core.alone_bytes(*of_network, *counts, training.dtype, network.activation)
+
+    def by_themselves(count: int) -> int:
+        counts = (task.samples, task.test_samples, count, threads)
+        found = _core.alone_bytes(
+            network.widths, network.bias, network.centred, *counts, training.dtype, network.activation
+        )
         if training.method.momentum:  # the velocity, in rows of whole packs, and recorded
-            work_alone += min(threads, alone) * 2 * itemsize * (network.parameters + lanes * (network.units + 1))
-        work_alone += task_bytes(task, itemsize, run.targets) + span + min(threads, alone) * (beside + copies)
+            found += min(threads, count) * 2 * itemsize * (network.parameters + lanes * (network.units + 1))
+        return int(found + min(threads, count) * (beside + copies))
+
+    work_alone = by_themselves(alone) + task_bytes(task, itemsize, run.targets) + span if alone else 0
     if alone == networks:
         return threads, work_alone
     started = min(threads, -(-(networks - alone) // lanes))  # the core starts no thread that would have no pack
     passes = [task.samples, *([task.test_samples] if task.test else []), *([task.samples] if of_gradient else [])]
     pack = sum(_core.pack_bytes(network.widths, samples, training.dtype, network.activation) for samples in passes)
     work = work_bytes(network, task, training.method, pack, passes, lanes, started, itemsize, run.targets)
-    return started, max(work_alone, work + span + started * (beside + copies * lanes))
+    work += span + started * (beside + copies * lanes)
+    if threads and not flows and engine(training.method) == "auto":  # the last networks of a pack may go on alone
+        work += by_themselves(started)
+    return started, max(work_alone, work)
 
 
 def _kernel_numbers(measures: Sequence[str], network: Network, samples: int) -> int:
