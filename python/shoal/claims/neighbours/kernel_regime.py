@@ -322,7 +322,7 @@ def _figure(data: xr.Dataset) -> Figure:
     curves.set(xlabel="time (step x rate)", ylabel="output f")
     gaps.set(xscale="log", yscale="log", xlabel=r"output scale $\alpha$", ylabel="gap to the kernel regime")
     descent.set(xlabel="step", ylabel="output f")
-    widths.set(xscale="log", yscale="log", xlabel="units per hidden layer", ylabel="gap to the kernel of infinite width, relative")
+    widths.set(xscale="log", yscale="log", xlabel="units per hidden layer", ylabel="gap to infinite width, relative")
     ticks(gaps.xaxis, DRAWN[::2])
     descent.set_ylim(top=2 * descent.get_ylim()[1])
     ticks(widths.xaxis, (4, 8, 16, 32, 64, 128, 256))
