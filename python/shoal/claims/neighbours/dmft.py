@@ -99,7 +99,7 @@ def regression(seed: int) -> Regression:
 def dmft(run: Trial) -> Figure:
     """Compare linear networks with their order parameters, and the scatter of linear and tanh networks."""
     size = "quick" if run.quick else "full"
-    networks, task = run.networks(full=1000, quick=1000), regression(run.seed)
+    networks, task = run.networks(full=1000, quick=700), regression(run.seed)
     found = {
         activation: [
             Trained.of(run, task, activation, width, more * networks, 1 + 16 * kind + part)
