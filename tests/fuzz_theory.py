@@ -22,6 +22,8 @@ from shoal.theory.mean_field.tangent_kernel import mean_field_kernel, mean_field
 TIMES, MARGINS = [0.0, 0.5, 2.0], [0.2, 0.5]
 TASK = SimpleNamespace(inputs=np.eye(2), labels=np.array([1, -1]), sample_weight=np.array([0.5, 0.5]))
 WEIGHTS = (np.array([[[0.1, -0.2], [-0.2, 0.1]]]), np.array([[[0.1, -0.1]]]))
+REGRESSION = SimpleNamespace(inputs=np.eye(2), targets=np.array([1.0, -0.5]), sample_weight=np.array([0.5, 0.5]))
+KERNEL = dict(kernel=np.eye(2), targets=[1.0, -1.0], sample_weight=[0.5, 0.5], initial=0.1)
 
 MODE = theory.Mode(norm=1.0, frequency=0.5, start_margin=0.1)
 CHAIN = theory.Chain((0.5, 0.4, 0.3), norm=2.0, frequency=0.5)
@@ -135,7 +137,11 @@ TARGETS: tuple[Target, ...] = tuple(
                 "early_alignment": dict(weights=WEIGHTS, task=TASK, loss="hinge", times=TIMES),
                 "exponential_weight": dict(times=TIMES, start=0.1, norm=1.0, frequency=0.5),
                 "failure_probability": dict(neurons=[1, 2], weight_std=1.0, output_std=2.0, data="separated"),
+                "kernel_descent": dict(rate=0.5, steps=[0, 2], **KERNEL),
+                "kernel_flow": dict(times=TIMES, **KERNEL),
                 "learning_time": dict(level=[0.2, 0.5], constant=1.0, **_MODE),
+                "linear_finite_width": dict(task=REGRESSION, times=TIMES, points=[[1.0, 2.0]], alpha=1.0),
+                "linear_mean_field": dict(task=REGRESSION, times=TIMES, alpha=1.0, weights=WEIGHTS),
                 "linear_mode": dict(times=TIMES, constant=1.0, **_MODE),
                 "penalised_linear": dict(task=TASK, weight_decay=0.1, spectral_decoupling=0.1, loss="squared"),
                 "power_mode": dict(times=TIMES, **_MODE),
@@ -143,6 +149,7 @@ TARGETS: tuple[Target, ...] = tuple(
                 "separated_margins": dict(weights=WEIGHTS, task=TASK, loss="hinge", times=TIMES),
                 "separable_growth": dict(task=TASK),
                 "separator": dict(inputs=[[1.0, 1.0], [-1.0, 1.0]], labels=[1, 1]),
+                "wide_kernel": dict(points=[[1.0, 2.0], [0.5, 1.0]], hidden_layers=2, activation="erf", slope=0.1),
                 "starved_strength": dict(
                     strength=[0.5, 2.0], starts=(0.1, 0.1), norms=(1.0, 0.5), fraction=0.5, depth=3
                 ),

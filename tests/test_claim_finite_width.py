@@ -7,8 +7,9 @@ import pytest
 
 from shoal.claims.claim import Setting
 from shoal.claims.hinge_mean_field import finite_width
-from shoal.claims.hinge_mean_field.finite_width import limit, steps_at, stratified, train, trend
+from shoal.claims.hinge_mean_field.finite_width import steps_at, stratified, train
 from shoal.claims.shared.teacher import Condition
+from shoal.claims.shared.widths import limit, trend
 from shoal.claims.trial import Trial
 from support import can_be_read_back, is_labelled, passes, rows_of
 

@@ -23,12 +23,13 @@ SAYS = {
     "pytorch": r"\[-1\.0, 1\.0, 1\.0, -1\.0\] \[-1, 1, 1, -1\]$",
     "regression": r"\[\[-2\.    0\.76  0\.7\d\]\n",
     "starvation": r"PASS \(flow\)",
+    "tangent_kernel": r"alpha   1: .*\nalpha  10: .*\nalpha 100: .* 1 - cosine \d\.\de-0[4-9]$",
     "xor_failure": r"0\.8\d+ \(0\.\d{4} to 0\.\d{4}\)$",
 }
 
 
-def test_there_are_twelve() -> None:
-    assert len(EXAMPLES) == 12
+def test_there_are_thirteen() -> None:
+    assert len(EXAMPLES) == 13
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -108,6 +108,14 @@ def test_separated_weights_are_drawn_for_a_task() -> None:
     assert drawn.draw(network, task) == drawn
 
 
+@pytest.mark.parametrize("init", [shoal.Gaussian(0.7), shoal.Separated(0.1)], ids=str)
+def test_weights_are_drawn_for_a_regression_as_for_labels(init: Any) -> None:
+    network, labels = shoal.Network((2, 6, 1)), shoal.tasks.modes((1.7, 0.9))
+    targets = shoal.Task.regression(labels.inputs, [0.3, -2.0])
+    drawn, other = (init.draw(network, task, networks=5, seed=3) for task in (targets, labels))
+    np.testing.assert_array_equal(drawn.weights[0], other.weights[0])
+
+
 def test_what_cannot_be_predicted_is_refused() -> None:
     data = trained(shoal.Network((3, 8, 1)))
     with pytest.raises(ValueError, match=r"inputs must have shape \(points, 3\) for this network, got \(4, 2\)"):

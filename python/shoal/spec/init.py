@@ -63,7 +63,7 @@ class Init(Frozen, ABC):
 
         data = train(
             network, task, self, method=GradientDescent(1.0, steps=0), record=Record(measure=("weights",)),
-            networks=networks, seed=seed, first_network=first_network, dtype=dtype, threads=threads,
+            loss="squared", networks=networks, seed=seed, first_network=first_network, dtype=dtype, threads=threads,
         )  # fmt: skip
         layers = range(1, network.layers + 1)
         biases = [data[f"biases_{layer}"].values for layer in layers] if network.bias else None

@@ -17,6 +17,11 @@
 | w_hat | direction of that growth | ``separator`` | (inputs,) |
 | w_tilde | its offset, the same from all initial weights | ``separable_growth`` | :class:`Growth` |
 | w_i, z_i | ReLU neurons of small initial weights | ``early_alignment`` | :class:`EarlyAlignment` |
+| f(t) | outputs with a constant tangent kernel, by flow | ``kernel_flow`` | (.., times, samples) |
+| f_k | the same by descent | ``kernel_descent`` | (.., steps, samples) |
+| Theta | that kernel at infinite width | ``wide_kernel`` | (points, points) |
+| G, v, q | linear networks in the mean-field parametrisation | ``linear_mean_field`` | :class:`LinearMeanField` |
+| - | scatter and bias of such networks at a finite width | ``linear_finite_width`` | :class:`FiniteWidth` |
 | - | which neurons die, and when; which modes fail | ``separated_deaths`` | :class:`NeuronDeaths` |
 | P | probability that a neuron dies | ``death_probability`` | scalar |
 | P | probability that training fails | ``failure_probability`` | as ``neurons`` |
@@ -34,6 +39,8 @@ from shoal.theory.chain import Chain
 from shoal.theory.early_alignment import EarlyAlignment, early_alignment
 from shoal.theory.features.features import Features
 from shoal.theory.growth import Growth, separable_growth
+from shoal.theory.kernel_regime import kernel_descent, kernel_flow, wide_kernel
+from shoal.theory.linear_mean_field import FiniteWidth, LinearMeanField, linear_finite_width, linear_mean_field
 from shoal.theory.mean_field.hinge import MeanFieldHinge
 from shoal.theory.mean_field.noise import TrainedNoise
 from shoal.theory.mode import Mode
@@ -59,7 +66,9 @@ __all__ = [
     "ClassFlow",
     "EarlyAlignment",
     "Features",
+    "FiniteWidth",
     "Growth",
+    "LinearMeanField",
     "MeanFieldHinge",
     "MeanFieldPopulation",
     "Mode",
@@ -75,7 +84,11 @@ __all__ = [
     "early_alignment",
     "exponential_weight",
     "failure_probability",
+    "kernel_descent",
+    "kernel_flow",
     "learning_time",
+    "linear_finite_width",
+    "linear_mean_field",
     "linear_mode",
     "penalised_linear",
     "power_mode",
@@ -84,6 +97,7 @@ __all__ = [
     "separated_margins",
     "separator",
     "starved_strength",
+    "wide_kernel",
 ]
 
 
