@@ -53,6 +53,7 @@ def test_the_claims_are_listed_in_the_order_in_which_they_run():
         "incremental",
         "max-margin",
         "early-alignment",
+        "edge-of-stability",
     )
 
 
