@@ -178,9 +178,13 @@ def _minima(run: Trial) -> None:
         network, task, Explicit([first, last]), method=GradientDescent(1.0, 0), record=_SHARPNESS, **given
     )
     found, right = at_rest["sharpness"].values[:, 0], sharpness_of(first, last)
-    run.compare_flow("minima of linear networks: sharpness |w_2|^2 + s_1(W_1)^2", found, right, RESIDUAL)
-    run.must_fail("1e-7 larger", compare_flow(found, (1 + 1e-7) * right, RESIDUAL))
-    run.must_fail("all squares of W_1", compare_flow(found, (last**2).sum((1, 2)) + (first**2).sum((1, 2)), RESIDUAL))
+
+    def rest(theory: Floats) -> Comparison:
+        return compare_flow(found[:, None], theory[:, None], RESIDUAL)
+
+    run.row("minima of linear networks: sharpness |w_2|^2 + s_1(W_1)^2", rest(right))
+    run.must_fail("1e-7 larger", rest((1 + 1e-7) * right))
+    run.must_fail("all squares of W_1", rest((last**2).sum((1, 2)) + (first**2).sum((1, 2))))
     beside = [layer + 1e-6 * draw.normal(size=layer.shape) for layer in (first, last)]
     factors = np.where(np.arange(count) % 2 == 0, -1, 1) * draw.uniform(CLEAR, 0.2, count) + 1
     record = Record(steps=np.arange(STEPS + 1), measure=("loss",))
