@@ -42,6 +42,7 @@ REDUCIBLE = (
     "unit_active",
     "gradient_norm",
     "distance",
+    "sharpness",
 )
 MEASURES = (*REDUCIBLE, "pattern", "trajectory", "weights")
 OF_TEST = ("test_loss", "test_error", "test_margin", "test_output", "test_residual")

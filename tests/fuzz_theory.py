@@ -134,6 +134,7 @@ TARGETS: tuple[Target, ...] = tuple(
                 "decoupled_margin": dict(spectral_decoupling=[0.1, 1.0], loss="cross_entropy"),
                 "descend_cycle": dict(target=1.0, rate=1.1),
                 "descend_mode": dict(start=[0.1, 0.2], target=1.0, rate=0.5, steps=4),
+                "descend_quadratic": dict(start=0.1, sharpness=2.0, rate=0.5, steps=4, momentum=0.5, nesterov=True),
                 "early_alignment": dict(weights=WEIGHTS, task=TASK, loss="hinge", times=TIMES),
                 "exponential_weight": dict(times=TIMES, start=0.1, norm=1.0, frequency=0.5),
                 "failure_probability": dict(neurons=[1, 2], weight_std=1.0, output_std=2.0, data="separated"),
@@ -149,6 +150,7 @@ TARGETS: tuple[Target, ...] = tuple(
                 "separated_margins": dict(weights=WEIGHTS, task=TASK, loss="hinge", times=TIMES),
                 "separable_growth": dict(task=TASK),
                 "separator": dict(inputs=[[1.0, 1.0], [-1.0, 1.0]], labels=[1, 1]),
+                "stable_sharpness": dict(rate=0.1, momentum=0.5, nesterov=True),
                 "wide_kernel": dict(points=[[1.0, 2.0], [0.5, 1.0]], hidden_layers=2, activation="erf", slope=0.1),
                 "starved_strength": dict(
                     strength=[0.5, 2.0], starts=(0.1, 0.1), norms=(1.0, 0.5), fraction=0.5, depth=3

@@ -49,8 +49,8 @@ CASES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: shoal.Statistics(covariance=(("loss", "margin"),)),
         ValueError,
-        "covariance must be one of loss, error, soft_error, gradient_norm, distance, kernel_distance, test_loss, "
-        "test_error, test_soft_error, got 'margin'",
+        "covariance must be one of loss, error, soft_error, gradient_norm, distance, sharpness, "
+        "kernel_distance, test_loss, test_error, test_soft_error, got 'margin'",
     ),
     (
         lambda: shoal.Statistics(covariance=(("loss", "error"), ["loss", "error"])),  # type: ignore[arg-type]

@@ -167,6 +167,10 @@ def digests() -> dict[str, str]:
     cases["norms"] = arguments("tanh", network=shoal.Network((3, 9, 5, 1), "tanh", bias=True), **penalised)
     cases["norms, condensed"] = {**cases["condensed"], "record": norms}
     cases["norms, wide"] = {**cases["wide squared hinge"], **penalised}
+    curved = {"record": shoal.Record(steps=[0, 1, 13, 25], measure=("sharpness",))}
+    cases["sharpness"] = {**cases["norms"], **curved}
+    cases["sharpness, condensed"] = {**cases["condensed"], **curved}
+    cases["sharpness, wide"] = {**cases["wide classes"], **curved}
     rates = {"method": shoal.GradientDescent(0.1 * (1 + np.arange(40) / 40), 25), "networks": 40}
     cases["learning rates"], cases["learning rates, wide"] = (
         {**cases[name], **rates, "network": shoal.Network((inputs, 9, 1))}

@@ -54,6 +54,7 @@ def test_the_claims_are_listed_in_the_order_in_which_they_run():
         "max-margin",
         "early-alignment",
         "kernel-regime",
+        "edge-of-stability",
         "dmft",
     )
 

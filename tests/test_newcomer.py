@@ -22,14 +22,15 @@ SAYS = {
     "own_claim": r"(?s).*PASS: all 1 claims",
     "pytorch": r"\[-1\.0, 1\.0, 1\.0, -1\.0\] \[-1, 1, 1, -1\]$",
     "regression": r"\[\[-2\.    0\.76  0\.7\d\]\n",
+    "sharpness": r"(at rate 0\.\d+: [56]\.\d, in the end (20\.\d|13\.\d|(9|10)\.\d), the edge \d\d\.\d\n){3}$",
     "starvation": r"PASS \(flow\)",
     "tangent_kernel": r"alpha   1: .*\nalpha  10: .*\nalpha 100: .* 1 - cosine \d\.\de-0[4-9]$",
     "xor_failure": r"0\.8\d+ \(0\.\d{4} to 0\.\d{4}\)$",
 }
 
 
-def test_there_are_thirteen() -> None:
-    assert len(EXAMPLES) == 13
+def test_there_are_fourteen() -> None:
+    assert len(EXAMPLES) == 14
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -28,8 +28,8 @@ EIGEN_ALWAYS_INLINE V softplus(V a) {
     return where_less(V(0), a, larger(h, V(above_ln2<T>)), min(h, V(ln2<T>)));
 }
 
-// Each activation has `value`, phi(a); `times_derivative`, phi'(a) x given what is kept of a, which is a itself if `keeps_pre_activation`, else h = phi(a); and
-// `active_above`, the kept number above which a unit counts as active because its pre-activation is positive. A kink is at a = 0; below it the derivative is
+// Each activation has `value`, phi(a); `times_derivative`, phi'(a) x given what is kept of a, which is a itself if `keeps_pre_activation`, else h = phi(a); if
+// it is curved, `times_curvature`, phi''(a) x; and `active_above`, the kept number above which a unit counts as active because its pre-activation is positive. A kink is at a = 0; below it the derivative is
 // `closed_gate`.
 
 struct Relu {
@@ -92,6 +92,10 @@ struct Tanh {
     static EIGEN_ALWAYS_INLINE V times_derivative(V h, V x, V) {
         return fma(-h, h, V(1)) * x;
     }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_curvature(V h, V x) {
+        return V(typename V::Scalar(-2)) * h * (fma(-h, h, V(1)) * x);
+    }
 };
 
 struct Softplus {
@@ -106,6 +110,10 @@ struct Softplus {
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V times_derivative(V h, V x, V) {
         return -expm1(-h) * x;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_curvature(V h, V x) {
+        return -expm1(-h) * exp(-h) * x;
     }
 };
 
@@ -122,6 +130,10 @@ struct Erf {
     static EIGEN_ALWAYS_INLINE V times_derivative(V a, V x, V) {
         return erf_slope(a) * x;
     }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_curvature(V a, V x) {
+        return V(typename V::Scalar(-2)) * a * (erf_slope(a) * x);
+    }
 };
 
 struct Quadratic {
@@ -136,6 +148,10 @@ struct Quadratic {
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V times_derivative(V a, V x, V) {
         return (a + a) * x;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V times_curvature(V, V x) {
+        return x + x;
     }
 };
 

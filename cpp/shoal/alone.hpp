@@ -65,7 +65,7 @@ class Training {
     template <class Meet>
     void take_part(std::int64_t begin, std::int64_t end, bool leads, Monitor& monitor, Passes<T>& passes, Meet&& meet) {
         for (std::int64_t network = begin; network < end; ++network) {
-            if (leads) start(network);
+            if (leads) start(network, monitor);
             meet();
             if (leave_) return;
             if (run_.network.centred && !centre(leads, monitor, passes, meet)) return;
@@ -184,14 +184,14 @@ class Training {
 
     bool take_lost() { return lost_.load(std::memory_order_relaxed) && lost_.exchange(false); }
 
-    void start(std::int64_t network) {
+    void start(std::int64_t network, const Monitor& monitor) {
         std::fill(samples_.at_start.begin(), samples_.at_start.end(), T(0));
         if (test_) std::fill(test_->at_start.begin(), test_->at_start.end(), T(0));
         recorder_.lanes.network[0] = network;
         recorder_.lanes.status[0] = Status::ok;
         recorder_.lanes.stopped_at[0] = -1;
         load(run_.start);
-        recorder_.start(parameters_);
+        recorder_.start(parameters_, monitor);
         if (!run_.network.centred) load_present();
         if (method_.moves.momentum != 0) load_velocity();
     }

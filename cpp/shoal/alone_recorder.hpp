@@ -3,6 +3,7 @@
 
 #include "shoal/alone_passes.hpp"
 #include "shoal/measure.hpp"
+#include "shoal/sharpness.hpp"
 #include "shoal/tangent_kernel.hpp"
 
 #include <optional>
@@ -26,13 +27,15 @@ class Recorder {
           test_(run.network, run.test ? *run.test : run.task, run.loss, run.record.test) {
         lanes.unmet = Unmet<V>(run.network, run.span, run.record.keeps_weights());
         std::fill_n(lanes.status, V::count, Status::ok);
+        if (record_.sharpness) sharpness_.emplace(run.network, run.task, run.loss, run.penalty, run.record);
         if (record_.looks_at_kernel()) kernel_.emplace(run.network, run.task, run.record);
     }
     Recorder(const Recorder&) = delete;
 
     // Takes these parameters as those at initialisation.
-    void start(const std::vector<T>& parameters) {
+    void start(const std::vector<T>& parameters, const Monitor& monitor) {
         if (record_.looks_at_start()) initial_ = parameters;
+        if (sharpness_) sharpness_->centre(Numbers{parameters.data()}, V(1), monitor);
     }
 
     // Begins record number `time`, at these parameters. It is not complete if the monitor says stop.
@@ -42,6 +45,7 @@ class Recorder {
         times[0] = time;
         sight_.begin(lanes, times);
         parameters_.write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_);
+        if (sharpness_) sharpness_->write(Numbers{parameters.data()}, sight_, monitor);
         if (kernel_) kernel_->write(Numbers{parameters.data()}, Numbers{initial_.data()}, sight_, monitor);
     }
 
@@ -69,6 +73,7 @@ class Recorder {
     // Makes an empty record of a network that has diverged.
     void forget(std::int64_t time, const std::vector<T>& parameters, const Samples<T>* test, const Monitor& monitor) {
         begin(time, parameters, monitor);
+        parameters_.forget(sight_);
         if (kernel_) kernel_->forget(sight_);
         samples_.clear();
         samples_.write(sight_);
@@ -123,6 +128,7 @@ class Recorder {
     std::vector<T> initial_, gradient_;  // empty if distance, or gradient, is not recorded
     Sight<V> sight_;
     ParameterMeasure<V> parameters_;
+    std::optional<Sharpness<V>> sharpness_;
     std::optional<KernelMeasure<V>> kernel_;
     SampleMeasure<V> samples_;
     UnitMeasure<V> units_;

@@ -29,7 +29,7 @@ EIGEN_ALWAYS_INLINE V sigmoid_of_minus(V m) {
 // What the residual does at the threshold: nothing, bend or jump.
 enum class Kink { none, bend, jump };
 
-// Each loss, with its threshold h, has `value` l(m), `residual` r(m), and `witness`, which given r = r(m) is finite if and only if m and l(m) are. A network
+// Each loss, with its threshold h, has `value` l(m), `residual` r(m), `curvature` l''(m) where l is smooth, and `witness`, which given r = r(m) is finite if and only if m and l(m) are. A network
 // has diverged if the witness of a sample that it learns is not finite.
 
 struct CrossEntropy {
@@ -43,6 +43,10 @@ struct CrossEntropy {
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V residual(V, V m) {
         return sigmoid_of_minus(m);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V curvature(V, V m) {
+        return sigmoid_of_minus(m) * sigmoid_of_minus(-m);
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V witness(V, V, V m) {
@@ -61,6 +65,10 @@ struct Hinge {
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V residual(V h, V m) {
         return where_less(m, h, V(1), V(0));
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V curvature(V, V) {
+        return V(0);
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V witness(V h, V, V m) {
@@ -82,6 +90,10 @@ struct SquaredHinge {
         return max(h - m, V(0));
     }
     template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V curvature(V h, V m) {
+        return where_less(m, h, V(1), V(0));
+    }
+    template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V witness(V, V r, V m) {
         return fma(V(0.5) * r, r, m);
     }
@@ -97,6 +109,10 @@ struct Exponential {
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V residual(V, V m) {
+        return exp(-m);
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V curvature(V, V m) {
         return exp(-m);
     }
     template <AnyLanes V>
@@ -117,6 +133,10 @@ struct Squared {
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V residual(V h, V m) {
         return h - m;
+    }
+    template <AnyLanes V>
+    static EIGEN_ALWAYS_INLINE V curvature(V, V) {
+        return V(1);
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V witness(V, V r, V) {
@@ -142,6 +162,10 @@ struct Loss {
     template <AnyLanes V>
     EIGEN_ALWAYS_INLINE V residual(V m) const {
         return kind.with([h = lanes<V>(), m](auto loss) { return loss.residual(h, m); });
+    }
+    template <AnyLanes V>
+    EIGEN_ALWAYS_INLINE V curvature(V m) const {
+        return kind.with([h = lanes<V>(), m](auto loss) { return loss.curvature(h, m); });
     }
     template <AnyLanes V>
     EIGEN_ALWAYS_INLINE V witness(V m) const {

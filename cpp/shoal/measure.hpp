@@ -346,7 +346,7 @@ template <class Act>
 void ParameterMeasure<V>::for_each_array(const Sight<V>& sight, Act&& act) const {
     act(record_.layer_norm, std::int64_t(network_.layers.size()));
     act(record_.balance, network_.units());
-    for (T* array : {record_.gradient_norm, record_.distance}) act(array, 1);
+    for (T* array : {record_.gradient_norm, record_.distance, record_.sharpness}) act(array, 1);
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
         act(record_.trajectory[l], l == 0 ? first_size(sight) : std::int64_t(layer.inputs) * layer.outputs);

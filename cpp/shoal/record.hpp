@@ -35,6 +35,7 @@ struct Record : SampleRecord<T> {
     T *layer_norm = nullptr, *balance = nullptr;         // (networks, times, layers), (networks, times, hidden units)
     T *active = nullptr, *unit_active = nullptr;         // (networks, times, hidden layers), (networks, times, hidden units)
     T *gradient_norm = nullptr, *distance = nullptr;     // (networks, times)
+    T* sharpness = nullptr;                              // (networks, times)
     T *tangent_kernel = nullptr, *kernel_distance = nullptr;  // (networks, times, samples, samples), (networks, times)
     bool* pattern = nullptr;                             // (networks, times, hidden units, samples)
     std::vector<T*> trajectory, trajectory_biases;       // (networks, times, outputs, inputs), (networks, times, outputs); in all inputs, as the weights
@@ -80,6 +81,7 @@ std::vector<Place<T>> places(const Network& network, std::int64_t samples, std::
             {"unit_active", SHOAL_IN(unit_active), {units}},
             {"gradient_norm", SHOAL_IN(gradient_norm), {}},
             {"distance", SHOAL_IN(distance), {}},
+            {"sharpness", SHOAL_IN(sharpness), {}},
             {"tangent_kernel", SHOAL_IN(tangent_kernel), {samples, samples}},
             {"kernel_distance", SHOAL_IN(kernel_distance), {}},
             {"test_loss", SHOAL_IN(test.loss), {}},
@@ -168,6 +170,12 @@ class Sight {
             }
     }
     const PackLanes<V>& lanes() const { return *lanes_; }
+    // 1 in lanes with a record, else 0.
+    V recorded() const {
+        alignas(64) typename V::Scalar numbers[V::count] = {};
+        for (int n = 0; n < count_; ++n) numbers[lane_[n]] = 1;
+        return V::load(numbers);
+    }
 
     // Writes one item of a measure in every lane with a record; the array has `each` items per network and time.
     template <class Number>

@@ -4,6 +4,7 @@
 #include "shoal/cohort.hpp"
 #include "shoal/measure.hpp"
 #include "shoal/monitor.hpp"
+#include "shoal/sharpness.hpp"
 #include "shoal/tangent_kernel.hpp"
 
 #include <optional>
@@ -23,6 +24,7 @@ class Recorder {
           samples_(run.network, run.task, run.loss, run.record),
           units_(run.network, run.task, run.record) {
         if (record_.gradient_norm) slope_.emplace(run);
+        if (record_.sharpness) sharpness_.emplace(run.network, run.task, run.loss, run.penalty, run.record);
         if (record_.looks_at_kernel()) kernel_.emplace(run.network, run.task, run.record);
         if (run.test && record_.test.wanted()) test_.emplace(run);
     }
@@ -30,7 +32,8 @@ class Recorder {
     // For centred networks, takes the outputs at these parameters as those at initialisation, in lanes whose `fresh` is not 0.
     bool centre(const Pack<V>& parameters, V fresh, const Monitor& monitor) {
         const auto go_on = [&] { return !monitor.stopped(); };
-        return (!slope_ || slope_->pass.centre(parameters, fresh, go_on)) && (!test_ || test_->pass.centre(parameters, fresh, go_on));
+        return (!slope_ || slope_->pass.centre(parameters, fresh, go_on)) && (!sharpness_ || sharpness_->centre(parameters, fresh, monitor)) &&
+               (!test_ || test_->pass.centre(parameters, fresh, go_on));
     }
 
     // Begins record number times[lane] of each lane, none if negative. Then call `see` for each block of a forward pass at these parameters, then `end`.
@@ -40,6 +43,7 @@ class Recorder {
         parameters_.write(parameters, lanes.initial, sight_);
         if (slope_ && !slope_->look(parameters, monitor)) return false;
         if (slope_) parameters_.write_gradient(slope_->numbers, sight_);
+        if (sharpness_ && !sharpness_->write(parameters, sight_, monitor)) return false;
         if (kernel_ && !kernel_->write(parameters, lanes.initial, sight_, monitor)) return false;
         samples_.clear();
         units_.clear();
@@ -133,6 +137,7 @@ class Recorder {
     SampleMeasure<V> samples_;
     UnitMeasure<V> units_;
     std::optional<Slope> slope_;
+    std::optional<Sharpness<V>> sharpness_;
     std::optional<KernelMeasure<V>> kernel_;
     std::optional<Test> test_;
 };

@@ -26,7 +26,7 @@ ORDER = (
     "sigmoid", "modes", "losses", "depth", "phase-diagram", "failure", "norm", "frequency", "classes", "starvation",
     "remedies", "images", "digits", "mean-field", "slowing-down", "finite-width", "lazy-rich", "overfitting",
     "mislabelled", "realistic", "linear", "linear-descent", "incremental", "max-margin", "early-alignment",
-    "kernel-regime", "dmft",
+    "kernel-regime", "edge-of-stability", "dmft",
 )  # fmt: skip
 """The order in which shoal's own claims run, from one mode to wide networks; those not named here follow by name."""
 

@@ -85,8 +85,10 @@ def _work(run: Run, networks: int, threads: int) -> tuple[int, int]:
     span, beside = run.condensed.bytes_beside(network.widths[1], keeps, lanes)
     of_gradient, of_init = (any_of(training.record.measure, trait) for trait in ("of_gradient", "of_init"))
     copies = (of_gradient + of_init) * network.parameters * itemsize  # of the parameters of one network
-    beside += _kernel_numbers(training.record.measure, network, task.samples) * lanes * itemsize
     flows, learnt = isinstance(training.method, GradientFlow), int(np.count_nonzero(task.sample_weight))
+    beside += _kernel_numbers(training.record.measure, network, task.samples) * lanes * itemsize
+    if any_of(training.record.measure, "of_hessian"):
+        beside += _hessian_numbers(network, learnt) * lanes * itemsize + network.parameters * (8 + itemsize)
     alone = 0
     if threads:  # none where workers elsewhere train
         sizes = (network.widths, network.bias, learnt, networks, threads)
@@ -119,6 +121,13 @@ def _kernel_numbers(measures: Sequence[str], network: Network, samples: int) -> 
     pairs, units = samples * (samples + 1) // 2, 3 * sum(network.widths[1:])
     kernels = any_of(measures, "of_kernel") + ("kernel_distance" in measures)
     return kernels * (network.parameters + samples * units + pairs * (1 + network.layers))
+
+
+def _hessian_numbers(network: Network, learnt: int) -> int:
+    """Return the numbers in which one network's sharpness is found: of samples and units, vectors, Lanczos' matrix."""
+    units, iterations = sum(network.widths[1:]), 1000
+    of_sample = 4 * units + (1 + network.centred) * network.outputs
+    return learnt * of_sample + 6 * network.parameters + 12 * units + 4 * iterations
 
 
 def work_bytes(

@@ -24,6 +24,7 @@ class Measure:
     of_gradient: bool = False  # needs another gradient
     of_momentum: bool = False  # needs momentum
     of_kernel: bool = False  # needs the tangent kernel
+    of_hessian: bool = False  # needs products with the Hessian
     of_labels: bool = False  # has no meaning for a regression
     of_squares: bool = False  # needs the squared loss
     reducible: bool = True  # has meaningful statistics over networks
@@ -137,6 +138,14 @@ _ALL = (
         "Euclidean distance of weights and biases from the initialisation",
         "Euclidean norm of all weights and biases less the initial ones, also after ``resume``.",
         of_init=True,
+    ),
+    Measure(
+        "sharpness",
+        "largest eigenvalue of the Hessian of what is minimised",
+        "largest eigenvalue of the Hessian of loss and penalties by all weights and biases, with the rates of layers: "
+        "gradient descent is stable along its eigenvector if it is below 2 / learning rate. Kinks are left out. It "
+        "costs tens of gradients per record.",
+        of_hessian=True,
     ),
     Measure(
         "tangent_kernel",

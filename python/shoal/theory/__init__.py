@@ -13,6 +13,7 @@
 | xi | margin that spectral decoupling gives a sample | ``decoupled_margin`` | as ``spectral_decoupling`` |
 | u(t) | deep linear modes: flow and time | ``linear_mode``, ``learning_time`` | as the times |
 | u | descent of such modes: steps, cycle of two | ``descend_mode``, ``descend_cycle`` | steps first; two scalars |
+| x | descent beside a minimum | ``descend_quadratic``, ``stable_sharpness`` | (steps + 1,), scalar |
 | w(t) | incremental learning; growth like ln t | ``power_mode``, ``exponential_weight`` | as the times |
 | w_hat | direction of that growth | ``separator`` | (inputs,) |
 | w_tilde | its offset, the same from all initial weights | ``separable_growth`` | :class:`Growth` |
@@ -59,6 +60,7 @@ from shoal.theory.penalty import PenalisedMode, decoupled_margin
 from shoal.theory.population.population import MeanFieldPopulation
 from shoal.theory.probabilities import death_probability, failure_probability
 from shoal.theory.separated.margins import NeuronDeaths, separated_deaths, separated_margins
+from shoal.theory.stability import descend_quadratic, stable_sharpness
 from shoal.theory.starvation import starved_strength
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "decoupled_margin",
     "descend_cycle",
     "descend_mode",
+    "descend_quadratic",
     "early_alignment",
     "exponential_weight",
     "failure_probability",
@@ -96,6 +99,7 @@ __all__ = [
     "separated_deaths",
     "separated_margins",
     "separator",
+    "stable_sharpness",
     "starved_strength",
     "wide_kernel",
 ]
