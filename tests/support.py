@@ -29,6 +29,11 @@ ALL_MEASURES = ("loss", "error", "soft_error", "margin", "layer_norm", "balance"
 MEASURES = tuple(  # of every loss and method
     name for name, measure in REGISTRY.items() if not (measure.of_squares or measure.of_momentum)
 )
+QUICK_MEASURES = (
+    tuple(  # those that take no passes of their own over all pairs of samples, or over samples again and again
+        name for name in MEASURES if not (REGISTRY[name].of_kernel or REGISTRY[name].of_hessian)
+    )
+)
 REDUCIBLE = tuple(name for name in MEASURES if REGISTRY[name].reducible)
 LOSSES = ("cross_entropy", "hinge", "squared_hinge", "exponential", "squared")
 ACTIVATIONS = ("relu", "leaky_relu", "linear", "tanh", "softplus", "erf", "quadratic")

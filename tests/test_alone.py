@@ -20,6 +20,7 @@ from support import (
     FUSED,
     LOSSES,
     MEASURES,
+    QUICK_MEASURES,
     final,
     on,
     python,
@@ -35,7 +36,10 @@ RATE = 0.3  # of train_to
 
 
 def everything(widths: tuple[int, ...] = (5, 17, 9, 1), samples: int = 301, **changed: Any) -> dict[str, Any]:
-    """Return a training with biases, unequal weights of which some are 0, test samples, penalties and all measures."""
+    """Return a training with biases, unequal weights of which some are 0, test samples, penalties and all measures.
+
+    Of many samples those that are slow are left out.
+    """
     generator = np.random.default_rng(sum(widths) + samples)
     outputs = widths[-1]
 
@@ -50,7 +54,7 @@ def everything(widths: tuple[int, ...] = (5, 17, 9, 1), samples: int = 301, **ch
         "task": shoal.Task(inputs, labels(samples), weights, test=test),
         "init": shoal.Gaussian(0.5),
         "method": shoal.GradientDescent(0.05, 6),
-        "record": shoal.Record(steps=[0, 2, 4, 6], measure=MEASURES),
+        "record": shoal.Record(steps=[0, 2, 4, 6], measure=MEASURES if samples < 150 else QUICK_MEASURES),
         "weight_decay": 0.03,
         "spectral_decoupling": 0.02,
         "networks": 2,
@@ -100,7 +104,10 @@ def both(given: dict[str, Any], **changed: Any) -> xarray.Dataset:
 def without_units(given: dict[str, Any]) -> dict[str, Any]:
     """Return the training without what only networks with hidden units have."""
     of_units = ("balance", "active", "unit_active", "pattern")
-    return {**given, "record": replace(given["record"], measure=[name for name in MEASURES if name not in of_units])}
+    return {
+        **given,
+        "record": replace(given["record"], measure=[name for name in given["record"].measure if name not in of_units]),
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -164,7 +171,7 @@ def test_a_network_that_diverges_is_marked_and_the_others_go_on() -> None:
     start = [0.5 * np.ones((2, 20, 5)), 0.5 * np.ones((2, 1, 20))]
     start[0][1] *= 1e100
     given |= {"init": shoal.Explicit(start, [np.zeros((2, 20)), np.zeros((2, 1))])}
-    given |= {"record": shoal.Record(steps=range(41), measure=MEASURES)}
+    given |= {"record": shoal.Record(steps=range(41), measure=QUICK_MEASURES)}
     done: list[int] = []
     for threads in (1, 3):
         data = train_on("alone", **given, threads=threads, progress=lambda at, _: done.append(at))
@@ -230,7 +237,7 @@ def stopping(rule: str) -> dict[str, Any]:
         **given,
         "task": shoal.Task(inputs, labels, task.sample_weight, test=task.test),
         "method": shoal.GradientDescent(rate, steps, stop=rule),
-        "record": shoal.Record(steps=range(0, steps + 1, 10), measure=MEASURES),
+        "record": shoal.Record(steps=range(0, steps + 1, 10), measure=QUICK_MEASURES),
         "weight_decay": 1e-4,
     }
 

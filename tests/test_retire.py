@@ -10,7 +10,7 @@ import pytest
 import xarray
 
 import shoal
-from support import MEASURES, layers, same_bits
+from support import MEASURES, layers, same_bits, train_on
 
 STEPS = 500
 WATCHED = 31  # the core looks every 32 steps for networks that no longer move: a call of fewer never looks
@@ -145,6 +145,26 @@ def test_progress_counts_the_steps_that_need_not_be_made(generator: np.random.Ge
     seen: list[tuple[int, int]] = []
     shoal.train(**arguments(generator), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (61 * STEPS, 61 * STEPS)
+
+
+@pytest.mark.parametrize("engine", ["lanes", "alone", "auto"])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_what_no_step_moves_is_not_trained_to_its_last_step(
+    engine: str, momentum: float, generator: np.random.Generator
+) -> None:
+    """Ten billion steps of networks without weights, which have no gradient, take no time."""
+    steps, sizes = 10**10, ((20, 3), (1, 20))
+    given = arguments(
+        generator,
+        network=shoal.Network((3, 20, 1)),
+        init=shoal.Explicit([np.zeros((3, *size)) for size in sizes]),
+        method=shoal.GradientDescent(0.25, steps, momentum=momentum),
+        record=shoal.Record(steps=[0, 40, steps], measure=("loss", "weights")),
+        networks=3,
+    )
+    data = train_on(engine, **given)
+    assert (data.loss == data.loss.isel(time=0)).all()
+    assert (data.status == 0).all()
 
 
 def first_step(met: xarray.DataArray) -> np.ndarray[Any, Any]:
