@@ -96,7 +96,7 @@ class Passes {
     bool lost_targets(const Block& block) const;
     int gather_pulling(int count);
     const T* rows_below(int layer, int count);
-    Plans plans_of(int layer, int count) const;
+    const std::vector<Plans>& plans_of(int count);
 
     const Network& network_;
     Loss loss_;
@@ -104,8 +104,7 @@ class Passes {
     int samples_;  // of the largest block
     std::int64_t row_;  // packs that a row of units x samples takes
     int most_terms_;
-    std::vector<Plans> plans_;  // of blocks of `planned_` samples
-    int planned_ = 0;
+    std::vector<std::vector<Plans>> plans_;  // of the layers, for each number of samples of a block that has come so far
     Inputs<T> inputs_;
     Block seen_{-1, 0};  // whose inputs these are, and of which samples
     const Samples<T>* seen_of_ = nullptr;

@@ -40,7 +40,7 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
     inputs_ = {
         Pack<V>(row_of<V>(network.layers[0]) / L * samples_), Pack<V>(network.inputs() * row_), Pack<V>(row_), Pack<V>(row_), Pack<V>(row_), Pack<V>(targets)};
     pulling_.reserve(samples_);
-    plans_.resize(network.layers.size());
+    plans_.resize(samples_ + 1);
 }
 
 template <class T>
@@ -51,7 +51,8 @@ std::int64_t Passes<T>::bytes(const Network& network, int samples, const Tuning&
         numbers += network.layers[l].outputs * row * (network.keeps_pre_activations(l) ? 2 : 1);
         widest = std::max<std::int64_t>(widest, network.layers[l].outputs);
     }
-    return (numbers + 2 * widest * row) * std::int64_t(sizeof(T));
+    const std::int64_t plans = block * std::int64_t(sizeof(std::vector<Plans>) + network.layers.size() * sizeof(Plans));
+    return (numbers + 2 * widest * row) * std::int64_t(sizeof(T)) + plans;
 }
 
 template <class T>
@@ -80,27 +81,28 @@ void Passes<T>::find_inputs(const Samples<T>& samples, const Block& block) {
 }
 
 template <class T>
-typename Passes<T>::Plans Passes<T>::plans_of(int l, int count) const {
-    const Layer& layer = network_.layers[l];
+const std::vector<typename Passes<T>::Plans>& Passes<T>::plans_of(int count) {
+    std::vector<Plans>& plans = plans_[count];
     const int packs = packs_of<V>(count);
-    return {plan_of<V>(packs, layer.outputs, layer.inputs), plan_of<V>(int(row_of<V>(layer)) / L, layer.outputs, count),
-            plan_of<V>(packs, layer.inputs, layer.outputs)};
+    for (std::size_t l = plans.size(); l < network_.layers.size(); ++l) {
+        const Layer& layer = network_.layers[l];
+        plans.push_back({plan_of<V>(packs, layer.outputs, layer.inputs), plan_of<V>(int(row_of<V>(layer)) / L, layer.outputs, count),
+                         plan_of<V>(packs, layer.inputs, layer.outputs)});
+    }
+    return plans;
 }
 
 template <class T>
 void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block& block) {
     find_inputs(samples, block);
-    if (planned_ != block.count) {
-        planned_ = block.count;
-        for (std::size_t l = 0; l < plans_.size(); ++l) plans_[l] = plans_of(int(l), block.count);
-    }
+    const std::vector<Plans>& plans = plans_of(block.count);
     const Activation phi = network_.activation;
     for (int l = 0; l < int(network_.layers.size()); ++l) {
         const Layer& layer = network_.layers[l];
         const bool hidden = l < network_.hidden_layers();
         Pack<V>& to = hidden ? values_[l] : outputs_;
         const std::int64_t row = row_of<V>(layer);
-        multiply<V>(plans_[l].forward, Stays::scalars, most_terms_,
+        multiply<V>(plans[l].forward, Stays::scalars, most_terms_,
                     {.packs = (l == 0 ? inputs_.columns : values_[l - 1]).at(0),
                      .scalars = model.rows(l),
                      .sums = to.at(0),
@@ -288,7 +290,7 @@ const T* Passes<T>::rows_below(int l, int count) {
     const Layer& layer = network_.layers[l];
     const std::int64_t row = row_of<V>(layer);
     if (l == 0) {
-        if (count == planned_) return inputs_.rows.at(0);
+        if (count == seen_.count) return inputs_.rows.at(0);
         for (int n = 0; n < count; ++n) std::copy_n(inputs_.rows.at(0) + pulling_[n] * row, row, rows_.at(0) + n * row);
         return rows_.at(0);
     }
@@ -318,6 +320,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
             for (Pack<V>& layer : slopes.layers) layer.clear();
         return;
     }
+    const std::vector<Plans>& plans = plans_of(count);
     const int last = network_.hidden_layers() - 1, packs = packs_of<V>(count);
     const V slope = T(network_.slope);
     int l = last + 1;
@@ -338,8 +341,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
         const Layer& layer = network_.layers[l];
         const Pack<V>& pulls = l > last ? outputs_ : values_[l];
         const std::int64_t row = row_of<V>(layer);
-        const Plans plans = count == planned_ ? plans_[l] : plans_of(l, count);
-        multiply<V>(plans.weights, Stays::packs, count,
+        multiply<V>(plans[l].weights, Stays::packs, count,
                     {.packs = rows_below(l, count),
                      .scalars = pulls.at(0),
                      .sums = slopes.layers[l].at(0),
@@ -352,7 +354,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
                      .terms = count,
                      .begin = begin});
         if (l == 0) break;
-        multiply<V>(plans.inputs, Stays::scalars, most_terms_,
+        multiply<V>(plans[l].inputs, Stays::scalars, most_terms_,
                     {.packs = pulls.at(0),
                      .scalars = model.rows_back(l),
                      .sums = back_.at(0),

@@ -13,13 +13,6 @@ using namespace shoal;
 using plain::multiply_add;
 using plain::numbers;
 
-// The gate of a number as the lanes store it.
-template <class T>
-T gate_of(T number) {
-    using Integer = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-    return std::bit_cast<T>(number > 0 ? ~Integer(0) : Integer(0));
-}
-
 // One product in all its dimensions, with rows further apart than they are long. It computes a region of C: (row, column) + (rows x columns).
 struct Shape {
     int row, rows, column, columns, terms;
@@ -41,7 +34,7 @@ struct Case {
 
     Shape shape;
     std::int64_t below, above, inputs, size;
-    Pack<V> a, b, column, delta, head, before, output_before;
+    Pack<V> a, b, column, delta, head, before, output_before, gates;
     Product<T> product;
 
     Case(Shape shape, Begin begin, End end) : shape(shape) {
@@ -57,10 +50,25 @@ struct Case {
         delta = numbers<V>(shape.terms, 5);
         head = numbers<V>(columns, 6);
         output_before = numbers<V>(rows, 7);
-        if (pass == Pass::gated_weight_gradient)
-            for (std::int64_t n = 0; n < above_rows * above * L; ++n) a.at(0)[n] = gate_of(a.at(0)[n]);
-        product = {a.at(0),      b.at(0),    nullptr,        below,   above,       inputs,     shape.terms, begin,
-                   column.at(0), end.finish, end.activation, T(0.25), delta.at(0), head.at(0), nullptr};
+        if (pass == Pass::gated_weight_gradient) {
+            gates = Pack<V>(above_rows * above);
+            for (std::int64_t n = 0; n < above_rows * above; ++n) store_gates(gates.at(0) + n * gate_size<V>, V(0), a[n]);
+        }
+        product = {pass == Pass::gated_weight_gradient ? gates.at(0) : a.at(0),
+                   b.at(0),
+                   nullptr,
+                   below,
+                   above,
+                   inputs,
+                   shape.terms,
+                   begin,
+                   column.at(0),
+                   end.finish,
+                   end.activation,
+                   T(0.25),
+                   delta.at(0),
+                   head.at(0),
+                   nullptr};
     }
 
     static T number(const T* from, std::int64_t index, int lane, bool one_for_all) { return one_for_all ? from[index] : from[index * L + lane]; }
@@ -69,9 +77,9 @@ struct Case {
     T sum(int i, int j, T stored, int lane) const {
         T sum = product.begin == Begin::column ? column.at(j)[lane] : product.begin == Begin::stored ? stored : T(0);
         for (int r = 0; r < shape.terms; ++r) {
-            T left = number(product.a, forward ? i * below + r : weights ? r * above + i : i * above + r, lane, shared_a);
+            T left = number(a.at(0), forward ? i * below + r : weights ? r * above + i : i * above + r, lane, shared_a);
             const T right = number(product.b, forward ? j * inputs + r : weights ? r * below + j : r * inputs + j, lane, shared_b);
-            if (pass == Pass::gated_weight_gradient) left = std::isnan(left) ? delta.at(r)[lane] : T(0);  // an open gate has all bits set
+            if (pass == Pass::gated_weight_gradient) left = left > 0 ? delta.at(r)[lane] : T(0);
             sum = multiply_add(left, right, sum);
         }
         return sum;
@@ -88,7 +96,7 @@ struct Case {
         switch (product.finish) {
             case Finish::store: return sum;
             case Finish::activate: return sum > 0 ? sum : below_kink(sum);
-            case Finish::gates: return gate_of(sum);
+            case Finish::gates: return sum;  // `expected` stores its gates
             case Finish::times_derivative: return stored > 0 ? sum : below_kink(sum);
             case Finish::times_stored: return stored * sum;
         }
@@ -99,8 +107,14 @@ struct Case {
         Pack<V> c = before;
         const std::int64_t c_row = forward ? above : weights ? inputs : below;
         for (int i = shape.row; i < shape.row + shape.rows; ++i)
-            for (int j = shape.column; j < shape.column + shape.columns; ++j)
-                for (int lane = 0; lane < L; ++lane) c.lane(i * c_row + j, lane) = element(i, j, before.at(i * c_row + j)[lane], lane);
+            for (int j = shape.column; j < shape.column + shape.columns; ++j) {
+                alignas(64) T elements[L];
+                for (int lane = 0; lane < L; ++lane) elements[lane] = element(i, j, before.at(i * c_row + j)[lane], lane);
+                if (product.finish == Finish::gates)
+                    store_gates(c.at(0) + (i * c_row + j) * gate_size<V>, V(0), V::load(elements));
+                else
+                    V::load(elements).store(c.at(i * c_row + j));
+            }
         return c;
     }
 
