@@ -86,27 +86,26 @@ def gap(mine: Curves, theirs: Curves) -> Curves:
 
 
 def compared(figure: Figure, sample: int, threads: int) -> dict[str, float]:
-    """Return the largest gap of a sample in float64, and the largest ratio of a gap to its bound on rounding.
-
-    Each step rounds as if the weights before it were moved by ``gamma(terms)`` of their size. All steps together move a
-    curve at most by ``steps x gamma x A``. A is how far the training carries such a move: measured with initial weights
-    that are moved by 2^-30, network by network, and at least 1, for moves near the end. The curves in the precision
-    that is timed are compared too; their gap is reported and not judged, since in float32 the bound says little.
-    """
+    """Return the largest gap of a sample and the largest ratio of a gap to its bound, in float64 and as timed."""
     right = figure.original(sample, "float64")
     carried = gap(figure.original(sample, "float64", MOVED), right)
-    gaps = gap(figure.shoal(threads, sample, "float64"), right)
-    timed = gaps
-    if figure.dtype != "float64":
-        timed = gap(figure.shoal(threads, sample), figure.original(sample))
-    ratios = {name: gaps[name] / bound(figure, carried[name]) for name in right}
-    found = {"gap": gaps, "ratio": ratios, "gap_timed": timed}
-    return {name: largest(curves) for name, curves in found.items()} | {"carried": largest(carried) / MOVED}
+    found = {"carried": largest(carried) / MOVED}
+    for dtype, ending in (("float64", ""), (figure.dtype, "_timed")):
+        theirs = right if dtype == "float64" else figure.original(sample, dtype)
+        gaps = gap(figure.shoal(threads, sample, dtype), theirs)
+        ratios = {name: gaps[name] / bound(figure, carried[name], dtype) for name in right}
+        found |= {f"gap{ending}": largest(gaps), f"ratio{ending}": largest(ratios)}
+    return found
 
 
-def bound(figure: Figure, carried: Array) -> Array:
-    """Return what rounding in float64 explains of a gap, network by network; `carried` is what a move came to."""
-    unit = figure.steps * gamma(figure.terms, ROUNDOFFS["float64"])
+def bound(figure: Figure, carried: Array, dtype: str) -> Array:
+    """Return how far rounding can move a curve, network by network: ``steps x gamma(terms) x A``.
+
+    Each step rounds, on both sides, as if the weights before it were moved by ``gamma(terms)`` of their size. A is how
+    far the training carries such a move: `carried` of initial weights that are moved by `MOVED`, and at least 1, for
+    moves near the end.
+    """
+    unit = figure.steps * gamma(figure.terms, 2 * ROUNDOFFS[dtype])
     return np.asarray(unit * np.maximum(1.0, carried / MOVED))
 
 

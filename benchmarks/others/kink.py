@@ -104,8 +104,11 @@ class Kink(Figure):
             curves |= {"error": error[:, -1:], "test error": test_error[:, -1:]}
         return curves
 
-    def original(self, sample: int, dtype: str | None = None, moved: float = 0.0, batch: int = BATCHES[0]) -> Curves:
+    def original(
+        self, sample: int, dtype: str | None = None, moved: float = 0.0, batch: int = BATCHES[0], threads: int = 1
+    ) -> Curves:
         """Return the curves of the first networks of each width, as the authors train them."""
+        import_module("torch").set_num_threads(threads)
         count, parts = min(sample, self.count), []
         for width in self.widths:
             every = [nudged(array, moved, number) for number, array in enumerate(self.drawn(width, count))]
@@ -153,14 +156,10 @@ class Kink(Figure):
         """Return batches of two sizes, each with one thread and with all."""
         counts = sorted({1, threads})
         return {
-            f"torch, {n} thread{'s' * (n > 1)}, {batch:,} at once": partial(self._timed, n, batch)
+            f"torch, {n} thread{'s' * (n > 1)}, {batch:,} at once": partial(self.original, threads=n, batch=batch)
             for n in counts
             for batch in BATCHES
         }
-
-    def _timed(self, threads: int, batch: int, sample: int) -> None:
-        import_module("torch").set_num_threads(threads)
-        self.original(sample, batch=batch)
 
     def found(self, curves: Curves) -> str:
         """Return the test accuracy of the networks that fit, by width."""

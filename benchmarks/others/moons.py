@@ -109,8 +109,9 @@ class Moons(Figure):
                 curves["heat map"].append(shoal.predict(data, self.plane()).values)
         return {name: np.concatenate(arrays) for name, arrays in curves.items()}
 
-    def original(self, sample: int, dtype: str | None = None, moved: float = 0.0) -> Curves:
+    def original(self, sample: int, dtype: str | None = None, moved: float = 0.0, threads: int = 1) -> Curves:
         """Return the curves of the first seeds, as the authors train them."""
+        import_module("torch").set_num_threads(threads)
         found = [
             self.one(seed, *experiment, dtype or self.dtype, moved)
             for experiment in EXPERIMENTS.values()
@@ -151,11 +152,7 @@ class Moons(Figure):
     def ways(self, threads: int, stack: ExitStack) -> dict[str, Callable[[int], Any]]:
         """Return one thread and all."""
         counts = sorted({1, threads})
-        return {f"torch, {n} thread{'s' * (n > 1)}": partial(self._timed, n) for n in counts}
-
-    def _timed(self, threads: int, sample: int) -> None:
-        import_module("torch").set_num_threads(threads)
-        self.original(sample)
+        return {f"torch, {n} thread{'s' * (n > 1)}": partial(self.original, threads=n) for n in counts}
 
     def found(self, curves: Curves) -> str:
         """Return how much of the heat map's variation follows the second feature, by experiment."""
