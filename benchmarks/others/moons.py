@@ -1,4 +1,4 @@
-"""Pezeshki et al. 2021, arXiv:2011.09468, figures 1 and 2: two moons, ten seeds, a margin, spectral decoupling.
+"""Pezeshki et al. 2020, arXiv:2011.09468, figures 1 and 2: two moons, ten seeds, a margin, spectral decoupling.
 
 The authors train one network at a time in PyTorch: autograd, torch.optim.SGD with momentum.
 """
@@ -21,7 +21,7 @@ RATE, MOMENTUM, SAMPLES = 0.01, 0.9, 300
 EXPERIMENTS = {"margin -0.1": (-0.1, 0.0), "margin +0.1": (0.1, 0.0), "margin +0.1, decoupled": (0.1, 0.003)}
 """Margin along the second feature, and the coefficient of the mean squared output."""
 
-DIFFERS = """**moons** is figure 1 of Pezeshki et al. 2021, arXiv:2011.09468, after `moon_fig_1.py` of
+DIFFERS = """**moons** is figure 1 of Pezeshki et al. 2020, arXiv:2011.09468, after `moon_fig_1.py` of
 mohammadpz/Gradient_Starvation. The third case, spectral decoupling with coefficient 0.003, is from their figure 3.
 Networks 2-500-1 with biases learn 300 points of two moons by full-batch descent: cross-entropy, 1,000 steps, learning
 rate 0.01, momentum 0.9, float32. There are ten seeds, each with its own data. Outputs are taken on a grid of 100 x
