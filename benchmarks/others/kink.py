@@ -18,7 +18,7 @@ import shoal
 from benchmarks.others.figure import Array, Curves, Figure, nudged
 
 RATE, MARGIN, TRAINED, TESTED = 0.1, 0.25, 11, 100
-BATCHES = (64, 256)
+BATCHES = (128, 512)
 
 DIFFERS = """**kink** is figure 2 of Chiang et al. 2023, *Loss landscapes are all you need* (ICLR), after the
 configurations `sgd_u2` to `sgd_u20` of Ping-C/optimizer. 50,000 networks of each of seven widths, with two logits,
