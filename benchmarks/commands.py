@@ -11,6 +11,7 @@ MODULES = {
     "startup": "benchmarks.startup",
     "scaling": "benchmarks.scaling",
     "sweep": "benchmarks.sweep",
+    "others": "benchmarks.others.command",
 }
 """Commands that measure, in the order in which ``all`` runs them and the page shows them."""
 

@@ -289,4 +289,9 @@ def not_won(results: list[Result]) -> Sheet:
                     if compared.get("verdict", "win") != "win":
                         at = ", ".join(filter(None, (compared["at"], compared["statistic"])))
                         rows.append((f"flow {case['case']['name']}, {at}", "diffrax", band(tuple(compared["ratio"]))))
+        if result["benchmark"] == "others":
+            for run in result["runs"]:
+                ratio = median_and_band(run["speedups"])
+                if verdict(*ratio[1:]) != "win":
+                    rows.append((f"figure {run['figure']}", run["way"], band(ratio)))
     return Sheet("Not a win", ("what", "against", "ratio (band)"), (False, False, True), tuple(rows))

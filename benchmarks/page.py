@@ -32,6 +32,7 @@ TITLES = {
     "startup": "Start-up",
     "scaling": "Scaling",
     "sweep": "Sweeps",
+    "others": "Figures of other papers, as their authors compute them",
 }
 
 HEAD = """# Performance

@@ -1,6 +1,7 @@
 """shoal's cases under pytest-benchmark: ``pytest -n 0 benchmarks --benchmark-only``. Small; never a limit on time."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from benchmarks.flow.reference import reference as flow_reference
 from benchmarks.flow.run import NOMINAL, fastest, time_at, wrong
 from benchmarks.flow.shoal_flow import variants
 from benchmarks.flow.worker import judged
+from benchmarks.others import command as others
+from benchmarks.others.figure import MOVED, Figure, bound, compared, gap
+from benchmarks.others.rich import Rich
 from benchmarks.peers.shoal_peer import Shoal
 from benchmarks.wide import cases as wide
 from benchmarks.wide.contenders import of_shoal
@@ -118,3 +122,70 @@ def test_samples_are_satisfied_where_a_descent_is_checked() -> None:
     inputs, labels = wide.dataset(case)
     w, a = wide.right_answer(case, checked_steps(case))
     assert (labels * (np.maximum(inputs @ w.T, 0) @ a[0]) >= 1).mean() > 0.1
+
+
+FIGURES = [
+    pytest.param(job, marks=pytest.mark.skipif(find_spec(job.figure.needs) is None, reason=f"needs {job.figure.needs}"))
+    for job in others.SMOKE
+]
+
+
+@pytest.mark.parametrize("job", FIGURES, ids=lambda job: job.figure.name)
+def test_figures_of_others_have_the_curves_of_their_authors(job: others.Job) -> None:
+    """To rounding, in float64 and in the precision that is timed."""
+    found = compared(job.figure, job.checked, threads=1)
+    assert found["ratio"] <= 1
+    assert found["carried"] > 0
+    assert found["ratio_timed"] <= 1
+
+
+def ended(figure: Figure, steps: int) -> float:
+    """Return the largest ratio of gap to bound at the end, where shoal trains for so many steps."""
+    right = figure.original(1, "float64")
+    carried = gap(figure.original(1, "float64", MOVED), right)
+    mine = replace(figure, steps=steps).shoal(1, 1, "float64")
+    last = [{name: curves[:, -1:] for name, curves in side.items()} for side in (mine, right)]
+    gaps = gap(last[0], last[1])
+    return float(max((gaps[name] / bound(figure, carried[name], "float64")).max() for name in right))
+
+
+@pytest.mark.parametrize("job", FIGURES, ids=lambda job: job.figure.name)
+def test_curves_of_one_step_less_are_others(job: others.Job) -> None:
+    """The bound on rounding is far below what a step changes."""
+    assert ended(job.figure, job.figure.steps) <= 1
+    assert ended(job.figure, job.figure.steps - 1) > 1e3
+
+
+def test_samples_are_networks_of_the_whole_figure() -> None:
+    """So that a sample's curves are those of the figure, and times scale with the number of networks."""
+    for job in others.SMOKE:
+        figure, part = job.figure, job.figure.shoal(1, job.checked)
+        whole = figure.shoal(1)
+        for name, curves in part.items():
+            assert len(curves) == figure.taken(job.checked)
+            assert len(whole[name]) == figure.networks
+            every = {row.tobytes() for row in whole[name]}
+            assert all(row.tobytes() in every for row in curves)
+
+
+def test_sizes_of_the_figures_are_those_of_their_papers() -> None:
+    """4,624, seven times 50,000 and thirty networks."""
+    networks = {job.figure.name: job.figure.networks for job in others.FULL}
+    assert (networks["rich"], networks["kink"], networks["moons"]) == (4_624, 350_000, 30)
+
+
+def test_initial_weights_are_balanced_as_the_grid_says() -> None:
+    """|a|^2 - |w|^2 = delta and |a| |w| = tau^2 for each unit, whose outputs cancel."""
+    figure = Rich(1)
+    data, cells = figure.data(0), figure.cells(None)
+    for scale, balance in cells[[0, 100, 288]]:
+        w, a = figure.weights(data, np.array([scale, balance]))
+        np.testing.assert_allclose(a**2 - (w**2).sum(axis=1), balance, rtol=1e-9)
+        np.testing.assert_allclose(a**2 * (w**2).sum(axis=1), scale**4, rtol=1e-9)
+        np.testing.assert_allclose(np.maximum(data.inputs @ w.T, 0) @ a, 0, atol=1e-12)
+
+
+def test_speedups_scale_the_time_of_a_sample_and_the_near_ways_are_kept() -> None:
+    """Round by round."""
+    assert others.speedups([1.0, 2.0], [3.0, 4.0], 10.0) == [30.0, 20.0]
+    assert others.near_best({"a": 1.0, "b": others.NEAR, "c": 1.01 * others.NEAR}) == ["a", "b"]

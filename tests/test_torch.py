@@ -84,3 +84,37 @@ def test_networks_that_no_module_can_be_are_refused() -> None:
     centred = shoal.train(shoal.Network((3, 4, 1), centred=True), TASK, shoal.Gaussian(0.8), networks=4, **given)
     with pytest.raises(ValueError, match="network must not be centred"):
         shoal.to_torch(centred, 0)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "erf", "quadratic"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_modules_of_a_regression_train_as_shoal_does(activation: str, outputs: int) -> None:
+    """From the initial weights on, by autograd: half the squared error, the mean over samples."""
+    targets = np.random.default_rng(11).standard_normal((5, outputs))
+    task = shoal.Task.regression(TASK.inputs, targets if outputs > 1 else targets[:, 0])
+    network = shoal.Network((3, 5, outputs), activation, bias=True, scales=(0.7, 1.0))
+    given = {"loss": "squared", "record": shoal.Record(measure=("weights", "loss")), "networks": 2}
+    start = shoal.train(network, task, shoal.Gaussian(0.5), method=shoal.GradientDescent(0.02, 0), **given)
+    right = shoal.train(network, task, shoal.Gaussian(0.5), method=shoal.GradientDescent(0.02, 30), **given)
+    x, y = torch.tensor(task.inputs), torch.tensor(targets)
+    for number in range(2):
+        module = shoal.to_torch(start, number)
+        # A module holds scale x weight: the rate of shoal's weight is scale^2 of that product's.
+        groups = [
+            {"params": [layer.weight], "lr": 0.02 * s**2}
+            for layer, s in zip(linear(module), network.scales, strict=True)
+        ]
+        groups += [{"params": [layer.bias], "lr": 0.02} for layer in linear(module)]
+        optimiser = torch.optim.SGD(groups, lr=0.02)
+        for _ in range(30):
+            optimiser.zero_grad()
+            (0.5 * (module(x) - y) ** 2).sum(dim=1).mean().backward()
+            optimiser.step()
+        found = evaluated(module)
+        np.testing.assert_allclose(evaluated(shoal.to_torch(right, number)), found, rtol=1e-10, atol=1e-12)
+        predicted = shoal.predict(right, POINTS).sel(network=number).values.reshape(len(POINTS), outputs)
+        np.testing.assert_allclose(predicted, found, rtol=1e-10, atol=1e-12)
+
+
+def linear(module: Any) -> list[Any]:
+    return [layer for layer in module if isinstance(layer, nn.Linear)]
