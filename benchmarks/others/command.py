@@ -25,7 +25,7 @@ from benchmarks.turns import in_turns
 
 ROUNDS = {"smoke": 1, "quick": 2, "full": 3}
 TRIED, TRIALS, NEAR = 40, 2, 2.0
-"""Each way is tried for the steps over `TRIED`, so many times; of more than two, those near the fastest run in the rounds."""
+"""Each way is tried for the steps over `TRIED`, so many times; of more than two, those near the fastest go on."""
 NOTE = """Each figure is computed twice: as its authors do it, in code of our own after their published settings, and
 by shoal. Data, initial weights, precision and steps are the same, and both draw the data and the weights within their
 time. shoal trains all networks of the figure with all CPUs. The authors' way trains the number in the column
@@ -64,9 +64,9 @@ QUICK = (
     Job(Moons(1_000), 1, 2),
 )
 FULL = (
-    Job(Rich(3_000), 1, 2),
+    Job(Rich(2_000), 1, 2),
     Job(FullSize(100), 1, 1),
-    Job(Kink(800), 16, 512),
+    Job(Kink(800), 16, 256),
     Job(Matrices(800), 16, 512),
     Job(Moons(1_000), 1, 10),
 )
