@@ -163,7 +163,7 @@ def test_claims_of_installed_packages_are_listed_and_run_by_name(install, tmp_pa
     install("coins_of_others", two, ["all = coins_of_others"])
     install("coin_of_another", ONE.format(name="single", count=5_000), ["one = coin_of_another:test"])
     assert claims.list()[-3:] == ("thrown", "tossed", "single")
-    assert len(claims.list()) == 28
+    assert len(claims.list()) == 31
     listed = plain(shoal("list").output)
     assert all(name in listed for name in ("thrown", "tossed", "single", "modes"))
     result = shoal("reproduce", "tossed", "single", "--out", tmp_path / "out")
@@ -191,7 +191,7 @@ def test_claims_of_installed_packages_are_listed_and_run_by_name(install, tmp_pa
 def test_a_package_whose_claims_cannot_be_had_is_a_warning(install, tmp_path, text, point, words):
     install("broken_package", text, [point])
     with pytest.warns(UserWarning, match=re.escape(f"no claims from broken_package ({point}): {words}")):
-        assert len(claims.list()) == 25
+        assert len(claims.list()) == 28
     result = shoal("list")
     assert result.exit_code == 0
     assert f"warning: no claims from broken_package ({point})" in plain(result.output)
@@ -201,4 +201,4 @@ def test_a_package_whose_claims_cannot_be_had_is_a_warning(install, tmp_path, te
 def test_without_installed_claims_nothing_is_said():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(claims.known()) == 25
+        assert len(claims.known()) == 28

@@ -172,22 +172,26 @@ def test_the_tangent_kernel_is_asked_for_by_engine_and_measure(networks: int) ->
     assert 1.9 < (both - none) / (kernel - none) < 2.1
 
 
-@pytest.mark.parametrize("networks", [1, 1000])
-def test_the_sharpness_is_asked_for_by_engine(networks: int) -> None:
+def test_the_sharpness_is_asked_for_by_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four numbers of each unit and learnt sample, in whole packs, alone too; nothing of samples of weight 0."""
     inputs = np.random.default_rng(0).normal(size=(20_000, 3))
     network = shoal.Network((3, 50, 20, 1), "tanh")
-    asked = []
-    for weight in (np.ones(20_000), np.repeat([1, 0], 10_000)):
-        given = {"task": shoal.Task(inputs, np.ones(20_000), weight), "network": network, "networks": networks}
-        none, sharpness = (
-            need(**given, record=shoal.Record(steps=[1], measure=measure)).work
-            for measure in (("loss",), ("sharpness",))
-        )
-        asked.append(sharpness - none)
+
+    def asked(engine: str, weight: Any) -> int:
+        monkeypatch.setenv("SHOAL_ENGINE", engine)
+        given = {"task": shoal.Task(inputs, np.ones(20_000), weight), "network": network, "networks": 1000}
+        measured = (need(**given, record=shoal.Record(steps=[1], measure=each)).work for each in ("loss", "sharpness"))
+        none, sharpness = measured
+        return sharpness - none
+
     values = 20_000 * 71 * 4 * _core.lanes("float64") * 8
-    assert values < asked[0] < 1.1 * values
-    assert asked[1] == pytest.approx(asked[0] / 2, rel=0.1)
+    half = np.repeat([1, 0], 10_000)
+    for engine in ("lanes", "alone"):
+        whole = asked(engine, np.ones(20_000))
+        assert values < whole < 1.1 * values
+        assert asked(engine, half) == pytest.approx(whole / 2, rel=0.1)
+    # In the lanes, of which the last networks may continue alone.
+    assert asked("auto", half) == asked("lanes", half) + asked("alone", half)
 
 
 def test_a_sharpness_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,23 +56,9 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, int row, int
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V(0);
     }
     SHOAL_UNROLL_TWICE for (int r = p.terms; r > 0; --r) {
-        // The shorter side is held in registers; each number of the longer side is read once, then used up.
-        if constexpr (I <= J) {
-            V held[I];
-            SHOAL_UNROLL for (int i = 0; i < I; ++i) held[i] = V::load(packs + i * p.packs_i);
-            SHOAL_UNROLL for (int j = 0; j < J; ++j) {
-                const V other = scalars[j * p.scalars_j];
-                SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i * J + j] = fma(held[i], other, sum[i * J + j]);
-            }
-        } else {
-            V held[J];
-            SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = scalars[j * p.scalars_j];
-            SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-                V other = V::load(packs + i * p.packs_i);
-                if constexpr (J > 1) stay_in_register(other);
-                SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
-            }
-        }
+        const auto pack = [&](int i) __attribute__((always_inline)) { return V::load(packs + i * p.packs_i); };
+        const auto scalar = [&](int j) __attribute__((always_inline)) { return V(scalars[j * p.scalars_j]); };
+        shoal::tiles::add_term<I, J, true, false>(sum, pack, scalar);
         packs += p.packs_r;
         scalars += p.scalars_r;
     }

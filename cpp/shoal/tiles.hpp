@@ -71,6 +71,29 @@ EIGEN_ALWAYS_INLINE V operand(const typename V::Scalar* from) {
         return V::load(from);
 }
 
+// Adds a term to the sums of a tile: sum[i][j] += left(i) right(j). The shorter side stays in registers; each number of the longer side is read once, then used
+// up. `keep_left` and `keep_right` say whether the compiler is told so: it would read a number of lanes at each use, and broadcast a shared one as it is used.
+template <int I, int J, bool keep_left, bool keep_right, AnyLanes V, class Left, class Right>
+EIGEN_ALWAYS_INLINE void add_term(V (&sum)[I * J], const Left& left, const Right& right) {
+    if constexpr (I <= J) {
+        V held[I];
+        SHOAL_UNROLL for (int i = 0; i < I; ++i) held[i] = left(i);
+        SHOAL_UNROLL for (int j = 0; j < J; ++j) {
+            V other = right(j);
+            if constexpr (keep_right && I > 1) stay_in_register(other);
+            SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i * J + j] = fma(held[i], other, sum[i * J + j]);
+        }
+    } else {
+        V held[J];
+        SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = right(j);
+        SHOAL_UNROLL for (int i = 0; i < I; ++i) {
+            V other = left(i);
+            if constexpr (keep_left && J > 1) stay_in_register(other);
+            SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
+        }
+    }
+}
+
 // Numbers from one unit's gates to the next one's, in a pack of L networks.
 template <AnyLanes V, int L>
 constexpr int gates_apart = L / V::count * gate_size<V>;
@@ -147,47 +170,28 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
     } else {
         SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = V(0);
     }
-    const auto add_term = [&]() __attribute__((always_inline)) {
-        // The shorter side stays in registers; each number of the longer side is read once, then used up.
+    const auto add = [&]() __attribute__((always_inline)) {
         V delta_s;
         if constexpr (gated) {
             delta_s = V::load(delta);
             stay_in_register(delta_s);
         }
-        if constexpr (I <= J) {
-            V held[I];
-            SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-                if constexpr (gated)
-                    held[i] = through_stored(a + i * a_row, delta_s);
-                else
-                    held[i] = operand<V, shared_a>(a + i * a_row);
-            }
-            SHOAL_UNROLL for (int j = 0; j < J; ++j) {
-                V other = operand<V, shared_b>(b + j * b_column);
-                if constexpr (!shared_b && I > 1) stay_in_register(other);
-                SHOAL_UNROLL for (int i = 0; i < I; ++i) sum[i * J + j] = fma(held[i], other, sum[i * J + j]);
-            }
-        } else {
-            V held[J];
-            SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = operand<V, shared_b>(b + j * b_column);
-            SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-                V other;
-                if constexpr (gated)
-                    other = through_stored(a + i * a_row, delta_s);
-                else
-                    other = operand<V, shared_a>(a + i * a_row);
-                if constexpr (!shared_a && !gated && J > 1) stay_in_register(other);
-                SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
-            }
-        }
+        const auto left = [&](int i) __attribute__((always_inline)) {
+            if constexpr (gated)
+                return through_stored(a + i * a_row, delta_s);
+            else
+                return operand<V, shared_a>(a + i * a_row);
+        };
+        const auto right = [&](int j) __attribute__((always_inline)) { return operand<V, shared_b>(b + j * b_column); };
+        add_term<I, J, !shared_a && !gated, !shared_b>(sum, left, right);
         a += a_term;
         b += b_term;
         if constexpr (gated) delta += L;
     };
     if constexpr (written > 0) {
-        SHOAL_UNROLL for (int r = 0; r < written; ++r) add_term();
+        SHOAL_UNROLL for (int r = 0; r < written; ++r) add();
     } else {
-        SHOAL_UNROLL_TWICE for (int r = p.terms; r > 0; --r) add_term();
+        SHOAL_UNROLL_TWICE for (int r = p.terms; r > 0; --r) add();
     }
     finish<V, I, J, pass, L>(p, sum, c, c_row, row, column);
 }
