@@ -1,7 +1,8 @@
 """What biases, records and few networks cost: ``python -m benchmarks costs``. shoal alone, one thread, CPU time.
 
-The same training with and without biases, and with 101 records and one; networks from one to many, whose time per
-network must not rise as others are added; and the larger of the two shapes that SimpleChains.jl was published with.
+The same training with and without biases, with 101 records and one, and with one sharpness and none; networks from one
+to many, whose time per network must not rise as others are added; and the larger of the two shapes that SimpleChains.jl
+was published with.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ def pairs(small: bool) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
         for kept, more in (("each network", {}), ("statistics", {"reduce": "moments"})):
             one, many = ({"steps": at, "measure": measure, **more} for at in ([steps], times))
             found[f"{RECORDS} records, {kept}: {name}"] = training(case, steps, one), training(case, steps, many)
+    for name in ("paper", "deep"):
+        case, steps = sizes[name]
+        one, many = ({"steps": [steps], "measure": ("loss", *more)} for more in ((), ("sharpness",)))
+        without, with_it = training(case, steps, one), training(case, steps, many)
+        found[f"sharpness after the last of {steps} steps: {name}"] = without, with_it
     case, steps = sizes["tiny"] if small else (replace(CASES["tiny"], networks=1024, rate=0.1), 3_000)
     plain = {**training(case, steps, {"steps": [steps], "measure": ("loss",)}), "dtype": "float32"}
     found["weight decay to subnormal numbers, float32: tiny"] = plain, {**plain, "weight_decay": 0.5}

@@ -15,6 +15,7 @@ from reference import Parameters, Problem
 from shoal.spec.loss import resolve_loss
 from shoal.sweep.file import read
 from support import ACTIVATIONS, ENGINES, LOSSES, layers, random_init, random_task, same_bits, train_on
+from test_sweep_file import TEXT
 
 TOLERANCE = float(np.sqrt(np.finfo(np.float64).eps))  # of the norm of the Hessian: what docs/core.md states
 RECORD = shoal.Record(steps=[0, 4], measure=("sharpness", "trajectory"))
@@ -309,42 +310,14 @@ def test_statistics_are_those_of_the_networks(generator: np.random.Generator) ->
     np.testing.assert_array_equal(kept.event_count[0], (single > 0.5).sum("network"))
 
 
-SWEEP = """
-networks = 300
-
-[network]
-widths = [2, 4, 1]
-activation = "tanh"
-
-[task]
-kind = "modes"
-norms = [1.7, 0.9]
-
-[init]
-kind = "gaussian"
-std = 0.5
-
-[method]
-kind = "gradient_descent"
-learning_rate = 0.1
-steps = 20
-
-[record]
-steps = [0, 20]
-measure = ["sharpness"]
-reduce = {events = ["sharpness > 0.5"]}
-
-[over]
-"init.std" = [0.3, 0.6]
-"""
-
-
 def test_a_sweep_from_a_file_keeps_it(tmp_path: Path) -> None:
-    (tmp_path / "sweep.toml").write_text(SWEEP)
+    text, over = TEXT[: TEXT.index("[record]")], '[over]\n"init.std" = [0.3, 0.6]\n'
+    record = '[record]\nsteps = [0, 20]\nmeasure = ["sharpness"]\nreduce = {events = ["sharpness > 0.5"]}\n'
+    (tmp_path / "sweep.toml").write_text(text + record + over)
     swept = shoal.sweep(**{**read(tmp_path / "sweep.toml"), "store": None})
     for std in (0.3, 0.6):
         data = shoal.train(
-            shoal.Network((2, 4, 1), "tanh"), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(std), networks=300,
+            shoal.Network((2, 4, 1)), shoal.tasks.modes((1.7, 0.9)), shoal.Gaussian(std), networks=700,
             method=shoal.GradientDescent(0.1, 20), record=shoal.Record(steps=[0, 20], measure=("sharpness",)),
         )  # fmt: skip
         kept = swept.sel({"init.std": std})

@@ -29,8 +29,8 @@ EIGEN_ALWAYS_INLINE V softplus(V a) {
 }
 
 // Each activation has `value`, phi(a); `times_derivative`, phi'(a) x given what is kept of a, which is a itself if `keeps_pre_activation`, else h = phi(a); if
-// it is curved, `times_curvature`, phi''(a) x; and `active_above`, the kept number above which a unit counts as active because its pre-activation is positive. A kink is at a = 0; below it the derivative is
-// `closed_gate`.
+// it is curved, `times_curvature`, phi''(a) x; and `active_above`, the kept number above which a unit counts as active because its pre-activation is positive. A
+// kink is at a = 0; below it the derivative is `closed_gate`.
 
 struct Relu {
     static constexpr const char* name = "relu";

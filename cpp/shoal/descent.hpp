@@ -15,7 +15,7 @@
 
 namespace shoal {
 
-// One thread's workspace; nothing is allocated after its construction.
+// One thread's workspace; its steps allocate nothing.
 template <AnyLanes V>
 class Descent {
   public:

@@ -29,8 +29,8 @@ EIGEN_ALWAYS_INLINE V sigmoid_of_minus(V m) {
 // What the residual does at the threshold: nothing, bend or jump.
 enum class Kink { none, bend, jump };
 
-// Each loss, with its threshold h, has `value` l(m), `residual` r(m), `curvature` l''(m) where l is smooth, and `witness`, which given r = r(m) is finite if and only if m and l(m) are. A network
-// has diverged if the witness of a sample that it learns is not finite.
+// Each loss, with its threshold h, has `value` l(m), `residual` r(m), `curvature` l''(m) where l is smooth, and `witness`, which given r = r(m) is finite if and
+// only if m and l(m) are. A network has diverged if the witness of a sample that it learns is not finite.
 
 struct CrossEntropy {
     static constexpr const char* name = "cross_entropy";
