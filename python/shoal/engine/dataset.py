@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shoal.base.interval import wilson_interval
 from shoal.engine.histogram import edges
+from shoal.spec.encoding import fingerprint
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import REGISTRY
 from shoal.spec.method import OUTCOMES, STOP_RULES, GradientFlow, Method
@@ -153,6 +154,9 @@ def assemble(
 
     given = initial(training.init, "init_network" if index is None else "network")
     coords = coordinates(training, variables, index)
+    if index is not None:
+        numbers = np.full(len(index), fingerprint(attrs["specification"], training.task), np.int64)
+        coords["training"] = (("network",), numbers, _attrs("number of the training that the network is of"))
     return xarray.Dataset({**variables, **given}, coords=coords, attrs=dict(attrs))
 
 

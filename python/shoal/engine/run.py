@@ -16,7 +16,7 @@ from shoal.base import checks
 from shoal.engine import custom, dataset
 from shoal.engine.condense import OF_SAMPLES, Condensed
 from shoal.engine.merged import Cut, Merged, ranges, together
-from shoal.spec.encoding import fingerprint, to_json
+from shoal.spec.encoding import to_json
 from shoal.spec.init import Explicit, Init
 from shoal.spec.measures import REGISTRY, any_of
 from shoal.spec.method import GradientFlow, Method
@@ -91,10 +91,7 @@ class Run:
         """Return the dataset of the core's arrays of all networks, each of which names the training that it is of."""
         first, networks = self.training.first_network, self.training.networks
         variables = self.variables(self.condensed.expand(arrays))
-        data = dataset.assemble(self.training, variables, np.arange(first, first + networks), self.attrs)
-        number = fingerprint(data.attrs["specification"], self.training.task)
-        about = {"long_name": "number of the training that the network is of", "units": "1"}
-        return data.assign_coords(training=(("network",), np.full(networks, number, np.int64), about))
+        return dataset.assemble(self.training, variables, np.arange(first, first + networks), self.attrs)
 
     def of_merged(self, merged: Merged) -> xarray.Dataset:
         """Return the dataset of the statistics of all networks."""
