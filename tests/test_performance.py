@@ -211,6 +211,26 @@ def test_rows_of_goals_name_what_was_measured():
     assert goals.sheet([started]).rows[0][2] == "0.31 s missed"
 
 
+def test_flows_are_compared_at_an_error_that_both_reach():
+    """At shoal's error, or at diffrax's where diffrax reaches none as small."""
+    names = ("smooth", "modes", "tiny")
+    at_shoal, at_diffrax = (
+        {"at": f"error of {whose} at 1e-08", "statistic": "worst"} for whose in ("shoal", "diffrax")
+    )
+    away, near = {"out_of_reach": ["diffrax"]}, {"ratio": (3.5, 3.0, 4.0)}
+    found = {
+        "smooth": [{**at_shoal, **away}, {**at_diffrax, **near}],
+        "modes": [{**at_shoal, "ratio": (4.9, 4.0, 6.0)}, {**at_diffrax, **near}],
+        "tiny": [{**at_shoal, **away}, {**at_diffrax, **away}, {**at_shoal, **near, "statistic": "median"}],
+    }
+    cases = [{"case": {"name": name, "activation": "tanh"}, "comparisons": found[name]} for name in names]
+    assert [row[:3] for row in goals.flow_rows(result("flow", cases=cases))] == [
+        ("flow, smooth (tanh), at the error of diffrax", "3", "3.50 (3.00..4.00) reached"),
+        ("flow, modes (tanh), at the error of shoal", "5", "4.90 (4.00..6.00) missed"),
+        ("flow, tiny (tanh)", "4", "no error that both reach"),
+    ]
+
+
 def test_a_whole_descent_is_held_against_the_peer_that_is_done_first():
     entries = [
         {"contender": "shoal", "way": "shoal.train", "descents": [1.0, 2.0]},

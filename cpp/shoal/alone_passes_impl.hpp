@@ -21,7 +21,7 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
       homogeneous_(network.homogeneous_head()),
       samples_(block_samples(network, samples, tuning)),
       row_(row_length(packs_of<V>(samples_))),
-      most_terms_(int(tuning.nearest_cache / 2 / (4 * 64))) {  // half of the cache holds a panel of some 4 cache lines per term
+      most_terms_(int(tuning.nearest_cache / 2 / (tiles::most_scalars * std::int64_t(sizeof(T))))) {  // half of the cache holds the scalars that stay there
     std::int64_t widest = 0, longest = row_of<V>(network.layers[0]) / L;
     for (int l = 0; l < network.hidden_layers(); ++l) {
         const Layer& layer = network.layers[l];

@@ -2,12 +2,13 @@
 //
 //   exp   x = n ln2 + r, |r| <= ln2/2:   e^x = 2^n (1 + r + r^2 q(r))
 //   log   x = 2^k f, sqrt(1/2) <= f < sqrt(2), s = (f-1)/(f+1):   ln x = k ln2 + 2 atanh(s)
-//   tanh  g = e^2|x| - 1:   tanh|x| = g / (g + 2), corrected for the rounding of the sum and of the quotient
+//   tanh  tanh(x/2) = k/Q,  Q = 1 + y q(y),  k = x/2 (Q + y r(y)),  y = x^2:
+//         tanh x = x - x (k^2 - Q y r)/(Q^2 + k^2) = 1 - (Q - k)^2/(Q^2 + k^2)
 //   erf   |x| <= 0.9:   erf x = x + x q(x^2);   beyond:   erf |x| = 1 - e^-p(|x|)
 //
 // The coefficients are minimax fits made by cpp/tests/coefficients.py. The largest error of each function, in units in the last place (ulp), holds over the
 // range that its comment states, in double and in single precision. cpp/tests/elementary_test.cpp measures these errors and asserts the bounds:
-//   exp, exp_minus_abs 1.1   log, log1p 1.3   sine, cosine of a turn 1.6 (double only)   expm1 2.2   tanh 1.8 (without FMA 2.2)
+//   exp, exp_minus_abs 1.1   log, log1p 1.3   sine, cosine of a turn 1.6 (double only)   expm1 2.2   tanh 1.9 (without FMA 2.1)
 //   erf 1.2 (without FMA 1.3)   erf_slope 1.6 (without FMA 1.9)
 #pragma once
 
@@ -22,15 +23,20 @@ struct Constants;
 template <>
 struct Constants<double> {
     static constexpr int mantissa = 52;
-    static constexpr std::int64_t one = 0x3ff0000000000000, mantissa_mask = 0x000fffffffffffff;
+    static constexpr std::int64_t mantissa_mask = 0x000fffffffffffff;
     static constexpr std::int64_t sqrt_half = 0x3fe6a09e667f3bcd;
     static constexpr double to_integer = 0x1.8p52;  // adding it rounds to an integer, which the low bits then hold
+    static constexpr double to_power = to_integer + 1023;  // the same, with the bias of an exponent
     static constexpr double log2e = 0x1.71547652b82fep0, ln2_high = 0x1.62e42fefa3800p-1, ln2_low = 0x1.ef35793c76730p-45;
-    static constexpr double exp_lowest = -760.0, exp_lowest_normal = -708.0, exp_highest = 720.0, tanh_highest = 22.0;
+    static constexpr double exp_lowest = -760.0, exp_lowest_normal = -708.0, exp_highest = 720.0, tanh_highest = 20.0;
     static constexpr double exp_tail[] = {0x1.af769764c3a52p-26, 0x1.28a2ab3af7f68p-22, 0x1.71ddea11bf0fbp-19, 0x1.a019a6861b7c2p-16, 0x1.a01a01b5d3078p-13,
                                           0x1.6c16c17f375c1p-10, 0x1.111111110e6e2p-7,  0x1.55555555520f4p-5,  0x1.555555555555cp-3,  0x1.0000000000005p-1};
     static constexpr double atanh_tail[] = {0x1.0f6313f724e2cp-4, 0x1.0f5cc8ca2db82p-4, 0x1.3b20ab923b967p-4, 0x1.745cde358e64ep-4,
                                             0x1.c71c7258fde87p-4, 0x1.249249242b410p-3, 0x1.9999999999dffp-3, 0x1.5555555555555p-2};
+    static constexpr double tanh_ratio[] = {0x1.2b019538e4e09p-49, 0x1.bd2c0fa02ac01p-37, 0x1.44a988ca0457dp-26,
+                                            0x1.4fded67b4f57cp-17, 0x1.025464daa220cp-9,  0x1.eac460c81f747p-4};
+    static constexpr double tanh_rest[] = {-0x1.280eb5bbb463ep-49, -0x1.aee867da9196fp-37, -0x1.314e35e90c0e5p-26,
+                                           -0x1.2ee8182e280e6p-17, -0x1.b0e4264d7495cp-10, -0x1.5555555555554p-4};
     static constexpr double erf_edge = 0.9, erf_highest = 6.0;
     static constexpr double erf_ratio[] = {-0x1.d2470a9e62b62p-31, 0x1.e29d2a4b062e8p-27, -0x1.5d833da2fe52bp-23, 0x1.b9b759f9a84d3p-20,
                                            -0x1.f4cf58dbdb822p-17, 0x1.f9a306232586ap-14, -0x1.c02db313e3c70p-11, 0x1.565bcd0a30e77p-8,
@@ -51,13 +57,15 @@ struct Constants<double> {
 template <>
 struct Constants<float> {
     static constexpr int mantissa = 23;
-    static constexpr std::int32_t one = 0x3f800000, mantissa_mask = 0x007fffff;
+    static constexpr std::int32_t mantissa_mask = 0x007fffff;
     static constexpr std::int32_t sqrt_half = 0x3f3504f3;
-    static constexpr float to_integer = 0x1.8p23f;
+    static constexpr float to_integer = 0x1.8p23f, to_power = to_integer + 127;
     static constexpr float log2e = 0x1.715476p0f, ln2_high = 0x1.62e400p-1f, ln2_low = 0x1.7f7d1cp-20f;
     static constexpr float exp_lowest = -106.0f, exp_lowest_normal = -87.0f, exp_highest = 92.0f, tanh_highest = 10.0f;
     static constexpr float exp_tail[] = {0x1.6d990ad01db05p-10f, 0x1.1227fe30115f3p-7f, 0x1.555486d4cf27cp-5f, 0x1.5554af5725347p-3f, 0x1.0000003533d0fp-1f};
     static constexpr float atanh_tail[] = {0x1.e2f72229f6abfp-4f, 0x1.2438d2dcd027ep-3f, 0x1.999a7a9ca2387p-3f, 0x1.555554fd9385bp-2f};
+    static constexpr float tanh_ratio[] = {0x1.80bac358b2638p-19f, 0x1.726159e6dd8d2p-10f, 0x1.d6fc092299291p-4f};
+    static constexpr float tanh_rest[] = {-0x1.7445e1ab354d0p-19f, -0x1.47626eb805532p-10f, -0x1.555554f8a829ap-4f};
     static constexpr float erf_edge = 0.9f, erf_highest = 4.0f;
     static constexpr float erf_ratio[] = {0x1.650d9cc4bd74ap-14f, -0x1.aca2b068f0752p-11f, 0x1.550a2d37b10f3p-8f, -0x1.b815211520d1fp-6f,
                                           0x1.ce2e53ce0c394p-4f,  -0x1.8127440dceb0ap-2f,  0x1.06eba815eaf3cp-3f};
@@ -82,28 +90,6 @@ EIGEN_ALWAYS_INLINE V horner(const typename V::Scalar (&coefficients)[N], V x) {
     return sum;
 }
 
-// The same polynomial, summed by halves (Estrin): more operations than Horner's rule, but a dependency chain about half as long. The bound of tanh, which uses
-// it, includes its rounding.
-template <int N, AnyLanes V>
-EIGEN_ALWAYS_INLINE V fold_pairs(const V (&sums)[N], V power) {
-    if constexpr (N == 1) {
-        return sums[0];
-    } else {
-        constexpr int left = (N + 1) / 2;
-        V next[left];
-        SHOAL_UNROLL for (int i = 0; i < N / 2; ++i) next[i] = fma(sums[2 * i + 1], power, sums[2 * i]);
-        if constexpr (N % 2) next[left - 1] = sums[N - 1];
-        return fold_pairs<left>(next, power * power);
-    }
-}
-
-template <AnyLanes V, int N>
-EIGEN_ALWAYS_INLINE V estrin(const typename V::Scalar (&coefficients)[N], V x) {
-    V sums[N];
-    SHOAL_UNROLL for (int i = 0; i < N; ++i) sums[i] = coefficients[N - 1 - i];
-    return fold_pairs<N>(sums, x);
-}
-
 // x rounded to the nearest integer, ties to even. Exact for |x| <= 2^51 (2^22 in single precision).
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V round(V x) {
@@ -111,26 +97,28 @@ EIGEN_ALWAYS_INLINE V round(V x) {
     return (x + magic) - magic;
 }
 
-// 2^n, exact, for integer n from -1022 to 1023 (-126 to 127 in single precision).
+// 2^n, exact, of n + to_power for integer n from -1022 to 1023 (-126 to 127 in single precision).
 template <AnyLanes V>
-EIGEN_ALWAYS_INLINE V power_of_two(V n) {
-    using C = Constants<typename V::Scalar>;
+EIGEN_ALWAYS_INLINE V shifted_power_of_two(V shifted) {
     using Word = typename Bits<V>::Word;  // unsigned, because the shift of a NaN may overflow
-    const V shifted = n + V(C::to_integer);
-    SHOAL_EACH(V, r, (typename V::Packet)(((Word)shifted.value[r] << C::mantissa) + typename Bits<V>::Unsigned(C::one)));
+    SHOAL_EACH(V, r, (typename V::Packet)((Word)shifted.value[r] << Constants<typename V::Scalar>::mantissa));
 }
 
-// Splits x = n ln2 + r with |r| <= ln2/2; returns n, and expm1(r) in `tail`. For x from exp_lowest to exp_highest, or NaN; its error is part of those of exp,
-// exp_minus_abs and expm1.
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V power_of_two(V n) {
+    return shifted_power_of_two(n + V(Constants<typename V::Scalar>::to_power));
+}
+
+// Splits x = n ln2 + r with |r| <= ln2/2; returns n + to_power, and expm1(r) in `tail`. For x from exp_lowest to exp_highest, or NaN; its error is part of
+// those of exp, exp_minus_abs and expm1.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V reduce_exp(V x, V& tail) {
     using C = Constants<typename V::Scalar>;
-    const V magic = C::to_integer;
-    const V n = fma(x, V(C::log2e), magic) - magic;
+    const V magic = C::to_power, shifted = fma(x, V(C::log2e), magic), n = shifted - magic;
     V r = fma(n, V(-C::ln2_high), x);
     r = fma(n, V(-C::ln2_low), r);
     tail = fma(r * r, horner(C::exp_tail, r), r);
-    return n;
+    return shifted;
 }
 
 // e^x for every x, to 1.1 ulp. Results may be subnormal, 0 or infinite; NaN stays NaN. The scale is applied in two halves so that it does not overflow before
@@ -142,7 +130,7 @@ EIGEN_ALWAYS_INLINE V exp(V x) {
     x = where_less(x, lowest, lowest, x);
     x = where_less(highest, x, highest, x);
     V tail;
-    const V n = reduce_exp(x, tail);
+    const V n = reduce_exp(x, tail) - V(C::to_power);
     const V half = round(n * V(0.5));
     return (tail + V(1)) * power_of_two(half) * power_of_two(n - half);
 }
@@ -152,10 +140,8 @@ EIGEN_ALWAYS_INLINE V exp(V x) {
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V exp_minus_abs(V x) {
     using C = Constants<typename V::Scalar>;
-    const V magnitude = abs(x), limit = -C::exp_lowest_normal;
     V tail;
-    const V n = reduce_exp(-where_less(limit, magnitude, limit, magnitude), tail);
-    const V scale = power_of_two(n);
+    const V scale = shifted_power_of_two(reduce_exp(-min(abs(x), V(-C::exp_lowest_normal)), tail));
     return fma(scale, tail, scale);
 }
 
@@ -165,7 +151,7 @@ EIGEN_ALWAYS_INLINE V expm1(V x) {
     const V lowest = -40;  // e^-40 is less than half an ulp of -1
     x = where_less(x, lowest, lowest, x);
     V tail;
-    const V scale = power_of_two(reduce_exp(x, tail));
+    const V scale = shifted_power_of_two(reduce_exp(x, tail));
     return fma(scale, tail, scale - V(1));
 }
 
@@ -216,28 +202,16 @@ EIGEN_ALWAYS_INLINE V log1p(V x) {
     return corrected_log(sum, lost / sum);
 }
 
-// tanh x for every x, to 1.8 ulp (without FMA 2.2); NaN stays NaN. The rounding errors of g + 2 and of the quotient are recovered and corrected to first order;
-// uncorrected, the error could reach 2.6 ulp. 1/(g + 2) is (1 - tanh)/2; where tanh is so near 1 that this difference loses its digits, no correction is
-// needed.
+// tanh x for every x, to 1.9 ulp (without FMA 2.1); NaN stays NaN. With tanh(x/2) = k/Q the two forms of tanh x below are equal. Each is used where the smaller number is taken
+// off, so that the errors of the products weigh little: below 1 from x, beyond from 1.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V tanh(V x) {
     using C = Constants<typename V::Scalar>;
-    const V magic = C::to_integer, two = 2, nearly_one = 1 - 0x1p-10;
-    const V clipped = min(abs(x), V(C::tanh_highest));
-    const V y = clipped + clipped;
-    const V n = fma(y, V(C::log2e), magic) - magic;
-    const V high = fma(n, V(-C::ln2_high), y);
-    const V r = fma(n, V(-C::ln2_low), high);
-    const V lost = fma(n, V(-C::ln2_low), high - r);
-    const V tail = fma(r * r, estrin(C::exp_tail, r), lost) + r;
-    const V scale = power_of_two(n);
-    const V grown = fma(scale, tail, scale - V(1));
-    const V sum = grown + two;
-    const V quotient = grown / sum;
-    const V lost_of_sum = min(grown, two) - (sum - max(grown, two));
-    const V lost_of_both = fma(-quotient, lost_of_sum, fma(-quotient, sum, grown));
-    const V inverse = where_less(quotient, nearly_one, fma(quotient, V(-0.5), V(0.5)), V(0));
-    return with_sign_of(x, fma(lost_of_both, inverse, quotient));
+    const V one = 1, a = min(abs(x), V(C::tanh_highest)), y = a * a;
+    const V q = fma(horner(C::tanh_ratio, y), y, one), rest = y * horner(C::tanh_rest, y);
+    const V k = V(0.5) * a * (q + rest), square = k * k, gap = q - k;
+    const V below = min(a * fma(-q, rest, square), gap * gap);
+    return with_sign_of(x, min(a, one) - below / fma(q, q, square));
 }
 
 // erf x for every x, to 1.2 ulp (without FMA 1.3); NaN stays NaN. Beyond 0.9, where erf is above 0.79, what is subtracted from 1 has few of its digits.
@@ -247,7 +221,7 @@ EIGEN_ALWAYS_INLINE V erf(V x) {
     const V one = 1, magnitude = min(abs(x), V(C::erf_highest));
     const V near = fma(magnitude, horner(C::erf_ratio, magnitude * magnitude), magnitude);
     V tail;
-    const V scale = power_of_two(reduce_exp(-horner(C::erf_tail, magnitude), tail));
+    const V scale = shifted_power_of_two(reduce_exp(-horner(C::erf_tail, magnitude), tail));
     const V far = fma(-scale, tail, one - scale);
     return with_sign_of(x, where_less(V(C::erf_edge), magnitude, far, near));
 }

@@ -248,12 +248,12 @@ template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V with_sign_of(V x, V a)
     SHOAL_EACH(V, r, packet::por(a.value[r], packet::pand(x.value[r], packet::pset1<typename V::Packet>(typename V::Scalar(-0.0)))));
 
-// All bits are zero as long as every a was finite; once some a was not, the value stays nonzero. `Several` holds one or more numbers for each of V.
+// Zero as long as every a was finite, by 0 a + seen; once some a was not, NaN. `Several` holds one or more numbers for each of V.
 template <AnyLanes V, AnyLanes Several>
 EIGEN_ALWAYS_INLINE V gather_not_finite(V seen, Several a) {
     SHOAL_UNROLL for (int r = 0; r < Several::registers; ++r) {
         auto& gathered = seen.value[r % V::registers];
-        gathered = packet::por(gathered, packet::psub(a.value[r], a.value[r]));
+        gathered = packet::pmadd(a.value[r], packet::pzero(a.value[r]), gathered);
     }
     return seen;
 }

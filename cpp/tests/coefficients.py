@@ -59,6 +59,41 @@ def remez(function: Function, weight: Function, low: float, high: float, degree:
     return coefficients, worst
 
 
+def rational(
+    function: Function, weight: Function, highest: float, degree: int
+) -> tuple[list[mp.mpf], list[mp.mpf], mp.mpf]:
+    """Coefficients (lowest first, the first 1) of the p and q that minimise max |weight * (p/q / function - 1)|.
+
+    Both are polynomials of a degree in x^2, for x up to ``highest``. Least squares on the linearised quotient; Lawson's
+    weights turn them into the smallest maximum, which is returned as well.
+    """
+    count, highest = 160, mp.mpf(highest)
+    grid = [highest / 2 * (1 - mp.cos(mp.pi * (i + mp.mpf(0.5)) / count)) for i in range(count)]
+    squares, values, below = [(x / highest) ** 2 for x in grid], [function(x) for x in grid], [mp.mpf(1)] * count
+    lawson, best = [mp.mpf(1)] * count, ([], [], mp.inf)
+    for _ in range(40):
+        matrix, right = mp.matrix(count, 2 * degree), mp.matrix(count, 1)
+        for i, (x, y, value) in enumerate(zip(grid, squares, values, strict=True)):
+            factor = mp.sqrt(lawson[i]) * weight(x) / (value * below[i])
+            for j in range(degree):
+                matrix[i, j], matrix[i, degree + j] = factor * y ** (j + 1), -factor * value * y ** (j + 1)
+            right[i] = factor * (value - 1)
+        solution = mp.lu_solve(matrix.T * matrix, matrix.T * right)
+        p, q = ([mp.mpf(1), *solution[first : first + degree]] for first in (0, degree))
+        below = [mp.polyval(q[::-1], y) for y in squares]
+        errors = [
+            abs(weight(x) * (mp.polyval(p[::-1], y) / low / value - 1))
+            for x, y, low, value in zip(grid, squares, below, values, strict=True)
+        ]
+        worst = max(errors)
+        if worst < best[2]:
+            best = *([c / highest ** (2 * j) for j, c in enumerate(found)] for found in (p, q)), worst
+        lawson = [old * (error + worst / 1000) for old, error in zip(lawson, errors, strict=True)]
+        mean = mp.fsum(lawson) / count
+        lawson = [old / mean for old in lawson]
+    return best
+
+
 def show(name: str, fit: tuple[list[mp.mpf], mp.mpf]) -> None:
     """Print one table, highest power first, as Horner's rule reads it."""
     coefficients, worst = fit
@@ -88,6 +123,11 @@ if __name__ == "__main__":
             remez(exp_tail, lambda r: abs(r) + mp.mpf("1e-9"), -half_log2, half_log2, exp_degree),
         )
         show(f"atanh(s) = s + s^3 q(s^2), {kind}", remez(atanh_tail, lambda q: q + mp.mpf("1e-9"), 0, edge, log_degree))
+    for kind, highest, degree in (("double", 20, 6), ("float", 10, 3)):
+        # An error of tanh(x/2) makes one that is 1/cosh(x) times as large of tanh(x).
+        p, q, worst = rational(lambda x: mp.tanh(x / 2) / (x / 2), mp.sech, highest, degree)
+        show(f"tanh(x/2) = x/2 (Q + y r(y))/Q, Q = 1 + y q(y), {kind}: q", (q[1:], worst))
+        show("r", ([one - other for one, other in zip(p, q, strict=True)][1:], worst))
     for kind, near_degree, far_degree, end in (("double", 11, 18, 6), ("float", 6, 7, 4)):
         show(
             f"erf(x) = x + x q(x^2), |x| <= 0.9, {kind}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,10 +155,21 @@ def assemble(
 
     given = initial(training.init, "init_network" if index is None else "network")
     coords = coordinates(training, variables, index)
+    for name, (_, values, about) in coords.items():
+        if values.dtype == object:
+            coords[name] = _texts(name, tuple(values), tuple(about.items()))
     if index is not None:
         numbers = np.full(len(index), fingerprint(attrs["specification"], training.task), np.int64)
         coords["training"] = (("network",), numbers, _attrs("number of the training that the network is of"))
     return xarray.Dataset({**variables, **given}, coords=coords, attrs=dict(attrs))
+
+
+@lru_cache(maxsize=64)
+def _texts(name: str, texts: tuple[str, ...], attrs: tuple[tuple[str, str], ...]) -> xarray.IndexVariable:
+    """Return a coordinate of texts. pandas looks at each of them, which takes as long as the rest of the dataset."""
+    import xarray
+
+    return xarray.Variable((name,), np.array(texts, dtype=object), dict(attrs)).to_index_variable()
 
 
 def initial(init: Init, leading: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Run:
         _ = run.custom_shapes  # calls the functions of custom statistics, to report what is wrong with them now
         return run
 
-    @property
+    @cached_property
     def kept(self) -> Statistics:
         """What is kept over networks."""
         return self.training.record.kept or Statistics()
