@@ -96,7 +96,8 @@ def to_json(training: Training) -> str:
     """
     held = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
     task = held.pop("task")
-    held["record"] = dataclasses.replace(training.record, custom=())
+    if training.record.functions:
+        held["record"] = dataclasses.replace(training.record, custom=())
     if isinstance(training.init, Explicit):
         del held["init"]
     encoded = {**encode(held, {}), "samples": task.samples, "test_samples": task.test_samples}
