@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import shoal
+from support import layers, random_init, random_task
 
 TASK = shoal.tasks.modes((1.7, 0.9))
 
@@ -54,3 +55,36 @@ def test_steps_are_integers_however_large() -> None:
 
 def test_one_measure_may_be_given_by_its_name() -> None:
     assert shoal.Record(measure="loss") == shoal.Record(measure=("loss",))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("networks", [3, 70])
+def test_margins_and_trajectories_are_in_the_places_of_their_samples_and_weights(
+    outputs: int, dtype: str, networks: int
+) -> None:
+    generator = np.random.default_rng(networks)
+    plain, test = (random_task(samples, 2, outputs, generator, dtype) for samples in (61, 37))
+    counted = plain.sample_weight * (np.arange(61) % 19 > 1)  # samples of weight 0 are measured after the others
+    task = shoal.Task(plain.inputs, plain.labels, counted, test=(test.inputs, test.labels))
+    network = shoal.Network((2, 5, outputs), bias=True)
+    drawn = random_init(network, networks, generator, dtype)
+    sizes = np.ones((networks, 1, 1))
+    sizes[1] = 1e300 if dtype == "float64" else 1e30  # diverges
+    init = shoal.Explicit([(sizes * w).astype(dtype).astype(float) for w in drawn.weights], drawn.biases)
+    asked = shoal.Record(
+        steps=[0, 7, 8, 20], measure=("margin", "output", "test_margin", "test_output", "trajectory", "weights")
+    )
+    method = shoal.GradientDescent(0.25, 20)
+    data = shoal.train(network, task, init, method=method, record=asked, networks=networks, dtype=dtype, threads=1)
+    assert data.status.values[1] != data.status.values[0]
+    for name, labels in (("", task.labels), ("test_", test.labels)):
+        output, margin = data[f"{name}output"].values, data[f"{name}margin"].values
+        if outputs == 1:
+            known = output * labels.astype(dtype)
+        else:
+            own = np.arange(outputs) == labels[:, None]
+            known = output[..., own] - np.where(own, -np.inf, output).max(axis=-1)
+        np.testing.assert_array_equal(margin, known.astype(dtype))
+    for way, last in zip(layers(data, "trajectory"), layers(data, "weights"), strict=True):
+        np.testing.assert_array_equal(way[:, -1], last)

@@ -152,13 +152,9 @@ constexpr int packs_of(std::int64_t numbers) {
 template <AnyLanes V>
 void transpose(const typename V::Scalar* from, std::int64_t from_row, int rows, int columns, typename V::Scalar* to, std::int64_t to_row) {
     constexpr int L = V::count;
-    using Packet = typename V::Packet;
     for (int column = 0; column < columns; column += L)
         for (int row = 0; row < rows; row += L) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wignored-attributes"  // those of a vector type, which its alignment does not need
-            packet::PacketBlock<Packet, L> block;
-#pragma GCC diagnostic pop
+            typename V::Square block;
             for (int n = 0; n < L; ++n) block.packet[n] = (column + n < columns ? V::load(from + (column + n) * from_row + row) : V(0)).value[0];
             packet::ptranspose(block);
             for (int n = 0; n < std::min(L, rows - row); ++n) packet::pstore(to + (row + n) * to_row + column, block.packet[n]);

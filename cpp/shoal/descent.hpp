@@ -79,7 +79,9 @@ class Descent {
     bool look(const std::int64_t (&times)[L], Monitor& monitor);
     bool begin_records(const Monitor& monitor);
     void end_records();
-    std::int64_t next_due() const;
+    void set_due(int lane);
+    std::int64_t next_record() const;
+    std::int64_t next_attendance() const;
     void let_go_of_those_who_meet_a_rule();
     bool let_go_of_those_who_diverged(V lost);
     bool let_go_of_those_at_rest(V moved);
@@ -95,8 +97,10 @@ class Descent {
     const int few_;  // so many networks, or fewer, train faster alone
     std::unique_ptr<alone::Alone<T>> alone_;  // made when it is first needed
 
-    std::int64_t clock_ = 0, due_ = 0;  // steps of the pack; the step at which a lane next has something to record, or ends
+    std::int64_t clock_ = 0;  // steps of the pack
+    std::int64_t attend_at_ = 0, record_at_ = 0;  // the step at which a lane next ends, or may be filled; at which one has something to record
     std::int64_t begun_[L], next_[L], times_[L];  // per lane: when its network came, its next record, and the record it takes now
+    std::int64_t due_[L];  // when the next record is due; `never` without one
     alignas(64) T minus_rates_[L];  // 0 in lanes without a network
     bool leaves_[L];
     bool records_ = false, met_ = false;  // some lane takes a record now; some network meets a rule

@@ -25,18 +25,19 @@ std::int64_t Descent<V>::refill_period(const Run<T>& run, const DescentMethod<T>
 
 template <AnyLanes V>
 void Descent<V>::train(Queue& queue, Monitor& monitor) {
-    clock_ = due_ = 0, last_come_ = false;
+    clock_ = attend_at_ = 0, last_come_ = false;
     for (int lane = 0; lane < L; ++lane) leave(lane);
     while (true) {
-        const bool attended = clock_ >= due_;
-        if (attended && !(attend(queue, monitor) && begin_records(monitor))) return;
-        if (method_.stop.any()) stops_.clear();
-        if (!step(method_.watches(clock_), monitor)) {
-            if (!met_) return;
-            let_go_of_those_who_meet_a_rule();  // before their step; the others then take theirs
-        } else if (attended && due_ < clock_) {
-            due_ = next_due();
+        if (clock_ >= attend_at_) {
+            if (!attend(queue, monitor)) return;
+            attend_at_ = next_attendance(), record_at_ = next_record();
         }
+        records_ = clock_ >= record_at_;
+        if (records_ && !begin_records(monitor)) return;
+        if (method_.stop.any()) stops_.clear();
+        if (step(method_.watches(clock_), monitor)) continue;
+        if (!met_) return;
+        let_go_of_those_who_meet_a_rule();  // before their step; the others then take theirs
     }
 }
 
@@ -60,8 +61,8 @@ bool Descent<V>::step(Monitor& monitor) {
     ++clock_;
     monitor.stepped(wanted_);
     if (lost) leave |= let_go_of_those_who_diverged(move.not_finite);
-    if (leave) due_ = clock_;
-    if (watchful && let_go_of_those_at_rest(move.moved)) due_ = clock_;
+    if (leave) attend_at_ = clock_;
+    if (watchful && let_go_of_those_at_rest(move.moved)) attend_at_ = clock_;
     return true;
 }
 
@@ -123,6 +124,7 @@ template <AnyLanes V>
 void Descent<V>::leave(int lane) {
     cohort_.leave(lane);
     leaves_[lane] = false;
+    due_[lane] = never;
     minus_rates_[lane] = 0;
 }
 
@@ -141,6 +143,7 @@ bool Descent<V>::fill(Queue& queue, Monitor& monitor) {
         fresh[lane] = 1;
         begun_[lane] = clock_;
         next_[lane] = 0;
+        set_due(lane);
         if (method_.steps > 0) set_rate(lane);
         if (method_.moves.momentum != 0) cohort_.begin_velocity(lane, method_.moves.velocity, velocity_);  // an empty lane gathers one, too
     }
@@ -201,30 +204,38 @@ bool Descent<V>::look(const std::int64_t (&times)[L], Monitor& monitor) {
 // Begins the records of lanes whose step is to be recorded, while the parameters are still those of that step.
 template <AnyLanes V>
 bool Descent<V>::begin_records(const Monitor& monitor) {
-    records_ = false;
-    for (int lane = 0; lane < L; ++lane) {
-        const bool due = cohort_.lanes.wanted(lane) && next_[lane] < run_.record.times && method_.record_steps[next_[lane]] == step_of(lane);
-        times_[lane] = due ? next_[lane] : -1;
-        records_ |= due;
-    }
-    return !records_ || recorder_.begin(cohort_.lanes, times_, cohort_.parameters, monitor);
+    for (int lane = 0; lane < L; ++lane) times_[lane] = due_[lane] == clock_ ? next_[lane] : -1;
+    return recorder_.begin(cohort_.lanes, times_, cohort_.parameters, monitor);
 }
 
 template <AnyLanes V>
 void Descent<V>::end_records() {
+    for (int lane = 0; lane < L; ++lane)
+        if (times_[lane] >= 0) ++next_[lane], set_due(lane);
+    record_at_ = next_record();  // before the records' last stores, behind which these would wait
     recorder_.end();
-    for (int lane = 0; lane < L; ++lane) next_[lane] += times_[lane] >= 0;
-    records_ = false;
 }
 
 template <AnyLanes V>
-std::int64_t Descent<V>::next_due() const {
+void Descent<V>::set_due(int lane) {
+    due_[lane] = next_[lane] < run_.record.times ? begun_[lane] + method_.record_steps[next_[lane]] : never;
+}
+
+template <AnyLanes V>
+std::int64_t Descent<V>::next_record() const {
+    std::int64_t next = never;
+    for (int lane = 0; lane < L; ++lane) next = std::min(next, due_[lane]);
+    return next;
+}
+
+// When a network next takes its last step, or the next networks may come; it is just after `attend`.
+template <AnyLanes V>
+std::int64_t Descent<V>::next_attendance() const {
     const bool waits = wanted_ < L && !last_come_ && period_ > 0;
-    std::int64_t due = waits ? clock_ + (period_ - (clock_ - origin_) % period_) % period_ : never;
+    std::int64_t next = waits ? clock_ + period_ - (clock_ - origin_) % period_ : never;
     for (int lane = 0; lane < L; ++lane)
-        if (cohort_.lanes.wanted(lane))
-            due = std::min(due, begun_[lane] + (next_[lane] < run_.record.times ? method_.record_steps[next_[lane]] : method_.steps));
-    return due;
+        if (cohort_.lanes.wanted(lane)) next = std::min(next, begun_[lane] + method_.steps);
+    return next;
 }
 
 template <AnyLanes V>
@@ -234,7 +245,7 @@ void Descent<V>::let_go_of_those_who_meet_a_rule() {
         cohort_.stop(lane, stops_.status(lane), step_of(lane));
         leaves_[lane] = true;
     }
-    due_ = clock_;
+    attend_at_ = clock_;
 }
 
 // Ends the networks in lanes where `lost` is not 0. No other lane reads their numbers.

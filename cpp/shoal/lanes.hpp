@@ -46,6 +46,10 @@ struct Lanes {
     static constexpr int registers = R;
     static constexpr int width = packet::unpacket_traits<Packet>::size;
     static constexpr int count = R * width;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"  // those of a vector type, which its alignment does not need
+    using Square = packet::PacketBlock<Packet, width>;  // registers, as many as each holds numbers: rows for `ptranspose`
+#pragma GCC diagnostic pop
 
     Packet value[R];
 

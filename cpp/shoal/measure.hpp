@@ -20,12 +20,21 @@ class SampleMeasure {
     template <class Pass>  // the gradient, or anything else with its `output`
     void see(int first, int count, const Pass& pass, const Sight<V>& sight) {
         if (!record_.wanted()) return;
-        for (int s = 0; s < count; ++s) {
-            put_outputs(first + s, pass, s, sight);
-            if (task_.labels.empty())
-                add(first + s, V(0), loss_of_sample(first + s, pass, s), V(0), V(0), sight);
+        for (int s = 0; s < count && (record_.output || record_.residual); ++s) put_outputs(first + s, pass, s, sight);
+        if (task_.labels.empty()) {
+            for (int s = 0; s < count; ++s) add(first + s, loss_of_sample(first + s, pass, s), V(0), V(0));
+            return;
+        }
+        for (int begin = 0; begin < count; begin += V::width) {
+            V margins[V::width];
+            const int end = std::min(begin + V::width, count);
+            if (network_.outputs() == 1)
+                loss_.kind.with([&](auto loss) {
+                    for (int s = begin; s < end; ++s) margins[s - begin] = see_logit(loss, first + s, pass.output(s, 0));
+                });
             else
-                network_.outputs() == 1 ? see_logit(first + s, pass.output(s, 0), sight) : see_logits(first + s, pass, s, sight);
+                for (int s = begin; s < end; ++s) margins[s - begin] = see_logits(first + s, pass, s);
+            if (record_.margin) put_margins(&task_.place[first + begin], end - begin, margins, sight);
         }
     }
 
@@ -57,13 +66,18 @@ class SampleMeasure {
         V loss = 0, error = 0, soft_error = 0;
     };
 
-    void add(int sample, V margin, V loss, V error, V soft_error, const Sight<V>& sight) {
+    void add(int sample, V loss, V error, V soft_error) {
         if (const V p = task_.weights[sample]; sample < task_.learnt) {  // weight 0 times an infinite loss would be NaN
             sums_.loss = fma(p, loss, sums_.loss);
             sums_.error = fma(p, error, sums_.error);
             sums_.soft_error = fma(p, soft_error, sums_.soft_error);
         }
-        sight.put(record_.margin, task_.samples, task_.place[sample], margin);
+    }
+    void put_margins(const int* place, int count, const V* margins, const Sight<V>& sight) const {
+        bool side_by_side = true;
+        for (int n = 1; n < count; ++n) side_by_side &= place[n] == place[0] + n;
+        if (side_by_side) return sight.put_row(record_.margin, task_.samples, place[0], count, [&](std::int64_t n) { return margins[n]; });
+        for (int n = 0; n < count; ++n) sight.put(record_.margin, task_.samples, place[n], margins[n]);
     }
     // The loss of a sample that has targets.
     template <class Pass>
@@ -72,9 +86,10 @@ class SampleMeasure {
     }
     template <class Pass>
     void put_outputs(int sample, const Pass& pass, int row, const Sight<V>& sight) const;
-    void see_logit(int sample, V logit, const Sight<V>& sight);
+    template <class Kind>
+    V see_logit(Kind loss, int sample, V logit);
     template <class Pass>
-    void see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight);
+    V see_logits(int sample, const Pass& pass, int row);
 
     const Network& network_;
     const Task<T>& task_;
@@ -88,27 +103,29 @@ template <AnyLanes V>
 template <class Pass>
 void SampleMeasure<V>::put_outputs(int sample, const Pass& pass, int row, const Sight<V>& sight) const {
     const std::int64_t outputs = network_.outputs(), place = task_.place[sample] * outputs, each = task_.samples * outputs;
-    for (int k = 0; k < outputs && (record_.output || record_.residual); ++k) {
+    for (int k = 0; k < outputs; ++k) {
         const V o = pass.output(row, k);
         sight.put(record_.output, each, place + k, o);
         if (record_.residual) sight.put(record_.residual, each, place + k, o - V(task_.target(sample, k)));
     }
 }
 
-// One output: the margin is y f; a margin of exactly 0 counts as half an error.
+// One output: the margin, which is returned, is y f; a margin of exactly 0 counts as half an error.
 template <AnyLanes V>
-void SampleMeasure<V>::see_logit(int sample, V logit, const Sight<V>& sight) {
+template <class Kind>
+EIGEN_ALWAYS_INLINE V SampleMeasure<V>::see_logit(Kind loss, int sample, V logit) {
     const V zero = 0, half = 0.5, one = 1;
     const V m = V(T(task_.labels[sample])) * logit;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, half));
-    add(sample, m, record_.loss ? loss_.value(m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero, sight);
+    add(sample, record_.loss ? loss.value(V(T(loss_.threshold)), m) : zero, error, record_.soft_error ? sigmoid_of_minus(m) : zero);
+    return m;
 }
 
 // K outputs: with v = ln sum_{j != y} e^{o_j} - o_y, the loss is ln(1 + e^v), unless there are targets, and the soft error 1/(1 + e^-v). A tie with j others at
 // the top counts as an error of j/(j+1).
 template <AnyLanes V>
 template <class Pass>
-void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const Sight<V>& sight) {
+V SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row) {
     const V zero = 0, one = 1;
     const int outputs = network_.outputs(), own = int(task_.labels[sample]);
     const V o = pass.output(row, own);
@@ -124,7 +141,8 @@ void SampleMeasure<V>::see_logits(int sample, const Pass& pass, int row, const S
     const V v = top + (log(sum) + (sum - sum)) - o, m = o - top;
     const V error = where_less(zero, m, zero, where_less(m, zero, one, ties / (ties + one)));
     const V loss = task_.targets.empty() ? CrossEntropy::value(zero, -v) : loss_of_sample(sample, pass, row);
-    add(sample, m, loss, error, sigmoid_of_minus(-v), sight);
+    add(sample, loss, error, sigmoid_of_minus(-v));
+    return m;
 }
 
 // The training samples on which each hidden unit is active: call `clear`, `see` per block, `write`. Counts are in double precision, which holds all integers up
@@ -310,9 +328,7 @@ void ParameterMeasure<V>::write_balance(const Parameters& parameters, const Sigh
 template <AnyLanes V>
 template <class Parameters>
 void ParameterMeasure<V>::write_trajectory(const Parameters& parameters, const Sight<V>& sight) const {
-    const auto copy = [&](T* array, int from, std::int64_t size) {
-        for (std::int64_t n = 0; n < size; ++n) sight.put(array, size, n, parameters[from + n]);
-    };
+    const auto copy = [&](T* array, int from, std::int64_t size) { sight.put_row(array, size, 0, size, [&](std::int64_t n) { return parameters[from + n]; }); };
     for (std::size_t l = 0; l < record_.trajectory.size(); ++l) {
         const Layer& layer = network_.layers[l];
         if (l == 0 && sight.lanes().unmet.span)

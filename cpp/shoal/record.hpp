@@ -138,7 +138,7 @@ struct Unmet {
 template <AnyLanes V>
 struct PackLanes {
     std::int64_t network[V::count];  // its index in the caller's arrays; negative if the lane is unused
-    Status status[V::count];
+    Status status[V::count] = {};
     std::int64_t stopped_at[V::count];
     Unmet<V> unmet;
     Pack<V> initial;  // the parameters at initialisation, if something relative to them is recorded
@@ -156,67 +156,83 @@ struct PackLanes {
 template <AnyLanes V>
 class Sight {
   public:
+    using T = typename V::Scalar;
+
     explicit Sight(std::int64_t records) : records_(records) {}
 
     // Begins record number times[lane] of each lane; none if negative, or if the lane is unused.
     void begin(const PackLanes<V>& lanes, const std::int64_t (&times)[V::count]) {
         lanes_ = &lanes;
-        count_ = 0;
-        for (int lane = 0; lane < V::count; ++lane)
-            if (times[lane] >= 0 && lanes.wanted(lane)) {
-                lane_[count_] = lane;
-                slots_[count_] = lanes.network[lane] * records_ + times[lane];
-                later_[count_++] = records_ - times[lane] - 1;
-            }
+        for (int lane = 0; lane < V::count; ++lane) slots_[lane] = times[lane] >= 0 && lanes.wanted(lane) ? lanes.network[lane] * records_ + times[lane] : -1;
     }
     const PackLanes<V>& lanes() const { return *lanes_; }
     // 1 in lanes with a record, else 0.
     V recorded() const {
-        alignas(64) typename V::Scalar numbers[V::count] = {};
-        for (int n = 0; n < count_; ++n) numbers[lane_[n]] = 1;
+        alignas(64) T numbers[V::count];
+        for (int lane = 0; lane < V::count; ++lane) numbers[lane] = T(slots_[lane] >= 0);
         return V::load(numbers);
     }
 
     // Writes one item of a measure in every lane with a record; the array has `each` items per network and time.
     template <class Number>
-    void put(Number* array, std::int64_t each, std::int64_t item, V value) const {
+    void put(Number* array, std::int64_t each, std::int64_t item, const V& value) const {
         if (!array) return;
-        alignas(64) typename V::Scalar numbers[V::count];
+        alignas(64) T numbers[V::count];
         value.store(numbers);
-        for (int n = 0; n < count_; ++n) array[slots_[n] * each + item] = Number(numbers[lane_[n]]);
+        each_lane(array, each, [&](int lane, Number* to) { to[item] = Number(numbers[lane]); });
+    }
+
+    // Writes of(0), ..., of(count - 1) as items `first` and on. Registers are transposed, so that a lane's items are written together.
+    template <class Of>
+    void put_row(T* array, std::int64_t each, std::int64_t first, std::int64_t count, const Of& of) const {
+        if (!array) return;
+        constexpr int width = V::width;
+        std::int64_t n = 0;
+        for (; n + width <= count; n += width) {
+            V items[width];
+            SHOAL_UNROLL for (int i = 0; i < width; ++i) items[i] = of(n + i);
+            SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) {
+                typename V::Square block;
+                SHOAL_UNROLL for (int i = 0; i < width; ++i) block.packet[i] = items[i].value[r];
+                packet::ptranspose(block);
+                SHOAL_UNROLL for (int i = 0; i < width; ++i) if (const std::int64_t slot = slots_[r * width + i]; slot >= 0)
+                    packet::pstoreu(array + slot * each + first + n, block.packet[i]);
+            }
+        }
+        for (; n < count; ++n) put(array, each, first + n, of(n));
     }
 
     // Writes NaN, or false, for lanes that are lost.
     template <class Number>
     void forget(Number* array, std::int64_t each) const {
         constexpr Number nothing = std::is_same_v<Number, bool> ? Number(0) : std::numeric_limits<Number>::quiet_NaN();
-        if (!array) return;
-        for (int n = 0; n < count_; ++n)
-            if (is_lost(lanes_->status[lane_[n]])) std::fill_n(array + slots_[n] * each, each, nothing);
+        if (!array || std::none_of(lanes_->status, lanes_->status + V::count, is_lost)) return;
+        each_lane(array, each, [&](int lane, Number* to) {
+            if (is_lost(lanes_->status[lane])) std::fill_n(to, each, nothing);
+        });
     }
 
     // Copies this record to all later ones.
     template <class Number>
     void hold(Number* array, std::int64_t each) const {
         if (!array) return;
-        for (int n = 0; n < count_; ++n) {
-            Number* const from = array + slots_[n] * each;
-            for (std::int64_t later = 1; later <= later_[n]; ++later) std::copy_n(from, each, from + later * each);
-        }
+        each_lane(array, each, [&](int lane, Number* from) {
+            const std::int64_t later = records_ - 1 - slots_[lane] % records_;
+            for (std::int64_t n = 1; n <= later; ++n) std::copy_n(from, each, from + n * each);
+        });
     }
 
     // Calls act(lane, address of its `each` numbers) for each lane that has a record.
     template <class Number, class Act>
     void each_lane(Number* array, std::int64_t each, Act&& act) const {
-        for (int n = 0; n < count_; ++n) act(lane_[n], array + slots_[n] * each);
+        for (int lane = 0; lane < V::count; ++lane)
+            if (slots_[lane] >= 0) act(lane, array + slots_[lane] * each);
     }
 
   private:
     const PackLanes<V>* lanes_ = nullptr;
     const std::int64_t records_;
-    int count_ = 0;                                 // lanes with a record, and of each:
-    int lane_[V::count];                            // which it is
-    std::int64_t slots_[V::count], later_[V::count];  // the place of the record, in records; how many come after it
+    std::int64_t slots_[V::count];  // the place of each lane's record, in records; negative if it has none
 };
 
 }  // namespace shoal

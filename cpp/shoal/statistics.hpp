@@ -27,7 +27,7 @@ struct Records {
 // Calls act(first number, count) on pieces of a network's numbers; most pieces have a constant length.
 template <class Act>
 void for_each_column(std::int64_t numbers, Act&& act) {
-    constexpr int together = 16;
+    constexpr int together = 32;  // of 16, GCC 12 reads several networks at a time, by gathers, which takes two to three times as long
     std::int64_t first = 0;
     for (; first + together <= numbers; first += together) act(first, std::integral_constant<int, together>());
     for (; first < numbers; ++first) act(first, std::integral_constant<int, 1>());
@@ -48,12 +48,16 @@ void take_moments(Records<T> records, std::span<const std::int64_t> networks, do
             for (int c = 0; c < columns; ++c) {
                 const double value = double(x[c]);
                 mean[c] += value;
-                const bool none = value != value;  // stays, because no number is below or above NaN
-                least[c] = value < least[c] || none ? value : least[c];
-                most[c] = value > most[c] || none ? value : most[c];
+                least[c] = value < least[c] ? value : least[c];
+                most[c] = value > most[c] ? value : most[c];
             }
         }
-        for (int c = 0; c < columns; ++c) mean[c] /= count;
+        for (int c = 0; c < columns; ++c) {
+            mean[c] /= count;
+            if (!std::isnan(mean[c])) continue;  // then some value is NaN, which no comparison above chose, or both infinities are there
+            for (const std::int64_t network : networks)
+                if (const double value = double(records.of(network)[first + c]); std::isnan(value)) least[c] = most[c] = value;
+        }
         for (const std::int64_t network : networks) {
             const T* const x = records.of(network) + first;
             for (int c = 0; c < columns; ++c) {

@@ -47,10 +47,10 @@ Exact exact(const Drawn<T>& drawn, std::int64_t number) {
     return found;
 }
 
-// For pieces of 16 numbers, for single ones, and for both. Means far from 0 do not make the squares less exact.
+// For pieces of 32 numbers, for single ones, and for both. Means far from 0 do not make the squares less exact.
 template <class T>
 void moments() {
-    for (const std::int64_t numbers : {1, 15, 16, 17, 35})
+    for (const std::int64_t numbers : {1, 31, 32, 33, 67})
         for (const std::int64_t networks : {1, 2, 40, 256})
             for (const double offset : {0.0, 1e6}) {
                 const Drawn<T> drawn(networks, numbers, unsigned(numbers + networks), offset);
@@ -84,17 +84,29 @@ void moments_of_no_network() {
 template <class T>
 void moments_of_no_number() {
     for (const std::int64_t network : {0, 20, 39}) {
-        Drawn<T> drawn(40, 17, 3, 0.0);
-        drawn.values[network * 17 + 4] = std::numeric_limits<T>::quiet_NaN();
-        std::vector<double> found(4 * 17);
+        Drawn<T> drawn(40, 33, 3, 0.0);
+        drawn.values[network * 33 + 4] = std::numeric_limits<T>::quiet_NaN();
+        std::vector<double> found(4 * 33);
         shoal::take_moments(drawn.records(), drawn.chosen, found.data());
-        for (int n = 0; n < 4 * 17; ++n) CHECK((found[n] != found[n]) == (n % 17 == 4), "row %d of number %d is %g", n / 17, n % 17, found[n]);
+        for (int n = 0; n < 4 * 33; ++n) CHECK((found[n] != found[n]) == (n % 33 == 4), "row %d of number %d is %g", n / 33, n % 33, found[n]);
     }
+}
+
+// Infinities of both signs have no mean, but they are the least and the largest number.
+template <class T>
+void moments_of_infinities() {
+    Drawn<T> drawn(40, 33, 3, 0.0);
+    const double infinity = std::numeric_limits<double>::infinity();
+    drawn.values[4] = T(infinity), drawn.values[6 * 33 + 4] = T(-infinity);
+    std::vector<double> found(4 * 33);
+    shoal::take_moments(drawn.records(), drawn.chosen, found.data());
+    CHECK(std::isnan(found[4]) && std::isnan(found[33 + 4]), "mean and squares of infinities are %g, %g", found[4], found[33 + 4]);
+    CHECK(found[66 + 4] == -infinity && found[99 + 4] == infinity, "ends of infinities are %g, %g", found[66 + 4], found[99 + 4]);
 }
 
 template <class T>
 void products() {
-    for (const std::int64_t numbers : {1, 16, 21}) {
+    for (const std::int64_t numbers : {1, 32, 37}) {
         const Drawn<T> one(90, numbers, 5, 2.0), other(90, numbers, 6, -3.0);
         std::vector<double> moments(4 * numbers), others(4 * numbers), found(numbers + 1, -77.0), own(numbers + 1);
         shoal::take_moments(one.records(), one.chosen, moments.data());
@@ -186,7 +198,9 @@ void run_tests() {
     moments<float>();
     moments_of_no_network();
     moments_of_no_number<double>();
+    moments_of_infinities<double>();
     moments_of_no_number<float>();
+    moments_of_infinities<float>();
     products<double>();
     products<float>();
     ends_of_bins();
