@@ -193,3 +193,39 @@ def test_a_step_is_the_gradient_with_scales_and_rates_too(
     assert len(ratios) == 6 * 4 * 3 * 2
     failed = {case: f"{ratio:.3g} x its bound" for case, ratio in ratios.items() if not ratio <= 1}
     assert not failed
+
+
+@pytest.mark.parametrize("isa", ROUNDINGS)
+@pytest.mark.parametrize("engine", ["lanes", "alone"])
+@pytest.mark.parametrize(
+    ("dtype", "least", "margins"),
+    [
+        ("float64", 2.0**-996, (9.0, 300.0, 690.0, 691.0, 707.0, 800.0)),
+        ("float32", 2.0**-100, (9.0, 69.0, 70.0, 86.0, 99.0)),
+    ],
+)
+def test_residuals_that_move_no_weight_count_as_0(
+    isa: str, engine: str, dtype: str, least: float, margins: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One weight w, one sample x = y = 1: the gradient is r(w). Of two classes, with logits w and 0, it is 2^1/2 r."""
+    on(isa, monkeypatch)
+    monkeypatch.setenv("SHOAL_ENGINE", engine)
+    exponential, logistic = np.exp(-np.array(margins)), np.exp(-np.logaddexp(0, margins))
+    counted = exponential >= least
+    assert 2 <= counted.sum() < len(margins)
+    binary, classes = (np.array(margins).reshape(-1, 1, 1) * np.eye(outputs)[:, :1] for outputs in (1, 2))
+    for weights, label, loss, residual in (
+        (binary, 1, "cross_entropy", logistic),
+        (binary, 1, "exponential", exponential),
+        (classes, 0, "cross_entropy", np.sqrt(2) * logistic),
+    ):
+        data = shoal.train(
+            shoal.Network((1, weights.shape[1])),
+            shoal.Task([[1.0]], [label]),
+            shoal.Explicit([weights]),
+            method=shoal.GradientDescent(learning_rate=0.5, steps=1),
+            loss=loss,
+            record=shoal.Record(steps=[0], measure="gradient_norm"),
+            dtype=dtype,
+        )
+        np.testing.assert_allclose(data.gradient_norm[:, 0], np.where(counted, residual, 0.0), rtol=1e-5)

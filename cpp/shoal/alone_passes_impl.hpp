@@ -237,7 +237,7 @@ void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& bloc
         }
         const V scale = V::load(weights) / sum;
         for (int k = 0; k < outputs; ++k) {
-            V delta = is_own(k, -(scale * others), scale * exponentials_[k]);
+            V delta = is_own(k, -(scale * unless_tiny(others)), scale * unless_tiny(exponentials_[k]));
             if constexpr (decoupled) delta = fma(inputs_.decouples[n], outputs_[k * row_ + n], delta);
             delta.store(outputs_.at(k * row_ + n));
         }

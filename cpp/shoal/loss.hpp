@@ -19,6 +19,20 @@ struct Penalty {
     double spectral_decoupling = 0;  // S, on all outputs
 };
 
+// Residuals and curvatures so small count as 0. They change no weight, but their products with weights and inputs would be subnormal numbers, of which one takes
+// some CPUs as long as a hundred others.
+template <std::floating_point T>
+constexpr T least_residual = std::numeric_limits<T>::min() * T(1 << 26);
+
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V unless_tiny(V residual) {
+    return where_less(residual, V(least_residual<typename V::Scalar>), V(0), residual);
+}
+template <std::floating_point T>
+EIGEN_ALWAYS_INLINE T unless_tiny(T residual) {
+    return residual < least_residual<T> ? T(0) : residual;
+}
+
 // 1/(1 + e^m) for every m, accurate in both tails: the residual of cross-entropy, and the soft error.
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V sigmoid_of_minus(V m) {
@@ -42,11 +56,11 @@ struct CrossEntropy {
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V residual(V, V m) {
-        return sigmoid_of_minus(m);
+        return unless_tiny(sigmoid_of_minus(m));
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V curvature(V, V m) {
-        return sigmoid_of_minus(m) * sigmoid_of_minus(-m);
+        return unless_tiny(sigmoid_of_minus(m) * sigmoid_of_minus(-m));
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V witness(V, V, V m) {
@@ -109,11 +123,11 @@ struct Exponential {
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V residual(V, V m) {
-        return exp(-m);
+        return unless_tiny(exp(-m));
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V curvature(V, V m) {
-        return exp(-m);
+        return unless_tiny(exp(-m));
     }
     template <AnyLanes V>
     static EIGEN_ALWAYS_INLINE V witness(V, V r, V m) {
@@ -211,7 +225,7 @@ EIGEN_ALWAYS_INLINE auto witness_of_logits(int outputs, int own, const Logit& lo
 }
 
 // Calls put(k, p (softmax_k - 1[k = own])) for each k, given the weight p of the sample and exponential(k) = e^(o_k - max_j o_j). Own's number is minus the
-// probability of the other classes, so that nothing cancels.
+// probability of the other classes, so that nothing cancels. Tiny exponentials count as 0, like tiny residuals.
 template <class Number, class Exponential, class Put>
 EIGEN_ALWAYS_INLINE void softmax_residuals(int outputs, int own, Number weight, const Exponential& exponential, const Put& put) {
     Number sum = 0, others = 0;
@@ -221,7 +235,7 @@ EIGEN_ALWAYS_INLINE void softmax_residuals(int outputs, int own, Number weight, 
         if (k != own) others = others + e;
     }
     const Number scale = weight / sum;
-    for (int k = 0; k < outputs; ++k) put(k, k == own ? -(scale * others) : scale * exponential(k));
+    for (int k = 0; k < outputs; ++k) put(k, k == own ? -(scale * unless_tiny(others)) : scale * unless_tiny(exponential(k)));
 }
 
 }  // namespace shoal

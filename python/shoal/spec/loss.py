@@ -42,14 +42,18 @@ class _Hinge(Loss):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossEntropy(_Smooth):
-    """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs."""
+    """l(m) = log(1 + exp(-m)), r(m) = 1 / (1 + exp(m)); softmax cross-entropy for K outputs.
+
+    A residual below 2^-996 counts as 0 (below 2^-100 in single precision), since it moves no weight; for K outputs, a
+    class that much less likely than the most likely one.
+    """
 
     name: ClassVar[str] = "cross_entropy"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Exponential(_Smooth):
-    """l(m) = r(m) = exp(-m)."""
+    """l(m) = r(m) = exp(-m). A residual below 2^-996 counts as 0 (below 2^-100 in single precision)."""
 
     name: ClassVar[str] = "exponential"
 
