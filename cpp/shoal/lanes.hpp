@@ -175,6 +175,10 @@ EIGEN_ALWAYS_INLINE __mmask8 mask_less(__m512d a, __m512d b) { return _mm512_cmp
 EIGEN_ALWAYS_INLINE __mmask16 mask_less(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 EIGEN_ALWAYS_INLINE __m512d through_mask(__mmask8 mask, __m512d x) { return _mm512_maskz_mov_pd(mask, x); }
 EIGEN_ALWAYS_INLINE __m512 through_mask(__mmask16 mask, __m512 x) { return _mm512_maskz_mov_ps(mask, x); }
+EIGEN_ALWAYS_INLINE __m512d fma_where(__mmask8 mask, __m512d a, __m512d b, __m512d c) { return _mm512_mask3_fmadd_pd(a, b, c, mask); }
+EIGEN_ALWAYS_INLINE __m512 fma_where(__mmask16 mask, __m512 a, __m512 b, __m512 c) { return _mm512_mask3_fmadd_ps(a, b, c, mask); }
+template <class T>
+using GateMask = decltype(mask_less(typename Lanes<T>::Packet(), typename Lanes<T>::Packet()));
 template <class T, class Packet>
 EIGEN_ALWAYS_INLINE void store_gate(T* to, Packet a, Packet b) {
     const auto mask = mask_less(a, b);
@@ -231,6 +235,29 @@ EIGEN_ALWAYS_INLINE void store_gates(typename V::Scalar* to, V a, V b) {
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V through_stored(const typename V::Scalar* gates, V x)
     SHOAL_EACH(V, r, packet_choice::through(gates + r * gate_size<V> / V::registers, x.value[r]));
+
+// A factor of multiply-adds, where its stored gate is open; elsewhere 0. On AVX-512 the multiply-adds themselves are masked: a closed gate leaves a sum as it
+// is. That has the same bits but for a sum of -0, which only a product that underflows can make of one that begins with 0.
+#if defined(__AVX512F__)
+template <AnyLanes V>
+struct Gated {
+    V factor;
+    packet_choice::GateMask<typename V::Scalar> gates[V::registers];
+};
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE Gated<V> gated_factor(const typename V::Scalar* gates, V factor) {
+    Gated<V> gated{factor, {}};
+    SHOAL_UNROLL for (int r = 0; r < V::registers; ++r) std::memcpy(&gated.gates[r], gates + r * gate_size<V> / V::registers, sizeof gated.gates[r]);
+    return gated;
+}
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V fma(const Gated<V>& a, V b, V c) SHOAL_EACH(V, r, packet_choice::fma_where(a.gates[r], a.factor.value[r], b.value[r], c.value[r]));
+#else
+template <AnyLanes V>
+EIGEN_ALWAYS_INLINE V gated_factor(const typename V::Scalar* gates, V factor) {
+    return through_stored(gates, factor);
+}
+#endif
 
 template <AnyLanes V>
 EIGEN_ALWAYS_INLINE V max(V a, V b) {

@@ -76,7 +76,7 @@ EIGEN_ALWAYS_INLINE V operand(const typename V::Scalar* from) {
 template <int I, int J, bool keep_left, bool keep_right, AnyLanes V, class Left, class Right>
 EIGEN_ALWAYS_INLINE void add_term(V (&sum)[I * J], const Left& left, const Right& right) {
     if constexpr (I <= J) {
-        V held[I];
+        decltype(left(0)) held[I];
         SHOAL_UNROLL for (int i = 0; i < I; ++i) held[i] = left(i);
         SHOAL_UNROLL for (int j = 0; j < J; ++j) {
             V other = right(j);
@@ -87,7 +87,7 @@ EIGEN_ALWAYS_INLINE void add_term(V (&sum)[I * J], const Left& left, const Right
         V held[J];
         SHOAL_UNROLL for (int j = 0; j < J; ++j) held[j] = right(j);
         SHOAL_UNROLL for (int i = 0; i < I; ++i) {
-            V other = left(i);
+            auto other = left(i);
             if constexpr (keep_left && J > 1) stay_in_register(other);
             SHOAL_UNROLL for (int j = 0; j < J; ++j) sum[i * J + j] = fma(other, held[j], sum[i * J + j]);
         }
@@ -178,7 +178,7 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, std::int64_t
         }
         const auto left = [&](int i) __attribute__((always_inline)) {
             if constexpr (gated)
-                return through_stored(a + i * a_row, delta_s);
+                return gated_factor(a + i * a_row, delta_s);
             else
                 return operand<V, shared_a>(a + i * a_row);
         };
