@@ -94,14 +94,16 @@ def _merge(task: Task, how: str | bool) -> tuple[Task, NDArray[np.int64] | None]
         return task, None
     most = learnt // 2 if how == "auto" else task.samples - 1
     order = np.argsort(task.sample_weight == 0, kind="stable")
-    keys = np.column_stack([task.inputs.view(np.uint64), task.answers.view(np.uint64)])[order]
+    parts = [array.reshape(task.samples, -1).view(np.uint64) for array in (task.inputs, task.answers)]
 
     def too_many(first: NDArray[np.int64]) -> bool:
         return (int(np.count_nonzero(first < learnt)) if how == "auto" else len(first)) > most
 
-    found = _groups(keys @ _multipliers(keys.shape[1]))
+    of_inputs, of_answers = np.split(_multipliers(sum(part.shape[1] for part in parts)), [task.dimension])
+    found = _groups((parts[0] @ of_inputs + parts[1] @ of_answers)[order])
     if too_many(found[0]):  # rows of different sums differ
         return task, None
+    keys = np.column_stack(parts)[order]
     if (keys[found[0]][found[1]] != keys).any():
         found = _groups(np.ascontiguousarray(keys).view(np.dtype((np.void, keys.itemsize * keys.shape[1])))[:, 0])
     first, place = found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
@@ -104,6 +106,14 @@ class Task(Frozen):
         _check_columns(tested[0], self.inputs)
         self._check_tested(tested[1])
         self._fill(test=tested)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """A digest of the bits of all samples: found once, since the arrays of a task do not change."""
+        found = hashlib.blake2b(digest_size=16)
+        for array in (self.inputs, self.answers, self.sample_weight, *(self.test or ())):
+            found.update(np.ascontiguousarray(array).data)
+        return found.digest()
 
     @staticmethod
     def _read(inputs: ArrayLike, answers: ArrayLike, of: str = "") -> Samples | Targets:
