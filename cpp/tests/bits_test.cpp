@@ -5,10 +5,10 @@
 
 namespace {
 
-// Found on AVX2; the first also on AVX-512, and all but the last two in an emulator of NEON. A change of the arithmetic on purpose writes the new numbers here,
+// Found on AVX2 and on AVX-512. A change of the arithmetic on purpose writes the new numbers here,
 // and notes it in the changelog.
-constexpr std::uint64_t recorded = 0x2eecb36fd388edbb, recorded_of_penalties = 0x585b19360ae950cc, recorded_of_parametrisations = 0xb400d44b9e600466,
-                        recorded_of_targets = 0x220dc60732fbafff, recorded_of_pre_activations = 0x53111348f0d4197a;
+constexpr std::uint64_t recorded = 0x04852cf13e8d9b04, recorded_of_penalties = 0x40bc476dfd35a22b, recorded_of_parametrisations = 0x7dcf49a56935f682,
+                        recorded_of_targets = 0x23ed526122e56071, recorded_of_pre_activations = 0x53111348f0d4197a;
 
 std::uint64_t total = 0xcbf29ce484222325;
 int trained = 0;

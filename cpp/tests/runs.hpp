@@ -54,7 +54,7 @@ struct Outcome {
         run.record.times = times;
         arrays.reserve(16 + 4 * layers);
         for (T** const scalar : {&run.record.loss, &run.record.error, &run.record.soft_error}) *scalar = array(s.networks * times);
-        run.record.margin = array(s.networks * times * s.samples);
+        if (!s.regression) run.record.margin = array(s.networks * times * s.samples);
         for (T** const of_outputs : {&run.record.output, &run.record.residual})
             if (has_targets(s)) *of_outputs = array(s.networks * times * s.samples * s.widths.back());
         run.record.layer_norm = array(s.networks * times * layers);
