@@ -193,9 +193,9 @@ def descent_rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def flow_rows(result: Result) -> list[tuple[str, ...]]:
-    """Return a row for each flow, at the worst error that shoal reaches with rtol 1e-8, or diffrax if shoal's is not.
+    """Return a row for each flow, at the worst error that shoal reaches with rtol 1e-8.
 
-    An error that diffrax does not reach with any tolerance has no ratio.
+    Where diffrax reaches none as small, at the worst error that diffrax reaches with it.
     """
     rows: list[tuple[str, ...]] = []
     for case in result["cases"]:
