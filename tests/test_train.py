@@ -319,3 +319,28 @@ def test_statistics_are_those_of_the_networks_that_did_not_diverge(generator: np
         )
         np.testing.assert_array_equal(moments.sel(statistic="min"), values.min("network"))
         np.testing.assert_array_equal(moments.sel(statistic="max"), values.max("network"))
+
+
+@pytest.mark.parametrize("reduce", [None, "moments"])
+def test_a_dataset_is_that_of_xarrays_constructor_and_shares_nothing_with_the_next(reduce: str | None) -> None:
+    events = shoal.Statistics(events=("error < 0.5",)) if reduce else None
+    training = shoal.Training(
+        shoal.Network((2, 3, 1)), shoal.tasks.modes((1.0, 2.0)), shoal.Gaussian(0.5), networks=3,
+        method=shoal.GradientDescent(0.1, 4),
+        record=shoal.Record(measure=("loss", "error", "layer_norm"), steps=[0, 4], reduce=events),
+    )  # fmt: skip
+    data, again = shoal.train(training), shoal.train(training)
+    made = xarray.Dataset(
+        {name: (one.dims, one.values, one.attrs) for name, one in data.data_vars.items()},
+        {name: (one.dims, one.values, one.attrs) for name, one in data.coords.items()},
+        data.attrs,
+    )
+    assert data.identical(made)
+    assert list(data.variables) == list(made.variables)
+    for name, index in data.indexes.items():
+        assert index.equals(made.indexes[name])
+        assert index.dtype == made.indexes[name].dtype
+        data[name].attrs["long_name"] = "changed"
+    data.attrs.clear()
+    assert again.identical(made)
+    assert again.identical(shoal.train(training))

@@ -49,7 +49,7 @@ class Condensed:
         repeats = np.ones(task.samples) if sample_of is None else np.bincount(sample_of).astype(np.float64)
         span, turned = np.zeros((0, task.dimension)), None
         if how is not False and training.weight_decay == 0:
-            turned = _turn(merged, how, float(np.finfo(training.dtype).max))
+            turned = _turn(merged, how, training.dtype)
         if turned is None:
             return cls(network, merged, task, span, sample_of, repeats)
         span, merged = turned
@@ -130,7 +130,7 @@ def _multipliers(count: int) -> NDArray[np.uint64]:
     return np.multiply.accumulate(np.full(count, 0x9E3779B97F4A7C15, dtype=np.uint64))
 
 
-def _turn(task: Task, how: str | bool, largest: float) -> tuple[NDArray[np.float64], Task] | None:
+def _turn(task: Task, how: str | bool, dtype: str) -> tuple[NDArray[np.float64], Task] | None:
     """Return the directions that all inputs span, and the task in coordinates of them, or None if not worth it."""
     from shoal import _core
 
@@ -139,7 +139,7 @@ def _turn(task: Task, how: str | bool, largest: float) -> tuple[NDArray[np.float
         return None
     inputs = task.inputs if task.test is None else np.concatenate([task.inputs, task.test.inputs])
     found = _core.span(inputs, dimension // 2 if how == "auto" else dimension - 1)
-    if found is None or len(found[0]) == 0 or not np.abs(found[1]).max() <= largest:
+    if found is None or len(found[0]) == 0 or not np.abs(found[1]).max() <= np.finfo(dtype).max:
         return None
     span, coordinates = found
     test = None if task.test is None else (coordinates[task.samples :], task.test[1])

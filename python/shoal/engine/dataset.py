@@ -151,25 +151,51 @@ def assemble(
     training: Training, variables: Mapping[str, Any], index: NDArray[np.int64] | None, attrs: Mapping[str, str]
 ) -> xarray.Dataset:
     """Return the dataset of a training: see ``coordinates`` for ``index``."""
-    import xarray  # takes longer to import than the rest of shoal together
-
     given = initial(training.init, "init_network" if index is None else "network")
     coords = coordinates(training, variables, index)
-    for name, (_, values, about) in coords.items():
-        if values.dtype == object:
-            coords[name] = _texts(name, tuple(values), tuple(about.items()))
     if index is not None:
         numbers = np.full(len(index), fingerprint(attrs["specification"], training.task), np.int64)
         coords["training"] = (("network",), numbers, _attrs("number of the training that the network is of"))
-    return xarray.Dataset({**variables, **given}, coords=coords, attrs=dict(attrs))
+    return labelled({**variables, **given}, coords, attrs)
+
+
+def labelled(variables: Mapping[str, Any], coords: Mapping[str, Any], attrs: Mapping[str, str]) -> xarray.Dataset:
+    """Return the dataset of variables and coordinates (dims, values, attrs).
+
+    The constructor of ``Dataset`` would align and merge them, which takes longer than a short training. They fit
+    already: first all are coordinates, then those that are none leave.
+    """
+    import xarray  # takes longer to import than the rest of shoal together
+
+    held = {name: xarray.Variable(*given) for name, given in {**variables, **coords}.items()}
+    indexes = {}
+    for name, (dims, values, about) in coords.items():
+        if dims == (name,):
+            of_texts = values.dtype == object
+            held[name], indexes[name] = (
+                _of_texts(name, tuple(values), tuple(about.items())) if of_texts else _indexed(held[name])
+            )
+    dataset = xarray.Coordinates(held, indexes).to_dataset().reset_coords(list(variables))
+    dataset.attrs = dict(attrs)
+    return dataset
+
+
+def _indexed(variable: xarray.Variable) -> tuple[xarray.Variable, xarray.indexes.PandasIndex]:
+    """Return the coordinate of a dimension, and its index."""
+    from xarray.indexes import PandasIndex
+
+    index = PandasIndex(variable.values, (name := variable.dims[0]))
+    return index.create_variables({name: variable})[name], index
 
 
 @lru_cache(maxsize=64)
-def _texts(name: str, texts: tuple[str, ...], attrs: tuple[tuple[str, str], ...]) -> xarray.IndexVariable:
+def _of_texts(
+    name: str, texts: tuple[str, ...], attrs: tuple[tuple[str, str], ...]
+) -> tuple[xarray.Variable, xarray.indexes.PandasIndex]:
     """Return a coordinate of texts. pandas looks at each of them, which takes as long as the rest of the dataset."""
     import xarray
 
-    return xarray.Variable((name,), np.array(texts, dtype=object), dict(attrs)).to_index_variable()
+    return _indexed(xarray.Variable((name,), np.array(texts, dtype=object), dict(attrs)))
 
 
 def initial(init: Init, leading: str) -> dict[str, Any]:

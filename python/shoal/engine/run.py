@@ -243,7 +243,9 @@ class Run:
             done, total = (first - begin) * passes * work, (end - begin) * passes * work
             report = shifted(progress, done, total)
             arrays = self._trained(first, last, threads, report, self.training.record.measure, self._reduction)
-            arrays |= self._custom_sums(first, last, threads, shifted(progress, done + (last - first) * work, total))
+            if self.functions:
+                report = shifted(progress, done + (last - first) * work, total)
+                arrays |= self._custom_sums(first, last, threads, report)
             parts.append(Merged.of_core(arrays, low // cell, self.kept.covariance).folded())
         return together(parts)
 
@@ -252,7 +254,7 @@ class Run:
         first, work = self.training.first_network, self.training.method.work
         cells: dict[str, list[NDArray[np.float64]]] = {custom.key(name): [] for name, _ in self.functions}
         size = max(self.cut.cell, self.blocks.call)
-        for low, high in ranges(size, first + begin, first + end) if cells else ():
+        for low, high in ranges(size, first + begin, first + end):
             report = shifted(progress, (low - first - begin) * work, 0)
             arrays = self.arrays(low - first, high - first, threads, report, ())
             cell_rows = [(one - low, other - low) for one, other in ranges(self.cut.cell, low, high)]

@@ -31,9 +31,13 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Network, Task, Regression, Record, Statistics, *INITS, *METHODS, *LOSSES.values())
 }
 
+_PLAIN = frozenset({type(None), bool, int, float, str})
+
 
 def encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     """Return ``value`` as what JSON can hold; its arrays are put into ``arrays``, named by a digest of their bits."""
+    if type(value) in _PLAIN:
+        return value
     if type(value).__name__ in _KINDS:
         fields = {field.name: encode(getattr(value, field.name), arrays) for field in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}

@@ -121,8 +121,10 @@ def _check_measure(name: str, task: Task, loss: Loss) -> None:
 
 
 def _check_labels(name: str, labels: NDArray[np.int64], outputs: int) -> None:
+    if outputs == 1 and (np.abs(labels) == 1).all():
+        return
     found = np.unique(labels)
-    if outputs == 1 and not np.isin(found, (-1, 1)).all():
+    if outputs == 1:
         remedy = "; for labels 0 and 1 give 2 * labels - 1" if np.isin(found, (0, 1)).all() else ""
         raise ValueError(f"{name} must be -1 or +1 for a network of one output, got {_listed(found)}{remedy}")
     if outputs > 1 and (found[0] < 0 or found[-1] >= outputs):
