@@ -29,6 +29,13 @@ void require(bool holds, const std::string& name, const std::string& allowed, co
     throw py::value_error(message.str());
 }
 
+// The same of each of the numbers of an array or a vector; the message shows the first of which it does not hold.
+template <class Numbers, class Holds>
+void require_each(const Numbers& numbers, Holds&& holds, const std::string& name, const std::string& allowed) {
+    const auto end = numbers.data() + numbers.size(), first = std::find_if_not(numbers.data(), end, holds);
+    if (first != end) require(false, name, allowed, *first);
+}
+
 inline std::string shown(const std::vector<py::ssize_t>& shape) {
     std::string text = "(";
     for (const py::ssize_t length : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(length);
@@ -80,7 +87,7 @@ const Number* data_or_null(const std::optional<Array<Number>>& array) {
 
 template <class Number>
 Array<Number> finite(Array<Number> array, const std::string& name) {
-    for (const Number* at = array.data(); at != array.data() + array.size(); ++at) require(std::isfinite(*at), name, "finite", *at);
+    require_each(array, [](Number number) { return std::isfinite(number); }, name, "finite");
     return array;
 }
 

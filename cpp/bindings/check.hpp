@@ -3,6 +3,10 @@
 
 #include "request.hpp"
 
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <numeric>
 #include <set>
 
 namespace shoal::bindings {
@@ -31,21 +35,26 @@ inline void check_tuning(const shoal::Tuning& tuning) {
         require(bytes >= 1 && bytes <= std::int64_t(1) << 40, "tuning", "of caches from 1 to 2^40 bytes", bytes);
 }
 
+template <class T, class Numbers>
+void check_numbers(const Numbers& numbers, const std::string& name, bool may_be_zero) {
+    const auto holds = [&](double number) { return std::isfinite(number) && std::isfinite(T(number)) && (may_be_zero ? number >= 0 : number > 0); };
+    require_each(numbers, holds, name, std::string(may_be_zero ? "finite and not negative" : "finite and positive") + " in the dtype");
+}
+
 template <class T>
 void check_number(double number, const std::string& name, bool may_be_zero) {
-    const bool holds = std::isfinite(number) && std::isfinite(T(number)) && (may_be_zero ? number >= 0 : number > 0);
-    require(holds, name, std::string(may_be_zero ? "finite and not negative" : "finite and positive") + " in the dtype", number);
+    check_numbers<T>(std::array{number}, name, may_be_zero);
 }
 
 inline void check_one_a_layer(const std::vector<double>& numbers, std::size_t layers, const std::string& name) {
     require(numbers.empty() || numbers.size() == layers, name, "one number per layer, or none", std::to_string(numbers.size()) + " numbers");
-    for (const double number : numbers) require(std::isfinite(number) && number > 0, name, "finite and positive", number);
+    require_each(numbers, [](double number) { return std::isfinite(number) && number > 0; }, name, "finite and positive");
 }
 
 template <class T>
 void check_finite(const Array<double>& numbers, const std::string& name) {
     const double largest = std::numeric_limits<T>::max();
-    for (const double* x = numbers.data(); x != numbers.data() + numbers.size(); ++x) require(std::abs(*x) <= largest, name, "finite in the dtype", *x);
+    require_each(numbers, [&](double number) { return std::abs(number) <= largest; }, name, "finite in the dtype");
 }
 
 // Checks that the arrays of samples fit each other and the network.
@@ -56,15 +65,10 @@ void check_samples(const std::string& of, const Samples& samples, int outputs) {
     if (targets) check_finite<T>(*targets, of + "targets");
     require(labels.has_value() || targets.has_value(), of + "labels", "given unless targets are", "neither");
     require(outputs > 1 || !labels || !targets, of + "labels", "left out where a single output has targets", "both");
-    for (const std::int64_t* y = labels ? labels->data() : nullptr; labels && y != labels->data() + labels->size(); ++y) {
-        const bool known = outputs == 1 ? *y == -1 || *y == 1 : *y >= 0 && *y < outputs;
-        require(known, of + "labels", outputs == 1 ? "-1 or +1 for one output" : "from 0 to " + std::to_string(outputs - 1), *y);
-    }
-    double sum = 0;
-    for (const double* p = weights.data(); p != weights.data() + weights.size(); ++p) {
-        require(std::isfinite(*p) && *p >= 0, of + "weights", "finite and not negative", *p);
-        sum += *p;
-    }
+    const auto known = [&](std::int64_t y) { return outputs == 1 ? y == -1 || y == 1 : y >= 0 && y < outputs; };
+    if (labels) require_each(*labels, known, of + "labels", outputs == 1 ? "-1 or +1 for one output" : "from 0 to " + std::to_string(outputs - 1));
+    require_each(weights, [](double p) { return std::isfinite(p) && p >= 0; }, of + "weights", "finite and not negative");
+    const double sum = std::accumulate(weights.data(), weights.data() + weights.size(), 0.0);
     require(std::abs(sum - 1) <= 1e-6, of + "weights", "of sum 1", sum);
 }
 
@@ -88,10 +92,7 @@ inline void check_loss(const Request& request) {
 template <class T>
 void check_task(const Request& request) {
     check_samples<T>("", request.task, request.widths.back());
-    for (py::ssize_t s = 0; s < request.repeats.size(); ++s) {
-        const double repeats = request.repeats.data()[s];
-        require(repeats >= 1 && repeats <= 0x1p53, "repeats", "from 1 to 2^53", repeats);
-    }
+    require_each(request.repeats, [](double repeats) { return repeats >= 1 && repeats <= 0x1p53; }, "repeats", "from 1 to 2^53");
     if (request.test) check_samples<T>("test ", *request.test, request.widths.back());
     check_loss(request);
     const py::ssize_t rank = request.span.shape(0);
@@ -113,7 +114,7 @@ inline void check_start(const Request& request, const py::dict& start) {
     if (kind == "gaussian") {
         const auto scales = read<std::vector<double>>(start, "start", "scales");
         require(scales.size() == layers, "start['scales']", "one number per layer", std::to_string(scales.size()) + " numbers");
-        for (const double scale : scales) check_number<double>(scale, "start['scales']", true);
+        check_numbers<double>(scales, "start['scales']", true);
     } else if (kind == "balanced") {
         check_number<double>(read<double>(start, "start", "scale"), "start['scale']", true);
     } else if (kind == "separated") {
@@ -123,9 +124,7 @@ inline void check_start(const Request& request, const py::dict& start) {
         const auto rows = read_array<std::int64_t>(entry(start, "start", "mode_direction"), "start['mode_direction']", {-1});
         finite(read_array<double>(entry(start, "start", "mode_sign"), "start['mode_sign']", {rows.size()}), "start['mode_sign']");
         require(rows.size() >= 1 && rows.size() <= std::numeric_limits<int>::max(), "start['mode_direction']", "of at least one mode", rows.size());
-        for (py::ssize_t mode = 0; mode < rows.size(); ++mode)
-            require(rows.data()[mode] >= 0 && rows.data()[mode] < directions.shape(0), "start['mode_direction']", "a row of start['directions']",
-                    rows.data()[mode]);
+        require_each(rows, [&](std::int64_t row) { return row >= 0 && row < directions.shape(0); }, "start['mode_direction']", "a row of start['directions']");
     } else if (kind == "unit") {
         require(layers == 2 && request.widths.back() == 1, "widths", "of two layers and one output for start unit", std::to_string(layers) + " layers");
         const auto norms = read<std::vector<double>>(start, "start", "norms"), outputs = read<std::vector<double>>(start, "start", "outputs");
@@ -133,8 +132,8 @@ inline void check_start(const Request& request, const py::dict& start) {
         require(norms.size() == units, "start['norms']", "one number per hidden unit", std::to_string(norms.size()) + " numbers");
         require(outputs.empty() || outputs.size() == units, "start['outputs']", "one number per hidden unit, or none",
                 std::to_string(outputs.size()) + " numbers");
-        for (const double norm : norms) check_number<double>(norm, "start['norms']", true);
-        for (const double output : outputs) require(std::isfinite(output), "start['outputs']", "finite", output);
+        check_numbers<double>(norms, "start['norms']", true);
+        require_each(outputs, [](double output) { return std::isfinite(output); }, "start['outputs']", "finite");
     } else if (kind == "explicit") {
         const auto weights = read<py::list>(start, "start", "weights"), biases = read<py::list>(start, "start", "biases");
         require(weights.size() == layers, "start['weights']", "one array per layer", std::to_string(weights.size()) + " arrays");
@@ -155,11 +154,9 @@ inline void check_start(const Request& request, const py::dict& start) {
 
 template <class Number>
 void check_records(const Array<Number>& records, Number last, const std::string& name) {
-    for (py::ssize_t n = 0; n < records.size(); ++n) {
-        const Number at = records.data()[n];
-        require(at >= 0 && at <= last, name, "from 0 to the end", at);
-        require(n == 0 || at > records.data()[n - 1], name, "increasing", at);
-    }
+    require_each(records, [&](Number at) { return at >= 0 && at <= last; }, name, "from 0 to the end");
+    const Number *const end = records.data() + records.size(), *const again = std::adjacent_find(records.data(), end, std::greater_equal());
+    if (again != end) require(false, name, "increasing", again[1]);
 }
 
 // Returns how many records there are.
@@ -170,13 +167,13 @@ std::int64_t check_method(const Request& request) {
     if (kind == "descent") {
         const auto rates = read_array<double>(entry(method, "method", "rates"), "method['rates']", {-1});
         require(rates.size() == 1 || rates.size() == request.networks, "method['rates']", "one number, or one per network", rates.size());
-        for (py::ssize_t n = 0; n < rates.size(); ++n) check_number<T>(rates.data()[n], "method['rates']", false);
+        check_numbers<T>(rates, "method['rates']", false);
         const auto steps = read<std::int64_t>(method, "method", "steps");
         require(steps >= 0, "method['steps']", "not negative", steps);
         times(request.networks, steps, "networks x steps");
         const auto schedule = read_array<double>(entry(method, "method", "schedule"), "method['schedule']", {-1});
         require(schedule.size() == 0 || schedule.size() == steps, "method['schedule']", "one number per step, or none", schedule.size());
-        for (py::ssize_t n = 0; n < schedule.size(); ++n) check_number<T>(schedule.data()[n], "method['schedule']", false);
+        check_numbers<T>(schedule, "method['schedule']", false);
         const auto momentum = read<double>(method, "method", "momentum");
         require(momentum >= 0 && momentum < 1, "method['momentum']", "from 0 to 1, without 1", momentum);
         read<bool>(method, "method", "nesterov");

@@ -15,7 +15,7 @@ Gradient<V>::Gradient(const Network& network, const Task<T>& task, const Loss& l
       shape_(tuning.fixed_shapes ? fixed_shape<V>(network) : -1),
       shares_(shares(network, task.learnt)),
       large_(Blocks::of<V>(network, cut_samples<V>(network, Share::of(task.learnt, shares_, 0).samples, tuning))),
-      small_(Blocks::of<V>(network, cut_samples<V>(network, Share::of(task.learnt, shares_, shares_ - 1).samples, tuning))),
+      small_(shares_ == 1 ? large_ : Blocks::of<V>(network, cut_samples<V>(network, Share::of(task.learnt, shares_, shares_ - 1).samples, tuning))),
       rest_(task.learnt < task.samples ? Blocks::of<V>(network, Cut::of(task.samples - task.learnt, large_.cut.size)) : Blocks{}),
       slope_(network.parameters),
       total_(shares_ > 1 ? network.parameters : 0) {

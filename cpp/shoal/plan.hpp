@@ -41,13 +41,16 @@ struct Plan {
     template <class Fits>
     static constexpr Plan best(int rows, int columns, int terms, int most_rows, int most_columns, const Fits& fits) {
         Plan best{{}, {}, 1e300};
-        for (int i = 1; i <= most_rows; ++i)
-            for (int j = 1; j <= most_columns; ++j) {
-                if (!fits(i, j)) continue;
-                const Plan plan{Cut::of(rows, i), Cut::of(columns, j), 0.0};
+        for (int i = 1; i <= most_rows; ++i) {
+            const Cut of_rows = Cut::of(rows, i);
+            if (of_rows.size < i) continue;  // the same as before
+            for (int j = 1; j <= most_columns && fits(i, j); ++j) {
+                const Plan plan{of_rows, Cut::of(columns, j), 0.0};
+                if (plan.columns.size < j) continue;
                 const double cycles = plan.count(terms);
                 if (cycles < best.cycles) best = {plan.rows, plan.columns, cycles};
             }
+        }
         return best;
     }
 
@@ -101,10 +104,12 @@ Cut cut_samples(const Network& network, int samples, const Tuning& tuning) {
     for (int l = 0; l < int(network.layers.size()); ++l)
         row += row_length(network.layers[l].outputs) * value_numbers<V>(network, l, tuning) * std::int64_t(sizeof(typename V::Scalar));
     const int largest = std::min(samples, int(std::clamp<std::int64_t>(tuning.block_bytes(V::registers > 1) / std::max<std::int64_t>(row, 1), 8, 256)));
-    Cut best = Cut::of(samples, largest);
+    Cut best{}, cut{};
     double fewest = 1e300;
     for (int size = largest; size >= 1 && size >= largest / 2; --size) {
-        const Cut cut = Cut::of(samples, size);
+        const int before = cut.size;
+        cut = Cut::of(samples, size);
+        if (cut.size == before) continue;
         const double cycles =
             cut.large * BlockPlan::of<V>(network, cut.size).cycles + (cut.small ? cut.small * BlockPlan::of<V>(network, cut.size - 1).cycles : 0.0);
         if (cycles < fewest) fewest = cycles, best = cut;
