@@ -193,17 +193,25 @@ EIGEN_ALWAYS_INLINE void with_curved(Activation activation, const Act& act) {
     });
 }
 
-// Replaces a by h = phi(a) in `rows` rows of `count` numbers, `row` numbers apart, for a curved activation; does nothing for others. If the activation keeps
-// pre-activations, they go to the same places of `kept`, which nobody looks at otherwise.
+// Replaces a by h = phi(a) in a row of numbers, for a curved activation, and calls see(number, h) for each. If the activation keeps pre-activations, they go to
+// the same places of `kept`, which nobody looks at otherwise.
+template <AnyLanes V, class Phi, class See>
+EIGEN_ALWAYS_INLINE void activate_row(Phi phi, typename V::Scalar* row, typename V::Scalar* kept, int count, const See& see) {
+    for (int n = 0; n < count; ++n) {
+        const V a = V::load(row + std::int64_t(n) * V::count);
+        if constexpr (Phi::keeps_pre_activation) a.store(kept + std::int64_t(n) * V::count);
+        const V h = phi.value(a, V(0));
+        h.store(row + std::int64_t(n) * V::count);
+        see(n, h);
+    }
+}
+
+// The same in `rows` rows of `count` numbers, `row` numbers apart; does nothing for piecewise linear activations.
 template <AnyLanes V>
-void activate_all(Activation activation, typename V::Scalar* values, typename V::Scalar* kept, std::int64_t rows, std::int64_t count, std::int64_t row) {
+void activate_all(Activation activation, typename V::Scalar* values, typename V::Scalar* kept, int rows, int count, std::int64_t row) {
     with_curved(activation, [=](auto phi) {
-        for (auto* first = values; first != values + rows * row * V::count; first += row * V::count)
-            for (auto* at = first; at != first + count * V::count; at += V::count) {
-                const V a = V::load(at);
-                if constexpr (decltype(phi)::keeps_pre_activation) a.store(kept + (at - values));
-                phi.value(a, V(0)).store(at);
-            }
+        for (std::int64_t first = 0; first < rows * row * V::count; first += row * V::count)
+            activate_row<V>(phi, values + first, kept + first, count, [](int, V) {});
     });
 }
 

@@ -8,6 +8,7 @@ namespace shoal {
 template <AnyLanes V>
 void ActiveSet<V>::begin(int lane, const Pack<V>& theta) {
     forget(lane);
+    if (!map().any()) return;
     single_.load(theta, lane);
     for (int sample = 0; sample < run_.task.samples; ++sample) {
         single_.forward_by_heights(sample, gates_.data());

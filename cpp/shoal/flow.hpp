@@ -11,7 +11,8 @@
 // they see a smooth gradient. If a height would fall through its surface within the attempt, the attempt is repeated, with the length that ends on the surface.
 // There active_set.hpp decides how the network continues. So no step crosses a kink, and its error estimate holds.
 //
-// Records use the continuous extension, so that they do not change the steps.
+// Records use the continuous extension, so that they do not change the steps. A record costs a forward pass of the whole pack, so it waits until its network
+// has another one or leaves, and all that wait are made together.
 #pragma once
 
 #include "shoal/active_set.hpp"
@@ -122,10 +123,11 @@ class Flow {
     void give_up(int lane, GaveUp reason);
     void move();
     bool settle(Monitor& monitor);
-    void interpolate(const T* fraction, const T* length);
+    void interpolate(const T* due, const T* fraction);
     bool look(const std::int64_t (&times)[L], const Pack<V>& parameters, Monitor& monitor);
     bool record_start(Monitor& monitor);
     bool record_taken(Monitor& monitor);
+    bool record_waiting(Monitor& monitor);
     bool record_stopped(Monitor& monitor);
 
     const Run<T>& run_;
@@ -139,7 +141,8 @@ class Flow {
     alignas(64) T lost_[L];  // not 0 if the loss was not finite when slopes were last computed
     alignas(64) T fresh_[L];  // not 0 if a network has just come
     bool settles_[L];  // whether it has reached a surface
-    Pack<V> trial_, seen_;  // theta', and theta at a recorded time
+    Pack<V> trial_, seen_;  // theta', and theta at the time of the record that waits
+    std::int64_t waiting_[L];  // its number, or -1
     std::vector<Pack<V>> k_;
     Pack<V> heights_, rates_, heights_after_, rates_after_;  // of the kinks, at both ends of the attempt
 };

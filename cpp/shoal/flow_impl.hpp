@@ -19,6 +19,7 @@ Flow<V>::Flow(const Run<T>& run, const FlowMethod& method)
     const std::int64_t kinks = std::int64_t(run.task.samples) * active_.map().per_sample;
     for (Pack<V>* heights : {&heights_, &rates_, &heights_after_, &rates_after_}) *heights = Pack<V>(kinks);
     for (Clock& clock : clocks_) clock.hits.reserve(16);
+    std::fill_n(waiting_, L, std::int64_t(-1));
 }
 
 template <AnyLanes V>
@@ -44,7 +45,10 @@ bool Flow<V>::attempt(Monitor& monitor) {
 // Writes how the networks ended that move no more, and frees their lanes.
 template <AnyLanes V>
 bool Flow<V>::finish(Monitor& monitor) {
-    if (!record_stopped(monitor)) return false;
+    bool some = false;
+    for (int lane = 0; lane < L; ++lane) some |= cohort_.lanes.wanted(lane) && !moves(lane);
+    if (!some) return true;
+    if (!record_waiting(monitor) || !record_stopped(monitor)) return false;
     for (int lane = 0; lane < L; ++lane) {
         if (!cohort_.lanes.wanted(lane) || moves(lane)) continue;
         recorder_.write_end(cohort_.lanes, lane, cohort_.parameters, k_[0]);

@@ -13,7 +13,8 @@
 // the parameters, r_l (s_l dW_l + L W_l): the slope of the weights themselves, times the rate.
 //
 // After a homogeneous activation (phi(a) = phi'(a) a) a single output needs no backward pass of its own. With c_so = phi'(a_so) delta_s and Q = c^T h of the
-// last hidden layer, dW = z Q and dz_o = sum_k W_ok Q_ok (with biases, one more k), and the input gradient uses z W in place of W.
+// last hidden layer, dW = z Q and dz_o = sum_k W_ok Q_ok (with biases, one more k), and the input gradient uses z W in place of W. Behind a curved one it shares
+// the walks over the values of that layer (gradient_head.hpp).
 #pragma once
 
 #include "shoal/kinks.hpp"
@@ -118,6 +119,8 @@ class Gradient {
     void subtract_start(int first, int count);
     void forward(const Pack<V>& parameters, int first, int count, const BlockPlan& plan);
     void begin_output(const Pack<V>& parameters, int count, Product<T>& product);
+    void activate_to_output(const Pack<V>& parameters, int count);
+    void backward_from_output(const Pack<V>& parameters, int first, int count);
     template <bool decoupled>
     void residuals(int first, int count);
     template <class Kind, bool decoupled>
@@ -152,9 +155,9 @@ class Gradient {
     T decay_;  // L
     bool homogeneous_;
     int shape_;  // index in the list of shapes.hpp, or -1
-    int shares_;                   // of the samples that are learnt (shares.hpp)
+    int shares_;  // of the samples that are learnt (shares.hpp)
     Blocks large_, small_, rest_;  // of a share, of a share that has one sample less, and of the samples of weight 0
-    int share_first_ = 0;          // the first sample of the current share
+    int share_first_ = 0;  // the first sample of the current share
     V lost_ = 0;
     V trained_ = gate_where_less(V(0), V(1));
     std::vector<T> signs_, pulls_;  // y_s (1 with targets) and -p_s y_s
@@ -178,6 +181,7 @@ class Gradient {
 
 }  // namespace shoal
 
+#include "shoal/gradient_head.hpp"
 #include "shoal/gradient_held.hpp"
 #include "shoal/gradient_impl.hpp"
 #include "shoal/gradient_residuals.hpp"

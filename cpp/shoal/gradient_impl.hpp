@@ -142,6 +142,7 @@ void Gradient<V>::forward(const Pack<V>& parameters, int first, int count, const
             multiply<V, Pass::forward, false>(plan.layers[l].forward, product);
         if (holds_gates(l)) return;
         if (hidden && holds_units()) pass_held_gates(l, first, count);
+        if (hidden && network_.curved_head() && l == network_.hidden_layers() - 1) return activate_to_output(parameters, count);
         if (hidden && !is_piecewise_linear(phi)) activate_all<V>(phi, values_[l].at(0), kept(l).at(0), count, layer.outputs, rows_[l]);
     }
 }
@@ -260,6 +261,10 @@ void Gradient<V>::backward(const Pack<V>& parameters, int first, int count, cons
     if (homogeneous_) {
         add_biases(l, first, count);
         if (!gated()) gate_last_hidden(first, count);
+        --l;
+    } else if (network_.curved_head()) {
+        backward_from_output(parameters, first, count);
+        add_biases(l, first, count);
         --l;
     }
     const Begin begin = first == share_first_ ? Begin::zero : Begin::stored;

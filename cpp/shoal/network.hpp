@@ -111,6 +111,9 @@ struct Network {
     // Whether there is just one such hidden layer: its gates are then applied within the weight gradient.
     bool gated() const { return gates_last_hidden() && hidden_layers() == 1; }
 
+    // Whether a single output follows a curved activation: gradient_head.hpp.
+    bool curved_head() const { return hidden_layers() > 0 && outputs() == 1 && !is_piecewise_linear(activation); }
+
     // Whether the passes keep the pre-activations of a layer beside its values.
     bool keeps_pre_activations(int layer) const { return layer < hidden_layers() && keeps_pre_activation(activation); }
 };
