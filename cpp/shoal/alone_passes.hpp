@@ -82,7 +82,13 @@ class Passes {
         Plan forward, weights, inputs;
     };
 
-    V value(const Pack<V>& values, int unit, int pack) const { return values[unit * row_ + pack]; }
+    // act(place in a matrix of units x samples, place in a row of it) for each pack of so many units and samples.
+    template <class Act>
+    void for_each_value(int units, int count, Act&& act) const {
+        const std::int64_t row = row_ * L, numbers = std::int64_t(packs_of<V>(count)) * L;
+        for (std::int64_t first = 0; first < units * row; first += row)
+            for (std::int64_t n = 0; n < numbers; n += L) act(first + n, n);
+    }
     // What is kept of the pre-activations of a hidden layer (activation.hpp): a itself, or h.
     const Pack<V>& kept(int layer) const { return kept_.empty() ? values_[layer] : kept_[layer]; }
     void find_inputs(const Samples<T>& samples, const Block& block);

@@ -116,18 +116,15 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
                      .begin = layer.biases < 0 ? Begin::zero : Begin::column,
                      .column = model.rows(l) + layer.inputs,
                      .column_j = row,
-                     .rectified = hidden && phi.is<Relu>()});
-        if (hidden && !phi.is<Relu>() && !phi.is<Linear>()) {
-            const int packs = packs_of<V>(block.count);
-            phi.with([&](auto kind) {
-                for (int o = 0; o < layer.outputs; ++o)
-                    for (int n = 0; n < packs; ++n) {
-                        const V a = value(to, o, n);
-                        if constexpr (decltype(kind)::keeps_pre_activation) a.store(kept_[l].at(o * row_ + n));
-                        kind.value(a, V(T(network_.slope))).store(to.at(o * row_ + n));
-                    }
+                     .finish = hidden && phi.is<Relu>() ? Finish::activate : Finish::store});
+        if (hidden && !phi.is<Relu>() && !phi.is<Linear>())
+            phi.with([&, values = to.at(0), kept = kept_.empty() ? nullptr : kept_[l].at(0), slope = V(T(network_.slope))](auto kind) {
+                for_each_value(layer.outputs, block.count, [=](std::int64_t at, std::int64_t) {
+                    const V a = V::load(values + at);
+                    if constexpr (decltype(kind)::keeps_pre_activation) a.store(kept + at);
+                    kind.value(a, slope).store(values + at);
+                });
             });
-        }
     }
     put_outputs(samples, block);
 }
@@ -321,7 +318,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
         return;
     }
     const std::vector<Plans>& plans = plans_of(count);
-    const int last = network_.hidden_layers() - 1, packs = packs_of<V>(count);
+    const int last = network_.hidden_layers() - 1;
     const V slope = T(network_.slope);
     int l = last + 1;
     if (homogeneous_) {
@@ -331,9 +328,10 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
             if (begin == Begin::zero) sum = 0;
             for (int s = 0; s < count; ++s) sum += outputs_.at(0)[s];
         }
-        with_piecewise_linear(network_.activation, [&](auto phi) {
-            for (int o = 0; o < head.inputs; ++o)
-                for (int n = 0; n < packs; ++n) phi.times_derivative(value(values_[last], o, n), outputs_[n], slope).store(values_[last].at(o * row_ + n));
+        with_piecewise_linear(network_.activation, [&, values = values_[last].at(0), deltas = outputs_.at(0)](auto phi) {
+            for_each_value(head.inputs, count, [=](std::int64_t at, std::int64_t of_sample) {
+                phi.times_derivative(V::load(values + at), V::load(deltas + of_sample), slope).store(values + at);
+            });
         });
         --l;
     }
@@ -354,22 +352,24 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
                      .terms = count,
                      .begin = begin});
         if (l == 0) break;
+        const bool gated = network_.activation.is<Relu>() && layer.outputs <= most_terms_;
+        T *const values = values_[l - 1].at(0), *const back = gated ? values : back_.at(0);
         multiply<V>(plans[l].inputs, Stays::scalars, most_terms_,
                     {.packs = pulls.at(0),
                      .scalars = model.rows_back(l),
-                     .sums = back_.at(0),
+                     .sums = back,
                      .packs_i = L,
                      .packs_r = row_ * L,
                      .scalars_j = 1,
                      .scalars_r = row,
                      .sums_i = L,
                      .sums_j = row_ * L,
-                     .terms = layer.outputs});
-        Pack<V>& to = values_[l - 1];
-        const Pack<V>& from = kept(l - 1);
-        network_.activation.with([&](auto phi) {
-            for (int o = 0; o < layer.inputs; ++o)
-                for (int n = 0; n < packs; ++n) phi.times_derivative(value(from, o, n), value(back_, o, n), slope).store(to.at(o * row_ + n));
+                     .terms = layer.outputs,
+                     .finish = gated ? Finish::times_derivative : Finish::store});
+        if (gated) continue;
+        network_.activation.with([&, from = kept(l - 1).at(0)](auto phi) {
+            for_each_value(layer.inputs, count,
+                           [=](std::int64_t at, std::int64_t) { phi.times_derivative(V::load(from + at), V::load(back + at), slope).store(values + at); });
         });
     }
 }
