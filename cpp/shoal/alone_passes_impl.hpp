@@ -22,18 +22,22 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
       samples_(block_samples(network, samples, tuning)),
       row_(row_length(packs_of<V>(samples_))),
       most_terms_(int(tuning.nearest_cache / 2 / (tiles::most_scalars * std::int64_t(sizeof(T))))) {  // half of the cache holds the scalars that stay there
-    std::int64_t widest = 0, longest = row_of<V>(network.layers[0]) / L;
+    std::int64_t widest = 0, longest = row_of<V>(network.layers[0]) / L, turned = 0;
     for (int l = 0; l < network.hidden_layers(); ++l) {
         const Layer& layer = network.layers[l];
-        values_.emplace_back(layer.outputs * row_);
+        values_.emplace_back((layer.outputs + 1) * row_);  // and a row of 1, the inputs of biases
+        std::fill_n(values_[l].at(layer.outputs * row_), row_ * L, T(1));
         if (network.keeps_pre_activations(l)) kept_.emplace_back(layer.outputs * row_);
         if (l + 1 < network.hidden_layers() || !homogeneous_) {
             widest = std::max<std::int64_t>(widest, layer.outputs);
-            longest = std::max<std::int64_t>(longest, packs_of<V>(layer.outputs + 1));
+            const int units_above = network.layers[l + 1].outputs;
+            longest = std::max<std::int64_t>(longest, packs_of<V>(std::max<std::int64_t>(layer.outputs + 1, units_above)));
+            turned = std::max<std::int64_t>(turned, (layer.outputs + 1) * packs_of<V>(units_above));
         }
     }
     back_ = Pack<V>(widest * row_);
     rows_ = Pack<V>(longest * samples_);
+    turned_ = Pack<V>(turned);
     outputs_ = Pack<V>(network.outputs() * row_);
     exponentials_ = Pack<V>(network.outputs() > 1 ? network.outputs() : 0);
     const std::int64_t targets = loss.kind.is<Squared>() ? network.outputs() * row_ : 0;
@@ -46,13 +50,15 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
 template <class T>
 std::int64_t Passes<T>::bytes(const Network& network, int samples, const Tuning& tuning) {
     const std::int64_t block = block_samples(network, samples, tuning), row = row_length(packs_of<V>(block)) * L;
-    std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (2 * network.outputs() + 1) * row, widest = 0;
+    std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (2 * network.outputs() + 1) * row, widest = 0, turned = 0;
     for (int l = 0; l < network.hidden_layers(); ++l) {
-        numbers += network.layers[l].outputs * row * (network.keeps_pre_activations(l) ? 2 : 1);
-        widest = std::max<std::int64_t>(widest, network.layers[l].outputs);
+        const std::int64_t units = network.layers[l].outputs;
+        numbers += (units * (network.keeps_pre_activations(l) ? 2 : 1) + 1) * row;
+        widest = std::max({widest, units, std::int64_t(network.layers[l + 1].outputs)});
+        turned = std::max(turned, (units + 1) * packs_of<V>(network.layers[l + 1].outputs) * L);
     }
     const std::int64_t plans = block * std::int64_t(sizeof(std::vector<Plans>) + network.layers.size() * sizeof(Plans));
-    return (numbers + 2 * widest * row) * std::int64_t(sizeof(T)) + plans;
+    return (numbers + 2 * widest * row + turned) * std::int64_t(sizeof(T)) + plans;
 }
 
 template <class T>
@@ -88,6 +94,13 @@ const std::vector<typename Passes<T>::Plans>& Passes<T>::plans_of(int count) {
         const Layer& layer = network_.layers[l];
         plans.push_back({plan_of<V>(packs, layer.outputs, layer.inputs), plan_of<V>(int(row_of<V>(layer)) / L, layer.outputs, count),
                          plan_of<V>(packs, layer.inputs, layer.outputs)});
+        if (l == 0) continue;
+        // Transposing L x L numbers takes some 4 L cycles.
+        const int below = int(row_of<V>(layer)) / L, units = packs_of<V>(layer.outputs);
+        const Plan turned = plan_of<V>(units, layer.inputs + (layer.biases >= 0), count);
+        const auto cycles_of = [](double transposes) { return 4.0 * L * transposes; };
+        if (turned.cycles + cycles_of(packs * units + 2 * below * units) < plans[l].weights.cycles + cycles_of(packs * below))
+            plans[l].weights = turned, plans[l].turned = true;
     }
     return plans;
 }
@@ -299,6 +312,29 @@ const T* Passes<T>::rows_below(int l, int count) {
     return rows_.at(0);
 }
 
+// Packs of what the units of a layer are pulled by times the values below.
+template <class T>
+void Passes<T>::turned_gradient(int l, const T* pulls, int count, const Plan& plan, Pack<V>& slopes, Begin begin) {
+    const Layer& layer = network_.layers[l];
+    const int numbers = layer.inputs + (layer.biases >= 0);
+    const std::int64_t row = row_of<V>(layer), units = std::int64_t(packs_of<V>(layer.outputs)) * L;
+    transpose<V>(pulls, row_ * L, count, layer.outputs, rows_.at(0), units);
+    if (begin == Begin::stored) transpose<V>(slopes.at(0), row, numbers, layer.outputs, turned_.at(0), units);
+    multiply<V>(plan, Stays::packs, count,
+                {.packs = rows_.at(0),
+                 .scalars = values_[l - 1].at(0),
+                 .sums = turned_.at(0),
+                 .packs_i = L,
+                 .packs_r = units,
+                 .scalars_j = row_ * L,
+                 .scalars_r = 1,
+                 .sums_i = L,
+                 .sums_j = units,
+                 .terms = count,
+                 .begin = begin});
+    transpose<V>(turned_.at(0), units, layer.outputs, numbers, slopes.at(0), row);
+}
+
 template <class T>
 void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Rows<T>& slopes, Begin begin) {
     const bool decoupled = !samples.decouples.empty();
@@ -339,18 +375,21 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
         const Layer& layer = network_.layers[l];
         const Pack<V>& pulls = l > last ? outputs_ : values_[l];
         const std::int64_t row = row_of<V>(layer);
-        multiply<V>(plans[l].weights, Stays::packs, count,
-                    {.packs = rows_below(l, count),
-                     .scalars = pulls.at(0),
-                     .sums = slopes.layers[l].at(0),
-                     .packs_i = L,
-                     .packs_r = row,
-                     .scalars_j = row_ * L,
-                     .scalars_r = 1,
-                     .sums_i = L,
-                     .sums_j = row,
-                     .terms = count,
-                     .begin = begin});
+        if (plans[l].turned)
+            turned_gradient(l, pulls.at(0), count, plans[l].weights, slopes.layers[l], begin);
+        else
+            multiply<V>(plans[l].weights, Stays::packs, count,
+                        {.packs = rows_below(l, count),
+                         .scalars = pulls.at(0),
+                         .sums = slopes.layers[l].at(0),
+                         .packs_i = L,
+                         .packs_r = row,
+                         .scalars_j = row_ * L,
+                         .scalars_r = 1,
+                         .sums_i = L,
+                         .sums_j = row,
+                         .terms = count,
+                         .begin = begin});
         if (l == 0) break;
         const bool gated = network_.activation.is<Relu>() && layer.outputs <= most_terms_;
         T *const values = values_[l - 1].at(0), *const back = gated ? values : back_.at(0);
