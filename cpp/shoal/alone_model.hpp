@@ -64,10 +64,11 @@ class Model {
                 of_layer.scale.at(0)[k] = T(scale), of_layer.gain.at(0)[k] = T(layer.rate * scale), of_layer.shrink.at(0)[k] = T(layer.rate * decay_);
             }
         }
-        const int layers = int(network.layers.size()) - homogeneous_;
-        for (int l = 0; l < layers; ++l)
-            for (int o = 0; o < network.layers[l].outputs; ++o) add_to_parts({l, o}, row_of<V>(network.layers[l]));
-        if (homogeneous_ && network.layers.back().biases >= 0) add_to_parts({layers, 0}, 0);
+        for (int l = 0; l < int(network.layers.size()) - homogeneous_; ++l) {
+            const int units = network.layers[l].outputs, each = under_head(l) ? L : 1;
+            const int groups = under_head(l) ? packs(l + 1) : units;
+            for (int g = 0; g < groups; ++g) add_to_parts({l, g * each, std::min((g + 1) * each, units)});
+        }
     }
 
     // Takes all parameters, as Network numbers them. Behind the rows a network that diverged leaves NaNs, which would count as its successor's.
@@ -77,7 +78,7 @@ class Model {
         for (int l = 0; l < int(network_.layers.size()); ++l)
             for (std::int64_t n = 0; has_scales_ && n < packs(l) * network_.layers[l].outputs; ++n)
                 (factors_[l].scale[n % packs(l)] * parameters_.layers[l][n]).store(effective_->layers[l].at(n));
-        for (int o = 0; o < network_.last_hidden().outputs; ++o) scale_row(o);
+        if (homogeneous_) scale_rows({network_.hidden_layers() - 1, 0, network_.last_hidden().outputs});
     }
 
     // All parameters, as Network numbers them.
@@ -104,42 +105,32 @@ class Model {
     // Whether some row into a unit of the first hidden layer is in a part: act(unit) for each.
     template <class Act>
     void for_each_first_row(int part, Act&& act) const {
-        for (const auto [l, o] : parts_[part])
-            if (l == 0 && network_.hidden_layers() > 0) act(o);
+        for (const Units& units : parts_[part])
+            for (int o = units.first; units.layer == 0 && network_.hidden_layers() > 0 && o < units.end; ++o) act(o);
     }
 
     // One step of a part of the parameters, by the gradients of all shares, summed in their order. Returns what `gather_not_finite` saw.
     V move(int part, const std::vector<Rows<T>>& shares, const Update<V>& update) {
         V seen = 0;
-        const int last = network_.hidden_layers() - 1;
-        for (const auto [l, o] : parts_[part]) {
-            if (homogeneous_ && l > last) {
-                seen = move_head(network_.layers[l].inputs, of_shares(shares, l, network_.layers[l].inputs), update, seen);
-                continue;
-            }
-            const V head = for_each_pack(l, o, shares, [&, l = l](std::int64_t n, int k, V slope) {
-                const V theta = parameters_.layers[l][n];
-                const V moved = advance(l, n, theta, downhill(factors_[l].gain[k], factors_[l].shrink[k], theta, slope), update);
-                moved.store(parameters_.layers[l].at(n));
-                if (has_scales_) (factors_[l].scale[k] * moved).store(effective_->layers[l].at(n));
+        for (const Units& units : parts_[part]) {
+            for_each_pack(units, shares, [&](const Places& of, std::int64_t n, int k, V slope) {
+                const V moved = advance(of, n, k, slope, update);
                 seen = gather_not_finite(seen, moved);
             });
-            if (homogeneous_ && l == last) {
-                seen = move_head(o, head, update, seen);
-                scale_row(o);
-            }
+            if (under_head(units.layer)) scale_rows(units);
         }
         return seen;
     }
 
     // The gradient of all shares, whatever the layers' rates are, as Network numbers it.
-    void write_gradient(const std::vector<Rows<T>>& shares, std::vector<T>& to) const {
-        const auto put = [&](int l, int o, int k, V slope) {
-            const Layer& layer = network_.layers[l];
-            if (has_scales_) slope = factors_[l].scale[k] * slope;
-            if (decay_ != 0) slope = fma(V(T(decay_)), parameters_.layers[l][std::int64_t(o) * packs(l) + k], slope);
+    void write_gradient(const std::vector<Rows<T>>& shares, std::vector<T>& to) {
+        const auto put = [&](const Places& of, std::int64_t n, int k, V slope) {
+            const Layer& layer = network_.layers[of.layer];
+            if (has_scales_) slope = V::load(of.scale + k * L) * slope;
+            if (decay_ != 0) slope = fma(V(T(decay_)), V::load(of.theta + n * L), slope);
             alignas(64) T numbers[L];
             slope.store(numbers);
+            const std::int64_t o = n / packs(of.layer);
             for (int lane = 0; lane < L; ++lane) {
                 const int in = k * L + lane;
                 if (in < layer.inputs)
@@ -148,38 +139,38 @@ class Model {
                     to[layer.biases + o] = numbers[lane];
             }
         };
-        const int layers = int(network_.layers.size()) - homogeneous_;
-        std::vector<T> head(homogeneous_ ? row_of<V>(network_.layers.back()) : 0);
-        for (int l = 0; l < layers; ++l)
-            for (int o = 0; o < network_.layers[l].outputs; ++o) {
-                const V of_head = for_each_pack(l, o, shares, [&, l = l](std::int64_t, int k, V slope) { put(l, o, k, slope); });
-                if (homogeneous_ && l == layers - 1) head[o] = first_of(of_head);
-            }
-        if (!homogeneous_) return;
-        const Layer& last = network_.layers.back();
-        if (last.biases >= 0) head[last.inputs] = first_of(of_shares(shares, layers, last.inputs));
-        for (int k = 0; k < packs(layers); ++k) {
-            alignas(64) T numbers[L];
-            std::copy_n(head.data() + k * L, L, numbers);
-            put(layers, 0, k, V::load(numbers));
-        }
+        for (const std::vector<Units>& part : parts_)
+            for (const Units& units : part) for_each_pack(units, shares, put);
     }
 
   private:
     struct Factors {
         Pack<V> scale, gain, shrink;  // s, r s and r L of the numbers of a row; of biases 1, r and r L
     };
-    struct Row {
-        int layer, unit;
+    // Rows of a layer that move together: under a homogeneous head L of them, with the pack of the head's numbers that they have there.
+    struct Units {
+        int layer, first, end;
+    };
+    // Where the numbers of a layer are, looked up once for all of its packs.
+    struct Places {
+        int layer;
+        T *theta, *velocity, *effective;
+        const T *scale, *gain, *shrink;
     };
     static constexpr std::int64_t part_numbers = 4096;
 
-    void add_to_parts(Row row, std::int64_t numbers) {
+    void add_to_parts(Units units) {
+        const std::int64_t numbers = row_of<V>(network_.layers[units.layer]) * (units.end - units.first);
         if (parts_.empty() || held_ + numbers > part_numbers) parts_.emplace_back(), held_ = 0;
-        parts_.back().push_back(row);
         held_ += numbers;
+        std::vector<Units>& part = parts_.back();
+        if (!part.empty() && part.back().layer == units.layer && !under_head(units.layer))
+            part.back().end = units.end;
+        else
+            part.push_back(units);
     }
 
+    bool under_head(int l) const { return homogeneous_ && l == network_.hidden_layers() - 1; }
     int packs(int l) const { return int(row_of<V>(network_.layers[l])) / L; }
 
     // act(layer, place in its rows, number) for each parameter.
@@ -195,42 +186,58 @@ class Model {
         }
     }
 
-    static T first_of(V value) {
-        alignas(64) T numbers[L];
-        value.store(numbers);
-        return numbers[0];
+    Places places(int l) {
+        const auto at = [l](std::optional<Rows<T>>& rows) { return rows ? rows->layers[l].at(0) : nullptr; };
+        const Factors& factors = factors_[l];
+        return {l, parameters_.layers[l].at(0), at(velocity_), at(effective_), factors.scale.at(0), factors.gain.at(0), factors.shrink.at(0)};
     }
 
-    static V of_shares(const std::vector<Rows<T>>& shares, int l, std::int64_t number) {
-        const auto at = [&](const Rows<T>& share) { return V(share.layers[l].at(0)[number]); };
-        V all = at(shares[0]);
-        for (std::size_t n = 1; n < shares.size(); ++n) all = all + at(shares[n]);
-        return all;
-    }
-
-    // act(pack of the layer, pack of the row, gradient of the effective parameters) for each pack of a row. Returns, of the last hidden layer under a
-    // homogeneous head, the gradient of the head's weight of this unit, in all lanes.
+    // act(places of the layer, pack of the layer, pack of the row, gradient of the effective parameters) for each pack of these units' rows. Under a homogeneous
+    // head the pack of its numbers comes last: the gradient of a weight is the sum over a row's numbers times their gradients, whose lanes are the units.
     template <class Act>
-    V for_each_pack(int l, int o, const std::vector<Rows<T>>& shares, Act&& act) const {
-        const Layer& layer = network_.layers[l];
-        const int each = packs(l), numbers = layer.inputs + (layer.biases >= 0);
-        const bool under_head = homogeneous_ && l == network_.hidden_layers() - 1;
-        const V z = under_head ? V(rows(l + 1)[o]) : V(1);
-        V head = 0;
-        for (int k = 0; k < each; ++k) {
-            const std::int64_t n = std::int64_t(o) * each + k;
-            V slope = shares[0].layers[l][n];
-            for (std::size_t share = 1; share < shares.size(); ++share) slope = slope + shares[share].layers[l][n];
-            if (under_head) {
-                alignas(64) T q[L];
-                slope.store(q);
-                const T* const w = rows(l) + n * L;
-                for (int lane = 0; lane < std::min(L, numbers - k * L); ++lane) head = fma(V(w[lane]), V(q[lane]), head);
-                slope = z * slope;
-            }
-            act(n, k, slope);
+    void for_each_pack(const Units& units, const std::vector<Rows<T>>& shares, Act&& act) {
+        const int l = units.layer, each = packs(l), count = units.end - units.first;
+        const auto slope_of = [&shares](int layer, std::int64_t n) {
+            V slope = shares[0].layers[layer][n];
+            for (std::size_t share = 1; share < shares.size(); ++share) slope = slope + shares[share].layers[layer][n];
+            return slope;
+        };
+        const Places here = places(l);
+        std::int64_t n = std::int64_t(units.first) * each;
+        if (!under_head(l)) {
+            for (int o = 0; o < count; ++o)
+                for (int k = 0; k < each; ++k, ++n) act(here, n, k, slope_of(l, n));
+            return;
         }
-        return head;
+        const Layer& layer = network_.layers[l];
+        const int numbers = layer.inputs + (layer.biases >= 0), group = units.first / L;
+        const T *const w = rows(l), *const z = rows(l + 1) + units.first;
+        V head = 0;
+        for (int k = 0; k < each; ++k, ++n) {
+            typename V::Square weights, slopes;
+            SHOAL_UNROLL for (int o = 0; o < L; ++o) {
+                const V weight = o < count ? V::load(w + (n + o * each) * L) : V(0), slope = o < count ? slope_of(l, n + o * each) : V(0);
+                weights.packet[o] = weight.value[0], slopes.packet[o] = slope.value[0];
+                if (o < count) act(here, n + o * each, k, V(z[o]) * slope);
+            }
+            packet::ptranspose(weights);
+            packet::ptranspose(slopes);
+            SHOAL_UNROLL for (int lane = 0; lane < L; ++lane) {
+                if (k * L + lane >= numbers) break;
+                V weight, slope;
+                weight.value[0] = weights.packet[lane], slope.value[0] = slopes.packet[lane];
+                head = fma(weight, slope, head);
+            }
+        }
+        const int bias = layer.outputs - group * L;
+        if (network_.layers[l + 1].biases >= 0 && bias < L) {
+            alignas(64) T slopes[L], of_bias[L];
+            head.store(slopes);
+            slope_of(l + 1, group).store(of_bias);
+            slopes[bias] = of_bias[bias];
+            head = V::load(slopes);
+        }
+        act(places(l + 1), group, group, head);
     }
 
     // What is handed over in gradient.hpp: the slope of the weights themselves times the rate, with the pull of weight decay.
@@ -239,47 +246,30 @@ class Model {
         return decay_ == 0 ? slope : fma(has_gains_ ? shrink : V(T(decay_)), theta, slope);
     }
 
-    // Where pack n of a layer moves to.
-    V advance(int l, std::int64_t n, V theta, V slope, const Update<V>& update) {
-        if (!velocity_) return update(theta, slope);
-        V velocity = velocity_->layers[l][n];
-        const V moved = update(theta, slope, velocity);
-        velocity.store(velocity_->layers[l].at(n));
+    // Moves pack n of a layer, and returns where to.
+    V advance(const Places& of, std::int64_t n, int k, V slope, const Update<V>& update) {
+        const V theta = V::load(of.theta + n * L), down = downhill(V::load(of.gain + k * L), V::load(of.shrink + k * L), theta, slope);
+        V moved;
+        if (of.velocity) {
+            V velocity = V::load(of.velocity + n * L);
+            moved = update(theta, down, velocity);
+            velocity.store(of.velocity + n * L);
+        } else {
+            moved = update(theta, down);
+        }
+        moved.store(of.theta + n * L);
+        if (of.effective) (V::load(of.scale + k * L) * moved).store(of.effective + n * L);
         return moved;
     }
 
-    // One number of a homogeneous head: the weight of a unit, or the bias behind them.
-    V move_head(int number, V slope, const Update<V>& update, V seen) {
-        const int l = network_.hidden_layers(), lane = number % L;
-        T* const theta = parameters_.layers[l].at(0) + number;
-        const auto factor = [&](const Pack<V>& of_row) { return V(of_row.at(0)[number]); };
-        const V before = *theta, down = downhill(factor(factors_[l].gain), factor(factors_[l].shrink), before, slope);
-        alignas(64) T numbers[L];
-        V moved;
-        if (velocity_) {
-            T* const held = velocity_->layers[l].at(0) + number;
-            V velocity = *held;
-            moved = update(before, down, velocity);
-            velocity.store(numbers);
-            *held = numbers[lane];
-        } else {
-            moved = update(before, down);
-        }
-        moved.store(numbers);
-        *theta = numbers[lane];
-        if (has_scales_) {
-            (factor(factors_[l].scale) * moved).store(numbers);
-            effective_->layers[l].at(0)[number] = numbers[lane];
-        }
-        return gather_not_finite(seen, moved);
-    }
-
-    // z W of a unit of the last hidden layer.
-    void scale_row(int o) {
-        const int l = network_.hidden_layers() - 1;
-        if (!homogeneous_ || l < 1) return;
-        const V z = rows(l + 1)[o];
-        for (std::int64_t n = std::int64_t(o) * packs(l); n < std::int64_t(o + 1) * packs(l); ++n) (z * V::load(rows(l) + n * L)).store(scaled_.at(n));
+    // z W of units of the last hidden layer, where another one lies below it.
+    void scale_rows(const Units& units) {
+        const int l = units.layer, each = packs(l);
+        if (l < 1) return;
+        const T *const w = rows(l), *const z = rows(l + 1);
+        T* const to = scaled_.at(0);
+        for (int o = units.first; o < units.end; ++o)
+            for (std::int64_t n = std::int64_t(o) * each; n < std::int64_t(o + 1) * each; ++n) (V(z[o]) * V::load(w + n * L)).store(to + n * L);
     }
 
     const Network& network_;
@@ -290,7 +280,7 @@ class Model {
     std::optional<Rows<T>> velocity_;   // where there is momentum
     Pack<V> scaled_;                    // z W of the last hidden layer, where another one lies below it
     std::vector<Factors> factors_;
-    std::vector<std::vector<Row>> parts_;
+    std::vector<std::vector<Units>> parts_;
     std::int64_t held_ = 0;  // numbers of the last part
 };
 

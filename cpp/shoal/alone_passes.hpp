@@ -2,7 +2,8 @@
 //
 // The formulas are those of gradient.hpp. Values are matrices of units x samples, a unit's samples side by side, so that a pack holds L samples of one unit: its
 // products are packs times the weights as scalars. The gradient of the weights is a sum over samples: there rows of values below the layer, a sample's units side
-// by side and then 1 for the bias, are the packs, and what a unit is pulled by is the scalar.
+// by side and then 1 for the bias, are the packs, and what a unit is pulled by is the scalar. Above another
+// hidden layer it is the other way round if that takes less: where there are fewer units than inputs, fewer numbers have to be put in rows.
 //
 // If most samples of a block do not pull at the parameters (a hinge that is met), the others move together before the backward pass, which changes no bit.
 #pragma once
@@ -80,9 +81,16 @@ class Passes {
     // How the products of one layer are cut.
     struct Plans {
         Plan forward, weights, inputs;
+        bool turned = false;  // whether the packs of the weight gradient hold units, not inputs
     };
 
-    V value(const Pack<V>& values, int unit, int pack) const { return values[unit * row_ + pack]; }
+    // act(place in a matrix of units x samples, place in a row of it) for each pack of so many units and samples.
+    template <class Act>
+    void for_each_value(int units, int count, Act&& act) const {
+        const std::int64_t row = row_ * L, numbers = std::int64_t(packs_of<V>(count)) * L;
+        for (std::int64_t first = 0; first < units * row; first += row)
+            for (std::int64_t n = 0; n < numbers; n += L) act(first + n, n);
+    }
     // What is kept of the pre-activations of a hidden layer (activation.hpp): a itself, or h.
     const Pack<V>& kept(int layer) const { return kept_.empty() ? values_[layer] : kept_[layer]; }
     void find_inputs(const Samples<T>& samples, const Block& block);
@@ -96,6 +104,7 @@ class Passes {
     bool lost_targets(const Block& block) const;
     int gather_pulling(int count);
     const T* rows_below(int layer, int count);
+    void turned_gradient(int layer, const T* pulls, int count, const Plan& plan, Pack<V>& slopes, Begin begin);
     const std::vector<Plans>& plans_of(int count);
 
     const Network& network_;
@@ -113,7 +122,8 @@ class Passes {
     Pack<V> back_;  // dL/dh of a hidden layer
     Pack<V> outputs_;  // f, then dL/df
     Pack<V> exponentials_;  // of one pack's logits, if there are several
-    Pack<V> rows_;  // h of a hidden layer, row by row
+    Pack<V> rows_;  // h of a hidden layer, or dL/da of the one above, row by row
+    Pack<V> turned_;  // the weight gradient of a layer, with a row for each input
     std::vector<int> pulling_;  // the samples of the block that pull
 };
 

@@ -22,18 +22,22 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
       samples_(block_samples(network, samples, tuning)),
       row_(row_length(packs_of<V>(samples_))),
       most_terms_(int(tuning.nearest_cache / 2 / (tiles::most_scalars * std::int64_t(sizeof(T))))) {  // half of the cache holds the scalars that stay there
-    std::int64_t widest = 0, longest = row_of<V>(network.layers[0]) / L;
+    std::int64_t widest = 0, longest = row_of<V>(network.layers[0]) / L, turned = 0;
     for (int l = 0; l < network.hidden_layers(); ++l) {
         const Layer& layer = network.layers[l];
-        values_.emplace_back(layer.outputs * row_);
+        values_.emplace_back((layer.outputs + 1) * row_);  // and a row of 1, the inputs of biases
+        std::fill_n(values_[l].at(layer.outputs * row_), row_ * L, T(1));
         if (network.keeps_pre_activations(l)) kept_.emplace_back(layer.outputs * row_);
         if (l + 1 < network.hidden_layers() || !homogeneous_) {
             widest = std::max<std::int64_t>(widest, layer.outputs);
-            longest = std::max<std::int64_t>(longest, packs_of<V>(layer.outputs + 1));
+            const int units_above = network.layers[l + 1].outputs;
+            longest = std::max<std::int64_t>(longest, packs_of<V>(std::max<std::int64_t>(layer.outputs + 1, units_above)));
+            turned = std::max<std::int64_t>(turned, (layer.outputs + 1) * packs_of<V>(units_above));
         }
     }
     back_ = Pack<V>(widest * row_);
     rows_ = Pack<V>(longest * samples_);
+    turned_ = Pack<V>(turned);
     outputs_ = Pack<V>(network.outputs() * row_);
     exponentials_ = Pack<V>(network.outputs() > 1 ? network.outputs() : 0);
     const std::int64_t targets = loss.kind.is<Squared>() ? network.outputs() * row_ : 0;
@@ -46,13 +50,15 @@ Passes<T>::Passes(const Network& network, const Loss& loss, int samples, const T
 template <class T>
 std::int64_t Passes<T>::bytes(const Network& network, int samples, const Tuning& tuning) {
     const std::int64_t block = block_samples(network, samples, tuning), row = row_length(packs_of<V>(block)) * L;
-    std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (2 * network.outputs() + 1) * row, widest = 0;
+    std::int64_t numbers = network.inputs() * row + (row_of<V>(network.layers[0])) * block + (2 * network.outputs() + 1) * row, widest = 0, turned = 0;
     for (int l = 0; l < network.hidden_layers(); ++l) {
-        numbers += network.layers[l].outputs * row * (network.keeps_pre_activations(l) ? 2 : 1);
-        widest = std::max<std::int64_t>(widest, network.layers[l].outputs);
+        const std::int64_t units = network.layers[l].outputs;
+        numbers += (units * (network.keeps_pre_activations(l) ? 2 : 1) + 1) * row;
+        widest = std::max({widest, units, std::int64_t(network.layers[l + 1].outputs)});
+        turned = std::max(turned, (units + 1) * packs_of<V>(network.layers[l + 1].outputs) * L);
     }
     const std::int64_t plans = block * std::int64_t(sizeof(std::vector<Plans>) + network.layers.size() * sizeof(Plans));
-    return (numbers + 2 * widest * row) * std::int64_t(sizeof(T)) + plans;
+    return (numbers + 2 * widest * row + turned) * std::int64_t(sizeof(T)) + plans;
 }
 
 template <class T>
@@ -88,6 +94,13 @@ const std::vector<typename Passes<T>::Plans>& Passes<T>::plans_of(int count) {
         const Layer& layer = network_.layers[l];
         plans.push_back({plan_of<V>(packs, layer.outputs, layer.inputs), plan_of<V>(int(row_of<V>(layer)) / L, layer.outputs, count),
                          plan_of<V>(packs, layer.inputs, layer.outputs)});
+        if (l == 0) continue;
+        // Transposing L x L numbers takes some 4 L cycles.
+        const int below = int(row_of<V>(layer)) / L, units = packs_of<V>(layer.outputs);
+        const Plan turned = plan_of<V>(units, layer.inputs + (layer.biases >= 0), count);
+        const auto cycles_of = [](double transposes) { return 4.0 * L * transposes; };
+        if (turned.cycles + cycles_of(packs * units + 2 * below * units) < plans[l].weights.cycles + cycles_of(packs * below))
+            plans[l].weights = turned, plans[l].turned = true;
     }
     return plans;
 }
@@ -116,18 +129,15 @@ void Passes<T>::forward(const Model<T>& model, Samples<T>& samples, const Block&
                      .begin = layer.biases < 0 ? Begin::zero : Begin::column,
                      .column = model.rows(l) + layer.inputs,
                      .column_j = row,
-                     .rectified = hidden && phi.is<Relu>()});
-        if (hidden && !phi.is<Relu>() && !phi.is<Linear>()) {
-            const int packs = packs_of<V>(block.count);
-            phi.with([&](auto kind) {
-                for (int o = 0; o < layer.outputs; ++o)
-                    for (int n = 0; n < packs; ++n) {
-                        const V a = value(to, o, n);
-                        if constexpr (decltype(kind)::keeps_pre_activation) a.store(kept_[l].at(o * row_ + n));
-                        kind.value(a, V(T(network_.slope))).store(to.at(o * row_ + n));
-                    }
+                     .finish = hidden && phi.is<Relu>() ? Finish::activate : Finish::store});
+        if (hidden && !phi.is<Relu>() && !phi.is<Linear>())
+            phi.with([&, values = to.at(0), kept = kept_.empty() ? nullptr : kept_[l].at(0), slope = V(T(network_.slope))](auto kind) {
+                for_each_value(layer.outputs, block.count, [=](std::int64_t at, std::int64_t) {
+                    const V a = V::load(values + at);
+                    if constexpr (decltype(kind)::keeps_pre_activation) a.store(kept + at);
+                    kind.value(a, slope).store(values + at);
+                });
             });
-        }
     }
     put_outputs(samples, block);
 }
@@ -302,6 +312,29 @@ const T* Passes<T>::rows_below(int l, int count) {
     return rows_.at(0);
 }
 
+// Packs of what the units of a layer are pulled by times the values below.
+template <class T>
+void Passes<T>::turned_gradient(int l, const T* pulls, int count, const Plan& plan, Pack<V>& slopes, Begin begin) {
+    const Layer& layer = network_.layers[l];
+    const int numbers = layer.inputs + (layer.biases >= 0);
+    const std::int64_t row = row_of<V>(layer), units = std::int64_t(packs_of<V>(layer.outputs)) * L;
+    transpose<V>(pulls, row_ * L, count, layer.outputs, rows_.at(0), units);
+    if (begin == Begin::stored) transpose<V>(slopes.at(0), row, numbers, layer.outputs, turned_.at(0), units);
+    multiply<V>(plan, Stays::packs, count,
+                {.packs = rows_.at(0),
+                 .scalars = values_[l - 1].at(0),
+                 .sums = turned_.at(0),
+                 .packs_i = L,
+                 .packs_r = units,
+                 .scalars_j = row_ * L,
+                 .scalars_r = 1,
+                 .sums_i = L,
+                 .sums_j = units,
+                 .terms = count,
+                 .begin = begin});
+    transpose<V>(turned_.at(0), units, layer.outputs, numbers, slopes.at(0), row);
+}
+
 template <class T>
 void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const Block& block, Rows<T>& slopes, Begin begin) {
     const bool decoupled = !samples.decouples.empty();
@@ -321,7 +354,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
         return;
     }
     const std::vector<Plans>& plans = plans_of(count);
-    const int last = network_.hidden_layers() - 1, packs = packs_of<V>(count);
+    const int last = network_.hidden_layers() - 1;
     const V slope = T(network_.slope);
     int l = last + 1;
     if (homogeneous_) {
@@ -331,9 +364,10 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
             if (begin == Begin::zero) sum = 0;
             for (int s = 0; s < count; ++s) sum += outputs_.at(0)[s];
         }
-        with_piecewise_linear(network_.activation, [&](auto phi) {
-            for (int o = 0; o < head.inputs; ++o)
-                for (int n = 0; n < packs; ++n) phi.times_derivative(value(values_[last], o, n), outputs_[n], slope).store(values_[last].at(o * row_ + n));
+        with_piecewise_linear(network_.activation, [&, values = values_[last].at(0), deltas = outputs_.at(0)](auto phi) {
+            for_each_value(head.inputs, count, [=](std::int64_t at, std::int64_t of_sample) {
+                phi.times_derivative(V::load(values + at), V::load(deltas + of_sample), slope).store(values + at);
+            });
         });
         --l;
     }
@@ -341,35 +375,40 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
         const Layer& layer = network_.layers[l];
         const Pack<V>& pulls = l > last ? outputs_ : values_[l];
         const std::int64_t row = row_of<V>(layer);
-        multiply<V>(plans[l].weights, Stays::packs, count,
-                    {.packs = rows_below(l, count),
-                     .scalars = pulls.at(0),
-                     .sums = slopes.layers[l].at(0),
-                     .packs_i = L,
-                     .packs_r = row,
-                     .scalars_j = row_ * L,
-                     .scalars_r = 1,
-                     .sums_i = L,
-                     .sums_j = row,
-                     .terms = count,
-                     .begin = begin});
+        if (plans[l].turned)
+            turned_gradient(l, pulls.at(0), count, plans[l].weights, slopes.layers[l], begin);
+        else
+            multiply<V>(plans[l].weights, Stays::packs, count,
+                        {.packs = rows_below(l, count),
+                         .scalars = pulls.at(0),
+                         .sums = slopes.layers[l].at(0),
+                         .packs_i = L,
+                         .packs_r = row,
+                         .scalars_j = row_ * L,
+                         .scalars_r = 1,
+                         .sums_i = L,
+                         .sums_j = row,
+                         .terms = count,
+                         .begin = begin});
         if (l == 0) break;
+        const bool gated = network_.activation.is<Relu>() && layer.outputs <= most_terms_;
+        T *const values = values_[l - 1].at(0), *const back = gated ? values : back_.at(0);
         multiply<V>(plans[l].inputs, Stays::scalars, most_terms_,
                     {.packs = pulls.at(0),
                      .scalars = model.rows_back(l),
-                     .sums = back_.at(0),
+                     .sums = back,
                      .packs_i = L,
                      .packs_r = row_ * L,
                      .scalars_j = 1,
                      .scalars_r = row,
                      .sums_i = L,
                      .sums_j = row_ * L,
-                     .terms = layer.outputs});
-        Pack<V>& to = values_[l - 1];
-        const Pack<V>& from = kept(l - 1);
-        network_.activation.with([&](auto phi) {
-            for (int o = 0; o < layer.inputs; ++o)
-                for (int n = 0; n < packs; ++n) phi.times_derivative(value(from, o, n), value(back_, o, n), slope).store(to.at(o * row_ + n));
+                     .terms = layer.outputs,
+                     .finish = gated ? Finish::times_derivative : Finish::store});
+        if (gated) continue;
+        network_.activation.with([&, from = kept(l - 1).at(0)](auto phi) {
+            for_each_value(layer.inputs, count,
+                           [=](std::int64_t at, std::int64_t) { phi.times_derivative(V::load(from + at), V::load(back + at), slope).store(values + at); });
         });
     }
 }

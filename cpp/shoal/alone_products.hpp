@@ -26,7 +26,9 @@ struct Product {
     Begin begin = Begin::zero;
     const T* column = nullptr;     // of Begin::column: a number for each j,
     std::int64_t column_j = 0;     // so far apart
-    bool rectified = false;        // whether relu(C) is stored in place of C
+    // What is stored in place of C: with `activate` relu(C), with `times_derivative` C where the number that is there is positive, elsewhere 0. (For the latter
+    // all terms have to be added up at a time.)
+    Finish finish = Finish::store;
 };
 
 namespace tiles {
@@ -62,8 +64,10 @@ EIGEN_ALWAYS_INLINE void tile(const Product<typename V::Scalar>& p, int row, int
         packs += p.packs_r;
         scalars += p.scalars_r;
     }
-    if (p.rectified) SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = relu(sum[n]);
-    SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n].store(to + (n / J) * p.sums_i + (n % J) * p.sums_j);
+    const auto at = [&](int n) __attribute__((always_inline)) { return to + (n / J) * p.sums_i + (n % J) * p.sums_j; };
+    if (p.finish == Finish::activate) SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = relu(sum[n]);
+    if (p.finish == Finish::times_derivative) SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n] = keep_where_positive(V::load(at(n)), sum[n]);
+    SHOAL_UNROLL for (int n = 0; n < I * J; ++n) sum[n].store(at(n));
 }
 
 // All tiles of one size: `rows` x `columns` of them from (row, column) on.
@@ -134,7 +138,7 @@ void multiply(const Plan& plan, Stays stays, int most_terms, const Product<typen
                     part.terms = count;
                     if (term > 0) part.begin = Begin::stored;
                     term += count;
-                    part.rectified = product.rectified && term == product.terms;
+                    part.finish = term == product.terms ? product.finish : Finish::store;
                     grid(part, row, i, rows, column + n * j, j, 1);
                 }
         });

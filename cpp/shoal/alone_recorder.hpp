@@ -50,7 +50,7 @@ class Recorder {
     }
 
     // Records the gradient at those parameters, of all shares.
-    void see_gradient(const Model<T>& model, const std::vector<Rows<T>>& shares) {
+    void see_gradient(Model<T>& model, const std::vector<Rows<T>>& shares) {
         model.write_gradient(shares, gradient_);
         parameters_.write_gradient(Numbers{gradient_.data()}, sight_);
     }

@@ -46,6 +46,7 @@ class Training {
           before_{std::vector<T>(run.network.parameters), std::vector<T>(method.moves.momentum != 0 ? run.network.parameters : 0)},
           after_(before_),
           block_(Passes<T>::block_samples(run.network, most_samples(run), run.tuning)),
+          alone_(members == 1),
           slow_(std::int64_t(run.network.parameters) * run.task.samples > 1 << 16),
           shares_(shares(run.network, run.task.learnt)),
           rest_shares_(run.task.learnt < run.task.samples ? shares(run.network, run.task.samples - run.task.learnt) : 0),
@@ -165,6 +166,7 @@ class Training {
     std::vector<T> parameters_, velocity_;  // as Network numbers them, when they are drawn or recorded
     Place before_, after_;  // a step that checks
     int block_;  // samples of a block
+    bool alone_;  // whether there is one member
     bool slow_;  // whether a step takes so long that each is reported
     int shares_, rest_shares_, test_shares_ = 0;  // of the samples that are learnt, of the others, of the test samples
     Stops<T> stops_;
@@ -181,6 +183,13 @@ class Training {
     std::atomic<bool> lost_{false};  // whether a parameter, or the loss, is not finite
     std::atomic<int> next_{0};
 
+    // The next share or part. A member alone does without the locked instruction, for which all stores before it have to be done.
+    int take_next() {
+        if (!alone_) return next_.fetch_add(1, std::memory_order_relaxed);
+        const int next = next_.load(std::memory_order_relaxed);
+        next_.store(next + 1, std::memory_order_relaxed);
+        return next;
+    }
     bool take_lost() { return lost_.load(std::memory_order_relaxed) && lost_.exchange(false); }
 
     void start(std::int64_t network, const Monitor& monitor) {
@@ -286,7 +295,7 @@ class Training {
     }
 
     void take_shares(Monitor& monitor, Passes<T>& passes) {
-        for (int item; (item = first_item_ + next_.fetch_add(1, std::memory_order_relaxed)) < items_;) {
+        for (int item; (item = first_item_ + take_next()) < items_;) {
             const int share = item - rest_shares_;
             if (share >= shares_)
                 see_blocks(monitor, Share::of(test_->task.samples, test_shares_, share - shares_),
@@ -368,7 +377,7 @@ class Training {
         const Moves<T>& moves = method_.moves;
         const Update<V> update{V(-moves.rate(run_.position + recorder_.lanes.network[0], step_)), V(moves.momentum), moves.nesterov};
         V seen = 0;
-        for (int part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < model_.parts();) {
+        for (int part; (part = take_next()) < model_.parts();) {
             seen = seen + model_.move(part, slopes_, update);
             if (slack_.kept()) model_.for_each_first_row(part, [&](int unit) { slack_.follow(unit, model_); });
         }

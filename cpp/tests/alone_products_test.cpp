@@ -11,6 +11,7 @@ namespace {
 using plain::multiply_add;
 using shoal::AnyLanes;
 using shoal::Begin;
+using shoal::Finish;
 using shoal::Lanes;
 using shoal::Pack;
 namespace alone = shoal::alone;
@@ -32,7 +33,7 @@ struct Case {
     Pack<V> packs, scalars, column, before;
     alone::Product<T> product;
 
-    Case(int rows, int columns, int terms, Begin begin, bool rectified, bool scalars_in_rows) : rows(rows), columns(columns) {
+    Case(int rows, int columns, int terms, Begin begin, Finish finish, bool scalars_in_rows) : rows(rows), columns(columns) {
         const std::int64_t row = (rows + 1) * L;
         numbers_of_sums = (columns + 1) * row;
         packs = some<V>(terms * row, 1), scalars = some<V>((terms + 2) * (columns + 3), 2);
@@ -50,7 +51,7 @@ struct Case {
                    .begin = begin,
                    .column = column.at(0),
                    .column_j = 3,
-                   .rectified = rectified};
+                   .finish = finish};
     }
 
     Pack<V> expected() const {
@@ -61,7 +62,8 @@ struct Case {
                 T sum = product.begin == Begin::zero ? T(0) : product.begin == Begin::stored ? to : column.at(0)[3 * j];
                 for (int r = 0; r < product.terms; ++r)
                     sum = multiply_add(packs.at(0)[r * product.packs_r + i], scalars.at(0)[j * product.scalars_j + r * product.scalars_r], sum);
-                to = product.rectified && !(sum > 0) ? T(0) : sum;
+                const bool kept = product.finish == Finish::store || (product.finish == Finish::activate ? sum : to) > 0;
+                to = kept ? sum : T(0);
             }
         return sums;
     }
@@ -80,13 +82,13 @@ template <AnyLanes V>
 void products_are_plain_loops() {
     int tested = 0;
     for (const Begin begin : {Begin::zero, Begin::column, Begin::stored})
-        for (const bool rectified : {false, true}) {
+        for (const Finish finish : {Finish::store, Finish::activate, Finish::times_derivative}) {
             for (int i = 1; i <= alone::tiles::most_packs; ++i)
                 for (int j = 1; j <= alone::tiles::most_scalars; ++j) {
                     const auto grid = alone::tiles::table<V>[(i - 1) * alone::tiles::most_scalars + j - 1];
                     CHECK((grid != nullptr) == alone::tiles::fits<V>(i, j), "%d x %d", i, j);
                     for (const int terms : {1, 2, 7}) {
-                        Case<V> made(i, j, terms, begin, rectified, terms == 2);
+                        Case<V> made(i, j, terms, begin, finish, terms == 2);
                         CHECK(!grid || made.right([&](const auto& product) { grid(product, 0, 1, 0, 1); }), "a tile of %d x %d, %d terms, begin %d", i, j,
                               terms, int(begin));
                         tested += grid != nullptr;
@@ -98,7 +100,7 @@ void products_are_plain_loops() {
                         for (const alone::Stays stays : {alone::Stays::packs, alone::Stays::scalars})
                             for (const int most_terms : {3, 1000}) {
                                 const auto plan = alone::plan_of<V>(rows, columns, terms);
-                                Case<V> made(rows, columns, terms, begin, rectified, columns % 2);
+                                Case<V> made(rows, columns, terms, begin, finish, columns % 2);
                                 const bool right = made.right([&](const auto& product) { alone::multiply<V>(plan, stays, most_terms, product); });
                                 CHECK(right, "%d x %d packs, %d terms, at most %d at a time, begin %d", rows, columns, terms, most_terms, int(begin));
                                 ++tested;
