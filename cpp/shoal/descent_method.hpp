@@ -28,9 +28,9 @@ struct DescentMethod {
 };
 
 // The most networks, of so many parameters x samples, that train faster one after the other, alone (alone.hpp), than together in a pack of `lanes` that has room
-// for more. A step of a pack takes the same time however many it holds. Fitted on Zen 5 to 15 networks in both dtypes, with AVX2 and AVX-512.
+// for more. A step of a pack takes the same time however many it holds. Fitted on Emerald Rapids to 15 networks in both dtypes, with AVX2 and AVX-512.
 inline int most_alone(double work, int lanes, int registers = 1) {
-    return std::min(lanes * registers - 1, int(registers * (work + 300) / (700 + work * (1.2 / lanes + 0.06))));
+    return std::min(lanes * registers - 1, int(registers * (work + 300) / (450 + work * (1.1 / lanes + 0.03))));
 }
 
 }  // namespace shoal
