@@ -263,7 +263,7 @@ def test_the_core_chooses_how_many_networks_train_alone(dtype: str) -> None:
         return _core.networks_alone(widths, False, samples, networks, threads, **given)
 
     def most(work: int) -> int:  # the model of docs/core.md
-        return min(lanes - 1, int((work + 300) / (700 + work * (1.2 / lanes + 0.06))))
+        return min(lanes - 1, int((work + 300) / (450 + work * (1.1 / lanes + 0.03))))
 
     assert chosen((60, 400, 1), 256, 1000) == chosen((10, 100, 1), 20_000, 1000) == 1000
     assert chosen((60, 400, 1), 255, 100 * lanes + 1) == 0
