@@ -2,8 +2,8 @@
 //
 // The formulas are those of gradient.hpp. Values are matrices of units x samples, a unit's samples side by side, so that a pack holds L samples of one unit: its
 // products are packs times the weights as scalars. The gradient of the weights is a sum over samples: there rows of values below the layer, a sample's units side
-// by side and then 1 for the bias, are the packs, and what a unit is pulled by is the scalar. Above another
-// hidden layer it is the other way round if that takes less: where there are fewer units than inputs, fewer numbers have to be put in rows.
+// by side and then 1 for the bias, are the packs, and what a unit is pulled by is the scalar. Above another hidden layer it is the other way
+// round if that takes less: where there are fewer units than inputs, fewer numbers have to be put in rows.
 //
 // If most samples of a block do not pull at the parameters (a hinge that is met), the others move together before the backward pass, which changes no bit.
 #pragma once
@@ -104,7 +104,7 @@ class Passes {
     bool lost_targets(const Block& block) const;
     int gather_pulling(int count);
     const T* rows_below(int layer, int count);
-    void turned_gradient(int layer, const T* pulls, int count, const Plan& plan, Pack<V>& slopes, Begin begin);
+    void weight_gradient(int layer, const T* pulls, int count, const Plans& plans, Pack<V>& slopes, Begin begin);
     const std::vector<Plans>& plans_of(int count);
 
     const Network& network_;
@@ -130,3 +130,4 @@ class Passes {
 }  // namespace shoal::alone
 
 #include "shoal/alone_passes_impl.hpp"
+#include "shoal/alone_residuals.hpp"

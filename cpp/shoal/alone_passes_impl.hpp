@@ -211,63 +211,6 @@ void Passes<T>::see_units(int first, int count, const Task<T>& task, Activity<T>
         }
 }
 
-// f -> delta = -p y r(y f) + S p f.
-template <class T>
-template <bool decoupled>
-void Passes<T>::residuals(const Block& block) {
-    loss_.kind.with([&](auto kind) {
-        const V threshold = T(loss_.threshold);
-        for (int n = 0; n < packs_of<V>(block.count); ++n) {
-            const V f = outputs_[n], m = inputs_.signs[n] * f;
-            V delta = inputs_.pulls[n] * kind.residual(threshold, m);
-            if constexpr (decoupled) delta = fma(inputs_.decouples[n], f, delta);
-            delta.store(outputs_.at(n));
-        }
-    });
-}
-
-// o_k -> delta_k = p (softmax_k - 1[k = own]) + S p o_k. Of a pack each lane has a class of its own.
-template <class T>
-template <bool decoupled>
-void Passes<T>::residuals_of_logits(const Samples<T>& samples, const Block& block) {
-    const int outputs = network_.outputs();
-    for (int n = 0; n < packs_of<V>(block.count); ++n) {
-        const V own = inputs_.signs[n];
-        alignas(64) T weights[L] = {};
-        for (int lane = 0; lane < std::min(L, block.count - n * L); ++lane) weights[lane] = samples.task.weights[block.sample(n * L + lane)];
-        V top = outputs_[n];
-        for (int k = 1; k < outputs; ++k) top = max(top, outputs_[k * row_ + n]);
-        V sum = 0, others = 0;
-        const auto is_own = [&](int k, V x, V y) { return where_less(V(T(k)) - own, V(T(0.5)), where_less(own - V(T(k)), V(T(0.5)), x, y), y); };
-        for (int k = 0; k < outputs; ++k) {
-            const V e = exp(outputs_[k * row_ + n] - top);
-            e.store(exponentials_.at(k));
-            sum = sum + e;
-            others = is_own(k, others, others + e);
-        }
-        const V scale = V::load(weights) / sum;
-        for (int k = 0; k < outputs; ++k) {
-            V delta = is_own(k, -(scale * unless_tiny(others)), scale * unless_tiny(exponentials_[k]));
-            if constexpr (decoupled) delta = fma(inputs_.decouples[n], outputs_[k * row_ + n], delta);
-            delta.store(outputs_.at(k * row_ + n));
-        }
-    }
-}
-
-// o_k -> delta_k = -p (t_k - o_k) + S p o_k.
-template <class T>
-template <bool decoupled>
-void Passes<T>::residuals_of_targets(const Block& block) {
-    for (int k = 0; k < network_.outputs(); ++k)
-        for (int n = 0; n < packs_of<V>(block.count); ++n) {
-            const std::int64_t at = k * row_ + n;
-            const V o = outputs_[at];
-            V delta = inputs_.pulls[n] * Squared::residual(V(inputs_.targets[at]), o);
-            if constexpr (decoupled) delta = fma(inputs_.decouples[n], o, delta);
-            delta.store(outputs_.at(at));
-        }
-}
-
 // Moves the samples that pull together, if they are fewer than half of the block, and returns how many there are then.
 template <class T>
 int Passes<T>::gather_pulling(int count) {
@@ -312,26 +255,30 @@ const T* Passes<T>::rows_below(int l, int count) {
     return rows_.at(0);
 }
 
-// Packs of what the units of a layer are pulled by times the values below.
+// Adds the gradient of the weights of a layer whose units are pulled by `pulls`, or begins with it. Turned, its packs hold units, else inputs.
 template <class T>
-void Passes<T>::turned_gradient(int l, const T* pulls, int count, const Plan& plan, Pack<V>& slopes, Begin begin) {
+void Passes<T>::weight_gradient(int l, const T* pulls, int count, const Plans& plans, Pack<V>& slopes, Begin begin) {
+    const auto add_up = [&](const T* packs, const T* scalars, T* sums, std::int64_t row) {
+        multiply<V>(plans.weights, Stays::packs, count,
+                    {.packs = packs,
+                     .scalars = scalars,
+                     .sums = sums,
+                     .packs_i = L,
+                     .packs_r = row,
+                     .scalars_j = row_ * L,
+                     .scalars_r = 1,
+                     .sums_i = L,
+                     .sums_j = row,
+                     .terms = count,
+                     .begin = begin});
+    };
     const Layer& layer = network_.layers[l];
-    const int numbers = layer.inputs + (layer.biases >= 0);
     const std::int64_t row = row_of<V>(layer), units = std::int64_t(packs_of<V>(layer.outputs)) * L;
+    if (!plans.turned) return add_up(rows_below(l, count), pulls, slopes.at(0), row);
+    const int numbers = layer.inputs + (layer.biases >= 0);
     transpose<V>(pulls, row_ * L, count, layer.outputs, rows_.at(0), units);
     if (begin == Begin::stored) transpose<V>(slopes.at(0), row, numbers, layer.outputs, turned_.at(0), units);
-    multiply<V>(plan, Stays::packs, count,
-                {.packs = rows_.at(0),
-                 .scalars = values_[l - 1].at(0),
-                 .sums = turned_.at(0),
-                 .packs_i = L,
-                 .packs_r = units,
-                 .scalars_j = row_ * L,
-                 .scalars_r = 1,
-                 .sums_i = L,
-                 .sums_j = units,
-                 .terms = count,
-                 .begin = begin});
+    add_up(rows_.at(0), values_[l - 1].at(0), turned_.at(0), units);
     transpose<V>(turned_.at(0), units, layer.outputs, numbers, slopes.at(0), row);
 }
 
@@ -374,22 +321,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
     for (; l >= 0; --l) {
         const Layer& layer = network_.layers[l];
         const Pack<V>& pulls = l > last ? outputs_ : values_[l];
-        const std::int64_t row = row_of<V>(layer);
-        if (plans[l].turned)
-            turned_gradient(l, pulls.at(0), count, plans[l].weights, slopes.layers[l], begin);
-        else
-            multiply<V>(plans[l].weights, Stays::packs, count,
-                        {.packs = rows_below(l, count),
-                         .scalars = pulls.at(0),
-                         .sums = slopes.layers[l].at(0),
-                         .packs_i = L,
-                         .packs_r = row,
-                         .scalars_j = row_ * L,
-                         .scalars_r = 1,
-                         .sums_i = L,
-                         .sums_j = row,
-                         .terms = count,
-                         .begin = begin});
+        weight_gradient(l, pulls.at(0), count, plans[l], slopes.layers[l], begin);
         if (l == 0) break;
         const bool gated = network_.activation.is<Relu>() && layer.outputs <= most_terms_;
         T *const values = values_[l - 1].at(0), *const back = gated ? values : back_.at(0);
@@ -400,7 +332,7 @@ void Passes<T>::backward(const Model<T>& model, const Samples<T>& samples, const
                      .packs_i = L,
                      .packs_r = row_ * L,
                      .scalars_j = 1,
-                     .scalars_r = row,
+                     .scalars_r = row_of<V>(layer),
                      .sums_i = L,
                      .sums_j = row_ * L,
                      .terms = layer.outputs,
